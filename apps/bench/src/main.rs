@@ -1,0 +1,2 @@
+//! Evaluation and benchmarks.
+fn main() {}

@@ -1,0 +1,37 @@
+//! Vocabulary that every crate shares: typed ids, who acts and what they may do, pages and cursors, time, and how
+//! errors are classified.
+//!
+//! Start with [`Principal`] and [`Permit`], then [`Classify`].
+//!
+//! **Invariant:** no I/O, no HTTP, no SQL in this crate.
+
+// `typed_id!` names this crate by its public name, also from inside.
+extern crate self as plinth_core;
+
+mod clock;
+mod error;
+mod id;
+mod page;
+mod permit;
+mod principal;
+mod scope;
+
+#[cfg(feature = "testing")]
+pub use clock::ManualClock;
+pub use clock::{Clock, SystemClock};
+pub use error::{Classify, ErrorKind, StoreError, chain};
+pub use id::{InvalidId, KeyId, OrgId, UserId};
+pub use page::{Cursor, CursorKey, InvalidCursor, InvalidLimit, Limit, Page};
+pub use permit::{
+    AdminAll, ConnectionsRead, ConnectionsWrite, DashboardsRead, DashboardsWrite, Permission,
+    Permit, PermitError, ProjectsRead, ProjectsWrite, QueriesRead, QueriesWrite, TeamRead,
+    TeamWrite, WorkflowsRead, WorkflowsWrite,
+};
+pub use principal::Principal;
+pub use scope::{Scope, ScopeSet, UnknownScope};
+
+#[doc(hidden)]
+pub mod __private {
+    pub use serde;
+    pub use uuid;
+}

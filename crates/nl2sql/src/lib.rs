@@ -1,0 +1,1 @@
+//! plinth-nl2sql.
