@@ -17,6 +17,18 @@ pub struct Page<T> {
     pub next: Option<Cursor>,
 }
 
+impl<T> Page<T> {
+    /// Makes a page of what a store gave: up to one item more than `limit`, which shows that there is a next page.
+    /// `place` says where an item stands.
+    pub fn cut(mut items: Vec<T>, limit: Limit, place: impl Fn(&T) -> Cursor) -> Self {
+        let limit = limit.get() as usize;
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| more).map(place);
+        Self { items, next }
+    }
+}
+
 /// How many items a page may hold: 1 to 100, 20 unless told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit(u32);
