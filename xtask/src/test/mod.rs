@@ -187,11 +187,11 @@ fn has_doc_tests(workspace: &Workspace, options: &TestOptions) -> Result<bool> {
 
 /// Stops the Postgres that the tests share; without tests that used it, nothing.
 fn stop_databases(workspace: &Workspace) -> Result<()> {
-    let program = workspace.target_dir()?.join("debug/testdb-stop");
+    let program = workspace.target_dir()?.join("debug/plinth-testdb");
     if !program.is_file() {
         return Ok(());
     }
-    let status = shell::run(&mut Command::new(program), Signalled::Leader)?;
+    let status = shell::run(Command::new(program).arg("stop"), Signalled::Leader)?;
     anyhow::ensure!(status.success(), "stopping the tests' Postgres failed ({status})");
     Ok(())
 }
