@@ -1,0 +1,301 @@
+use std::fmt;
+
+use jiff::Timestamp;
+use plinth_core::{Classify, ErrorKind, KeyId, OrgId, Scope, ScopeSet, UserId};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+/// Which connections a key reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// Every connection of the organization.
+    Live,
+    /// Only connections that are marked as test.
+    Test,
+}
+
+impl KeyKind {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Live => "plinth_live_",
+            Self::Test => "plinth_test_",
+        }
+    }
+}
+
+/// How much of its maker's rights a key carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyScope {
+    /// Queries and dashboards, reading only.
+    Read,
+    /// All that its maker may.
+    Full,
+    /// These scopes.
+    Listed(ScopeSet),
+}
+
+impl KeyScope {
+    /// As a set; a key never outranks its maker, so this is intersected with the maker's at every use.
+    pub fn scopes(&self) -> ScopeSet {
+        match self {
+            Self::Read => ScopeSet::from_iter([Scope::QueriesRead, Scope::DashboardsRead]),
+            Self::Full => ScopeSet::all(),
+            Self::Listed(scopes) => *scopes,
+        }
+    }
+
+    /// The names that stand in requests and rows: `read`, `full`, or scopes.
+    pub fn names(&self) -> Vec<String> {
+        match self {
+            Self::Read => vec!["read".to_owned()],
+            Self::Full => vec!["full".to_owned()],
+            Self::Listed(scopes) => scopes.iter().map(|it| it.to_string()).collect(),
+        }
+    }
+
+    /// Reads [`KeyScope::names`] back.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidKey::Scope`] for an unknown name, an empty list, or `read` or `full` beside other names.
+    pub fn parse(names: &[String]) -> Result<Self, InvalidKey> {
+        match names.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["read"] => Ok(Self::Read),
+            ["full"] => Ok(Self::Full),
+            [] => Err(InvalidKey::Scope),
+            listed => listed
+                .iter()
+                .map(|it| it.parse())
+                .collect::<Result<ScopeSet, _>>()
+                .map(Self::Listed)
+                .map_err(|_| InvalidKey::Scope),
+        }
+    }
+}
+
+/// What somebody asks for when making a key.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// What it is for: 1 to 100 characters.
+    pub name: String,
+    /// See [`KeyKind`].
+    pub kind: KeyKind,
+    /// See [`KeyScope`].
+    pub scope: KeyScope,
+    /// From when it no longer works; `None` for never.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl NewKey {
+    /// Checks what cannot be said in types.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidKey`] for a bad name or an expiry that is not in the future.
+    pub fn check(&self, now: Timestamp) -> Result<(), InvalidKey> {
+        let length = self.name.trim().chars().count();
+        if length == 0 || length > 100 || self.name.chars().any(char::is_control) {
+            return Err(InvalidKey::Name);
+        }
+        if self.expires_at.is_some_and(|it| it <= now) {
+            return Err(InvalidKey::Expiry);
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with a key that somebody wants made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidKey {
+    /// See [`NewKey::name`].
+    #[error("a key's name has 1 to 100 characters and no control characters")]
+    Name,
+    /// See [`KeyScope::parse`].
+    #[error("scopes are `read`, `full`, or a list of scopes like `queries:read`")]
+    Scope,
+    /// See [`NewKey::expires_at`].
+    #[error("a key expires in the future or never")]
+    Expiry,
+}
+
+impl Classify for InvalidKey {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
+
+    fn details(&self) -> Option<Value> {
+        let field = match self {
+            Self::Name => "name",
+            Self::Scope => "scopes",
+            Self::Expiry => "expires_at",
+        };
+        Some(json!({ field: self.to_string() }))
+    }
+}
+
+/// A key as it is kept: everything but the secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Its id.
+    pub id: KeyId,
+    /// To which organization it belongs.
+    pub org: OrgId,
+    /// Who made it: it carries at most their rights, and dies with their membership.
+    pub user: UserId,
+    /// What it is for.
+    pub name: String,
+    /// See [`KeyKind`].
+    pub kind: KeyKind,
+    /// See [`KeyScope`].
+    pub scope: KeyScope,
+    /// The last four characters, so that people can tell keys apart.
+    pub hint: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when it no longer works.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+    /// When it was last used, at most a minute behind.
+    pub last_used_at: Option<Timestamp>,
+}
+
+impl ApiKey {
+    /// Whether it works at that moment.
+    pub fn is_valid(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|it| now < it)
+    }
+}
+
+/// What a key is found by: the SHA-256 of its text. No salt and no slow hash are needed, since the text holds 178
+/// random bits: there is nothing to guess.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyHash([u8; 32]);
+
+impl KeyHash {
+    /// The bytes, for the adapter that stores them.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyHash")
+    }
+}
+
+/// The text of a key: a prefix that leak scanners can know, 30 random letters and digits, and six that check them, so
+/// that a mistyped or invented key is refused without asking the database.
+#[derive(Clone, Debug)]
+pub struct KeySecret(SecretString);
+
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const RANDOM_CHARS: usize = 30;
+const CHECK_CHARS: usize = 6;
+
+impl KeySecret {
+    /// Makes a new one.
+    ///
+    /// # Errors
+    ///
+    /// [`getrandom::Error`] if the system has no randomness.
+    pub fn generate(kind: KeyKind) -> Result<Self, getrandom::Error> {
+        let mut text = kind.prefix().to_owned();
+        let mut bytes = [0; 64];
+        let mut taken = 0;
+        while taken < RANDOM_CHARS {
+            getrandom::fill(&mut bytes)?;
+            // 248 is the largest multiple of 62 in a byte: beyond it some characters would come more often.
+            for byte in bytes.iter().filter(|it| **it < 248).take(RANDOM_CHARS - taken) {
+                text.push(char::from(ALPHABET[usize::from(byte % 62)]));
+                taken += 1;
+            }
+        }
+        let check = checksum(&text);
+        text.push_str(&check);
+        Ok(Self(text.into()))
+    }
+
+    /// Reads what a caller sent; `None` if it cannot be a key of ours.
+    pub fn parse(text: &str) -> Option<Self> {
+        let kind =
+            [KeyKind::Live, KeyKind::Test].into_iter().find(|it| text.starts_with(it.prefix()))?;
+        let body = &text[kind.prefix().len()..];
+        if body.len() != RANDOM_CHARS + CHECK_CHARS
+            || !body.bytes().all(|it| it.is_ascii_alphanumeric())
+        {
+            return None;
+        }
+        let (head, check) = text.split_at(text.len() - CHECK_CHARS);
+        (checksum(head) == check).then(|| Self(text.to_owned().into()))
+    }
+
+    /// What the store finds it by.
+    pub fn hash(&self) -> KeyHash {
+        KeyHash(Sha256::digest(self.0.expose_secret().as_bytes()).into())
+    }
+
+    /// Its last four characters.
+    pub fn hint(&self) -> String {
+        let text = self.0.expose_secret();
+        text[text.len() - 4..].to_owned()
+    }
+
+    /// The text itself, to be shown once.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+/// CRC-32 in six characters of base 62.
+fn checksum(text: &str) -> String {
+    let mut left = crc32fast::hash(text.as_bytes());
+    let mut chars = [b'0'; CHECK_CHARS];
+    for at in chars.iter_mut().rev() {
+        *at = ALPHABET[(left % 62) as usize];
+        left /= 62;
+    }
+    chars.into_iter().map(char::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_generated_key_parses_and_a_bent_one_does_not() {
+        for kind in [KeyKind::Live, KeyKind::Test] {
+            let key = KeySecret::generate(kind).expect("randomness");
+            let text = key.expose().to_owned();
+            assert!(text.starts_with(kind.prefix()) && text.len() == 48);
+            assert_eq!(KeySecret::parse(&text).expect("ours").hash(), key.hash());
+            for at in kind.prefix().len()..text.len() {
+                let mut bent = text.clone().into_bytes();
+                bent[at] = if bent[at] == b'a' { b'b' } else { b'a' };
+                assert!(
+                    KeySecret::parse(std::str::from_utf8(&bent).expect("ascii")).is_none(),
+                    "at {at}"
+                );
+            }
+            assert!(!format!("{key:?}").contains(&text[12..]));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn strangers_texts_are_not_keys(text in "(plinth_(live|test)_)?\\PC{0,48}") {
+            prop_assert!(KeySecret::parse(&text).is_none());
+        }
+
+        #[test]
+        fn a_scope_reads_back_from_its_names(bits in 1u32..(1 << 13)) {
+            let scopes = Scope::ALL.into_iter().filter(|it| bits & (1 << *it as u8) != 0).collect();
+            let scope = KeyScope::Listed(scopes);
+            prop_assert_eq!(KeyScope::parse(&scope.names()), Ok(scope));
+        }
+    }
+}

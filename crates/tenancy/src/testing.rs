@@ -1,0 +1,98 @@
+//! The contract that every [`TenancyStore`] keeps; run it against each of them.
+
+use jiff::{SignedDuration, Timestamp};
+use plinth_core::{Cursor, KeyId, Limit, OrgId, UserId};
+
+use crate::{
+    ApiKey, Email, FoundingError, KeyKind, KeyScope, KeySecret, NewOwner, Organization,
+    OrganizationName, Role, TenancyStore, User,
+};
+
+/// An organization as a test needs it, with the text of its owner's key.
+pub fn owner(name: &str, email: &str, at: Timestamp) -> (NewOwner, KeySecret) {
+    let secret = KeySecret::generate(KeyKind::Live).expect("randomness");
+    let (org, user) = (OrgId::new(at), UserId::new(at));
+    let new = NewOwner {
+        organization: Organization {
+            id: org,
+            name: OrganizationName::parse(name).expect("a good name"),
+            time_zone: "UTC".to_owned(),
+            created_at: at,
+        },
+        user: User {
+            id: user,
+            email: Email::parse(email).expect("a good address"),
+            created_at: at,
+        },
+        key: key(org, user, "first", &secret, at),
+        hash: secret.hash(),
+    };
+    (new, secret)
+}
+
+fn key(org: OrgId, user: UserId, name: &str, secret: &KeySecret, at: Timestamp) -> ApiKey {
+    ApiKey {
+        id: KeyId::new(at),
+        org,
+        user,
+        name: name.to_owned(),
+        kind: KeyKind::Live,
+        scope: KeyScope::Full,
+        hint: secret.hint(),
+        created_at: at,
+        expires_at: Some(at + SignedDuration::from_hours(24)),
+        revoked_at: None,
+        last_used_at: None,
+    }
+}
+
+/// What every store promises. The store is empty.
+pub async fn tenancy_store_contract(store: &dyn TenancyStore) {
+    let at = "2026-01-01T00:00:00Z".parse::<Timestamp>().expect("a time");
+    let (ours, secret) = owner("Ours", "ann@example.com", at);
+    let (theirs, _) = owner("Theirs", "bob@example.com", at);
+    let org = ours.organization.id;
+
+    assert!(store.put_setup_token(&[1; 32]).await.expect("kept"));
+    assert!(store.put_setup_token(&[7; 32]).await.expect("kept"), "replaced while nobody is there");
+    let wrong = store.found(&ours, Some(&[1; 32])).await;
+    assert!(matches!(wrong, Err(FoundingError::WrongToken)));
+    assert!(store.organization(org).await.expect("answers").is_none(), "nothing was kept");
+    assert_eq!(store.found(&ours, Some(&[7; 32])).await.expect("founded"), ours.user.id);
+    let again = store.found(&theirs, Some(&[7; 32])).await;
+    assert!(matches!(again, Err(FoundingError::WrongToken)), "a token works once");
+    assert!(!store.put_setup_token(&[9; 32]).await.expect("answers"), "somebody is there");
+
+    store.found(&theirs, None).await.expect("an operator needs no token");
+    let (same_name, _) = owner("Ours", "eve@example.com", at);
+    assert!(matches!(store.found(&same_name, None).await, Err(FoundingError::NameTaken)));
+    let (second, _) = owner("Second", "ann@example.com", at);
+    assert_eq!(store.found(&second, None).await.expect("founded"), ours.user.id, "the same person");
+
+    assert_eq!(store.organization(org).await.expect("finds"), Some(ours.organization.clone()));
+
+    let found = store.find_key(&secret.hash()).await.expect("finds").expect("there");
+    assert_eq!((found.key, found.role), (ours.key.clone(), Role::Owner));
+    let unknown = KeySecret::generate(KeyKind::Live).expect("randomness");
+    assert!(store.find_key(&unknown.hash()).await.expect("answers").is_none());
+
+    let later = at + SignedDuration::from_secs(1);
+    let spare = KeySecret::generate(KeyKind::Live).expect("randomness");
+    let more = key(org, ours.user.id, "spare", &spare, later);
+    store.insert_key(&more, &spare.hash()).await.expect("kept");
+    let limit = Limit::default();
+    assert_eq!(
+        store.list_keys(org, None, limit).await.expect("lists"),
+        [more.clone(), ours.key.clone()]
+    );
+    let after = Cursor { created_at: later, id: more.id.as_uuid() };
+    assert_eq!(store.list_keys(org, Some(after), limit).await.expect("lists"), [ours.key.clone()]);
+
+    store.touch_key(org, more.id, later).await.expect("noted");
+    assert!(!store.revoke_key(theirs.organization.id, more.id, later).await.expect("answers"));
+    assert!(store.revoke_key(org, more.id, later).await.expect("revoked"));
+    assert!(!store.revoke_key(org, more.id, later).await.expect("answers"), "once");
+    let revoked = store.find_key(&spare.hash()).await.expect("finds").expect("there").key;
+    assert_eq!((revoked.revoked_at, revoked.last_used_at), (Some(later), Some(later)));
+    assert!(!revoked.is_valid(later));
+}
