@@ -346,9 +346,10 @@ impl Cluster {
         match self.wait_ready(0).await {
             Ok(running_port) if port.is_none_or(|wanted| wanted == running_port) => {
                 tracing::info!(folder = %self.folder.home().display(), pid = file.pid, "adopted a running PostgreSQL");
-                self.write_configuration(running_port)?;
-                // Reads its configuration again.
-                signal(file.pid, Signal::SIGHUP).context("signal PostgreSQL on", &data)?;
+                if self.write_configuration(running_port)? {
+                    // Reads its configuration again.
+                    signal(file.pid, Signal::SIGHUP).context("signal PostgreSQL on", &data)?;
+                }
                 return Ok(self.connection());
             }
             Ok(_) => tracing::info!(
@@ -479,10 +480,21 @@ impl Cluster {
             .collect())
     }
 
-    fn write_configuration(&self, port: u16) -> Result<(), ClusterError> {
-        let server = self.settings.server_file(&self.folder, &self.id, port)?;
-        write_whole(&self.folder.server_file(), server.as_bytes(), 0o644, None)?;
-        write_whole(&self.folder.access_file(), self.settings.access_file().as_bytes(), 0o644, None)
+    /// Writes the configuration where it is not so already, and says whether it was not.
+    fn write_configuration(&self, port: u16) -> Result<bool, ClusterError> {
+        let files = [
+            (self.folder.server_file(), self.settings.server_file(&self.folder, &self.id, port)?),
+            (self.folder.access_file(), self.settings.access_file()),
+        ];
+        let mut changed = false;
+        for (path, text) in files {
+            if fs::read_to_string(&path).is_ok_and(|present| present == text) {
+                continue;
+            }
+            write_whole(&path, text.as_bytes(), 0o644, None)?;
+            changed = true;
+        }
+        Ok(changed)
     }
 
     fn choose_port(&self, wanted: Option<u16>) -> Result<u16, ClusterError> {

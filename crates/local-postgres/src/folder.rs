@@ -115,11 +115,29 @@ impl Folder {
                 "it belongs to another user: run as that user, or choose another data folder",
             ));
         }
+        if let Some(stranger) = folder.stranger()? {
+            let reason = format!(
+                "it holds `{stranger}`, which is not a cluster's: choose an empty folder, or one that does not exist yet"
+            );
+            return Err(folder.unusable(reason));
+        }
         if meta.mode() & 0o777 != mode {
             fs::set_permissions(&real, Permissions::from_mode(mode))
                 .context("set the mode of", &real)?;
         }
         Ok(folder)
+    }
+
+    /// Something in a folder without a cluster that we did not put there.
+    fn stranger(&self) -> Result<Option<String>, ClusterError> {
+        if self.state_file().exists() {
+            return Ok(None);
+        }
+        let entries = fs::read_dir(&self.home).context("read", &self.home)?.flatten();
+        let mut names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        // What may stand there of a first initialization that was killed early.
+        let ours = ["lock", "superuser.password", "cluster.json"];
+        Ok(names.find(|name| !ours.iter().any(|ours| name.starts_with(ours))))
     }
 
     /// Takes the folder for this process.

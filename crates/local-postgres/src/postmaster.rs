@@ -60,16 +60,16 @@ pub(crate) fn reachable(listen: &[IpAddr]) -> IpAddr {
     }
 }
 
-/// Whether a Postgres answers there: its first byte to the question for TLS is `S` or `N`.
+/// Whether a Postgres answers there: its first byte to the question for GSSAPI encryption is `G` or `N`.
 pub(crate) async fn answers(address: IpAddr, port: u16) -> bool {
-    // Length 8, then the code of SSLRequest.
-    const QUESTION: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+    // Length 8, then the code of GSSENCRequest: the one question after which a server does not log that we hang up.
+    const QUESTION: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 48];
     let ask = async {
         let mut stream = TcpStream::connect((address, port)).await?;
         stream.write_all(&QUESTION).await?;
         stream.read_u8().await
     };
-    matches!(timeout(Duration::from_secs(2), ask).await, Ok(Ok(b'S' | b'N')))
+    matches!(timeout(Duration::from_secs(2), ask).await, Ok(Ok(b'G' | b'N')))
 }
 
 #[cfg(test)]

@@ -31,7 +31,14 @@ async fn the_owner_is_bound_by_row_security_and_may_make_roles() {
     let rights: Vec<bool> = (1..5).map(|column| row.get(column)).collect();
     assert_eq!(rights, [false, false, true, true]);
     let role = format!("app_{}", database.name());
-    client.batch_execute(&format!("CREATE TABLE t (); CREATE ROLE {role} NOLOGIN; GRANT SELECT ON t TO {role}; SET ROLE {role}; TABLE t; RESET ROLE; DROP TABLE t; DROP ROLE {role}")).await.unwrap();
+    let steps = [
+        format!("CREATE ROLE {role} NOLOGIN"),
+        format!("GRANT {role} TO CURRENT_USER"),
+        format!("SET ROLE {role}"),
+        "RESET ROLE".to_owned(),
+        format!("DROP ROLE {role}"),
+    ];
+    client.batch_execute(&steps.join(";")).await.unwrap();
 }
 
 #[tokio::test]
@@ -86,8 +93,7 @@ async fn a_build_that_fails_is_built_again() {
 
 #[tokio::test]
 async fn a_script_runs_as_superuser() {
-    let script = "CREATE FUNCTION answer() RETURNS int LANGUAGE internal IMMUTABLE AS 'int4inc'; CREATE VIEW me AS SELECT rolname, 1 AS version FROM pg_authid";
-    let bad = TestDatabase::from_sql(script).await.unwrap_err();
+    let bad = TestDatabase::from_sql("SELECT 1/0").await.unwrap_err();
     assert!(format!("{bad:#}").contains("running the script"), "{bad:#}");
     let database =
         TestDatabase::from_sql("CREATE VIEW me AS SELECT rolname, 1 AS version FROM pg_authid")
