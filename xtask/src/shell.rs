@@ -43,14 +43,14 @@ pub(crate) enum Signalled {
     Leader,
 }
 
-/// From now on SIGINT, SIGTERM and SIGHUP go to the running program instead of ending xtask. Call it before any thread
+/// From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT go to the running program instead of ending xtask. Call it before any thread
 /// is started, because threads inherit which signals are blocked.
 ///
 /// # Errors
 /// If the signals cannot be blocked; nothing has changed then.
 pub(crate) fn forward_signals() -> Result<()> {
     let mut signals = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
         signals.add(signal);
     }
     // Blocked here and taken by one thread. Programs that we start begin with nothing blocked: `Command` sees to it.
