@@ -25,11 +25,11 @@ impl RawRow {
     /// Takes the body of a DataRow message; `None` if its lengths do not add up.
     pub fn new(body: Bytes) -> Option<Self> {
         let mut values = Values { left: &body, count: 0 };
-        let count = u16::from_be_bytes(values.take(2)?.try_into().ok()?);
+        let count = u16::from_be_bytes(values.split(2)?.try_into().ok()?);
         for _ in 0..count {
-            let length = i32::from_be_bytes(values.take(4)?.try_into().ok()?);
+            let length = i32::from_be_bytes(values.split(4)?.try_into().ok()?);
             if let Ok(length) = usize::try_from(length) {
-                values.take(length)?;
+                values.split(length)?;
             }
         }
         values.left.is_empty().then_some(Self(body))
@@ -55,7 +55,7 @@ pub struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+    fn split(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, left) = self.left.split_at_checked(length)?;
         self.left = left;
         Some(taken)
@@ -67,9 +67,9 @@ impl<'a> Iterator for Values<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.count = self.count.checked_sub(1)?;
-        let length = i32::from_be_bytes(self.take(4)?.try_into().ok()?);
+        let length = i32::from_be_bytes(self.split(4)?.try_into().ok()?);
         match usize::try_from(length) {
-            Ok(length) => self.take(length).map(Some),
+            Ok(length) => self.split(length).map(Some),
             Err(_) => Some(None),
         }
     }
