@@ -269,7 +269,7 @@ impl Cluster {
         let Some(running) = &mut self.running else { return Ok(Stopped::NotRunning) };
         let steps = [
             (Signal::SIGINT, self.settings.stop_limit, Stopped::Fast),
-            (Signal::SIGQUIT, CUT_LIMIT, Stopped::Immediate),
+            (Signal::SIGQUIT, CUT_LIMIT.min(self.settings.stop_limit), Stopped::Immediate),
             (Signal::SIGKILL, CUT_LIMIT, Stopped::Killed),
         ];
         for (kind, limit, outcome) in steps {
@@ -343,6 +343,11 @@ impl Cluster {
             return Ok(None);
         }
         self.running = Some(Running { pid: file.pid, child: None, port: file.port.unwrap_or(0) });
+        if file.phase == Phase::Stopping {
+            // It may wait for its sessions to end by themselves.
+            self.stop().await?;
+            return Ok(None);
+        }
         match self.wait_ready(0).await {
             Ok(running_port) if port.is_none_or(|wanted| wanted == running_port) => {
                 tracing::info!(folder = %self.folder.home().display(), pid = file.pid, "adopted a running PostgreSQL");

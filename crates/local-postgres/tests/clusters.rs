@@ -206,7 +206,7 @@ async fn dropping_a_cluster_stops_its_server() {
 }
 
 #[tokio::test]
-async fn a_server_that_ignores_the_end_of_its_sessions_is_cut_short() {
+async fn a_server_that_does_not_react_is_killed_in_the_end() {
     let home = Home::new();
     let mut settings = home.settings();
     settings.stop_limit = Duration::from_millis(300);

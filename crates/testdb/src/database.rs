@@ -66,9 +66,10 @@ impl TestDatabase {
     ) -> anyhow::Result<Self> {
         let name = format!("{prefix}{}", Uuid::new_v4().simple());
         let template = template.unwrap_or("template1");
-        client
-            .batch_execute(&format!("CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {template}"))
-            .await?;
+        // The other way, which is the default, writes every page into the log as well. Before 15 there was only this one.
+        let strategy = if server.major >= 15 { "STRATEGY FILE_COPY" } else { "" };
+        let create = format!("CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {template} {strategy}");
+        client.batch_execute(&create).await?;
         Ok(Self { server: server.clone(), name, dropped: false })
     }
 

@@ -35,6 +35,10 @@ async fn run(arguments: &[String]) -> anyhow::Result<String> {
                 "the test server is stopped, not in order".to_owned()
             }
         }),
-        _ => bail!("usage: plinth-testdb start|stop"),
+        ["remove"] => {
+            TestServer::remove().await?;
+            Ok("the test server and its templates are removed".to_owned())
+        }
+        _ => bail!("usage: plinth-testdb start|stop|remove"),
     }
 }
