@@ -26,7 +26,8 @@ pub enum ClusterError {
         user: String,
     },
 
-    /// We run as root and found nobody else to run PostgreSQL as, or we are not root and were asked for another user.
+    /// We run as root and found nobody else to run PostgreSQL as, or we are not root and were asked
+    /// for another user.
     #[error("PostgreSQL cannot be run: {0}")]
     RunAs(String),
 

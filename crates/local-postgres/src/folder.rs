@@ -87,10 +87,11 @@ impl Folder {
         ClusterError::Unusable { folder: self.home.clone(), reason: reason.into() }
     }
 
-    /// Makes the folder, or checks the one that is there, so that only we can write to it. Returns it by its real path, which is
-    /// the one that the server's processes show.
+    /// Makes the folder, or checks the one that is there, so that only we can write to it. Returns
+    /// it by its real path, which is the one that the server's processes show.
     pub(crate) fn create(home: &Path) -> Result<Self, ClusterError> {
-        // As root the server's user must get through to its data; what it must not read is closed file by file.
+        // As root the server's user must get through to its data; what it must not read is closed
+        // file by file.
         let mode = if geteuid().is_root() { 0o711 } else { 0o700 };
         let absolute = std::path::absolute(home).context("find", home)?;
         let missing: Vec<_> =

@@ -24,8 +24,9 @@ impl Drop for Draft {
     }
 }
 
-/// Makes the cluster: everything beside the data first, then the data in a draft, which becomes `data/` at the very end.
-/// The folder's lock must be held. After an error, or a kill at any moment, the next call begins anew.
+/// Makes the cluster: everything beside the data first, then the data in a draft, which becomes
+/// `data/` at the very end. The folder's lock must be held. After an error, or a kill at any
+/// moment, the next call begins anew.
 pub(crate) async fn initialize(
     folder: &Folder,
     installation: &Installation,
@@ -59,7 +60,8 @@ pub(crate) async fn initialize(
         let mut command = Command::new(&program);
         command.arg("--pgdata").arg(&data.0).arg("--pwfile").arg(&password_file.0).args(*locale);
         command.args(["--username", SUPERUSER, "--encoding=UTF8", "--data-checksums"]);
-        // These rules stand in the data directory's own pg_hba.conf, which is not the one we run with.
+        // These rules stand in the data directory's own pg_hba.conf, which is not the one we run
+        // with.
         command.args(["--auth-host=scram-sha-256", "--auth-local=scram-sha-256"]);
         if !durable {
             command.arg("--no-sync");
@@ -81,7 +83,8 @@ pub(crate) async fn initialize(
     sync_folder(folder.home()).context("flush", folder.home())
 }
 
-/// Gives a program of Postgres nothing of our environment: it holds secrets, and `PG…` variables would change what it does.
+/// Gives a program of Postgres nothing of our environment: it holds secrets, and `PG…` variables
+/// would change what it does.
 pub(crate) fn plain_surroundings(command: &mut Command, work_folder: &Path) {
     command
         .env_clear()
@@ -91,7 +94,8 @@ pub(crate) fn plain_surroundings(command: &mut Command, work_folder: &Path) {
         .current_dir(work_folder);
 }
 
-/// Ways to ask for sorting by code point and UTF-8 character classes, which are alike on every machine; best first.
+/// Ways to ask for sorting by code point and UTF-8 character classes, which are alike on every
+/// machine; best first.
 fn locales(major: u32) -> &'static [&'static [&'static str]] {
     const BUILT_IN: &[&str] =
         &["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"];

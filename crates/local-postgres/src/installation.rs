@@ -9,7 +9,8 @@ use crate::run_user::RunUser;
 /// The oldest major version that is supported.
 const OLDEST: u32 = 14;
 
-/// PostgreSQL's programs on this machine: a bin folder with `postgres` and `initdb` that was seen to run.
+/// PostgreSQL's programs on this machine: a bin folder with `postgres` and `initdb` that was seen
+/// to run.
 #[derive(Clone, Debug)]
 pub struct Installation {
     bin: PathBuf,
@@ -64,11 +65,13 @@ fn refused_text(refused: &[String]) -> String {
 }
 
 impl Installation {
-    /// Looks for PostgreSQL 14 or newer: in `named` alone if that is given, else in `PATH`, else where distributions put it, newest first.
+    /// Looks for PostgreSQL 14 or newer: in `named` alone if that is given, else in `PATH`, else
+    /// where distributions put it, newest first.
     ///
     /// # Errors
     ///
-    /// - [`FindError::Named`] if the named folder has no programs that run, or too old ones; nothing else is looked at then.
+    /// - [`FindError::Named`] if the named folder has no programs that run, or too old ones;
+    ///   nothing else is looked at then.
     /// - [`FindError::NotFound`] if there is none in the usual places.
     pub fn find(named: Option<&Path>) -> Result<Self, FindError> {
         if let Some(bin) = named {
@@ -95,7 +98,8 @@ impl Installation {
             .join("postgres")
             .canonicalize()
             .map_err(|_| "there is no `postgres` in it".to_owned())?;
-        // A link in a folder of PATH leads to the real folder, where the server's other programs are.
+        // A link in a folder of PATH leads to the real folder, where the server's other programs
+        // are.
         let bin = [postgres.parent(), Some(bin)]
             .into_iter()
             .flatten()
@@ -119,13 +123,15 @@ impl Installation {
         &self.version
     }
 
-    /// The path of one of the programs, which need not exist: `psql` and `pg_dump` come with other packages.
+    /// The path of one of the programs, which need not exist: `psql` and `pg_dump` come with other
+    /// packages.
     pub fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)
     }
 }
 
-/// Runs `program --version` as the user who will run it later, so that one that this user may not run is not chosen.
+/// Runs `program --version` as the user who will run it later, so that one that this user may not
+/// run is not chosen.
 fn ask_version(program: &Path) -> Result<Version, String> {
     let mut command = Command::new(program);
     command.arg("--version").stdin(Stdio::null()).env_clear().env("LC_ALL", "C").current_dir("/");

@@ -1,8 +1,9 @@
-//! Runs PostgreSQL clusters on this machine: finds the server's programs, makes a cluster in a folder, starts it, adopts
-//! it if it still runs from before, watches it, and stops it in order.
+//! Runs PostgreSQL clusters on this machine: finds the server's programs, makes a cluster in a
+//! folder, starts it, adopts it if it still runs from before, watches it, and stops it in order.
 //!
-//! One [`Cluster`] stands for one folder; any number of them live side by side in one process, and nothing here is global.
-//! Start reading at [`Cluster::open`] and [`Cluster::start`]; [`Installation::find`] comes before both.
+//! One [`Cluster`] stands for one folder; any number of them live side by side in one process, and
+//! nothing here is global. Start reading at [`Cluster::open`] and [`Cluster::start`];
+//! [`Installation::find`] comes before both.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,11 +30,13 @@
 //! | `server.log`, `server.log.1` | what the server printed, limited in size | we |
 //! | `data/` | the data directory; it appears complete or not at all | the server alone |
 //!
-//! **Invariant:** `data/` exists only if initialization went to its end, and a server runs on it only under the folder's
-//! lock or left over from an owner that is gone; the next owner adopts or stops it before anything else.
+//! **Invariant:** `data/` exists only if initialization went to its end, and a server runs on it
+//! only under the folder's lock or left over from an owner that is gone; the next owner adopts or
+//! stops it before anything else.
 
 mod certificate;
 mod cluster;
+mod connection;
 mod error;
 mod folder;
 mod initialize;
@@ -44,7 +47,8 @@ mod process;
 mod run_user;
 mod settings;
 
-pub use cluster::{Cluster, ConnectionParameters, Stopped};
+pub use cluster::{Cluster, Stopped};
+pub use connection::ConnectionParameters;
 pub use error::ClusterError;
 pub use installation::{FindError, Installation, Version};
 pub use run_user::RunUser;

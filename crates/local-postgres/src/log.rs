@@ -3,7 +3,8 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// Size at which a log moves to `<log>.1`; so both take at most twice this, and what comes within one look.
+/// Size at which a log moves to `<log>.1`; so both take at most twice this, and what comes within
+/// one look.
 const LIMIT_BYTES: u64 = 8 << 20;
 
 /// How much of a log goes into an error.
@@ -14,8 +15,9 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
-/// Moves the log away once it is large. A server that writes to it meanwhile goes on at its new beginning, because
-/// it appends; what it writes between our copy and our cut is lost, which we take for a log.
+/// Moves the log away once it is large. A server that writes to it meanwhile goes on at its new
+/// beginning, because it appends; what it writes between our copy and our cut is lost, which we
+/// take for a log.
 pub(crate) fn limit(path: &Path) -> io::Result<()> {
     limit_to(path, LIMIT_BYTES)
 }

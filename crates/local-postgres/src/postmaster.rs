@@ -60,9 +60,11 @@ pub(crate) fn reachable(listen: &[IpAddr]) -> IpAddr {
     }
 }
 
-/// Whether a Postgres answers there: its first byte to the question for GSSAPI encryption is `G` or `N`.
+/// Whether a Postgres answers there: its first byte to the question for GSSAPI encryption is `G` or
+/// `N`.
 pub(crate) async fn answers(address: IpAddr, port: u16) -> bool {
-    // Length 8, then the code of GSSENCRequest: the one question after which a server does not log that we hang up.
+    // Length 8, then the code of GSSENCRequest: the one question after which a server does not log
+    // that we hang up.
     const QUESTION: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 48];
     let ask = async {
         let mut stream = TcpStream::connect((address, port)).await?;

@@ -34,16 +34,20 @@ impl Process {
         Ok(numbers.filter_map(from_proc).collect())
     }
 
-    /// Whether it is a server's first process on this data directory.
+    /// Whether it is a server's first process on this data directory: by its arguments, as we start
+    /// one, or, where somebody else started it in another way, by the folder that it works in.
     pub(crate) fn is_postmaster_of(&self, data: &Path) -> bool {
-        let Some((program, arguments)) = self.command.split_once(" -D ") else { return false };
-        let name = program.split(' ').next().and_then(|program| program.rsplit('/').next());
-        let rest = data.to_str().and_then(|data| arguments.strip_prefix(data));
-        matches!(name, Some("postgres" | "postmaster"))
-            && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        let (program, arguments) = self.command.split_once(" -D ").unwrap_or((&self.command, ""));
+        let name = program.rsplit('/').next().and_then(|name| name.split(' ').next());
+        let after = data.to_str().and_then(|data| arguments.strip_prefix(data));
+        let named = after.is_some_and(|after| after.is_empty() || after.starts_with(' '));
+        let works_there =
+            || fs::read_link(format!("/proc/{}/cwd", self.pid)).is_ok_and(|folder| folder == data);
+        matches!(name, Some("postgres" | "postmaster")) && (named || works_there())
     }
 
-    /// Whether it is a child of the server with this `cluster_name`: a session or one of the background workers.
+    /// Whether it is a child of the server with this `cluster_name`: a session or one of the
+    /// background workers.
     pub(crate) fn is_child_of(&self, cluster_name: &str) -> bool {
         let rest = self
             .command
@@ -102,6 +106,9 @@ mod tests {
         assert!(
             process("/usr/lib/postgresql/15/bin/postgres -D /var/lib/plinth/a b/data")
                 .is_postmaster_of(data)
+        );
+        assert!(
+            process("/opt/my pg/bin/postgres -D /var/lib/plinth/a b/data").is_postmaster_of(data)
         );
         assert!(
             process("postgres -D /var/lib/plinth/a b/data -c config_file=x").is_postmaster_of(data)

@@ -19,7 +19,8 @@ pub struct RunUser {
 const CANDIDATES: [&str; 4] = ["postgres", "_postgres", "nobody", "daemon"];
 
 impl RunUser {
-    /// Ourselves, or, when we are root, the system's `postgres` user or else one without rights of its own.
+    /// Ourselves, or, when we are root, the system's `postgres` user or else one without rights of
+    /// its own.
     ///
     /// # Errors
     ///
@@ -45,7 +46,8 @@ impl RunUser {
         self.uid != geteuid().as_raw()
     }
 
-    /// Prepares a program to run as this user. The standard library also drops our supplementary groups then.
+    /// Prepares a program to run as this user. The standard library also drops our supplementary
+    /// groups then.
     pub(crate) fn apply(self, command: &mut tokio::process::Command) {
         if self.is_other() {
             command.uid(self.uid).gid(self.gid);

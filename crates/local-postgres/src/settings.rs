@@ -13,20 +13,25 @@ pub const SUPERUSER: &str = "postgres";
 /// How a cluster is to be made and run.
 #[derive(Clone, Debug)]
 pub struct ClusterSettings {
-    /// The cluster's own folder; made if missing. As root, the user that runs the server must be able to enter all its parents.
+    /// The cluster's own folder; made if missing. As root, the user that runs the server must be
+    /// able to enter all its parents.
     pub folder: PathBuf,
-    /// The TCP port; `None` takes a free one and keeps it from start to start as long as nobody else takes it.
+    /// The TCP port; `None` takes a free one and keeps it from start to start as long as nobody
+    /// else takes it.
     pub port: Option<u16>,
-    /// The addresses to listen on; at least one. Clients from other machines also need lines in [`access_rules`](Self::access_rules).
+    /// The addresses to listen on; at least one. Clients from other machines also need lines in
+    /// [`access_rules`](Self::access_rules).
     pub listen: Vec<IpAddr>,
     /// Whether clients on this machine may connect without TLS. They need the password either way.
     pub plaintext_on_loopback: bool,
     /// Lines for `pg_hba.conf`, after those for this machine.
     pub access_rules: Vec<String>,
-    /// Server settings that go before our defaults, as in `postgresql.conf`. Those that the cluster's own working rests on
-    /// (addresses, port, TLS files, log) cannot be changed here. `fsync = off` also skips the flush after initialization.
+    /// Server settings that go before our defaults, as in `postgresql.conf`. Those that the
+    /// cluster's own working rests on (addresses, port, TLS files, log) cannot be changed here.
+    /// `fsync = off` also skips the flush after initialization.
     pub server: Vec<(String, String)>,
-    /// The user to run the server as; `None` keeps the user that owns the data, else [`RunUser::choose`].
+    /// The user to run the server as; `None` keeps the user that owns the data, else
+    /// [`RunUser::choose`].
     pub run_as: Option<RunUser>,
     /// How long a start may take, crash recovery included.
     pub start_limit: Duration,
@@ -58,7 +63,8 @@ impl ClusterSettings {
         })
     }
 
-    /// The text of `postgresql.conf`. The last of several lines for a setting counts, so ours that must hold come last.
+    /// The text of `postgresql.conf`. The last of several lines for a setting counts, so ours that
+    /// must hold come last.
     pub(crate) fn server_file(
         &self,
         folder: &Folder,
@@ -75,7 +81,8 @@ impl ClusterSettings {
         let listen: Vec<_> = self.listen.iter().map(IpAddr::to_string).collect();
         line(&mut file, "listen_addresses", &listen.join(","))?;
         line(&mut file, "port", &port.to_string())?;
-        // No Unix socket: its path may have 107 bytes at most, and who may use it would be a second set of rules.
+        // No Unix socket: its path may have 107 bytes at most, and who may use it would be a second
+        // set of rules.
         line(&mut file, "unix_socket_directories", "")?;
         line(&mut file, "hba_file", folder.text(&folder.access_file())?)?;
         line(&mut file, "ssl", "on")?;

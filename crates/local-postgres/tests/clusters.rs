@@ -300,6 +300,33 @@ async fn a_running_server_with_another_port_is_started_anew() {
     assert!(!cluster.is_adopted());
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_server_that_an_operator_started_by_hand_is_adopted_too() {
+    use std::os::unix::process::CommandExt as _;
+    let home = Home::new();
+    let mut cluster = home.open().await;
+    cluster.start().await.unwrap();
+    cluster.stop().await.unwrap();
+    drop(cluster);
+    let owner = fs::metadata(home.0.join("data")).unwrap();
+    let mut by_hand = Command::new(installation().program("postgres"));
+    by_hand.args(["-c", "config_file=postgresql.conf", "-D", "data"]).current_dir(&home.0);
+    if geteuid().is_root() {
+        by_hand.uid(owner.uid()).gid(owner.gid());
+    }
+    let mut by_hand = by_hand.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let pid_file = home.0.join("data/postmaster.pid");
+    eventually("it has begun", async || pid_file.exists()).await;
+
+    let mut cluster = home.open().await;
+    connect(&cluster.start().await.unwrap()).await;
+    assert!(cluster.is_adopted());
+    assert_eq!(cluster.pid(), Some(by_hand.id()));
+    assert_eq!(cluster.stop().await.unwrap(), Stopped::Fast);
+    assert!(by_hand.wait().unwrap().success());
+}
+
 #[tokio::test]
 async fn a_start_after_the_server_was_killed_ends_the_sessions_it_left() {
     let home = Home::new();

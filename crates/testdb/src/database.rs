@@ -26,12 +26,14 @@ impl TestDatabase {
         Self::make(server, &client, TEST, None).await
     }
 
-    /// A database in which the superuser has run `script`, for fixtures that need more rights than the owner has. It is run once for each text
-    /// and copied from then on, so that what it makes outside the database, such as roles, is made once too.
+    /// A database in which the superuser has run `script`, for fixtures that need more rights than
+    /// the owner has. It is run once for each text and copied from then on, so that what it makes
+    /// outside the database, such as roles, is made once too.
     ///
     /// # Errors
     ///
-    /// If the server cannot be started, or the script fails: psql's own commands (`\…`) are not SQL.
+    /// If the server cannot be started, or the script fails: psql's own commands (`\…`) are not
+    /// SQL.
     pub async fn from_sql(script: &str) -> anyhow::Result<Self> {
         Self::create_from_template(script, async |draft| {
             let client = draft.server.superuser(&draft.name).await?;
@@ -40,14 +42,16 @@ impl TestDatabase {
         .await
     }
 
-    /// A copy of the database that `build` makes: `build` runs on an empty one at the first call with this key, in whichever process, and not again.
-    /// Everything that the result depends on belongs into the key.
+    /// A copy of the database that `build` makes: `build` runs on an empty one at the first call
+    /// with this key, in whichever process, and not again. Everything that the result depends on
+    /// belongs into the key.
     ///
     /// `build` must not keep connections: those that are left are cut.
     ///
     /// # Errors
     ///
-    /// If the server cannot be started, or `build` fails; the next call with the key then builds again.
+    /// If the server cannot be started, or `build` fails; the next call with the key then builds
+    /// again.
     pub async fn create_from_template(
         key: &str,
         build: impl AsyncFnOnce(&Self) -> anyhow::Result<()>,
@@ -66,7 +70,8 @@ impl TestDatabase {
     ) -> anyhow::Result<Self> {
         let name = format!("{prefix}{}", Uuid::new_v4().simple());
         let template = template.unwrap_or("template1");
-        // The other way, which is the default, writes every page into the log as well. Before 15 there was only this one.
+        // The other way, which is the default, writes every page into the log as well. Before 15
+        // there was only this one.
         let strategy = if server.major >= 15 { "STRATEGY FILE_COPY" } else { "" };
         let create = format!("CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {template} {strategy}");
         client.batch_execute(&create).await?;
@@ -83,7 +88,8 @@ impl TestDatabase {
         self.url_as(OWNER)
     }
 
-    /// A URL of the database as the superuser, for what a test must see or do behind the product's back.
+    /// A URL of the database as the superuser, for what a test must see or do behind the product's
+    /// back.
     pub fn superuser_url(&self) -> String {
         self.url_as(plinth_local_postgres::SUPERUSER)
     }
@@ -130,7 +136,8 @@ impl Drop for TestDatabase {
             return;
         }
         let (server, name) = (self.server.clone(), self.name.clone());
-        // `drop` cannot await, so a thread with a runtime of its own does. What fails here is dropped at the server's next start.
+        // `drop` cannot await, so a thread with a runtime of its own does. What fails here is
+        // dropped at the server's next start.
         let dropped = std::thread::spawn(move || {
             tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
                 let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");

@@ -11,7 +11,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, Config, NoTls};
 
-/// The role that owns every test's database. One for all: a role that it makes, it may also grant and take on.
+/// The role that owns every test's database. One for all: a role that it makes, it may also grant
+/// and take on.
 pub const OWNER: &str = "plinth_test_owner";
 
 /// Databases of tests begin so.
@@ -23,7 +24,8 @@ pub(crate) const TEMPLATE: &str = "template_";
 /// Templates still being built begin so.
 pub(crate) const DRAFT: &str = "draft_";
 
-/// With more templates than this, a start of the server drops them all: their keys change with the code, and nobody asks for old ones again.
+/// With more templates than this, a start of the server drops them all: their keys change with the
+/// code, and nobody asks for old ones again.
 const TEMPLATES_KEPT: usize = 24;
 
 /// Where Linux has a file system in memory.
@@ -127,7 +129,8 @@ async fn start() -> anyhow::Result<TestServer> {
     let connection = match cluster.start().await {
         Ok(connection) => connection,
         Err(error @ (ClusterError::Start { .. } | ClusterError::NotReady { .. })) => {
-            // Without flushing, a crash of the machine may ruin it, and nothing in it is worth a repair.
+            // Without flushing, a crash of the machine may ruin it, and nothing in it is worth a
+            // repair.
             drop(cluster);
             std::fs::remove_dir_all(&folder)
                 .with_context(|| format!("removing the broken test server ({error})"))?;
@@ -146,7 +149,8 @@ async fn start() -> anyhow::Result<TestServer> {
     Ok(server)
 }
 
-/// Makes the owner's role and drops what earlier runs left: after a fresh start no test is using anything.
+/// Makes the owner's role and drops what earlier runs left: after a fresh start no test is using
+/// anything.
 async fn prepare(server: &TestServer) -> anyhow::Result<()> {
     let client = server.superuser("postgres").await?;
     let exists =
@@ -184,8 +188,9 @@ fn folder(installation: &Installation) -> PathBuf {
     place().join(format!("plinth-testdb-{}-{}", geteuid(), &version[..8]))
 }
 
-/// In memory where there is plenty of it, unless `TMPDIR` says otherwise: a database has 300 files, and to copy them
-/// takes a tenth of the time there. The answer rests on nothing that changes while tests run, as all must come to the same.
+/// In memory where there is plenty of it, unless `TMPDIR` says otherwise: a database has 300 files,
+/// and to copy them takes a tenth of the time there. The answer rests on nothing that changes while
+/// tests run, as all must come to the same.
 fn place() -> PathBuf {
     let chosen = std::env::var_os("TMPDIR").is_some();
     let large = memory_bytes() >= MEMORY_AT_LEAST_BYTES;
