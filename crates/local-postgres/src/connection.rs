@@ -9,7 +9,7 @@ pub struct ConnectionParameters {
     pub host: String,
     /// The TCP port.
     pub port: u16,
-    /// The superuser, always [`SUPERUSER`].
+    /// The superuser, always [`SUPERUSER`](crate::SUPERUSER).
     pub user: String,
     /// The superuser's password; letters and digits only.
     pub password: SecretString,

@@ -10,7 +10,8 @@
 //! use plinth_local_postgres::{Cluster, ClusterSettings, Installation};
 //!
 //! let installation = Installation::find(None)?;
-//! let mut cluster = Cluster::open(installation, ClusterSettings::new("/var/lib/plinth/postgres")).await?;
+//! let settings = ClusterSettings::new("/var/lib/plinth/postgres");
+//! let mut cluster = Cluster::open(installation, settings).await?;
 //! let connection = cluster.start().await?;
 //! // … use connection.host, connection.port, connection.user, connection.password …
 //! cluster.stop().await?;

@@ -22,7 +22,7 @@ pub enum Stopped {
     NotRunning,
     /// In order: sessions were ended, everything was written.
     Fast,
-    /// Not within [`ClusterSettings::stop_limit`]: it was cut short, and recovers at the next
+    /// Not within [`ClusterSettings::stop_limit`](crate::ClusterSettings::stop_limit): it was cut short, and recovers at the next
     /// start. Nothing committed is lost.
     Immediate,
     /// It did not even do that and was killed; it recovers at the next start.
