@@ -1,0 +1,407 @@
+//! What the guard keeps of a catalog: looked up by name, with everything judged that does not depend on a statement.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
+
+use plinth_connections::{AllowedTables, TableName};
+use plinth_schema_introspect::{
+    Catalog, FunctionKind, Relation, RelationKind, UserCast, UserType, UserTypeKind,
+};
+
+use crate::lists::types::internal_name;
+use crate::lists::{extensions, functions, operators, types};
+use crate::views::ViewVerdict;
+
+/// A relation's place in [`Facts::relations`].
+pub(crate) type RelationId = usize;
+
+pub(crate) struct Facts {
+    pub(crate) server_version_num: u32,
+    pub(crate) database: String,
+    pub(crate) relations: Vec<RelationFacts>,
+    by_name: HashMap<String, HashMap<String, RelationId>>,
+    /// Schemas in which unqualified names are found, in order.
+    search_path: Vec<String>,
+    /// Schemas that exist, so that a schema's absence can be told from a table's.
+    functions: HashMap<String, Vec<Owned>>,
+    operators: HashMap<String, Vec<Owned>>,
+    types: HashMap<String, Vec<TypeFacts>>,
+    /// Names that, after a dot, may call a function of the database's own.
+    attributes: HashSet<String>,
+    /// Internal names of the types to which a cast runs a function that is not known to be harmless.
+    cast_targets: HashSet<String>,
+    /// The first implicit cast of that kind between built-in types, as `source to target`.
+    pub(crate) silent_cast: Option<String>,
+    /// Every name that some relation gives to a column.
+    column_names: HashSet<String>,
+    /// Names of columns that hold rows, whose fields are not in the catalog.
+    row_columns: HashSet<String>,
+    /// Whether the operator's list is "all", so that a view shows no more than its reader may see.
+    pub(crate) all_allowed: bool,
+}
+
+/// A function or operator of some schema.
+struct Owned {
+    schema: String,
+    on_path: bool,
+    harmless: bool,
+    extension: bool,
+}
+
+struct TypeFacts {
+    schema: String,
+    on_path: bool,
+    harmless: bool,
+}
+
+/// Whether a relation may be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Allowed,
+    /// Not on the list.
+    Unlisted,
+    /// The role has no right to read it.
+    Unreadable,
+}
+
+pub(crate) struct RelationFacts {
+    pub(crate) name: TableName,
+    pub(crate) kind: RelationKind,
+    pub(crate) access: Access,
+    /// Tables that inherit from it, partitions included: their rows are read with it.
+    pub(crate) children: Vec<RelationId>,
+    pub(crate) definition: Option<String>,
+    /// The judgement of a view, made when it is first asked for.
+    pub(crate) view: OnceLock<ViewVerdict>,
+    /// Which of its columns are named like something in [`Facts::attributes`].
+    pub(crate) attribute_columns: Vec<String>,
+    /// Columns whose values are converted by functions of the database's own without being asked to.
+    pub(crate) silently_cast: Vec<String>,
+    /// Whether text can be made a row of it without running the database's own code.
+    pub(crate) harmless_row: bool,
+}
+
+impl Facts {
+    pub(crate) fn new(catalog: &Catalog, allowed: &AllowedTables) -> Self {
+        let on_path: HashSet<&str> = catalog.search_path.iter().map(String::as_str).collect();
+        let on_path = |schema: &str| on_path.contains(schema);
+
+        let mut functions: HashMap<String, Vec<Owned>> = HashMap::new();
+        let mut attributes = HashSet::new();
+        // A procedure cannot be called from a query, whatever it is named.
+        for it in catalog.functions.iter().filter(|it| it.kind != FunctionKind::Procedure) {
+            let harmless = harmless(it.extension.as_deref(), |extension| {
+                extensions::allows_function(extension, &it.name)
+            });
+            if !harmless && !it.arguments.is_empty() && on_path(&it.schema) {
+                attributes.insert(it.name.clone());
+            }
+            functions.entry(it.name.clone()).or_default().push(Owned {
+                schema: it.schema.clone(),
+                on_path: on_path(&it.schema),
+                harmless,
+                extension: it.extension.is_some(),
+            });
+        }
+
+        let mut operators: HashMap<String, Vec<Owned>> = HashMap::new();
+        for it in &catalog.operators {
+            operators.entry(it.name.clone()).or_default().push(Owned {
+                schema: it.schema.clone(),
+                on_path: on_path(&it.schema),
+                harmless: harmless(it.extension.as_deref(), extensions::is_known),
+                extension: it.extension.is_some(),
+            });
+        }
+
+        let mut types: HashMap<String, Vec<TypeFacts>> = HashMap::new();
+        let mut unsafe_types = HashSet::new();
+        let mut row_types = HashSet::new();
+        for it in &catalog.types {
+            let harmless = is_harmless_type(it);
+            if !harmless {
+                unsafe_types.insert(it.oid);
+            }
+            if it.kind == UserTypeKind::Composite {
+                row_types.insert(it.name.as_str());
+            }
+            types.entry(it.name.clone()).or_default().push(TypeFacts {
+                schema: it.schema.clone(),
+                on_path: on_path(&it.schema),
+                harmless,
+            });
+        }
+
+        let casts = Casts::new(catalog);
+        attributes.extend(casts.targets.iter().cloned());
+        let relation_names: HashSet<&str> =
+            catalog.relations.iter().map(|it| it.name.as_str()).collect();
+
+        let mut column_names = HashSet::new();
+        let mut row_columns = HashSet::new();
+        let mut relations: Vec<RelationFacts> = Vec::with_capacity(catalog.relations.len());
+        let mut by_name: HashMap<String, HashMap<String, RelationId>> = HashMap::new();
+        let ids: HashMap<u32, RelationId> =
+            catalog.relations.iter().enumerate().map(|(id, it)| (it.oid, id)).collect();
+        for (id, it) in catalog.relations.iter().enumerate() {
+            let mut facts = RelationFacts {
+                name: TableName { schema: it.schema.clone(), name: it.name.clone() },
+                kind: it.kind,
+                access: access(catalog, &ids, allowed, it),
+                children: Vec::new(),
+                definition: it.definition.clone(),
+                view: OnceLock::new(),
+                attribute_columns: Vec::new(),
+                silently_cast: Vec::new(),
+                harmless_row: true,
+            };
+            for column in &it.columns {
+                if !column_names.contains(&column.name) {
+                    column_names.insert(column.name.clone());
+                }
+                if attributes.contains(&column.name) {
+                    facts.attribute_columns.push(column.name.clone());
+                }
+                if unsafe_types.contains(&column.type_oid) {
+                    facts.harmless_row = false;
+                }
+                // The common types are told by their class; the others' names are looked at.
+                if column.type_name.contains(['.', '"'])
+                    || column.class == plinth_schema_introspect::TypeClass::Other
+                    || column.class == plinth_schema_introspect::TypeClass::Array
+                {
+                    let type_name = internal_name(&column.type_name);
+                    if casts.silent_sources.contains(&type_name) {
+                        facts.silently_cast.push(column.name.clone());
+                    }
+                    let is_row = row_types.contains(type_name.as_str())
+                        || (relation_names.contains(type_name.as_str())
+                            && !types::is_allowed(&type_name));
+                    if is_row {
+                        row_columns.insert(column.name.clone());
+                    }
+                }
+            }
+            // A cast from the whole row.
+            if casts.silent_sources.contains(&it.name) {
+                facts.silently_cast.push(it.name.clone());
+            }
+            by_name.entry(it.schema.clone()).or_default().insert(it.name.clone(), id);
+            relations.push(facts);
+        }
+        for (id, it) in catalog.relations.iter().enumerate() {
+            for parent in it.partition_of.iter().chain(&it.inherits) {
+                if let Some(parent) = ids.get(parent) {
+                    relations[*parent].children.push(id);
+                }
+            }
+        }
+
+        Self {
+            server_version_num: catalog.server_version_num,
+            database: catalog.database.clone(),
+            relations,
+            by_name,
+            search_path: catalog.search_path.clone(),
+            functions,
+            operators,
+            types,
+            attributes,
+            cast_targets: casts.targets,
+            silent_cast: casts.silent,
+            column_names,
+            row_columns,
+            all_allowed: *allowed == AllowedTables::All,
+        }
+    }
+
+    /// The relation that a name means: of that schema, or the first along the search path.
+    pub(crate) fn relation(&self, schema: Option<&str>, name: &str) -> Option<RelationId> {
+        let find = |schema: &str| self.by_name.get(schema).and_then(|it| it.get(name)).copied();
+        match schema {
+            Some(schema) => find(schema),
+            None => self.search_path.iter().find_map(|it| find(it)),
+        }
+    }
+
+    /// The name as short as the search path lets it be.
+    pub(crate) fn shortest_name(&self, id: RelationId) -> String {
+        let name = &self.relations[id].name;
+        if self.relation(None, &name.name) == Some(id) {
+            name.name.clone()
+        } else {
+            name.to_string()
+        }
+    }
+
+    /// Whether the server has a built-in function of that name that may be called.
+    pub(crate) fn has_builtin(&self, name: &str) -> bool {
+        functions::builtin_since(name).is_some_and(|since| self.server_version_num >= since)
+    }
+
+    /// What a call by that name could mean among the database's own functions: of that schema, or along the search path.
+    pub(crate) fn functions(&self, schema: Option<&str>, name: &str) -> Candidates {
+        candidates(self.functions.get(name), schema)
+    }
+
+    /// The same for an operator. Another extension's operator of a built-in name is for that extension's own types
+    /// (comparisons mostly), so it harms as little as the type does.
+    pub(crate) fn operators(&self, schema: Option<&str>, name: &str) -> Candidates {
+        let builtin = operators::is_builtin(name);
+        let found = self.operators.get(name).into_iter().flatten();
+        let mut found = found.filter(|it| in_scope(it, schema)).peekable();
+        if found.peek().is_none() {
+            return Candidates::None;
+        }
+        if found.all(|it| it.harmless || (it.extension && builtin)) {
+            Candidates::Harmless
+        } else {
+            Candidates::Unknown
+        }
+    }
+
+    /// The same for a type; a row type of a relation is not among them.
+    pub(crate) fn types(&self, schema: Option<&str>, name: &str) -> Candidates {
+        let found = self.types.get(name).into_iter().flatten();
+        let mut found =
+            found.filter(|it| schema.map_or(it.on_path, |schema| it.schema == schema)).peekable();
+        if found.peek().is_none() {
+            return Candidates::None;
+        }
+        if found.all(|it| it.harmless) { Candidates::Harmless } else { Candidates::Unknown }
+    }
+
+    /// Whether `x.name` may call a function of the database's own.
+    pub(crate) fn is_function_like(&self, name: &str) -> bool {
+        self.attributes.contains(name)
+    }
+
+    /// Whether a cast to the type of that internal name may run a function of the database's own.
+    pub(crate) fn cast_is_unsafe(&self, type_name: &str) -> bool {
+        self.cast_targets.contains(type_name)
+    }
+
+    /// Whether any relation has a column of that name.
+    pub(crate) fn is_column(&self, name: &str) -> bool {
+        self.column_names.contains(name)
+    }
+
+    /// Whether a column of that name holds rows.
+    pub(crate) fn holds_rows(&self, column: &str) -> bool {
+        self.row_columns.contains(column)
+    }
+}
+
+/// What the database's own objects of a name are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Candidates {
+    /// There are none.
+    None,
+    /// All of them belong to known extensions.
+    Harmless,
+    /// At least one is not known.
+    Unknown,
+}
+
+fn candidates(found: Option<&Vec<Owned>>, schema: Option<&str>) -> Candidates {
+    let mut found = found.into_iter().flatten().filter(|it| in_scope(it, schema)).peekable();
+    if found.peek().is_none() {
+        return Candidates::None;
+    }
+    if found.all(|it| it.harmless) { Candidates::Harmless } else { Candidates::Unknown }
+}
+
+fn in_scope(it: &Owned, schema: Option<&str>) -> bool {
+    schema.map_or(it.on_path, |schema| it.schema == schema)
+}
+
+fn harmless(extension: Option<&str>, judge: impl Fn(&str) -> bool) -> bool {
+    extension.is_some_and(judge)
+}
+
+/// Whether naming the type runs no code of the database's own: an enum, a domain without checks over a harmless type, or
+/// a type of a known extension. A composite's fields are not in the catalog, and a range may have functions of its own.
+fn is_harmless_type(it: &UserType) -> bool {
+    if harmless(it.extension.as_deref(), extensions::is_known) {
+        return true;
+    }
+    match &it.kind {
+        UserTypeKind::Enum { .. } => true,
+        UserTypeKind::Domain { base, checked } => {
+            !checked && types::is_allowed(&internal_name(base))
+        }
+        UserTypeKind::Composite | UserTypeKind::Range | UserTypeKind::Base => false,
+    }
+}
+
+fn access(
+    catalog: &Catalog,
+    ids: &HashMap<u32, RelationId>,
+    allowed: &AllowedTables,
+    relation: &Relation,
+) -> Access {
+    // A right to some of the columns is enough to be asked for them: Postgres itself holds each column.
+    let readable = |it: &Relation| it.readable || it.columns.iter().any(|column| column.readable);
+    let mut own = Access::Unlisted;
+    let mut at = relation;
+    // Partitions follow their parent; partitions of partitions follow too. The bound only guards against a broken snapshot.
+    for _ in 0..100 {
+        if allowed.allows(&at.schema, &at.name) {
+            if readable(at) {
+                return Access::Allowed;
+            }
+            own = Access::Unreadable;
+        }
+        let parent = at.partition_of.and_then(|oid| ids.get(&oid));
+        match parent.and_then(|id| catalog.relations.get(*id)) {
+            Some(parent) => at = parent,
+            None => break,
+        }
+    }
+    own
+}
+
+/// What the casts of the database's own mean for statements.
+struct Casts {
+    targets: HashSet<String>,
+    silent_sources: HashSet<String>,
+    silent: Option<String>,
+}
+
+impl Casts {
+    fn new(catalog: &Catalog) -> Self {
+        let mut casts =
+            Self { targets: HashSet::new(), silent_sources: HashSet::new(), silent: None };
+        for cast in &catalog.casts {
+            if harmless(cast.extension.as_deref(), extensions::is_known) {
+                continue;
+            }
+            let source = internal_name(&cast.source);
+            let target = internal_name(&cast.target);
+            // An implicit cast happens wherever a value of its source meets a function of its target. Its author's word
+            // that it is immutable is taken there, since it would else close the database to every statement; where the
+            // statement asks for the cast by name, it is not taken.
+            if cast.context == 'i' && !is_immutable(catalog, cast) {
+                if types::is_allowed(&source) && types::is_allowed(&target) {
+                    casts
+                        .silent
+                        .get_or_insert_with(|| format!("{} to {}", cast.source, cast.target));
+                } else {
+                    casts.silent_sources.insert(source);
+                }
+            }
+            casts.targets.insert(target);
+        }
+        casts
+    }
+}
+
+/// Whether every function that could be the cast's is declared immutable.
+fn is_immutable(catalog: &Catalog, cast: &UserCast) -> bool {
+    let mut could_be = catalog
+        .functions
+        .iter()
+        .filter(|it| it.returns == cast.target && it.arguments.first() == Some(&cast.source))
+        .peekable();
+    could_be.peek().is_some() && could_be.all(|it| it.volatility == 'i')
+}

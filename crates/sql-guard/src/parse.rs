@@ -1,0 +1,183 @@
+//! From text to one `SelectStmt`: limits first, then Postgres's scanner, then its grammar.
+
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use pg_query::NodeEnum;
+use pg_query::protobuf::{self, SelectStmt, Token};
+
+use crate::rejection::{Rejection, Rule};
+
+/// The longest statement that is read, in bytes of UTF-8. People and language models stay below a tenth of it.
+pub const MAX_SQL_BYTES: usize = 64 * 1024;
+
+/// The most tokens (words, numbers, signs) that a statement may have.
+pub const MAX_TOKENS: usize = 20_000;
+
+/// How deeply brackets may nest before the text is given to the parser at all. The tree that comes back is limited more
+/// tightly still: its decoder stops at 100 messages within messages, about 45 operators within operators or 50 arms of
+/// one `UNION`. So every recursion over the tree is bounded, and a deep input is an error and no crash.
+pub const MAX_BRACKET_DEPTH: usize = 200;
+
+/// `libpg_query` points the process's standard error at a pipe while it parses and back again afterwards. Two parses
+/// at once would each restore what the other had put there and leave standard error closed for good, so only one runs
+/// at a time. A parse takes some tens of microseconds.
+static PARSER: Mutex<()> = Mutex::new(());
+
+/// One statement that is a SELECT by Postgres's grammar, and nothing more is known of it.
+pub(crate) struct Parsed {
+    pub(crate) select: Box<SelectStmt>,
+    /// The statement's own bytes in the text: without the comments, blanks and semicolons around it.
+    pub(crate) span: Range<usize>,
+}
+
+/// # Errors
+///
+/// A [`Rejection`] for whatever is not one SELECT within the limits.
+pub(crate) fn parse(sql: &str) -> Result<Parsed, Rejection> {
+    if sql.len() > MAX_SQL_BYTES {
+        let message = format!(
+            "the statement has {} bytes; {MAX_SQL_BYTES} is the most. Make it shorter, for instance with a join \
+             instead of a long list of values",
+            sql.len()
+        );
+        return Err(Rejection::new(Rule::TooLong, message));
+    }
+    if let Some(at) = sql.find('\0') {
+        let at = i32::try_from(at).unwrap_or(-1);
+        return Err(Rejection::new(Rule::Syntax, "the statement holds a NUL character; remove it")
+            .at(sql, at));
+    }
+    let _one_at_a_time = PARSER.lock().unwrap_or_else(PoisonError::into_inner);
+    let tokens = pg_query::scan_tokens(sql).map_err(|err| failure(sql, &[], &err))?;
+    let span = outline(sql, &tokens)?;
+    let tree = pg_query::parse(sql, 0).map_err(|err| failure(sql, &tokens, &err))?;
+    let mut statements = tree.protobuf.stmts;
+    // The scanner has seen to this already; the tree is what counts.
+    if statements.len() > 1 {
+        return Err(multiple());
+    }
+    let statement = statements.pop().and_then(|it| it.stmt).and_then(|it| it.node);
+    match statement {
+        Some(NodeEnum::SelectStmt(select)) => Ok(Parsed { select, span }),
+        Some(_) => Err(not_a_select().at(sql, offset(span.start))),
+        None => Err(empty()),
+    }
+}
+
+/// Looks at the tokens only: finds the statement within comments and semicolons, and refuses what needs no parser.
+fn outline(sql: &str, tokens: &[protobuf::ScanToken]) -> Result<Range<usize>, Rejection> {
+    if tokens.len() > MAX_TOKENS {
+        let message =
+            format!("the statement has {} words and signs; {MAX_TOKENS} is the most", tokens.len());
+        return Err(Rejection::new(Rule::TooComplex, message));
+    }
+    let mut span: Option<Range<usize>> = None;
+    let mut ended = false;
+    let mut depth = 0_usize;
+    for token in tokens {
+        let kind = token.token();
+        match kind {
+            Token::SqlComment | Token::CComment => continue,
+            Token::Ascii59 => {
+                ended = span.is_some();
+                continue;
+            }
+            Token::Ascii40 | Token::Ascii91 => depth += 1,
+            Token::Ascii41 | Token::Ascii93 => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if ended {
+            return Err(multiple().at(sql, token.start));
+        }
+        if depth > MAX_BRACKET_DEPTH {
+            return Err(too_deep().at(sql, token.start));
+        }
+        let (Ok(start), Ok(end)) = (usize::try_from(token.start), usize::try_from(token.end))
+        else {
+            return Err(Rejection::new(Rule::Syntax, "the statement cannot be read"));
+        };
+        match &mut span {
+            Some(span) => span.end = end,
+            None => {
+                let opens = matches!(
+                    kind,
+                    Token::Select | Token::With | Token::Values | Token::Table | Token::Ascii40
+                );
+                if !opens {
+                    return Err(not_a_select().at(sql, token.start));
+                }
+                span = Some(start..end);
+            }
+        }
+    }
+    let span = span.ok_or_else(empty)?;
+    if sql.get(span.clone()).is_none() {
+        return Err(Rejection::new(Rule::Syntax, "the statement cannot be read"));
+    }
+    Ok(span)
+}
+
+fn empty() -> Rejection {
+    Rejection::new(Rule::Empty, "there is no statement; write one SELECT")
+}
+
+fn multiple() -> Rejection {
+    Rejection::new(
+        Rule::MultipleStatements,
+        "only one statement may be run at a time; remove what follows the semicolon",
+    )
+}
+
+fn not_a_select() -> Rejection {
+    Rejection::new(
+        Rule::NotASelect,
+        "only reading is allowed: one SELECT, VALUES or TABLE, also after WITH",
+    )
+}
+
+fn too_deep() -> Rejection {
+    Rejection::new(
+        Rule::TooDeep,
+        "the statement is nested too deeply (about 45 operators or set operations within each other is the most); \
+         use lists, arrays, concat() or WITH to flatten it",
+    )
+}
+
+/// What the parser says, as a rejection. Its binding passes the message on without the place, so that is looked for:
+/// the text that the message quotes, if it stands in the statement once.
+fn failure(sql: &str, tokens: &[protobuf::ScanToken], err: &pg_query::Error) -> Rejection {
+    let message = match err {
+        pg_query::Error::Parse(message) | pg_query::Error::Scan(message) => message.as_str(),
+        // The decoder's only limit is that of depth; the tree itself comes from a parser that we trust.
+        pg_query::Error::Decode(_) => return too_deep(),
+        _ => "the statement cannot be read",
+    };
+    let deep = ["nested too deeply", "stack depth limit", "memory exhausted"];
+    if deep.iter().any(|it| message.contains(it)) {
+        return too_deep();
+    }
+    let rejection =
+        Rejection::new(Rule::Syntax, format!("Postgres cannot read the statement: {message}"));
+    if message.ends_with("at end of input") {
+        return rejection.at(sql, offset(sql.trim_end().len()));
+    }
+    let Some(quoted) = message.rsplit_once("near \"").and_then(|it| it.1.strip_suffix('"')) else {
+        return rejection;
+    };
+    let mut places = tokens
+        .iter()
+        .filter(|it| {
+            let range = usize::try_from(it.start).ok().zip(usize::try_from(it.end).ok());
+            range.and_then(|(start, end)| sql.get(start..end)) == Some(quoted)
+        })
+        .map(|it| it.start);
+    match (places.next(), places.next()) {
+        (Some(only), None) => rejection.at(sql, only),
+        _ => rejection,
+    }
+}
+
+fn offset(at: usize) -> i32 {
+    i32::try_from(at).unwrap_or(-1)
+}

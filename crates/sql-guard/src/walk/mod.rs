@@ -1,0 +1,190 @@
+//! The walk over the whole tree. Each kind of node is named; one that is not named is refused.
+//!
+//! Recursion is bounded: the tree's decoder stops at a hundred messages within messages (see [`crate::parse`]).
+
+mod calls;
+mod columns;
+mod expressions;
+mod json;
+mod select;
+mod sources;
+mod types;
+
+use std::collections::{BTreeSet, HashSet};
+
+use pg_query::NodeEnum;
+use pg_query::protobuf::{Node, SelectStmt};
+
+use crate::facts::{Facts, RelationId};
+use crate::rejection::{Rejection, Rule};
+
+/// The most tables, views, functions, subqueries and uses of WITH names in FROM clauses, all together. The planner's
+/// work grows with their number before any time limit is looked at.
+const MAX_SOURCES: usize = 100;
+
+/// Whose text is walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// A caller's: relations must be allowed.
+    Statement {
+        /// How many parameters are bound.
+        parameters: usize,
+    },
+    /// A view's: its owner chose the relations, and they are only noted; the code that it runs is judged all the same.
+    View {
+        /// How many views stand around it.
+        depth: usize,
+    },
+}
+
+/// What a walk has found.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// Relations named in the text.
+    pub(crate) named: BTreeSet<RelationId>,
+    /// Relations read, those of views included, views themselves excepted.
+    pub(crate) reads: BTreeSet<RelationId>,
+    /// Whether a view's text reads system catalogs.
+    pub(crate) reads_catalog: bool,
+    /// Byte offsets in the text at which `pg_catalog.` must be put, so that the built-in function is meant.
+    pub(crate) qualify: Vec<usize>,
+}
+
+pub(crate) struct Walker<'a> {
+    facts: &'a Facts,
+    text: &'a str,
+    mode: Mode,
+    findings: Findings,
+    /// The WITH clauses in scope, innermost last.
+    ctes: Vec<Vec<Cte<'a>>>,
+    /// The FROM items in scope, one level for each SELECT, innermost last.
+    levels: Vec<Vec<Source<'a>>>,
+    /// Names that the text gives to columns and sources.
+    names: HashSet<&'a str>,
+    /// Columns that were mentioned and whose values a cast may convert silently, with the place.
+    mentioned: Vec<(&'a str, i32)>,
+    sources: usize,
+}
+
+/// A name that WITH gives.
+#[derive(Clone, Copy)]
+struct Cte<'a> {
+    name: &'a str,
+    columns: Columns<'a>,
+}
+
+/// Something in FROM, under the name by which columns refer to it.
+struct Source<'a> {
+    name: &'a str,
+    columns: Columns<'a>,
+}
+
+/// What is known of a source's columns.
+#[derive(Clone, Copy)]
+enum Columns<'a> {
+    /// Those of that relation.
+    Relation(RelationId),
+    /// Those of that query.
+    Select(&'a SelectStmt),
+    /// It is a row, with columns that are not known.
+    Row,
+    /// Perhaps it is no row at all: `unnest(…) AS x` makes `x` a single value.
+    Value,
+}
+
+/// A possibly qualified name.
+#[derive(Clone, Copy)]
+struct Name<'a> {
+    schema: Option<&'a str>,
+    name: &'a str,
+}
+
+impl<'a> Walker<'a> {
+    /// Walks a statement to its end.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that may not be.
+    pub(crate) fn walk(
+        facts: &'a Facts,
+        text: &'a str,
+        mode: Mode,
+        select: &'a SelectStmt,
+    ) -> Result<Findings, Rejection> {
+        let mut walker = Self {
+            facts,
+            text,
+            mode,
+            findings: Findings::default(),
+            ctes: Vec::new(),
+            levels: Vec::new(),
+            names: HashSet::new(),
+            mentioned: Vec::new(),
+            sources: 0,
+        };
+        walker.select(select)?;
+        walker.silent_casts()?;
+        Ok(walker.findings)
+    }
+
+    fn in_view(&self) -> bool {
+        matches!(self.mode, Mode::View { .. })
+    }
+
+    fn refuse(&self, rule: Rule, message: impl Into<String>, location: i32) -> Rejection {
+        Rejection::new(rule, message).at(self.text, location)
+    }
+
+    /// Refuses what this server's version does not have: there, the same text can mean something else.
+    fn since(&self, version: u32, what: &str, location: i32) -> Result<(), Rejection> {
+        if self.facts.server_version_num >= version {
+            return Ok(());
+        }
+        let message = format!(
+            "{what} needs PostgreSQL {}; this database runs {}",
+            version / 10_000,
+            self.facts.server_version_num / 10_000
+        );
+        Err(self.refuse(Rule::UnsupportedByServer, message, location))
+    }
+
+    /// Reads a name of one to three parts; three begin with the database.
+    fn name(&self, parts: &'a [Node], location: i32) -> Result<Name<'a>, Rejection> {
+        let mut strings = [""; 3];
+        let unsupported = || {
+            self.refuse(Rule::UnsupportedSyntax, "this form of a name is not supported", location)
+        };
+        if parts.is_empty() || parts.len() > 3 {
+            return Err(unsupported());
+        }
+        for (to, part) in strings.iter_mut().zip(parts) {
+            match &part.node {
+                Some(NodeEnum::String(it)) => *to = it.sval.as_str(),
+                _ => return Err(unsupported()),
+            }
+        }
+        match (parts.len(), strings) {
+            (1, [name, _, _]) => Ok(Name { schema: None, name }),
+            (2, [schema, name, _]) => Ok(Name { schema: Some(schema), name }),
+            (_, [database, schema, name]) => {
+                self.database(database, location)?;
+                Ok(Name { schema: Some(schema), name })
+            }
+        }
+    }
+
+    fn database(&self, database: &str, location: i32) -> Result<(), Rejection> {
+        if database == self.facts.database {
+            return Ok(());
+        }
+        let message = format!(
+            "`{database}` is another database; a connection reads its own only. Leave the database's name out"
+        );
+        Err(self.refuse(Rule::OtherDatabase, message, location))
+    }
+}
+
+/// Whether the schema is one of the server's own.
+fn is_system_schema(schema: &str) -> bool {
+    schema == "information_schema" || schema.starts_with("pg_")
+}
