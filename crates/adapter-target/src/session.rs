@@ -1,12 +1,95 @@
+use std::io;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use plinth_queries::{RawRow, RunError};
+use postgres_protocol::IsNull;
+use postgres_protocol::message::backend::Message;
+use postgres_protocol::message::frontend;
+use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::diagnose;
+use crate::dial::Cancel;
+use crate::login::settings_calls;
+use crate::stream::Stream;
+use crate::wire::{Frame, FrameError, Frames, ServerError};
+
+/// The statements that stand around each of a user's, prepared once where the session is the server's own.
+const BEGIN: (&str, &str) = ("plinth_begin", "BEGIN TRANSACTION READ ONLY");
+const ROLLBACK: (&str, &str) = ("plinth_rollback", "ROLLBACK");
+
+/// What a `SELECT` can leave behind that a rollback does not take back, and that a built-in function does: locks of the session.
+const CLEAN: (&str, &str) = ("plinth_clean", "SELECT pg_catalog.pg_advisory_unlock_all()");
+
+/// How much more of an unwanted result is read rather than cancelled: asking for a cancel costs the server a process.
+const UNWANTED_BYTES: usize = 256 << 10;
+
+/// How much is read after a cancel, which takes effect only when the server has got rid of what it had begun to send.
+const CANCELLED_BYTES: usize = 64 << 20;
+
+/// How long that may take.
+const WIND_DOWN_LIMIT: Duration = Duration::from_secs(3);
+
+/// An outbox or inbox that grew beyond this for one statement is not kept for the next.
+const KEPT_BYTES: usize = 256 << 10;
 
 /// One session on a customer's database.
 #[derive(Debug)]
 pub struct Session {
-    server_version: String,
-    server_version_num: u32,
+    stream: Stream,
+    pub(crate) frames: Frames,
+    pub(crate) outbox: BytesMut,
+    pub(crate) cancel: Cancel,
+    pub(crate) state: State,
+    /// Whether we speak with the server itself, and not with a proxy that may give each transaction another backend.
+    pub(crate) direct: bool,
+    /// Whether the statements around a user's are prepared.
+    prepared: bool,
+    /// What was last set for the whole session.
+    applied: Option<Applied>,
+    /// Whether a statement ran on it before.
+    pub(crate) used: bool,
+    pub(crate) opened: Instant,
+    /// Its share of the sessions that there may be in all; goes with it.
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
+    pub(crate) server_version: String,
+    pub(crate) server_version_num: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// The server waits for us.
+    Idle,
+    /// Something may be running or on its way.
+    Busy,
+    /// The transport is cut.
+    Dead,
+}
+
+/// Why nothing more can be read from a session.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    Cut,
+    Malformed,
+    RowTooLarge,
+}
+
+impl From<FrameError> for Broken {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::RowTooLarge => Self::RowTooLarge,
+            FrameError::Malformed => Self::Malformed,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Applied {
+    time: Duration,
+    time_zone: String,
 }
 
 /// A statement of ours, not of a user.
@@ -29,19 +112,94 @@ pub struct ReadLimits {
     pub total_bytes: u64,
 }
 
+/// Where in the answer to one batch of messages we are. Each step ends with a completed command, but for the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The session's settings, which end with the server being ready: they are not part of the transaction.
+    Settings,
+    /// So many commands until the first statement.
+    Prelude(u8),
+    /// The statement, or statements.
+    Body,
+}
+
+/// Which transaction stands around statements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Around {
+    /// One statement of a user.
+    User,
+    /// Several of ours that must see the same moment.
+    Snapshot,
+}
+
 impl Session {
+    pub(crate) fn new(stream: Stream, cancel: Cancel) -> Self {
+        Self {
+            stream,
+            frames: Frames::new(),
+            outbox: BytesMut::with_capacity(1024),
+            cancel,
+            state: State::Busy,
+            direct: false,
+            prepared: false,
+            applied: None,
+            used: false,
+            opened: Instant::now(),
+            permit: None,
+            server_version: String::new(),
+            server_version_num: 0,
+        }
+    }
+
     /// Runs several statements of ours in one round trip, in one read-only, repeatable-read transaction: all of them see the
-    /// database at the same moment. Returns the rows of each, values in Postgres's text format.
+    /// database at the same moment. Returns the rows of each, values in Postgres's text format, in UTC.
     ///
     /// # Errors
     ///
-    /// [`RunError`] of the first that failed; the others' rows are lost. Nothing is left running.
+    /// [`RunError`] of the first that failed; the others' rows are lost. Nothing is left running, and the session can be used
+    /// again unless the error is [`RunError::Connection`] or [`RunError::TimedOut`].
     pub async fn query_all(
         &mut self,
-        _queries: &[Query<'_>],
+        queries: &[Query<'_>],
         limits: &ReadLimits,
     ) -> Result<Vec<Vec<RawRow>>, RunError> {
-        Err(RunError::TimedOut(limits.time))
+        let started = Instant::now();
+        let deadline = started + limits.time;
+        let mut step = self.write_prelude(Around::Snapshot, limits.time, "UTC")?;
+        for query in queries {
+            self.write_statement(query.sql, query.parameters, false)?;
+        }
+        self.write_epilogue();
+        self.frames.row_bytes = limits.row_bytes;
+        let timed_out = |_| RunError::TimedOut(limits.time);
+        timeout_at(deadline, self.send()).await.map_err(timed_out)?.map_err(broken(limits))?;
+        let mut results: Vec<Vec<RawRow>> = Vec::with_capacity(queries.len());
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while results.len() < queries.len() {
+            let frame = self.receive_by(deadline).await.map_err(timed_out)?;
+            match (step, frame.map_err(broken(limits))?) {
+                (Step::Body, Frame::Row(body)) => {
+                    bytes += body.len() as u64;
+                    if bytes > limits.total_bytes {
+                        return Err(RunError::RowTooLarge { limit_bytes: limits.row_bytes });
+                    }
+                    rows.push(RawRow::new(body).ok_or_else(malformed)?);
+                }
+                (Step::Body, Frame::CommandComplete | Frame::EmptyQuery) => {
+                    results.push(std::mem::take(&mut rows));
+                }
+                (_, Frame::Error(it)) => {
+                    let error = ServerError::read(&it).map_err(|_| malformed())?;
+                    if !error.fatal && step == Step::Body {
+                        let _ = timeout_at(deadline, self.settle(UNWANTED_BYTES)).await;
+                    }
+                    return Err(statement_error(error, started, limits.time));
+                }
+                (step_now, frame) => step = self.advance(step_now, &frame)?,
+            }
+        }
+        let _ = timeout_at(deadline, self.settle(UNWANTED_BYTES)).await;
+        Ok(results)
     }
 
     /// The server's own version text, like `15.18 (Debian 15.18-0+deb12u1)`.
@@ -53,4 +211,359 @@ impl Session {
     pub fn server_version_num(&self) -> u32 {
         self.server_version_num
     }
+
+    /// Whether the transport is encrypted.
+    pub fn is_tls(&self) -> bool {
+        self.stream.is_tls()
+    }
+
+    pub(crate) fn server_certificate(&self) -> Option<&CertificateDer<'static>> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(it) => it.get_ref().1.peer_certificates()?.first(),
+        }
+    }
+
+    /// Logging in is over.
+    pub(crate) fn greeted(&mut self) {
+        self.state = State::Idle;
+    }
+
+    /// Whether it can take another statement, as far as can be known without asking the server.
+    pub(crate) fn is_fit(&self) -> bool {
+        self.state == State::Idle && self.frames.buffer.is_empty() && self.stream.is_quiet()
+    }
+
+    /// Sends what is in the outbox.
+    pub(crate) async fn send(&mut self) -> Result<(), Broken> {
+        let sent: io::Result<()> = async {
+            self.stream.write_all(&self.outbox).await?;
+            self.stream.flush().await
+        }
+        .await;
+        self.outbox.clear();
+        if self.outbox.capacity() > KEPT_BYTES {
+            self.outbox = BytesMut::with_capacity(1024);
+        }
+        sent.map_err(|_| {
+            self.state = State::Dead;
+            Broken::Cut
+        })
+    }
+
+    /// The next message, waiting for it if need be.
+    pub(crate) async fn receive(&mut self) -> Result<Frame, Broken> {
+        loop {
+            if let Some(frame) = self.frames.next()? {
+                return Ok(frame);
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// The next message, waiting until `deadline` if need be. The outer error means that it passed.
+    pub(crate) async fn receive_by(
+        &mut self,
+        deadline: Instant,
+    ) -> Result<Result<Frame, Broken>, tokio::time::error::Elapsed> {
+        loop {
+            match self.frames.next() {
+                Ok(Some(frame)) => return Ok(Ok(frame)),
+                Ok(None) => {}
+                Err(error) => return Ok(Err(error.into())),
+            }
+            if let Err(error) = timeout_at(deadline, self.fill()).await? {
+                return Ok(Err(error));
+            }
+        }
+    }
+
+    async fn fill(&mut self) -> Result<(), Broken> {
+        self.frames.make_room();
+        match self.stream.read_buf(&mut self.frames.buffer).await {
+            Ok(0) | Err(_) => {
+                self.state = State::Dead;
+                Err(Broken::Cut)
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Puts into the outbox what comes before a statement: the session's settings where they differ from the last, and the
+    /// beginning of a read-only transaction. From here on the session is busy.
+    ///
+    /// The statement must not run if the transaction did not begin. It cannot: after an error the server skips everything up to
+    /// the next Sync, and there is none between this and the end of [`Self::write_epilogue`].
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Connection`] if the session is not idle.
+    pub(crate) fn write_prelude(
+        &mut self,
+        around: Around,
+        time: Duration,
+        time_zone: &str,
+    ) -> Result<Step, RunError> {
+        if self.state != State::Idle {
+            return Err(RunError::Connection(Box::new(diagnose::disconnected(None))));
+        }
+        self.state = State::Busy;
+        let applied = self
+            .applied
+            .as_ref()
+            .is_some_and(|it| it.time == time && it.time_zone == time_zone);
+        let timeout_ms = server_limit(time).as_millis().to_string();
+        let lock_ms = (server_limit(time) / 2).as_millis().clamp(1, 10_000).to_string();
+        let values = [Some(timeout_ms.as_str()), Some(&lock_ms), Some(time_zone)];
+        let mut step = Step::Prelude(1);
+        if self.direct && !applied {
+            let sql = format!("SELECT {}", limits_calls(false));
+            self.write_statement(&sql, &values, false)?;
+            frontend::sync(&mut self.outbox);
+            self.applied = Some(Applied { time, time_zone: time_zone.to_owned() });
+            step = Step::Settings;
+        }
+        if self.direct && !self.prepared {
+            for (name, sql) in [BEGIN, ROLLBACK, CLEAN] {
+                write(frontend::parse(name, sql, [], &mut self.outbox))?;
+            }
+        }
+        match around {
+            Around::User => self.write_own(BEGIN),
+            Around::Snapshot => {
+                let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                self.write_statement(begin, &[], false)?;
+            }
+        }
+        if !self.direct {
+            let sql = format!("SELECT {}, {}", settings_calls(true), limits_calls(true));
+            self.write_statement(&sql, &values, false)?;
+            step = Step::Prelude(2);
+        }
+        Ok(step)
+    }
+
+    /// Puts one statement into the outbox, by the extended protocol: the server refuses a text with several.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Database`] if it cannot be said in the protocol: a zero byte, or more than 65,535 parameters.
+    pub(crate) fn write_statement(
+        &mut self,
+        sql: &str,
+        parameters: &[Option<&str>],
+        describe: bool,
+    ) -> Result<(), RunError> {
+        let out = &mut self.outbox;
+        let written = (|| {
+            frontend::parse("", sql, [], out)?;
+            bind("", parameters, out)?;
+            if describe {
+                frontend::describe(b'P', "", out)?;
+            }
+            frontend::execute("", 0, out)
+        })();
+        if written.is_err() {
+            // Nothing was sent, so the session is as it was.
+            out.clear();
+            self.applied = None;
+            self.state = State::Idle;
+        }
+        write(written)
+    }
+
+    /// Puts the end of the transaction and the cleaning into the outbox.
+    pub(crate) fn write_epilogue(&mut self) {
+        self.write_own(ROLLBACK);
+        self.write_own(CLEAN);
+        frontend::sync(&mut self.outbox);
+    }
+
+    fn write_own(&mut self, (name, sql): (&str, &str)) {
+        let out = &mut self.outbox;
+        let name = if self.direct { name } else { "" };
+        let written = (|| {
+            if !self.direct {
+                frontend::parse("", sql, [], out)?;
+            }
+            bind(name, &[], out)?;
+            frontend::execute("", 0, out)
+        })();
+        written.expect("our own statements can be said in the protocol");
+    }
+
+    /// What a message means for the step before the statement.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Connection`] if the message has no business there.
+    pub(crate) fn advance(&mut self, step: Step, frame: &Frame) -> Result<Step, RunError> {
+        match (step, frame) {
+            (Step::Settings, Frame::Ready(b'I')) => Ok(Step::Prelude(if self.direct { 1 } else { 2 })),
+            (Step::Prelude(1), Frame::CommandComplete) => {
+                self.prepared = self.direct;
+                Ok(Step::Body)
+            }
+            (Step::Prelude(left), Frame::CommandComplete) => Ok(Step::Prelude(left - 1)),
+            (Step::Settings | Step::Prelude(_), Frame::Row(_))
+            | (Step::Settings, Frame::CommandComplete)
+            | (_, Frame::ParseComplete | Frame::BindComplete | Frame::Aside) => Ok(step),
+            _ => Err(malformed()),
+        }
+    }
+
+    /// Takes the end of an answer that is complete as far as it has come, without waiting. Whether the session is idle then.
+    pub(crate) fn settle_now(&mut self) -> bool {
+        loop {
+            match self.frames.next() {
+                Ok(Some(
+                    Frame::CommandComplete
+                    | Frame::BindComplete
+                    | Frame::ParseComplete
+                    | Frame::Row(_)
+                    | Frame::Aside,
+                )) => {}
+                Ok(Some(Frame::Ready(b'I'))) => {
+                    self.rest();
+                    return true;
+                }
+                Ok(Some(_) | None) | Err(_) => return false,
+            }
+        }
+    }
+
+    fn rest(&mut self) {
+        self.state = State::Idle;
+        self.used = true;
+        if self.frames.buffer.capacity() > KEPT_BYTES {
+            self.frames.buffer = BytesMut::new();
+        }
+    }
+
+    /// Reads to the end of the present answer, ends the transaction if it is still open, and cleans. The session is idle afterwards if
+    /// that went well and the answer had no more than `budget` bytes of rows.
+    pub(crate) async fn settle(&mut self, budget: usize) {
+        if let Some((status, failed)) = self.drain(budget).await {
+            self.finish(status, failed).await;
+        }
+    }
+
+    async fn finish(&mut self, status: u8, failed: bool) {
+        if status == b'I' && !failed {
+            return self.rest();
+        }
+        for (_, sql) in [ROLLBACK, CLEAN] {
+            self.write_statement(sql, &[], false).expect("ours can be said in the protocol");
+        }
+        frontend::sync(&mut self.outbox);
+        if self.send().await.is_ok() && self.drain(UNWANTED_BYTES).await == Some((b'I', false)) {
+            self.rest();
+        }
+    }
+
+    /// Reads until the server is ready: the transaction's status, and whether there was an error. `None` if it did not come to that.
+    async fn drain(&mut self, budget: usize) -> Option<(u8, bool)> {
+        let (mut left, mut failed) = (budget, false);
+        loop {
+            match self.receive().await.ok()? {
+                Frame::Ready(status) => return Some((status, failed)),
+                Frame::Row(it) => left = left.checked_sub(it.len())?,
+                Frame::Error(_) => failed = true,
+                // The server waits for data that will not come.
+                Frame::Other(Message::CopyInResponse(_)) => return None,
+                _ => {}
+            }
+        }
+    }
+
+    /// Gets rid of a result of which no more is wanted: reads on if little is left, else cancels it.
+    pub(crate) async fn wind_down(&mut self) {
+        let _ = timeout(WIND_DOWN_LIMIT, async {
+            let soon = timeout(Duration::from_millis(20), self.drain(UNWANTED_BYTES)).await;
+            if let Ok(Some((status, failed))) = soon {
+                return self.finish(status, failed).await;
+            }
+            // Behind a proxy nobody says when the cancel has arrived; it could hit the next statement.
+            if !self.direct || self.state == State::Dead {
+                return;
+            }
+            self.cancel.send().await;
+            self.settle(CANCELLED_BYTES).await;
+        })
+        .await;
+    }
+}
+
+/// Writes a Bind of the unnamed portal, everything in text.
+pub(crate) fn bind(
+    statement: &str,
+    parameters: &[Option<&str>],
+    out: &mut BytesMut,
+) -> io::Result<()> {
+    let value = |it: &Option<&str>, out: &mut BytesMut| {
+        Ok(match it {
+            None => IsNull::Yes,
+            Some(text) => {
+                out.extend_from_slice(text.as_bytes());
+                IsNull::No
+            }
+        })
+    };
+    frontend::bind("", statement, [], parameters, value, [], out).map_err(|it| match it {
+        frontend::BindError::Serialization(it) => it,
+        frontend::BindError::Conversion(it) => io::Error::other(it),
+    })
+}
+
+fn write(written: io::Result<()>) -> Result<(), RunError> {
+    written.map_err(|error| {
+        let error = ServerError {
+            sqlstate: "22021".to_owned(),
+            message: format!("the statement cannot be sent: {error}"),
+            ..ServerError::default()
+        };
+        RunError::Database(Box::new(error.into()))
+    })
+}
+
+/// The server's own limit is a little below ours, so that a statement that it can end costs no session.
+pub(crate) fn server_limit(time: Duration) -> Duration {
+    let earlier = (time / 20).min(Duration::from_millis(250));
+    // Zero would mean no limit at all, and the setting is a 32-bit number.
+    (time - earlier).clamp(Duration::from_millis(1), Duration::from_millis(i32::MAX as u64))
+}
+
+fn limits_calls(local: bool) -> String {
+    format!(
+        "pg_catalog.set_config('statement_timeout', $1, {local}), \
+         pg_catalog.set_config('lock_timeout', $2, {local}), \
+         pg_catalog.set_config('TimeZone', $3, {local})"
+    )
+}
+
+/// What the error of a statement means that was given `time` when it `started`.
+pub(crate) fn statement_error(error: ServerError, started: Instant, time: Duration) -> RunError {
+    if error.sqlstate == "57014" {
+        // The code is the same whoever cancelled, and the text is in the server's language: the clock tells.
+        let limit = server_limit(time).saturating_sub(Duration::from_millis(2));
+        return if started.elapsed() >= limit { RunError::TimedOut(time) } else { RunError::Cancelled };
+    }
+    diagnose::run_error(error)
+}
+
+pub(crate) fn malformed() -> RunError {
+    RunError::Connection(Box::new(diagnose::broken_protocol()))
+}
+
+pub(crate) fn broken_error(broken: &Broken, limit_bytes: usize) -> RunError {
+    match broken {
+        Broken::Cut => RunError::Connection(Box::new(diagnose::disconnected(None))),
+        Broken::Malformed => malformed(),
+        Broken::RowTooLarge => RunError::RowTooLarge { limit_bytes },
+    }
+}
+
+fn broken(limits: &ReadLimits) -> impl Fn(Broken) -> RunError + Copy {
+    let limit_bytes = limits.row_bytes;
+    move |it| broken_error(&it, limit_bytes)
 }

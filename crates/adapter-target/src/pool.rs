@@ -1,0 +1,257 @@
+//! Sessions kept for the next statement: a pool for each connection, a bound over all of them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use deadpool::Runtime;
+use deadpool::managed::{
+    Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult,
+};
+use plinth_connections::{ConnectionId, Diagnosis, Target};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::dial::Dialer;
+use crate::session::{Session, State};
+use crate::settings::TargetSettings;
+
+/// How often idle sessions are looked at.
+const SWEEP_EVERY: Duration = Duration::from_secs(15);
+
+/// Why there is no session.
+#[derive(Debug)]
+pub(crate) enum NoSession {
+    /// See [`Diagnosis`].
+    Unreachable(Box<Diagnosis>),
+    /// The bound is reached, and no session came back in time.
+    Busy,
+}
+
+/// All pools of this process.
+pub(crate) struct Pools {
+    dialer: Dialer,
+    settings: TargetSettings,
+    share: Arc<Semaphore>,
+    by_connection: RwLock<HashMap<ConnectionId, Entry>>,
+}
+
+struct Entry {
+    version: i64,
+    pool: Pool<Opener>,
+}
+
+impl Pools {
+    pub(crate) fn new(dialer: Dialer, settings: TargetSettings) -> Self {
+        let share = Arc::new(Semaphore::new(settings.sessions_total));
+        Self { dialer, settings, share, by_connection: RwLock::default() }
+    }
+
+    /// A session from the target's pool, or a new one.
+    pub(crate) async fn session(
+        self: &Arc<Self>,
+        target: &Target,
+    ) -> Result<PooledSession, NoSession> {
+        // A closed pool is one whose connection has just changed: there is another by now, or will be.
+        for _ in 0..2 {
+            let Some(pool) = self.pool(target) else { break };
+            let lease = match pool.get().await {
+                Ok(it) => Lease::Pooled(it),
+                Err(PoolError::Backend(it)) => return Err(it),
+                Err(PoolError::Closed) => continue,
+                Err(_) => return Err(NoSession::Busy),
+            };
+            return Ok(PooledSession { lease: Some(lease), age_limit: self.settings.age_limit });
+        }
+        self.fresh(target).await
+    }
+
+    /// A new session that belongs to no pool.
+    pub(crate) async fn fresh(
+        self: &Arc<Self>,
+        target: &Target,
+    ) -> Result<PooledSession, NoSession> {
+        let lease = Lease::Alone(Box::new(self.open(target).await?));
+        Ok(PooledSession { lease: Some(lease), age_limit: self.settings.age_limit })
+    }
+
+    async fn open(&self, target: &Target) -> Result<Session, NoSession> {
+        let share = self.share.clone();
+        let permit = match share.clone().try_acquire_owned() {
+            Ok(it) => it,
+            Err(_) => {
+                // Somebody else's idle session is worth less than this one.
+                self.sweep(Duration::ZERO);
+                timeout(self.settings.wait_limit, share.acquire_owned())
+                    .await
+                    .map_err(|_| NoSession::Busy)?
+                    .map_err(|_| NoSession::Busy)?
+            }
+        };
+        let mut session =
+            self.dialer.open(target).await.map_err(|it| NoSession::Unreachable(Box::new(it)))?;
+        session.permit = Some(permit);
+        Ok(session)
+    }
+
+    /// The pool for a target, made if there is none. `None` for a target that is not kept, or that was changed since it was read.
+    fn pool(self: &Arc<Self>, target: &Target) -> Option<Pool<Opener>> {
+        let connection = target.connection?;
+        let fits = |it: &Entry| it.version == target.version;
+        {
+            let pools = self.by_connection.read().unwrap_or_else(PoisonError::into_inner);
+            match pools.get(&connection) {
+                Some(it) if fits(it) => return Some(it.pool.clone()),
+                Some(it) if it.version > target.version => return None,
+                _ => {}
+            }
+        }
+        let mut pools = self.by_connection.write().unwrap_or_else(PoisonError::into_inner);
+        match pools.get(&connection) {
+            Some(it) if fits(it) => return Some(it.pool.clone()),
+            Some(it) if it.version > target.version => return None,
+            Some(it) => it.pool.close(),
+            None => {}
+        }
+        let opener = Opener { pools: Arc::downgrade(self), target: target.clone() };
+        let pool = Pool::builder(opener)
+            .max_size(self.settings.sessions_per_connection)
+            .wait_timeout(Some(self.settings.wait_limit))
+            .queue_mode(QueueMode::Lifo)
+            .runtime(Runtime::Tokio1)
+            .build()
+            .expect("the runtime is set");
+        if pools.is_empty() {
+            self.sweep_regularly();
+        }
+        pools.insert(connection, Entry { version: target.version, pool: pool.clone() });
+        Some(pool)
+    }
+
+    pub(crate) fn forget(&self, connection: ConnectionId) {
+        let mut pools = self.by_connection.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(it) = pools.remove(&connection) {
+            it.pool.close();
+        }
+    }
+
+    /// Closes sessions that were idle for longer than `idle`, or are too old; drops pools that have none left.
+    fn sweep(&self, idle: Duration) {
+        let age = self.settings.age_limit;
+        let mut pools = self.by_connection.write().unwrap_or_else(PoisonError::into_inner);
+        pools.retain(|_, it| {
+            it.pool.retain(|session, metrics| {
+                metrics.last_used() < idle && session.opened.elapsed() < age
+            });
+            let status = it.pool.status();
+            status.size > 0 || status.waiting > 0
+        });
+    }
+
+    /// Sweeps until no pool is left.
+    fn sweep_regularly(self: &Arc<Self>) {
+        let pools = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(SWEEP_EVERY).await;
+                let Some(pools) = pools.upgrade() else { return };
+                pools.sweep(pools.settings.idle_limit);
+                let left = pools.by_connection.read().unwrap_or_else(PoisonError::into_inner);
+                if left.is_empty() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+impl fmt::Debug for Pools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pools").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Opens and checks the sessions of one pool.
+pub(crate) struct Opener {
+    pools: Weak<Pools>,
+    target: Target,
+}
+
+impl Manager for Opener {
+    type Type = Session;
+    type Error = NoSession;
+
+    async fn create(&self) -> Result<Session, NoSession> {
+        let pools = self.pools.upgrade().ok_or(NoSession::Busy)?;
+        pools.open(&self.target).await
+    }
+
+    async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<NoSession> {
+        if session.is_fit() { Ok(()) } else { Err(RecycleError::message("it has ended")) }
+    }
+}
+
+/// A session that goes back to its pool when dropped. If something is left unfinished on it, that is cancelled in the database and
+/// the session is closed.
+pub struct PooledSession {
+    lease: Option<Lease>,
+    age_limit: Duration,
+}
+
+enum Lease {
+    Pooled(Object<Opener>),
+    Alone(Box<Session>),
+}
+
+impl Deref for PooledSession {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        match self.lease.as_ref().expect("only drop takes it") {
+            Lease::Pooled(it) => it,
+            Lease::Alone(it) => it,
+        }
+    }
+}
+
+impl DerefMut for PooledSession {
+    fn deref_mut(&mut self) -> &mut Session {
+        match self.lease.as_mut().expect("only drop takes it") {
+            Lease::Pooled(it) => it,
+            Lease::Alone(it) => it,
+        }
+    }
+}
+
+impl fmt::Debug for PooledSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PooledSession").field(&**self).finish()
+    }
+}
+
+impl Drop for PooledSession {
+    fn drop(&mut self) {
+        let session = match self.lease.take() {
+            None => return,
+            Some(Lease::Pooled(it)) => {
+                if it.state == State::Idle && it.opened.elapsed() < self.age_limit {
+                    return;
+                }
+                Object::take(it)
+            }
+            Some(Lease::Alone(it)) => *it,
+        };
+        if session.state != State::Busy {
+            return;
+        }
+        // Outside a runtime nothing can be sent; the server notices at its next write that nobody listens.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                session.cancel.send().await;
+                drop(session);
+            });
+        }
+    }
+}

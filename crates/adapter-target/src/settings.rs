@@ -1,0 +1,62 @@
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plinth_egress::Gate;
+
+/// Knows where the servers are that Plinth runs itself.
+pub trait ManagedServers: Send + Sync + 'static {
+    /// Where `server` listens now, on this machine; `None` if it does not run.
+    fn address(&self, server: &str) -> Option<SocketAddr>;
+}
+
+/// How customers' databases are reached.
+#[derive(Clone)]
+pub struct TargetSettings {
+    /// Judges every address that somebody typed.
+    pub gate: Gate,
+    /// Where Plinth's own servers are; these are not judged, because no tenant can name an address through them.
+    pub managed: Arc<dyn ManagedServers>,
+    /// Certificates as PEM that are trusted beside the machine's authorities.
+    pub extra_roots_pem: Vec<u8>,
+    /// From the look-up of the name to the end of logging in.
+    pub connect_limit: Duration,
+    /// Sessions for each connection, at most.
+    pub sessions_per_connection: usize,
+    /// Sessions over all connections, at most.
+    pub sessions_total: usize,
+    /// How long to wait for a free session before [`RunError::Busy`](plinth_queries::RunError::Busy).
+    pub wait_limit: Duration,
+    /// A session that was not used for so long is closed.
+    pub idle_limit: Duration,
+    /// A session that is so old is closed when it comes back.
+    pub age_limit: Duration,
+}
+
+impl TargetSettings {
+    /// Settings for one server process.
+    pub fn new(gate: Gate, managed: Arc<dyn ManagedServers>) -> Self {
+        Self {
+            gate,
+            managed,
+            extra_roots_pem: Vec::new(),
+            connect_limit: Duration::from_secs(10),
+            sessions_per_connection: 8,
+            sessions_total: 512,
+            wait_limit: Duration::from_secs(5),
+            idle_limit: Duration::from_mins(3),
+            age_limit: Duration::from_mins(30),
+        }
+    }
+}
+
+impl fmt::Debug for TargetSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TargetSettings")
+            .field("gate", &self.gate)
+            .field("sessions_per_connection", &self.sessions_per_connection)
+            .field("sessions_total", &self.sessions_total)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,5 @@
+//! Against a real Postgres, and against servers that do not behave.
+
+mod support;
+
+mod running;
