@@ -51,7 +51,7 @@ impl CsvRows {
                 (Some(ValueKind::Boolean), "t") => out.extend_from_slice(b"true"),
                 (Some(ValueKind::Boolean), "f") => out.extend_from_slice(b"false"),
                 (Some(kind), text) if kind.is_number() => {
-                    write_field(text, !is_amount(text) && is_formula(text), out)
+                    write_field(text, !is_amount(text) && is_formula(text), out);
                 }
                 (_, text) => write_field(text, is_formula(text), out),
             }

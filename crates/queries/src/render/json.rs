@@ -124,7 +124,7 @@ pub(super) fn distinct_names(columns: &[ResultColumn]) -> Vec<String> {
         .map(|it| {
             let free = |name: &String| !taken.contains(name) && !given.contains(name.as_str());
             let name = if taken.contains(&it.name) {
-                (2..)
+                (2..=u32::MAX)
                     .map(|number| format!("{}_{number}", it.name))
                     .find(free)
                     .expect("numbers do not end")
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn text_of_a_known_type_that_begins_like_an_array_is_text() {
         let mut types = UserTypes::default();
-        types.insert(20_000, Shape::Scalar, "set".into());
+        types.insert(20_000, Shape::Scalar, None, "set");
         let mut rows = JsonRows::new(&[column(20_000)], &types);
         assert_eq!(rows.values(&row(&[Some(b"{1}")])), [json!("{1}")]);
     }

@@ -191,14 +191,14 @@ impl UserTypes {
             };
             let visible = catalog.search_path.contains(&it.schema);
             let schema = (!visible).then_some(it.schema.as_str());
-            types.insert(it.oid, shape, quoted_name(schema, &it.name));
+            types.insert(it.oid, shape, schema, &it.name);
         }
         types
     }
 
-    /// Adds one, with its name as `format_type` prints it. An array's name is made from its element's.
-    pub fn insert(&mut self, oid: u32, shape: Shape, name: String) {
-        self.0.insert(oid, (shape, name));
+    /// Adds one; `schema` is `None` where its name is found without. An array is named by its element.
+    pub fn insert(&mut self, oid: u32, shape: Shape, schema: Option<&str>, name: &str) {
+        self.0.insert(oid, (shape, quoted_name(schema, name)));
     }
 
     /// How it is built; `None` if it is not known.
@@ -234,8 +234,8 @@ mod tests {
     #[test]
     fn an_array_of_a_domain_has_elements_of_its_base() {
         let mut types = UserTypes::default();
-        types.insert(20_000, Shape::Domain { base: 23 }, "positive".into());
-        types.insert(20_001, Shape::Array { element: 20_000, delimiter: b',' }, String::new());
+        types.insert(20_000, Shape::Domain { base: 23 }, None, "positive");
+        types.insert(20_001, Shape::Array { element: 20_000, delimiter: b',' }, None, "");
         let expected = ValueKind::Array { element: ElementKind::Integer, delimiter: b',' };
         assert_eq!(ValueKind::of(20_001, &types), expected);
     }

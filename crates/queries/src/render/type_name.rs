@@ -140,12 +140,8 @@ mod tests {
     #[test]
     fn names_are_those_that_format_type_prints() {
         let mut types = UserTypes::default();
-        types.insert(20_000, Shape::Scalar, "shop.order_status".into());
-        types.insert(
-            20_001,
-            Shape::Array { element: 20_000, delimiter: b',' },
-            "shop._order_status".into(),
-        );
+        types.insert(20_000, Shape::Scalar, Some("shop"), "order_status");
+        types.insert(20_001, Shape::Array { element: 20_000, delimiter: b',' }, None, "");
         for (oid, modifier, name) in [
             (1700, 786_438, "numeric(12,2)"),
             (1700, 5 << 16 | 0x7fe | 4, "numeric(5,-6)"),
