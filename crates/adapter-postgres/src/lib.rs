@@ -1,1 +1,21 @@
-//! plinth-adapter-postgres.
+//! Our own database: its URL, the pool, transactions, migrations, and one module for each storage port.
+//!
+//! **Invariant:** SQL over our own tables lives in this crate and in `migrations/`, nowhere else; and every statement
+//! runs in a transaction that names its organization, as a role that row-level security binds.
+
+mod connections;
+mod database;
+mod migrate;
+mod queries;
+mod snapshots;
+mod tenancy;
+mod tls;
+mod url;
+
+pub use connections::PostgresConnections;
+pub use database::{Database, OpenError};
+pub use migrate::{MigrateError, SCHEMA, migrate, migrations};
+pub use queries::PostgresQueries;
+pub use snapshots::PostgresSnapshots;
+pub use tenancy::PostgresTenancy;
+pub use url::{DatabaseUrl, InvalidUrl};

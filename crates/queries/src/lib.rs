@@ -1,9 +1,24 @@
-//! Asking and running: from a question or a statement to rows.
+//! Asking and running: from a question or a statement to rows, and the history of both.
+//!
+//! Read in this order: [`Queries::ask`], then [`Running`], then the ports [`StatementRunner`] and [`QueryStore`].
+//!
+//! **Invariant:** nothing reaches a customer's database but by the one way in `service.rs`: guard, plan, run.
 
+mod error;
+mod history;
+mod knowledge;
 mod ports;
 mod render;
 mod result;
+mod running;
+mod service;
+#[cfg(feature = "testing")]
+pub mod testing;
 
+pub use error::QueryError;
+pub use history::{
+    HistoryFilter, Notes, QueryId, QueryOutcome, QueryRecord, QueryStore, RecordedError,
+};
 pub use ports::{
     CutOff, DatabaseMessage, Plan, Rows, RunError, RunLimits, Statement, StatementRunner,
 };
@@ -12,3 +27,5 @@ pub use render::{
     type_name,
 };
 pub use result::{RawRow, ResultColumn, Values};
+pub use running::{Running, Summary};
+pub use service::{Answer, Ask, Input, MAX_QUESTION_CHARS, Queries, QueryParts, QuerySettings};

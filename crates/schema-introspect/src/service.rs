@@ -107,14 +107,35 @@ impl Schemas {
             return Ok(snapshot);
         }
         // Many questions may arrive before the first snapshot is there: one reads, the others wait for it.
-        let lock = self.reading.lock().expect("not poisoned").entry(id).or_default().clone();
+        let lock = self.lock(id);
         let _one = lock.lock().await;
-        let snapshot = match self.fresh(org, id).await? {
-            Some(snapshot) => snapshot,
-            None => self.read(opened).await?,
-        };
-        self.reading.lock().expect("not poisoned").remove(&id);
-        Ok(snapshot)
+        match self.fresh(org, id).await? {
+            Some(snapshot) => Ok(snapshot),
+            None => self.read(opened).await,
+        }
+    }
+
+    /// Reads the schema anew for a connection that has been opened, because what is known of it proved wrong. Of many
+    /// that ask at once one reads.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Schemas::get`].
+    pub async fn renew(&self, opened: &Opened) -> Result<Arc<Snapshot>, SchemaError> {
+        let asked_at = self.clock.now();
+        let lock = self.lock(opened.connection.id);
+        let _one = lock.lock().await;
+        match self.fresh(opened.connection.org, opened.connection.id).await? {
+            Some(snapshot) if snapshot.taken_at > asked_at => Ok(snapshot),
+            _ => self.read(opened).await,
+        }
+    }
+
+    fn lock(&self, id: ConnectionId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut all = self.reading.lock().expect("not poisoned");
+        // Whoever waits for a lock holds a clone of it, so one that nobody else holds can go.
+        all.retain(|_, it| Arc::strong_count(it) > 1);
+        all.entry(id).or_default().clone()
     }
 
     async fn fresh(

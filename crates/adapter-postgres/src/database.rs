@@ -1,0 +1,162 @@
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction};
+use plinth_core::{OrgId, StoreError};
+use tokio_postgres::Client;
+
+use crate::DatabaseUrl;
+
+/// How long a request may wait for a connection.
+const WAIT_LIMIT: Duration = Duration::from_secs(5);
+
+/// A pool of connections to our own database, all as the role `plinth_app`.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool,
+}
+
+impl Database {
+    /// Opens a pool of at most `size` connections and checks that the first one is bound by row-level security.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`], with what the operator can do.
+    pub async fn open(url: &DatabaseUrl, size: usize) -> Result<Self, OpenError> {
+        let (config, verify) = url.as_app();
+        let tls = verify.connector().map_err(|err| OpenError::Tls(err.to_string()))?;
+        let recycle = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(config, tls, recycle);
+        let pool = Pool::builder(manager)
+            .max_size(size)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(WAIT_LIMIT))
+            .create_timeout(Some(WAIT_LIMIT))
+            .build()
+            .map_err(|err| OpenError::Tls(err.to_string()))?;
+        let client = pool.get().await.map_err(|err| OpenError::of(&err))?;
+        let query = "SELECT current_user::text, rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user";
+        let row = client
+            .query_one(query, &[])
+            .await
+            .map_err(|err| OpenError::Refused(err.to_string()))?;
+        let (role, free): (String, bool) = (row.get(0), row.get(1));
+        if role != "plinth_app" || free {
+            return Err(OpenError::NotBound(role));
+        }
+        drop(client);
+        Ok(Self { pool })
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] if it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let client = self.pool.get().await.map_err(unavailable)?;
+        client.query_one("SELECT 1", &[]).await.map_err(store).map(|_| ())
+    }
+
+    /// Runs `work` in one transaction that sees only that organization's rows; commits if it returns `Ok`.
+    pub(crate) async fn for_org<T, E: From<StoreError>>(
+        &self,
+        org: OrgId,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut client = self.pool.get().await.map_err(unavailable)?;
+        let tx = client.transaction().await.map_err(store)?;
+        let set = tx
+            .prepare_cached("SELECT set_config('plinth.org_id', $1, true)")
+            .await
+            .map_err(store)?;
+        tx.execute(&set, &[&org.to_string()]).await.map_err(store)?;
+        let done = work(&tx).await?;
+        tx.commit().await.map_err(store)?;
+        Ok(done)
+    }
+
+    /// Runs `work` in one transaction that sees no organization's rows, for the look-up functions.
+    pub(crate) async fn for_nobody<T, E: From<StoreError>>(
+        &self,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut client = self.pool.get().await.map_err(unavailable)?;
+        let tx = client.transaction().await.map_err(store)?;
+        let done = work(&tx).await?;
+        tx.commit().await.map_err(store)?;
+        Ok(done)
+    }
+}
+
+/// Why our own database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The TLS settings do not work.
+    #[error("TLS to the database cannot be set up: {0}")]
+    Tls(String),
+    /// The server refused the connection.
+    #[error("the database refused the connection: {0}")]
+    Refused(String),
+    /// A transaction pooler stands in front, which would mix up the sessions of different organizations.
+    #[error(
+        "a connection pooler in transaction mode (PgBouncer, or a `-pooler` host) stands in front of the database; \
+         give the URL of the database itself: Plinth pools its connections itself and needs sessions of its own"
+    )]
+    Pooler,
+    /// The runtime role is not bound by row-level security.
+    #[error(
+        "the runtime role `{0}` is not bound by row-level security; it must be `plinth_app` without BYPASSRLS"
+    )]
+    NotBound(String),
+}
+
+impl OpenError {
+    pub(crate) fn of(err: &dyn std::error::Error) -> Self {
+        let text = plinth_core::chain(err);
+        // PgBouncer refuses the startup parameter by which the role is set, before it asks the server.
+        if text.contains("unsupported startup parameter") {
+            return Self::Pooler;
+        }
+        Self::Refused(text)
+    }
+}
+
+/// One connection as the owner, for migrations.
+pub(crate) async fn connect_as_owner(url: &DatabaseUrl) -> Result<Client, OpenError> {
+    if url.host().split('.').next().is_some_and(|it| it.ends_with("-pooler")) {
+        return Err(OpenError::Pooler);
+    }
+    let (config, verify) = url.as_owner();
+    let tls = verify.connector().map_err(|err| OpenError::Tls(err.to_string()))?;
+    let (client, connection) = config.connect(tls).await.map_err(|err| OpenError::of(&err))?;
+    tokio::spawn(async move {
+        if let Err(err) = connection.await {
+            tracing::warn!(error = %plinth_core::chain(&err), "the owner's connection ended");
+        }
+    });
+    Ok(client)
+}
+
+/// The name of the constraint that a statement broke, if it broke one.
+pub(crate) fn broken_constraint(err: &tokio_postgres::Error) -> Option<&str> {
+    err.as_db_error()?.constraint()
+}
+
+/// What a port reports when a statement failed for no reason of its own.
+pub(crate) fn store(err: tokio_postgres::Error) -> StoreError {
+    use tokio_postgres::error::SqlState;
+    // Shutting down, starting up, out of connections, cancelled for time: it may work in a moment.
+    let passing = err.code().is_none_or(|code| {
+        matches!(code.code().get(..2), Some("08" | "53" | "57"))
+            || *code == SqlState::LOCK_NOT_AVAILABLE
+    });
+    if passing { unavailable(err) } else { internal(err) }
+}
+
+pub(crate) fn internal(err: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+    StoreError::Internal(err.into())
+}
+
+pub(crate) fn unavailable(err: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+    StoreError::Unavailable(err.into())
+}

@@ -1,0 +1,85 @@
+use refinery::Target;
+use tokio_postgres::Client;
+
+use crate::DatabaseUrl;
+use crate::database::{OpenError, connect_as_owner};
+
+mod embedded {
+    refinery::embed_migrations!("../../migrations");
+}
+
+/// The schema that holds everything of ours, so that a database may hold other things beside it.
+pub const SCHEMA: &str = "plinth";
+
+/// One server migrates while the others wait here ("plinth" in ASCII).
+const LOCK: i64 = 0x706c_696e_7468;
+
+/// Brings the database to the newest schema and makes the runtime role. Safe to call from every server at once.
+///
+/// # Errors
+///
+/// [`MigrateError`]; what was done before the failing migration stays, and the next call goes on from there.
+pub async fn migrate(url: &DatabaseUrl) -> Result<(), MigrateError> {
+    let mut client = connect_as_owner(url).await?;
+    let version: String = client.query_one("SHOW server_version_num", &[]).await?.get(0);
+    if version.parse::<u32>().unwrap_or(0) < 140_000 {
+        return Err(MigrateError::TooOld(version));
+    }
+    client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
+    let done = migrate_locked(&mut client).await;
+    // The lock would also end with the session; ending it here lets the others go on at once.
+    client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).await?;
+    done
+}
+
+async fn migrate_locked(client: &mut Client) -> Result<(), MigrateError> {
+    client.batch_execute(PREPARE).await?;
+    embedded::migrations::runner().set_target(Target::Latest).run_async(client).await?;
+    Ok(())
+}
+
+/// The role is the cluster's, not the database's: another installation on the same cluster may have made it. Two that
+/// make it at once are two sessions on two databases, which the advisory lock does not part.
+const PREPARE: &str = "
+    DO $$
+    BEGIN
+        CREATE ROLE plinth_app NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
+    EXCEPTION WHEN duplicate_object OR unique_violation THEN
+        NULL;
+    END
+    $$;
+    DO $$
+    BEGIN
+        IF NOT pg_has_role(current_user, 'plinth_app', 'MEMBER') OR current_setting('server_version_num')::int >= 160000 THEN
+            EXECUTE format('GRANT plinth_app TO %I', current_user);
+        END IF;
+    END
+    $$;
+    CREATE SCHEMA IF NOT EXISTS plinth;
+    REVOKE ALL ON SCHEMA plinth FROM PUBLIC;
+    GRANT USAGE ON SCHEMA plinth TO plinth_app;
+";
+
+/// The name and text of each migration, oldest first.
+pub fn migrations() -> Vec<(String, String)> {
+    let mut all = embedded::migrations::runner().get_migrations().clone();
+    all.sort();
+    all.into_iter().map(|it| (it.to_string(), it.sql().unwrap_or_default().to_owned())).collect()
+}
+
+/// Why the schema could not be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The server is older than we support.
+    #[error("the database is PostgreSQL {0}; Plinth needs 14 or newer")]
+    TooOld(String),
+    /// A statement outside the migrations failed.
+    #[error("the database could not be prepared: {}", plinth_core::chain(.0))]
+    Prepare(#[from] tokio_postgres::Error),
+    /// A migration failed, or one that has run was changed since.
+    #[error("a migration failed: {}", plinth_core::chain(.0))]
+    Migration(#[from] refinery::Error),
+}

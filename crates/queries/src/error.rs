@@ -1,0 +1,201 @@
+use plinth_connections::ConnectionError;
+use plinth_core::{Classify, ErrorKind, InvalidCursor, StoreError};
+use plinth_schema_introspect::SchemaError;
+use plinth_sql_guard::Rejection;
+use plinth_tenancy::TenancyError;
+use serde_json::{Value, json};
+
+use crate::{QueryId, QueryOutcome, RunError};
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// Neither or both of `question` and `sql`, or one that is empty or too long.
+    #[error("{0}")]
+    Input(&'static str),
+    /// A limit outside its range.
+    #[error("{field} must be from 1 to {most}")]
+    Limit {
+        /// The field of the request.
+        field: &'static str,
+        /// The largest value.
+        most: u64,
+    },
+    /// A viewer runs saved queries only.
+    #[error(
+        "your role runs saved queries only; ask somebody with the editor role to save this one"
+    )]
+    SavedOnly,
+    /// No such connection, or it cannot be reached.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// The schema could not be read.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The guard refuses the statement.
+    #[error(transparent)]
+    Rejected(Box<Rejection>),
+    /// The plan reads a table that the connection does not allow.
+    #[error("this reads `{table}`, which this connection does not allow")]
+    TableNotAllowed {
+        /// What stood in the plan.
+        table: String,
+    },
+    /// The engine did not understand the question.
+    #[error("{message}")]
+    NotUnderstood {
+        /// What to tell the person.
+        message: String,
+        /// Which words it could not place.
+        words: Vec<String>,
+        /// Up to three questions that it can answer.
+        rephrasings: Vec<String>,
+    },
+    /// The question can be read in several ways.
+    #[error("{question}")]
+    Ambiguous {
+        /// What to ask the person.
+        question: String,
+        /// The readings.
+        options: Vec<Value>,
+    },
+    /// The statement did not run to its end.
+    #[error("{source}")]
+    Run {
+        /// The statement.
+        sql: String,
+        /// Why.
+        source: RunError,
+    },
+    /// No such query in this organization.
+    #[error("there is no query {0}")]
+    NotFound(QueryId),
+    /// A cursor that this list did not give.
+    #[error(transparent)]
+    Cursor(#[from] InvalidCursor),
+    /// The caller's organization could not be read.
+    #[error(transparent)]
+    Tenancy(#[from] TenancyError),
+    /// Our own storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<Rejection> for QueryError {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(Box::new(rejection))
+    }
+}
+
+impl QueryError {
+    /// How the history calls this end.
+    pub(crate) fn outcome(&self) -> QueryOutcome {
+        match self {
+            Self::NotUnderstood { .. } => QueryOutcome::NotAnswerable,
+            Self::Ambiguous { .. } => QueryOutcome::NeedsClarification,
+            Self::TableNotAllowed { .. } | Self::SavedOnly => QueryOutcome::NotPermitted,
+            Self::Rejected(err) if err.kind() == ErrorKind::Forbidden => QueryOutcome::NotPermitted,
+            Self::Rejected(_) => QueryOutcome::Rejected,
+            Self::Run { source: RunError::TimedOut(_), .. } => QueryOutcome::TimedOut,
+            Self::Run { source: RunError::Cancelled, .. } => QueryOutcome::Cancelled,
+            Self::Run { .. }
+            | Self::Input(_)
+            | Self::Limit { .. }
+            | Self::Connection(_)
+            | Self::Schema(_)
+            | Self::NotFound(_)
+            | Self::Cursor(_)
+            | Self::Tenancy(_)
+            | Self::Store(_) => QueryOutcome::Failed,
+        }
+    }
+}
+
+/// Whether the same statement may succeed later without a change: SQLSTATE classes and codes for lost connections,
+/// conflicts with others and exhausted resources (PostgreSQL documentation, appendix A).
+fn is_retryable(sqlstate: &str) -> bool {
+    matches!(sqlstate.get(..2), Some("08" | "40" | "53" | "57" | "58")) || sqlstate == "55P03"
+}
+
+impl Classify for RunError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Connection(_) => ErrorKind::Connection,
+            Self::Database(_) | Self::RowTooLarge { .. } => ErrorKind::Query,
+            Self::TimedOut(_) => ErrorKind::QueryTimeout,
+            Self::Cancelled => ErrorKind::QueryCancelled,
+            Self::Busy => ErrorKind::Unavailable,
+        }
+    }
+
+    fn details(&self) -> Option<Value> {
+        Some(match self {
+            Self::Connection(diagnosis) => json!({ "diagnosis": diagnosis }),
+            Self::Database(message) => {
+                let mut details = json!(message);
+                details["retryable"] = is_retryable(&message.sqlstate).into();
+                details
+            }
+            Self::TimedOut(limit) => {
+                json!({ "limit_ms": u64::try_from(limit.as_millis()).unwrap_or(u64::MAX), "retryable": false })
+            }
+            Self::RowTooLarge { limit_bytes } => {
+                json!({ "reason": "row_too_large", "limit_bytes": limit_bytes, "retryable": false })
+            }
+            Self::Cancelled | Self::Busy => json!({ "retryable": true }),
+        })
+    }
+}
+
+impl Classify for QueryError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Input(_)
+            | Self::Limit { .. }
+            | Self::NotUnderstood { .. }
+            | Self::Ambiguous { .. } => ErrorKind::Invalid,
+            Self::SavedOnly | Self::TableNotAllowed { .. } => ErrorKind::Forbidden,
+            Self::Connection(err) => err.kind(),
+            Self::Schema(err) => err.kind(),
+            Self::Rejected(err) => err.kind(),
+            Self::Run { source, .. } => source.kind(),
+            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::Cursor(err) => err.kind(),
+            Self::Tenancy(err) => err.kind(),
+            Self::Store(err) => err.kind(),
+        }
+    }
+
+    fn details(&self) -> Option<Value> {
+        match self {
+            Self::Input(rule) => Some(json!({ "question": rule, "sql": rule })),
+            Self::Limit { field, .. } => Some(json!({ *field: self.to_string() })),
+            Self::SavedOnly => Some(json!({ "reason": "saved_queries_only" })),
+            Self::Connection(err) => err.details(),
+            Self::Schema(err) => err.details(),
+            Self::Rejected(err) => err.details(),
+            Self::TableNotAllowed { table } => {
+                Some(json!({ "reason": "table_not_allowed", "table": table }))
+            }
+            Self::NotUnderstood { words, rephrasings, .. } => Some(json!({
+                "reason": "not_answerable",
+                "outcome": QueryOutcome::NotAnswerable,
+                "not_understood": words,
+                "rephrasings": rephrasings,
+            })),
+            Self::Ambiguous { options, .. } => Some(json!({
+                "reason": "needs_clarification",
+                "outcome": QueryOutcome::NeedsClarification,
+                "options": options,
+            })),
+            Self::Run { sql, source } => {
+                let mut details = source.details().unwrap_or_else(|| json!({}));
+                details["sql"] = sql.as_str().into();
+                Some(details)
+            }
+            Self::Cursor(err) => err.details(),
+            Self::Tenancy(err) => err.details(),
+            Self::NotFound(_) | Self::Store(_) => None,
+        }
+    }
+}

@@ -1,0 +1,231 @@
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use plinth_connections::ConnectionId;
+use plinth_core::{Cursor, KeyId, Limit, OrgId, StoreError, UserId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+plinth_core::typed_id! {
+    /// Identifies one question or statement that somebody sent.
+    QueryId, "q"
+}
+
+/// What became of a question or statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueryOutcome {
+    /// Rows came back.
+    Answered,
+    /// It was about the schema itself, and was answered without SQL.
+    Meta,
+    /// It can be read in several ways; the caller was asked which.
+    NeedsClarification,
+    /// It was not understood.
+    NotAnswerable,
+    /// It asks for what the connection does not allow.
+    NotPermitted,
+    /// The statement breaks a rule of the guard.
+    Rejected,
+    /// The database could not run it, or could not be reached.
+    Failed,
+    /// It ran into its time limit.
+    TimedOut,
+    /// The caller hung up or cancelled.
+    Cancelled,
+}
+
+impl QueryOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 9] = [
+        Self::Answered,
+        Self::Meta,
+        Self::NeedsClarification,
+        Self::NotAnswerable,
+        Self::NotPermitted,
+        Self::Rejected,
+        Self::Failed,
+        Self::TimedOut,
+        Self::Cancelled,
+    ];
+
+    /// Its name in rows and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Meta => "meta",
+            Self::NeedsClarification => "needs_clarification",
+            Self::NotAnswerable => "not_answerable",
+            Self::NotPermitted => "not_permitted",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// What an answer says beside its rows, so that people can judge it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Notes {
+    /// What the statement does, in words; `None` for the caller's own SQL.
+    pub explanation: Option<String>,
+    /// The tables that were read, as `schema.table`.
+    pub tables: Vec<String>,
+    /// What was taken for granted.
+    pub assumptions: Vec<String>,
+    /// How sure the engine is, 0 to 1; `None` for the caller's own SQL.
+    pub confidence: Option<f64>,
+    /// Who wrote the statement: `embedded`, a model's name, or `sql` for the caller.
+    pub engine: String,
+    /// The answer in words, where there is one beside or instead of rows.
+    pub answer: Option<String>,
+    /// The language engine's own time, in milliseconds; `None` for the caller's own SQL.
+    #[serde(default)]
+    pub engine_ms: Option<f64>,
+}
+
+/// What went wrong, as the caller was told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecordedError {
+    /// The message.
+    pub message: String,
+    /// The details.
+    pub details: Option<Value>,
+}
+
+/// One entry of the history. Results are not part of it: they are the customer's data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueryRecord {
+    /// Its id.
+    pub id: QueryId,
+    /// In which organization.
+    pub org: OrgId,
+    /// Over which connection.
+    pub connection: ConnectionId,
+    /// Who asked.
+    pub user: UserId,
+    /// With which key.
+    pub key: Option<KeyId>,
+    /// The question; `None` if the caller sent SQL.
+    pub question: Option<String>,
+    /// The statement; `None` if none came of the question.
+    pub sql: Option<String>,
+    /// What became of it.
+    pub outcome: QueryOutcome,
+    /// What was said beside the rows.
+    pub notes: Notes,
+    /// What went wrong.
+    pub error: Option<RecordedError>,
+    /// How many rows were given out.
+    pub row_count: Option<u64>,
+    /// Whether a limit cut the rows off.
+    pub truncated: bool,
+    /// From sending the statement to its last row, in milliseconds.
+    pub execution_time_ms: Option<f64>,
+    /// Whether somebody saved it.
+    pub saved: bool,
+    /// When it was asked.
+    pub created_at: Timestamp,
+}
+
+/// Which entries to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HistoryFilter {
+    /// Only saved ones.
+    pub saved_only: bool,
+    /// Only those over connections marked as test.
+    pub test_only: bool,
+}
+
+/// Where the history is kept. Every method is one transaction.
+#[async_trait]
+pub trait QueryStore: Send + Sync + 'static {
+    /// Adds entries of one organization; one that is there already stays as it is.
+    async fn insert(&self, org: OrgId, records: &[Arc<QueryRecord>]) -> Result<(), StoreError>;
+
+    /// Finds an entry; `None` if the filter leaves it out.
+    async fn find(
+        &self,
+        org: OrgId,
+        id: QueryId,
+        filter: HistoryFilter,
+    ) -> Result<Option<QueryRecord>, StoreError>;
+
+    /// Entries, newest first; one more than `limit` if there are more.
+    async fn list(
+        &self,
+        org: OrgId,
+        filter: HistoryFilter,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> Result<Vec<QueryRecord>, StoreError>;
+
+    /// Removes an entry; `false` if there was none.
+    async fn remove(
+        &self,
+        org: OrgId,
+        id: QueryId,
+        filter: HistoryFilter,
+    ) -> Result<bool, StoreError>;
+}
+
+/// How many entries wait in memory at most while the store is down; the oldest go first.
+const WAITING: usize = 10_000;
+
+/// Takes entries at once and writes them in batches: a question does not wait for its history.
+pub(crate) struct History {
+    store: Arc<dyn QueryStore>,
+    waiting: Mutex<VecDeque<Arc<QueryRecord>>>,
+    /// Two flushes at once could show a reader neither's entries.
+    flushing: tokio::sync::Mutex<()>,
+}
+
+impl History {
+    pub(crate) fn new(store: Arc<dyn QueryStore>) -> Self {
+        Self { store, waiting: Mutex::default(), flushing: tokio::sync::Mutex::default() }
+    }
+
+    pub(crate) fn record(&self, record: QueryRecord) {
+        let mut waiting = self.waiting.lock().expect("not poisoned");
+        if waiting.len() >= WAITING {
+            waiting.pop_front();
+            tracing::error!("the history cannot be written: its oldest waiting entry is dropped");
+        }
+        waiting.push_back(Arc::new(record));
+    }
+
+    /// Writes everything that waits. What cannot be written goes on waiting.
+    pub(crate) async fn flush(&self) -> Result<(), StoreError> {
+        let _one = self.flushing.lock().await;
+        let batch: Vec<_> = self.waiting.lock().expect("not poisoned").iter().cloned().collect();
+        let mut orgs: Vec<OrgId> = batch.iter().map(|it| it.org).collect();
+        orgs.sort_unstable();
+        orgs.dedup();
+        let mut failed = None;
+        for org in orgs {
+            let ours: Vec<_> = batch.iter().filter(|it| it.org == org).cloned().collect();
+            match self.store.insert(org, &ours).await {
+                Ok(()) => self.forget(&ours),
+                // One organization's trouble (it was just deleted, say) is not another's.
+                Err(StoreError::Internal(err)) => {
+                    tracing::error!(org.id = %org, error = %err, entries = ours.len(), "history entries are dropped");
+                    self.forget(&ours);
+                }
+                Err(err) => failed = Some(err),
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn forget(&self, written: &[Arc<QueryRecord>]) {
+        let ids: std::collections::HashSet<_> = written.iter().map(|it| it.id).collect();
+        self.waiting.lock().expect("not poisoned").retain(|it| !ids.contains(&it.id));
+    }
+
+    pub(crate) fn store(&self) -> &dyn QueryStore {
+        self.store.as_ref()
+    }
+}

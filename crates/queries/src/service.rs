@@ -1,0 +1,552 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+use plinth_connections::{ConnectionId, Connections, Opened};
+use plinth_core::{
+    Clock, Cursor, Limit, Page, Permit, Principal, QueriesRead, QueriesWrite, StoreError,
+};
+use plinth_nl2sql::{AskContext, Engine, Outcome, Reading};
+use plinth_schema_introspect::Schemas;
+use plinth_sql_guard::Rule;
+use plinth_tenancy::Tenancy;
+use serde_json::json;
+
+use crate::history::History;
+use crate::knowledge::{Judged, Knowledge, KnowledgeCache};
+use crate::running::Entry;
+use crate::{
+    HistoryFilter, Notes, QueryError, QueryId, QueryOutcome, QueryRecord, QueryStore, RunError,
+    RunLimits, Running, Statement, StatementRunner,
+};
+
+/// The longest question, in characters.
+pub const MAX_QUESTION_CHARS: usize = 2_000;
+
+/// What the operator sets for every run.
+#[derive(Clone, Debug)]
+pub struct QuerySettings {
+    /// Rows given out unless the caller says otherwise.
+    pub default_rows: u64,
+    /// Rows that a caller may ask for at most.
+    pub max_rows: u64,
+    /// Bytes of rows given out at most.
+    pub max_bytes: u64,
+    /// The largest single row, in bytes.
+    pub max_row_bytes: usize,
+    /// How long a statement may run unless the caller says otherwise.
+    pub default_time: Duration,
+    /// How long a caller may let a statement run at most.
+    pub max_time: Duration,
+}
+
+impl Default for QuerySettings {
+    fn default() -> Self {
+        Self {
+            default_rows: 10_000,
+            max_rows: 1_000_000,
+            max_bytes: 256 << 20,
+            max_row_bytes: 16 << 20,
+            default_time: Duration::from_secs(30),
+            max_time: Duration::from_mins(5),
+        }
+    }
+}
+
+/// What somebody sends.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Over which database.
+    pub connection: ConnectionId,
+    /// In words or in SQL.
+    pub input: Input,
+    /// Rows wanted at most; `None` for the usual number.
+    pub row_limit: Option<u64>,
+    /// How long it may run, in milliseconds; `None` for the usual time.
+    pub timeout_ms: Option<u64>,
+}
+
+/// A question or a statement.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// In plain language.
+    Question(String),
+    /// One read-only statement.
+    Sql(String),
+}
+
+/// What comes back.
+pub enum Answer {
+    /// Rows are coming.
+    Rows(Box<Running>),
+    /// The question was about the schema itself.
+    Meta(Box<QueryRecord>),
+}
+
+/// Asking and running, and the history of both.
+#[derive(Clone)]
+pub struct Queries {
+    connections: Connections,
+    schemas: Schemas,
+    tenancy: Tenancy,
+    engine: Arc<Engine>,
+    runner: Arc<dyn StatementRunner>,
+    history: Arc<History>,
+    knowledge: Arc<KnowledgeCache>,
+    settings: Arc<QuerySettings>,
+    clock: Arc<dyn Clock>,
+}
+
+/// What [`Queries`] is put together from.
+pub struct QueryParts {
+    /// The databases.
+    pub connections: Connections,
+    /// Their schemas.
+    pub schemas: Schemas,
+    /// Time zones of organizations.
+    pub tenancy: Tenancy,
+    /// Turns questions into SQL.
+    pub engine: Arc<Engine>,
+    /// Runs statements.
+    pub runner: Arc<dyn StatementRunner>,
+    /// Keeps the history.
+    pub store: Arc<dyn QueryStore>,
+    /// The operator's limits.
+    pub settings: QuerySettings,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A schema that is older than this is read anew when a name is not found in it: the table may be new.
+const STALE: SignedDuration = SignedDuration::from_secs(10);
+
+impl Queries {
+    /// Puts the service together.
+    pub fn new(parts: QueryParts) -> Self {
+        Self {
+            connections: parts.connections,
+            schemas: parts.schemas,
+            tenancy: parts.tenancy,
+            engine: parts.engine,
+            runner: parts.runner,
+            history: Arc::new(History::new(parts.store)),
+            knowledge: Arc::default(),
+            settings: Arc::new(parts.settings),
+            clock: parts.clock,
+        }
+    }
+
+    /// Answers a question or runs a statement. Whatever comes of it stands in the history.
+    ///
+    /// # Errors
+    ///
+    /// Each case of [`QueryError`]; nothing is left running in the database.
+    pub async fn ask(&self, permit: &Permit<QueriesRead>, ask: Ask) -> Result<Answer, QueryError> {
+        let caller = permit.principal();
+        if caller.saved_queries_only {
+            return Err(QueryError::SavedOnly);
+        }
+        let limits = self.limits(&ask, caller).await?;
+        check(&ask.input)?;
+        // What is not there, or not the caller's, leaves no trace in anybody's history.
+        let opened = self.connections.open(caller, ask.connection).await?;
+        let mut entry = self.entry(caller, &ask);
+        let answered = match &ask.input {
+            Input::Question(question) => self.answer(&opened, question, &limits, &mut entry).await,
+            Input::Sql(sql) => self.run_own(&opened, sql, &limits, &mut entry).await,
+        };
+        match answered {
+            Ok(Some((started, rows, types))) => {
+                let running = Running::new(rows, types, started, limits.rows, entry);
+                Ok(Answer::Rows(Box::new(running)))
+            }
+            Ok(None) => {
+                entry.end(QueryOutcome::Meta, None, None);
+                Ok(Answer::Meta(Box::new(entry.record)))
+            }
+            Err(err) => {
+                entry.end_with(&err, None);
+                Err(err)
+            }
+        }
+    }
+
+    async fn limits(&self, ask: &Ask, caller: &Principal) -> Result<RunLimits, QueryError> {
+        let settings = &self.settings;
+        let rows = ask.row_limit.unwrap_or(settings.default_rows);
+        if rows == 0 || rows > settings.max_rows {
+            return Err(QueryError::Limit { field: "row_limit", most: settings.max_rows });
+        }
+        let most = u64::try_from(settings.max_time.as_millis()).unwrap_or(u64::MAX);
+        let time = match ask.timeout_ms {
+            Some(ms) if ms == 0 || ms > most => {
+                return Err(QueryError::Limit { field: "timeout_ms", most });
+            }
+            Some(ms) => Duration::from_millis(ms),
+            None => settings.default_time,
+        };
+        Ok(RunLimits {
+            rows,
+            bytes: settings.max_bytes,
+            row_bytes: settings.max_row_bytes,
+            time,
+            time_zone: self.tenancy.time_zone(caller.org).await?.to_string(),
+        })
+    }
+
+    fn entry(&self, caller: &Principal, ask: &Ask) -> Entry {
+        let now = self.clock.now();
+        let (question, sql) = match &ask.input {
+            Input::Question(question) => (Some(question.clone()), None),
+            Input::Sql(sql) => (None, Some(sql.clone())),
+        };
+        let record = QueryRecord {
+            id: QueryId::new(now),
+            org: caller.org,
+            connection: ask.connection,
+            user: caller.user,
+            key: caller.key,
+            question,
+            sql,
+            outcome: QueryOutcome::Failed,
+            notes: Notes::default(),
+            error: None,
+            row_count: None,
+            truncated: false,
+            execution_time_ms: None,
+            saved: false,
+            created_at: now,
+        };
+        Entry { history: self.history.clone(), record }
+    }
+}
+
+type Started = (Instant, Box<dyn crate::Rows>, Arc<crate::UserTypes>);
+
+impl Queries {
+    /// Writes the history entries that wait; the server calls it twice a second.
+    ///
+    /// # Errors
+    ///
+    /// Only when our own storage is down; then they go on waiting.
+    pub async fn flush_history(&self) -> Result<(), StoreError> {
+        self.history.flush().await
+    }
+
+    /// The organization's history, newest first: what was asked and run, or only what was saved.
+    ///
+    /// # Errors
+    ///
+    /// Only when our own storage fails.
+    pub async fn list(
+        &self,
+        permit: &Permit<QueriesRead>,
+        saved_only: bool,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> Result<Page<QueryRecord>, QueryError> {
+        let mut filter = filter(permit.principal());
+        filter.saved_only |= saved_only;
+        self.history.flush().await?;
+        let items = self.history.store().list(permit.org(), filter, after, limit).await?;
+        let place = |it: &QueryRecord| Cursor { created_at: it.created_at, id: it.id.as_uuid() };
+        Ok(Page::cut(items, limit, place))
+    }
+
+    /// One entry of the history.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::NotFound`] also when it is another organization's, or not for this key or role.
+    pub async fn get(
+        &self,
+        permit: &Permit<QueriesRead>,
+        id: QueryId,
+    ) -> Result<QueryRecord, QueryError> {
+        self.history.flush().await?;
+        let found = self.history.store().find(permit.org(), id, filter(permit.principal())).await?;
+        found.ok_or(QueryError::NotFound(id))
+    }
+
+    /// Takes an entry out of the history.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::NotFound`] as for [`Queries::get`].
+    pub async fn remove(
+        &self,
+        permit: &Permit<QueriesWrite>,
+        id: QueryId,
+    ) -> Result<(), QueryError> {
+        self.history.flush().await?;
+        let removed =
+            self.history.store().remove(permit.org(), id, filter(permit.principal())).await?;
+        if removed { Ok(()) } else { Err(QueryError::NotFound(id)) }
+    }
+
+    /// Runs the statement of an entry again, over the same connection, with a fresh entry of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::NotFound`] as for [`Queries::get`]; [`QueryError::Input`] if no statement came of it; else as for
+    /// [`Queries::ask`].
+    pub async fn run_again(
+        &self,
+        permit: &Permit<QueriesRead>,
+        id: QueryId,
+        row_limit: Option<u64>,
+        timeout_ms: Option<u64>,
+    ) -> Result<Answer, QueryError> {
+        let before = self.get(permit, id).await?;
+        let Some(sql) = before.sql else {
+            return Err(QueryError::Input("this question never became SQL; ask it again instead"));
+        };
+        let ask =
+            Ask { connection: before.connection, input: Input::Sql(sql), row_limit, timeout_ms };
+        let limits = self.limits(&ask, permit.principal()).await?;
+        let opened = self.connections.open(permit.principal(), ask.connection).await?;
+        let mut entry = self.entry(permit.principal(), &ask);
+        entry.record.question = before.question;
+        entry.record.notes = before.notes;
+        let Input::Sql(sql) = &ask.input else { unreachable!("made above") };
+        match self.run_judged(&opened, sql, &limits, &mut entry).await {
+            Ok((started, rows, types)) => {
+                let running = Running::new(rows, types, started, limits.rows, entry);
+                Ok(Answer::Rows(Box::new(running)))
+            }
+            Err(err) => {
+                entry.end_with(&err, None);
+                Err(err)
+            }
+        }
+    }
+
+    /// From a question to rows; `None` if it was answered without SQL.
+    async fn answer(
+        &self,
+        opened: &Opened,
+        question: &str,
+        limits: &RunLimits,
+        entry: &mut Entry,
+    ) -> Result<Option<Started>, QueryError> {
+        let mut knowledge = self.knowledge(opened).await?;
+        let mut renewed = false;
+        loop {
+            let (outcome, engine_ms) = self.read(&knowledge, question, limits).await;
+            entry.record.notes.engine_ms = Some(engine_ms);
+            let reading = match outcome {
+                Outcome::Answered(reading) => reading,
+                Outcome::Meta(meta) => {
+                    entry.record.notes = Notes {
+                        answer: Some(meta.answer),
+                        engine: EMBEDDED.to_owned(),
+                        ..Notes::default()
+                    };
+                    return Ok(None);
+                }
+                Outcome::NeedsClarification(asked) => {
+                    let options = asked
+                        .options
+                        .iter()
+                        .map(|it| json!({ "label": it.label, "explanation": it.explanation, "sql": it.sql }))
+                        .collect();
+                    return Err(QueryError::Ambiguous { question: asked.question, options });
+                }
+                Outcome::NotAnswerable(_) if !renewed && self.is_stale(&knowledge) => {
+                    knowledge = self.renew(opened).await?;
+                    renewed = true;
+                    continue;
+                }
+                Outcome::NotAnswerable(it) => {
+                    return Err(QueryError::NotUnderstood {
+                        message: it.message,
+                        words: it.words,
+                        rephrasings: it.rephrasings,
+                    });
+                }
+            };
+            let Reading { sql, explanation, tables, assumptions, confidence, .. } = reading;
+            entry.record.sql = Some(sql.clone());
+            entry.record.notes = Notes {
+                explanation: Some(explanation),
+                tables,
+                assumptions,
+                confidence: Some(confidence),
+                engine: EMBEDDED.to_owned(),
+                answer: None,
+                engine_ms: Some(engine_ms),
+            };
+            match self.start(opened, &knowledge, &sql, limits).await {
+                Err(err) if !renewed && names_what_is_gone(&err) && self.is_stale(&knowledge) => {
+                    knowledge = self.renew(opened).await?;
+                    renewed = true;
+                }
+                ended => return ended.map(Some),
+            }
+        }
+    }
+
+    /// The engine's reading and how long it took, in milliseconds. It computes for milliseconds, on large schemas for
+    /// tens of them: not on a thread that others' requests wait for.
+    async fn read(
+        &self,
+        knowledge: &Arc<Knowledge>,
+        question: &str,
+        limits: &RunLimits,
+    ) -> (Outcome, f64) {
+        let zone = jiff::tz::TimeZone::get(&limits.time_zone).unwrap_or(jiff::tz::TimeZone::UTC);
+        let context = AskContext { now: self.clock.now().to_zoned(zone) };
+        let (engine, knowledge) = (self.engine.clone(), knowledge.clone());
+        let question = question.to_owned();
+        let reading = tokio::task::spawn_blocking(move || {
+            let index = knowledge.index();
+            let started = Instant::now();
+            let outcome = engine.ask(&question, index, &context);
+            (outcome, started.elapsed().as_secs_f64() * 1000.0)
+        });
+        reading.await.expect("the engine does not panic")
+    }
+
+    async fn run_own(
+        &self,
+        opened: &Opened,
+        sql: &str,
+        limits: &RunLimits,
+        entry: &mut Entry,
+    ) -> Result<Option<Started>, QueryError> {
+        self.run_judged(opened, sql, limits, entry).await.map(Some)
+    }
+
+    async fn run_judged(
+        &self,
+        opened: &Opened,
+        sql: &str,
+        limits: &RunLimits,
+        entry: &mut Entry,
+    ) -> Result<Started, QueryError> {
+        if entry.record.notes.engine.is_empty() {
+            entry.record.notes.engine = CALLER.to_owned();
+        }
+        let mut knowledge = self.knowledge(opened).await?;
+        let mut started = self.start(opened, &knowledge, sql, limits).await;
+        if let Err(err) = &started
+            && names_what_is_gone(err)
+            && self.is_stale(&knowledge)
+        {
+            knowledge = self.renew(opened).await?;
+            started = self.start(opened, &knowledge, sql, limits).await;
+        }
+        if entry.record.notes.tables.is_empty()
+            && let Ok(judged) = knowledge.judge(sql)
+        {
+            entry.record.notes.tables =
+                judged.approved.relations.iter().map(ToString::to_string).collect();
+        }
+        started
+    }
+
+    /// Guard, plan, run: the one way to a customer's database.
+    async fn start(
+        &self,
+        opened: &Opened,
+        knowledge: &Arc<Knowledge>,
+        sql: &str,
+        limits: &RunLimits,
+    ) -> Result<Started, QueryError> {
+        let judged = knowledge.judge(sql)?;
+        let statement = Statement { sql: judged.approved.sql.clone(), parameters: Vec::new() };
+        let run_error = |source| QueryError::Run { sql: sql.to_owned(), source };
+        if !judged.planned.load(Ordering::Relaxed) {
+            self.hold_against_plan(opened, knowledge, &judged, &statement, limits, sql).await?;
+        }
+        let started = Instant::now();
+        let rows = self.runner.run(&opened.target, &statement, limits).await.map_err(run_error)?;
+        Ok((started, rows, knowledge.types.clone()))
+    }
+
+    /// The second judge: whatever the statement's text looked like, the planner's relations are what will be read.
+    async fn hold_against_plan(
+        &self,
+        opened: &Opened,
+        knowledge: &Knowledge,
+        judged: &Judged,
+        statement: &Statement,
+        limits: &RunLimits,
+        sql: &str,
+    ) -> Result<(), QueryError> {
+        let plan = self
+            .runner
+            .plan(&opened.target, statement, limits)
+            .await
+            .map_err(|source| QueryError::Run { sql: sql.to_owned(), source })?;
+        for (schema, name) in &plan.relations {
+            if !knowledge.may_be_read(&judged.approved, schema, name) {
+                tracing::warn!(
+                    connection.id = %opened.connection.id, table = %format!("{schema}.{name}"),
+                    "the plan reads a relation that the guard did not see"
+                );
+                return Err(QueryError::TableNotAllowed { table: format!("{schema}.{name}") });
+            }
+        }
+        judged.planned.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn knowledge(&self, opened: &Opened) -> Result<Arc<Knowledge>, QueryError> {
+        let snapshot = self.schemas.current(opened).await?;
+        let (id, version) = (opened.connection.id, opened.target.version);
+        if let Some(knowledge) = self.knowledge.get(id, snapshot.id, version) {
+            return Ok(knowledge);
+        }
+        let allowed = opened.connection.allowed_tables.clone();
+        let made = tokio::task::spawn_blocking(move || Arc::new(Knowledge::new(snapshot, allowed)))
+            .await
+            .expect("computing from a snapshot does not panic");
+        self.knowledge.put(id, version, &made);
+        Ok(made)
+    }
+
+    fn is_stale(&self, knowledge: &Knowledge) -> bool {
+        self.clock.now().duration_since(knowledge.snapshot().taken_at) > STALE
+    }
+
+    async fn renew(&self, opened: &Opened) -> Result<Arc<Knowledge>, QueryError> {
+        self.schemas.renew(opened).await?;
+        self.knowledge(opened).await
+    }
+}
+
+/// Who wrote a statement: the embedded engine.
+const EMBEDDED: &str = "embedded";
+/// Who wrote a statement: the caller.
+const CALLER: &str = "sql";
+
+fn check(input: &Input) -> Result<(), QueryError> {
+    match input {
+        Input::Question(question) if question.trim().is_empty() => {
+            Err(QueryError::Input("send a question in words, or sql"))
+        }
+        Input::Question(question) if question.chars().count() > MAX_QUESTION_CHARS => {
+            Err(QueryError::Input("a question has at most 2000 characters"))
+        }
+        Input::Question(_) | Input::Sql(_) => Ok(()),
+    }
+}
+
+fn filter(caller: &Principal) -> HistoryFilter {
+    HistoryFilter { saved_only: caller.saved_queries_only, test_only: caller.test_only }
+}
+
+/// Whether an error may come from a snapshot that is older than the schema: a name that is not there, by the guard's
+/// word or by the server's (`undefined_table`, `undefined_column`, `undefined_function`, `undefined_object`,
+/// `invalid_schema_name`).
+fn names_what_is_gone(err: &QueryError) -> bool {
+    match err {
+        QueryError::Rejected(rejection) => rejection.rule == Rule::UnknownTable,
+        QueryError::Run { source: RunError::Database(message), .. } => {
+            matches!(message.sqlstate.as_str(), "42P01" | "42703" | "42883" | "42704" | "3F000")
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,91 @@
+//! The contract that every [`QueryStore`] keeps; run it against each of them.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use plinth_connections::ConnectionId;
+use plinth_core::{Cursor, Limit, OrgId, UserId};
+
+use crate::{HistoryFilter, Notes, QueryId, QueryOutcome, QueryRecord, QueryStore, RecordedError};
+
+fn record(org: OrgId, user: UserId, connection: ConnectionId, at: Timestamp) -> QueryRecord {
+    QueryRecord {
+        id: QueryId::new(at),
+        org,
+        connection,
+        user,
+        key: None,
+        question: Some("how many orders are there?".to_owned()),
+        sql: Some("SELECT count(*) FROM orders".to_owned()),
+        outcome: QueryOutcome::Failed,
+        notes: Notes {
+            explanation: Some("counts the orders".to_owned()),
+            tables: vec!["public.orders".to_owned()],
+            assumptions: vec!["all of them".to_owned()],
+            confidence: Some(0.75),
+            engine: "embedded".to_owned(),
+            answer: None,
+            engine_ms: Some(0.25),
+        },
+        error: Some(RecordedError {
+            message: "gone".to_owned(),
+            details: Some(serde_json::json!({ "sqlstate": "42P01" })),
+        }),
+        row_count: Some(3),
+        truncated: true,
+        execution_time_ms: Some(1.5),
+        saved: false,
+        created_at: at,
+    }
+}
+
+/// What every store promises. `ours` and `theirs` are organizations that exist; `test` and `live` are connections of
+/// ours, of which the first is marked as test.
+pub async fn query_store_contract(
+    store: &dyn QueryStore,
+    ours: (OrgId, UserId),
+    theirs: (OrgId, UserId),
+    test: ConnectionId,
+    live: ConnectionId,
+) {
+    let at = "2026-01-01T00:00:00Z".parse::<Timestamp>().expect("a time");
+    let all = HistoryFilter::default();
+    let first = Arc::new(record(ours.0, ours.1, live, at));
+    let second = Arc::new(QueryRecord {
+        saved: true,
+        ..record(ours.0, ours.1, test, at + SignedDuration::from_secs(1))
+    });
+    let other = Arc::new(record(theirs.0, theirs.1, live, at));
+
+    store.insert(ours.0, &[first.clone(), second.clone()]).await.expect("kept");
+    store
+        .insert(ours.0, std::slice::from_ref(&first))
+        .await
+        .expect("a second time changes nothing");
+    store.insert(theirs.0, &[other]).await.expect("kept");
+
+    let found = store.find(ours.0, first.id, all).await.expect("finds");
+    assert_eq!(found.as_ref(), Some(first.as_ref()), "everything is kept");
+    assert!(store.find(theirs.0, first.id, all).await.expect("answers").is_none());
+
+    let limit = Limit::default();
+    let ids = |records: Vec<QueryRecord>| records.iter().map(|it| it.id).collect::<Vec<_>>();
+    let listed = store.list(ours.0, all, None, limit).await.expect("lists");
+    assert_eq!(ids(listed), [second.id, first.id], "newest first, ours only");
+    for filter in [
+        HistoryFilter { saved_only: true, test_only: false },
+        HistoryFilter { saved_only: false, test_only: true },
+    ] {
+        let listed = store.list(ours.0, filter, None, limit).await.expect("lists");
+        assert_eq!(ids(listed), [second.id], "{filter:?}");
+        assert!(store.find(ours.0, first.id, filter).await.expect("answers").is_none());
+        assert!(!store.remove(ours.0, first.id, filter).await.expect("answers"));
+    }
+    let after = Cursor { created_at: second.created_at, id: second.id.as_uuid() };
+    let listed = store.list(ours.0, all, Some(after), limit).await.expect("lists");
+    assert_eq!(ids(listed), [first.id]);
+
+    assert!(!store.remove(theirs.0, first.id, all).await.expect("answers"));
+    assert!(store.remove(ours.0, first.id, all).await.expect("removed"));
+    assert!(store.find(ours.0, first.id, all).await.expect("answers").is_none());
+}
