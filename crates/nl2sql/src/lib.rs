@@ -1,1 +1,35 @@
-//! plinth-nl2sql.
+//! Questions in plain language become SQL over one schema, without any network.
+//!
+//! Start with [`Engine::ask`]. The way of a question: tokens (`token`), links to the schema (`link`, over the
+//! [`SchemaIndex`]) and to time (`time`), a draft (`interpret`), a typed [`LogicalQuery`] (`assemble`), joins (`join`), SQL
+//! (`render`), an explanation (`explain`) and how sure all of it is (`confidence`).
+//!
+//! **Invariant:** the engine never answers below [`CONFIDENCE_THRESHOLD`]; it asks back or says what it did not understand.
+
+mod assemble;
+mod confidence;
+mod engine;
+mod explain;
+mod index;
+mod interpret;
+mod join;
+mod lexicon;
+mod link;
+mod logical;
+mod meta;
+mod names;
+mod render;
+mod time;
+mod token;
+
+pub use confidence::CONFIDENCE_THRESHOLD;
+pub use engine::{
+    AskContext, Choice, Clarification, Engine, NotUnderstood, Outcome, Reading, RelevantColumn,
+    RelevantTable,
+};
+pub use index::{MAX_VALUES, SchemaIndex};
+pub use logical::{
+    Aggregate, Arithmetic, ColumnRef, Comparison, Expr, Literal, LogicalQuery, Moment, OrderKey,
+    Predicate, SetOperation, TimeUnit,
+};
+pub use meta::MetaAnswer;

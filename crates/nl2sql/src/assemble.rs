@@ -1,0 +1,403 @@
+//! Makes a logical query of a draft: groups for aggregates, what rows are shown by, set operations for conditions that one
+//! row cannot meet.
+
+use plinth_schema_introspect::TypeClass;
+
+use crate::{
+    index::SchemaIndex,
+    interpret::{Asked, Condition, Draft, GroupKey, Interpreter, Note, OrderBy},
+    lexicon::LEXICON,
+    logical::{
+        Aggregate, ColumnRef, Comparison, Expr, Literal, LogicalQuery, OrderKey, Predicate, SetOperation,
+    },
+};
+
+/// The query of that draft; `None` if nothing was asked.
+pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut draft: Draft) -> Option<LogicalQuery> {
+    let root = draft.root?;
+    implied(index, reader, &mut draft, root);
+    if draft.asked.is_empty() {
+        draft.ask(Asked::Rows(root));
+    }
+    Interpreter::relax_groups(&mut draft);
+    let mut query = LogicalQuery { root: Some(root), distinct: draft.distinct, ..LogicalQuery::default() };
+    let mut groups: Vec<Expr> = Vec::new();
+    let mut shown: Vec<Expr> = Vec::new();
+    for group in &draft.groups {
+        for expr in key(index, group) {
+            if !groups.contains(&expr) {
+                groups.push(expr);
+            }
+        }
+        shown.extend(label(index, group));
+    }
+    // groups that conditions and rankings speak of
+    let mut extra: Vec<GroupKey> = Vec::new();
+    for (condition, _) in &draft.conditions {
+        if let Condition::Group { of, having, joins } = condition {
+            if !extra.contains(of) {
+                extra.push(of.clone());
+            }
+            query.having.push(having.clone());
+            if let Some(table) = joins
+                && !query.also.contains(table)
+            {
+                query.also.push(*table);
+            }
+        }
+    }
+    if let Some(of) = &draft.ranked
+        && !extra.contains(of)
+    {
+        extra.push(of.clone());
+    }
+    let aggregate_order = draft.order.iter().any(|it| match &it.by {
+        OrderBy::Count(_) => true,
+        OrderBy::Expr(expr) => expr.is_aggregate(),
+        OrderBy::First => false,
+    });
+    if aggregate_order && extra.is_empty() && groups.is_empty() {
+        extra.push(reader.subject_of(&draft));
+    }
+    let counting_groups = !extra.is_empty() && draft.groups.is_empty();
+    for group in &extra {
+        for expr in key(index, group) {
+            if !groups.contains(&expr) {
+                groups.push(expr);
+            }
+        }
+    }
+    for asked in &draft.asked {
+        match asked {
+            Asked::Column(it) => query.select.push(Expr::Column(*it)),
+            Asked::Rows(table) => {
+                for column in &index.tables[*table].display {
+                    query.select.push(Expr::Column(ColumnRef::new(*table, *column)));
+                }
+            }
+            Asked::Everything(table) => query.select.push(Expr::Everything(*table)),
+            Asked::Count { table, column, distinct } => {
+                let expr = match (column, distinct, table) {
+                    (Some(column), _, _) => Expr::Aggregate {
+                        function: Aggregate::Count,
+                        distinct: true,
+                        argument: Some(Box::new(Expr::Column(*column))),
+                        filter: None,
+                    },
+                    (None, true, Some(table)) if !index.tables[*table].primary.is_empty() && index.tables[*table].primary.len() == 1 && draft.conditions.len() + draft.joins.len() > 0 => Expr::Aggregate {
+                        function: Aggregate::Count,
+                        distinct: true,
+                        argument: Some(Box::new(Expr::Column(ColumnRef::new(*table, index.tables[*table].primary[0])))),
+                        filter: None,
+                    },
+                    _ => Expr::count(),
+                };
+                if let Some(table) = table
+                    && *table != root
+                    && !query.also.contains(table)
+                {
+                    query.also.push(*table);
+                }
+                query.select.push(expr);
+            }
+            Asked::Aggregate(function, expr) => {
+                query.select.push(Expr::aggregate(*function, expr.clone()));
+            }
+            Asked::Expr(expr) => query.select.push(expr.clone()),
+        }
+    }
+    // `how many … have more than 3 …`: the groups themselves are counted
+    if counting_groups && draft.asked.iter().all(|it| matches!(it, Asked::Count { .. })) && draft.order.is_empty() {
+        return counted_groups(index, draft, query, &extra);
+    }
+    if !draft.groups.is_empty() {
+        let mut all = Vec::new();
+        for it in shown {
+            if !query.select.contains(&it) && !all.contains(&it) {
+                all.push(it);
+            }
+        }
+        all.extend(std::mem::take(&mut query.select));
+        query.select = all;
+    } else if draft.aggregates() {
+        // a plain column beside an aggregate: one row for each of its values
+        let plain: Vec<Expr> = query.select.iter().filter(|it| !it.is_aggregate()).cloned().collect();
+        if !plain.is_empty() && groups.is_empty() {
+            for expr in &plain {
+                if let Expr::Column(column) = expr {
+                    let table = &index.tables[column.table];
+                    if table.display.contains(&column.column) && table.primary.len() == 1 && index.tables.len() > 1 {
+                        let id = Expr::Column(ColumnRef::new(column.table, table.primary[0]));
+                        let counted_here = draft.asked.iter().all(|it| match it {
+                            Asked::Count { table, .. } => *table == Some(column.table),
+                            Asked::Aggregate(_, Expr::Column(it)) => it.table == column.table,
+                            _ => true,
+                        });
+                        if !counted_here && !groups.contains(&id) {
+                            groups.push(id);
+                        }
+                    }
+                    if !groups.contains(expr) {
+                        groups.push(expr.clone());
+                    }
+                }
+            }
+        }
+    }
+    query.filter = Interpreter::rows(&draft.conditions);
+    for table in &draft.joins {
+        if *table != root && !query.also.contains(table) && !nested_only(&query, *table) {
+            query.also.push(*table);
+        }
+    }
+    for it in &draft.order {
+        match &it.by {
+            OrderBy::Expr(expr) => {
+                // of groups a bare column has no single value
+                let by = expr.clone();
+                query.order.push(OrderKey { by, descending: it.descending });
+            }
+            OrderBy::Count(table) => {
+                if let Some(table) = table
+                    && *table != root
+                    && !query.also.contains(table)
+                {
+                    query.also.push(*table);
+                }
+                query.order.push(OrderKey { by: Expr::count(), descending: it.descending });
+            }
+            OrderBy::First => {
+                if let Some(first) = query.select.iter().find(|it| !matches!(it, Expr::Everything(_))) {
+                    query.order.push(OrderKey { by: first.clone(), descending: it.descending });
+                }
+            }
+        }
+    }
+    query.limit = draft.limit;
+    if !groups.is_empty() {
+        // what is shown and ordered by must be among the groups or follow from them
+        let keyed: Vec<usize> = groups
+            .iter()
+            .filter_map(|it| match it {
+                Expr::Column(it) if index.tables[it.table].primary == [it.column] => Some(it.table),
+                _ => None,
+            })
+            .collect();
+        let mut missing = Vec::new();
+        for it in query.select.iter().chain(query.order.iter().map(|it| &it.by)) {
+            if it.is_aggregate() || groups.contains(it) || missing.contains(it) {
+                continue;
+            }
+            match it {
+                Expr::Column(column) if keyed.contains(&column.table) => {}
+                Expr::Column(_) | Expr::Bucket(..) | Expr::Part(..) => missing.push(it.clone()),
+                _ => {}
+            }
+        }
+        let only_distinct = !query.select.iter().any(Expr::is_aggregate) && query.having.is_empty() && !query.order.iter().any(|it| it.by.is_aggregate());
+        if !only_distinct || !draft.groups.is_empty() {
+            groups.extend(missing);
+        }
+        query.group = groups;
+        if query.select.iter().any(|it| matches!(it, Expr::Everything(_))) {
+            // `t.*` beside a group by its key is fine; by anything else it is not
+            reader.notes.push(Note::Doubt("everything of groups"));
+        }
+    } else if query.order.iter().any(|it| it.by.is_aggregate()) && !query.select.iter().any(Expr::is_aggregate) {
+        query.order.retain(|it| !it.by.is_aggregate());
+    }
+    if query.distinct && !query.order.is_empty() {
+        // DISTINCT can only be ordered by what is shown
+        let hidden = query.order.iter().any(|it| !query.select.contains(&it.by));
+        if hidden {
+            if query.group.is_empty() && query.limit.is_none() {
+                query.group = query.select.iter().filter(|it| !it.is_aggregate()).cloned().collect();
+                for it in &query.order {
+                    if !it.by.is_aggregate() && !query.group.contains(&it.by) {
+                        query.group.push(it.by.clone());
+                    }
+                }
+            }
+            query.distinct = false;
+        }
+    }
+    if query.distinct && query.select.iter().all(Expr::is_aggregate) {
+        query.distinct = false;
+        for it in &mut query.select {
+            if let Expr::Aggregate { function: Aggregate::Count, distinct, argument: Some(_), .. } = it {
+                *distinct = true;
+            }
+        }
+    }
+    if let Some(from) = draft.percentage {
+        percentage(&mut query, from);
+    }
+    Some(intersected(index, &draft, query))
+}
+
+/// Columns that question words ask for.
+fn implied(index: &SchemaIndex, reader: &mut Interpreter<'_>, draft: &mut Draft, root: usize) {
+    for word in std::mem::take(&mut draft.implied) {
+        let only_rows = draft.asked.iter().all(|it| matches!(it, Asked::Rows(_)));
+        if !only_rows {
+            continue;
+        }
+        let mut found = None;
+        for name in LEXICON.implied(word) {
+            let stem = LEXICON.stem(name);
+            found = index.tables[root]
+                .columns
+                .iter()
+                .position(|it| it.has_word(&stem) && !it.is_id() && (word != "when" || it.class.is_temporal() || it.class == TypeClass::Text || it.class == TypeClass::Integer || it.class == TypeClass::Time))
+                .map(|it| ColumnRef::new(root, it));
+            if found.is_some() {
+                break;
+            }
+        }
+        if word == "when" && found.is_none() {
+            found = reader.moment_of(root, None);
+        }
+        if let Some(column) = found {
+            draft.asked.clear();
+            draft.ask(Asked::Column(column));
+        }
+    }
+}
+
+/// What a group is told apart by.
+fn key(index: &SchemaIndex, group: &GroupKey) -> Vec<Expr> {
+    match group {
+        GroupKey::Column(it) => vec![Expr::Column(*it)],
+        GroupKey::Rows(table) => {
+            let info = &index.tables[*table];
+            let columns = if info.primary.is_empty() { &info.display } else { &info.primary };
+            columns.iter().map(|it| Expr::Column(ColumnRef::new(*table, *it))).collect()
+        }
+        GroupKey::Time(unit, it) => vec![Expr::Bucket(*unit, Box::new(Expr::Column(*it)))],
+        GroupKey::Part(part, it) => vec![Expr::Part(part, Box::new(Expr::Column(*it)))],
+    }
+}
+
+/// What a group is shown by.
+fn label(index: &SchemaIndex, group: &GroupKey) -> Vec<Expr> {
+    match group {
+        GroupKey::Rows(table) => index.tables[*table]
+            .display
+            .iter()
+            .map(|it| Expr::Column(ColumnRef::new(*table, *it)))
+            .collect(),
+        _ => key(index, group),
+    }
+}
+
+/// `SELECT count(*) … WHERE id IN (SELECT id … GROUP BY id HAVING …)`
+fn counted_groups(index: &SchemaIndex, draft: Draft, query: LogicalQuery, extra: &[GroupKey]) -> Option<LogicalQuery> {
+    let group = extra.first()?;
+    let keys = key(index, group);
+    let columns: Vec<ColumnRef> = keys
+        .iter()
+        .filter_map(|it| match it {
+            Expr::Column(it) => Some(*it),
+            _ => None,
+        })
+        .collect();
+    let table = group.table();
+    // keys of the table that is counted, looked up where the rows that belong to it stand
+    let nested = LogicalQuery {
+        select: keys.clone(),
+        root: Some(table),
+        also: query.also.iter().copied().chain(draft.joins.iter().copied()).filter(|it| *it != table).collect(),
+        filter: Interpreter::rows(&draft.conditions),
+        group: keys,
+        having: query.having,
+        ..LogicalQuery::default()
+    };
+    Some(LogicalQuery {
+        select: vec![if matches!(group, GroupKey::Rows(_)) {
+            Expr::count()
+        } else {
+            Expr::Aggregate { function: Aggregate::Count, distinct: true, argument: Some(Box::new(Expr::Column(columns[0]))), filter: None }
+        }],
+        root: Some(table),
+        filter: vec![Predicate::InQuery { columns, query: Box::new(nested), negated: false }],
+        ..LogicalQuery::default()
+    })
+}
+
+/// Whether a table only stands inside nested queries.
+fn nested_only(query: &LogicalQuery, table: usize) -> bool {
+    query.filter.iter().any(|it| {
+        matches!(it, Predicate::InQuery { query, .. } if query.root == Some(table) || query.also.contains(&table))
+    }) && !query.filter.iter().any(|it| {
+        let mut reads = false;
+        it.columns(&mut |column| reads |= column.table == table);
+        reads
+    })
+}
+
+/// The share of rows that meet the conditions.
+fn percentage(query: &mut LogicalQuery, from: usize) {
+    if query.filter.len() <= from {
+        return;
+    }
+    let part: Vec<Predicate> = query.filter.split_off(from);
+    let filter = if part.len() == 1 { part[0].clone() } else { Predicate::And(part) };
+    let some = Expr::Aggregate { function: Aggregate::Count, distinct: false, argument: None, filter: Some(Box::new(filter)) };
+    query.select.retain(|it| query.group.contains(it));
+    query.select.push(Expr::Percentage(Box::new(some), Box::new(Expr::count())));
+}
+
+/// Conditions on one column that no row can meet at once are meant of different rows: "from both France and Spain".
+fn intersected(index: &SchemaIndex, draft: &Draft, query: LogicalQuery) -> LogicalQuery {
+    let _ = index;
+    if query.select.iter().any(Expr::is_aggregate) && query.group.is_empty() || query.limit.is_some() {
+        // a number over rows: one of them suffices
+        return either(query);
+    }
+    let Some((first, second)) = contradiction(&query.filter) else { return query };
+    let _ = draft;
+    let mut left = query.clone();
+    let mut right = query;
+    left.filter.remove(second);
+    right.filter.remove(first);
+    left.order.clear();
+    right.order.clear();
+    left.distinct = false;
+    right.distinct = false;
+    left.set = Some((SetOperation::Intersect, Box::new(right)));
+    left
+}
+
+fn either(mut query: LogicalQuery) -> LogicalQuery {
+    if let Some((first, second)) = contradiction(&query.filter) {
+        let right = query.filter.remove(second);
+        let left = query.filter.remove(first);
+        query.filter.insert(first, Predicate::Or(vec![left, right]));
+    }
+    query
+}
+
+/// Two conditions that no row meets at once.
+fn contradiction(all: &[Predicate]) -> Option<(usize, usize)> {
+    for (at, one) in all.iter().enumerate() {
+        for (other, two) in all.iter().enumerate().skip(at + 1) {
+            let (Predicate::Compare(a, how, x), Predicate::Compare(b, as_well, y)) = (one, two) else { continue };
+            if a != b {
+                continue;
+            }
+            let equal = *how == Comparison::Equal && *as_well == Comparison::Equal && x != y;
+            let apart = match (x, y) {
+                (Expr::Literal(Literal::Number(x)), Expr::Literal(Literal::Number(y))) => {
+                    let above = |it: Comparison| matches!(it, Comparison::Greater | Comparison::AtLeast);
+                    let below = |it: Comparison| matches!(it, Comparison::Less | Comparison::AtMost);
+                    above(*how) && below(*as_well) && x >= y || below(*how) && above(*as_well) && x <= y
+                }
+                _ => false,
+            };
+            if equal || apart {
+                return Some((at, other));
+            }
+        }
+    }
+    None
+}

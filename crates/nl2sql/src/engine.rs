@@ -1,0 +1,248 @@
+//! The engine: one question, one outcome.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    assemble::assemble,
+    confidence::{self, CONFIDENCE_THRESHOLD},
+    explain,
+    index::SchemaIndex,
+    interpret::{Interpreter, Note},
+    join,
+    lexicon::LEXICON,
+    link::{self, Item, Meaning},
+    logical::LogicalQuery,
+    meta::{self, MetaAnswer},
+    render,
+    time,
+    token::{self, Token},
+};
+
+/// What the engine must know beside the question and the schema.
+#[derive(Clone, Debug)]
+pub struct AskContext {
+    /// The moment of asking, in the organization's time zone.
+    pub now: jiff::Zoned,
+}
+
+/// Answers questions over schemas. Holds nothing of any schema, so one serves all.
+#[derive(Debug, Default)]
+pub struct Engine {
+    _private: (),
+}
+
+/// What became of a question.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It was understood.
+    Answered(Reading),
+    /// It has several readings that are nearly equally likely, or one that is not sure enough.
+    NeedsClarification(Clarification),
+    /// It cannot be answered over this schema, as far as the engine can see.
+    NotAnswerable(NotUnderstood),
+    /// It was about the schema itself.
+    Meta(MetaAnswer),
+}
+
+/// A question as it was understood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// One SELECT.
+    pub sql: String,
+    /// What it does, in plain words.
+    pub explanation: String,
+    /// The tables it reads, as `schema.table`, sorted.
+    pub tables: Vec<String>,
+    /// What was taken for granted, one sentence each.
+    pub assumptions: Vec<String>,
+    /// How likely it is right, from 0 to 1.
+    pub confidence: f64,
+    /// The query behind the SQL.
+    pub query: LogicalQuery,
+    /// Words of the question that had no part in it.
+    pub ignored: Vec<String>,
+}
+
+/// One way to understand a question.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    /// A few words to choose by.
+    pub label: String,
+    /// What it does, in plain words.
+    pub explanation: String,
+    /// One SELECT.
+    pub sql: String,
+    /// How likely it is what was meant, from 0 to 1.
+    pub confidence: f64,
+}
+
+/// A question back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Clarification {
+    /// What is asked back.
+    pub question: String,
+    /// At most three ways to understand the question, the likeliest first.
+    pub options: Vec<Choice>,
+    /// Words that were not understood.
+    pub words: Vec<String>,
+    /// At most three questions that can be answered over this schema.
+    pub rephrasings: Vec<String>,
+}
+
+/// A question that was not understood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NotUnderstood {
+    /// Words that were not understood.
+    pub words: Vec<String>,
+    /// At most three questions that can be answered over this schema.
+    pub rephrasings: Vec<String>,
+    /// What to tell the person.
+    pub message: String,
+}
+
+/// A table that may matter to a question.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RelevantTable {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// How strongly the question speaks of it, from 0 to 1.
+    pub score: f64,
+    /// Its columns, those that matter first.
+    pub columns: Vec<RelevantColumn>,
+}
+
+/// A column that may matter to a question.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RelevantColumn {
+    /// Its name.
+    pub name: String,
+    /// How strongly the question speaks of it, from 0 to 1.
+    pub score: f64,
+    /// Values of it that the question names.
+    pub values: Vec<String>,
+}
+
+impl Engine {
+    /// An engine. The lexicons are parsed once for the whole process.
+    pub fn new() -> Self {
+        let _ = &*LEXICON;
+        Self::default()
+    }
+
+    /// What that question means over that schema. Takes a few milliseconds, never blocks, never fails.
+    pub fn ask(&self, question: &str, index: &SchemaIndex, context: &AskContext) -> Outcome {
+        let tokens = token::tokenize(question);
+        if let Some(answer) = meta::answer(index, &tokens) {
+            return Outcome::Meta(answer);
+        }
+        let times = time::find(&tokens, context.now.date());
+        let items = link::link(index, &tokens, &times);
+        let Some(read) = read(index, &items, &tokens) else {
+            return Outcome::NotAnswerable(NotUnderstood {
+                words: content(&items, &vec![false; items.len()]),
+                rephrasings: meta::examples(index, &[]),
+                message: "Nothing in the question names a table, a column or a value of this database.".to_owned(),
+            });
+        };
+        let words = read.ignored.clone();
+        if read.confidence >= CONFIDENCE_THRESHOLD {
+            return Outcome::Answered(read);
+        }
+        let tables: Vec<usize> = read.query.root.into_iter().collect();
+        let rephrasings = meta::examples(index, &tables);
+        if read.confidence < confidence::HOPELESS {
+            return Outcome::NotAnswerable(NotUnderstood {
+                message: if words.is_empty() {
+                    "The question could not be read with enough certainty.".to_owned()
+                } else {
+                    format!("These words were not understood: {}.", words.join(", "))
+                },
+                words,
+                rephrasings,
+            });
+        }
+        Outcome::NeedsClarification(Clarification {
+            question: if words.is_empty() {
+                "Is this what you mean?".to_owned()
+            } else {
+                format!("I did not understand {}. Is this what you mean?", words.join(", "))
+            },
+            options: vec![Choice {
+                label: explain::label(index, &read.query),
+                explanation: read.explanation.clone(),
+                sql: read.sql.clone(),
+                confidence: read.confidence,
+            }],
+            words,
+            rephrasings,
+        })
+    }
+
+    /// The likeliest reading, however unsure: for measuring, and for a language model that wants a second opinion.
+    pub fn best_reading(&self, question: &str, index: &SchemaIndex, context: &AskContext) -> Option<Reading> {
+        let tokens = token::tokenize(question);
+        let times = time::find(&tokens, context.now.date());
+        let items = link::link(index, &tokens, &times);
+        read(index, &items, &tokens)
+    }
+
+    /// The tables and columns that may matter to a question, most relevant first, at most `budget` columns in all.
+    ///
+    /// Tables that connect relevant ones are among them. A schema that fits the budget is returned whole.
+    pub fn relevant_schema(&self, question: &str, index: &SchemaIndex, budget: usize) -> Vec<RelevantTable> {
+        crate::meta::relevant(question, index, budget)
+    }
+}
+
+fn read(index: &SchemaIndex, items: &[Item], tokens: &[Token]) -> Option<Reading> {
+    let mut reader = Interpreter::new(index, items, tokens);
+    let draft = reader.read();
+    let query = assemble(index, &mut reader, draft)?;
+    let sql = render::render(index, &query)?;
+    let mut tables: BTreeMap<String, ()> = BTreeMap::new();
+    query.each(&mut |part| {
+        if let Some(plan) = join::plan(index, part) {
+            for it in plan.tables {
+                let table = &index.tables[it.table];
+                tables.insert(format!("{}.{}", table.schema, table.name), ());
+            }
+        }
+    });
+    let ignored = content(items, &reader.used);
+    let confidence = confidence::judge(index, items, &reader, &query, &ignored);
+    let assumptions = reader
+        .notes
+        .iter()
+        .filter_map(|it| match it {
+            Note::Assumed(text) => Some(text.clone()),
+            _ => None,
+        })
+        .collect();
+    Some(Reading {
+        explanation: explain::explain(index, &query),
+        sql,
+        tables: tables.into_keys().collect(),
+        assumptions,
+        confidence,
+        query,
+        ignored,
+    })
+}
+
+/// The content words that were not used.
+fn content(items: &[Item], used: &[bool]) -> Vec<String> {
+    items
+        .iter()
+        .zip(used)
+        .filter(|(item, used)| {
+            !**used
+                && !matches!(item.meaning, Meaning::Mark(_))
+                && !LEXICON.is_stop(&item.lower)
+                && !link::is_question_word(&item.lower)
+                && LEXICON.degree(&item.lower).is_none()
+        })
+        .map(|(item, _)| item.text.clone())
+        .collect()
+}

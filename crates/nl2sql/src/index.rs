@@ -1,0 +1,651 @@
+//! The linguistic index of a catalog: which words may mean which tables, columns and values, and how tables join.
+
+use std::collections::{HashMap, HashSet};
+
+use plinth_connections::AllowedTables;
+use plinth_schema_introspect::{Catalog, Column, Relation, TypeClass};
+
+use crate::{
+    lexicon::LEXICON,
+    names,
+    token::normalized,
+};
+
+/// What may be asked about one database: built once for each snapshot of its schema and each allow-list, then shared.
+///
+/// Holds only relations that the role may read and the allow-list lets through; partitions stand behind their parent.
+/// Its memory is bounded by [`MAX_VALUES`] and the size of the catalog.
+#[derive(Debug)]
+pub struct SchemaIndex {
+    pub(crate) tables: Vec<Table>,
+    pub(crate) edges: Vec<Edge>,
+    /// For each table the positions of its edges.
+    pub(crate) edges_of: Vec<Vec<usize>>,
+    pub(crate) names: Vec<Name>,
+    /// From a word's stem to the names it stands in, with the position of the word there.
+    pub(crate) postings: HashMap<String, Vec<(u32, u8)>>,
+    /// From a name's words written as one to that name.
+    pub(crate) compact: HashMap<String, Vec<u32>>,
+    /// From a value (normalized) to where it was seen.
+    pub(crate) values: HashMap<String, Vec<ValueAt>>,
+    /// The most words that a value has.
+    pub(crate) longest_value: usize,
+    /// Every stem that stands in a name.
+    pub(crate) stems: HashSet<String>,
+    /// How many steps lie between two tables, `u8::MAX` if none lead there; row by row.
+    pub(crate) distances: Vec<u8>,
+}
+
+/// The most values that an index keeps.
+pub const MAX_VALUES: usize = 200_000;
+
+/// A table, as the language sees it.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) schema: String,
+    pub(crate) name: String,
+    /// Whether its bare name finds it along the search path.
+    pub(crate) bare: bool,
+    /// Its words, in their base form.
+    pub(crate) words: Vec<String>,
+    pub(crate) columns: Vec<ColumnInfo>,
+    pub(crate) primary: Vec<usize>,
+    /// The columns that name its rows to people.
+    pub(crate) display: Vec<usize>,
+    pub(crate) rows: f64,
+    /// Whether it does little but connect others.
+    pub(crate) bridge: bool,
+}
+
+/// A column, as the language sees it.
+#[derive(Debug)]
+pub(crate) struct ColumnInfo {
+    pub(crate) name: String,
+    pub(crate) class: TypeClass,
+    pub(crate) type_name: String,
+    /// Its words, in their base form, short forms expanded.
+    pub(crate) words: Vec<String>,
+    pub(crate) nullable: bool,
+    pub(crate) primary: bool,
+    /// Whether it refers to another table.
+    pub(crate) foreign: bool,
+    pub(crate) unique: bool,
+    /// Values: labels of an enum, or samples.
+    pub(crate) values: Vec<String>,
+    /// Whether those are all.
+    pub(crate) complete: bool,
+}
+
+impl ColumnInfo {
+    /// Whether it identifies rows and means nothing else.
+    pub(crate) fn is_id(&self) -> bool {
+        (self.primary || self.foreign) && self.class != TypeClass::Text
+            || self.words.last().is_some_and(|it| it == "id" || it == "uuid")
+            || self.class == TypeClass::Uuid
+    }
+
+    pub(crate) fn has_word(&self, stem: &str) -> bool {
+        self.words.iter().any(|it| it == stem || LEXICON.stem(it) == stem)
+    }
+}
+
+/// A way to join two tables.
+#[derive(Clone, Debug)]
+pub(crate) struct Edge {
+    pub(crate) from: usize,
+    pub(crate) from_columns: Vec<usize>,
+    pub(crate) to: usize,
+    pub(crate) to_columns: Vec<usize>,
+    /// Whether the database declares it; others are inferred.
+    pub(crate) declared: bool,
+}
+
+impl Edge {
+    /// The columns on the side of `table`, the other table, and the columns there.
+    pub(crate) fn seen_from(&self, table: usize) -> (&[usize], usize, &[usize]) {
+        if self.from == table {
+            (&self.from_columns, self.to, &self.to_columns)
+        } else {
+            (&self.to_columns, self.from, &self.from_columns)
+        }
+    }
+}
+
+/// One way to say a table or a column.
+#[derive(Debug)]
+pub(crate) struct Name {
+    pub(crate) table: usize,
+    pub(crate) column: Option<usize>,
+    /// Base forms and stems.
+    pub(crate) words: Vec<(String, String)>,
+    /// How much each word matters, summing up to 1.
+    pub(crate) weights: Vec<f64>,
+    /// How good this way is, 1 for the name itself.
+    pub(crate) quality: f64,
+    /// Whether it begins with the table's words.
+    pub(crate) with_table: bool,
+}
+
+/// Where a value was seen.
+#[derive(Clone, Debug)]
+pub(crate) struct ValueAt {
+    pub(crate) table: usize,
+    pub(crate) column: usize,
+    pub(crate) value: usize,
+}
+
+impl SchemaIndex {
+    /// Builds the index of what of that catalog may be asked about.
+    pub fn build(catalog: &Catalog, allowed: &AllowedTables) -> Self {
+        let relations: Vec<&Relation> = catalog
+            .relations
+            .iter()
+            .filter(|it| {
+                it.readable && it.partition_of.is_none() && allowed.allows(&it.schema, &it.name)
+            })
+            .collect();
+        let table_names: Vec<&str> = relations.iter().map(|it| it.name.as_str()).collect();
+        let table_prefix = common_prefix_of_tables(&table_names);
+        let mut known: HashSet<String> = HashSet::new();
+        for relation in &relations {
+            let bare = &relation.name[if prefixed(&relation.name, table_prefix, &table_names) { table_prefix } else { 0 }..];
+            for word in names::split(bare, &known.clone()) {
+                if word.len() > 3 {
+                    known.insert(LEXICON.lemma(&word));
+                    known.insert(word);
+                }
+            }
+        }
+        let mut index = Self {
+            tables: Vec::new(),
+            edges: Vec::new(),
+            edges_of: Vec::new(),
+            names: Vec::new(),
+            postings: HashMap::new(),
+            compact: HashMap::new(),
+            values: HashMap::new(),
+            longest_value: 1,
+            stems: HashSet::new(),
+            distances: Vec::new(),
+        };
+        for relation in &relations {
+            let cut = if prefixed(&relation.name, table_prefix, &table_names) { table_prefix } else { 0 };
+            let bare = catalog.resolve(&relation.name).is_some_and(|it| it.oid == relation.oid);
+            index.add_table(relation, cut, bare, &known);
+        }
+        index.add_declared_edges(catalog, &relations);
+        index.infer_edges();
+        index.edges_of = (0..index.tables.len())
+            .map(|table| {
+                (0..index.edges.len())
+                    .filter(|&it| index.edges[it].from == table || index.edges[it].to == table)
+                    .collect()
+            })
+            .collect();
+        index.mark_foreign();
+        index.measure_distances();
+        index.add_values();
+        index
+    }
+
+    fn add_table(&mut self, relation: &Relation, cut: usize, bare: bool, known: &HashSet<String>) {
+        let table = self.tables.len();
+        let raw = names::split(&relation.name[cut..], known);
+        let words = expand(&raw);
+        let readable: Vec<&Column> = relation.columns.iter().filter(|it| it.readable).collect();
+        let positions: Vec<usize> = relation
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|it| it.1.readable)
+            .map(|it| it.0)
+            .collect();
+        let column_names: Vec<&str> = readable.iter().map(|it| it.name.as_str()).collect();
+        let prefix = names::common_prefix(&column_names);
+        let mut columns = Vec::new();
+        for (at, column) in readable.iter().enumerate() {
+            let cut = if prefix > 0
+                && column.name.len() > prefix
+                && column.name[..prefix].eq_ignore_ascii_case(&common(&column_names, prefix))
+            {
+                prefix
+            } else {
+                0
+            };
+            let whole = expand(&names::split(&column.name, known));
+            let short = expand(&names::split(&column.name[cut..], known));
+            let position = positions[at];
+            let info = ColumnInfo {
+                name: column.name.clone(),
+                class: column.class,
+                type_name: column.type_name.clone(),
+                words: if cut > 0 { short.clone() } else { whole.clone() },
+                nullable: column.nullable,
+                primary: relation.primary_key().contains(&position),
+                foreign: false,
+                unique: relation.keys.iter().any(|it| it.columns == [position]),
+                values: if column.enum_values.is_empty() {
+                    column.samples.as_ref().map(|it| it.values.clone()).unwrap_or_default()
+                } else {
+                    column.enum_values.clone()
+                },
+                complete: !column.enum_values.is_empty()
+                    || column.samples.as_ref().is_some_and(|it| it.complete),
+            };
+            columns.push(info);
+            self.name_column(table, at, &words, &whole, &short, column.comment.as_deref());
+        }
+        let primary = relation
+            .primary_key()
+            .iter()
+            .filter_map(|it| positions.iter().position(|at| at == it))
+            .collect();
+        self.name_table(table, &words, &raw, relation.comment.as_deref());
+        let mut info = Table {
+            schema: relation.schema.clone(),
+            name: relation.name.clone(),
+            bare,
+            words,
+            columns,
+            primary,
+            display: Vec::new(),
+            rows: relation.estimated_rows.unwrap_or(0.0),
+            bridge: false,
+        };
+        info.display = display_columns(&info);
+        self.tables.push(info);
+    }
+
+    fn name_table(&mut self, table: usize, words: &[String], raw: &[String], comment: Option<&str>) {
+        self.add_name(table, None, words, 1.0, false);
+        let lemmas: Vec<String> = raw.iter().map(|it| LEXICON.lemma(it)).collect();
+        if lemmas != words {
+            self.add_name(table, None, &lemmas, 0.95, false);
+        }
+        // a prefix that sorts tables (`ref_`, `tbl_`, `dim_`) says nothing to people
+        if words.len() > 1
+            && matches!(raw[0].as_str(), "ref" | "tbl" | "dim" | "fact" | "t" | "tb" | "lookup")
+        {
+            self.add_name(table, None, &words[1..], 0.95, false);
+        }
+        if let Some(comment) = comment {
+            let said = comment_words(comment);
+            if !said.is_empty() && said.len() <= 3 {
+                self.add_name(table, None, &said, 0.85, false);
+            }
+        }
+    }
+
+    fn name_column(
+        &mut self,
+        table: usize,
+        column: usize,
+        table_words: &[String],
+        whole: &[String],
+        short: &[String],
+        comment: Option<&str>,
+    ) {
+        self.add_name(table, Some(column), whole, 1.0, false);
+        if short != whole {
+            self.add_name(table, Some(column), short, 0.98, false);
+        }
+        // `student.student_name` is its name; `student name` may mean `student.name`
+        let mut bare = short;
+        let starts = |it: &[String]| it.len() > table_words.len() && it[..table_words.len()] == *table_words;
+        if starts(whole) {
+            bare = &whole[table_words.len()..];
+            self.add_name(table, Some(column), bare, 0.97, false);
+        } else if table_words.len() > 1
+            && whole.len() > 1
+            && table_words.contains(&whole[0])
+            && whole[0] != "id"
+        {
+            // part of the table's words: `department_store.store_name`
+            let skip = whole.iter().take_while(|it| table_words.contains(it)).count();
+            if skip < whole.len() {
+                bare = &whole[skip..];
+                self.add_name(table, Some(column), bare, 0.93, false);
+            }
+        }
+        if !table_words.is_empty() && !starts(whole) {
+            let mut with: Vec<String> = table_words.to_vec();
+            with.extend(bare.iter().cloned());
+            self.add_name(table, Some(column), &with, 1.0, true);
+        } else if table_words.len() > 1 {
+            let mut with: Vec<String> = table_words[table_words.len() - 1..].to_vec();
+            with.extend(bare.iter().cloned());
+            self.add_name(table, Some(column), &with, 0.97, true);
+        }
+        if let Some(comment) = comment {
+            let said = comment_words(comment);
+            if !said.is_empty() && said.len() <= 6 {
+                self.add_name(table, Some(column), &said, 0.8, false);
+            }
+        }
+    }
+
+    fn add_name(
+        &mut self,
+        table: usize,
+        column: Option<usize>,
+        words: &[String],
+        quality: f64,
+        with_table: bool,
+    ) {
+        if words.is_empty() || words.len() > 8 {
+            return;
+        }
+        let id = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        let words: Vec<(String, String)> =
+            words.iter().map(|it| (it.clone(), LEXICON.stem(it))).collect();
+        let mut weights: Vec<f64> = words.iter().map(|it| weight(&it.0)).collect();
+        if weights.iter().all(|it| *it < 0.5) {
+            weights.fill(1.0);
+        }
+        let sum: f64 = weights.iter().sum();
+        for it in &mut weights {
+            *it /= sum;
+        }
+        for (at, (lemma, stem)) in words.iter().enumerate() {
+            let at = u8::try_from(at).unwrap_or(u8::MAX);
+            self.stems.insert(stem.clone());
+            self.postings.entry(stem.clone()).or_default().push((id, at));
+            // a letter or a digit is itself, whatever its stem
+            if lemma != stem {
+                self.postings.entry(format!("={lemma}")).or_default().push((id, at));
+            }
+        }
+        if words.len() > 1 || words[0].0.len() > 5 {
+            let compact: String = words.iter().map(|it| it.0.as_str()).collect();
+            self.compact.entry(compact).or_default().push(id);
+        }
+        self.names.push(Name { table, column, words, weights, quality, with_table });
+    }
+
+    fn add_declared_edges(&mut self, catalog: &Catalog, relations: &[&Relation]) {
+        let position: HashMap<u32, usize> =
+            relations.iter().enumerate().map(|(at, it)| (it.oid, at)).collect();
+        for (from, relation) in relations.iter().enumerate() {
+            for key in &relation.foreign_keys {
+                let Some(&to) = position.get(&key.target) else { continue };
+                let Some(target) = catalog.relation(key.target) else { continue };
+                let of = |table: usize, source: &Relation, at: &[usize]| -> Option<Vec<usize>> {
+                    at.iter()
+                        .map(|it| {
+                            let name = &source.columns.get(*it)?.name;
+                            self.tables[table].columns.iter().position(|it| it.name == *name)
+                        })
+                        .collect()
+                };
+                let (Some(from_columns), Some(to_columns)) =
+                    (of(from, relation, &key.columns), of(to, target, &key.target_columns))
+                else {
+                    continue;
+                };
+                self.edges.push(Edge { from, from_columns, to, to_columns, declared: true });
+            }
+        }
+    }
+
+    /// Finds references that nobody declared, by name and type: a column called like another table's key, or like the
+    /// other table with `id` behind it.
+    fn infer_edges(&mut self) {
+        let declared: HashSet<(usize, usize)> = self
+            .edges
+            .iter()
+            .flat_map(|it| [(it.from, it.to), (it.to, it.from)])
+            .collect();
+        let has_declared: HashSet<(usize, usize)> = self
+            .edges
+            .iter()
+            .filter(|it| it.from_columns.len() == 1)
+            .map(|it| (it.from, it.from_columns[0]))
+            .collect();
+        let mut found = Vec::new();
+        let lone: Vec<bool> = (0..self.tables.len())
+            .map(|table| !self.edges.iter().any(|it| it.from == table || it.to == table))
+            .collect();
+        for (from, table) in self.tables.iter().enumerate() {
+            for (column, info) in table.columns.iter().enumerate() {
+                if has_declared.contains(&(from, column)) {
+                    continue;
+                }
+                for (to, target) in self.tables.iter().enumerate() {
+                    if to == from || declared.contains(&(from, to)) {
+                        continue;
+                    }
+                    let Some(key) = inferred_target(info, target, lone[from] || lone[to]) else {
+                        continue;
+                    };
+                    // of two tables with the same key the one that is not its own key refers
+                    if table.primary == [column] && target.primary == [key] && from < to {
+                        continue;
+                    }
+                    found.push(Edge {
+                        from,
+                        from_columns: vec![column],
+                        to,
+                        to_columns: vec![key],
+                        declared: false,
+                    });
+                }
+            }
+        }
+        found.dedup_by(|a, b| a.from == b.from && a.to == b.to && a.from_columns == b.from_columns);
+        self.edges.extend(found);
+    }
+
+    fn mark_foreign(&mut self) {
+        for edge in &self.edges {
+            for &column in &edge.from_columns {
+                self.tables[edge.from].columns[column].foreign = true;
+            }
+        }
+        for at in 0..self.tables.len() {
+            let table = &self.tables[at];
+            let plain = table.columns.iter().filter(|it| !it.is_id()).count();
+            let outgoing: HashSet<usize> =
+                self.edges.iter().filter(|it| it.from == at).map(|it| it.to).collect();
+            let incoming = self.edges.iter().any(|it| it.to == at && it.from != at);
+            self.tables[at].bridge = outgoing.len() >= 2 && plain <= 2 && !incoming;
+        }
+    }
+
+    fn measure_distances(&mut self) {
+        let n = self.tables.len();
+        self.distances = vec![u8::MAX; n * n];
+        for start in 0..n {
+            let mut queue = std::collections::VecDeque::from([start]);
+            self.distances[start * n + start] = 0;
+            while let Some(at) = queue.pop_front() {
+                let steps = self.distances[start * n + at];
+                for &edge in &self.edges_of[at] {
+                    let (_, next, _) = self.edges[edge].seen_from(at);
+                    if self.distances[start * n + next] == u8::MAX {
+                        self.distances[start * n + next] = steps.saturating_add(1);
+                        queue.push_back(next);
+                    }
+                }
+            }
+        }
+    }
+
+    fn add_values(&mut self) {
+        let mut count = 0;
+        for (table, info) in self.tables.iter().enumerate() {
+            for (column, it) in info.columns.iter().enumerate() {
+                if !it.class.is_textual() {
+                    continue;
+                }
+                for (value, text) in it.values.iter().enumerate() {
+                    if count >= MAX_VALUES {
+                        return;
+                    }
+                    let key = normalized(text);
+                    if key.is_empty() || key.len() > 80 {
+                        continue;
+                    }
+                    let words = key.split(' ').count();
+                    self.longest_value = self.longest_value.max(words.min(10));
+                    count += 1;
+                    self.values.entry(key).or_default().push(ValueAt { table, column, value });
+                }
+            }
+        }
+    }
+
+    /// How many joins lie between two tables.
+    pub(crate) fn distance(&self, a: usize, b: usize) -> Option<usize> {
+        match self.distances[a * self.tables.len() + b] {
+            u8::MAX => None,
+            steps => Some(usize::from(steps)),
+        }
+    }
+
+    pub(crate) fn column(&self, at: crate::logical::ColumnRef) -> &ColumnInfo {
+        &self.tables[at.table].columns[at.column]
+    }
+}
+
+/// How much a word says: those that stand in many names say little.
+fn weight(word: &str) -> f64 {
+    match word {
+        "id" => 0.5,
+        "of" | "the" | "in" | "and" | "to" | "a" | "for" | "is" | "by" | "at" | "or" => 0.1,
+        "code" | "number" | "detail" | "description" | "name" | "value" | "info" | "information" => 0.45,
+        "date" | "type" | "other" | "ref" | "reference" | "data" | "text" | "1" | "yn" => 0.6,
+        _ => 1.0,
+    }
+}
+
+fn expand(words: &[String]) -> Vec<String> {
+    words
+        .iter()
+        .flat_map(|word| match LEXICON.expand(word) {
+            Some(long) => long.iter().map(|it| LEXICON.lemma(it)).collect(),
+            None => vec![LEXICON.lemma(word)],
+        })
+        .collect()
+}
+
+/// The content words of a comment's first sentence.
+fn comment_words(comment: &str) -> Vec<String> {
+    let first = comment.split(['.', ',', ';', '(', ':']).next().unwrap_or_default();
+    normalized(first)
+        .split(' ')
+        .filter(|it| !it.is_empty() && !LEXICON.is_stop(it))
+        .map(|it| LEXICON.lemma(it))
+        .collect()
+}
+
+fn common_prefix_of_tables(names: &[&str]) -> usize {
+    if names.len() < 3 { 0 } else { names::common_prefix(names) }
+}
+
+fn prefixed(name: &str, length: usize, all: &[&str]) -> bool {
+    length > 0 && name.len() > length && name.is_char_boundary(length) && name[..length] == common(all, length)
+}
+
+/// The prefix of that length that most of the names share.
+fn common(names: &[&str], length: usize) -> String {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for name in names {
+        if let Some(prefix) = name.get(..length) {
+            *counts.entry(prefix).or_default() += 1;
+        }
+    }
+    counts
+        .into_iter()
+        .max_by(|a, b| a.1.cmp(&b.1).then_with(|| b.0.cmp(a.0)))
+        .map_or(String::new(), |it| it.0.to_owned())
+}
+
+/// The columns that people know a row by: a name, else a title, else the first telling text, else the key.
+fn display_columns(table: &Table) -> Vec<usize> {
+    let is = |at: usize, words: &[&str]| table.columns[at].words.iter().eq(words.iter());
+    let ends = |at: usize, word: &str| table.columns[at].words.last().is_some_and(|it| it == word);
+    let texts: Vec<usize> = (0..table.columns.len())
+        .filter(|&it| table.columns[it].class.is_textual() || table.columns[it].class == TypeClass::Other)
+        .collect();
+    let own = |at: usize| {
+        let words = &table.columns[at].words;
+        words.len() == table.words.len() + 1
+            && words[..table.words.len()] == table.words[..]
+            && words.last().is_some_and(|it| it == "name")
+    };
+    if let Some(&at) = texts.iter().find(|&&at| is(at, &["name"]) || own(at) || is(at, &["full", "name"])) {
+        return vec![at];
+    }
+    let part = |first: &str| {
+        texts.iter().copied().find(|&at| {
+            ends(at, "name") && table.columns[at].words.iter().any(|it| it == first)
+        })
+    };
+    if let Some(first) = part("first").or_else(|| part("fore"))
+        && let Some(last) = part("last").or_else(|| part("sur")).or_else(|| {
+            texts.iter().copied().find(|&at| ends(at, "surname"))
+        })
+    {
+        return vec![first, last];
+    }
+    if let Some(&at) = texts.iter().find(|&&at| is(at, &["title"])) {
+        return vec![at];
+    }
+    let references = |at: usize| table.columns[at].foreign;
+    for word in ["name", "title", "surname", "label", "description", "detail"] {
+        if let Some(&at) = texts.iter().find(|&&at| ends(at, word) && !references(at)) {
+            return vec![at];
+        }
+    }
+    // a column called like its table
+    if let Some(&at) = texts.iter().find(|&&at| table.columns[at].words == table.words) {
+        return vec![at];
+    }
+    if let Some(&at) = texts.iter().find(|&&at| table.columns[at].words.iter().any(|it| it == "name" || it == "title")) {
+        return vec![at];
+    }
+    if !table.primary.is_empty() && table.primary.len() == 1 {
+        return table.primary.clone();
+    }
+    texts.first().copied().or((!table.columns.is_empty()).then_some(0)).into_iter().collect()
+}
+
+/// The column of `target` that `column` seems to refer to.
+fn inferred_target(column: &ColumnInfo, target: &Table, desperate: bool) -> Option<usize> {
+    let compatible = |a: TypeClass, b: TypeClass| a == b || (a.is_numeric() && b.is_numeric());
+    let words = &column.words;
+    let last = words.last()?;
+    for (at, it) in target.columns.iter().enumerate() {
+        if !compatible(it.class, column.class) {
+            continue;
+        }
+        let key = it.primary && target.primary.len() == 1 || it.unique;
+        let key_like = key || (target.primary.is_empty() && at == 0);
+        // the same name, and a key there
+        let id_like = matches!(last.as_str(), "id" | "code" | "number" | "key" | "uuid")
+            || column.name.len() <= 4 && column.name.ends_with("id");
+        if key_like && it.name == column.name && (id_like || (key && it.class == TypeClass::Text)) && it.name != "id" && it.name != "name" {
+            return Some(at);
+        }
+        // `customer_id` and `customer.id`
+        if id_like && key_like && words.len() > 1 {
+            let stem = &words[..words.len() - 1];
+            let named = stem.ends_with(&target.words) && !target.words.is_empty();
+            let is_id = it.words.len() == 1 && it.words[0] == *last
+                || (it.words.len() == target.words.len() + 1 && it.words.ends_with(std::slice::from_ref(last)) && it.words.starts_with(&target.words));
+            if named && is_id {
+                return Some(at);
+            }
+        }
+        // without any declared key: equal text columns like `city_name` connect
+        if desperate
+            && it.name == column.name
+            && it.class == TypeClass::Text
+            && target.words.first().is_some_and(|word| words.contains(word))
+            && at == 0
+        {
+            return Some(at);
+        }
+    }
+    None
+}

@@ -1,0 +1,374 @@
+//! Reads linked items as a draft of a query: what is asked for, of what, under which conditions, in which order.
+//!
+//! One pass from left to right, sentence by sentence. Each reader (order, group, comparison, superlative, negation, value)
+//! takes the items it understands and says where it stopped. What a name means is decided with the whole question in view:
+//! every reader asks [`Interpreter::resolve`], which weighs how well the words fit against the tables that the question names
+//! and how far away they are.
+
+mod condition;
+mod draft;
+mod negation;
+mod order;
+mod resolve;
+mod select;
+mod superlative;
+
+pub(crate) use draft::{Asked, Condition, Draft, GroupKey, Note, OrderBy};
+
+use crate::{
+    index::SchemaIndex,
+    link::{Item, Meaning},
+    logical::{Aggregate, ColumnRef, TimeUnit},
+    token::Token,
+};
+
+/// Reads the items of one question.
+pub(crate) struct Interpreter<'a> {
+    pub(crate) index: &'a SchemaIndex,
+    pub(crate) items: &'a [Item],
+    pub(crate) tokens: &'a [Token],
+    /// How strongly each table is named by the question as a whole.
+    pub(crate) weight: Vec<f64>,
+    /// Which items were understood.
+    pub(crate) used: Vec<bool>,
+    /// What made the reading less sure.
+    pub(crate) notes: Vec<Note>,
+    /// Items that were read out of turn.
+    pub(crate) skip: Vec<usize>,
+}
+
+/// Where in a clause the reader is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// What is asked for.
+    Select,
+    /// What it must be like.
+    Where,
+}
+
+/// What the reader has in hand between two items.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hand {
+    /// Aggregates that wait for a column.
+    pub(crate) aggregates: Vec<Aggregate>,
+    /// Whether the aggregates of the last column go on over the next bare one (`average height and weight`).
+    pub(crate) last_aggregates: Vec<Aggregate>,
+    /// A count that waits for what is counted.
+    pub(crate) count: bool,
+    pub(crate) distinct: bool,
+    /// A column that waits for its comparison or value: the item.
+    pub(crate) column: Option<usize>,
+    /// The column in hand is an aggregate of it.
+    pub(crate) column_aggregate: Option<Aggregate>,
+    /// The count in hand waits for a comparison: the table counted.
+    pub(crate) counted: Option<usize>,
+    pub(crate) negated: bool,
+    /// Whether "or" stood since the last condition.
+    pub(crate) or: bool,
+    /// Whether the last word before was a determiner.
+    pub(crate) determined: bool,
+}
+
+impl<'a> Interpreter<'a> {
+    pub(crate) fn new(index: &'a SchemaIndex, items: &'a [Item], tokens: &'a [Token]) -> Self {
+        let mut this = Self {
+            index,
+            items,
+            tokens,
+            weight: vec![0.0; index.tables.len()],
+            used: vec![false; items.len()],
+            notes: Vec::new(),
+            skip: Vec::new(),
+        };
+        this.weigh();
+        this
+    }
+
+    /// Reads the whole question.
+    pub(crate) fn read(&mut self) -> Draft {
+        let mut draft = Draft::default();
+        let sentences = self.sentences();
+        for (number, &(from, until)) in sentences.iter().enumerate() {
+            if number == 0 {
+                draft.root = self.entity(from, until);
+                self.scan(&mut draft, from, until, Mode::Select);
+                continue;
+            }
+            // a further sentence names the columns that are wanted, or adds conditions
+            let mut more = Draft { root: draft.root, ..Draft::default() };
+            if more.root.is_none() {
+                more.root = self.entity(from, until);
+                draft.root = more.root;
+            }
+            more.follow_up = true;
+            self.scan(&mut more, from, until, Mode::Select);
+            draft.absorb(more);
+        }
+        if draft.root.is_none() {
+            draft.root = self.entity(0, self.items.len());
+        }
+        draft
+    }
+
+    fn sentences(&self) -> Vec<(usize, usize)> {
+        let mut all = Vec::new();
+        let mut from = 0;
+        for (at, item) in self.items.iter().enumerate() {
+            if let Meaning::Mark(mark) = item.meaning
+                && matches!(mark, '.' | '?' | '!' | ';')
+            {
+                if at > from {
+                    all.push((from, at));
+                }
+                from = at + 1;
+            }
+        }
+        if self.items.len() > from {
+            all.push((from, self.items.len()));
+        }
+        all
+    }
+
+    /// The lower-case word there, whatever it was linked to; empty for marks and quotes.
+    pub(crate) fn word(&self, at: usize) -> &'a str {
+        match self.items.get(at) {
+            Some(item) if !item.quoted && !matches!(item.meaning, Meaning::Mark(_)) => &item.lower,
+            _ => "",
+        }
+    }
+
+    pub(crate) fn lemma(&self, at: usize) -> &'a str {
+        match self.items.get(at) {
+            Some(item) if !item.quoted => &item.lemma,
+            _ => "",
+        }
+    }
+
+    /// Whether these words stand there.
+    pub(crate) fn says(&self, at: usize, words: &str) -> bool {
+        words.split(' ').enumerate().all(|(offset, word)| self.word(at + offset) == word)
+    }
+
+    /// The first of these phrases that stands there and how many words it has.
+    pub(crate) fn one_of(&self, at: usize, phrases: &[&str]) -> Option<usize> {
+        phrases.iter().filter(|it| self.says(at, it)).map(|it| it.split(' ').count()).max()
+    }
+
+    pub(crate) fn mark_used(&mut self, from: usize, until: usize) {
+        let until = until.min(self.used.len());
+        for it in &mut self.used[from.min(until)..until] {
+            *it = true;
+        }
+    }
+
+    /// Skips articles and the like.
+    pub(crate) fn skip_determiners(&self, mut at: usize) -> usize {
+        while matches!(
+            self.word(at),
+            "the" | "a" | "an" | "their" | "its" | "his" | "her" | "all" | "any" | "some" | "these" | "those" | "our" | "of" | "each" | "every" | "this" | "that" | "other" | "such"
+        ) && !self.is_name(at)
+        {
+            at += 1;
+        }
+        at
+    }
+
+    pub(crate) fn is_name(&self, at: usize) -> bool {
+        matches!(self.items.get(at).map(|it| &it.meaning), Some(Meaning::Name(_)))
+    }
+
+    pub(crate) fn number(&self, at: usize) -> Option<f64> {
+        match self.items.get(at).map(|it| &it.meaning) {
+            Some(Meaning::Number(value, _)) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// Reads items from `at` to `end` into the draft.
+    pub(crate) fn scan(&mut self, draft: &mut Draft, from: usize, end: usize, mode: Mode) {
+        let mut mode = mode;
+        let mut hand = Hand::default();
+        let mut at = from;
+        while at < end {
+            let before = at;
+            at = self.step(draft, &mut hand, &mut mode, at, end);
+            debug_assert!(at > before, "the reader stands still at {before}");
+            if at == before {
+                at += 1;
+            }
+        }
+        self.finish(draft, &mut hand, mode);
+    }
+
+    /// One step: the position after what was read.
+    fn step(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        end: usize,
+    ) -> usize {
+        if self.skip.contains(&at) {
+            return at + 1;
+        }
+        let readers: [fn(&mut Self, &mut Draft, &mut Hand, &mut Mode, usize, usize) -> Option<usize>; 10] = [
+            Self::read_order,
+            Self::read_group,
+            Self::read_comparison,
+            Self::read_superlative,
+            Self::read_negation,
+            Self::read_pattern,
+            Self::read_asking,
+            Self::read_time,
+            Self::read_value,
+            Self::read_name,
+        ];
+        for reader in readers {
+            if let Some(next) = reader(self, draft, hand, mode, at, end) {
+                self.mark_used(at, next);
+                hand.determined = false;
+                return next;
+            }
+        }
+        self.read_word(draft, hand, mode, at)
+    }
+
+    /// A word without content of its own: it may still change where the reader is.
+    fn read_word(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize) -> usize {
+        let word = self.word(at);
+        match word {
+            "who" | "whose" | "that" | "which" | "where" | "having" | "whom" => {
+                let begins = at == 0 || !draft.asks_something() && hand.aggregates.is_empty() && !hand.count;
+                if begins {
+                    if word == "who" || word == "whom" || word == "whose" {
+                        draft.who = true;
+                    }
+                    if word == "where" {
+                        draft.implied.push("where");
+                    }
+                } else {
+                    *mode = Mode::Where;
+                    hand.column = None;
+                }
+            }
+            "when" => {
+                if draft.asks_something() {
+                    *mode = Mode::Where;
+                } else {
+                    draft.implied.push("when");
+                }
+            }
+            "with" => {
+                if draft.asks_something() || draft.counts() {
+                    // `together with the number of …` goes on selecting
+                    let along = at > 0 && matches!(self.word(at - 1), "along" | "together" | "and");
+                    if !along {
+                        *mode = Mode::Where;
+                        hand.column = None;
+                    }
+                }
+            }
+            "or" => hand.or = true,
+            "the" => hand.determined = true,
+            "distinct" | "different" | "unique" => hand.distinct = true,
+            "and" | "," => {}
+            _ => {}
+        }
+        at + 1
+    }
+
+    /// What is left in the reader's hand at the end.
+    fn finish(&mut self, draft: &mut Draft, hand: &mut Hand, mode: Mode) {
+        if hand.count
+            && !draft.counts()
+            && let Some(root) = draft.root
+        {
+            draft.ask(Asked::Count { table: Some(root), column: None, distinct: false });
+        }
+        hand.count = false;
+        if mode == Mode::Where
+            && let Some(column) = hand.column.take()
+        {
+            self.leftover_column(draft, column);
+        }
+    }
+
+    /// A column named in a condition that got no value: a flag, something that must be there, or more to show.
+    pub(crate) fn leftover_column(&mut self, draft: &mut Draft, item: usize) {
+        let Some(column) = self.resolve(draft, item, resolve::Want::Any) else { return };
+        let info = self.index.column(column);
+        if info.class == plinth_schema_introspect::TypeClass::Boolean {
+            draft.add(Condition::flag(column, true), false);
+            return;
+        }
+        self.notes.push(Note::Idle(item));
+        if Some(column.table) != draft.root {
+            draft.join(column.table);
+        }
+    }
+
+    /// The unit of time that a word names as a step of a series (`per month`, `monthly`).
+    pub(crate) fn bucket(&self, at: usize) -> Option<TimeUnit> {
+        crate::time::unit(self.word(at)).or(match self.word(at) {
+            "daily" => Some(TimeUnit::Day),
+            "weekly" => Some(TimeUnit::Week),
+            "monthly" => Some(TimeUnit::Month),
+            "quarterly" => Some(TimeUnit::Quarter),
+            "yearly" | "annually" => Some(TimeUnit::Year),
+            _ => None,
+        })
+    }
+
+    /// The column of a table that says when its rows happened, else one of a table next to it.
+    pub(crate) fn moment_of(&self, table: usize, hint: Option<&str>) -> Option<ColumnRef> {
+        let rate = |table: usize| {
+            let columns = &self.index.tables[table].columns;
+            columns
+                .iter()
+                .enumerate()
+                .filter(|it| it.1.class.is_temporal())
+                .map(|(at, it)| {
+                    let mut score = 0.0;
+                    if let Some(hint) = hint
+                        && it.has_word(hint)
+                    {
+                        score += 3.0;
+                    }
+                    for (word, bonus) in [
+                        ("created", 0.6), ("order", 0.5), ("place", 0.6), ("start", 0.3), ("sale", 0.5), ("transaction", 0.5), ("join", 0.3), ("signed", 0.3), ("birth", -0.5),
+                        ("end", -0.3), ("update", -0.6), ("updated", -0.6), ("deleted", -0.8), ("modified", -0.6), ("last", -0.3), ("expiry", -0.5), ("due", -0.2), ("required", -0.3),
+                    ] {
+                        if it.has_word(word) {
+                            score += bonus;
+                        }
+                    }
+                    if it.words.iter().any(|word| self.index.tables[table].words.contains(word)) {
+                        score += 0.3;
+                    }
+                    if !it.nullable {
+                        score += 0.2;
+                    }
+                    #[expect(clippy::cast_precision_loss, reason = "a small position")]
+                    let order = at as f64 * 0.01;
+                    (at, score - order)
+                })
+                .max_by(|a, b| a.1.total_cmp(&b.1))
+        };
+        if let Some((column, _)) = rate(table) {
+            return Some(ColumnRef::new(table, column));
+        }
+        let mut best: Option<(ColumnRef, f64)> = None;
+        for other in 0..self.index.tables.len() {
+            let Some(steps) = self.index.distance(table, other).filter(|it| *it == 1 || (*it <= 2 && self.weight[other] > 0.5)) else { continue };
+            if let Some((column, score)) = rate(other) {
+                #[expect(clippy::cast_precision_loss, reason = "a few steps")]
+                let score = score + self.weight[other] - steps as f64;
+                if best.is_none_or(|it| score > it.1) {
+                    best = Some((ColumnRef::new(other, column), score));
+                }
+            }
+        }
+        best.map(|it| it.0)
+    }
+}

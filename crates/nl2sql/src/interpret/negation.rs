@@ -1,0 +1,204 @@
+//! "Without any", "never", "do not", "except": what must not be.
+
+use super::{Condition, Draft, Hand, Interpreter, Mode, Note, resolve::Want};
+use crate::{
+    link::Meaning,
+    logical::{ColumnRef, LogicalQuery, Predicate, Expr},
+};
+
+impl Interpreter<'_> {
+    /// A word that denies: either the next condition is turned around, or rows are asked for that have no partner.
+    pub(super) fn read_negation(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
+        let length = self.one_of(
+            at,
+            &[
+                "not", "never", "without", "no", "except", "excluding", "besides", "nor", "neither", "cannot", "none", "lack", "lacks", "other than", "but not", "except for",
+                "not any", "apart from", "outside", "aside from", "rather than", "instead of", "without any", "don't", "doesn't", "didn't", "isn't", "aren't", "wasn't", "weren't", "haven't", "hasn't", "hadn't", "can't",
+            ],
+        )?;
+        let word = self.word(at);
+        let next = at + length;
+        // "no" as an answer or a short form of number is a value or a name
+        if self.items[at].quoted {
+            return None;
+        }
+        if draft.root.is_none() || (!draft.asks_something() && !draft.counts() && !hand.count) {
+            hand.negated = true;
+            return Some(next);
+        }
+        let until = self.negated_end(next, end);
+        let root = self.subject_table(draft);
+        // does the denied part speak of other rows?
+        let mut other: Option<usize> = None;
+        let mut inner_items = Vec::new();
+        for it in next..until {
+            if let Some(table) = self.table_at(it) {
+                if table != root && other.is_none() {
+                    other = Some(table);
+                }
+                inner_items.push(it);
+            }
+        }
+        let mut sub = Draft { root: Some(other.unwrap_or(root)), ..Draft::default() };
+        let notes = self.notes.len();
+        let used = self.used.clone();
+        self.scan(&mut sub, next, until, Mode::Where);
+        let mut tables: Vec<usize> = sub.joins.clone();
+        let mut groups = false;
+        for (condition, _) in &sub.conditions {
+            match condition {
+                Condition::Row(predicate) => predicate.columns(&mut |it: ColumnRef| tables.push(it.table)),
+                Condition::Group { .. } => groups = true,
+            }
+        }
+        let apart = other.or_else(|| tables.iter().copied().find(|it| *it != root));
+        if groups {
+            self.notes.truncate(notes);
+            self.used = used;
+            hand.negated = true;
+            return Some(next);
+        }
+        let Some(apart) = apart else {
+            // only the row itself is spoken of
+            if sub.conditions.is_empty() {
+                // `without a phone number`: a column that may be empty
+                let column = (next..until).find(|&it| self.is_name(it) && self.table_at(it).is_none());
+                if let Some(item) = column
+                    && matches!(word, "without" | "no" | "lack" | "lacks" | "not" | "don't" | "doesn't" | "haven't" | "hasn't")
+                    && let Some(column) = self.resolve(draft, item, Want::Any)
+                    && column.table == root
+                    && self.index.column(column).nullable
+                {
+                    draft.add(Condition::Row(Predicate::Null { column, negated: false }), std::mem::take(&mut hand.or));
+                    return Some(until);
+                }
+                self.notes.truncate(notes);
+                self.used = used;
+                hand.negated = true;
+                *mode = if matches!(word, "no") { *mode } else { Mode::Where };
+                return Some(next);
+            }
+            self.notes.truncate(notes);
+            self.used = used;
+            hand.negated = true;
+            *mode = Mode::Where;
+            return Some(next);
+        };
+        // one partner at most: the condition itself is turned around
+        if self.single(root, apart) && !sub.conditions.is_empty() && sub.joins.is_empty() {
+            self.notes.truncate(notes);
+            self.used = used;
+            hand.negated = true;
+            *mode = Mode::Where;
+            return Some(next);
+        }
+        let predicate = self.absent(root, apart, sub)?;
+        self.mark_used(next, until);
+        draft.add(Condition::Row(predicate), std::mem::take(&mut hand.or));
+        *mode = Mode::Where;
+        Some(until)
+    }
+
+    fn subject_table(&self, draft: &Draft) -> usize {
+        for it in &draft.asked {
+            match it {
+                super::Asked::Column(it) if self.index.tables[it.table].display.contains(&it.column) || self.index.column(*it).primary => return it.table,
+                super::Asked::Rows(table) => return *table,
+                _ => {}
+            }
+        }
+        draft.root.unwrap_or(0)
+    }
+
+    /// Whether a row of `from` has at most one partner in `to`.
+    pub(crate) fn single(&self, from: usize, to: usize) -> bool {
+        // along a path of references that all point away from `from`
+        let mut at = vec![from];
+        let mut seen = vec![false; self.index.tables.len()];
+        while let Some(table) = at.pop() {
+            if table == to {
+                return true;
+            }
+            if std::mem::replace(&mut seen[table], true) {
+                continue;
+            }
+            for &edge in &self.index.edges_of[table] {
+                let edge = &self.index.edges[edge];
+                if edge.from == table {
+                    at.push(edge.to);
+                }
+            }
+        }
+        false
+    }
+
+    fn negated_end(&self, from: usize, end: usize) -> usize {
+        self.clause_end(from, end)
+    }
+
+    /// Rows of `root` that are not among those which the nested query finds.
+    pub(super) fn absent(&mut self, root: usize, apart: usize, sub: Draft) -> Option<Predicate> {
+        self.membership(root, apart, sub, true)
+    }
+
+    /// Rows of `root` that are (not) among those which the nested query finds.
+    pub(super) fn membership(&mut self, root: usize, apart: usize, sub: Draft, negated: bool) -> Option<Predicate> {
+        // the first step of the way from the root decides by which columns
+        let mut probe = LogicalQuery { root: Some(root), also: vec![apart], ..LogicalQuery::default() };
+        for (condition, _) in &sub.conditions {
+            if let Condition::Row(predicate) = condition {
+                predicate.columns(&mut |it: ColumnRef| {
+                    if it.table != root && !probe.also.contains(&it.table) {
+                        probe.also.push(it.table);
+                    }
+                });
+            }
+        }
+        let plan = crate::join::plan(self.index, &probe)?;
+        let first = plan.tables.iter().find(|it| it.to.as_ref().is_some_and(|(to, _)| *to == 0))?;
+        let (_, pairs) = first.to.as_ref()?;
+        let mut filter = Vec::new();
+        for (condition, or) in sub.conditions {
+            if let Condition::Row(predicate) = condition {
+                if or && let Some(last) = filter.pop() {
+                    filter.push(Predicate::Or(vec![last, predicate]));
+                } else {
+                    filter.push(predicate);
+                }
+            }
+        }
+        let inner: Vec<ColumnRef> = pairs.iter().map(|it| ColumnRef::new(first.table, it.1)).collect();
+        for column in &inner {
+            if self.index.column(*column).nullable && negated {
+                filter.push(Predicate::Null { column: *column, negated: true });
+            }
+        }
+        let mut also = sub.joins;
+        also.retain(|it| *it != root && *it != first.table);
+        if apart != first.table && !also.contains(&apart) {
+            also.push(apart);
+        }
+        let query = LogicalQuery {
+            select: inner.iter().map(|it| Expr::Column(*it)).collect(),
+            root: Some(first.table),
+            also,
+            filter,
+            ..LogicalQuery::default()
+        };
+        Some(Predicate::InQuery {
+            columns: pairs.iter().map(|it| ColumnRef::new(root, it.0)).collect(),
+            query: Box::new(query),
+            negated,
+        })
+    }
+
+    /// Whether an item is a value.
+    pub(super) fn is_value(&self, at: usize) -> bool {
+        matches!(self.items.get(at).map(|it| &it.meaning), Some(Meaning::Value(_)))
+    }
+
+    /// Remembers that the reading is less sure.
+    pub(super) fn doubt(&mut self, why: &'static str) {
+        self.notes.push(Note::Doubt(why));
+    }
+}

@@ -1,0 +1,286 @@
+//! Orders and groups: "sorted by", "in alphabetical order", "for each", "per month".
+
+use super::{
+    Asked, Draft, GroupKey, Hand, Interpreter, Mode,
+    draft::{OrderBy, Ordering},
+    resolve::Want,
+};
+use crate::{
+    lexicon::LEXICON,
+    logical::{Aggregate, Expr},
+};
+
+const STARTS: [&str; 34] = [
+    "ordered by", "order by", "sorted by", "sort by", "ordered in", "sorted in", "order them by", "sort them by", "ordering by", "sorting by", "ranked by", "arranged by", "order the results by", "sort the results by", "sort results by", "order results by",
+    "listed in", "in ascending order", "in descending order", "in increasing order", "in decreasing order", "in alphabetical order", "in the alphabetical order", "in the order of", "in order of", "in lexicographical order", "in reverse alphabetical order",
+    "in ascending alphabetical order", "in descending alphabetical order", "in chronological order", "ordered from", "sorted from", "alphabetically", "in the descending order",
+];
+
+impl Interpreter<'_> {
+    pub(super) fn starts_order(&self, at: usize) -> bool {
+        self.one_of(at, &STARTS).is_some()
+            || self.word(at) == "in" && (1..=4).any(|it| self.word(at + it) == "order") && (1..=3).any(|it| direction(self.word(at + it)).is_some())
+            || (matches!(self.word(at), "ordered" | "sorted" | "sort") && (1..=4).any(|it| matches!(self.word(at + it), "by" | "order")))
+            || (self.word(at) == "order" && (1..=4).any(|it| self.word(at + it) == "by") && at > 0 && !matches!(self.word(at - 1), "the" | "each" | "of" | "an" | "in"))
+    }
+
+    /// "Ordered by …" and its relatives, to the end of the keys.
+    pub(super) fn read_order(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
+        if !self.starts_order(at) {
+            return None;
+        }
+        let mut next = at;
+        let mut descending: Option<bool> = None;
+        let mut keys: Vec<OrderBy> = Vec::new();
+        let mut aggregate: Option<Aggregate> = None;
+        let mut count = false;
+        while next < end {
+            let word = self.word(next);
+            if let Some(down) = direction(word) {
+                // `most` and `least` inside "from the most to the least"
+                descending = Some(descending.unwrap_or(down));
+                next += 1;
+                if word == "highest" || word == "lowest" || word == "most" || word == "least" || word == "largest" || word == "smallest" || word == "high" || word == "low" || word == "z" || word == "a" {
+                    // the rest of "from … to …"
+                    if self.word(next) == "to" {
+                        next += 2;
+                    }
+                }
+                continue;
+            }
+            if let Some(degree) = LEXICON.degree(word)
+                && (self.word(next.wrapping_sub(1)) == "from" || self.word(next.wrapping_sub(1)) == "the" && self.word(next.wrapping_sub(2)) == "from")
+            {
+                // "from the oldest to the youngest": by age
+                if let Some(root) = draft.root
+                    && keys.is_empty()
+                {
+                    for (stem, up) in degree.measures.clone() {
+                        if let Some(column) = self.column_with(root, &stem, Want::Number) {
+                            keys.push(OrderBy::Expr(Expr::Column(column)));
+                            descending = Some(up);
+                            break;
+                        }
+                    }
+                }
+                next += 1;
+                while matches!(self.word(next), "to" | "the") || LEXICON.degree(self.word(next)).is_some() {
+                    next += 1;
+                }
+                continue;
+            }
+            match word {
+                "number" | "count" if !self.is_name(next) => {
+                    count = true;
+                    next += 1;
+                    continue;
+                }
+                "average" | "mean" | "avg" => aggregate = Some(Aggregate::Avg),
+                "total" | "sum" => aggregate = Some(Aggregate::Sum),
+                "maximum" | "max" => aggregate = Some(Aggregate::Max),
+                "minimum" | "min" => aggregate = Some(Aggregate::Min),
+                "first" if next > at + 1 && self.word(next - 1) != "the" => {}
+                _ => {}
+            }
+            if let Some(table) = self.table_at(next)
+                && (count || aggregate.is_none())
+            {
+                if count {
+                    keys.push(OrderBy::Count(Some(table)));
+                    count = false;
+                } else if keys.is_empty() && !self.word(next.wrapping_sub(1)).eq("of") {
+                    for &column in &self.index.tables[table].display.clone() {
+                        keys.push(OrderBy::Expr(Expr::Column(crate::logical::ColumnRef::new(table, column))));
+                    }
+                }
+                self.mark_used(next, next + 1);
+                next += 1;
+                continue;
+            }
+            if self.is_name(next) {
+                // a bare column after "and" that begins another request does not belong to the order
+                let Some(column) = self.resolve(draft, next, Want::Any) else {
+                    next += 1;
+                    continue;
+                };
+                let mut expr = Expr::Column(column);
+                if let Some(function) = aggregate.take() {
+                    expr = Expr::aggregate(function, expr);
+                } else if count {
+                    expr = Expr::count();
+                    count = false;
+                }
+                keys.push(OrderBy::Expr(expr));
+                next += 1;
+                continue;
+            }
+            let filler = matches!(
+                word,
+                "ordered" | "order" | "sorted" | "sort" | "by" | "in" | "the" | "of" | "their" | "its" | "from" | "to" | "a" | "z" | "them" | "results" | "result" | "and" | "then" | "lexicographical" | "lexicographic"
+                    | "alphabetical" | "alphabetically" | "reverse" | "reversed" | "chronological" | "an" | "total" | "sum" | "average" | "mean" | "avg" | "maximum" | "minimum" | "max" | "min" | "list" | "listed" | "arranged" | "ranked" | "ordering" | "sorting" | "value" | "all" | "is" | "are" | "each" | "his" | "her" | "these" | "first" | "with" | "being" | "for"
+            ) || self.items[next].is_mark(',') || self.items[next].is_mark('\'');
+            if !filler || (word == "first" && self.is_value(next + 1)) {
+                break;
+            }
+            // `, and list …` goes back to asking
+            if word == "and" && matches!(self.word(next + 1), "show" | "give" | "return" | "find" | "what" | "only" | "limit") {
+                break;
+            }
+            if word == "with" && direction(self.word(next + 1)).is_none() && self.word(next + 1) != "the" {
+                break;
+            }
+            if word == "for" {
+                break;
+            }
+            next += 1;
+        }
+        if (at..next).any(|it| matches!(self.word(it), "reverse" | "reversed")) {
+            descending = Some(true);
+        }
+        if count && keys.is_empty() {
+            keys.push(OrderBy::Count(None));
+        }
+        if keys.is_empty() {
+            keys.push(OrderBy::First);
+        }
+        let down = descending.unwrap_or(false);
+        for by in keys {
+            draft.order.push(Ordering { by, descending: down });
+        }
+        hand.column = None;
+        let _ = mode;
+        Some(next.max(at + 1))
+    }
+
+    /// "For each …", "per …", "by …": what the answer has a row for.
+    pub(super) fn read_group(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
+        let aggregating = draft.aggregates() || hand.count || !hand.aggregates.is_empty();
+        let length = self
+            .one_of(
+                at,
+                &[
+                    "for each", "for every", "in each", "of each", "by each", "from each", "at each", "on each", "within each", "per", "each", "every", "grouped by", "group by", "for each of the", "with each", "to each", "per each", "for each different",
+                    "for different", "for all different", "broken down by", "across different", "in every", "of every", "each of the", "for each distinct", "under each", "by different", "of different", "in different", "split by", "grouped by each", "from different", "for various", "corresponding to each", "belonging to each", "associated with each",
+                ],
+            )
+            .or_else(|| (self.word(at) == "by" && aggregating && *mode == Mode::Select && at > 0).then_some(1))
+            .or_else(|| {
+                let word = self.word(at);
+                (matches!(word, "daily" | "weekly" | "monthly" | "quarterly" | "yearly" | "annually") && !self.is_name(at)).then_some(0)
+            })?;
+        let different = self.word(at + length - usize::from(length > 0)) == "different" || self.word(at + length.saturating_sub(1)) == "various";
+        if different && !aggregating {
+            return None;
+        }
+        let mut next = at + length;
+        while matches!(self.word(next), "the" | "of" | "a" | "different" | "distinct" | "single" | "type" | "individual" | "and" | "unique") && !self.is_name(next) && next < end {
+            next += 1;
+        }
+        let mut found = false;
+        loop {
+            // steps of time
+            if let Some(unit) = self.bucket(next)
+                && !(self.is_name(next) && self.table_at(next).is_none() && self.exact_plain(next, draft))
+                && let Some(root) = draft.root
+                && let Some(column) = self.moment_of(root, None)
+            {
+                let key = if self.says(next + 1, "of the week") || self.word(next) == "weekday" {
+                    next += 3;
+                    GroupKey::Part("isodow", column)
+                } else {
+                    GroupKey::Time(unit, column)
+                };
+                draft.groups.push(key);
+                next += 1;
+                found = true;
+            } else if self.word(next) == "weekday"
+                && let Some(root) = draft.root
+                && let Some(column) = self.moment_of(root, None)
+            {
+                draft.groups.push(GroupKey::Part("isodow", column));
+                next += 1;
+                found = true;
+            } else if let Some(table) = self.table_at(next) {
+                self.mark_used(next, next + 1);
+                // `by` before a table may only name who did it
+                if self.word(at) == "by" && length == 1 && next == at + 2 && self.word(at + 1) == "the" {
+                    return None;
+                }
+                draft.groups.push(GroupKey::Rows(table));
+                next += 1;
+                found = true;
+            } else if next < end && self.is_name(next) {
+                let Some(column) = self.resolve(draft, next, Want::Any) else { break };
+                draft.groups.push(GroupKey::Column(column));
+                next += 1;
+                found = true;
+            } else {
+                break;
+            }
+            // further keys: `per city and status`
+            let mut probe = next;
+            if self.word(probe) == "and" || self.items.get(probe).is_some_and(|it| it.is_mark(',')) {
+                probe += 1;
+                if self.word(probe) == "and" {
+                    probe += 1;
+                }
+                let each = matches!(self.word(probe), "each" | "per" | "every");
+                if each {
+                    probe += 1;
+                }
+                let key = probe < end && self.is_name(probe) && self.table_at(probe).is_none();
+                let comma = self.items.get(next).is_some_and(|it| it.is_mark(','));
+                // after the first phrase of a sentence the request itself follows
+                if key && (each || (!comma && at > 0 && self.word(at) != "for" && self.word(at) != "each" && self.word(at) != "every")) {
+                    next = probe;
+                    continue;
+                }
+            }
+            break;
+        }
+        if !found {
+            return None;
+        }
+        hand.column = None;
+        Some(next)
+    }
+
+    /// Whether a word like "year" is a column of the table in question as it stands.
+    fn exact_plain(&self, at: usize, draft: &Draft) -> bool {
+        self.ranking(draft, at, Want::Any).first().is_some_and(|it| it.2 > 0.9 && !self.index.column(it.0).class.is_temporal())
+    }
+
+    /// Turns group keys without any aggregate back into plain columns.
+    pub(crate) fn relax_groups(draft: &mut Draft) {
+        let ranked = draft.order.iter().any(|it| matches!(&it.by, OrderBy::Count(_)) || matches!(&it.by, OrderBy::Expr(expr) if expr.is_aggregate()));
+        let having = draft.conditions.iter().any(|it| matches!(it.0, super::Condition::Group { .. }));
+        if draft.groups.is_empty() || draft.aggregates() || ranked || having || draft.per_group {
+            return;
+        }
+        for group in std::mem::take(&mut draft.groups) {
+            match group {
+                GroupKey::Column(column) => {
+                    let asked = Asked::Column(column);
+                    if !draft.asked.contains(&asked) {
+                        draft.asked.insert(0, asked);
+                    }
+                }
+                GroupKey::Rows(table) => {
+                    let shown = draft.asked.iter().any(|it| matches!(it, Asked::Column(it) if it.table == table));
+                    if !shown {
+                        draft.asked.insert(0, Asked::Rows(table));
+                    }
+                }
+                GroupKey::Time(..) | GroupKey::Part(..) => {}
+            }
+        }
+    }
+}
+
+fn direction(word: &str) -> Option<bool> {
+    match word {
+        "descending" | "decreasing" | "desc" | "highest" | "most" | "largest" | "high" | "z" | "descendingly" | "descend" => Some(true),
+        "ascending" | "increasing" | "asc" | "lowest" | "least" | "smallest" | "low" | "ascendingly" | "ascend" => Some(false),
+        _ => None,
+    }
+}

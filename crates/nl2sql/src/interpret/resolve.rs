@@ -1,0 +1,364 @@
+//! Decides what a name means with the whole question in view.
+
+use plinth_schema_introspect::TypeClass;
+
+use super::{Draft, Interpreter, Note};
+use crate::{
+    link::{Meaning, NameLink, ValueLink},
+    logical::ColumnRef,
+};
+
+/// What kind of column is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// Any.
+    Any,
+    /// One to calculate with.
+    Number,
+    /// One that says when.
+    Moment,
+}
+
+impl Interpreter<'_> {
+    /// Weighs how strongly each table is named.
+    pub(super) fn weigh(&mut self) {
+        for item in self.items {
+            match &item.meaning {
+                Meaning::Name(links) => {
+                    let top = links.first().map_or(0.0, |it| it.score);
+                    for link in links {
+                        let share = if link.column.is_none() {
+                            link.score
+                        } else if link.with_table {
+                            link.score * 0.8
+                        } else {
+                            // a column that stands in one table only speaks for that table
+                            let rivals = links.iter().filter(|it| it.column.is_some() && it.score > link.score - 0.1).count();
+                            if link.score > top - 0.05 && rivals == 1 { 0.35 } else { 0.05 }
+                        };
+                        if link.score > 0.6 {
+                            let weight = &mut self.weight[link.table];
+                            *weight = weight.max(share);
+                        }
+                    }
+                }
+                Meaning::Value(links) => {
+                    let rivals = links.len();
+                    for link in links {
+                        let weight = &mut self.weight[link.table];
+                        *weight = weight.max(if rivals == 1 { 0.3 } else { 0.1 });
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn links(&self, at: usize) -> &[NameLink] {
+        match self.items.get(at) {
+            Some(item) => match &item.meaning {
+                Meaning::Name(links) => links,
+                Meaning::Value(_) | Meaning::Number(..) => &item.names,
+                _ => &[],
+            },
+            None => &[],
+        }
+    }
+
+    /// The table that an item names, if it rather names a table than a column.
+    pub(crate) fn table_at(&self, at: usize) -> Option<usize> {
+        let Meaning::Name(links) = &self.items.get(at)?.meaning else { return None };
+        let table = links.iter().filter(|it| it.column.is_none()).max_by(|a, b| {
+            (a.score + 0.05 * self.near(a.table)).total_cmp(&(b.score + 0.05 * self.near(b.table)))
+        })?;
+        let column = links.iter().filter(|it| it.column.is_some()).map(|it| it.score).fold(0.0, f64::max);
+        // a table must be named well; where a column is named equally well, the table is meant
+        (table.score >= 0.6 && table.score + 0.06 >= column || table.score >= 0.45 && column < table.score - 0.1).then_some(table.table)
+    }
+
+    /// How near a table is to those that are named well.
+    fn near(&self, table: usize) -> f64 {
+        let mut sum = 0.0;
+        for (other, weight) in self.weight.iter().enumerate() {
+            if *weight > 0.7 && other != table {
+                sum += match self.index.distance(table, other) {
+                    Some(1) => 1.0,
+                    Some(2) => 0.5,
+                    _ => 0.0,
+                };
+            }
+        }
+        sum
+    }
+
+    /// What the question is about: the first table named, else the table of the first column.
+    pub(crate) fn entity(&self, from: usize, until: usize) -> Option<usize> {
+        let grouped = |at: usize| {
+            (1..=2).any(|back| at >= back + from && matches!(self.word(at - back), "each" | "every" | "per"))
+        };
+        let tables: Vec<usize> = (from..until).filter(|&at| self.table_at(at).is_some()).collect();
+        let first = tables.iter().find(|&&at| !grouped(at)).or(tables.first());
+        let column = (from..until).find(|&at| self.table_at(at).is_none() && !self.links(at).is_empty() && self.is_name(at));
+        if let (Some(&table), Some(column)) = (first, column)
+            && column < table
+        {
+            // `the capital of countries`: the table; `cities where customers live`: the city is a column of something
+            let (_, bound) = self.bound(column);
+            if bound.is_some() {
+                return bound;
+            }
+            let draft = Draft { root: self.table_at(table), ..Draft::default() };
+            if let Some(it) = self.resolve_quietly(&draft, column, Want::Any)
+                && self.links(column).iter().any(|link| link.table == it.table && link.column == Some(it.column) && link.with_table)
+            {
+                return Some(it.table);
+            }
+        }
+        if let Some(&first) = first {
+            return self.table_at(first);
+        }
+        let draft = Draft::default();
+        if let Some(column) = column
+            && let Some(it) = self.resolve_quietly(&draft, column, Want::Any)
+        {
+            return Some(it.table);
+        }
+        (from..until)
+            .find_map(|at| match &self.items[at].meaning {
+                Meaning::Value(links) | Meaning::Number(_, links) => links.first().map(|it| it.table),
+                _ => None,
+            })
+    }
+
+    /// The table to which a column belongs by the words around it: `… of the T`, `T's …`, and how surely.
+    pub(crate) fn bound(&self, at: usize) -> (f64, Option<usize>) {
+        // a list of columns goes on until "of"
+        let mut next = at + 1;
+        let mut steps = 0;
+        while next < self.items.len() && steps < 14 {
+            let word = self.word(next);
+            let item = &self.items[next];
+            if matches!(word, "of" | "for" | "in" | "from" | "on" | "by" | "used" | "offered" | "at") {
+                let to = self.skip_all(next + 1);
+                if let Some(table) = self.table_at(to) {
+                    return (if word == "of" || word == "for" { 1.0 } else { 0.5 }, Some(table));
+                }
+                if word != "of" {
+                    break;
+                }
+                next = to.max(next + 1);
+            } else if item.is_mark(',') || item.is_mark('\'') || matches!(word, "and" | "or" | "the" | "as" | "well" | "both" | "all" | "each") || (self.is_name(next) && self.table_at(next).is_none()) {
+                next += 1;
+            } else if self.table_at(next).is_some() {
+                break;
+            } else if matches!(word, "that" | "which" | "who" | "whose" | "where" | "with" | "is" | "are") {
+                break;
+            } else if matches!(word, "average" | "maximum" | "minimum" | "total" | "number" | "min" | "max" | "different" | "distinct" | "unique" | "corresponding" | "their" | "its") {
+                next += 1;
+            } else {
+                break;
+            }
+            steps += 1;
+        }
+        // `students' names`, `student and their names`
+        if at > 0 {
+            let mut before = at - 1;
+            while before > 0 && (matches!(self.word(before), "their" | "its" | "the" | "and" | "his" | "her") || self.items[before].is_mark('\'')) {
+                before -= 1;
+            }
+            if let Some(table) = self.table_at(before) {
+                let own = at - before > 1;
+                return (if own { 0.6 } else { 0.4 }, Some(table));
+            }
+        }
+        (0.0, None)
+    }
+
+    fn skip_all(&self, mut at: usize) -> usize {
+        loop {
+            let word = self.word(at);
+            let skip = matches!(
+                word,
+                "the" | "a" | "an" | "their" | "its" | "all" | "any" | "some" | "these" | "those" | "our" | "each" | "every" | "different" | "distinct" | "unique" | "most" | "least" | "current" | "other" | "top" | "existing"
+            ) || crate::lexicon::LEXICON.degree(word).is_some()
+                || self.number(at).is_some()
+                || matches!(self.items.get(at).map(|it| &it.meaning), Some(Meaning::Value(_)));
+            if !skip || self.is_name(at) {
+                return at;
+            }
+            at += 1;
+        }
+    }
+
+    /// The column that an item names; notes how sure that is.
+    pub(crate) fn resolve(&mut self, draft: &Draft, at: usize, want: Want) -> Option<ColumnRef> {
+        let ranked = self.ranking(draft, at, want);
+        let &(best, score, link) = ranked.first()?;
+        if let Some(second) = ranked.iter().find(|it| it.0 != best) {
+            let gap = score - second.1;
+            if gap < 0.12 {
+                self.notes.push(Note::Close(at, gap));
+            }
+        }
+        if link < 0.95 {
+            self.notes.push(Note::Weak(link));
+        }
+        self.mark_used(at, at + 1);
+        Some(best)
+    }
+
+    pub(crate) fn resolve_quietly(&self, draft: &Draft, at: usize, want: Want) -> Option<ColumnRef> {
+        self.ranking(draft, at, want).first().map(|it| it.0)
+    }
+
+    /// The columns that an item may name, best first, with what speaks for each and how well the words fit.
+    pub(crate) fn ranking(&self, draft: &Draft, at: usize, want: Want) -> Vec<(ColumnRef, f64, f64)> {
+        let (surely, bound) = self.bound(at);
+        let mut all: Vec<(ColumnRef, f64, f64)> = self
+            .links(at)
+            .iter()
+            .filter_map(|link| {
+                let column = link.column?;
+                let info = &self.index.tables[link.table].columns[column];
+                let mut score = link.score;
+                if bound == Some(link.table) {
+                    score += 0.4 * surely;
+                }
+                score += 0.25 * self.weight[link.table].min(1.0);
+                if let Some(root) = draft.root {
+                    if root == link.table {
+                        score += 0.15;
+                    }
+                    #[expect(clippy::cast_precision_loss, reason = "a few steps")]
+                    match self.index.distance(root, link.table) {
+                        Some(steps) => score -= 0.06 * steps as f64,
+                        None => score -= 0.5,
+                    }
+                }
+                if draft.joins.contains(&link.table) {
+                    score += 0.05;
+                }
+                if info.foreign {
+                    score -= 0.1;
+                }
+                if self.index.tables[link.table].bridge {
+                    score -= 0.05;
+                }
+                // "name" alone means what a row is known by
+                if self.lemma(at) == "name" && self.index.tables[link.table].display.contains(&column) {
+                    score += 0.2;
+                }
+                match want {
+                    Want::Any => {}
+                    Want::Number => {
+                        if !info.class.is_numeric() {
+                            score -= if info.class == TypeClass::Interval { 0.0 } else { 0.4 };
+                        }
+                        if info.is_id() {
+                            score -= 0.4;
+                        }
+                    }
+                    Want::Moment => {
+                        if !info.class.is_temporal() {
+                            score -= 0.5;
+                        }
+                    }
+                }
+                Some((ColumnRef::new(link.table, column), score, link.score))
+            })
+            .collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        all
+    }
+
+    /// The column whose name has that stem, of the table or one near it.
+    pub(crate) fn column_with(&self, table: usize, stem: &str, want: Want) -> Option<ColumnRef> {
+        let mut best: Option<(ColumnRef, f64)> = None;
+        for (other, info) in self.index.tables.iter().enumerate() {
+            let steps = match self.index.distance(table, other) {
+                Some(0) => 0.0,
+                Some(1) if self.weight[other] > 0.5 => 0.5,
+                Some(1) => 1.5,
+                _ => continue,
+            };
+            for (at, column) in info.columns.iter().enumerate() {
+                if !column.has_word(stem) || column.is_id() {
+                    continue;
+                }
+                let fits = match want {
+                    Want::Any => true,
+                    Want::Number => column.class.is_numeric() || column.class.is_temporal() || column.class == TypeClass::Interval || column.class == TypeClass::Time,
+                    Want::Moment => column.class.is_temporal(),
+                };
+                #[expect(clippy::cast_precision_loss, reason = "a few words")]
+                let score = 3.0 - steps - 0.2 * column.words.len() as f64 - if fits { 0.0 } else { 1.2 };
+                if score > 0.0 && best.is_none_or(|it| score > it.1 + 1e-9) {
+                    best = Some((ColumnRef::new(other, at), score));
+                }
+            }
+        }
+        best.map(|it| it.0)
+    }
+
+    /// Where a value belongs, best first.
+    pub(crate) fn rank_values(&self, draft: &Draft, links: &[ValueLink], at: usize, column: Option<usize>) -> Vec<(usize, f64)> {
+        let hints: Vec<(usize, f64)> = {
+            let mut hints = Vec::new();
+            if let Some(it) = column {
+                hints.push((it, 0.7));
+            }
+            for back in 1..=3 {
+                if at >= back && self.is_name(at - back) {
+                    hints.push((at - back, if back == 1 { 0.45 } else { 0.3 }));
+                    break;
+                }
+            }
+            if self.is_name(at + 1) {
+                hints.push((at + 1, 0.5));
+            }
+            hints
+        };
+        let mut ranked: Vec<(usize, f64)> = links
+            .iter()
+            .enumerate()
+            .map(|(number, link)| {
+                let mut score = link.score;
+                let mut bonus: f64 = 0.0;
+                for (hint, worth) in &hints {
+                    for name in self.links(*hint) {
+                        if name.column == Some(link.column) && name.table == link.table {
+                            bonus = bonus.max(worth * name.score);
+                        } else if name.column.is_none() && name.table == link.table {
+                            bonus = bonus.max(worth * 0.6 * name.score);
+                        }
+                    }
+                }
+                score += bonus;
+                score += 0.3 * self.weight[link.table].min(1.0);
+                if let Some(root) = draft.root {
+                    if root == link.table {
+                        score += 0.1;
+                    }
+                    #[expect(clippy::cast_precision_loss, reason = "a few steps")]
+                    match self.index.distance(root, link.table) {
+                        Some(steps) => score -= 0.08 * steps as f64,
+                        None => score -= 0.6,
+                    }
+                }
+                let info = &self.index.tables[link.table].columns[link.column];
+                if self.index.tables[link.table].display.contains(&link.column) {
+                    score += 0.06;
+                }
+                if info.foreign {
+                    score -= 0.02;
+                }
+                if info.words.iter().any(|it| matches!(it.as_str(), "description" | "comment" | "detail" | "text")) {
+                    score -= 0.05;
+                }
+                (number, score)
+            })
+            .collect();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        ranked
+    }
+}

@@ -1,0 +1,357 @@
+//! What is asked for: columns, rows, counts, aggregates, shares.
+
+use plinth_schema_introspect::TypeClass;
+
+use super::{Asked, Condition, Draft, Hand, Interpreter, Mode, Note, resolve::Want};
+use crate::{
+    lexicon::LEXICON,
+    logical::{Aggregate, ColumnRef, Expr, Predicate},
+};
+
+impl Interpreter<'_> {
+    /// Words that ask: "how many", "average", "percentage of", "all information".
+    pub(super) fn read_asking(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
+        let _ = end;
+        if self.items[at].quoted || self.is_value(at) {
+            return None;
+        }
+        if self.is_name(at) && !matches!(self.word(at), "total" | "average" | "number" | "count" | "maximum" | "minimum" | "sum" | "mean") {
+            return None;
+        }
+        if let Some(length) = self.one_of(
+            at,
+            &["how many", "number of", "count of", "count the number of", "total number of", "the number of", "total count of", "how many different", "numbers of", "how much", "amount of", "quantity of"],
+        ) {
+            // `amount of` and `how much` ask for a column before they count
+            if matches!(self.word(at), "amount" | "quantity") && !hand.count && self.table_at(self.skip_determiners(at + length)).is_none() {
+                return None;
+            }
+            if self.says(at, "how much") {
+                return self.how_much(draft, at);
+            }
+            hand.count = true;
+            if self.word(at + length - 1) == "different" {
+                hand.distinct = true;
+            }
+            return Some(at + length);
+        }
+        if self.word(at) == "count" && !self.is_name(at) && !draft.asks_something() {
+            hand.count = true;
+            return Some(at + 1);
+        }
+        if let Some(length) = self.one_of(at, &["how old", "how long", "how tall", "how high", "how big", "how large", "how heavy", "how fast", "how expensive"]) {
+            let root = draft.root?;
+            let word = self.word(at + 1);
+            for name in LEXICON.implied(word) {
+                if let Some(column) = self.column_with(root, &LEXICON.stem(name), Want::Any) {
+                    draft.ask(Asked::Column(column));
+                    return Some(at + length);
+                }
+            }
+            return None;
+        }
+        let function = match self.word(at) {
+            "average" | "mean" | "avg" | "averaged" => Some(Aggregate::Avg),
+            "total" | "sum" | "combined" | "overall" | "summed" => Some(Aggregate::Sum),
+            "maximum" | "max" | "maximal" => Some(Aggregate::Max),
+            "minimum" | "min" | "minimal" => Some(Aggregate::Min),
+            "highest" | "largest" | "biggest" | "greatest" | "longest" | "latest" | "most" | "oldest" | "tallest" if *mode == Mode::Select => Some(Aggregate::Max),
+            "lowest" | "smallest" | "shortest" | "earliest" | "youngest" if *mode == Mode::Select => Some(Aggregate::Min),
+            _ => None,
+        };
+        if let Some(function) = function {
+            hand.aggregates.push(function);
+            let mut next = at + 1;
+            if matches!(self.word(next), "of" | "value" | "values" | "amount") && !self.is_name(next) {
+                next += 1;
+            }
+            return Some(next);
+        }
+        if let Some(length) = self.one_of(at, &["percentage of", "percent of", "what percent", "what percentage", "share of", "proportion of", "fraction of", "what percentage of", "what percent of", "what share of", "what fraction of", "what proportion of"]) {
+            draft.percentage = Some(draft.conditions.len());
+            return Some(at + length);
+        }
+        if let Some(length) = self.one_of(
+            at,
+            &["all information", "all the information", "all info", "all details", "all the details", "full details", "complete information", "every detail", "everything", "all data", "all columns", "all the data", "all available information", "all attributes", "all fields", "full information"],
+        ) {
+            if *mode == Mode::Select {
+                let next = at + length;
+                let table = (next..(next + 5).min(end)).find_map(|it| self.table_at(it)).or(draft.root)?;
+                draft.ask(Asked::Everything(table));
+                return Some(next);
+            }
+            return None;
+        }
+        None
+    }
+
+    /// "How much does X cost", "how much budget".
+    fn how_much(&mut self, draft: &mut Draft, at: usize) -> Option<usize> {
+        let root = draft.root?;
+        let next = at + 2;
+        if self.is_name(next) {
+            return Some(next);
+        }
+        for later in next..(next + 8).min(self.items.len()) {
+            for name in LEXICON.implied(self.lemma(later)) {
+                if let Some(column) = self.column_with(root, &LEXICON.stem(name), Want::Number) {
+                    draft.ask(Asked::Column(column));
+                    self.mark_used(later, later + 1);
+                    return Some(next);
+                }
+            }
+        }
+        Some(next)
+    }
+
+    /// A table or a column.
+    pub(super) fn read_name(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
+        if !self.is_name(at) {
+            // words that turn to conditions once something was asked for
+            return self.read_verb(draft, hand, mode, at);
+        }
+        if let Some(table) = self.table_at(at) {
+            self.read_table(draft, hand, *mode, at, table);
+            return Some(at + 1);
+        }
+        // a measure in the hand that names no column but an adjective: left alone
+        let want = if hand.aggregates.iter().any(|it| matches!(it, Aggregate::Avg | Aggregate::Sum)) { Want::Number } else { Want::Any };
+        if *mode == Mode::Where {
+            // the previous column found nothing to be compared with
+            if let Some(before) = hand.column.take() {
+                self.idle_column(draft, before, at);
+            }
+            if hand.count {
+                // `whose number of floors is above 3`
+                let column = self.resolve_quietly(draft, at, Want::Any)?;
+                let info = self.index.column(column);
+                if !info.class.is_numeric() || info.is_id() {
+                    hand.counted = Some(column.table);
+                    hand.count = false;
+                    self.mark_used(at, at + 1);
+                    return Some(at + 1);
+                }
+                hand.count = false;
+            }
+            hand.column_aggregate = hand.aggregates.pop();
+            hand.aggregates.clear();
+            hand.column = Some(at);
+            if self.flag_at(draft, hand, at) {
+                return Some(at + 1);
+            }
+            return Some(at + 1);
+        }
+        // "name" of a table that keeps it in two columns
+        if let Some(columns) = self.whole_name(draft, at)
+            && hand.aggregates.is_empty()
+            && !hand.count
+        {
+            for column in columns {
+                draft.ask(Asked::Column(column));
+            }
+            draft.distinct |= std::mem::take(&mut hand.distinct);
+            return Some(at + 1);
+        }
+        let column = self.resolve(draft, at, want)?;
+        if std::mem::take(&mut hand.count) {
+            let info = self.index.column(column);
+            let table = column.table;
+            if info.class.is_numeric() && !info.is_id() && !hand.distinct {
+                // `how many points`: the number stands there; without a single row in view it is the sum
+                let single = (at + 1..end).any(|it| self.is_value(it)) || draft.asks_something();
+                if single {
+                    draft.ask(Asked::Column(column));
+                } else {
+                    draft.ask(Asked::Aggregate(Aggregate::Sum, Expr::Column(column)));
+                }
+            } else if info.primary && self.index.tables[table].primary.len() == 1 {
+                draft.ask(Asked::Count { table: Some(table), column: None, distinct: false });
+            } else {
+                draft.ask(Asked::Count { table: Some(table), column: Some(column), distinct: true });
+            }
+            hand.distinct = false;
+            hand.column = Some(at);
+            return Some(at + 1);
+        }
+        if hand.aggregates.is_empty() && !hand.last_aggregates.is_empty() && !hand.determined && at > 0 && self.word(at - 1) == "and" && self.index.column(column).class.is_numeric() {
+            hand.aggregates = hand.last_aggregates.clone();
+        }
+        if hand.aggregates.is_empty() {
+            draft.ask(Asked::Column(column));
+            draft.distinct |= std::mem::take(&mut hand.distinct);
+            hand.last_aggregates.clear();
+        } else {
+            for function in std::mem::take(&mut hand.aggregates) {
+                draft.ask(Asked::Aggregate(function, Expr::Column(column)));
+                if !hand.last_aggregates.contains(&function) {
+                    hand.last_aggregates = vec![function];
+                }
+            }
+        }
+        hand.column = Some(at);
+        Some(at + 1)
+    }
+
+    /// Both columns of a name that is kept in two, where "name" or "full name" is asked for.
+    fn whole_name(&self, draft: &Draft, at: usize) -> Option<Vec<ColumnRef>> {
+        let words = self.word(at);
+        let last = words.rsplit(' ').next()?;
+        if !matches!(last, "name" | "names") || words.contains("first") || words.contains("last") || words.contains("middle") {
+            return None;
+        }
+        let (_, bound) = self.bound(at);
+        let best = self.resolve_quietly(draft, at, Want::Any)?;
+        let table = bound.unwrap_or(best.table);
+        let display = &self.index.tables[table].display;
+        let of = |it: &usize| ColumnRef::new(table, *it);
+        if display.len() == 2 && (best.table == table && display.contains(&best.column) || bound == Some(table) && !self.ranking(draft, at, Want::Any).iter().any(|it| it.0.table == table && it.2 > 0.9)) {
+            return Some(display.iter().map(of).collect());
+        }
+        None
+    }
+
+    fn read_table(&mut self, draft: &mut Draft, hand: &mut Hand, mode: Mode, at: usize, table: usize) {
+        if mode == Mode::Where {
+            if std::mem::take(&mut hand.count) {
+                hand.counted = Some(table);
+                return;
+            }
+            if Some(table) != draft.root || draft.asked.iter().any(|it| matches!(it, Asked::Column(it) if it.table != table)) {
+                draft.join(table);
+            }
+            return;
+        }
+        if std::mem::take(&mut hand.count) {
+            let distinct = std::mem::take(&mut hand.distinct);
+            if !draft.asks_something() || draft.root.is_none() {
+                draft.root = Some(table);
+            }
+            draft.ask(Asked::Count { table: Some(table), column: None, distinct });
+            return;
+        }
+        draft.distinct |= std::mem::take(&mut hand.distinct);
+        let lead = (0..at).rev().map(|it| self.word(it)).find(|it| !matches!(*it, "the" | "all" | "a" | "an" | "any" | "each" | "these" | "those" | "different" | "distinct" | "our")).unwrap_or("");
+        let after_preposition = matches!(lead, "of" | "in" | "for" | "from" | "at" | "on" | "by" | "to" | "among" | "with" | "across" | "between" | "has" | "have" | "had" | "does" | "did" | "do" | "within" | "under");
+        let possessive = self.items.get(at + 1).is_some_and(|it| it.is_mark('\''));
+        if possessive {
+            return;
+        }
+        let asked_of_it = draft.asked.iter().any(|it| matches!(it, Asked::Column(it) if it.table == table));
+        if !hand.aggregates.is_empty() {
+            // `the average of the orders`: nothing to calculate with
+            self.notes.push(Note::Doubt("an aggregate of rows"));
+            return;
+        }
+        if draft.asks_something() && (after_preposition || asked_of_it) || draft.percentage.is_some() {
+            if Some(table) != draft.root || draft.asked.iter().any(|it| matches!(it, Asked::Column(it) if it.table != table)) {
+                draft.join(table);
+            }
+            return;
+        }
+        if draft.follow_up && after_preposition {
+            draft.join(table);
+            return;
+        }
+        // `students and their ages`, `which students`
+        let verb = at > 0 && self.items[at - 1].is_word() && !LEXICON.is_stop(self.word(at - 1)) && draft.asks_something() && lead != "and";
+        if verb {
+            draft.join(table);
+            return;
+        }
+        draft.ask(Asked::Rows(table));
+    }
+
+    /// Verbs after which conditions follow, and verbs that name a column (`born`, `located`, `live`).
+    fn read_verb(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize) -> Option<usize> {
+        let word = self.word(at);
+        let lemma = self.lemma(at);
+        if word.is_empty() {
+            return None;
+        }
+        if matches!(word, "have" | "has" | "had" | "are" | "is" | "was" | "were" | "having") && draft.asks_something() && *mode == Mode::Select {
+            // `what is …` begins, `students are …` goes on
+            let begins = at < 3 && !self.is_name(at.saturating_sub(1));
+            if !begins || matches!(word, "have" | "has" | "had") {
+                *mode = Mode::Where;
+                hand.column = None;
+                return Some(at + 1);
+            }
+        }
+        if word == "both" {
+            draft.both = true;
+            return Some(at + 1);
+        }
+        if matches!(word, "also") && *mode == Mode::Where {
+            draft.both = true;
+            return Some(at + 1);
+        }
+        if let Some(next) = self.degree_word(draft, hand, *mode, at) {
+            return Some(next);
+        }
+        // a flag named by an adjective: `active customers`, `discontinued products`
+        if self.items[at].is_word()
+            && !LEXICON.is_stop(word)
+            && let Some(root) = draft.root
+        {
+            let stem = LEXICON.stem(lemma);
+            let table = self.table_at(at + 1).unwrap_or(root);
+            if let Some(column) = self.index.tables[table].columns.iter().position(|it| it.class == TypeClass::Boolean && it.has_word(&stem)) {
+                let negated = std::mem::take(&mut hand.negated);
+                draft.add(Condition::flag(ColumnRef::new(table, column), !negated), std::mem::take(&mut hand.or));
+                return Some(at + 1);
+            }
+        }
+        None
+    }
+
+    /// A word of quantity in front of what it belongs to; nothing to do yet.
+    fn degree_word(&mut self, draft: &Draft, hand: &Hand, mode: Mode, at: usize) -> Option<usize> {
+        let _ = (draft, hand, mode, at);
+        None
+    }
+
+    /// A yes-or-no column right where it is named.
+    fn flag_at(&mut self, draft: &mut Draft, hand: &mut Hand, at: usize) -> bool {
+        let Some(column) = self.resolve_quietly(draft, at, Want::Any) else { return false };
+        let info = self.index.column(column);
+        if info.class != TypeClass::Boolean || self.is_value(at + 1) || self.word(at + 1) == "is" {
+            return false;
+        }
+        let negated = std::mem::take(&mut hand.negated);
+        draft.add(Condition::flag(column, !negated), std::mem::take(&mut hand.or));
+        self.mark_used(at, at + 1);
+        hand.column = None;
+        true
+    }
+
+    /// A column in a condition, followed by another column before anything was said of it.
+    fn idle_column(&mut self, draft: &mut Draft, before: usize, now: usize) {
+        let _ = now;
+        let Some(column) = self.resolve_quietly(draft, before, Want::Any) else { return };
+        if Some(column.table) != draft.root {
+            draft.join(column.table);
+        }
+        self.notes.push(Note::Idle(before));
+    }
+
+    /// A predicate of the conditions that were read, joined by "and" and "or".
+    pub(crate) fn rows(conditions: &[(Condition, bool)]) -> Vec<Predicate> {
+        let mut all: Vec<Predicate> = Vec::new();
+        for (condition, or) in conditions {
+            let Condition::Row(predicate) = condition else { continue };
+            if *or && let Some(last) = all.pop() {
+                all.push(match last {
+                    Predicate::Or(mut any) => {
+                        any.push(predicate.clone());
+                        Predicate::Or(any)
+                    }
+                    other => Predicate::Or(vec![other, predicate.clone()]),
+                });
+            } else {
+                all.push(predicate.clone());
+            }
+        }
+        all
+    }
+}

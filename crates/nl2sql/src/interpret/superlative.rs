@@ -1,0 +1,396 @@
+//! Superlatives: "the oldest", "the most orders", "top 3 by price", "most common".
+
+use super::{
+    Asked, Draft, GroupKey, Hand, Interpreter, Mode, Note,
+    draft::{OrderBy, Ordering},
+    resolve::Want,
+};
+use crate::{
+    lexicon::{Form, LEXICON},
+    logical::{Aggregate, ColumnRef, Expr},
+};
+
+impl<'a> Interpreter<'a> {
+    pub(super) fn read_superlative(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
+        if self.items[at].quoted || self.is_name(at) || self.is_value(at) {
+            return None;
+        }
+        let mut start = at;
+        let mut limit: Option<u64> = None;
+        let mut top: Option<bool> = None;
+        // `top 3`, `the 3 most`, `first 5`
+        if matches!(self.word(start), "top" | "first" | "bottom" | "last") {
+            let Some(value) = self.number(start + 1) else {
+                if matches!(self.word(start), "top" | "bottom") {
+                    // `the top student by score`
+                    top = Some(self.word(start) == "top");
+                    limit = Some(1);
+                    start += 1;
+                    return self.top(draft, hand, mode, start, end, top?, limit);
+                }
+                return None;
+            };
+            top = Some(matches!(self.word(start), "top" | "first"));
+            limit = Some(count(value)?);
+            start += 2;
+        } else if let Some(value) = self.number(start)
+            && value >= 1.0
+            && value <= 1000.0
+            && (self.superlative(start + 1).is_some() || matches!(self.word(start + 1), "top" | "bottom" | "best"))
+        {
+            limit = Some(count(value)?);
+            start += 1;
+            if matches!(self.word(start), "top" | "bottom") {
+                top = Some(self.word(start) == "top");
+                start += 1;
+            }
+        }
+        let Some((most, adjective, next)) = self.superlative(start) else {
+            if let Some(top) = top {
+                return self.top(draft, hand, mode, start, end, top, limit);
+            }
+            return None;
+        };
+        self.ranking_phrase(draft, hand, mode, at, next, end, most, adjective, limit)
+    }
+
+    /// A superlative word: whether it goes to the top, its adjective where it has one, and where it ends.
+    fn superlative(&self, at: usize) -> Option<(bool, Option<&'a str>, usize)> {
+        let word = self.word(at);
+        let next = self.word(at + 1);
+        match word {
+            "most" | "least" => {
+                let up = word == "most";
+                if LEXICON.degree(next).is_some_and(|it| it.form == Form::Positive) && !matches!(next, "popular" | "common") {
+                    return Some((up, Some(next), at + 2));
+                }
+                Some((up, None, at + 1))
+            }
+            "fewest" => Some((false, None, at + 1)),
+            "highest" | "largest" | "biggest" | "greatest" | "maximum" | "max" | "top" | "maximal" => Some((true, (word != "maximum" && word != "max" && word != "top" && word != "maximal").then_some(word), at + 1)),
+            "lowest" | "smallest" | "minimum" | "min" | "minimal" => Some((false, (word != "minimum" && word != "min" && word != "minimal").then_some(word), at + 1)),
+            _ => {
+                let degree = LEXICON.degree(word)?;
+                (degree.form == Form::Superlative).then_some((true, Some(word), at + 1))
+            }
+        }
+    }
+
+    /// `top 3 products by price`
+    #[expect(clippy::too_many_arguments, reason = "a ranking has that many parts")]
+    fn top(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, start: usize, end: usize, top: bool, limit: Option<u64>) -> Option<usize> {
+        let _ = (mode, &hand);
+        // what it is ranked by stands behind "by", "with the highest", "in terms of"; otherwise these are just the first rows
+        let by = (start..end).find(|&it| matches!(self.word(it), "by" | "based") || self.says(it, "in terms of") || self.says(it, "ranked by"));
+        draft.limit = limit;
+        if let Some(by) = by {
+            let mut item = by + 1;
+            while matches!(self.word(item), "by" | "on" | "terms" | "of" | "the" | "their" | "its" | "total" | "average" | "highest" | "most" | "overall" | "number" | "count" | "by" | "sum") && !self.is_name(item) {
+                item += 1;
+            }
+            let words: Vec<&str> = (by..item).map(|it| self.word(it)).collect();
+            let function = if words.contains(&"average") {
+                Some(Aggregate::Avg)
+            } else if words.contains(&"total") || words.contains(&"sum") {
+                Some(Aggregate::Sum)
+            } else {
+                None
+            };
+            let counted = words.contains(&"number") || words.contains(&"count");
+            if let Some(table) = self.table_at(item)
+                && (counted || function.is_none())
+            {
+                draft.order.push(Ordering { by: OrderBy::Count(Some(table)), descending: top });
+                draft.ranked = Some(GroupKey::Rows(draft.root.unwrap_or(table)));
+                self.used[item] = true;
+                self.blank(by, item + 1);
+                return Some(start);
+            }
+            if item < end && self.is_name(item) {
+                let column = self.resolve(draft, item, Want::Number)?;
+                let root = draft.root.unwrap_or(column.table);
+                let mut expr = Expr::Column(column);
+                if let Some(function) = function {
+                    expr = Expr::aggregate(function, expr);
+                    draft.ranked = Some(GroupKey::Rows(root));
+                } else if column.table != root && !self.single(root, column.table) {
+                    expr = Expr::aggregate(Aggregate::Sum, expr);
+                    draft.ranked = Some(GroupKey::Rows(root));
+                }
+                draft.order.push(Ordering { by: OrderBy::Expr(expr), descending: top });
+                self.used[item] = true;
+                self.blank(by, item + 1);
+                return Some(start);
+            }
+        }
+        Some(start)
+    }
+
+    /// Items that were read out of turn must not be read again.
+    pub(super) fn blank(&mut self, from: usize, until: usize) {
+        for at in from..until {
+            self.skip.push(at);
+        }
+    }
+
+    /// What follows a superlative.
+    #[expect(clippy::too_many_arguments, reason = "a ranking has that many parts")]
+    fn ranking_phrase(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        next: usize,
+        end: usize,
+        most: bool,
+        adjective: Option<&str>,
+        limit: Option<u64>,
+    ) -> Option<usize> {
+        let adjective = adjective.map(str::to_owned);
+        let mut next = next;
+        let mut number = false;
+        let mut function: Option<Aggregate> = None;
+        let mut distinct = false;
+        loop {
+            match self.word(next) {
+                "number" | "numbers" | "count" | "amount" if self.word(next + 1) == "of" && !self.is_name(next) => {
+                    number = true;
+                    next += 2;
+                }
+                "total" if self.says(next, "total number of") => {
+                    number = true;
+                    next += 3;
+                }
+                "average" | "mean" | "avg" if !self.is_name(next) => {
+                    function = Some(Aggregate::Avg);
+                    next += 1;
+                }
+                "total" | "combined" | "overall" | "sum" if !self.is_name(next) => {
+                    function = Some(Aggregate::Sum);
+                    next += 1;
+                }
+                "different" | "distinct" | "unique" | "kinds" | "types" if !self.is_name(next) => {
+                    distinct = true;
+                    next += 1;
+                }
+                "of" | "the" | "value" | "values" if !self.is_name(next) && next > at + 1 => next += 1,
+                _ => break,
+            }
+            if next >= end {
+                break;
+            }
+        }
+        let _ = distinct;
+        // `most common X`
+        if adjective.is_none() && matches!(self.word(next), "common" | "frequent" | "popular" | "commonly" | "frequently" | "prevalent" | "used" | "typical" | "often" | "prominent") {
+            return self.most_common(draft, hand, mode, next + 1, end, most, limit);
+        }
+        let column_next = next < end && self.is_name(next) && self.table_at(next).is_none();
+        let table_next = self.table_at(next).filter(|_| next < end);
+        // an aggregate rather than a ranking: `what is the highest salary`
+        let with = at > 0 && matches!(self.word(at - 1), "with" | "has" | "have" | "had" | "having") || at > 1 && matches!(self.word(at - 2), "with" | "has" | "have" | "had" | "having" | "whose" | "where");
+        let asks = draft.asked.iter().any(|it| !matches!(it, Asked::Aggregate(..)) && !matches!(it, Asked::Count { .. }));
+        let plain = draft.asked.iter().any(|it| matches!(it, Asked::Column(_) | Asked::Rows(_)));
+        if *mode == Mode::Select && column_next && !with && limit.is_none() && function.is_none() && !number && !(asks && !draft.groups.is_empty() && false) {
+            // after a column that is already asked for, and without "the … of", it is a ranking only behind "with"
+            let of_columns = plain && !matches!(self.word(at.wrapping_sub(1)), "and" | "the") && at > 0 && !self.items[at - 1].is_mark(',');
+            if !of_columns {
+                hand.aggregates.push(if most == self.adjective_up(adjective.as_deref(), at) { Aggregate::Max } else { Aggregate::Min });
+                if self.temporal_low(adjective.as_deref()) {
+                    hand.aggregates.pop();
+                    hand.aggregates.push(Aggregate::Min);
+                }
+                return Some(next);
+            }
+        }
+        if *mode == Mode::Select && matches!(self.word(at), "maximum" | "minimum" | "max" | "min" | "highest" | "lowest" | "largest" | "smallest" | "biggest" | "greatest") && matches!(self.word(next), "and" | ",") || self.items.get(next).is_some_and(|it| it.is_mark(',')) && *mode == Mode::Select && adjective.is_none() && at > 0 && !with {
+            // `the maximum and minimum price`
+            hand.aggregates.push(if most { Aggregate::Max } else { Aggregate::Min });
+            return Some(next);
+        }
+        let limit = Some(limit.unwrap_or(1));
+        // how many rows of a table: `the most orders`, `the largest number of orders`
+        if let Some(table) = table_next
+            && (number || adjective.is_none() || matches!(self.word(at), "highest" | "largest" | "lowest" | "smallest" | "greatest" | "biggest") && draft.asks_something() && with)
+            && !(adjective.is_none() && !number && !draft.asks_something() && hand.aggregates.is_empty() && *mode == Mode::Select && false)
+        {
+            self.mark_used(next, next + 1);
+            // `the most number of rooms` where rooms is a column as well
+            if let Some(column) = self.numeric_link(draft, next) {
+                draft.order.push(Ordering { by: OrderBy::Expr(Expr::Column(column)), descending: most });
+                draft.limit = limit;
+                *mode = Mode::Where;
+                return Some(next + 1);
+            }
+            let of = self.subject_for(draft, table);
+            draft.order.push(Ordering { by: OrderBy::Count((of.table() != table).then_some(table)), descending: most });
+            draft.ranked = Some(of);
+            draft.limit = limit;
+            *mode = Mode::Where;
+            hand.column = None;
+            return Some(next + 1);
+        }
+        // `with the most salary`, `the largest population`
+        if column_next {
+            let column = self.resolve(draft, next, Want::Number)?;
+            let info = self.index.column(column);
+            self.mark_used(next, next + 1);
+            let numeric = info.class.is_numeric() && !info.is_id() || info.class.is_temporal() || matches!(info.class, plinth_schema_introspect::TypeClass::Interval | plinth_schema_introspect::TypeClass::Time);
+            let descending = match adjective.as_deref() {
+                Some(word) => self.goes_up(word, column) == most,
+                None => most,
+            };
+            if numeric || (!number && info.class.is_textual() && function.is_none() && matches!(self.word(at), "highest" | "lowest" | "maximum" | "minimum" | "largest" | "smallest" | "longest" | "shortest" | "earliest" | "latest")) {
+                let mut expr = Expr::Column(column);
+                let subject = self.subject(draft);
+                if let Some(function) = function {
+                    expr = Expr::aggregate(function, expr);
+                    draft.ranked = Some(subject);
+                } else if number && false {
+                    expr = Expr::aggregate(Aggregate::Sum, expr);
+                }
+                draft.order.push(Ordering { by: OrderBy::Expr(expr), descending });
+            } else {
+                let of = self.subject_for(draft, column.table);
+                let by = if of == GroupKey::Column(column) || (of.table() == column.table && !matches!(of, GroupKey::Column(_))) {
+                    OrderBy::Count(None)
+                } else if of.table() == column.table {
+                    OrderBy::Expr(Expr::Aggregate { function: Aggregate::Count, distinct, argument: Some(Box::new(Expr::Column(column))), filter: None })
+                } else {
+                    OrderBy::Count(Some(column.table))
+                };
+                draft.order.push(Ordering { by, descending: most });
+                draft.ranked = Some(of);
+            }
+            draft.limit = limit;
+            *mode = Mode::Where;
+            hand.column = None;
+            return Some(next + 1);
+        }
+        // an adjective in front of what it describes: `the oldest student`
+        if let Some(word) = adjective {
+            let table = table_next.or(draft.root)?;
+            let degree = LEXICON.degree(&word)?.clone();
+            for (stem, up) in &degree.measures {
+                if let Some(column) = self.column_with(table, stem, Want::Number) {
+                    draft.order.push(Ordering { by: OrderBy::Expr(Expr::Column(column)), descending: *up == most });
+                    draft.limit = limit;
+                    return Some(next);
+                }
+            }
+            // `largest` of something without any size: by the only number there is
+            self.notes.push(Note::Doubt("an adjective without a measure"));
+            return None;
+        }
+        // `sold the most`, `which X is used the most`
+        if next >= end || !self.is_name(next) {
+            let of = self.subject(draft);
+            let counted = draft.joins.iter().copied().find(|it| *it != of.table());
+            if draft.asks_something() {
+                draft.order.push(Ordering { by: OrderBy::Count(counted), descending: most });
+                draft.ranked = Some(of);
+                draft.limit = limit;
+                *mode = Mode::Where;
+                self.notes.push(Note::Weak(0.7));
+                return Some(next);
+            }
+        }
+        None
+    }
+
+    fn most_common(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, from: usize, end: usize, most: bool, limit: Option<u64>) -> Option<usize> {
+        let mut next = from;
+        while matches!(self.word(next), "used" | "the" | "of" | "type" | "kind") && !self.is_name(next) && next < end {
+            next += 1;
+        }
+        let limit = Some(limit.unwrap_or(1));
+        if next < end && self.is_name(next) {
+            let key = match self.table_at(next) {
+                Some(table) => {
+                    draft.ask(Asked::Rows(table));
+                    GroupKey::Rows(table)
+                }
+                None => {
+                    let column = self.resolve(draft, next, Want::Any)?;
+                    if !draft.asks_something() || *mode == Mode::Select {
+                        draft.ask(Asked::Column(column));
+                    }
+                    GroupKey::Column(column)
+                }
+            };
+            self.mark_used(next, next + 1);
+            let counted = match key {
+                GroupKey::Rows(table) => (table_partner(self, draft, table)).or(None),
+                _ => None,
+            };
+            draft.order.push(Ordering { by: OrderBy::Count(counted), descending: most });
+            draft.ranked = Some(key);
+            draft.limit = limit;
+            hand.column = None;
+            return Some(next + 1);
+        }
+        let of = self.subject(draft);
+        let counted = match of {
+            GroupKey::Rows(table) => table_partner(self, draft, table),
+            _ => None,
+        };
+        draft.order.push(Ordering { by: OrderBy::Count(counted), descending: most });
+        draft.ranked = Some(of);
+        draft.limit = limit;
+        *mode = Mode::Where;
+        Some(next)
+    }
+
+    /// A numeric column that an item may name as well as a table.
+    fn numeric_link(&self, draft: &Draft, at: usize) -> Option<ColumnRef> {
+        let root = draft.root?;
+        self.links(at)
+            .iter()
+            .filter_map(|it| Some((ColumnRef::new(it.table, it.column?), it.score)))
+            .filter(|(it, score)| *score > 0.5 && it.table == root && self.index.column(*it).class.is_numeric() && !self.index.column(*it).is_id())
+            .max_by(|a, b| a.1.total_cmp(&b.1))
+            .map(|it| it.0)
+    }
+
+    /// Whether more of that adjective means a higher value of that column.
+    pub(super) fn goes_up(&self, word: &str, column: ColumnRef) -> bool {
+        let Some(degree) = LEXICON.degree(word) else { return true };
+        let info = self.index.column(column);
+        if let Some((_, up)) = degree.measures.iter().find(|it| info.has_word(&it.0)) {
+            return *up;
+        }
+        // `lowest`, `earliest`: down whatever is measured
+        degree.measures.first().is_some_and(|it| it.1)
+    }
+
+    fn adjective_up(&self, word: Option<&str>, _at: usize) -> bool {
+        word.and_then(|it| LEXICON.degree(it)).and_then(|it| it.measures.first().map(|it| it.1)).unwrap_or(true)
+    }
+
+    fn temporal_low(&self, word: Option<&str>) -> bool {
+        matches!(word, Some("earliest" | "youngest"))
+    }
+}
+
+/// The table whose rows are counted when the rows of `table` are ranked by how often they occur.
+fn table_partner(this: &Interpreter<'_>, draft: &Draft, table: usize) -> Option<usize> {
+    draft.joins.iter().copied().find(|it| *it != table).or_else(|| {
+        let referring: Vec<usize> = this
+            .index
+            .edges
+            .iter()
+            .filter(|it| it.to == table && it.from != table)
+            .map(|it| it.from)
+            .collect();
+        referring
+            .iter()
+            .copied()
+            .max_by(|a, b| this.weight[*a].total_cmp(&this.weight[*b]).then(b.cmp(a)))
+    })
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+fn count(value: f64) -> Option<u64> {
+    (value.fract() == 0.0 && (1.0..=100_000.0).contains(&value)).then_some(value as u64)
+}

@@ -1,0 +1,527 @@
+//! Links words of a question to what they may mean in a schema: tables, columns, values, numbers.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::{
+    index::SchemaIndex,
+    lexicon::LEXICON,
+    token::{Token, TokenKind, normalized},
+};
+
+/// A table or column that some words may mean.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct NameLink {
+    pub(crate) table: usize,
+    pub(crate) column: Option<usize>,
+    /// 1 for the name as it stands, less for parts, synonyms, guesses.
+    pub(crate) score: f64,
+    /// Whether the words also name the table.
+    pub(crate) with_table: bool,
+}
+
+/// A value that some words may mean, and the column where it was seen.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ValueLink {
+    pub(crate) table: usize,
+    pub(crate) column: usize,
+    /// As it is stored.
+    pub(crate) value: String,
+    pub(crate) score: f64,
+}
+
+/// What some words of a question mean.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Meaning {
+    /// A word of language, or one that is not understood.
+    Word,
+    /// Tables or columns, best first.
+    Name(Vec<NameLink>),
+    /// Values, best first; empty for a quoted text that was seen nowhere.
+    Value(Vec<ValueLink>),
+    /// A number, and values in text columns that look like it.
+    Number(f64, Vec<ValueLink>),
+    /// A span of time.
+    Time(crate::time::Span),
+    /// A mark.
+    Mark(char),
+}
+
+/// Some adjoining tokens and what they mean.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Item {
+    pub(crate) meaning: Meaning,
+    /// Lower-case text, words separated by one space.
+    pub(crate) lower: String,
+    /// As written.
+    pub(crate) text: String,
+    /// The base form of its last token.
+    pub(crate) lemma: String,
+    /// Positions of its tokens.
+    pub(crate) first: usize,
+    pub(crate) end: usize,
+    /// Whether it stood in quotes.
+    pub(crate) quoted: bool,
+    /// Whether it begins with a capital inside a sentence.
+    pub(crate) capital: bool,
+    /// What it could mean as a name, where the value was preferred.
+    pub(crate) names: Vec<NameLink>,
+}
+
+impl Item {
+    pub(crate) fn is_mark(&self, mark: char) -> bool {
+        self.meaning == Meaning::Mark(mark)
+    }
+    pub(crate) fn is_word(&self) -> bool {
+        matches!(self.meaning, Meaning::Word)
+    }
+}
+
+const MAX_NAME: usize = 6;
+
+/// Cuts the tokens into items so that as much as possible is understood.
+pub(crate) fn link(index: &SchemaIndex, tokens: &[Token], times: &[crate::time::Found]) -> Vec<Item> {
+    let n = tokens.len();
+    let hits = word_hits(index, tokens);
+    // best[i]: the best way to cut the tokens from i on: its worth and the end of the first piece
+    let mut best: Vec<(f64, usize, Meaning, Vec<NameLink>)> = vec![(0.0, n, Meaning::Word, Vec::new()); n + 1];
+    for at in (0..n).rev() {
+        let token = &tokens[at];
+        let own = match token.kind {
+            TokenKind::Mark(mark) => Meaning::Mark(mark),
+            TokenKind::Number(value) => Meaning::Number(value, exact_values(index, &token.lower)),
+            TokenKind::Quoted => Meaning::Value(quoted_values(index, &token.text)),
+            TokenKind::Word => Meaning::Word,
+        };
+        let mut choice = (best[at + 1].0 + if own == Meaning::Word { 0.0 } else { 0.3 }, at + 1, own, Vec::new());
+        for time in times.iter().filter(|it| it.first == at) {
+            let worth = 1.2 * count(time.end - at) + best[time.end].0;
+            if worth > choice.0 {
+                choice = (worth, time.end, Meaning::Time(time.span.clone()), Vec::new());
+            }
+        }
+        if matches!(token.kind, TokenKind::Word) || matches!(token.kind, TokenKind::Number(_)) {
+            let reach = (at + MAX_NAME).min(n);
+            for end in at + 1..=reach {
+                let links = names(index, tokens, &hits, at, end);
+                let Some(top) = links.first() else { continue };
+                let worth = top.score * (count(end - at) + 0.15 * (count(end - at) - 1.0)) - if top.score < 0.5 { 0.15 } else { 0.0 } + best[end].0;
+                if worth > choice.0 {
+                    choice = (worth, end, Meaning::Name(links), Vec::new());
+                }
+            }
+        }
+        if !matches!(token.kind, TokenKind::Mark(_) | TokenKind::Quoted) {
+            let reach = (at + index.longest_value + 3).min(n);
+            for end in (at + 1..=reach).rev() {
+                if tokens[at..end].iter().any(|it| it.kind == TokenKind::Quoted) || tokens[end - 1].kind == TokenKind::Mark('?') {
+                    continue;
+                }
+                let links = values(index, tokens, at, end);
+                let Some(top) = links.first() else { continue };
+                let worth = top.score * count(end - at) + best[end].0;
+                if worth > choice.0 {
+                    let other = match &choice.2 {
+                        Meaning::Name(links) if choice.1 == end => links.clone(),
+                        _ => names(index, tokens, &hits, at, end),
+                    };
+                    let meaning = match token.kind {
+                        TokenKind::Number(value) if end == at + 1 => Meaning::Number(value, links),
+                        _ => Meaning::Value(links),
+                    };
+                    choice = (worth, end, meaning, other);
+                }
+            }
+        }
+        best[at] = choice;
+    }
+    let mut items = Vec::new();
+    let mut at = 0;
+    while at < n {
+        let (_, end, meaning, names) = best[at].clone();
+        items.push(item(tokens, at, end, meaning, names));
+        at = end;
+    }
+    items
+}
+
+fn item(tokens: &[Token], first: usize, end: usize, meaning: Meaning, names: Vec<NameLink>) -> Item {
+    let part = &tokens[first..end];
+    let join = |f: fn(&Token) -> &str| part.iter().map(f).collect::<Vec<_>>().join(" ");
+    Item {
+        meaning,
+        lower: join(|it| &it.lower),
+        text: join(|it| &it.text),
+        lemma: part.last().map(|it| it.lemma.clone()).unwrap_or_default(),
+        first,
+        end,
+        quoted: part.iter().any(|it| it.kind == TokenKind::Quoted),
+        capital: part[0].capital,
+        names,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a handful of tokens")]
+fn count(n: usize) -> f64 {
+    n as f64
+}
+
+/// For each token the names it may be a word of: name, position of the word there, how alike they are.
+type Hits = Vec<HashMap<u32, Vec<(u8, f64)>>>;
+
+fn word_hits(index: &SchemaIndex, tokens: &[Token]) -> Hits {
+    tokens
+        .iter()
+        .map(|token| {
+            let mut hits: HashMap<u32, Vec<(u8, f64)>> = HashMap::new();
+            if !matches!(token.kind, TokenKind::Word | TokenKind::Number(_)) {
+                return hits;
+            }
+            if LEXICON.is_stop(&token.lower) && !matches!(token.lower.as_str(), "to" | "from" | "of" | "in" | "by" | "at" | "for" | "is" | "and" | "or" | "the" | "show" | "us" | "need") {
+                return hits;
+            }
+            let mut add = |stem: &str, score: f64, exact: Option<&str>| {
+                for &(name, at) in index.postings.get(stem).into_iter().flatten() {
+                    let score = match exact {
+                        Some(lemma) => {
+                            let word = &index.names[name as usize].words[at as usize];
+                            if word.0 == lemma { 1.0 } else { score }
+                        }
+                        None => score,
+                    };
+                    let entry = hits.entry(name).or_default();
+                    match entry.iter_mut().find(|it| it.0 == at) {
+                        Some(it) => it.1 = it.1.max(score),
+                        None => entry.push((at, score)),
+                    }
+                }
+            };
+            add(&token.stem, 0.9, Some(&token.lemma));
+            if token.lower != token.lemma {
+                add(&token.lower, 0.95, Some(&token.lower));
+            }
+            for other in LEXICON.synonyms(&token.stem) {
+                add(other, 0.72, None);
+            }
+            if let Some(long) = LEXICON.expand(&token.lower)
+                && let [one] = long
+            {
+                let lemma = LEXICON.lemma(one);
+                add(&LEXICON.stem(&lemma), 0.9, None);
+            }
+            if hits.is_empty()
+                && token.kind == TokenKind::Word
+                && token.lower.len() > 4
+                && !LEXICON.knows(&token.lower, &token.stem)
+                && LEXICON.degree(&token.lower).is_none()
+            {
+                // a slip of the finger
+                let limit = if token.lower.len() > 8 { 2 } else { 1 };
+                for stem in &index.stems {
+                    if stem.len() > 3
+                        && stem.chars().next() == token.stem.chars().next()
+                        && distance(&token.stem, stem, limit) <= limit
+                    {
+                        add_typo(index, stem, &mut hits);
+                    }
+                }
+            }
+            hits
+        })
+        .collect()
+}
+
+fn add_typo(index: &SchemaIndex, stem: &str, hits: &mut HashMap<u32, Vec<(u8, f64)>>) {
+    for &(name, at) in index.postings.get(stem).into_iter().flatten() {
+        hits.entry(name).or_default().push((at, 0.75));
+    }
+}
+
+/// How many letters must be inserted, dropped, changed or swapped; anything above the limit counts as one above it.
+pub(crate) fn distance(a: &str, b: &str, limit: usize) -> usize {
+    let a: Vec<char> = a.chars().collect();
+    let b: Vec<char> = b.chars().collect();
+    if a.len().abs_diff(b.len()) > limit {
+        return limit + 1;
+    }
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let mut best = (rows[i - 1][j] + 1)
+                .min(row[j - 1] + 1)
+                .min(rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]));
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row[j] = best;
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+/// What these tokens may name, best first: every token that carries content must be a word of the name.
+fn names(index: &SchemaIndex, tokens: &[Token], hits: &Hits, first: usize, end: usize) -> Vec<NameLink> {
+    let part = &tokens[first..end];
+    let function = |it: &Token| {
+        it.kind == TokenKind::Word && LEXICON.is_stop(&it.lower) || it.kind == TokenKind::Mark('\'') || it.kind == TokenKind::Mark('-')
+    };
+    let outer = |it: &Token| !matches!(it.kind, TokenKind::Word | TokenKind::Number(_));
+    if outer(&part[0]) || outer(&part[part.len() - 1]) {
+        return Vec::new();
+    }
+    if part.len() > 1 && (matches!(part[0].kind, TokenKind::Number(_)) && !hits[first].values().flatten().any(|it| it.1 >= 1.0)) {
+        return Vec::new();
+    }
+    // a span neither begins nor ends with a function word, unless a name does
+    let content: Vec<usize> = (first..end).filter(|&it| !function(&tokens[it])).collect();
+    if content.is_empty() {
+        // a column called `from`: only as it stands, and not a word of every question
+        return Vec::new();
+    }
+    if part.iter().any(|it| matches!(it.kind, TokenKind::Mark(mark) if mark != '\'' && mark != '-') || it.kind == TokenKind::Quoted) {
+        return Vec::new();
+    }
+    let mut found: HashMap<(usize, Option<usize>), (f64, bool)> = HashMap::new();
+    let mut keep = |index: &SchemaIndex, name: u32, score: f64| {
+        let it = &index.names[name as usize];
+        let entry = found.entry((it.table, it.column)).or_insert((0.0, false));
+        if score > entry.0 + 1e-9 || (score > entry.0 - 1e-9 && !it.with_table) {
+            *entry = (score, it.with_table);
+        }
+    };
+    let lead = content[0];
+    if first == lead && content[content.len() - 1] == end - 1 {
+        for name in hits[lead].keys() {
+            if let Some(score) = match_name(index, *name, tokens, hits, &content, first, end) {
+                keep(index, *name, score);
+            }
+        }
+        // written as one word: `fastest lap` and `fastestlap`
+        if part.len() <= 4 {
+            for form in [
+                part.iter().map(|it| it.lower.as_str()).collect::<String>(),
+                part.iter().map(|it| it.lemma.as_str()).collect::<String>(),
+            ] {
+                for name in index.compact.get(&form).into_iter().flatten() {
+                    keep(index, *name, 0.98 * index.names[*name as usize].quality);
+                }
+            }
+        }
+        // phrases of several words that stand for others: `last name` and `surname`
+        let stems: Vec<&str> = content.iter().map(|it| tokens[*it].stem.as_str()).collect();
+        for phrase in LEXICON.phrases(&stems.join(" ")) {
+            let Some(head) = phrase.first() else { continue };
+            for (name, _) in index.postings.get(head).into_iter().flatten() {
+                let it = &index.names[*name as usize];
+                let total: f64 = it
+                    .words
+                    .iter()
+                    .zip(&it.weights)
+                    .filter(|(word, _)| phrase.contains(&word.1))
+                    .map(|it| it.1)
+                    .sum();
+                let covered = phrase.iter().all(|stem| it.words.iter().any(|word| word.1 == *stem));
+                if covered && total > 0.4 {
+                    keep(index, *name, 0.8 * total * it.quality);
+                }
+            }
+        }
+    }
+    let mut links: Vec<NameLink> = found
+        .into_iter()
+        .filter(|it| it.1.0 >= 0.3)
+        .map(|((table, column), (score, with_table))| NameLink { table, column, score, with_table })
+        .collect();
+    links.sort_by(|a, b| {
+        b.score.total_cmp(&a.score).then((a.column.is_some(), a.table, a.column).cmp(&(b.column.is_some(), b.table, b.column)))
+    });
+    links.truncate(40);
+    links
+}
+
+fn match_name(
+    index: &SchemaIndex,
+    name: u32,
+    tokens: &[Token],
+    hits: &Hits,
+    content: &[usize],
+    first: usize,
+    end: usize,
+) -> Option<f64> {
+    let it = &index.names[name as usize];
+    let mut matched = vec![0.0_f64; it.words.len()];
+    let mut order = Vec::new();
+    for &at in content {
+        let best = hits[at]
+            .get(&name)?
+            .iter()
+            .filter(|(word, _)| matched[usize::from(*word)] == 0.0)
+            .max_by(|a, b| a.1.total_cmp(&b.1))?;
+        matched[usize::from(best.0)] = best.1;
+        order.push(best.0);
+    }
+    // function words inside that the name has too
+    for at in first..end {
+        if !content.contains(&at)
+            && let Some(all) = hits[at].get(&name)
+            && let Some(best) = all.iter().find(|(word, score)| *score >= 1.0 && matched[usize::from(*word)] == 0.0)
+        {
+            matched[usize::from(best.0)] = 1.0;
+        }
+    }
+    let coverage: f64 = matched.iter().zip(&it.weights).map(|(a, b)| a * b).sum();
+    // `fastest lap speed` names that column better than `speed of the fastest lap`
+    let inverted = order.windows(2).any(|it| it[0] > it[1]);
+    let gap = end - first > content.len() && !tokens[first..end].iter().any(|it| it.is_mark('\'') || it.is_mark('-'));
+    let mut score = coverage * it.quality;
+    if inverted {
+        score *= 0.93;
+    }
+    if gap {
+        score *= 0.95;
+        if inverted && it.with_table {
+            return None;
+        }
+        // only "of" may stand inside a name; anything else separates two
+        if tokens[first..end].iter().enumerate().any(|(at, token)| {
+            !content.contains(&(first + at)) && !matches!(token.lower.as_str(), "of" | "'s" | "-" | "the" | "in" | "per" | "and" | "to" | "for" | "or" | "by" | "at" | "is")
+        }) {
+            return None;
+        }
+        let joiner = tokens[first..end].iter().enumerate().any(|(at, token)| {
+            !content.contains(&(first + at)) && matches!(token.lower.as_str(), "and" | "or" | "to" | "for" | "by" | "in" | "at" | "per" | "is")
+                && !it.words.iter().any(|word| word.0 == token.lower)
+        });
+        if joiner || (coverage < 0.9) {
+            return None;
+        }
+    }
+    Some(score)
+}
+
+fn exact_values(index: &SchemaIndex, text: &str) -> Vec<ValueLink> {
+    index
+        .values
+        .get(&normalized(text))
+        .into_iter()
+        .flatten()
+        .map(|it| ValueLink {
+            table: it.table,
+            column: it.column,
+            value: index.tables[it.table].columns[it.column].values[it.value].clone(),
+            score: 0.9,
+        })
+        .collect()
+}
+
+fn quoted_values(index: &SchemaIndex, text: &str) -> Vec<ValueLink> {
+    let mut links = exact_values(index, text);
+    for it in &mut links {
+        it.score = if it.value == text { 1.2 } else { 1.1 };
+    }
+    links.sort_by(|a, b| b.score.total_cmp(&a.score));
+    links
+}
+
+/// The values that these tokens may mean, best first.
+fn values(index: &SchemaIndex, tokens: &[Token], first: usize, end: usize) -> Vec<ValueLink> {
+    let part = &tokens[first..end];
+    if matches!(part[0].kind, TokenKind::Mark(_)) || matches!(part[part.len() - 1].kind, TokenKind::Mark(_)) && !part.last().is_some_and(|it| it.is_mark('.')) {
+        return Vec::new();
+    }
+    let joined = part.iter().map(|it| it.lower.as_str()).collect::<Vec<_>>().join(" ");
+    let key = normalized(&joined);
+    let capital = part.iter().any(|it| it.capital);
+    let mut links = exact_values(index, &key);
+    let mut keys: HashSet<String> = HashSet::from([key.clone()]);
+    let base = if part.len() > 1 { 1.25 } else { 0.95 };
+    let boost = if capital { 0.25 } else { 0.0 };
+    for it in &mut links {
+        it.score = base + boost;
+    }
+    if matches!(part[part.len() - 1].kind, TokenKind::Word) {
+        // one of several, or several of one
+        let mut lemmas: Vec<&str> = part.iter().map(|it| it.lower.as_str()).collect();
+        let last = part[part.len() - 1].lemma.as_str();
+        lemmas.pop();
+        lemmas.push(last);
+        let plural = format!("{}s", part[part.len() - 1].lower);
+        let mut forms = vec![lemmas.join(" ")];
+        lemmas.pop();
+        lemmas.push(&plural);
+        forms.push(lemmas.join(" "));
+        for form in forms {
+            let form = normalized(&form);
+            if keys.insert(form.clone()) {
+                for mut it in exact_values(index, &form) {
+                    it.score = base - 0.15 + boost;
+                    links.push(it);
+                }
+            }
+        }
+        for place in LEXICON.place(&key) {
+            let form = normalized(place);
+            if keys.insert(form.clone()) {
+                for mut it in exact_values(index, &form) {
+                    it.score = base - 0.1 + boost;
+                    links.push(it);
+                }
+            }
+        }
+    }
+    if links.is_empty() {
+        return links;
+    }
+    // words of every question are values only where something else says so
+    let only = part.len() == 1;
+    let lower = part[0].lower.as_str();
+    if only && !capital && (LEXICON.is_stop(lower) || LEXICON.degree(lower).is_some() || is_question_word(lower)) {
+        let shouted = part[0].text.len() > 1 && part[0].text.chars().all(char::is_uppercase);
+        if !shouted {
+            return Vec::new();
+        }
+    }
+    if only && lower.chars().count() == 1 && !(capital && lower != "a" && lower != "i") {
+        return Vec::new();
+    }
+    if only && capital && (LEXICON.is_stop(lower) || is_question_word(lower)) && part[0].text.len() > 1 && !part[0].text.chars().all(char::is_uppercase) {
+        return Vec::new();
+    }
+    if !only && part.iter().all(|it| LEXICON.is_stop(&it.lower)) {
+        return Vec::new();
+    }
+    if matches!(part[0].kind, TokenKind::Number(_)) && only {
+        for it in &mut links {
+            it.score = 0.4;
+        }
+    }
+    links.sort_by(|a, b| b.score.total_cmp(&a.score).then((a.table, a.column).cmp(&(b.table, b.column))));
+    links.truncate(20);
+    links
+}
+
+/// Words that ask, count and compare.
+pub(crate) fn is_question_word(word: &str) -> bool {
+    matches!(
+        word,
+        "number" | "count" | "total" | "average" | "mean" | "sum" | "maximum" | "minimum" | "max" | "min" | "order" | "ordered"
+            | "sorted" | "sort" | "group" | "grouped" | "least" | "most" | "top" | "first" | "last" | "name" | "names" | "different"
+            | "distinct" | "unique" | "common" | "id" | "ids" | "list" | "descending" | "ascending" | "alphabetical"
+            | "type" | "types" | "kind" | "date" | "year" | "age" | "information" | "details" | "time" | "times" | "value"
+            | "day" | "days" | "month" | "week" | "today" | "yesterday" | "people" | "person" | "including" | "include" | "code" | "one" | "two" | "three"
+            | "used" | "either" | "neither" | "both" | "none" | "corresponding" | "respectively" | "together" | "along"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::distance;
+
+    #[test]
+    fn a_swap_of_neighbours_is_one_slip() {
+        assert_eq!(distance("cutsomer", "customer", 2), 1);
+        assert_eq!(distance("order", "orders", 1), 1);
+        assert_eq!(distance("short", "a much longer one", 2), 3);
+    }
+}

@@ -1,0 +1,258 @@
+//! Questions about the schema itself, and questions that can be answered over it.
+
+use plinth_schema_introspect::TypeClass;
+
+use crate::{
+    engine::{RelevantColumn, RelevantTable},
+    index::SchemaIndex,
+    lexicon::LEXICON,
+    link::{self, Meaning},
+    token::{self, Token},
+};
+
+/// The answer to a question about the schema.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetaAnswer {
+    /// The answer, in words.
+    pub answer: String,
+    /// The tables it speaks of, as `schema.table`.
+    pub tables: Vec<String>,
+    /// Questions that can be asked.
+    pub examples: Vec<String>,
+}
+
+/// The answer, if that is a question about the schema.
+pub(crate) fn answer(index: &SchemaIndex, tokens: &[Token]) -> Option<MetaAnswer> {
+    let words: Vec<&str> = tokens.iter().map(|it| it.lower.as_str()).collect();
+    let text = words.join(" ");
+    let text = text.trim_end_matches([' ', '?', '.', '!']);
+    let full = |at: usize| format!("{}.{}", index.tables[at].schema, index.tables[at].name);
+    if matches!(
+        text,
+        "what can i ask" | "what can you do" | "what can you answer" | "help" | "what data is there" | "what data do you have" | "what is in this database"
+            | "what can i ask about" | "what questions can i ask" | "what do you know" | "what can i ask you" | "what is this database about"
+    ) {
+        let mut by_rows: Vec<usize> = (0..index.tables.len()).collect();
+        by_rows.sort_by(|a, b| index.tables[*b].rows.total_cmp(&index.tables[*a].rows).then(a.cmp(b)));
+        let names: Vec<String> = by_rows.iter().take(12).map(|it| index.tables[*it].name.clone()).collect();
+        return Some(MetaAnswer {
+            answer: format!(
+                "You can ask about {} tables{}: {}.",
+                index.tables.len(),
+                if index.tables.len() > 12 { ", among them" } else { "" },
+                names.join(", ")
+            ),
+            tables: by_rows.iter().take(12).map(|it| full(*it)).collect(),
+            examples: examples(index, &[]),
+        });
+    }
+    let about_tables = ["tables are there", "list tables", "list the tables", "list all tables", "show tables", "show all tables", "show me the tables", "what tables do you have", "which tables do you have", "what are the tables", "which tables exist", "what tables exist", "what tables are there", "which tables are there", "show me all tables"];
+    if about_tables.iter().any(|it| text == *it || text.ends_with("tables are there")) && !index.stems.contains("tabl") {
+        let names: Vec<String> = index.tables.iter().map(|it| it.name.clone()).collect();
+        return Some(MetaAnswer {
+            answer: format!("There are {} tables: {}.", names.len(), names.join(", ")),
+            tables: (0..index.tables.len()).map(full).collect(),
+            examples: examples(index, &[]),
+        });
+    }
+    let items = link::link(index, tokens, &[]);
+    // `which tables have emails?`
+    let begins = |it: &str| text.starts_with(it);
+    if (begins("which tables") || begins("what tables") || begins("in which table") || begins("which table")) && !index.stems.contains("tabl") {
+        let mut found = Vec::new();
+        for item in &items {
+            if let Meaning::Name(links) = &item.meaning {
+                for link in links.iter().filter(|it| it.score >= 0.5) {
+                    let name = match link.column {
+                        Some(column) => format!("{}.{}", index.tables[link.table].name, index.tables[link.table].columns[column].name),
+                        None => index.tables[link.table].name.clone(),
+                    };
+                    if !found.iter().any(|it: &(usize, String)| it.1 == name) {
+                        found.push((link.table, name));
+                    }
+                }
+            }
+        }
+        found.truncate(12);
+        let mut tables: Vec<usize> = found.iter().map(|it| it.0).collect();
+        tables.sort_unstable();
+        tables.dedup();
+        return Some(MetaAnswer {
+            answer: if found.is_empty() {
+                "No table or column has such a name.".to_owned()
+            } else {
+                format!("These come nearest: {}.", found.iter().map(|it| it.1.as_str()).collect::<Vec<_>>().join(", "))
+            },
+            tables: tables.iter().map(|it| full(*it)).collect(),
+            examples: examples(index, &tables),
+        });
+    }
+    // `what columns does orders have?`
+    if (words.iter().any(|it| matches!(*it, "columns" | "fields" | "attributes")) && (begins("what") || begins("which") || begins("list") || begins("show")) || begins("describe"))
+        && !index.stems.contains("column")
+    {
+        let table = items.iter().find_map(|item| match &item.meaning {
+            Meaning::Name(links) => links.iter().find(|it| it.column.is_none() && it.score > 0.7).map(|it| it.table),
+            _ => None,
+        })?;
+        let asked = items.iter().filter(|it| matches!(it.meaning, Meaning::Name(_) | Meaning::Value(_) | Meaning::Number(..))).count();
+        if asked > 1 {
+            return None;
+        }
+        let info = &index.tables[table];
+        let columns: Vec<String> = info.columns.iter().map(|it| format!("{} ({})", it.name, it.type_name)).collect();
+        return Some(MetaAnswer {
+            answer: format!("{} has {} columns: {}.", info.name, columns.len(), columns.join(", ")),
+            tables: vec![full(table)],
+            examples: examples(index, &[table]),
+        });
+    }
+    None
+}
+
+/// Up to three questions that can be answered over this schema, about these tables if there are any.
+pub(crate) fn examples(index: &SchemaIndex, about: &[usize]) -> Vec<String> {
+    let mut tables: Vec<usize> = if about.is_empty() {
+        let mut all: Vec<usize> = (0..index.tables.len()).filter(|it| !index.tables[*it].bridge).collect();
+        all.sort_by(|a, b| index.edges_of[*b].len().cmp(&index.edges_of[*a].len()).then(a.cmp(b)));
+        all
+    } else {
+        about.to_vec()
+    };
+    tables.truncate(3);
+    let mut all = Vec::new();
+    let many = |at: usize| plural(&index.tables[at].words.join(" "));
+    for &table in &tables {
+        let info = &index.tables[table];
+        let category = info.columns.iter().find(|it| it.class.is_textual() && it.complete && !it.is_id() && (2..=30).contains(&it.values.len()));
+        let measure = info.columns.iter().find(|it| it.class.is_numeric() && !it.is_id());
+        if let Some(it) = category {
+            all.push(format!("How many {} are there for each {}?", many(table), it.words.join(" ")));
+        }
+        if let Some(it) = measure {
+            all.push(format!("What is the average {} of the {}?", it.words.join(" "), many(table)));
+        }
+        all.push(format!("How many {} are there?", many(table)));
+        if let Some(it) = info.columns.iter().find(|it| it.class == TypeClass::Text && !it.is_id()) {
+            all.push(format!("List the {} of all {}", it.words.join(" "), many(table)));
+        }
+    }
+    // one of each table first
+    all.dedup();
+    all.truncate(3);
+    all
+}
+
+fn plural(words: &str) -> String {
+    if words.ends_with('s') || words.ends_with("staff") || words.ends_with("data") {
+        words.to_owned()
+    } else if words.ends_with('y') && !words.ends_with("ey") && !words.ends_with("ay") && !words.ends_with("oy") {
+        format!("{}ies", &words[..words.len() - 1])
+    } else if words.ends_with("ch") || words.ends_with("sh") || words.ends_with('x') {
+        format!("{words}es")
+    } else if let Some(head) = words.strip_suffix("person") {
+        format!("{head}people")
+    } else {
+        format!("{words}s")
+    }
+}
+
+/// See [`crate::Engine::relevant_schema`].
+pub(crate) fn relevant(question: &str, index: &SchemaIndex, budget: usize) -> Vec<RelevantTable> {
+    let tokens = token::tokenize(question);
+    let items = link::link(index, &tokens, &[]);
+    let n = index.tables.len();
+    let mut tables = vec![0.0_f64; n];
+    let mut columns: Vec<Vec<(f64, Vec<String>)>> = index.tables.iter().map(|it| vec![(0.0, Vec::new()); it.columns.len()]).collect();
+    let mut note = |table: usize, column: Option<usize>, score: f64, value: Option<&str>| {
+        match column {
+            Some(column) => {
+                let entry = &mut columns[table][column];
+                entry.0 = entry.0.max(score);
+                if let Some(value) = value
+                    && entry.1.len() < 5
+                    && !entry.1.iter().any(|it| it == value)
+                {
+                    entry.1.push(value.to_owned());
+                }
+                tables[table] = tables[table].max(score * 0.8);
+            }
+            None => tables[table] = tables[table].max(score),
+        }
+    };
+    for item in &items {
+        let names = match &item.meaning {
+            Meaning::Name(links) => links,
+            _ => &item.names,
+        };
+        for link in names {
+            note(link.table, link.column, link.score.min(1.0), None);
+        }
+        if let Meaning::Value(links) | Meaning::Number(_, links) = &item.meaning {
+            for link in links {
+                note(link.table, Some(link.column), (link.score * 0.7).min(1.0), Some(&link.value));
+            }
+        }
+        // single words inside longer items, and their synonyms
+        for token in &tokens[item.first..item.end] {
+            if LEXICON.is_stop(&token.lower) {
+                continue;
+            }
+            for stem in std::iter::once(&token.stem).chain(LEXICON.synonyms(&token.stem)) {
+                for (name, _) in index.postings.get(stem).into_iter().flatten() {
+                    let it = &index.names[*name as usize];
+                    note(it.table, it.column, 0.3 * it.quality, None);
+                }
+            }
+        }
+    }
+    // what connects the tables that matter
+    let strong: Vec<usize> = (0..n).filter(|it| tables[*it] >= 0.6).collect();
+    for (at, &a) in strong.iter().enumerate() {
+        for &b in &strong[at + 1..] {
+            let query = crate::logical::LogicalQuery { root: Some(a), also: vec![b], ..Default::default() };
+            if let Some(plan) = crate::join::plan(index, &query) {
+                for it in plan.tables {
+                    tables[it.table] = tables[it.table].max(0.55);
+                }
+            }
+        }
+    }
+    let mut order: Vec<usize> = (0..n).collect();
+    order.sort_by(|a, b| tables[*b].total_cmp(&tables[*a]).then(a.cmp(b)));
+    let total: usize = index.tables.iter().map(|it| it.columns.len()).sum();
+    let mut left = budget;
+    let mut out = Vec::new();
+    for table in order {
+        if tables[table] <= 0.0 && total > budget && !out.is_empty() {
+            break;
+        }
+        if left == 0 {
+            break;
+        }
+        let info = &index.tables[table];
+        let mut all: Vec<usize> = (0..info.columns.len()).collect();
+        let worth = |it: usize| {
+            let column = &info.columns[it];
+            let base = columns[table][it].0;
+            base + if column.primary || column.foreign { 0.4 } else { 0.0 } + if info.display.contains(&it) { 0.3 } else { 0.0 }
+        };
+        all.sort_by(|a, b| worth(*b).total_cmp(&worth(*a)).then(a.cmp(b)));
+        all.truncate(left);
+        left -= all.len();
+        out.push(RelevantTable {
+            schema: info.schema.clone(),
+            name: info.name.clone(),
+            score: tables[table].min(1.0),
+            columns: all
+                .into_iter()
+                .map(|it| RelevantColumn {
+                    name: info.columns[it].name.clone(),
+                    score: columns[table][it].0.min(1.0),
+                    values: columns[table][it].1.clone(),
+                })
+                .collect(),
+        });
+    }
+    out
+}

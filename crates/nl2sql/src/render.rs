@@ -1,0 +1,492 @@
+//! Writes a logical query as Postgres's SQL.
+
+use std::fmt::Write as _;
+
+use plinth_schema_introspect::TypeClass;
+
+use crate::{
+    index::SchemaIndex,
+    join::{self, JoinPlan},
+    logical::{
+        Aggregate, Arithmetic, ColumnRef, Comparison, Expr, Literal, LogicalQuery, Moment, Predicate,
+        SetOperation, TimeUnit,
+    },
+};
+
+/// The SQL of that query; `None` if its tables do not connect.
+pub(crate) fn render(index: &SchemaIndex, query: &LogicalQuery) -> Option<String> {
+    Renderer { index }.query(query)
+}
+
+/// A name as SQL needs it: quoted only where it must be.
+pub(crate) fn identifier(name: &str) -> String {
+    let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && !RESERVED.contains(&name);
+    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+/// A text as SQL writes it.
+pub(crate) fn text(value: &str) -> String {
+    let quoted = value.replace('\'', "''");
+    if value.contains('\\') {
+        format!("E'{}'", quoted.replace('\\', "\\\\"))
+    } else {
+        format!("'{quoted}'")
+    }
+}
+
+struct Renderer<'a> {
+    index: &'a SchemaIndex,
+}
+
+/// The tables of one query and what they are called there.
+struct Scope {
+    plan: JoinPlan,
+    aliases: Vec<String>,
+}
+
+impl Renderer<'_> {
+    fn query(&self, query: &LogicalQuery) -> Option<String> {
+        let scope = self.scope(query)?;
+        if !query.per.is_empty() {
+            return self.ranked(query, &scope);
+        }
+        let mut sql = self.core(query, &scope, None)?;
+        if let Some((operation, other)) = &query.set {
+            let word = match operation {
+                SetOperation::Intersect => "INTERSECT",
+                SetOperation::Except => "EXCEPT",
+                SetOperation::Union => "UNION",
+            };
+            let _ = write!(sql, " {word} {}", self.query(other)?);
+            return Some(sql);
+        }
+        if !query.order.is_empty() {
+            let keys = query
+                .order
+                .iter()
+                .map(|key| self.order_key(key, &scope, query.limit.is_some()))
+                .collect::<Option<Vec<_>>>()?;
+            let _ = write!(sql, " ORDER BY {}", keys.join(", "));
+        }
+        if let Some(limit) = query.limit {
+            let _ = write!(sql, " LIMIT {limit}");
+        }
+        Some(sql)
+    }
+
+    fn order_key(&self, key: &crate::logical::OrderKey, scope: &Scope, limited: bool) -> Option<String> {
+        let by = self.expr(&key.by, scope)?;
+        let nullable = match &key.by {
+            Expr::Column(it) => self.index.column(*it).nullable,
+            Expr::Aggregate { function: Aggregate::Count, .. } => false,
+            _ => true,
+        };
+        Some(match (key.descending, nullable && limited) {
+            (false, _) => by,
+            (true, true) => format!("{by} DESC NULLS LAST"),
+            (true, false) => format!("{by} DESC"),
+        })
+    }
+
+    /// Of each group the first rows: a rank in an inner query, a condition on it outside.
+    fn ranked(&self, query: &LogicalQuery, scope: &Scope) -> Option<String> {
+        let per = query.per.iter().map(|it| self.expr(it, scope)).collect::<Option<Vec<_>>>()?;
+        let keys = query
+            .order
+            .iter()
+            .map(|key| self.order_key(key, scope, true))
+            .collect::<Option<Vec<_>>>()?;
+        let rank = format!(
+            "row_number() OVER (PARTITION BY {} ORDER BY {}) AS place",
+            per.join(", "),
+            keys.join(", ")
+        );
+        let inner = self.core(query, scope, Some(&rank))?;
+        let names: Vec<String> =
+            (0..query.select.len()).map(|at| self.output_name(query, at)).collect();
+        Some(format!(
+            "SELECT {} FROM ({inner}) AS ranked WHERE place <= {} ORDER BY {}, place",
+            names.join(", "),
+            query.limit.unwrap_or(1),
+            names[0],
+        ))
+    }
+
+    fn output_name(&self, query: &LogicalQuery, at: usize) -> String {
+        let base = match &query.select[at] {
+            Expr::Column(it) => self.index.column(*it).name.clone(),
+            _ => format!("value_{}", at + 1),
+        };
+        let taken = query.select[..at].iter().any(|it| {
+            matches!(it, Expr::Column(other) if self.index.column(*other).name == base)
+        });
+        identifier(&if taken { format!("{base}_{}", at + 1) } else { base })
+    }
+
+    /// From `SELECT` to `HAVING`.
+    fn core(&self, query: &LogicalQuery, scope: &Scope, extra: Option<&str>) -> Option<String> {
+        let mut items = Vec::new();
+        for (at, it) in query.select.iter().enumerate() {
+            let text = self.expr(it, scope)?;
+            if extra.is_some() {
+                items.push(format!("{text} AS {}", self.output_name(query, at)));
+            } else {
+                items.push(text);
+            }
+        }
+        items.extend(extra.map(str::to_owned));
+        let mut sql = format!(
+            "SELECT {}{} FROM {}",
+            if query.distinct { "DISTINCT " } else { "" },
+            items.join(", "),
+            self.from(scope, query.outer)
+        );
+        if !query.filter.is_empty() {
+            let all = self.all(&query.filter, scope)?;
+            let _ = write!(sql, " WHERE {all}");
+        }
+        if !query.group.is_empty() {
+            let keys =
+                query.group.iter().map(|it| self.expr(it, scope)).collect::<Option<Vec<_>>>()?;
+            let _ = write!(sql, " GROUP BY {}", keys.join(", "));
+        }
+        if !query.having.is_empty() {
+            let all = self.all(&query.having, scope)?;
+            let _ = write!(sql, " HAVING {all}");
+        }
+        Some(sql)
+    }
+
+    fn scope(&self, query: &LogicalQuery) -> Option<Scope> {
+        let plan = join::plan(self.index, query)?;
+        let mut aliases: Vec<String> = Vec::new();
+        if plan.tables.len() == 1 {
+            aliases.push(String::new());
+            return Some(Scope { plan, aliases });
+        }
+        for it in &plan.tables {
+            let words = &self.index.tables[it.table].words;
+            let initials: String = words
+                .iter()
+                .filter_map(|it| it.chars().next())
+                .filter(char::is_ascii_alphabetic)
+                .collect();
+            let base = if initials.is_empty() { "t".to_owned() } else { initials };
+            let mut alias = base.clone();
+            let mut number = 2;
+            while aliases.contains(&alias) || RESERVED.contains(&alias.as_str()) {
+                alias = format!("{base}{number}");
+                number += 1;
+            }
+            aliases.push(alias);
+        }
+        Some(Scope { plan, aliases })
+    }
+
+    fn table(&self, table: usize) -> String {
+        let it = &self.index.tables[table];
+        if it.bare {
+            identifier(&it.name)
+        } else {
+            format!("{}.{}", identifier(&it.schema), identifier(&it.name))
+        }
+    }
+
+    fn from(&self, scope: &Scope, outer: bool) -> String {
+        let mut sql = String::new();
+        for (at, it) in scope.plan.tables.iter().enumerate() {
+            let table = self.table(it.table);
+            let alias = &scope.aliases[at];
+            match &it.to {
+                None if alias.is_empty() => sql.push_str(&table),
+                None => {
+                    let _ = write!(sql, "{table} AS {alias}");
+                }
+                Some((to, pairs)) => {
+                    let on: Vec<String> = pairs
+                        .iter()
+                        .map(|(there, here)| {
+                            let name = |table: usize, column: usize| {
+                                identifier(&self.index.tables[table].columns[column].name)
+                            };
+                            format!(
+                                "{alias}.{} = {}.{}",
+                                name(it.table, *here),
+                                scope.aliases[*to],
+                                name(scope.plan.tables[*to].table, *there)
+                            )
+                        })
+                        .collect();
+                    let kind = if outer { "LEFT JOIN" } else { "JOIN" };
+                    let _ = write!(sql, " {kind} {table} AS {alias} ON {}", on.join(" AND "));
+                }
+            }
+        }
+        sql
+    }
+
+    fn column(&self, it: ColumnRef, scope: &Scope) -> Option<String> {
+        let name = identifier(&self.index.column(it).name);
+        let at = scope.plan.position(it.table, it.role)?;
+        let alias = &scope.aliases[at];
+        Some(if alias.is_empty() { name } else { format!("{alias}.{name}") })
+    }
+
+    fn all(&self, all: &[Predicate], scope: &Scope) -> Option<String> {
+        let parts = all
+            .iter()
+            .map(|it| {
+                let text = self.predicate(it, scope)?;
+                Some(if matches!(it, Predicate::Or(_)) && all.len() > 1 { format!("({text})") } else { text })
+            })
+            .collect::<Option<Vec<_>>>()?;
+        Some(parts.join(" AND "))
+    }
+
+    fn predicate(&self, it: &Predicate, scope: &Scope) -> Option<String> {
+        Some(match it {
+            Predicate::Compare(left, comparison, right) => {
+                if let (Expr::Column(column), Expr::Literal(Literal::Boolean(value))) = (left, right) {
+                    let yes = *value == (*comparison == Comparison::Equal);
+                    let name = self.column(*column, scope)?;
+                    return Some(if yes { name } else { format!("NOT {name}") });
+                }
+                format!(
+                    "{} {} {}",
+                    self.expr(left, scope)?,
+                    comparison.symbol(),
+                    self.operand(left, right, scope)?
+                )
+            }
+            Predicate::Between(it, from, to) => format!(
+                "{} BETWEEN {} AND {}",
+                self.expr(it, scope)?,
+                self.operand(it, from, scope)?,
+                self.operand(it, to, scope)?
+            ),
+            Predicate::Like { column, pattern, negated } => {
+                let info = self.index.column(*column);
+                let cast = if info.class == TypeClass::Text { "" } else { "::text" };
+                format!(
+                    "{}{cast} {}ILIKE {}",
+                    self.column(*column, scope)?,
+                    if *negated { "NOT " } else { "" },
+                    text(pattern)
+                )
+            }
+            Predicate::Null { column, negated } => format!(
+                "{} IS {}NULL",
+                self.column(*column, scope)?,
+                if *negated { "NOT " } else { "" }
+            ),
+            Predicate::During { moment, from, until } => {
+                let it = self.expr(moment, scope)?;
+                let zoned = !matches!(moment, Expr::Column(column) if self.index.column(*column).class == TypeClass::Date);
+                let mut parts = Vec::new();
+                if let Some(from) = from {
+                    parts.push(format!("{it} >= {}", self.moment(from, zoned)));
+                }
+                if let Some(until) = until {
+                    parts.push(format!("{it} < {}", self.moment(until, zoned)));
+                }
+                parts.join(" AND ")
+            }
+            Predicate::InQuery { columns, query, negated } => {
+                let names =
+                    columns.iter().map(|it| self.column(*it, scope)).collect::<Option<Vec<_>>>()?;
+                let left = if let [one] = names.as_slice() {
+                    one.clone()
+                } else {
+                    format!("({})", names.join(", "))
+                };
+                format!(
+                    "{left} {}IN ({})",
+                    if *negated { "NOT " } else { "" },
+                    self.query(query)?
+                )
+            }
+            Predicate::And(all) => self.all(all, scope)?,
+            Predicate::Or(any) => {
+                if let Some(list) = self.list(any, scope) {
+                    return Some(list);
+                }
+                let parts = any
+                    .iter()
+                    .map(|it| {
+                        let text = self.predicate(it, scope)?;
+                        Some(if matches!(it, Predicate::And(_)) { format!("({text})") } else { text })
+                    })
+                    .collect::<Option<Vec<_>>>()?;
+                parts.join(" OR ")
+            }
+            Predicate::Not(it) => format!("NOT ({})", self.predicate(it, scope)?),
+        })
+    }
+
+    /// `a = 1 OR a = 2` as `a IN (1, 2)`.
+    fn list(&self, any: &[Predicate], scope: &Scope) -> Option<String> {
+        let mut values = Vec::new();
+        let mut of: Option<&Expr> = None;
+        for it in any {
+            let Predicate::Compare(left, Comparison::Equal, right @ Expr::Literal(_)) = it else {
+                return None;
+            };
+            if of.is_some_and(|it| it != left) {
+                return None;
+            }
+            of = Some(left);
+            values.push(self.operand(left, right, scope)?);
+        }
+        Some(format!("{} IN ({})", self.expr(of?, scope)?, values.join(", ")))
+    }
+
+    /// The right side of a comparison, written so that it fits the type of the left.
+    fn operand(&self, left: &Expr, right: &Expr, scope: &Scope) -> Option<String> {
+        if let (Expr::Column(column), Expr::Literal(literal)) = (left, right) {
+            let class = self.index.column(*column).class;
+            match literal {
+                Literal::Number(value) if !class.is_numeric() => {
+                    return Some(text(&number(*value)));
+                }
+                Literal::Text(value) if class.is_numeric() => {
+                    if let Ok(value) = value.trim().parse::<f64>() {
+                        return Some(number(value));
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.expr(right, scope)
+    }
+
+    fn expr(&self, it: &Expr, scope: &Scope) -> Option<String> {
+        Some(match it {
+            Expr::Column(it) => self.column(*it, scope)?,
+            Expr::Aggregate { function, distinct, argument, filter } => {
+                let name = match function {
+                    Aggregate::Count => "count",
+                    Aggregate::Sum => "sum",
+                    Aggregate::Avg => "avg",
+                    Aggregate::Min => "min",
+                    Aggregate::Max => "max",
+                };
+                let argument = match argument {
+                    None => "*".to_owned(),
+                    Some(it) => self.numeric(it, scope, matches!(function, Aggregate::Sum | Aggregate::Avg))?,
+                };
+                let distinct = if *distinct { "DISTINCT " } else { "" };
+                let mut sql = format!("{name}({distinct}{argument})");
+                if let Some(filter) = filter {
+                    let _ = write!(sql, " FILTER (WHERE {})", self.predicate(filter, scope)?);
+                }
+                sql
+            }
+            Expr::Literal(it) => self.literal(it),
+            Expr::Arithmetic(operation, a, b) => {
+                let (left, right) = (self.part(a, scope)?, self.part(b, scope)?);
+                match operation {
+                    Arithmetic::Add => format!("{left} + {right}"),
+                    Arithmetic::Subtract => format!("{left} - {right}"),
+                    Arithmetic::Multiply => format!("{left} * {right}"),
+                    Arithmetic::Divide => format!("{left}::numeric / NULLIF({right}, 0)"),
+                }
+            }
+            Expr::Bucket(unit, it) => {
+                format!("date_trunc('{}', {})", unit.name(), self.expr(it, scope)?)
+            }
+            Expr::Part(part, it) => format!("extract({part} FROM {})", self.expr(it, scope)?),
+            Expr::Scalar(query) => format!("({})", self.query(query)?),
+            Expr::Percentage(a, b) => {
+                format!("100.0 * {} / NULLIF({}, 0)", self.part(a, scope)?, self.part(b, scope)?)
+            }
+            Expr::Everything(table) => {
+                let at = scope.plan.position(*table, 0)?;
+                let alias = &scope.aliases[at];
+                if alias.is_empty() { "*".to_owned() } else { format!("{alias}.*") }
+            }
+        })
+    }
+
+    /// A text column that holds numbers, as a number where sums are made of it.
+    fn numeric(&self, it: &Expr, scope: &Scope, needed: bool) -> Option<String> {
+        let sql = self.expr(it, scope)?;
+        let text = matches!(it, Expr::Column(column) if self.index.column(*column).class == TypeClass::Text);
+        let flag = matches!(it, Expr::Column(column) if self.index.column(*column).class == TypeClass::Boolean);
+        Some(match (needed, text, flag) {
+            (true, true, _) => format!("{sql}::numeric"),
+            (true, _, true) => format!("{sql}::int"),
+            _ => sql,
+        })
+    }
+
+    fn part(&self, it: &Expr, scope: &Scope) -> Option<String> {
+        let text = self.expr(it, scope)?;
+        Some(if matches!(it, Expr::Arithmetic(..)) { format!("({text})") } else { text })
+    }
+
+    fn literal(&self, it: &Literal) -> String {
+        match it {
+            Literal::Number(value) => number(*value),
+            Literal::Text(value) => text(value),
+            Literal::Boolean(value) => value.to_string(),
+            Literal::Moment(it) => self.moment(it, true),
+            Literal::Interval(count, unit) => interval(*count, *unit),
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "reads like its siblings")]
+    fn moment(&self, it: &Moment, zoned: bool) -> String {
+        let now = if zoned { "now()" } else { "current_date" };
+        match it {
+            Moment::Day(date) => format!("'{date}'"),
+            Moment::Start(TimeUnit::Day, 0) => "current_date".to_owned(),
+            Moment::Start(TimeUnit::Day, offset) if *offset < 0 => format!("current_date - {}", -offset),
+            Moment::Start(TimeUnit::Day, offset) => format!("current_date + {offset}"),
+            Moment::Start(unit, offset) => {
+                shifted(&format!("date_trunc('{}', {now})", unit.name()), *offset, *unit)
+            }
+            Moment::Now(unit, offset) => shifted(now, *offset, *unit),
+        }
+    }
+}
+
+fn shifted(from: &str, offset: i64, unit: TimeUnit) -> String {
+    match offset {
+        0 => from.to_owned(),
+        1.. => format!("{from} + {}", interval(offset, unit)),
+        _ => format!("{from} - {}", interval(-offset, unit)),
+    }
+}
+
+fn interval(count: i64, unit: TimeUnit) -> String {
+    let (count, name) = match unit {
+        TimeUnit::Quarter => (count * 3, "month"),
+        _ => (count, unit.name()),
+    };
+    format!("interval '{count} {name}{}'", if count == 1 { "" } else { "s" })
+}
+
+/// A number as SQL and people write it.
+pub(crate) fn number(value: f64) -> String {
+    if value.fract() == 0.0 && value.abs() < 1e15 {
+        format!("{value:.0}")
+    } else {
+        format!("{value}")
+    }
+}
+
+const RESERVED: [&str; 100] = [
+    "all", "analyse", "analyze", "and", "any", "array", "as", "asc", "asymmetric", "authorization",
+    "binary", "both", "case", "cast", "check", "collate", "collation", "column", "concurrently",
+    "constraint", "create", "cross", "current_catalog", "current_date", "current_role",
+    "current_schema", "current_time", "current_timestamp", "current_user", "default", "deferrable",
+    "desc", "distinct", "do", "else", "end", "except", "false", "fetch", "for", "foreign", "freeze",
+    "from", "full", "grant", "group", "having", "ilike", "in", "initially", "inner", "intersect",
+    "into", "is", "isnull", "join", "lateral", "leading", "left", "like", "limit", "localtime",
+    "localtimestamp", "natural", "not", "notnull", "null", "offset", "on", "only", "or", "order",
+    "outer", "overlaps", "placing", "primary", "references", "returning", "right", "select",
+    "session_user", "similar", "some", "symmetric", "table", "then", "to", "trailing", "true",
+    "union", "unique", "user", "using", "variadic", "verbose", "when", "where", "window", "with", "year",
+];

@@ -1,0 +1,501 @@
+//! Finds expressions of time in a question and says which span they mean.
+
+use jiff::{ToSpan, civil::Date};
+
+use crate::{
+    logical::{Moment, TimeUnit},
+    token::{Token, TokenKind},
+};
+
+/// What an expression of time means.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Span {
+    /// From one moment (included) until another (excluded).
+    Range(Option<Moment>, Option<Moment>),
+    /// In that month of any year.
+    Month(i8),
+    /// On that day of the week, Monday is 1; several of them.
+    Weekdays(Vec<i8>),
+    /// A year that may also be a plain number.
+    Year(i16, Bound),
+}
+
+/// On which side of a year.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// In it.
+    In,
+    /// Before it began.
+    Before,
+    /// After it ended.
+    After,
+    /// From its beginning on.
+    Since,
+    /// Until its end.
+    Until,
+}
+
+/// Where in the question an expression was found.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Found {
+    pub(crate) first: usize,
+    pub(crate) end: usize,
+    pub(crate) span: Span,
+}
+
+/// Every expression of time in the question, in order.
+pub(crate) fn find(tokens: &[Token], today: Date) -> Vec<Found> {
+    let reader = Reader { tokens, today };
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < tokens.len() {
+        if let Some((span, end)) = reader.expression(at) {
+            found.push(Found { first: at, end, span });
+            at = end;
+        } else {
+            at += 1;
+        }
+    }
+    found
+}
+
+pub(crate) fn unit(word: &str) -> Option<TimeUnit> {
+    Some(match word {
+        "hour" | "hours" => TimeUnit::Hour,
+        "day" | "days" => TimeUnit::Day,
+        "week" | "weeks" => TimeUnit::Week,
+        "month" | "months" => TimeUnit::Month,
+        "quarter" | "quarters" => TimeUnit::Quarter,
+        "year" | "years" => TimeUnit::Year,
+        _ => return None,
+    })
+}
+
+fn month(word: &str) -> Option<i8> {
+    const MONTHS: [&str; 12] = [
+        "january", "february", "march", "april", "may", "june", "july", "august", "september",
+        "october", "november", "december",
+    ];
+    let at = MONTHS
+        .iter()
+        .position(|it| *it == word || (word.len() >= 3 && word != "mar" && word != "sep" && word.len() < 5 && it.starts_with(word)) || (word == "mar" && *it == "march") || (word.starts_with("sep") && word.len() <= 4 && *it == "september"))?;
+    i8::try_from(at + 1).ok()
+}
+
+fn weekday(word: &str) -> Option<i8> {
+    const DAYS: [&str; 7] =
+        ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+    let word = word.strip_suffix('s').unwrap_or(word);
+    let at = DAYS.iter().position(|it| *it == word)?;
+    i8::try_from(at + 1).ok()
+}
+
+struct Reader<'a> {
+    tokens: &'a [Token],
+    today: Date,
+}
+
+impl Reader<'_> {
+    fn word(&self, at: usize) -> &str {
+        self.tokens.get(at).map_or("", |it| if matches!(it.kind, TokenKind::Quoted) { "" } else { it.lower.as_str() })
+    }
+
+    fn whole(&self, at: usize) -> Option<i64> {
+        match self.tokens.get(at)?.kind {
+            #[expect(clippy::cast_possible_truncation, reason = "checked to be small and whole")]
+            TokenKind::Number(value) if value.fract() == 0.0 && value.abs() < 1e6 => Some(value as i64),
+            _ => None,
+        }
+    }
+
+    fn year(&self, at: usize) -> Option<i16> {
+        let value = self.whole(at)?;
+        let plain = self.word(at).len() == 4;
+        (plain && (1500..=2199).contains(&value)).then_some(i16::try_from(value).ok()?)
+    }
+
+    /// An expression at that position and where it ends.
+    fn expression(&self, at: usize) -> Option<(Span, usize)> {
+        self.relative(at).or_else(|| self.bounded(at)).or_else(|| self.plain(at))
+    }
+
+    fn relative(&self, start: usize) -> Option<(Span, usize)> {
+        let mut at = start;
+        while matches!(self.word(at), "in" | "during" | "within" | "for" | "over" | "the" | "on") {
+            at += 1;
+        }
+        if at > start + 2 {
+            return None;
+        }
+        let day = |offset: i64| Span::Range(Some(Moment::Start(TimeUnit::Day, offset)), Some(Moment::Start(TimeUnit::Day, offset + 1)));
+        match self.word(at) {
+            "today" => return Some((day(0), at + 1)),
+            "yesterday" => return Some((day(-1), at + 1)),
+            "tomorrow" => return Some((day(1), at + 1)),
+            "ytd" => return Some((Span::Range(Some(Moment::Start(TimeUnit::Year, 0)), None), at + 1)),
+            "year" if self.word(at + 1) == "to" && self.word(at + 2) == "date" => {
+                return Some((Span::Range(Some(Moment::Start(TimeUnit::Year, 0)), None), at + 3));
+            }
+            "month" if self.word(at + 1) == "to" && self.word(at + 2) == "date" => {
+                return Some((Span::Range(Some(Moment::Start(TimeUnit::Month, 0)), None), at + 3));
+            }
+            _ => {}
+        }
+        let direction = match self.word(at) {
+            "this" | "current" => 0,
+            "last" | "past" | "previous" | "preceding" | "recent" => -1,
+            "next" | "coming" | "upcoming" | "following" => 1,
+            _ => return None,
+        };
+        let mut next = at + 1;
+        if let Some(unit) = unit(self.word(next)) {
+            let now = direction == 0;
+            if self.word(at) == "past" {
+                return Some((Span::Range(Some(Moment::Now(unit, -1)), None), next + 1));
+            }
+            let until = Some(Moment::Start(unit, direction + 1));
+            let span = Span::Range(Some(Moment::Start(unit, direction)), if now { None.or(until) } else { until });
+            return Some((span, next + 1));
+        }
+        if let Some(day) = weekday(self.word(next)) {
+            let mut date = self.today;
+            for _ in 0..7 {
+                date = if direction > 0 { date.tomorrow().ok()? } else { date.yesterday().ok()? };
+                if date.weekday().to_monday_one_offset() == day {
+                    break;
+                }
+            }
+            return Some((self.day(date), next + 1));
+        }
+        if self.word(next) == "few" || self.word(next) == "couple" {
+            next += 1;
+            if self.word(next) == "of" {
+                next += 1;
+            }
+            let unit = unit(self.word(next))?;
+            return Some((Span::Range(Some(Moment::Now(unit, -3)), None), next + 1));
+        }
+        let count = self.whole(next)?;
+        let unit = unit(self.word(next + 1))?;
+        match direction {
+            -1 => Some((Span::Range(Some(Moment::Now(unit, -count)), None), next + 2)),
+            1 => Some((Span::Range(Some(Moment::Now(unit, 0)), Some(Moment::Now(unit, count))), next + 2)),
+            _ => None,
+        }
+    }
+
+    fn day(&self, date: Date) -> Span {
+        let _ = self;
+        Span::Range(Some(Moment::Day(date)), date.tomorrow().ok().map(Moment::Day))
+    }
+
+    /// `since`, `before`, `after`, `until`, `between … and …`, `from … to …`.
+    fn bounded(&self, at: usize) -> Option<(Span, usize)> {
+        let bound = match self.word(at) {
+            "since" | "starting" => Bound::Since,
+            "before" => Bound::Before,
+            "after" => Bound::After,
+            "until" | "till" => Bound::Until,
+            "by" if self.calendar(at + 1).is_some() && self.year(at + 1).is_none() => Bound::Until,
+            "between" | "from" => {
+                let joiner = if self.word(at) == "between" { "and" } else { "to" };
+                let (from, next) = self.calendar(at + 1)?;
+                let joins = self.word(next) == joiner || matches!(self.word(next), "until" | "till" | "through" | "-") || self.word(next) == "and";
+                if !joins {
+                    return None;
+                }
+                let (to, end) = self.calendar(next + 1)?;
+                if let (Span::Year(a, _), Span::Year(b, _)) = (&from, &to) {
+                    // years that may be numbers: left to the comparison of numbers
+                    let _ = (a, b);
+                    return None;
+                }
+                let (Span::Range(first, _), Span::Range(_, last)) = (self.dated(from, &to)?, self.dated_plain(to)?) else {
+                    return None;
+                };
+                return Some((Span::Range(first, last), end));
+            }
+            _ => return None,
+        };
+        let mut next = at + 1;
+        if matches!(self.word(next), "the") {
+            next += 1;
+        }
+        if self.word(next) == "year" && self.year(next + 1).is_some() {
+            next += 1;
+        }
+        let (span, end) = self.calendar(next).or_else(|| {
+            let day = weekday(self.word(next))?;
+            let mut date = self.today;
+            while date.weekday().to_monday_one_offset() != day {
+                date = date.yesterday().ok()?;
+            }
+            Some((self.day(date), next + 1))
+        }).or_else(|| self.relative(next))?;
+        Some((
+            match span {
+                Span::Year(year, _) => Span::Year(year, bound),
+                Span::Range(from, until) => match bound {
+                    Bound::Since => Span::Range(from, None),
+                    Bound::Before => Span::Range(None, from),
+                    Bound::After => Span::Range(until, None),
+                    Bound::Until => Span::Range(None, until),
+                    Bound::In => Span::Range(from, until),
+                },
+                other => match self.dated_plain(other)? {
+                    Span::Range(from, until) => match bound {
+                        Bound::Since => Span::Range(from, None),
+                        Bound::Before => Span::Range(None, from),
+                        Bound::After => Span::Range(until, None),
+                        _ => Span::Range(None, until),
+                    },
+                    _ => return None,
+                },
+            },
+            end,
+        ))
+    }
+
+    /// A month without a year, in the year of its partner.
+    fn dated(&self, span: Span, partner: &Span) -> Option<Span> {
+        if let (Span::Month(month), Span::Range(_, Some(Moment::Day(until)))) = (&span, partner) {
+            let last = until.yesterday().ok()?;
+            return self.month_of(last.year(), *month);
+        }
+        self.dated_plain(span)
+    }
+
+    /// A month without a year: the latest one that has begun.
+    fn dated_plain(&self, span: Span) -> Option<Span> {
+        match span {
+            Span::Month(month) => {
+                let year = if month <= self.today.month() { self.today.year() } else { self.today.year() - 1 };
+                self.month_of(year, month)
+            }
+            Span::Range(..) => Some(span),
+            Span::Year(year, _) => self.year_of(year),
+            Span::Weekdays(_) => None,
+        }
+    }
+
+    fn month_of(&self, year: i16, month: i8) -> Option<Span> {
+        let _ = self;
+        let first = Date::new(year, month, 1).ok()?;
+        let next = first.checked_add(1.month()).ok()?;
+        Some(Span::Range(Some(Moment::Day(first)), Some(Moment::Day(next))))
+    }
+
+    fn year_of(&self, year: i16) -> Option<Span> {
+        let _ = self;
+        let first = Date::new(year, 1, 1).ok()?;
+        let next = Date::new(year + 1, 1, 1).ok()?;
+        Some(Span::Range(Some(Moment::Day(first)), Some(Moment::Day(next))))
+    }
+
+    fn plain(&self, start: usize) -> Option<(Span, usize)> {
+        let mut at = start;
+        let mut said = false;
+        while matches!(self.word(at), "in" | "on" | "during" | "of" | "the" | "for" | "at" | "around") {
+            said = true;
+            at += 1;
+        }
+        if at > start + 2 {
+            return None;
+        }
+        if self.word(at) == "month" && self.word(at + 1) == "of" {
+            at += 2;
+            said = true;
+        }
+        if self.word(at) == "year" && self.year(at + 1).is_some() {
+            at += 1;
+            said = true;
+        }
+        match self.word(at) {
+            "weekend" | "weekends" if said => return Some((Span::Weekdays(vec![6, 7]), at + 1)),
+            "weekday" | "weekdays" if said && self.word(at) == "weekdays" => {
+                return Some((Span::Weekdays(vec![1, 2, 3, 4, 5]), at + 1));
+            }
+            word => {
+                if said && word.ends_with('s') && let Some(day) = weekday(word) {
+                    return Some((Span::Weekdays(vec![day]), at + 1));
+                }
+            }
+        }
+        let (span, end) = self.calendar(at)?;
+        // a bare number of four digits is a number unless something says that it is a year
+        if matches!(span, Span::Year(..)) && !said {
+            return None;
+        }
+        if matches!(span, Span::Month(_)) && !said {
+            return None;
+        }
+        Some((span, end))
+    }
+
+    /// A date, a month, a quarter or a year.
+    fn calendar(&self, at: usize) -> Option<(Span, usize)> {
+        self.iso(at)
+            .or_else(|| self.day_first(at))
+            .or_else(|| self.month_first(at))
+            .or_else(|| self.quarter(at))
+            .or_else(|| self.year(at).map(|year| (Span::Year(year, Bound::In), at + 1)))
+    }
+
+    fn date(&self, year: i64, month: i64, day: i64, end: usize) -> Option<(Span, usize)> {
+        let date = Date::new(
+            i16::try_from(year).ok()?,
+            i8::try_from(month).ok()?,
+            i8::try_from(day).ok()?,
+        )
+        .ok()?;
+        Some((self.day(date), end))
+    }
+
+    /// `2024-05-03`, `05/03/2024`
+    fn iso(&self, at: usize) -> Option<(Span, usize)> {
+        let mark = |at: usize, mark: char| self.tokens.get(at).is_some_and(|it| it.is_mark(mark));
+        if let Some(year) = self.year(at) {
+            if mark(at + 1, '-') && mark(at + 3, '-') {
+                return self.date(i64::from(year), self.whole(at + 2)?, self.whole(at + 4)?, at + 5);
+            }
+            if mark(at + 1, '/') && mark(at + 3, '/') {
+                return self.date(i64::from(year), self.whole(at + 2)?, self.whole(at + 4)?, at + 5);
+            }
+            return None;
+        }
+        if mark(at + 1, '/') && mark(at + 3, '/') {
+            let year = self.year(at + 4)?;
+            return self.date(i64::from(year), self.whole(at)?, self.whole(at + 2)?, at + 5);
+        }
+        None
+    }
+
+    /// `3 May 2024`, `3rd of May`
+    fn day_first(&self, at: usize) -> Option<(Span, usize)> {
+        let day = self.whole(at).filter(|it| (1..=31).contains(it))?;
+        let mut next = at + 1;
+        if self.word(next) == "of" {
+            next += 1;
+        }
+        let month = month(self.word(next))?;
+        next += 1;
+        if self.word(next) == "," || self.word(next) == "of" {
+            next += 1;
+        }
+        match self.year(next) {
+            Some(year) => self.date(i64::from(year), i64::from(month), day, next + 1),
+            None => self.date(i64::from(self.today.year()), i64::from(month), day, at + 2),
+        }
+    }
+
+    /// `May 3, 2024`, `May 2024`, `May`
+    fn month_first(&self, at: usize) -> Option<(Span, usize)> {
+        let month = month(self.word(at))?;
+        // the verb and the walk: only a capital makes them months
+        if matches!(self.word(at), "may" | "march" | "mar" | "dec" | "sat" | "jan") && !self.tokens[at].text.starts_with(|c: char| c.is_uppercase()) && self.year(at + 1).is_none() {
+            return None;
+        }
+        let mut next = at + 1;
+        if let Some(day) = self.whole(next).filter(|it| (1..=31).contains(it)) {
+            next += 1;
+            if self.word(next) == "," {
+                next += 1;
+            }
+            return match self.year(next) {
+                Some(year) => self.date(i64::from(year), i64::from(month), day, next + 1),
+                None => self.date(i64::from(self.today.year()), i64::from(month), day, at + 2),
+            };
+        }
+        if self.word(next) == "," || self.word(next) == "of" {
+            next += 1;
+        }
+        if self.word(next) == "this" && self.word(next + 1) == "year" {
+            return Some((self.month_of(self.today.year(), month)?, next + 2));
+        }
+        if self.word(next) == "last" && self.word(next + 1) == "year" {
+            return Some((self.month_of(self.today.year() - 1, month)?, next + 2));
+        }
+        match self.year(next) {
+            Some(year) => Some((self.month_of(year, month)?, next + 1)),
+            None => Some((Span::Month(month), at + 1)),
+        }
+    }
+
+    /// `Q2 2024`, `the second quarter of 2024`
+    fn quarter(&self, at: usize) -> Option<(Span, usize)> {
+        let number: i8 = match self.word(at) {
+            "q1" => 1,
+            "q2" => 2,
+            "q3" => 3,
+            "q4" => 4,
+            word => {
+                let at = ["first", "second", "third", "fourth"].iter().position(|it| *it == word)?;
+                if self.word(at + 1) != "quarter" {
+                    return None;
+                }
+                i8::try_from(at + 1).ok()?
+            }
+        };
+        let mut next = at + if self.word(at).starts_with('q') { 1 } else { 2 };
+        if self.word(next) == "of" || self.word(next) == "in" {
+            next += 1;
+        }
+        let (year, end) = match self.year(next) {
+            Some(year) => (year, next + 1),
+            None => (self.today.year(), if self.word(at).starts_with('q') { at + 1 } else { at + 2 }),
+        };
+        let first = Date::new(year, number * 3 - 2, 1).ok()?;
+        let until = first.checked_add(3.months()).ok()?;
+        Some((Span::Range(Some(Moment::Day(first)), Some(Moment::Day(until))), end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::tokenize;
+
+    fn only(question: &str) -> Span {
+        let today = Date::constant(2024, 6, 12);
+        find(&tokenize(question), today).into_iter().next().expect("an expression of time").span
+    }
+
+    fn days(from: (i16, i8, i8), until: (i16, i8, i8)) -> Span {
+        let day = |it: (i16, i8, i8)| Some(Moment::Day(Date::constant(it.0, it.1, it.2)));
+        Span::Range(day(from), day(until))
+    }
+
+    #[test]
+    fn spans_relative_to_today_stay_relative() {
+        assert_eq!(
+            only("loans this week"),
+            Span::Range(Some(Moment::Start(TimeUnit::Week, 0)), Some(Moment::Start(TimeUnit::Week, 1)))
+        );
+        assert_eq!(only("in the last 30 days"), Span::Range(Some(Moment::Now(TimeUnit::Day, -30)), None));
+        assert_eq!(
+            only("last month"),
+            Span::Range(Some(Moment::Start(TimeUnit::Month, -1)), Some(Moment::Start(TimeUnit::Month, 0)))
+        );
+    }
+
+    #[test]
+    fn dates_of_the_calendar_are_read_in_many_forms() {
+        for text in ["on 3 May 2024", "on May 3, 2024", "on 2024-05-03", "on May 3rd 2024"] {
+            assert_eq!(only(text), days((2024, 5, 3), (2024, 5, 4)), "{text}");
+        }
+        assert_eq!(only("in March 2024"), days((2024, 3, 1), (2024, 4, 1)));
+        assert_eq!(only("in Q2 2024"), days((2024, 4, 1), (2024, 7, 1)));
+        assert_eq!(only("between March and May 2023"), days((2023, 3, 1), (2023, 6, 1)));
+    }
+
+    #[test]
+    fn bounds_open_a_span_on_one_side() {
+        assert_eq!(only("since Monday"), Span::Range(Some(Moment::Day(Date::constant(2024, 6, 10))), None));
+        assert_eq!(only("before 2020"), Span::Year(2020, Bound::Before));
+    }
+
+    #[test]
+    fn a_number_of_four_digits_alone_is_no_time() {
+        assert!(find(&tokenize("more than 2000 copies"), Date::constant(2024, 6, 12)).is_empty());
+    }
+}
