@@ -1,0 +1,236 @@
+//! Every port's contract over a real Postgres, and what row-level security shows to whom.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::collections::BTreeSet;
+
+use plinth_adapter_postgres::{
+    Database, DatabaseUrl, PostgresConnections, PostgresQueries, PostgresSnapshots,
+    PostgresTenancy, migrate, migrations,
+};
+use plinth_connections::ConnectionStore as _;
+use plinth_core::{OrgId, UserId};
+use plinth_schema_introspect::{
+    Catalog, InsertSnapshotError, Snapshot, SnapshotId, SnapshotStore as _,
+};
+use plinth_tenancy::TenancyStore as _;
+use plinth_testdb::TestDatabase;
+use tokio_postgres::NoTls;
+
+struct Ours {
+    url: DatabaseUrl,
+    database: Database,
+    test: TestDatabase,
+}
+
+async fn ours() -> Ours {
+    let key = format!("plinth {:?}", migrations());
+    let test = TestDatabase::create_from_template(&key, async |draft| {
+        migrate(&url(&draft.url())).await?;
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let url = url(&test.url());
+    let database = Database::open(&url, 4).await.unwrap();
+    Ours { url, database, test }
+}
+
+fn url(text: &str) -> DatabaseUrl {
+    DatabaseUrl::parse(&text.to_owned().into()).unwrap()
+}
+
+async fn two_organizations(database: &Database) -> [(OrgId, UserId); 2] {
+    let at = "2026-01-01T00:00:00Z".parse().unwrap();
+    let store = PostgresTenancy::new(database.clone());
+    let (ours, _) = plinth_tenancy::testing::owner("Ours", "ann@example.com", at);
+    let (theirs, _) = plinth_tenancy::testing::owner("Theirs", "bob@example.com", at);
+    for new in [&ours, &theirs] {
+        store.found(new, None).await.unwrap();
+    }
+    [ours, theirs].map(|it| (it.organization.id, it.user.id))
+}
+
+#[tokio::test]
+async fn tenancy_keeps_its_contract() {
+    let ours = ours().await;
+    let store = PostgresTenancy::new(ours.database.clone());
+    plinth_tenancy::testing::tenancy_store_contract(&store).await;
+}
+
+#[tokio::test]
+async fn connections_keep_their_contract() {
+    let ours = ours().await;
+    let [us, them] = two_organizations(&ours.database).await;
+    let store = PostgresConnections::new(ours.database.clone());
+    plinth_connections::testing::connection_store_contract(&store, us, them).await;
+}
+
+#[tokio::test]
+async fn queries_keep_their_contract() {
+    let ours = ours().await;
+    let [us, them] = two_organizations(&ours.database).await;
+    let at = "2026-01-01T00:00:00Z".parse().unwrap();
+    let connections = PostgresConnections::new(ours.database.clone());
+    let [test, live] = ["a test one", "live"]
+        .map(|name| plinth_connections::testing::connection(us.0, us.1, name, at));
+    connections.insert(&test).await.unwrap();
+    connections.insert(&live).await.unwrap();
+    let store = PostgresQueries::new(ours.database.clone());
+    let (test, live) = (test.connection.id, live.connection.id);
+    plinth_queries::testing::query_store_contract(&store, us, them, test, live).await;
+}
+
+#[tokio::test]
+async fn a_snapshot_comes_back_whole_and_goes_with_its_connection() {
+    let ours = ours().await;
+    let [us, them] = two_organizations(&ours.database).await;
+    let at = "2026-01-01T00:00:00Z".parse().unwrap();
+    let connections = PostgresConnections::new(ours.database.clone());
+    let sales = plinth_connections::testing::connection(us.0, us.1, "sales", at);
+    connections.insert(&sales).await.unwrap();
+    let store = PostgresSnapshots::new(ours.database.clone());
+    let snapshot = Snapshot {
+        id: SnapshotId::new(at),
+        org: us.0,
+        connection: sales.connection.id,
+        catalog: Catalog { database: "shop".to_owned(), ..Catalog::default() },
+        taken_at: at,
+        duration_ms: 12,
+    };
+    store.insert(&snapshot).await.unwrap();
+    let newest = store.newest(us.0, snapshot.connection).await.unwrap();
+    assert_eq!(newest, Some((snapshot.id, at)));
+    assert!(store.newest(them.0, snapshot.connection).await.unwrap().is_none());
+    let found = store.find(us.0, snapshot.id).await.unwrap().unwrap();
+    assert_eq!((&found.catalog, found.duration_ms), (&snapshot.catalog, 12));
+    assert!(store.find(them.0, snapshot.id).await.unwrap().is_none());
+
+    assert!(connections.remove(us.0, snapshot.connection, at).await.unwrap());
+    assert!(store.find(us.0, snapshot.id).await.unwrap().is_none());
+    let late = Snapshot { id: SnapshotId::new(at), ..snapshot };
+    assert!(matches!(store.insert(&late).await, Err(InsertSnapshotError::NoConnection)));
+}
+
+#[tokio::test]
+async fn servers_that_start_at_once_all_come_up() {
+    let test = TestDatabase::create().await.unwrap();
+    let url = url(&test.url());
+    let (a, b, c) = tokio::join!(migrate(&url), migrate(&url), migrate(&url));
+    a.and(b).and(c).unwrap();
+    Database::open(&url, 1).await.unwrap();
+}
+
+/// As the server's own role, and by the catalog's word rather than by trying.
+#[tokio::test]
+async fn every_table_is_bound_by_row_level_security() {
+    let ours = ours().await;
+    let (client, connection) =
+        tokio_postgres::connect(&ours.test.superuser_url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let open = client
+        .query(
+            "SELECT c.relname::text FROM pg_class c
+             WHERE c.relnamespace = 'plinth'::regnamespace AND c.relkind IN ('r', 'p')
+               AND NOT (c.relrowsecurity AND c.relforcerowsecurity
+                        AND EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid))",
+            &[],
+        )
+        .await
+        .unwrap();
+    let open: Vec<String> = open.iter().map(|row| row.get(0)).collect();
+    assert_eq!(open, ["refinery_schema_history"], "which only the owner may touch");
+
+    let granted: bool = client
+        .query_one(
+            "SELECT has_table_privilege('plinth_app', 'plinth.refinery_schema_history', 'SELECT')",
+            &[],
+        )
+        .await
+        .unwrap()
+        .get(0);
+    assert!(!granted);
+
+    let role = client
+        .query_one(
+            "SELECT rolcanlogin OR rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb,
+                    EXISTS (SELECT FROM pg_class WHERE relowner = pg_roles.oid)
+             FROM pg_roles WHERE rolname = 'plinth_app'",
+            &[],
+        )
+        .await
+        .unwrap();
+    assert!(!role.get::<_, bool>(0) && !role.get::<_, bool>(1), "no rights but those granted");
+}
+
+/// What is found before the organization is known: each of these is a hole in the wall, made on purpose.
+#[tokio::test]
+async fn the_functions_that_look_over_the_wall_are_these() {
+    let ours = ours().await;
+    let (client, connection) =
+        tokio_postgres::connect(&ours.test.superuser_url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let found = client
+        .query(
+            "SELECT p.oid::regprocedure::text, pg_get_function_result(p.oid),
+                    has_function_privilege('public', p.oid, 'EXECUTE')
+             FROM pg_proc p WHERE p.prosecdef AND p.pronamespace = 'plinth'::regnamespace",
+            &[],
+        )
+        .await
+        .unwrap();
+    let found: BTreeSet<String> = found
+        .iter()
+        .map(|row| {
+            assert!(!row.get::<_, bool>(2), "nobody else may call it");
+            format!("{} → {}", row.get::<_, String>(0), row.get::<_, String>(1))
+        })
+        .collect();
+    let expected = [
+        "plinth.claim_setup_token(bytea) → boolean",
+        "plinth.find_api_key(bytea) → TABLE(org_id uuid, key_id uuid)",
+        "plinth.find_or_add_user(uuid,text,timestamp with time zone) → uuid",
+        "plinth.put_setup_token(bytea) → boolean",
+    ];
+    assert_eq!(found, expected.map(str::to_owned).into());
+}
+
+/// A forgotten `WHERE` shows nothing of others, and a forgotten organization nothing at all.
+#[tokio::test]
+async fn without_a_where_a_session_sees_its_own_organization_only() {
+    let ours = ours().await;
+    let [us, them] = two_organizations(&ours.database).await;
+    let options = "-c role=plinth_app -c search_path=plinth";
+    let mut config: tokio_postgres::Config = ours.test.url().parse().unwrap();
+    config.options(options);
+    let (client, connection) = config.connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+
+    let count = "SELECT (SELECT count(*) FROM organizations), (SELECT count(*) FROM members),
+                        (SELECT count(*) FROM api_keys), (SELECT count(*) FROM users)";
+    let seen =
+        |row: tokio_postgres::Row| (0..4).map(|at| row.get::<_, i64>(at)).collect::<Vec<_>>();
+    assert_eq!(seen(client.query_one(count, &[]).await.unwrap()), [0, 0, 0, 0]);
+
+    let name = "SELECT set_config('plinth.org_id', $1, false)";
+    client.execute(name, &[&us.0.to_string()]).await.unwrap();
+    assert_eq!(seen(client.query_one(count, &[]).await.unwrap()), [1, 1, 1, 1]);
+
+    let moved = "UPDATE api_keys SET org_id = $1";
+    assert!(
+        client.execute(moved, &[&them.0.as_uuid()]).await.is_err(),
+        "no row leaves its organization"
+    );
+    assert_eq!(
+        client
+            .execute("DELETE FROM members WHERE org_id = $1", &[&them.0.as_uuid()])
+            .await
+            .unwrap(),
+        0
+    );
+    for forbidden in
+        ["SELECT * FROM installation", "INSERT INTO users VALUES (gen_random_uuid(), 'x@y', now())"]
+    {
+        assert!(client.execute(forbidden, &[]).await.is_err(), "{forbidden}");
+    }
+    drop(ours.url);
+}
