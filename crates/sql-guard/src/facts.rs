@@ -22,14 +22,13 @@ pub(crate) struct Facts {
     by_name: HashMap<String, HashMap<String, RelationId>>,
     /// Schemas in which unqualified names are found, in order.
     search_path: Vec<String>,
-    /// Schemas that exist, so that a schema's absence can be told from a table's.
     functions: HashMap<String, Vec<Owned>>,
     operators: HashMap<String, Vec<Owned>>,
     types: HashMap<String, Vec<TypeFacts>>,
     /// Names that, after a dot, may call a function of the database's own.
     attributes: HashSet<String>,
-    /// Internal names of the types to which a cast runs a function that is not known to be harmless.
-    cast_targets: HashSet<String>,
+    /// By the internal name of a type, the types from which a cast to it runs a function that is not known to be harmless.
+    cast_sources: HashMap<String, Vec<String>>,
     /// The first implicit cast of that kind between built-in types, as `source to target`.
     pub(crate) silent_cast: Option<String>,
     /// Every name that some relation gives to a column.
@@ -52,6 +51,23 @@ struct TypeFacts {
     schema: String,
     on_path: bool,
     harmless: bool,
+    is_row: bool,
+}
+
+/// What a column's type means for the relation.
+struct ColumnType {
+    name: String,
+    harmless: bool,
+    is_row: bool,
+    converted: Converted,
+}
+
+/// Whether functions of the database's own convert values of a type to another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Converted {
+    No,
+    OnRequest,
+    Silently,
 }
 
 /// Whether a relation may be read.
@@ -75,10 +91,25 @@ pub(crate) struct RelationFacts {
     pub(crate) view: OnceLock<ViewVerdict>,
     /// Which of its columns are named like something in [`Facts::attributes`].
     pub(crate) attribute_columns: Vec<String>,
-    /// Columns whose values are converted by functions of the database's own without being asked to.
-    pub(crate) silently_cast: Vec<String>,
+    /// The type, among those of its columns and rows, whose values a function of the database's own converts without
+    /// being asked to.
+    pub(crate) silently_cast: Option<String>,
+    /// The types, among those of its columns and rows, that are sources in [`Facts::cast_sources`].
+    pub(crate) cast_sources: Vec<String>,
     /// Whether text can be made a row of it without running the database's own code.
     pub(crate) harmless_row: bool,
+}
+
+impl RelationFacts {
+    fn note_conversion(&mut self, type_name: &str, converted: Converted) {
+        if converted == Converted::No {
+            return;
+        }
+        self.cast_sources.push(type_name.to_owned());
+        if converted == Converted::Silently {
+            self.silently_cast.get_or_insert_with(|| type_name.to_owned());
+        }
+    }
 }
 
 impl Facts {
@@ -115,29 +146,37 @@ impl Facts {
         }
 
         let mut types: HashMap<String, Vec<TypeFacts>> = HashMap::new();
-        let mut unsafe_types = HashSet::new();
-        let mut row_types = HashSet::new();
         for it in &catalog.types {
-            let harmless = is_harmless_type(it);
-            if !harmless {
-                unsafe_types.insert(it.oid);
-            }
-            if it.kind == UserTypeKind::Composite {
-                row_types.insert(it.name.as_str());
-            }
             types.entry(it.name.clone()).or_default().push(TypeFacts {
                 schema: it.schema.clone(),
                 on_path: on_path(&it.schema),
-                harmless,
+                harmless: is_harmless_type(it),
+                is_row: it.kind == UserTypeKind::Composite,
             });
         }
 
         let casts = Casts::new(catalog);
-        attributes.extend(casts.targets.iter().cloned());
+        attributes.extend(casts.sources.keys().cloned());
         let relation_names: HashSet<&str> =
             catalog.relations.iter().map(|it| it.name.as_str()).collect();
+        let judge_column_type = |printed: &str| {
+            let name = internal_name(printed);
+            let own = types.get(&name);
+            let builtin =
+                own.is_none() && (types::is_allowed_in_views(&name) || types::is_xml(&name));
+            ColumnType {
+                harmless: builtin || own.is_some_and(|own| own.iter().all(|it| it.harmless)),
+                is_row: !builtin
+                    && (own.is_some_and(|own| own.iter().any(|it| it.is_row))
+                        || relation_names.contains(name.as_str())),
+                converted: casts.converts(&name),
+                name,
+            }
+        };
+        // Catalogs have many columns and few types.
+        let mut column_types: HashMap<&str, ColumnType> = HashMap::new();
 
-        let mut column_names = HashSet::new();
+        let mut column_names: HashSet<String> = HashSet::new();
         let mut row_columns = HashSet::new();
         let mut relations: Vec<RelationFacts> = Vec::with_capacity(catalog.relations.len());
         let mut by_name: HashMap<String, HashMap<String, RelationId>> = HashMap::new();
@@ -152,9 +191,11 @@ impl Facts {
                 definition: it.definition.clone(),
                 view: OnceLock::new(),
                 attribute_columns: Vec::new(),
-                silently_cast: Vec::new(),
+                silently_cast: None,
+                cast_sources: Vec::new(),
                 harmless_row: true,
             };
+            facts.note_conversion(&it.name, casts.converts(&it.name));
             for column in &it.columns {
                 if !column_names.contains(&column.name) {
                     column_names.insert(column.name.clone());
@@ -162,29 +203,14 @@ impl Facts {
                 if attributes.contains(&column.name) {
                     facts.attribute_columns.push(column.name.clone());
                 }
-                if unsafe_types.contains(&column.type_oid) {
-                    facts.harmless_row = false;
+                let column_type = column_types
+                    .entry(column.type_name.as_str())
+                    .or_insert_with(|| judge_column_type(&column.type_name));
+                facts.harmless_row &= column_type.harmless;
+                if column_type.is_row {
+                    row_columns.insert(column.name.clone());
                 }
-                // The common types are told by their class; the others' names are looked at.
-                if column.type_name.contains(['.', '"'])
-                    || column.class == plinth_schema_introspect::TypeClass::Other
-                    || column.class == plinth_schema_introspect::TypeClass::Array
-                {
-                    let type_name = internal_name(&column.type_name);
-                    if casts.silent_sources.contains(&type_name) {
-                        facts.silently_cast.push(column.name.clone());
-                    }
-                    let is_row = row_types.contains(type_name.as_str())
-                        || (relation_names.contains(type_name.as_str())
-                            && !types::is_allowed(&type_name));
-                    if is_row {
-                        row_columns.insert(column.name.clone());
-                    }
-                }
-            }
-            // A cast from the whole row.
-            if casts.silent_sources.contains(&it.name) {
-                facts.silently_cast.push(it.name.clone());
+                facts.note_conversion(&column_type.name, column_type.converted);
             }
             by_name.entry(it.schema.clone()).or_default().insert(it.name.clone(), id);
             relations.push(facts);
@@ -207,7 +233,7 @@ impl Facts {
             operators,
             types,
             attributes,
-            cast_targets: casts.targets,
+            cast_sources: casts.sources,
             silent_cast: casts.silent,
             column_names,
             row_columns,
@@ -276,9 +302,9 @@ impl Facts {
         self.attributes.contains(name)
     }
 
-    /// Whether a cast to the type of that internal name may run a function of the database's own.
-    pub(crate) fn cast_is_unsafe(&self, type_name: &str) -> bool {
-        self.cast_targets.contains(type_name)
+    /// The types from which a cast to the type of that internal name may run a function of the database's own.
+    pub(crate) fn unsafe_cast_sources(&self, type_name: &str) -> &[String] {
+        self.cast_sources.get(type_name).map_or(&[], Vec::as_slice)
     }
 
     /// Whether any relation has a column of that name.
@@ -363,7 +389,8 @@ fn access(
 
 /// What the casts of the database's own mean for statements.
 struct Casts {
-    targets: HashSet<String>,
+    /// By target.
+    sources: HashMap<String, Vec<String>>,
     silent_sources: HashSet<String>,
     silent: Option<String>,
 }
@@ -371,7 +398,7 @@ struct Casts {
 impl Casts {
     fn new(catalog: &Catalog) -> Self {
         let mut casts =
-            Self { targets: HashSet::new(), silent_sources: HashSet::new(), silent: None };
+            Self { sources: HashMap::new(), silent_sources: HashSet::new(), silent: None };
         for cast in &catalog.casts {
             if harmless(cast.extension.as_deref(), extensions::is_known) {
                 continue;
@@ -379,20 +406,30 @@ impl Casts {
             let source = internal_name(&cast.source);
             let target = internal_name(&cast.target);
             // An implicit cast happens wherever a value of its source meets a function of its target. Its author's word
-            // that it is immutable is taken there, since it would else close the database to every statement; where the
-            // statement asks for the cast by name, it is not taken.
+            // that it is immutable is taken there, since it would else close tables, or the whole database, to every
+            // statement; where a statement asks for the cast by name, it is not taken.
             if cast.context == 'i' && !is_immutable(catalog, cast) {
                 if types::is_allowed(&source) && types::is_allowed(&target) {
                     casts
                         .silent
                         .get_or_insert_with(|| format!("{} to {}", cast.source, cast.target));
                 } else {
-                    casts.silent_sources.insert(source);
+                    casts.silent_sources.insert(source.clone());
                 }
             }
-            casts.targets.insert(target);
+            casts.sources.entry(target).or_default().push(source);
         }
         casts
+    }
+
+    fn converts(&self, source: &str) -> Converted {
+        if self.silent_sources.contains(source) {
+            Converted::Silently
+        } else if self.sources.values().flatten().any(|it| it == source) {
+            Converted::OnRequest
+        } else {
+            Converted::No
+        }
     }
 }
 

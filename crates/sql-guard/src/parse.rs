@@ -19,6 +19,9 @@ pub const MAX_TOKENS: usize = 20_000;
 /// one `UNION`. So every recursion over the tree is bounded, and a deep input is an error and no crash.
 pub const MAX_BRACKET_DEPTH: usize = 200;
 
+/// Postgres cuts names after so many bytes (`NAMEDATALEN` less one).
+const MAX_NAME_BYTES: usize = 63;
+
 /// `libpg_query` points the process's standard error at a pipe while it parses and back again afterwards. Two parses
 /// at once would each restore what the other had put there and leave standard error closed for good, so only one runs
 /// at a time. A parse takes some tens of microseconds.
@@ -49,7 +52,8 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, Rejection> {
             .at(sql, at));
     }
     let _one_at_a_time = PARSER.lock().unwrap_or_else(PoisonError::into_inner);
-    let tokens = pg_query::scan_tokens(sql).map_err(|err| failure(sql, &[], &err))?;
+    // Not `scan_tokens`: it makes a slice of a null pointer where there is no token, which aborts a debug build.
+    let tokens = pg_query::scan(sql).map_err(|err| failure(sql, &[], &err))?.tokens;
     let span = outline(sql, &tokens)?;
     let tree = pg_query::parse(sql, 0).map_err(|err| failure(sql, &tokens, &err))?;
     let mut statements = tree.protobuf.stmts;
@@ -97,25 +101,31 @@ fn outline(sql: &str, tokens: &[protobuf::ScanToken]) -> Result<Range<usize>, Re
         else {
             return Err(Rejection::new(Rule::Syntax, "the statement cannot be read"));
         };
-        match &mut span {
-            Some(span) => span.end = end,
-            None => {
-                let opens = matches!(
-                    kind,
-                    Token::Select | Token::With | Token::Values | Token::Table | Token::Ascii40
-                );
-                if !opens {
-                    return Err(not_a_select().at(sql, token.start));
-                }
-                span = Some(start..end);
+        let Some(span) = &mut span else {
+            let opens = matches!(
+                kind,
+                Token::Select | Token::With | Token::Values | Token::Table | Token::Ascii40
+            );
+            if !opens {
+                return Err(not_a_select().at(sql, token.start));
             }
+            span = Some(start..end);
+            continue;
+        };
+        span.end = end;
+        // Names are cut after 63 bytes of the server's encoding, which may not be UTF-8: what is cut here could be
+        // another name there. Names of ASCII letters are cut alike everywhere.
+        let may_be_cut = match kind {
+            Token::Ident => !sql[start..end].is_ascii(),
+            Token::Uident => true,
+            _ => false,
+        };
+        if may_be_cut && end - start > MAX_NAME_BYTES {
+            let message = "a name is longer than 63 bytes; shorten it";
+            return Err(Rejection::new(Rule::UnsupportedSyntax, message).at(sql, token.start));
         }
     }
-    let span = span.ok_or_else(empty)?;
-    if sql.get(span.clone()).is_none() {
-        return Err(Rejection::new(Rule::Syntax, "the statement cannot be read"));
-    }
-    Ok(span)
+    span.ok_or_else(empty)
 }
 
 fn empty() -> Rejection {

@@ -52,6 +52,7 @@ const NAMES: &[&str] = &[
     "lowrite",
     "nextval",
     "obj_description",
+    "plpgsql_validator",
     "regclass",
     "row_security_active",
     "set_config",

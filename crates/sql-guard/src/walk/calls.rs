@@ -24,7 +24,10 @@ impl<'a> Walker<'a> {
         if !builtin {
             // A call can only mean a function of an extension now. `pg_catalog` has none of those that are known.
             return match self.facts.functions(name.schema, name.name) {
-                Candidates::Harmless => self.cast_by_call(name, call),
+                Candidates::Harmless => {
+                    self.cast_by_call(name, call);
+                    Ok(())
+                }
                 Candidates::None | Candidates::Unknown => {
                     Err(self.function_refused(name, call.location))
                 }
@@ -67,16 +70,14 @@ impl<'a> Walker<'a> {
         {
             self.since(170_000, "AT LOCAL", call.location)?;
         }
-        self.cast_by_call(name, call)
+        self.cast_by_call(name, call);
+        Ok(())
     }
 
     /// `text(x)` is a cast where no function fits better.
-    fn cast_by_call(&self, name: Name<'a>, call: &'a FuncCall) -> Result<(), Rejection> {
-        match call.args.as_slice() {
-            [only] if self.facts.cast_is_unsafe(name.name) && !super::types::is_literal(only) => {
-                Err(self.cast_refused(name.name, call.location))
-            }
-            _ => Ok(()),
+    fn cast_by_call(&mut self, name: Name<'a>, call: &'a FuncCall) {
+        if let [only] = call.args.as_slice() {
+            self.note_cast(name.name, Some(only), call.location);
         }
     }
 

@@ -36,7 +36,6 @@ impl<'a> Walker<'a> {
             return Ok(());
         }
         let name = strings[count - 1];
-        self.mentioned.push((name, column.location));
         if count < 2 {
             return Ok(());
         }
@@ -86,7 +85,6 @@ impl<'a> Walker<'a> {
             match &part.node {
                 Some(NodeEnum::String(field)) => {
                     let name = field.sval.as_str();
-                    self.mentioned.push((name, location));
                     let proven =
                         at == 0 && it.arg.as_deref().is_some_and(|arg| self.is_field_of(arg, name));
                     if !proven {
@@ -161,22 +159,6 @@ impl<'a> Walker<'a> {
              `table.column`, with the table that has it"
         );
         Err(self.refuse(Rule::AttributeNotAllowed, message, location))
-    }
-
-    /// Refuses mentioned columns whose values the database would convert by a function of its own.
-    pub(super) fn silent_casts(&self) -> Result<(), Rejection> {
-        let silent =
-            self.findings.named.iter().flat_map(|id| &self.facts.relations[*id].silently_cast);
-        for name in silent {
-            if let Some((_, location)) = self.mentioned.iter().find(|it| it.0 == name) {
-                let message = format!(
-                    "values of `{name}` are converted by a function of the database's own without being asked; \
-                     select the other columns"
-                );
-                return Err(self.refuse(Rule::CastNotAllowed, message, *location));
-            }
-        }
-        Ok(())
     }
 }
 

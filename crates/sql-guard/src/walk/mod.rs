@@ -61,8 +61,10 @@ pub(crate) struct Walker<'a> {
     levels: Vec<Vec<Source<'a>>>,
     /// Names that the text gives to columns and sources.
     names: HashSet<&'a str>,
-    /// Columns that were mentioned and whose values a cast may convert silently, with the place.
-    mentioned: Vec<(&'a str, i32)>,
+    /// Casts of what is no literal to types to which the database has casts of its own.
+    casts: Vec<Cast<'a>>,
+    /// The database's own types that the text names.
+    types: HashSet<&'a str>,
     sources: usize,
 }
 
@@ -92,6 +94,16 @@ enum Columns<'a> {
     Value,
 }
 
+/// A cast that may run a function.
+#[derive(Clone, Copy)]
+struct Cast<'a> {
+    /// The type's internal name.
+    target: &'a str,
+    /// Whether the value comes out of JSON, and so is of a built-in type.
+    of_json: bool,
+    location: i32,
+}
+
 /// A possibly qualified name.
 #[derive(Clone, Copy)]
 struct Name<'a> {
@@ -119,11 +131,12 @@ impl<'a> Walker<'a> {
             ctes: Vec::new(),
             levels: Vec::new(),
             names: HashSet::new(),
-            mentioned: Vec::new(),
+            casts: Vec::new(),
+            types: HashSet::new(),
             sources: 0,
         };
         walker.select(select)?;
-        walker.silent_casts()?;
+        walker.judge_casts()?;
         Ok(walker.findings)
     }
 

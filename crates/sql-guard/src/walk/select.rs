@@ -21,8 +21,7 @@ impl<'a> Walker<'a> {
                 "SELECT … INTO makes a table; remove the INTO clause",
             ));
         }
-        if let Some(lock) = select.locking_clause.first() {
-            let _ = lock;
+        if !select.locking_clause.is_empty() {
             return Err(Rejection::new(
                 Rule::RowLock,
                 "FOR UPDATE, FOR SHARE and the like lock rows; remove the locking clause",
@@ -51,7 +50,7 @@ impl<'a> Walker<'a> {
             }
         }
         for item in &select.from_clause {
-            self.from_item(item)?;
+            self.source_item(item)?;
         }
         self.expressions(&select.distinct_clause)?;
         self.expressions(&select.target_list)?;

@@ -14,7 +14,7 @@ use crate::rejection::{Rejection, Rule};
 use crate::views::judge;
 
 impl<'a> Walker<'a> {
-    pub(super) fn from_item(&mut self, node: &'a Node) -> Result<(), Rejection> {
+    pub(super) fn source_item(&mut self, node: &'a Node) -> Result<(), Rejection> {
         self.sources += 1;
         if self.sources > MAX_SOURCES {
             let message =
@@ -132,6 +132,14 @@ impl<'a> Walker<'a> {
             }
             Mode::View { depth } => depth,
         };
+        if let Some(source) = &relation.silently_cast {
+            let message = format!(
+                "`{}` cannot be read: the database converts its values of the type `{source}` by a function of its own \
+                 without being asked; make the cast explicit, or its function immutable",
+                relation.name
+            );
+            return Err(self.refuse(Rule::CastNotAllowed, message, var.location));
+        }
         self.findings.named.insert(id);
         if relation.kind == RelationKind::View {
             let reads = match judge(facts, id, depth) {
@@ -198,7 +206,7 @@ impl<'a> Walker<'a> {
                     "this kind of join is not supported",
                 ));
             };
-            self.from_item(side)?;
+            self.source_item(side)?;
         }
         if join.is_natural || !join.using_clause.is_empty() {
             self.operator_named("=", -1)?;
@@ -253,7 +261,7 @@ impl<'a> Walker<'a> {
             for part in &pair.items {
                 match &part.node {
                     Some(NodeEnum::List(definitions)) => {
-                        self.column_definitions(&definitions.items)?
+                        self.column_definitions(&definitions.items)?;
                     }
                     Some(NodeEnum::FuncCall(call)) => {
                         called = call.funcname.last();
@@ -321,7 +329,7 @@ impl<'a> Walker<'a> {
                 it.location,
             ));
         };
-        self.from_item(relation)?;
+        self.source_item(relation)?;
         self.expressions(&it.args)?;
         self.optional(it.repeatable.as_deref())
     }

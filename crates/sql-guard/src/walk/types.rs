@@ -3,7 +3,7 @@
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, TypeCast, TypeName};
 
-use super::{Name, Walker};
+use super::{Cast, Name, Walker};
 use crate::facts::{Access, Candidates};
 use crate::lists::types;
 use crate::rejection::{Rejection, Rule};
@@ -18,18 +18,43 @@ impl<'a> Walker<'a> {
             ));
         };
         let name = self.judge_type(type_name, cast.location, false)?;
-        // A literal becomes a value by its type's input function, and no cast is looked for.
-        if self.facts.cast_is_unsafe(name.name) && !cast.arg.as_deref().is_some_and(is_literal) {
-            return Err(self.cast_refused(name.name, type_name.location));
+        self.note_cast(name.name, cast.arg.as_deref(), type_name.location);
+        Ok(())
+    }
+
+    /// Notes a cast to be judged when everything that the statement reads is known. A literal becomes a value by its
+    /// type's input function, and no cast is looked for.
+    pub(super) fn note_cast(&mut self, type_name: &'a str, value: Option<&Node>, location: i32) {
+        if !value.is_some_and(is_literal) && !self.facts.unsafe_cast_sources(type_name).is_empty() {
+            self.casts.push(Cast { target: type_name, of_json: false, location });
+        }
+    }
+
+    /// A cast runs the database's own function if the value is of that function's type. Values of the database's own types
+    /// come from columns and rows of that type, or from a cast to it.
+    pub(super) fn judge_casts(&self) -> Result<(), Rejection> {
+        for cast in &self.casts {
+            let unsafe_source = self.facts.unsafe_cast_sources(cast.target).iter().any(|source| {
+                if types::is_allowed(source) {
+                    return true;
+                }
+                let mut read = self.findings.named.iter().map(|id| &self.facts.relations[*id]);
+                !cast.of_json
+                    && (self.types.contains(source.as_str())
+                        || read.any(|it| it.cast_sources.contains(source)))
+            });
+            if unsafe_source {
+                return Err(self.cast_refused(cast.target, cast.location));
+            }
         }
         Ok(())
     }
 
-    /// A type where no value is cast to it.
+    /// A type to which values out of JSON are made, or that a function is said to return.
     pub(super) fn type_name(&mut self, it: &'a TypeName, location: i32) -> Result<(), Rejection> {
         let name = self.judge_type(it, location, false)?;
-        if self.facts.cast_is_unsafe(name.name) {
-            return Err(self.cast_refused(name.name, location));
+        if !self.facts.unsafe_cast_sources(name.name).is_empty() {
+            self.casts.push(Cast { target: name.name, of_json: true, location });
         }
         Ok(())
     }
@@ -86,11 +111,14 @@ impl<'a> Walker<'a> {
                 return Ok(name);
             }
         }
-        match self.facts.types(name.schema, name.name) {
-            Candidates::Harmless => return Ok(name),
-            Candidates::Unknown => {}
-            Candidates::None if self.is_harmless_row(name) => return Ok(name),
-            Candidates::None => {}
+        let harmless = match self.facts.types(name.schema, name.name) {
+            Candidates::Harmless => true,
+            Candidates::Unknown => false,
+            Candidates::None => self.is_harmless_row(name),
+        };
+        if harmless {
+            self.types.insert(name.name);
+            return Ok(name);
         }
         let message = format!(
             "the type `{}` may not be named: only built-in types that do not look names up, enums, plain domains and \

@@ -1,0 +1,107 @@
+//! The project's own corpus: every class of statement, each with what the guard must say of it.
+
+mod support;
+
+use plinth_connections::AllowedTables;
+use plinth_schema_introspect::Catalog;
+use plinth_sql_guard::{Guard, Rule};
+use serde::Deserialize;
+
+/// A line of `corpus/*.jsonl`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    sql: String,
+    /// `allow`, or the rule that refuses it.
+    expect: String,
+    /// The tables that an allowed statement reads.
+    relations: Option<Vec<String>>,
+    /// The relations that it names.
+    named: Option<Vec<String>>,
+    /// The text that is run, where it differs.
+    runs: Option<String>,
+    /// The names that an error proposes.
+    near: Option<Vec<String>>,
+    /// How many parameters are bound.
+    #[serde(default)]
+    parameters: usize,
+    /// The server's version, where it is another than the catalog's.
+    server: Option<u32>,
+    /// Why; for readers.
+    #[serde(rename = "why")]
+    _why: Option<String>,
+    /// `false` where a real server would not run it, for want of a foreign server or a function.
+    #[serde(rename = "runs_on_server")]
+    _runs_on_server: Option<bool>,
+}
+
+fn cases() -> Vec<Case> {
+    let files = [
+        include_str!("corpus/reads.jsonl"),
+        include_str!("corpus/statements.jsonl"),
+        include_str!("corpus/relations.jsonl"),
+        include_str!("corpus/code.jsonl"),
+        include_str!("corpus/versions.jsonl"),
+    ];
+    let lines = files.into_iter().flat_map(str::lines);
+    lines.map(|it| serde_json::from_str(it).unwrap_or_else(|err| panic!("{err}: {it}"))).collect()
+}
+
+fn clinic() -> Catalog {
+    support::catalog(include_str!("catalogs/clinic.json"))
+}
+
+fn clinic_list(catalog: &Catalog) -> AllowedTables {
+    support::listed(catalog, |schema, name| {
+        schema == "billing" || (schema == "public" && name != "secrets")
+    })
+}
+
+#[test]
+fn the_corpus_is_judged_as_it_says() {
+    let mut catalog = clinic();
+    let allowed = clinic_list(&catalog);
+    let own_version = catalog.server_version_num;
+    let mut wrong = Vec::new();
+    let cases = cases();
+    assert!(cases.len() >= 200, "the corpus has shrunk to {}", cases.len());
+    for case in &cases {
+        catalog.server_version_num = case.server.unwrap_or(own_version);
+        let guard = Guard::new(&catalog, &allowed);
+        match guard.check_with_params(&case.sql, case.parameters) {
+            Ok(approved) => {
+                let names = |it: &[plinth_connections::TableName]| {
+                    it.iter().map(ToString::to_string).collect::<Vec<_>>()
+                };
+                let fits = case.expect == "allow"
+                    && case.relations.as_ref().is_none_or(|it| *it == names(&approved.relations))
+                    && case.named.as_ref().is_none_or(|it| *it == names(&approved.named))
+                    && case.runs.as_ref().is_none_or(|it| *it == approved.sql);
+                if !fits {
+                    wrong.push(format!("{} → {approved:?}", case.sql));
+                }
+            }
+            Err(rejection) => {
+                let fits = case.expect == rejection.rule.name()
+                    && case.near.as_ref().is_none_or(|it| *it == rejection.near);
+                if !fits {
+                    wrong.push(format!(
+                        "{} → {}: {rejection} {:?}",
+                        case.sql, rejection.rule, rejection.near
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_rule_that_a_short_statement_can_break_is_in_the_corpus() {
+    let cases = cases();
+    for rule in Rule::ALL {
+        let by_size = matches!(rule, Rule::TooLong | Rule::TooDeep);
+        let missing = !cases.iter().any(|it| it.expect == rule.name());
+        assert!(by_size || !missing, "no statement breaks {rule}");
+    }
+}
