@@ -67,6 +67,7 @@ pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut dr
             }
         }
     }
+    let mut counted: Vec<(usize, Option<usize>)> = Vec::new();
     for asked in &draft.asked {
         match asked {
             Asked::Column(it) => query.select.push(Expr::Column(*it)),
@@ -98,6 +99,7 @@ pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut dr
                 {
                     query.also.push(*table);
                 }
+                counted.push((query.select.len(), *table));
                 query.select.push(expr);
             }
             Asked::Aggregate(function, expr) => {
@@ -173,6 +175,9 @@ pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut dr
             }
         }
     }
+    if groups.is_empty() {
+        count_once(index, reader, &mut query, &counted);
+    }
     query.limit = draft.limit;
     if !groups.is_empty() {
         // what is shown and ordered by must be among the groups or follow from them
@@ -233,6 +238,24 @@ pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut dr
         percentage(&mut query, from);
     }
     Some(intersected(index, &draft, query))
+}
+
+/// Rows that a join shows several times are counted once.
+fn count_once(index: &SchemaIndex, reader: &Interpreter<'_>, query: &mut LogicalQuery, counted: &[(usize, Option<usize>)]) {
+    let instances = query.instances();
+    for (at, table) in counted {
+        let Some(table) = table else { continue };
+        let [key] = index.tables[*table].primary.as_slice() else { continue };
+        let repeated = instances.iter().any(|it| it.0 != *table && !reader.single(*table, it.0));
+        if repeated && query.select[*at] == Expr::count() {
+            query.select[*at] = Expr::Aggregate {
+                function: Aggregate::Count,
+                distinct: true,
+                argument: Some(Box::new(Expr::Column(ColumnRef::new(*table, *key)))),
+                filter: None,
+            };
+        }
+    }
 }
 
 /// Columns that question words ask for.

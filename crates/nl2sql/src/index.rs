@@ -511,7 +511,8 @@ impl SchemaIndex {
 fn weight(word: &str) -> f64 {
     match word {
         "id" => 0.5,
-        "of" | "the" | "in" | "and" | "to" | "a" | "for" | "is" | "by" | "at" | "or" => 0.1,
+        "of" | "the" | "in" | "and" | "to" | "a" | "for" | "is" | "by" | "at" | "or" | "per" => 0.1,
+        "dollar" | "usd" | "euro" | "percent" | "km" | "meter" | "metre" | "feet" | "foot" | "inch" | "mile" | "kg" | "lb" | "million" | "billion" | "mm" | "cm" | "mph" | "second" | "minute" => 0.35,
         "code" | "number" | "detail" | "description" | "name" | "value" | "info" | "information" => 0.45,
         "date" | "type" | "other" | "ref" | "reference" | "data" | "text" | "1" | "yn" => 0.6,
         _ => 1.0,

@@ -141,7 +141,50 @@ pub(crate) fn link(index: &SchemaIndex, tokens: &[Token], times: &[crate::time::
         items.push(item(tokens, at, end, meaning, names));
         at = end;
     }
+    doubt_weak_names(tokens, &mut items);
     items
+}
+
+/// Takes back weak guesses that their surroundings speak against: half a name right beside a whole one (`music artists`),
+/// a verb that only resembles a name of something the question does not speak of.
+fn doubt_weak_names(tokens: &[Token], items: &mut [Item]) {
+    let top = |item: &Item| match &item.meaning {
+        Meaning::Name(links) => links.first().map_or(0.0, |it| it.score),
+        _ => 0.0,
+    };
+    let mut named: HashMap<usize, f64> = HashMap::new();
+    for item in items.iter() {
+        if let Meaning::Name(links) = &item.meaning {
+            for link in links.iter().filter(|it| it.column.is_none() || it.with_table) {
+                let entry = named.entry(link.table).or_insert(0.0);
+                *entry = entry.max(link.score);
+            }
+        }
+    }
+    for at in 0..items.len() {
+        let score = top(&items[at]);
+        if score == 0.0 || score >= 0.75 {
+            continue;
+        }
+        let beside = |other: Option<&Item>| other.is_some_and(|it| top(it) >= 0.9);
+        let before = at.checked_sub(1).and_then(|it| items.get(it));
+        let Meaning::Name(links) = &items[at].meaning else { continue };
+        let own = |other: Option<&Item>| {
+            other.is_some_and(|it| match &it.meaning {
+                Meaning::Name(others) => links.iter().any(|link| link.column.is_some() && others.iter().any(|it| it.column.is_none() && it.table == link.table && it.score > 0.9)),
+                _ => false,
+            })
+        };
+        // a column may stand beside the name of its own table
+        let crowded = (beside(items.get(at + 1)) && !own(items.get(at + 1))) || (beside(before) && !own(before));
+        let token = &tokens[items[at].first];
+        let verb = items[at].end == items[at].first + 1
+            && (token.lower.ends_with("ed") || token.lower.ends_with("ing") || token.lower != token.lemma && !token.lower.ends_with('s'));
+        let spoken_of = links.iter().any(|link| named.get(&link.table).is_some_and(|it| *it > 0.7));
+        if crowded || (verb && !spoken_of && score < 0.7) || (!spoken_of && score < 0.4 && !named.is_empty()) {
+            items[at].meaning = Meaning::Word;
+        }
+    }
 }
 
 fn item(tokens: &[Token], first: usize, end: usize, meaning: Meaning, names: Vec<NameLink>) -> Item {
@@ -371,6 +414,17 @@ fn match_name(
         }
     }
     let coverage: f64 = matched.iter().zip(&it.weights).map(|(a, b)| a * b).sum();
+    // `number of professors` counts them, even where a key is called `professor_number`
+    if tokens[first].lemma == "number"
+        && end > first + 1
+        && tokens[first + 1].lower == "of"
+        && let Some(column) = it.column
+    {
+        let info = &index.tables[it.table].columns[column];
+        if info.foreign || info.primary || info.class.is_textual() {
+            return None;
+        }
+    }
     // `fastest lap speed` names that column better than `speed of the fastest lap`
     let inverted = order.windows(2).any(|it| it[0] > it[1]);
     let gap = end - first > content.len() && !tokens[first..end].iter().any(|it| it.is_mark('\'') || it.is_mark('-'));

@@ -46,7 +46,7 @@ fn unglue(word: &str, extra: &HashSet<String>) -> Option<Vec<String>> {
             || extra.contains(it)
             || matches!(it, "id" | "num" | "no" | "of" | "dob" | "yn")
             || (it.len() >= 3 && LEXICON.is_vocabulary(&LEXICON.lemma(it)))
-            || (it.len() >= 4 && LEXICON.expand(it).is_some())
+            || (it.len() >= 3 && LEXICON.expand(it).is_some())
     };
     let n = word.len();
     if n < 4 || n > 40 || !word.is_ascii() || LEXICON.is_vocabulary(word) || LEXICON.expand(word).is_some()

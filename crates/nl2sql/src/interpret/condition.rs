@@ -24,6 +24,8 @@ enum Operand {
     Text(String),
     /// The single value of a nested query over the compared column.
     Aggregate(Aggregate, Option<usize>),
+    /// Every value (or any one, if true) of the column that an item names.
+    Every(bool, usize),
     /// Years.
     Year(i16),
 }
@@ -181,6 +183,15 @@ impl Interpreter<'_> {
             let next = column.map_or(next, |it| it + 1);
             return Some((Operand::Aggregate(function, column), next));
         }
+        // `greater than the salary of all …`: every one of them
+        if self.is_name(at)
+            && self.table_at(at).is_none()
+            && matches!(self.word(at + 1), "of" | "for" | "in")
+            && (at + 1..end).any(|it| self.table_at(it).is_some() || self.is_value(it))
+        {
+            let any = matches!(self.word(at + 2), "any" | "some") || self.says(at + 2, "at least one");
+            return Some((Operand::Every(any, at), at + 1));
+        }
         // `higher average age than the overall average …`
         if self.is_name(at) && self.word(at).starts_with("average ") {
             return Some((Operand::Aggregate(Aggregate::Avg, Some(at)), at + 1));
@@ -305,9 +316,38 @@ impl Interpreter<'_> {
         if self.degree_at(at + 1) || matches!(self.word(at + 1), "most" | "least") {
             return None;
         }
+        // `the three cities with …`
+        let thing = if LEXICON.degree(self.word(at + 1)).is_some() { at + 2 } else { at + 1 };
+        if *mode == Mode::Select && (self.table_at(thing).is_some() || self.is_name(thing) && hand.column.is_none()) && value.fract() == 0.0 && (1.0..=1000.0).contains(&value) {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+            let number = value as u64;
+            hand.number = Some(number);
+            return Some(at + 1);
+        }
+        // `had 7 bikes available`
+        if *mode == Mode::Where
+            && hand.column.is_none()
+            && self.is_name(at + 1)
+            && self.table_at(at + 1).is_none()
+            && let Some(column) = self.resolve_quietly(draft, at + 1, Want::Number)
+            && self.index.column(column).class.is_numeric()
+            && !self.index.column(column).is_id()
+        {
+            let column = self.resolve(draft, at + 1, Want::Number)?;
+            let negated = std::mem::take(&mut hand.negated);
+            let comparison = if negated { Comparison::NotEqual } else { Comparison::Equal };
+            draft.add(Condition::Row(Predicate::Compare(Expr::Column(column), comparison, Expr::Literal(Literal::Number(value)))), std::mem::take(&mut hand.or));
+            return Some(at + 2);
+        }
+        let links_up = |item: usize| {
+            (item + 1..at).all(|it| {
+                matches!(self.word(it), "is" | "are" | "was" | "were" | "equal" | "equals" | "as" | "being" | "of" | "either" | "not" | "exactly" | "value" | "to" | "be" | "number" | "a" | "than" | "in" | "has" | "have" | "had" | "") || self.items[it].is_mark('=') || self.items[it].is_mark(':') || self.items[it].is_mark('#')
+            })
+        };
         let near = hand.column.filter(|it| at - it <= 4).or_else(|| {
             (1..=3).filter(|back| at >= *back).map(|back| at - back).find(|&it| self.is_name(it) && self.table_at(it).is_none())
         });
+        let near = near.filter(|it| links_up(*it));
         let column = match near {
             Some(item) => {
                 let column = self.resolve(draft, item, Want::Any)?;
@@ -332,6 +372,7 @@ impl Interpreter<'_> {
                         // `people aged 30`, `3 years old`
                         let stem = match (self.word(at + 1), self.word(at + 2)) {
                             (_, "old") => "age",
+                            _ if at > 1 && self.word(at - 1) == "either" && self.word(at - 2) == "aged" => "age",
                             _ if at > 0 && matches!(self.word(at - 1), "aged" | "cost" | "costs" | "costing" | "weighing" | "weighs") => {
                                 LEXICON.implied(self.lemma(at - 1)).first().copied().unwrap_or(if self.word(at - 1) == "aged" { "age" } else { "cost" })
                             }
@@ -379,6 +420,9 @@ impl Interpreter<'_> {
 
     /// Takes back a column that was asked for before it turned out to belong to a condition.
     pub(super) fn unask(&self, draft: &mut Draft, item: usize, column: ColumnRef) {
+        if !draft.asked_at.contains(&(item, column)) {
+            return;
+        }
         let lead = item.checked_sub(1).map_or("", |it| self.word(it));
         if draft.asked.len() > 1 || matches!(lead, "with" | "in" | "for" | "by" | "of" | "at" | "on" | "whose" | "from" | "to" | "has" | "have" | "and") {
             draft.asked.retain(|it| *it != super::Asked::Column(column));
@@ -412,6 +456,12 @@ impl Interpreter<'_> {
                 *next += 1;
             }
         }
+        if matches!(self.word(*next - 1), "old")
+            && let Some(root) = draft.root
+            && let Some(column) = self.column_with(root, "age", Want::Number)
+        {
+            return Some(column);
+        }
         if let Some(item) = hand.column.take() {
             let column = self.resolve(draft, item, if years { Want::Any } else { Want::Number })?;
             self.unask(draft, item, column);
@@ -427,7 +477,8 @@ impl Interpreter<'_> {
             }
         }
         if years {
-            return self.moment_of(root, None).or_else(|| self.column_with(root, "year", Want::Any));
+            return self.moment_of(root, None).or_else(|| self.column_with(root, "year", Want::Any))
+                .filter(|it| self.index.column(*it).class.is_temporal() || self.index.column(*it).class.is_numeric());
         }
         None
     }
@@ -462,7 +513,10 @@ impl Interpreter<'_> {
         if let Operand::Number(value) = operand {
             let literal = Expr::Literal(Literal::Number(value));
             let counted = hand.counted.take().or_else(|| {
-                let after = if matches!(self.word(next), "different" | "distinct" | "unique" | "such") { next + 1 } else { next };
+                let mut after = next;
+                while matches!(self.word(after), "different" | "distinct" | "unique" | "such" | "corresponding" | "associated" | "related" | "of" | "the" | "their" | "other") && !self.is_name(after) {
+                    after += 1;
+                }
                 self.table_at(after).filter(|_| hand.column.is_none()).inspect(|_| next = after)
             });
             if let Some(table) = counted {
@@ -514,7 +568,10 @@ impl Interpreter<'_> {
             }
         }
         let years = matches!(operand, Operand::Year(_));
-        let own = if let Operand::Aggregate(_, Some(item)) = operand { Some(item) } else { None };
+        let own = match operand {
+            Operand::Aggregate(_, Some(item)) | Operand::Every(_, item) => Some(item),
+            _ => None,
+        };
         let column = match (hand.column, own) {
             (None, Some(item)) => {
                 let column = self.resolve(draft, item, Want::Number)?;
@@ -573,7 +630,13 @@ impl Interpreter<'_> {
                 Predicate::Compare(left, comparison, Expr::Literal(Literal::Number(f64::from(year))))
             }
             Operand::Text(text) => Predicate::Compare(left, comparison, Expr::Literal(Literal::Text(text))),
-            Operand::Aggregate(function, _) => {
+            Operand::Aggregate(..) | Operand::Every(..) => {
+                let up = matches!(comparison, Comparison::Greater | Comparison::AtLeast);
+                let function = match operand {
+                    Operand::Aggregate(function, _) => function,
+                    Operand::Every(any, _) if up != any => Aggregate::Max,
+                    _ => Aggregate::Min,
+                };
                 let mut nested = LogicalQuery {
                     select: vec![Expr::aggregate(function, left.clone())],
                     root: Some(column.table),
@@ -644,6 +707,9 @@ impl Interpreter<'_> {
             let value = link.value.clone();
             return Some(self.equal_list(draft, hand, mode, column, &value, at, end));
         }
+        if let Some(next) = self.full_name(draft, hand, mode, at) {
+            return Some(next);
+        }
         // seen nowhere: the column in hand, the one just before or after, else what rows are known by
         let item = hand.column.or_else(|| {
             (1..=3).filter(|back| at >= *back).map(|back| at - back).find(|&it| self.is_name(it))
@@ -668,6 +734,40 @@ impl Interpreter<'_> {
         })?;
         self.notes.push(Note::Unseen(at));
         Some(self.equal_list(draft, hand, mode, column, &text, at, end))
+    }
+
+    /// A quoted name of which a table keeps the words in two columns.
+    fn full_name(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize) -> Option<usize> {
+        let text = self.items[at].text.clone();
+        let (first, last) = text.trim().rsplit_once(' ')?;
+        let mut best: Option<(f64, usize, String, String)> = None;
+        for (number, table) in self.index.tables.iter().enumerate() {
+            let [one, two] = table.display.as_slice() else { continue };
+            let find = |column: usize, word: &str| {
+                table.columns[column].values.iter().find(|it| it.eq_ignore_ascii_case(word.trim())).cloned()
+            };
+            let Some((first, last)) = find(*one, first).zip(find(*two, last)) else { continue };
+            let score = self.weight[number] - draft.root.and_then(|it| self.index.distance(it, number)).map_or(1.0, |it| if it == 0 { 0.0 } else { 0.2 });
+            if best.as_ref().is_none_or(|it| score > it.0) {
+                best = Some((score, number, first, last));
+            }
+        }
+        let (_, table, first, last) = best?;
+        let display = self.index.tables[table].display.clone();
+        let or = std::mem::take(&mut hand.or);
+        let all = vec![self.equality(ColumnRef::new(table, display[0]), &first, false), self.equality(ColumnRef::new(table, display[1]), &last, false)];
+        if or || std::mem::take(&mut hand.negated) {
+            draft.add(Condition::Row(Predicate::And(all)), or);
+        } else {
+            for it in all {
+                draft.add(Condition::Row(it), false);
+            }
+        }
+        hand.column = None;
+        if draft.asks_something() {
+            *mode = Mode::Where;
+        }
+        Some(at + 1)
     }
 
     /// `A`, `A or B`, `A, B and C` of one column.
@@ -872,7 +972,7 @@ impl Interpreter<'_> {
         let mut column = None;
         if let Some(item) = in_hand
             && let Some(it) = self.resolve_quietly(draft, item, Want::Moment)
-            && (self.index.column(it).class.is_temporal() || self.index.column(it).has_word("year") || matches!(span, Span::Year(..)) && self.index.column(it).class == TypeClass::Integer && !self.index.column(it).is_id() && hand.column == Some(item))
+            && (self.index.column(it).class.is_temporal() || self.index.column(it).has_word("year") || matches!(span, Span::Year(..)) && self.index.column(it).class.is_numeric() && !self.index.column(it).is_id() && hand.column == Some(item))
         {
             column = Some(it);
             self.unask(draft, item, it);

@@ -102,6 +102,8 @@ pub(crate) struct Draft {
     /// What the question is about.
     pub(crate) root: Option<usize>,
     pub(crate) asked: Vec<Asked>,
+    /// Which item asked for which column.
+    pub(crate) asked_at: Vec<(usize, ColumnRef)>,
     pub(crate) distinct: bool,
     /// Conditions, each with whether "or" joins it to the one before.
     pub(crate) conditions: Vec<(Condition, bool)>,

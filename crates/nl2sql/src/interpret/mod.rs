@@ -67,6 +67,10 @@ pub(crate) struct Hand {
     pub(crate) or: bool,
     /// Whether the last word before was a determiner.
     pub(crate) determined: bool,
+    /// A number in front of what is asked for (`the three cities with …`): how many of them are wanted.
+    pub(crate) number: Option<u64>,
+    /// Whether the column after "name of" is what is asked for.
+    pub(crate) forced: bool,
 }
 
 impl<'a> Interpreter<'a> {

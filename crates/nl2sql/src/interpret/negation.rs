@@ -158,7 +158,7 @@ impl Interpreter<'_> {
         let first = plan.tables.iter().find(|it| it.to.as_ref().is_some_and(|(to, _)| *to == 0))?;
         let (_, pairs) = first.to.as_ref()?;
         let mut filter = Vec::new();
-        for (condition, or) in sub.conditions {
+        for (condition, or) in sub.conditions.clone() {
             if let Condition::Row(predicate) = condition {
                 if or && let Some(last) = filter.pop() {
                     filter.push(Predicate::Or(vec![last, predicate]));
@@ -173,16 +173,26 @@ impl Interpreter<'_> {
                 filter.push(Predicate::Null { column: *column, negated: true });
             }
         }
-        let mut also = sub.joins;
+        let mut also = sub.joins.clone();
         also.retain(|it| *it != root && *it != first.table);
         if apart != first.table && !also.contains(&apart) {
             also.push(apart);
         }
+        let order = sub
+            .order
+            .iter()
+            .filter_map(|it| match &it.by {
+                super::OrderBy::Expr(expr) => Some(crate::logical::OrderKey { by: expr.clone(), descending: it.descending }),
+                _ => None,
+            })
+            .collect();
         let query = LogicalQuery {
             select: inner.iter().map(|it| Expr::Column(*it)).collect(),
             root: Some(first.table),
             also,
             filter,
+            order,
+            limit: sub.limit,
             ..LogicalQuery::default()
         };
         Some(Predicate::InQuery {

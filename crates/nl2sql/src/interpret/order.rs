@@ -82,6 +82,10 @@ impl Interpreter<'_> {
                 "first" if next > at + 1 && self.word(next - 1) != "the" => {}
                 _ => {}
             }
+            if matches!(word, "order" | "ordered" | "alphabetical" | "ordering") && next < at + 4 {
+                next += 1;
+                continue;
+            }
             if let Some(table) = self.table_at(next)
                 && (count || aggregate.is_none())
             {
@@ -163,7 +167,7 @@ impl Interpreter<'_> {
                     "for different", "for all different", "broken down by", "across different", "in every", "of every", "each of the", "for each distinct", "under each", "by different", "of different", "in different", "split by", "grouped by each", "from different", "for various", "corresponding to each", "belonging to each", "associated with each",
                 ],
             )
-            .or_else(|| (self.word(at) == "by" && aggregating && *mode == Mode::Select && at > 0).then_some(1))
+            .or_else(|| (self.word(at) == "by" && aggregating && *mode == Mode::Select && at > 0 && !participle(self.word(at - 1))).then_some(1))
             .or_else(|| {
                 let word = self.word(at);
                 (matches!(word, "daily" | "weekly" | "monthly" | "quarterly" | "yearly" | "annually") && !self.is_name(at)).then_some(0)
@@ -275,6 +279,11 @@ impl Interpreter<'_> {
             }
         }
     }
+}
+
+/// Whether a word says what was done, so that "by" behind it names who did it.
+fn participle(word: &str) -> bool {
+    word.ends_with("ed") || word.ends_with("en") || matches!(word, "made" | "held" | "won" | "led" | "run" | "sold" | "bought" | "taught" | "paid" | "built" | "sent" | "done" | "spent" | "shown" | "driven" | "flown" | "sung" | "drawn" | "known")
 }
 
 fn direction(word: &str) -> Option<bool> {

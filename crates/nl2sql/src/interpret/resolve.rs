@@ -138,6 +138,14 @@ impl Interpreter<'_> {
         while next < self.items.len() && steps < 14 {
             let word = self.word(next);
             let item = &self.items[next];
+            if matches!(word, "number" | "count") && self.word(next + 1) == "of" {
+                let to = self.skip_all(next + 2);
+                if self.is_name(to) {
+                    next = to + 1;
+                    steps += 1;
+                    continue;
+                }
+            }
             if matches!(word, "of" | "for" | "in" | "from" | "on" | "by" | "used" | "offered" | "at") {
                 let to = self.skip_all(next + 1);
                 if let Some(table) = self.table_at(to) {
@@ -193,6 +201,10 @@ impl Interpreter<'_> {
     /// The column that an item names; notes how sure that is.
     pub(crate) fn resolve(&mut self, draft: &Draft, at: usize, want: Want) -> Option<ColumnRef> {
         let ranked = self.ranking(draft, at, want);
+        if let Some(column) = self.generic(at, &ranked) {
+            self.mark_used(at, at + 1);
+            return Some(column);
+        }
         let &(best, score, link) = ranked.first()?;
         if let Some(second) = ranked.iter().find(|it| it.0 != best) {
             let gap = score - second.1;
@@ -208,7 +220,31 @@ impl Interpreter<'_> {
     }
 
     pub(crate) fn resolve_quietly(&self, draft: &Draft, at: usize, want: Want) -> Option<ColumnRef> {
-        self.ranking(draft, at, want).first().map(|it| it.0)
+        let ranked = self.ranking(draft, at, want);
+        self.generic(at, &ranked).or_else(|| ranked.first().map(|it| it.0))
+    }
+
+    /// "Id" and "name" of a table that calls them otherwise: its key, and what its rows are known by.
+    fn generic(&self, at: usize, ranked: &[(ColumnRef, f64, f64)]) -> Option<ColumnRef> {
+        if self.items[at].end != self.items[at].first + 1 {
+            return None;
+        }
+        let (surely, bound) = self.bound(at);
+        let table = bound.filter(|_| surely >= 0.4)?;
+        let info = &self.index.tables[table];
+        let fits = ranked.iter().any(|it| it.0.table == table && it.2 >= 0.6);
+        match self.lemma(at) {
+            "id" => {
+                let [key] = info.primary.as_slice() else { return None };
+                let own = info.columns[*key].words.last().is_some_and(|it| matches!(it.as_str(), "id" | "code" | "number"));
+                (own || !fits).then(|| ColumnRef::new(table, *key))
+            }
+            "name" if !fits => {
+                let [one] = info.display.as_slice() else { return None };
+                info.columns[*one].class.is_textual().then(|| ColumnRef::new(table, *one))
+            }
+            _ => None,
+        }
     }
 
     /// The columns that an item may name, best first, with what speaks for each and how well the words fit.
@@ -344,6 +380,9 @@ impl Interpreter<'_> {
                         Some(steps) => score -= 0.08 * steps as f64,
                         None => score -= 0.6,
                     }
+                }
+                if (0..at).rev().find_map(|it| self.table_at(it)) == Some(link.table) {
+                    score += 0.12;
                 }
                 let info = &self.index.tables[link.table].columns[link.column];
                 if self.index.tables[link.table].display.contains(&link.column) {

@@ -153,11 +153,50 @@ impl Interpreter<'_> {
             draft.distinct |= std::mem::take(&mut hand.distinct);
             return Some(at + 1);
         }
+        // `names of the states` where states are a column
+        if self.lemma(at) == "name" && self.items[at].end == self.items[at].first + 1 && self.word(at + 1) == "of" {
+            let mut next = at + 2;
+            while matches!(self.word(next), "the" | "all" | "different" | "distinct" | "any" | "each" | "unique") && !self.is_name(next) {
+                next += 1;
+            }
+            if next < end
+                && self.is_name(next)
+                && self.table_at(next).is_none()
+                && let Some(it) = self.resolve_quietly(draft, next, Want::Any)
+                && self.index.column(it).class.is_textual()
+                && self.ranking(draft, next, Want::Any).first().is_some_and(|it| it.2 > 0.8)
+            {
+                hand.forced = true;
+                return Some(at + 1);
+            }
+        }
         let column = self.resolve(draft, at, want)?;
+        // `the year of the school`: the school is not asked for
+        if !std::mem::take(&mut hand.forced)
+            && hand.aggregates.is_empty()
+            && !hand.count
+            && !hand.distinct
+            && draft.asked.iter().any(|it| matches!(it, Asked::Column(_) | Asked::Aggregate(..)))
+            && self.index.column(column).class.is_textual()
+        {
+            let mut before = at;
+            while before > 0 && matches!(self.word(before - 1), "the" | "all" | "a" | "any") {
+                before -= 1;
+            }
+            if before > 0 && matches!(self.word(before - 1), "of" | "for") {
+                if Some(column.table) != draft.root {
+                    draft.join(column.table);
+                }
+                hand.column = Some(at);
+                return Some(at + 1);
+            }
+        }
         if std::mem::take(&mut hand.count) {
             let info = self.index.column(column);
             let table = column.table;
-            if info.class.is_numeric() && !info.is_id() && !hand.distinct {
+            if self.index.tables[table].display.contains(&column.column) && !hand.distinct && self.lemma(at) != "name" && info.words.len() > 1 {
+                draft.ask(Asked::Count { table: Some(table), column: None, distinct: false });
+            } else if info.class.is_numeric() && !info.is_id() && !hand.distinct {
                 // `how many points`: the number stands there; without a single row in view it is the sum
                 let single = (at + 1..end).any(|it| self.is_value(it)) || draft.asks_something();
                 if single {
@@ -179,6 +218,7 @@ impl Interpreter<'_> {
         }
         if hand.aggregates.is_empty() {
             draft.ask(Asked::Column(column));
+            draft.asked_at.push((at, column));
             draft.distinct |= std::mem::take(&mut hand.distinct);
             hand.last_aggregates.clear();
         } else {
@@ -233,12 +273,29 @@ impl Interpreter<'_> {
         draft.distinct |= std::mem::take(&mut hand.distinct);
         let lead = (0..at).rev().map(|it| self.word(it)).find(|it| !matches!(*it, "the" | "all" | "a" | "an" | "any" | "each" | "these" | "those" | "different" | "distinct" | "our")).unwrap_or("");
         let after_preposition = matches!(lead, "of" | "in" | "for" | "from" | "at" | "on" | "by" | "to" | "among" | "with" | "across" | "between" | "has" | "have" | "had" | "does" | "did" | "do" | "within" | "under");
+        // `From the trips, find …`
+        if !draft.asks_something() && matches!(self.word(0), "from" | "in" | "among" | "of" | "for" | "across" | "within") && at <= 3 && !matches!(self.word(1), "which" | "what") {
+            draft.root = Some(table);
+            return;
+        }
+        hand.column = None;
         let possessive = self.items.get(at + 1).is_some_and(|it| it.is_mark('\''));
         if possessive {
             return;
         }
         let asked_of_it = draft.asked.iter().any(|it| matches!(it, Asked::Column(it) if it.table == table));
         if !hand.aggregates.is_empty() {
+            // `the average rating` where ratings are a table: the measure it keeps
+            let measure = self.links(at).iter().filter(|it| it.column.is_some() && it.score > 0.5).map(|it| ColumnRef::new(it.table, it.column.unwrap_or(0))).find(|it| self.index.column(*it).class.is_numeric() && !self.index.column(*it).is_id()).or_else(|| {
+                let numbers: Vec<usize> = self.index.tables[table].columns.iter().enumerate().filter(|it| it.1.class.is_numeric() && !it.1.is_id()).map(|it| it.0).collect();
+                if let [one] = numbers.as_slice() { Some(ColumnRef::new(table, *one)) } else { None }
+            });
+            if let Some(column) = measure {
+                for function in std::mem::take(&mut hand.aggregates) {
+                    draft.ask(Asked::Aggregate(function, Expr::Column(column)));
+                }
+                return;
+            }
             // `the average of the orders`: nothing to calculate with
             self.notes.push(Note::Doubt("an aggregate of rows"));
             return;

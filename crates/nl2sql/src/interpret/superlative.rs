@@ -67,8 +67,8 @@ impl<'a> Interpreter<'a> {
                 Some((up, None, at + 1))
             }
             "fewest" => Some((false, None, at + 1)),
-            "highest" | "largest" | "biggest" | "greatest" | "maximum" | "max" | "top" | "maximal" => Some((true, (word != "maximum" && word != "max" && word != "top" && word != "maximal").then_some(word), at + 1)),
-            "lowest" | "smallest" | "minimum" | "min" | "minimal" => Some((false, (word != "minimum" && word != "min" && word != "minimal").then_some(word), at + 1)),
+            "maximum" | "max" | "top" | "maximal" => Some((true, None, at + 1)),
+            "minimum" | "min" | "minimal" => Some((false, None, at + 1)),
             _ => {
                 let degree = LEXICON.degree(word)?;
                 (degree.form == Form::Superlative).then_some((true, Some(word), at + 1))
@@ -148,6 +148,8 @@ impl<'a> Interpreter<'a> {
         limit: Option<u64>,
     ) -> Option<usize> {
         let adjective = adjective.map(str::to_owned);
+        // whether the greatest comes first where rows are counted
+        let greatest = adjective.as_deref().map_or(most, |it| self.adjective_up(Some(it)) == most);
         let mut next = next;
         let mut number = false;
         let mut function: Option<Aggregate> = None;
@@ -190,41 +192,40 @@ impl<'a> Interpreter<'a> {
         let table_next = self.table_at(next).filter(|_| next < end);
         // an aggregate rather than a ranking: `what is the highest salary`
         let with = at > 0 && matches!(self.word(at - 1), "with" | "has" | "have" | "had" | "having") || at > 1 && matches!(self.word(at - 2), "with" | "has" | "have" | "had" | "having" | "whose" | "where");
-        let asks = draft.asked.iter().any(|it| !matches!(it, Asked::Aggregate(..)) && !matches!(it, Asked::Count { .. }));
         let plain = draft.asked.iter().any(|it| matches!(it, Asked::Column(_) | Asked::Rows(_)));
-        if *mode == Mode::Select && column_next && !with && limit.is_none() && function.is_none() && !number && !(asks && !draft.groups.is_empty() && false) {
+        if *mode == Mode::Select && column_next && !with && limit.is_none() && function.is_none() && (!number || !plain) {
             // after a column that is already asked for, and without "the … of", it is a ranking only behind "with"
             let of_columns = plain && !matches!(self.word(at.wrapping_sub(1)), "and" | "the") && at > 0 && !self.items[at - 1].is_mark(',');
             if !of_columns {
-                hand.aggregates.push(if most == self.adjective_up(adjective.as_deref(), at) { Aggregate::Max } else { Aggregate::Min });
-                if self.temporal_low(adjective.as_deref()) {
-                    hand.aggregates.pop();
-                    hand.aggregates.push(Aggregate::Min);
-                }
+                let column = self.resolve_quietly(draft, next, Want::Any);
+                let up = match (adjective.as_deref(), column) {
+                    (Some(word), Some(column)) => self.goes_up(word, column) == most,
+                    _ => greatest,
+                };
+                hand.aggregates.push(if up { Aggregate::Max } else { Aggregate::Min });
                 return Some(next);
             }
         }
         if *mode == Mode::Select && matches!(self.word(at), "maximum" | "minimum" | "max" | "min" | "highest" | "lowest" | "largest" | "smallest" | "biggest" | "greatest") && matches!(self.word(next), "and" | ",") || self.items.get(next).is_some_and(|it| it.is_mark(',')) && *mode == Mode::Select && adjective.is_none() && at > 0 && !with {
             // `the maximum and minimum price`
-            hand.aggregates.push(if most { Aggregate::Max } else { Aggregate::Min });
+            hand.aggregates.push(if greatest { Aggregate::Max } else { Aggregate::Min });
             return Some(next);
         }
-        let limit = Some(limit.unwrap_or(1));
+        let limit = Some(limit.or(hand.number.take()).unwrap_or(1));
         // how many rows of a table: `the most orders`, `the largest number of orders`
         if let Some(table) = table_next
             && (number || adjective.is_none() || matches!(self.word(at), "highest" | "largest" | "lowest" | "smallest" | "greatest" | "biggest") && draft.asks_something() && with)
-            && !(adjective.is_none() && !number && !draft.asks_something() && hand.aggregates.is_empty() && *mode == Mode::Select && false)
         {
             self.mark_used(next, next + 1);
             // `the most number of rooms` where rooms is a column as well
             if let Some(column) = self.numeric_link(draft, next) {
-                draft.order.push(Ordering { by: OrderBy::Expr(Expr::Column(column)), descending: most });
+                draft.order.push(Ordering { by: OrderBy::Expr(Expr::Column(column)), descending: greatest });
                 draft.limit = limit;
                 *mode = Mode::Where;
                 return Some(next + 1);
             }
             let of = self.subject_for(draft, table);
-            draft.order.push(Ordering { by: OrderBy::Count((of.table() != table).then_some(table)), descending: most });
+            draft.order.push(Ordering { by: OrderBy::Count((of.table() != table).then_some(table)), descending: greatest });
             draft.ranked = Some(of);
             draft.limit = limit;
             *mode = Mode::Where;
@@ -247,8 +248,6 @@ impl<'a> Interpreter<'a> {
                 if let Some(function) = function {
                     expr = Expr::aggregate(function, expr);
                     draft.ranked = Some(subject);
-                } else if number && false {
-                    expr = Expr::aggregate(Aggregate::Sum, expr);
                 }
                 draft.order.push(Ordering { by: OrderBy::Expr(expr), descending });
             } else {
@@ -260,7 +259,7 @@ impl<'a> Interpreter<'a> {
                 } else {
                     OrderBy::Count(Some(column.table))
                 };
-                draft.order.push(Ordering { by, descending: most });
+                draft.order.push(Ordering { by, descending: greatest });
                 draft.ranked = Some(of);
             }
             draft.limit = limit;
@@ -273,11 +272,30 @@ impl<'a> Interpreter<'a> {
             let table = table_next.or(draft.root)?;
             let degree = LEXICON.degree(&word)?.clone();
             for (stem, up) in &degree.measures {
-                if let Some(column) = self.column_with(table, stem, Want::Number) {
-                    draft.order.push(Ordering { by: OrderBy::Expr(Expr::Column(column)), descending: *up == most });
-                    draft.limit = limit;
-                    return Some(next);
+                let column = self.column_with(table, stem, Want::Number).or_else(|| {
+                    // `latest`: whatever moment there is
+                    (stem == "date").then(|| self.moment_of(table, None)).flatten()
+                });
+                let Some(column) = column else { continue };
+                let by = Ordering { by: OrderBy::Expr(Expr::Column(column)), descending: *up == most };
+                // `from the largest city`: of another table's rows the one, then all that belong to it
+                let root = draft.root.unwrap_or(table);
+                if let Some(other) = table_next
+                    && other != root
+                    && *mode == Mode::Where
+                    && self.single(root, other)
+                    && column.table == other
+                {
+                    let mut nested = Draft { root: Some(other), ..Draft::default() };
+                    nested.order.push(by);
+                    nested.limit = limit;
+                    let predicate = self.membership(root, other, nested, false)?;
+                    draft.add(super::Condition::Row(predicate), std::mem::take(&mut hand.or));
+                    return Some(next + 1);
                 }
+                draft.order.push(by);
+                draft.limit = limit;
+                return Some(next);
             }
             // `largest` of something without any size: by the only number there is
             self.notes.push(Note::Doubt("an adjective without a measure"));
@@ -313,6 +331,23 @@ impl<'a> Interpreter<'a> {
                 }
                 None => {
                     let column = self.resolve(draft, next, Want::Any)?;
+                    let asked = draft.asked.iter().any(|it| matches!(it, Asked::Column(it) if *it != column) || matches!(it, Asked::Rows(_) | Asked::Count { .. } | Asked::Aggregate(..)));
+                    if asked && (*mode == Mode::Where || draft.asks_something()) {
+                        // rows with the value that occurs most
+                        let nested = crate::logical::LogicalQuery {
+                            select: vec![Expr::Column(column)],
+                            root: Some(column.table),
+                            group: vec![Expr::Column(column)],
+                            order: vec![crate::logical::OrderKey { by: Expr::count(), descending: most }],
+                            limit: Some(1),
+                            ..crate::logical::LogicalQuery::default()
+                        };
+                        let predicate = crate::logical::Predicate::Compare(Expr::Column(column), crate::logical::Comparison::Equal, Expr::Scalar(Box::new(nested)));
+                        draft.add(super::Condition::Row(predicate), std::mem::take(&mut hand.or));
+                        self.mark_used(next, next + 1);
+                        hand.column = None;
+                        return Some(next + 1);
+                    }
                     if !draft.asks_something() || *mode == Mode::Select {
                         draft.ask(Asked::Column(column));
                     }
@@ -364,13 +399,11 @@ impl<'a> Interpreter<'a> {
         degree.measures.first().is_some_and(|it| it.1)
     }
 
-    fn adjective_up(&self, word: Option<&str>, _at: usize) -> bool {
+    fn adjective_up(&self, word: Option<&str>) -> bool {
+        let _ = self;
         word.and_then(|it| LEXICON.degree(it)).and_then(|it| it.measures.first().map(|it| it.1)).unwrap_or(true)
     }
 
-    fn temporal_low(&self, word: Option<&str>) -> bool {
-        matches!(word, Some("earliest" | "youngest"))
-    }
 }
 
 /// The table whose rows are counted when the rows of `table` are ranked by how often they occur.
