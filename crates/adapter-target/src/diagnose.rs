@@ -55,7 +55,10 @@ pub(crate) fn refusal(refusal: &Refusal) -> Diagnosis {
                 Fault::TimedOut,
                 format!("Looking up {host} took too long"),
                 "No name server answered in time.",
-                &["Try again in a moment.", "Check the name servers of the machine Plinth runs on."],
+                &[
+                    "Try again in a moment.",
+                    "Check the name servers of the machine Plinth runs on.",
+                ],
             )
         }
         Refusal::Unresolved { host, .. } | Refusal::NoAddress { host } => diagnosis(
@@ -291,7 +294,9 @@ pub(crate) fn tls(error: &io::Error, target: &Target) -> Diagnosis {
             Stage::Tls,
             Fault::CertificateUntrusted,
             "The server's certificate is not from a trusted authority",
-            format!("It is self-signed, or from an authority that this machine does not know ({inner})."),
+            format!(
+                "It is self-signed, or from an authority that this machine does not know ({inner})."
+            ),
             &[
                 "Ask the operator of Plinth to add the authority's certificate to the trusted ones.",
                 "Use a certificate from a public authority.",
@@ -319,7 +324,9 @@ pub(crate) fn unsupported_authentication(what: &str) -> Diagnosis {
         Stage::Auth,
         Fault::UnsupportedAuthentication,
         "The server asks for a way of logging in that Plinth does not have",
-        format!("It asks for {what}. Plinth logs in with a password by SCRAM-SHA-256, MD5, or in clear over TLS only."),
+        format!(
+            "It asks for {what}. Plinth logs in with a password by SCRAM-SHA-256, MD5, or in clear over TLS only."
+        ),
         &[
             "Let this role log in with `scram-sha-256` in the server's `pg_hba.conf`.",
             "If the server wants the password in clear, set `ssl_mode` to `require` or stronger.",

@@ -75,11 +75,7 @@ pub(crate) async fn log_in(
     Ok(session)
 }
 
-async fn receive(
-    session: &mut Session,
-    target: &Target,
-    stage: Stage,
-) -> Result<Frame, Diagnosis> {
+async fn receive(session: &mut Session, target: &Target, stage: Stage) -> Result<Frame, Diagnosis> {
     match session.receive().await {
         Ok(Frame::Error(it)) => {
             let error =
@@ -87,7 +83,7 @@ async fn receive(
             Err(diagnose::server(stage, &error, target))
         }
         Ok(frame) => Ok(frame),
-        Err(Broken::Cut) => Err(diagnose::cut(stage, target)),
+        Err(Broken::Cut | Broken::Late) => Err(diagnose::cut(stage, target)),
         Err(Broken::Malformed | Broken::RowTooLarge) => Err(diagnose::not_postgres(stage, target)),
     }
 }

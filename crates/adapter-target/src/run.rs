@@ -1,10 +1,8 @@
 //! One statement of a user, from its text to its rows.
 
 use async_trait::async_trait;
-use plinth_queries::{
-    CutOff, RawRow, ResultColumn, Rows, RunError, RunLimits, Statement,
-};
-use tokio::time::{Instant, timeout_at};
+use plinth_queries::{CutOff, RawRow, ResultColumn, Rows, RunError, RunLimits, Statement};
+use tokio::time::Instant;
 
 use crate::pool::PooledSession;
 use crate::session::{Around, Broken, Step, broken_error, malformed, statement_error};
@@ -51,17 +49,14 @@ pub(crate) async fn start(
     session.write_epilogue();
     session.frames.row_bytes = limits.row_bytes;
 
-    let timed_out = |_| RunError::TimedOut(limits.time);
-    let broken = |it: Broken| broken_error(&it, limits.row_bytes);
+    let broken = |it: Broken| broken_error(&it, limits.row_bytes, limits.time);
     let mut silent = session.used;
-    let sent = timeout_at(deadline, session.send()).await.map_err(timed_out)?;
-    if sent.is_err() && silent {
-        return Err(NotStarted::Stale);
+    match session.send_by(deadline).await {
+        Err(Broken::Cut) if silent => return Err(NotStarted::Stale),
+        sent => sent.map_err(broken)?,
     }
-    sent.map_err(broken)?;
     let columns = loop {
-        let frame = session.receive_by(deadline).await.map_err(timed_out)?;
-        match (step, frame) {
+        match (step, session.receive_by(deadline).await) {
             (_, Err(Broken::Cut)) if silent => return Err(NotStarted::Stale),
             (_, Err(it)) => return Err(broken(it).into()),
             (Step::Body, Ok(Frame::Columns(it))) => {
@@ -139,12 +134,12 @@ impl RunningRows {
         let mut rows = Vec::new();
         while let Some(session) = &mut self.session {
             let frame = if rows.is_empty() {
-                let frame = session.receive_by(self.deadline).await;
-                frame.map_err(|_| RunError::TimedOut(self.limits.time))?.map(Some)
+                session.receive_by(self.deadline).await.map(Some)
             } else {
                 session.frames.next().map_err(Broken::from)
             };
-            match frame.map_err(|it| broken_error(&it, self.limits.row_bytes)) {
+            let limits = &self.limits;
+            match frame.map_err(|it| broken_error(&it, limits.row_bytes, limits.time)) {
                 Ok(Some(Frame::Row(body))) => rows.extend(self.take(body)?),
                 Ok(Some(Frame::CommandComplete | Frame::EmptyQuery)) => self.complete(),
                 Ok(Some(Frame::Aside)) => {}

@@ -75,6 +75,8 @@ pub(crate) enum Broken {
     Cut,
     Malformed,
     RowTooLarge,
+    /// The deadline passed.
+    Late,
 }
 
 impl From<FrameError> for Broken {
@@ -115,7 +117,7 @@ pub struct ReadLimits {
 /// Where in the answer to one batch of messages we are. Each step ends with a completed command, but for the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// The session's settings, which end with the server being ready: they are not part of the transaction.
+    /// The session's settings and preparations, which end with the server being ready: they are not part of the transaction.
     Settings,
     /// So many commands until the first statement.
     Prelude(u8),
@@ -171,13 +173,12 @@ impl Session {
         }
         self.write_epilogue();
         self.frames.row_bytes = limits.row_bytes;
-        let timed_out = |_| RunError::TimedOut(limits.time);
-        timeout_at(deadline, self.send()).await.map_err(timed_out)?.map_err(broken(limits))?;
+        let broken = |it: Broken| broken_error(&it, limits.row_bytes, limits.time);
+        self.send_by(deadline).await.map_err(broken)?;
         let mut results: Vec<Vec<RawRow>> = Vec::with_capacity(queries.len());
         let (mut rows, mut bytes) = (Vec::new(), 0);
         while results.len() < queries.len() {
-            let frame = self.receive_by(deadline).await.map_err(timed_out)?;
-            match (step, frame.map_err(broken(limits))?) {
+            match (step, self.receive_by(deadline).await.map_err(broken)?) {
                 (Step::Body, Frame::Row(body)) => {
                     bytes += body.len() as u64;
                     if bytes > limits.total_bytes {
@@ -251,6 +252,11 @@ impl Session {
         })
     }
 
+    /// Sends what is in the outbox, unless that takes longer than until `deadline`.
+    pub(crate) async fn send_by(&mut self, deadline: Instant) -> Result<(), Broken> {
+        timeout_at(deadline, self.send()).await.map_err(|_| Broken::Late)?
+    }
+
     /// The next message, waiting for it if need be.
     pub(crate) async fn receive(&mut self) -> Result<Frame, Broken> {
         loop {
@@ -261,19 +267,16 @@ impl Session {
         }
     }
 
-    /// The next message, waiting until `deadline` if need be. The outer error means that it passed.
-    pub(crate) async fn receive_by(
-        &mut self,
-        deadline: Instant,
-    ) -> Result<Result<Frame, Broken>, tokio::time::error::Elapsed> {
+    /// The next message, waiting until `deadline` if need be.
+    pub(crate) async fn receive_by(&mut self, deadline: Instant) -> Result<Frame, Broken> {
         loop {
-            match self.frames.next() {
-                Ok(Some(frame)) => return Ok(Ok(frame)),
-                Ok(None) => {}
-                Err(error) => return Ok(Err(error.into())),
+            if let Some(frame) = self.frames.next()? {
+                return Ok(frame);
             }
-            if let Err(error) = timeout_at(deadline, self.fill()).await? {
-                return Ok(Err(error));
+            timeout_at(deadline, self.fill()).await.map_err(|_| Broken::Late)??;
+            // A server that always has more to say never lets the timer have its turn.
+            if Instant::now() >= deadline {
+                return Err(Broken::Late);
             }
         }
     }
@@ -308,25 +311,23 @@ impl Session {
             return Err(RunError::Connection(Box::new(diagnose::disconnected(None))));
         }
         self.state = State::Busy;
-        let applied = self
-            .applied
-            .as_ref()
-            .is_some_and(|it| it.time == time && it.time_zone == time_zone);
+        let applied =
+            self.applied.as_ref().is_some_and(|it| it.time == time && it.time_zone == time_zone);
         let timeout_ms = server_limit(time).as_millis().to_string();
         let lock_ms = (server_limit(time) / 2).as_millis().clamp(1, 10_000).to_string();
         let values = [Some(timeout_ms.as_str()), Some(&lock_ms), Some(time_zone)];
         let mut step = Step::Prelude(1);
-        if self.direct && !applied {
+        if self.direct && !(applied && self.prepared) {
             let sql = format!("SELECT {}", limits_calls(false));
             self.write_statement(&sql, &values, false)?;
+            if !self.prepared {
+                for (name, sql) in [BEGIN, ROLLBACK, CLEAN] {
+                    write(frontend::parse(name, sql, [], &mut self.outbox))?;
+                }
+            }
             frontend::sync(&mut self.outbox);
             self.applied = Some(Applied { time, time_zone: time_zone.to_owned() });
             step = Step::Settings;
-        }
-        if self.direct && !self.prepared {
-            for (name, sql) in [BEGIN, ROLLBACK, CLEAN] {
-                write(frontend::parse(name, sql, [], &mut self.outbox))?;
-            }
         }
         match around {
             Around::User => self.write_own(BEGIN),
@@ -399,11 +400,11 @@ impl Session {
     /// [`RunError::Connection`] if the message has no business there.
     pub(crate) fn advance(&mut self, step: Step, frame: &Frame) -> Result<Step, RunError> {
         match (step, frame) {
-            (Step::Settings, Frame::Ready(b'I')) => Ok(Step::Prelude(if self.direct { 1 } else { 2 })),
-            (Step::Prelude(1), Frame::CommandComplete) => {
-                self.prepared = self.direct;
-                Ok(Step::Body)
+            (Step::Settings, Frame::Ready(b'I')) => {
+                self.prepared = true;
+                Ok(Step::Prelude(1))
             }
+            (Step::Prelude(1), Frame::CommandComplete) => Ok(Step::Body),
             (Step::Prelude(left), Frame::CommandComplete) => Ok(Step::Prelude(left - 1)),
             (Step::Settings | Step::Prelude(_), Frame::Row(_))
             | (Step::Settings, Frame::CommandComplete)
@@ -546,7 +547,11 @@ pub(crate) fn statement_error(error: ServerError, started: Instant, time: Durati
     if error.sqlstate == "57014" {
         // The code is the same whoever cancelled, and the text is in the server's language: the clock tells.
         let limit = server_limit(time).saturating_sub(Duration::from_millis(2));
-        return if started.elapsed() >= limit { RunError::TimedOut(time) } else { RunError::Cancelled };
+        return if started.elapsed() >= limit {
+            RunError::TimedOut(time)
+        } else {
+            RunError::Cancelled
+        };
     }
     diagnose::run_error(error)
 }
@@ -555,15 +560,11 @@ pub(crate) fn malformed() -> RunError {
     RunError::Connection(Box::new(diagnose::broken_protocol()))
 }
 
-pub(crate) fn broken_error(broken: &Broken, limit_bytes: usize) -> RunError {
+pub(crate) fn broken_error(broken: &Broken, limit_bytes: usize, time: Duration) -> RunError {
     match broken {
         Broken::Cut => RunError::Connection(Box::new(diagnose::disconnected(None))),
         Broken::Malformed => malformed(),
         Broken::RowTooLarge => RunError::RowTooLarge { limit_bytes },
+        Broken::Late => RunError::TimedOut(time),
     }
-}
-
-fn broken(limits: &ReadLimits) -> impl Fn(Broken) -> RunError + Copy {
-    let limit_bytes = limits.row_bytes;
-    move |it| broken_error(&it, limit_bytes)
 }

@@ -168,8 +168,8 @@ impl ServerCertVerifier for Verifier {
 
 fn within_validity(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
     let wrong = |it| Error::InvalidCertificate(it);
-    let parsed = Certificate::from_der(certificate)
-        .map_err(|_| wrong(CertificateError::BadEncoding))?;
+    let parsed =
+        Certificate::from_der(certificate).map_err(|_| wrong(CertificateError::BadEncoding))?;
     let validity = parsed.tbs_certificate.validity;
     let now = Duration::from_secs(now.as_secs());
     if now < validity.not_before.to_unix_duration() {

@@ -2,4 +2,6 @@
 
 mod support;
 
+mod hostile;
+mod reaching;
 mod running;

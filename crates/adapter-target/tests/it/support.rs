@@ -27,19 +27,28 @@ pub(crate) fn databases() -> TargetDatabases {
     TargetDatabases::new(settings()).expect("no extra certificates")
 }
 
-pub(crate) fn target(database: &TestDatabase) -> Target {
+/// A target nowhere.
+pub(crate) fn free_target() -> Target {
     Target {
         connection: Some(ConnectionId::new(SystemClock.now())),
         org: OrgId::new(SystemClock.now()),
-        place: Place::Typed {
-            host: Host::parse(database.host()).expect("a host"),
-            port: database.port(),
-        },
+        place: Place::Typed { host: Host::parse("127.0.0.1").expect("a host"), port: 1 },
+        database: "shop".to_owned(),
+        username: "ann".to_owned(),
+        password: "secret".to_owned().into(),
+        ssl_mode: SslMode::Disable,
+        version: 1,
+    }
+}
+
+pub(crate) fn target(database: &TestDatabase) -> Target {
+    let host = Host::parse(database.host()).expect("a host");
+    Target {
+        place: Place::Typed { host, port: database.port() },
         database: database.name().to_owned(),
         username: database.user().to_owned(),
         password: database.password().to_owned().into(),
-        ssl_mode: SslMode::Disable,
-        version: 1,
+        ..free_target()
     }
 }
 
