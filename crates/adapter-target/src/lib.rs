@@ -8,6 +8,7 @@
 
 mod diagnose;
 mod dial;
+mod introspect;
 mod login;
 mod plan;
 mod pool;

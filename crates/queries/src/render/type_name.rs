@@ -19,9 +19,6 @@ pub fn type_name(type_oid: u32, modifier: i32, types: &UserTypes) -> Cow<'_, str
             _ => with_modifier(type_oid, name, modifier),
         };
     }
-    if type_oid < FIRST_USER_OID {
-        return "unknown".into();
-    }
     match types.shape(type_oid) {
         Some(Shape::Array { element, .. })
             if types.shape(element).is_some() || element < FIRST_USER_OID =>

@@ -1,0 +1,501 @@
+//! From the rows of the catalogs to a [`Catalog`].
+
+use std::collections::{BTreeSet, HashMap};
+
+use plinth_queries::RawRow;
+use plinth_schema_introspect::{
+    Catalog, Column, ForeignKey, FunctionKind, Index, Key, Relation, RelationKind, Schema,
+    UserCast, UserFunction, UserOperator,
+};
+
+use super::fields::{Fields, Unreadable};
+use super::types::TypeBook;
+
+/// What the catalogs answered, in the order in which it is asked.
+#[derive(Default)]
+pub(super) struct Answers {
+    pub(super) session: Vec<RawRow>,
+    pub(super) search_path: Vec<RawRow>,
+    pub(super) schemas: Vec<RawRow>,
+    pub(super) relations: Vec<RawRow>,
+    pub(super) columns: Vec<RawRow>,
+    pub(super) types: Vec<RawRow>,
+    pub(super) enum_labels: Vec<RawRow>,
+    pub(super) constraints: Vec<RawRow>,
+    pub(super) indexes: Vec<RawRow>,
+    pub(super) comments: Vec<RawRow>,
+    pub(super) parents: Vec<RawRow>,
+    pub(super) functions: Vec<RawRow>,
+    pub(super) operators: Vec<RawRow>,
+    pub(super) casts: Vec<RawRow>,
+    pub(super) members: Vec<RawRow>,
+    pub(super) defaults: Vec<RawRow>,
+    pub(super) definitions: Vec<RawRow>,
+}
+
+/// A catalog being put together: what was read, still by oid and number.
+pub(super) struct Draft {
+    pub(super) catalog: Catalog,
+    pub(super) types: TypeBook,
+    /// Whether the role may read `pg_statistic`, which as a rule is a superuser's right.
+    pub(super) reads_statistics: bool,
+    /// Where a relation stands in `catalog.relations`.
+    at: HashMap<u32, usize>,
+    /// For each relation, beside each of its columns: the number in the table, and the type's modifier.
+    numbers: Vec<Vec<(i16, i32)>>,
+}
+
+impl Draft {
+    /// Schemas, relations and columns, without the names of types, which may have to be asked for.
+    pub(super) fn begin(answers: &mut Answers) -> Result<Self, Unreadable> {
+        let mut catalog = Catalog::default();
+        let mut session = Fields::of(answers.session.first().ok_or(Unreadable)?);
+        catalog.server_version_num = session.number()?;
+        catalog.database = session.owned()?;
+        catalog.role = session.owned()?;
+        let reads_statistics = session.flag()?;
+        for row in &answers.search_path {
+            let schema = Fields::of(row).owned()?;
+            if schema != "pg_catalog" {
+                catalog.search_path.push(schema);
+            }
+        }
+        let mut types = TypeBook::default();
+        types.add(&answers.types, &catalog.search_path, true)?;
+        types.add_labels(&answers.enum_labels)?;
+
+        let mut draft =
+            Self { catalog, types, reads_statistics, at: HashMap::new(), numbers: Vec::new() };
+        let schemas = draft.schemas(&answers.schemas)?;
+        draft.relations(&std::mem::take(&mut answers.relations), &schemas)?;
+        draft.columns(&std::mem::take(&mut answers.columns))?;
+        let schemas: Vec<u32> = schemas.into_iter().map(|it| it.0).collect();
+        draft.comments(&answers.comments, &schemas)?;
+        Ok(draft)
+    }
+
+    /// The oids and places of the schemas, in the order of [`Catalog::schemas`].
+    fn schemas(&mut self, rows: &[RawRow]) -> Result<Vec<(u32, usize)>, Unreadable> {
+        let mut schemas = Vec::with_capacity(rows.len());
+        for row in rows {
+            let mut fields = Fields::of(row);
+            let oid: u32 = fields.number()?;
+            schemas.push((
+                oid,
+                Schema { name: fields.owned()?, comment: None, usable: fields.flag()? },
+            ));
+        }
+        schemas.sort_by(|a, b| a.1.name.cmp(&b.1.name));
+        let oids = schemas.iter().enumerate().map(|(at, it)| (it.0, at)).collect();
+        self.catalog.schemas = schemas.into_iter().map(|it| it.1).collect();
+        Ok(oids)
+    }
+
+    fn relations(&mut self, rows: &[RawRow], schemas: &[(u32, usize)]) -> Result<(), Unreadable> {
+        let schemas: HashMap<u32, usize> = schemas.iter().copied().collect();
+        let mut relations = Vec::with_capacity(rows.len());
+        for row in rows {
+            let mut fields = Fields::of(row);
+            let oid = fields.number()?;
+            // Made in a system schema by somebody with the right to: not ours to show.
+            let Some(at) = schemas.get(&fields.number()?) else { continue };
+            let schema = &self.catalog.schemas[*at];
+            let name = fields.owned()?;
+            let kind = match fields.letter()? {
+                'p' => RelationKind::PartitionedTable,
+                'v' => RelationKind::View,
+                'm' => RelationKind::MaterializedView,
+                'f' => RelationKind::ForeignTable,
+                _ => RelationKind::Table,
+            };
+            let estimate: f64 = fields.number()?;
+            // Where it is a partition its parent's oid follows.
+            let partition = fields.flag()?;
+            relations.push(Relation {
+                oid,
+                schema: schema.name.clone(),
+                name,
+                kind,
+                comment: None,
+                readable: fields.flag()? && schema.usable,
+                columns: Vec::new(),
+                keys: Vec::new(),
+                foreign_keys: Vec::new(),
+                indexes: Vec::new(),
+                estimated_rows: (estimate >= 0.0 && kind != RelationKind::View).then_some(estimate),
+                partition_of: partition.then_some(0),
+                inherits: Vec::new(),
+                definition: None,
+                row_security: fields.flag()?,
+            });
+        }
+        relations.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
+        self.at = relations.iter().enumerate().map(|(at, it)| (it.oid, at)).collect();
+        self.numbers = vec![Vec::new(); relations.len()];
+        self.catalog.relations = relations;
+        Ok(())
+    }
+
+    fn columns(&mut self, rows: &[RawRow]) -> Result<(), Unreadable> {
+        let usable: HashMap<&str, bool> =
+            self.catalog.schemas.iter().map(|it| (it.name.as_str(), it.usable)).collect();
+        let usable: Vec<bool> =
+            self.catalog.relations.iter().map(|it| usable[it.schema.as_str()]).collect();
+        // Whether every column was granted by itself.
+        let mut granted = vec![true; usable.len()];
+        for row in rows {
+            let mut fields = Fields::of(row);
+            // Made between the two looks at the catalogs: there is none, but a server may be anything.
+            let Some(at) = self.at.get(&fields.number()?).copied() else { continue };
+            let relation = &mut self.catalog.relations[at];
+            let number: i16 = fields.number()?;
+            let name = fields.owned()?;
+            let type_oid = fields.number()?;
+            let modifier = fields.number()?;
+            let (not_null, generated) = (fields.flag()?, fields.flag()?);
+            let readable = relation.readable || (usable[at] && fields.flag()?);
+            granted[at] &= readable;
+            relation.columns.push(Column {
+                name,
+                type_name: String::new(),
+                type_oid,
+                class: plinth_schema_introspect::TypeClass::Other,
+                nullable: !not_null,
+                default: None,
+                generated,
+                comment: None,
+                readable,
+                enum_values: Vec::new(),
+                samples: None,
+                distinct: None,
+            });
+            self.numbers[at].push((number, modifier));
+        }
+        for (at, relation) in self.catalog.relations.iter_mut().enumerate() {
+            relation.readable |= granted[at] && !relation.columns.is_empty();
+            let numbers = &mut self.numbers[at];
+            if !numbers.is_sorted() {
+                let mut order: Vec<usize> = (0..numbers.len()).collect();
+                order.sort_by_key(|it| numbers[*it]);
+                *numbers = order.iter().map(|it| numbers[*it]).collect();
+                let mut columns: Vec<_> =
+                    std::mem::take(&mut relation.columns).into_iter().map(Some).collect();
+                relation.columns = order.iter().filter_map(|it| columns[*it].take()).collect();
+            }
+        }
+        Ok(())
+    }
+
+    fn comments(&mut self, rows: &[RawRow], schemas: &[u32]) -> Result<(), Unreadable> {
+        for row in rows {
+            let mut fields = Fields::of(row);
+            let of_relation = fields.flag()?;
+            let oid: u32 = fields.number()?;
+            let number: i16 = fields.number()?;
+            let comment = fields.optional_text()?.map(std::borrow::Cow::into_owned);
+            if !of_relation {
+                if let Some(at) = schemas.iter().position(|it| *it == oid) {
+                    self.catalog.schemas[at].comment = comment;
+                }
+            } else if let Some(at) = self.at.get(&oid).copied() {
+                match self.column(at, number) {
+                    Some(column) => self.catalog.relations[at].columns[column].comment = comment,
+                    None if number == 0 => self.catalog.relations[at].comment = comment,
+                    None => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The position of a column by its number in the table.
+    pub(super) fn column(&self, at: usize, number: i16) -> Option<usize> {
+        self.numbers[at].binary_search_by_key(&number, |it| it.0).ok()
+    }
+
+    /// The number in the table of a column.
+    pub(super) fn number(&self, at: usize, column: usize) -> i16 {
+        self.numbers[at][column].0
+    }
+
+    /// Where the relation of that oid stands.
+    pub(super) fn position(&self, oid: u32) -> Option<usize> {
+        self.at.get(&oid).copied()
+    }
+
+    fn positions(&self, at: usize, numbers: &[i16]) -> Option<Vec<usize>> {
+        numbers.iter().map(|it| self.column(at, *it)).collect()
+    }
+
+    /// The types that columns, functions, casts and domains have and that are not known yet.
+    pub(super) fn missing_types(&self, answers: &Answers) -> Result<BTreeSet<u32>, Unreadable> {
+        let mut oids = self.types.bases();
+        oids.extend(self.catalog.relations.iter().flat_map(|it| &it.columns).map(|it| it.type_oid));
+        for row in &answers.functions {
+            let mut fields = Fields::of(row);
+            for _ in 0..4 {
+                fields.optional_text()?;
+            }
+            oids.extend(fields.numbers::<u32>()?);
+            oids.insert(fields.number()?);
+        }
+        for row in &answers.casts {
+            let mut fields = Fields::of(row);
+            fields.optional_text()?;
+            oids.extend([fields.number::<u32>()?, fields.number()?]);
+        }
+        oids.retain(|it| !self.types.knows(*it));
+        Ok(oids)
+    }
+
+    /// The types with modifiers that only the server can print.
+    pub(super) fn modified_types(&self) -> BTreeSet<(u32, i32)> {
+        let columns = self.catalog.relations.iter().zip(&self.numbers);
+        columns
+            .flat_map(|(relation, numbers)| relation.columns.iter().zip(numbers))
+            .map(|(column, number)| (column.type_oid, number.1))
+            .filter(|it| self.types.needs_server(it.0, it.1))
+            .collect()
+    }
+
+    /// Everything else, once every type is known.
+    pub(super) fn complete(&mut self, answers: &Answers) -> Result<(), Unreadable> {
+        for (relation, numbers) in self.catalog.relations.iter_mut().zip(&self.numbers) {
+            for (column, (_, modifier)) in relation.columns.iter_mut().zip(numbers) {
+                let described = self.types.describe(column.type_oid, *modifier);
+                column.type_name = described.name;
+                column.class = described.class;
+                column.nullable &= !described.not_null;
+                column.enum_values = self.types.labels(column.type_oid).to_vec();
+            }
+        }
+        self.defaults(&answers.defaults)?;
+        self.definitions(&answers.definitions)?;
+        self.parents(&answers.parents)?;
+        let key_indexes = self.constraints(&answers.constraints)?;
+        self.indexes(&answers.indexes, &key_indexes)?;
+        self.estimate_parents();
+        for relation in &mut self.catalog.relations {
+            relation.keys.sort_by(|a, b| (b.primary, &a.name).cmp(&(a.primary, &b.name)));
+            relation.foreign_keys.sort_by(|a, b| a.name.cmp(&b.name));
+            relation.indexes.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        self.objects(answers)
+    }
+
+    fn defaults(&mut self, rows: &[RawRow]) -> Result<(), Unreadable> {
+        for row in rows {
+            let mut fields = Fields::of(row);
+            let expression = fields.optional_text()?;
+            for member in fields.text()?.split(' ') {
+                let (relation, number) = member.split_once('.').ok_or(Unreadable)?;
+                let relation: u32 = relation.parse().map_err(|_| Unreadable)?;
+                let number: i16 = number.parse().map_err(|_| Unreadable)?;
+                if let Some(at) = self.position(relation)
+                    && let Some(column) = self.column(at, number)
+                {
+                    self.catalog.relations[at].columns[column].default =
+                        expression.as_deref().map(str::to_owned);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn definitions(&mut self, rows: &[RawRow]) -> Result<(), Unreadable> {
+        for row in rows {
+            let mut fields = Fields::of(row);
+            if let Some(at) = self.position(fields.number()?) {
+                self.catalog.relations[at].definition =
+                    fields.optional_text()?.map(std::borrow::Cow::into_owned);
+            }
+        }
+        Ok(())
+    }
+
+    fn parents(&mut self, rows: &[RawRow]) -> Result<(), Unreadable> {
+        for row in rows {
+            let mut fields = Fields::of(row);
+            if let Some(at) = self.position(fields.number()?) {
+                let relation = &mut self.catalog.relations[at];
+                match relation.partition_of {
+                    Some(_) => relation.partition_of = Some(fields.number()?),
+                    None => relation.inherits.push(fields.number()?),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back the oids of the indexes behind keys.
+    fn constraints(&mut self, rows: &[RawRow]) -> Result<BTreeSet<u32>, Unreadable> {
+        let mut owners: HashMap<u32, u32> = HashMap::new();
+        for row in rows {
+            let mut fields = Fields::of(row);
+            owners.insert(fields.number()?, fields.number()?);
+        }
+        let mut key_indexes = BTreeSet::new();
+        for row in rows {
+            let mut fields = Fields::of(row);
+            let _: u32 = fields.number()?;
+            let owner: u32 = fields.number()?;
+            let Some(at) = self.position(owner) else { continue };
+            let (kind, name) = (fields.letter()?, fields.owned()?);
+            let columns = self.positions(at, &fields.numbers()?);
+            let target: u32 = fields.number()?;
+            let target_numbers: Vec<i16> = fields.numbers()?;
+            let parent: u32 = fields.number()?;
+            let index: u32 = fields.number()?;
+            let Some(columns) = columns else { continue };
+            if kind != 'f' {
+                key_indexes.insert(index);
+                self.catalog.relations[at].keys.push(Key { name, columns, primary: kind == 'p' });
+                continue;
+            }
+            // A reference to a partitioned table is kept once more for each of its partitions.
+            if owners.get(&parent) == Some(&owner) {
+                continue;
+            }
+            let target_columns =
+                self.position(target).and_then(|it| self.positions(it, &target_numbers));
+            if let Some(target_columns) = target_columns {
+                let key = ForeignKey { name, columns, target, target_columns };
+                self.catalog.relations[at].foreign_keys.push(key);
+            }
+        }
+        Ok(key_indexes)
+    }
+
+    fn indexes(&mut self, rows: &[RawRow], keys: &BTreeSet<u32>) -> Result<(), Unreadable> {
+        for row in rows {
+            let mut fields = Fields::of(row);
+            if keys.contains(&fields.number()?) {
+                continue;
+            }
+            let Some(at) = self.position(fields.number()?) else { continue };
+            let (name, method) = (fields.owned()?, fields.owned()?);
+            let unique = fields.flag()?;
+            let mut numbers: Vec<i16> = fields.numbers()?;
+            // What comes after the key is only carried along (`INCLUDE`).
+            numbers.truncate(fields.number()?);
+            let columns = numbers.iter().filter_map(|it| self.column(at, *it)).collect();
+            self.catalog.relations[at].indexes.push(Index { name, columns, unique, method });
+        }
+        Ok(())
+    }
+
+    /// A parent that was never analyzed itself has as many rows as its partitions.
+    fn estimate_parents(&mut self) {
+        let mut sums: HashMap<u32, Option<f64>> = HashMap::new();
+        for relation in &self.catalog.relations {
+            if let Some(parent) = relation.partition_of
+                && relation.kind != RelationKind::PartitionedTable
+            {
+                // Up to the topmost one; partitions are nested a few levels deep at most.
+                let mut next = Some(parent);
+                for _ in 0..16 {
+                    let Some(oid) = next else { break };
+                    let sum = sums.entry(oid).or_insert(Some(0.0));
+                    *sum = sum.zip(relation.estimated_rows).map(|(a, b)| a + b);
+                    next = self
+                        .catalog
+                        .relations
+                        .get(self.at.get(&oid).copied().unwrap_or(usize::MAX))
+                        .and_then(|it| it.partition_of);
+                }
+            }
+        }
+        for relation in &mut self.catalog.relations {
+            if relation.kind == RelationKind::PartitionedTable && relation.estimated_rows.is_none()
+            {
+                relation.estimated_rows = sums.get(&relation.oid).copied().flatten();
+            }
+        }
+    }
+
+    fn objects(&mut self, answers: &Answers) -> Result<(), Unreadable> {
+        let mut members: HashMap<String, HashMap<u32, String>> = HashMap::new();
+        for row in &answers.members {
+            let mut fields = Fields::of(row);
+            let class = fields.owned()?;
+            members.entry(class).or_default().insert(fields.number()?, fields.owned()?);
+        }
+        // `regclass` is printed with its schema, as the search path was empty.
+        let mut members = |class: &str| {
+            let long = members.remove(&format!("pg_catalog.{class}"));
+            long.or_else(|| members.remove(class)).unwrap_or_default()
+        };
+        self.catalog.types = self.types.listed(&members("pg_type"));
+        self.functions(&answers.functions, &members("pg_proc"))?;
+        self.operators(&answers.operators, &members("pg_operator"))?;
+        self.casts(&answers.casts, &members("pg_cast"))
+    }
+
+    fn functions(
+        &mut self,
+        rows: &[RawRow],
+        extensions: &HashMap<u32, String>,
+    ) -> Result<(), Unreadable> {
+        for row in rows {
+            let mut fields = Fields::of(row);
+            let oid = fields.number()?;
+            let (schema, name) = (fields.owned()?, fields.owned()?);
+            let kind = match fields.letter()? {
+                'a' => FunctionKind::Aggregate,
+                'w' => FunctionKind::Window,
+                'p' => FunctionKind::Procedure,
+                _ => FunctionKind::Function,
+            };
+            let arguments = fields.numbers()?.iter().map(|it| self.types.name(*it, -1)).collect();
+            // A procedure returns nothing, which is oid 0.
+            let returns = match fields.number()? {
+                0 => "void".into(),
+                oid => self.types.name(oid, -1),
+            };
+            let volatility = fields.letter()?;
+            let extension = extensions.get(&oid).cloned();
+            let function =
+                UserFunction { oid, schema, name, kind, arguments, returns, volatility, extension };
+            self.catalog.functions.push(function);
+        }
+        let key = |it: &UserFunction| (it.schema.clone(), it.name.clone(), it.arguments.clone());
+        self.catalog.functions.sort_by_cached_key(key);
+        Ok(())
+    }
+
+    fn operators(
+        &mut self,
+        rows: &[RawRow],
+        extensions: &HashMap<u32, String>,
+    ) -> Result<(), Unreadable> {
+        let mut operators = BTreeSet::new();
+        for row in rows {
+            let mut fields = Fields::of(row);
+            let oid: u32 = fields.number()?;
+            operators.insert((fields.owned()?, fields.owned()?, extensions.get(&oid).cloned()));
+        }
+        self.catalog.operators = operators
+            .into_iter()
+            .map(|(schema, name, extension)| UserOperator { schema, name, extension })
+            .collect();
+        Ok(())
+    }
+
+    fn casts(
+        &mut self,
+        rows: &[RawRow],
+        extensions: &HashMap<u32, String>,
+    ) -> Result<(), Unreadable> {
+        for row in rows {
+            let mut fields = Fields::of(row);
+            let oid: u32 = fields.number()?;
+            let source = self.types.name(fields.number()?, -1);
+            let target = self.types.name(fields.number()?, -1);
+            let context = fields.letter()?;
+            let extension = extensions.get(&oid).cloned();
+            self.catalog.casts.push(UserCast { source, target, context, extension });
+        }
+        self.catalog.casts.sort_by(|a, b| (&a.source, &a.target).cmp(&(&b.source, &b.target)));
+        Ok(())
+    }
+}

@@ -1,0 +1,322 @@
+//! Looking at values, so that a question can name them: "orders from *Lisbon*".
+//!
+//! **What is looked at.** Columns of text that the role may read, in tables, partitioned tables and materialized views.
+//! Not: views (what they cost cannot be known), foreign tables and what has one among its parts (that is another
+//! server), enums (their labels are in the catalog), numbers and booleans (they say nothing by themselves); and no
+//! column that [`secrecy`](self::secrecy) takes for a secret or for an address of a person, by its name, its comment or
+//! what its values look like.
+//!
+//! **How much.** At most [`TABLES`] tables, those that others refer to first, and [`COLUMNS`] columns of each; at most
+//! [`WHOLE_ROWS`] rows of a table. Where that is the whole table, a column's values are complete, and up to
+//! [`WHOLE_VALUES`] of them are kept. Of a larger table the planner's most frequent values are taken, which costs nothing, and where it
+//! has none, [`PART_ROWS`] rows from pages all over the table; of those up to [`PART_VALUES`] values are kept. A value longer
+//! than [`LONGEST`] characters is prose and dropped. All values together have at most [`TOTAL_BYTES`].
+//!
+//! **How gently.** One statement at a time on one session, each in a read-only transaction; [`STATEMENT_LIMIT`] for each and
+//! [`TIME_LIMIT`] for all; a lock is waited for a tenth of a second. What fails is left out.
+
+mod secrecy;
+mod statements;
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use plinth_queries::{RawRow, RunError};
+use plinth_schema_introspect::{Relation, RelationKind, Samples, TypeClass};
+use tokio::time::Instant;
+
+use self::statements::{Extent, statement};
+use super::assemble::Draft;
+use super::fields::{Fields, Unreadable};
+use super::statistics::Widths;
+use super::{list, queries};
+use crate::{Query, ReadLimits, Session};
+
+const TABLES: usize = 400;
+const COLUMNS: usize = 24;
+const WHOLE_ROWS: u32 = 50_000;
+const PART_ROWS: u32 = 10_000;
+const WHOLE_VALUES: usize = 1_000;
+const PART_VALUES: usize = 100;
+const LONGEST: usize = 60;
+const TOTAL_BYTES: usize = 2 << 20;
+const TIME_LIMIT: Duration = Duration::from_secs(2);
+const STATEMENT_LIMIT: Duration = Duration::from_millis(400);
+
+/// How many tables are asked for in one round trip.
+const BATCH: usize = 8;
+
+/// Columns whose values are wider than this on average, in bytes, hold prose.
+const WIDEST: u32 = 100;
+
+/// Above this share of different values in a large table, none of them says anything.
+const TOO_VARIED: f32 = -0.5;
+
+/// What is to be looked at in one table.
+#[derive(Debug)]
+struct Task {
+    /// Where the relation stands in the catalog.
+    at: usize,
+    /// Positions of columns.
+    columns: Vec<usize>,
+    extent: Extent,
+}
+
+/// Fills [`samples`](plinth_schema_introspect::Column::samples) of as many columns as the limits allow.
+pub(super) async fn read(session: &mut Session, draft: &mut Draft, widths: &Widths) {
+    let deadline = Instant::now() + TIME_LIMIT;
+    let mut tasks = tasks(&draft.catalog.relations, widths);
+    let mut budget = Budget { bytes_left: TOTAL_BYTES };
+    let Ok(frequent) = frequent_values(session, draft, &tasks, deadline).await else { return };
+    for task in &mut tasks {
+        task.columns.retain(|column| match frequent.get(&(task.at, *column)) {
+            Some(values) => {
+                let seen = Seen { values: values.clone(), all: false };
+                draft.catalog.relations[task.at].columns[*column].samples = budget.take(seen);
+                false
+            }
+            None => true,
+        });
+    }
+    tasks.retain(|it| !it.columns.is_empty());
+    for batch in tasks.chunks(BATCH) {
+        match look(session, draft, batch, deadline).await {
+            Ok(seen) => budget.keep(draft, seen),
+            // One of them was too slow, locked or broken: the others are asked for by themselves.
+            Err(RunError::Database(_) | RunError::RowTooLarge { .. }) if batch.len() > 1 => {
+                for task in batch {
+                    match look(session, draft, std::slice::from_ref(task), deadline).await {
+                        Ok(seen) => budget.keep(draft, seen),
+                        Err(RunError::Database(_) | RunError::RowTooLarge { .. }) => {}
+                        Err(_) => return,
+                    }
+                }
+            }
+            Err(RunError::Database(_) | RunError::RowTooLarge { .. }) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// Which columns to look at, of the most telling tables first.
+fn tasks(relations: &[Relation], widths: &Widths) -> Vec<Task> {
+    let mut referred: HashMap<u32, usize> = HashMap::new();
+    let mut remote: HashSet<u32> = HashSet::new();
+    for relation in relations {
+        for key in &relation.foreign_keys {
+            *referred.entry(key.target).or_default() += 1;
+        }
+        if relation.kind == RelationKind::ForeignTable {
+            remote.extend(relation.partition_of);
+        }
+    }
+    // A partitioned table whose partition is a partitioned table with a remote part has a remote part.
+    for _ in 0..16 {
+        let above =
+            relations.iter().filter(|it| remote.contains(&it.oid)).filter_map(|it| it.partition_of);
+        let above: Vec<u32> = above.filter(|it| !remote.contains(it)).collect();
+        if above.is_empty() {
+            break;
+        }
+        remote.extend(above);
+    }
+
+    let mut tasks: Vec<Task> = relations
+        .iter()
+        .enumerate()
+        .filter(|(_, it)| {
+            let kind = match it.kind {
+                RelationKind::Table | RelationKind::MaterializedView => true,
+                RelationKind::PartitionedTable => !remote.contains(&it.oid),
+                RelationKind::View | RelationKind::ForeignTable => false,
+            };
+            // The parent speaks for its partitions.
+            kind && it.partition_of.is_none()
+        })
+        .filter_map(|(at, relation)| {
+            let estimate = relation.estimated_rows;
+            let extent = match estimate {
+                Some(rows) if rows > f64::from(WHOLE_ROWS) => Extent::Part { estimated_rows: rows },
+                _ => Extent::Whole,
+            };
+            let candidate = |(column, it): (usize, &plinth_schema_introspect::Column)| {
+                let prose = widths.get(&(at, column)).is_some_and(|it| *it > WIDEST);
+                let varied =
+                    extent != Extent::Whole && it.distinct.is_some_and(|it| it < TOO_VARIED);
+                let telling = it.class == TypeClass::Text && it.readable && !prose && !varied;
+                (telling && !secrecy::is_secret_name(&it.name, it.comment.as_deref()))
+                    .then_some(column)
+            };
+            let columns: Vec<_> =
+                relation.columns.iter().enumerate().filter_map(candidate).take(COLUMNS).collect();
+            (!columns.is_empty()).then_some(Task { at, columns, extent })
+        })
+        .collect();
+    tasks.sort_by_cached_key(|it| {
+        let relation = &relations[it.at];
+        let empty = relation.estimated_rows == Some(0.0);
+        (empty, Reverse(referred.get(&relation.oid).copied().unwrap_or(0)), it.at)
+    });
+    tasks.truncate(TABLES);
+    tasks
+}
+
+/// The planner's most frequent values of columns of large tables.
+async fn frequent_values(
+    session: &mut Session,
+    draft: &Draft,
+    tasks: &[Task],
+    deadline: Instant,
+) -> Result<HashMap<(usize, usize), Vec<String>>, RunError> {
+    let relations = &draft.catalog.relations;
+    let columns: Vec<(usize, usize)> = tasks
+        .iter()
+        .filter(|it| it.extent != Extent::Whole)
+        .flat_map(|it| it.columns.iter().map(|column| (it.at, *column)))
+        .filter(|(at, column)| relations[*at].columns[*column].distinct.is_some())
+        .collect();
+    if columns.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let oids = list(columns.iter().map(|it| relations[it.0].oid));
+    let numbers = list(columns.iter().map(|it| draft.number(it.0, it.1)));
+    let most = PART_VALUES.to_string();
+    let asked = [Query {
+        sql: queries::FREQUENT_VALUES,
+        parameters: &[Some(&oids), Some(&numbers), Some(&most)],
+    }];
+    let rows = match session.query_all(&asked, &limits(deadline)?).await {
+        Ok(answers) => answers.into_iter().next().unwrap_or_default(),
+        // Statistics of a type that has no text, or a view of another making: values can still be read from the tables.
+        Err(RunError::Database(_)) => return Ok(HashMap::new()),
+        Err(error) => return Err(error),
+    };
+    let mut values: HashMap<(usize, usize), Vec<String>> = HashMap::new();
+    for row in &rows {
+        let mut fields = Fields::of(row);
+        let mut read = || {
+            let at = draft.position(fields.number()?).ok_or(Unreadable)?;
+            let column = draft.column(at, fields.number()?).ok_or(Unreadable)?;
+            values.entry((at, column)).or_default().push(fields.owned()?);
+            Ok::<_, Unreadable>(())
+        };
+        // A value that cannot be read is one that is not there.
+        let _ = read();
+    }
+    Ok(values)
+}
+
+/// What is left of the time, as limits of the next round trip.
+fn limits(deadline: Instant) -> Result<ReadLimits, RunError> {
+    let time = deadline.saturating_duration_since(Instant::now());
+    if time < Duration::from_millis(20) {
+        return Err(RunError::TimedOut(TIME_LIMIT));
+    }
+    Ok(ReadLimits { time, row_bytes: 64 << 10, total_bytes: 16 << 20 })
+}
+
+/// Values that were seen in a column, the most frequent first.
+#[derive(Debug)]
+struct Seen {
+    values: Vec<String>,
+    /// Whether there are no others.
+    all: bool,
+}
+
+/// Asks for the values of some tables in one round trip.
+async fn look(
+    session: &mut Session,
+    draft: &Draft,
+    tasks: &[Task],
+    deadline: Instant,
+) -> Result<Vec<((usize, usize), Seen)>, RunError> {
+    let limits = limits(deadline)?;
+    let time_ms = STATEMENT_LIMIT.min(limits.time).as_millis().to_string();
+    let settings = [Some("100"), Some(time_ms.as_str())];
+    let statements: Vec<String> = tasks
+        .iter()
+        .map(|it| statement(&draft.catalog.relations[it.at], &it.columns, it.extent))
+        .collect();
+    let mut asked = vec![Query { sql: queries::SETTINGS, parameters: &settings }];
+    asked.extend(statements.iter().map(|sql| Query { sql, parameters: &[] }));
+    let answers = session.query_all(&asked, &limits).await?;
+    let mut seen = Vec::new();
+    for (task, rows) in tasks.iter().zip(answers.iter().skip(1)) {
+        let columns = read_values(task, rows).unwrap_or_default();
+        seen.extend(columns.into_iter().map(|(column, values)| ((task.at, column), values)));
+    }
+    Ok(seen)
+}
+
+/// Reads what [`statement`] answered.
+fn read_values(task: &Task, rows: &[RawRow]) -> Result<Vec<(usize, Seen)>, Unreadable> {
+    let mut rows_read: u64 = 0;
+    let mut values: Vec<Vec<(String, u64)>> = vec![Vec::new(); task.columns.len()];
+    for row in rows {
+        let mut fields = Fields::of(row);
+        let place: i32 = fields.number()?;
+        let value = fields.optional_text()?;
+        let count: u64 = fields.number()?;
+        match (usize::try_from(place), value) {
+            (Ok(place), Some(value)) => {
+                values.get_mut(place).ok_or(Unreadable)?.push((value.into_owned(), count));
+            }
+            _ => rows_read = count,
+        }
+    }
+    let whole = task.extent == Extent::Whole && rows_read <= u64::from(WHOLE_ROWS);
+    Ok(task.columns.iter().copied().zip(values.into_iter().map(|it| judge(it, whole))).collect())
+}
+
+/// What is kept of a column's values, which come with how often they were seen.
+fn judge(mut values: Vec<(String, u64)>, whole: bool) -> Seen {
+    let all = whole && values.len() <= WHOLE_VALUES;
+    if !all {
+        // Of very many different values those say something that come again.
+        values.truncate(PART_VALUES);
+        if values.len() == PART_VALUES {
+            values.retain(|it| it.1 > 1);
+        }
+    }
+    Seen { values: values.into_iter().map(|it| it.0).collect(), all }
+}
+
+/// How much may still be kept.
+struct Budget {
+    bytes_left: usize,
+}
+
+impl Budget {
+    fn keep(&mut self, draft: &mut Draft, seen: Vec<((usize, usize), Seen)>) {
+        for ((at, column), seen) in seen {
+            draft.catalog.relations[at].columns[column].samples = self.take(seen);
+        }
+    }
+
+    /// Values as they are kept; `None` if none are.
+    fn take(&mut self, seen: Seen) -> Option<Samples> {
+        let Seen { mut values, all: mut complete } = seen;
+        let count = values.len();
+        values.retain(|it| !it.trim().is_empty() && it.chars().count() <= LONGEST);
+        let long = count - values.len();
+        // Mostly prose: the short ones among it are no categories.
+        if values.is_empty() || long > values.len() || secrecy::are_secret_values(&values) {
+            return None;
+        }
+        complete &= long == 0;
+        let bytes: usize = values.iter().map(|it| it.len() + size_of::<String>()).sum();
+        // The last quarter is for columns with few values, which say the most for their size.
+        let reserved = if values.len() > PART_VALUES { TOTAL_BYTES / 4 } else { 0 };
+        self.bytes_left = self
+            .bytes_left
+            .checked_sub(bytes)
+            .filter(|it| *it >= reserved)
+            .or_else(|| {
+                values.clear();
+                None
+            })
+            .unwrap_or(self.bytes_left);
+        (!values.is_empty()).then_some(Samples { values, complete })
+    }
+}

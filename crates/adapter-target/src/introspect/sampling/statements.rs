@@ -1,0 +1,58 @@
+//! The statement that looks at a table.
+
+use std::fmt::Write;
+
+use plinth_schema_introspect::{Relation, RelationKind};
+
+use super::{LONGEST, PART_ROWS, WHOLE_ROWS, WHOLE_VALUES};
+
+/// How much of a table is read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Extent {
+    /// All of it, or its first rows if it turns out to be larger than it was thought.
+    Whole,
+    /// Some pages from all over it.
+    Part {
+        /// How many rows it has.
+        estimated_rows: f64,
+    },
+}
+
+/// A statement that reads the table once and answers with rows of: place in `columns`, a value, how often it was seen;
+/// and one of −1, null and how many rows were read.
+///
+/// Values are compared byte by byte, whatever their collation: that is cheaper, and what is counted is what is printed.
+pub(super) fn statement(relation: &Relation, columns: &[usize], extent: Extent) -> String {
+    // Tables that inherit in the old way are tables of their own; partitions are all that a partitioned table has.
+    let only = if relation.kind == RelationKind::PartitionedTable { "" } else { "ONLY " };
+    let table = format!("{}.{}", quoted(&relation.schema), quoted(&relation.name));
+    let mut sql = String::from("WITH s AS MATERIALIZED (SELECT ");
+    for (place, column) in columns.iter().enumerate() {
+        let name = quoted(&relation.columns[*column].name);
+        let comma = if place > 0 { ", " } else { "" };
+        // One character more than is kept, to tell what was longer.
+        let _ = write!(sql, "{comma}left({name}::text, {}) COLLATE \"C\" AS c{place}", LONGEST + 1);
+    }
+    let _ = match extent {
+        Extent::Whole => write!(sql, " FROM {only}{table} LIMIT {}", WHOLE_ROWS + 1),
+        Extent::Part { estimated_rows } => {
+            let percent =
+                (100.0 * f64::from(PART_ROWS) / estimated_rows.max(1.0)).clamp(0.000_1, 100.0);
+            write!(sql, " FROM {only}{table} TABLESAMPLE SYSTEM ({percent:.6}) LIMIT {PART_ROWS}")
+        }
+    };
+    sql.push_str(") SELECT -1, NULL::text, count(*) FROM s");
+    for place in 0..columns.len() {
+        let _ = write!(
+            sql,
+            " UNION ALL (SELECT {place}, c{place}, count(*) AS n FROM s WHERE c{place} IS NOT NULL \
+             GROUP BY c{place} ORDER BY n DESC, c{place} LIMIT {})",
+            WHOLE_VALUES + 1
+        );
+    }
+    sql
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
