@@ -16,10 +16,10 @@ use crate::{
 pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut draft: Draft) -> Option<LogicalQuery> {
     let root = draft.root?;
     implied(index, reader, &mut draft, root);
+    Interpreter::relax_groups(&mut draft);
     if draft.asked.is_empty() {
         draft.ask(Asked::Rows(root));
     }
-    Interpreter::relax_groups(&mut draft);
     let mut query = LogicalQuery { root: Some(root), distinct: draft.distinct, ..LogicalQuery::default() };
     let mut groups: Vec<Expr> = Vec::new();
     let mut shown: Vec<Expr> = Vec::new();
@@ -112,7 +112,7 @@ pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut dr
     if counting_groups && draft.asked.iter().all(|it| matches!(it, Asked::Count { .. })) && draft.order.is_empty() {
         return counted_groups(index, draft, query, &extra);
     }
-    if !draft.groups.is_empty() {
+    if !draft.groups.is_empty() && (!draft.per_group || !shown.is_empty()) {
         let mut all = Vec::new();
         for it in shown {
             if !query.select.contains(&it) && !all.contains(&it) {
@@ -179,6 +179,9 @@ pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut dr
         count_once(index, reader, &mut query, &counted);
     }
     query.limit = draft.limit;
+    if draft.per_group {
+        query.per = std::mem::take(&mut groups);
+    }
     if !groups.is_empty() {
         // what is shown and ordered by must be among the groups or follow from them
         let keyed: Vec<usize> = groups

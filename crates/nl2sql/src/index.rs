@@ -215,6 +215,11 @@ impl SchemaIndex {
             let whole = expand(&names::split(&column.name, known));
             let short = expand(&names::split(&column.name[cut..], known));
             let position = positions[at];
+            // `rid`, `pid`: a letter and "id"
+            let lettered = column.name.len() == 3
+                && column.name.to_lowercase().ends_with("id")
+                && matches!(column.class, TypeClass::Integer | TypeClass::Text);
+            let (whole, short) = if lettered { (vec!["id".to_owned()], vec!["id".to_owned()]) } else { (whole, short) };
             let info = ColumnInfo {
                 name: column.name.clone(),
                 class: column.class,
@@ -431,6 +436,32 @@ impl SchemaIndex {
                 }
             }
         }
+        // still unconnected: equal telling names (`city_name`) or ids on both sides, neither of them a key
+        let mut linked: HashSet<(usize, usize)> = declared.clone();
+        linked.extend(found.iter().flat_map(|it| [(it.from, it.to), (it.to, it.from)]));
+        for from in 0..self.tables.len() {
+            for to in 0..from {
+                if linked.contains(&(from, to)) || !(lone[from] || lone[to]) {
+                    continue;
+                }
+                let pair = self.tables[from].columns.iter().enumerate().find_map(|(at, it)| {
+                    let last = it.words.last()?;
+                    let telling = it.words.len() > 1 && matches!(last.as_str(), "id" | "code" | "name");
+                    if !telling || it.name == "first_name" || it.name == "last_name" || it.name == "full_name" {
+                        return None;
+                    }
+                    let other = self.tables[to].columns.iter().position(|other| other.name == it.name && other.class == it.class)?;
+                    Some((at, other))
+                });
+                // two tables that both refer to a third meet there, not here
+                let third = (0..self.tables.len()).any(|it| linked.contains(&(from, it)) && linked.contains(&(to, it)));
+                if let Some((a, b)) = pair
+                    && !third
+                {
+                    found.push(Edge { from, from_columns: vec![a], to, to_columns: vec![b], declared: false });
+                }
+            }
+        }
         found.dedup_by(|a, b| a.from == b.from && a.to == b.to && a.from_columns == b.from_columns);
         self.edges.extend(found);
     }
@@ -639,13 +670,12 @@ fn inferred_target(column: &ColumnInfo, target: &Table, desperate: bool) -> Opti
             }
         }
         // without any declared key: equal text columns like `city_name` connect
-        if desperate
-            && it.name == column.name
-            && it.class == TypeClass::Text
-            && target.words.first().is_some_and(|word| words.contains(word))
-            && at == 0
-        {
-            return Some(at);
+        if desperate && it.name == column.name && words.len() > 1 && it.name.len() > 4 {
+            let named = target.words.first().is_some_and(|word| words.contains(word));
+            let telling = matches!(last.as_str(), "name" | "code") && it.class == TypeClass::Text;
+            if named && (id_like || telling) {
+                return Some(at);
+            }
         }
     }
     None

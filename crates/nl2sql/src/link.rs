@@ -371,6 +371,17 @@ fn names(index: &SchemaIndex, tokens: &[Token], hits: &Hits, first: usize, end: 
             }
         }
     }
+    // `train stations` are stations, not the rows that connect trains and stations
+    for ((table, column), entry) in &mut found {
+        let info = &index.tables[*table];
+        if column.is_none() && info.bridge && info.words.len() > 1 && content.len() > 1 {
+            let head = &info.words[info.words.len() - 1..];
+            let partner = index.edges_of[*table].iter().any(|edge| index.tables[index.edges[*edge].seen_from(*table).1].words == head);
+            if partner {
+                entry.0 *= 0.5;
+            }
+        }
+    }
     let mut links: Vec<NameLink> = found
         .into_iter()
         .filter(|it| it.1.0 >= 0.3)

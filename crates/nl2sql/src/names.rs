@@ -41,17 +41,30 @@ fn flush(word: &mut String, words: &mut Vec<String>) {
 
 /// Splits a word that was glued from several known ones (`employeeid`, `birthdate`); `None` if it is not such a word.
 fn unglue(word: &str, extra: &HashSet<String>) -> Option<Vec<String>> {
+    let n = word.len();
+    if n < 4 || n > 40 || !word.is_ascii() || LEXICON.is_vocabulary(word) || LEXICON.is_vocabulary(&LEXICON.lemma(word)) || LEXICON.expand(word).is_some()
+    {
+        return None;
+    }
     let known = |it: &str| {
         LEXICON.is_vocabulary(it)
             || extra.contains(it)
             || matches!(it, "id" | "num" | "no" | "of" | "dob" | "yn")
             || (it.len() >= 3 && LEXICON.is_vocabulary(&LEXICON.lemma(it)))
-            || (it.len() >= 3 && LEXICON.expand(it).is_some())
     };
-    let n = word.len();
-    if n < 4 || n > 40 || !word.is_ascii() || LEXICON.is_vocabulary(word) || LEXICON.expand(word).is_some()
-    {
-        return None;
+    const TAILS: [&str; 9] = ["id", "name", "num", "code", "date", "no", "type", "title", "number"];
+    // a short form or a letter in front of a word that many names end with (`custid`, `pname`)
+    for tail in TAILS {
+        if let Some(head) = word.strip_suffix(tail)
+            && !LEXICON.is_vocabulary(&LEXICON.lemma(word))
+        {
+            if head.len() == 1 && tail.len() > 2 {
+                return Some(vec![tail.to_owned()]);
+            }
+            if head.len() >= 3 && LEXICON.expand(head).is_some() {
+                return Some(vec![head.to_owned(), tail.to_owned()]);
+            }
+        }
     }
     // the fewest pieces that make up the word; a piece of one letter may stand first only (`pname`)
     let mut best: Vec<Option<(usize, usize)>> = vec![None; n + 1];
@@ -63,8 +76,6 @@ fn unglue(word: &str, extra: &HashSet<String>) -> Option<Vec<String>> {
             let whole = start == 0 && end == n;
             let cost = if !whole && piece.len() > 1 && known(piece) {
                 1
-            } else if start == 0 && end == 1 {
-                2
             } else {
                 continue;
             };
@@ -82,9 +93,6 @@ fn unglue(word: &str, extra: &HashSet<String>) -> Option<Vec<String>> {
         end = start;
     }
     pieces.reverse();
-    if pieces.len() > 1 && pieces[0].len() == 1 {
-        pieces.remove(0);
-    }
     (pieces.len() > 1 || pieces[0] != word).then_some(pieces)
 }
 

@@ -277,7 +277,11 @@ impl Interpreter<'_> {
             .into_iter()
             .find(|it| self.says(at + 1, it.0));
         if let Some((_, comparison)) = or_more {
-            let next = self.compare(draft, hand, mode, comparison, Operand::Number(value), None, at, at + 3, end)?;
+            let aged = matches!(self.word(at + 2), "older" | "younger") || at > 0 && self.word(at - 1) == "aged";
+            if aged {
+                hand.column = None;
+            }
+            let next = self.compare(draft, hand, mode, comparison, Operand::Number(value), aged.then_some("older"), at, at + 3, end)?;
             *mode = Mode::Where;
             return Some(next);
         }
@@ -470,9 +474,11 @@ impl Interpreter<'_> {
         let root = draft.root?;
         if let Some(adjective) = adjective {
             let degree = LEXICON.degree(adjective)?;
-            for (stem, _) in &degree.measures {
-                if let Some(column) = self.column_with(root, stem, Want::Number) {
-                    return Some(column);
+            for own in [true, false] {
+                for (stem, _) in &degree.measures {
+                    if let Some(column) = self.column_with(root, stem, Want::Number).filter(|it| !own || it.table == root) {
+                        return Some(column);
+                    }
                 }
             }
         }

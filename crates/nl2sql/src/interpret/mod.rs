@@ -306,6 +306,22 @@ impl<'a> Interpreter<'a> {
             draft.add(Condition::flag(column, true), false);
             return;
         }
+        // a flag kept as a number or as yes and no
+        let flag = info.words.first().is_some_and(|it| it == "is" || it == "has") || info.words.iter().any(|it| it.ends_with("ed") || it.ends_with("ing"));
+        let yes = info.values.iter().find(|it| matches!(it.to_lowercase().as_str(), "yes" | "y" | "true" | "t")).cloned();
+        if info.class.is_textual()
+            && info.complete
+            && info.values.len() <= 3
+            && let Some(yes) = yes
+        {
+            draft.add(Condition::Row(self.equality(column, &yes, false)), false);
+            return;
+        }
+        if flag && info.class == plinth_schema_introspect::TypeClass::Integer && !info.is_id() {
+            let one = crate::logical::Expr::Literal(crate::logical::Literal::Number(1.0));
+            draft.add(Condition::Row(crate::logical::Predicate::Compare(crate::logical::Expr::Column(column), crate::logical::Comparison::Equal, one)), false);
+            return;
+        }
         self.notes.push(Note::Idle(item));
         if Some(column.table) != draft.root {
             draft.join(column.table);

@@ -28,6 +28,21 @@ impl Interpreter<'_> {
         }
         let until = self.negated_end(next, end);
         let root = self.subject_table(draft);
+        // `not shipped yet`: the moment when that happened is empty
+        let mut verb = next;
+        while matches!(self.word(verb), "been" | "yet" | "be" | "ever" | "be" | "have" | "has" | "already") {
+            verb += 1;
+        }
+        if word != "no" && verb < until && self.items[verb].end == self.items[verb].first + 1 && self.word(verb).ends_with("ed") {
+            let stem = &self.tokens[self.items[verb].first].stem;
+            let column = self.index.tables[root].columns.iter().position(|it| it.class.is_temporal() && it.nullable && it.has_word(stem));
+            if let Some(column) = column {
+                draft.add(Condition::Row(Predicate::Null { column: ColumnRef::new(root, column), negated: false }), std::mem::take(&mut hand.or));
+                *mode = Mode::Where;
+                let next = if self.word(verb + 1) == "yet" { verb + 2 } else { verb + 1 };
+                return Some(next);
+            }
+        }
         // does the denied part speak of other rows?
         let mut other: Option<usize> = None;
         let mut inner_items = Vec::new();
@@ -166,6 +181,16 @@ impl Interpreter<'_> {
                     filter.push(predicate);
                 }
             }
+        }
+        // a reference that may be empty: nothing is referred to
+        if negated
+            && sub.conditions.is_empty()
+            && let [(own, _)] = pairs.as_slice()
+            && self.index.tables[root].columns[*own].foreign
+            && self.single(root, apart)
+            && self.index.tables[root].primary != [*own]
+        {
+            return Some(Predicate::Null { column: ColumnRef::new(root, *own), negated: false });
         }
         let inner: Vec<ColumnRef> = pairs.iter().map(|it| ColumnRef::new(first.table, it.1)).collect();
         for column in &inner {

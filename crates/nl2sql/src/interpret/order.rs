@@ -111,7 +111,10 @@ impl Interpreter<'_> {
                 if let Some(function) = aggregate.take() {
                     expr = Expr::aggregate(function, expr);
                 } else if count {
-                    expr = Expr::count();
+                    let info = self.index.column(column);
+                    if !info.class.is_numeric() || info.is_id() {
+                        expr = Expr::count();
+                    }
                     count = false;
                 }
                 keys.push(OrderBy::Expr(expr));
@@ -235,7 +238,7 @@ impl Interpreter<'_> {
                 let key = probe < end && self.is_name(probe) && self.table_at(probe).is_none();
                 let comma = self.items.get(next).is_some_and(|it| it.is_mark(','));
                 // after the first phrase of a sentence the request itself follows
-                if key && (each || (!comma && at > 0 && self.word(at) != "for" && self.word(at) != "each" && self.word(at) != "every")) {
+                if key && (each || (!comma && at > 2)) {
                     next = probe;
                     continue;
                 }
@@ -256,8 +259,13 @@ impl Interpreter<'_> {
 
     /// Turns group keys without any aggregate back into plain columns.
     pub(crate) fn relax_groups(draft: &mut Draft) {
+        if draft.asked.iter().any(|it| matches!(it, Asked::Everything(_))) && !draft.aggregates() {
+            draft.groups.clear();
+        }
         let ranked = draft.order.iter().any(|it| matches!(&it.by, OrderBy::Count(_)) || matches!(&it.by, OrderBy::Expr(expr) if expr.is_aggregate()));
         let having = draft.conditions.iter().any(|it| matches!(it.0, super::Condition::Group { .. }));
+        let first = draft.limit.is_some() && draft.order.iter().any(|it| matches!(&it.by, OrderBy::Expr(_)));
+        draft.per_group = !draft.groups.is_empty() && first && !draft.aggregates() && !ranked && !having;
         if draft.groups.is_empty() || draft.aggregates() || ranked || having || draft.per_group {
             return;
         }

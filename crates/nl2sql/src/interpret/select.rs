@@ -35,7 +35,7 @@ impl Interpreter<'_> {
             }
             return Some(at + length);
         }
-        if self.word(at) == "count" && !self.is_name(at) && !draft.asks_something() {
+        if self.word(at) == "count" && !self.is_name(at) && *mode == Mode::Select {
             hand.count = true;
             return Some(at + 1);
         }
@@ -73,7 +73,7 @@ impl Interpreter<'_> {
         }
         if let Some(length) = self.one_of(
             at,
-            &["all information", "all the information", "all info", "all details", "all the details", "full details", "complete information", "every detail", "everything", "all data", "all columns", "all the data", "all available information", "all attributes", "all fields", "full information"],
+            &["all information", "all the information", "all info", "all details", "all the details", "full details", "complete information", "every detail", "everything", "all data", "all columns", "all the data", "all available information", "all attributes", "all fields", "full information", "the information of", "information about", "information of", "the information about", "information on", "details of", "the details of", "the details about", "details about", "all the details about", "the full details"],
         ) {
             if *mode == Mode::Select {
                 let next = at + length;
@@ -170,6 +170,14 @@ impl Interpreter<'_> {
                 return Some(at + 1);
             }
         }
+        if let Some(column) = self.resolve_quietly(draft, at, Want::Any)
+            && self.index.column(column).class == TypeClass::Boolean
+            && (self.table_at(at + 1).is_some() || hand.count || hand.negated || draft.asks_something() && at > 0 && matches!(self.word(at - 1), "are" | "is" | "were" | "was"))
+        {
+            let negated = std::mem::take(&mut hand.negated);
+            draft.add(Condition::flag(column, !negated), std::mem::take(&mut hand.or));
+            return Some(at + 1);
+        }
         let column = self.resolve(draft, at, want)?;
         // `the year of the school`: the school is not asked for
         if !std::mem::take(&mut hand.forced)
@@ -190,6 +198,9 @@ impl Interpreter<'_> {
                 hand.column = Some(at);
                 return Some(at + 1);
             }
+        }
+        if hand.count && !hand.aggregates.is_empty() && self.index.column(column).class.is_numeric() {
+            hand.count = false;
         }
         if std::mem::take(&mut hand.count) {
             let info = self.index.column(column);
@@ -300,7 +311,8 @@ impl Interpreter<'_> {
             self.notes.push(Note::Doubt("an aggregate of rows"));
             return;
         }
-        if draft.asks_something() && (after_preposition || asked_of_it) || draft.percentage.is_some() {
+        let listed = at > 0 && (self.items[at - 1].is_mark(',') || matches!(lead, "and" | "or" | "their" | "its"));
+        if draft.asks_something() && (after_preposition || asked_of_it || !listed && !matches!(lead, "list" | "show" | "find" | "which" | "what" | "many")) || draft.percentage.is_some() {
             if Some(table) != draft.root || draft.asked.iter().any(|it| matches!(it, Asked::Column(it) if it.table != table)) {
                 draft.join(table);
             }
@@ -351,12 +363,15 @@ impl Interpreter<'_> {
             && !LEXICON.is_stop(word)
             && let Some(root) = draft.root
         {
-            let stem = LEXICON.stem(lemma);
             let table = self.table_at(at + 1).unwrap_or(root);
-            if let Some(column) = self.index.tables[table].columns.iter().position(|it| it.class == TypeClass::Boolean && it.has_word(&stem)) {
-                let negated = std::mem::take(&mut hand.negated);
-                draft.add(Condition::flag(ColumnRef::new(table, column), !negated), std::mem::take(&mut hand.or));
-                return Some(at + 1);
+            for (base, denied) in [(Some(lemma), false), (lemma.strip_prefix("in"), true), (lemma.strip_prefix("un"), true), (lemma.strip_prefix("dis"), true)] {
+                let Some(base) = base.filter(|it| it.len() > 3) else { continue };
+                let stem = LEXICON.stem(base);
+                if let Some(column) = self.index.tables[table].columns.iter().position(|it| it.class == TypeClass::Boolean && it.has_word(&stem)) {
+                    let negated = std::mem::take(&mut hand.negated) != denied;
+                    draft.add(Condition::flag(ColumnRef::new(table, column), !negated), std::mem::take(&mut hand.or));
+                    return Some(at + 1);
+                }
             }
         }
         None

@@ -172,6 +172,10 @@ impl<'a> Interpreter<'a> {
                     function = Some(Aggregate::Sum);
                     next += 1;
                 }
+                "times" if number => {
+                    next += 1;
+                    break;
+                }
                 "different" | "distinct" | "unique" | "kinds" | "types" if !self.is_name(next) => {
                     distinct = true;
                     next += 1;
@@ -187,6 +191,13 @@ impl<'a> Interpreter<'a> {
         // `most common X`
         if adjective.is_none() && matches!(self.word(next), "common" | "frequent" | "popular" | "commonly" | "frequently" | "prevalent" | "used" | "typical" | "often" | "prominent") {
             return self.most_common(draft, hand, mode, next + 1, end, most, limit);
+        }
+        // `the greatest number of copies in inventory`: of what lies there
+        if number && next + 2 < end && self.items[next].is_word() && !LEXICON.is_stop(self.word(next)) && matches!(self.word(next + 1), "in" | "of" | "from") {
+            let after = self.skip_determiners(next + 2);
+            if self.table_at(after).is_some() && after < end {
+                next = after;
+            }
         }
         let column_next = next < end && self.is_name(next) && self.table_at(next).is_none();
         let table_next = self.table_at(next).filter(|_| next < end);
@@ -211,7 +222,7 @@ impl<'a> Interpreter<'a> {
             hand.aggregates.push(if greatest { Aggregate::Max } else { Aggregate::Min });
             return Some(next);
         }
-        let limit = Some(limit.or(hand.number.take()).unwrap_or(1));
+        let limit = Some(limit.or(hand.number.take()).or(draft.limit).unwrap_or(1));
         // how many rows of a table: `the most orders`, `the largest number of orders`
         if let Some(table) = table_next
             && (number || adjective.is_none() || matches!(self.word(at), "highest" | "largest" | "lowest" | "smallest" | "greatest" | "biggest") && draft.asks_something() && with)
@@ -271,10 +282,12 @@ impl<'a> Interpreter<'a> {
         if let Some(word) = adjective {
             let table = table_next.or(draft.root)?;
             let degree = LEXICON.degree(&word)?.clone();
+            let own = |this: &Self, stem: &str| this.column_with(table, stem, Want::Number).filter(|it| it.table == table);
+            let here = degree.measures.iter().any(|it| own(self, &it.0).is_some());
             for (stem, up) in &degree.measures {
-                let column = self.column_with(table, stem, Want::Number).or_else(|| {
+                let column = if here { own(self, stem) } else { self.column_with(table, stem, Want::Number) }.or_else(|| {
                     // `latest`: whatever moment there is
-                    (stem == "date").then(|| self.moment_of(table, None)).flatten()
+                    (!here && stem == "date").then(|| self.moment_of(table, None)).flatten()
                 });
                 let Some(column) = column else { continue };
                 let by = Ordering { by: OrderBy::Expr(Expr::Column(column)), descending: *up == most };
@@ -303,6 +316,9 @@ impl<'a> Interpreter<'a> {
         }
         // `sold the most`, `which X is used the most`
         if next >= end || !self.is_name(next) {
+            if next < end && self.items[next].is_word() && !LEXICON.is_stop(self.word(next)) {
+                next += 1;
+            }
             let of = self.subject(draft);
             let counted = draft.joins.iter().copied().find(|it| *it != of.table());
             if draft.asks_something() {
