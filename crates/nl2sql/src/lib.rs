@@ -17,6 +17,7 @@ mod lexicon;
 mod link;
 mod logical;
 mod meta;
+pub mod model;
 mod names;
 mod render;
 mod time;

@@ -193,8 +193,25 @@ fn without_aliases(all: Vec<Lexeme>) -> Vec<Lexeme> {
 
 /// Words that follow a table without being its alias.
 const FOLLOWS_A_TABLE: [&str; 19] = [
-    "where", "join", "left", "right", "full", "cross", "natural", "on", "using", "group", "order", "having", "limit",
-    "offset", "fetch", "union", "intersect", "except", "tablesample",
+    "where",
+    "join",
+    "left",
+    "right",
+    "full",
+    "cross",
+    "natural",
+    "on",
+    "using",
+    "group",
+    "order",
+    "having",
+    "limit",
+    "offset",
+    "fetch",
+    "union",
+    "intersect",
+    "except",
+    "tablesample",
 ];
 
 /// Drops every qualifier, so that `o.total`, `orders.total` and `total` are one.

@@ -30,11 +30,9 @@ pub(crate) fn read(text: &str) -> Answer {
         return answer;
     }
     match fenced_sql(text) {
-        Some(sql) => Answer::Sql {
-            sql: sql.to_owned(),
-            explanation: String::new(),
-            assumptions: Vec::new(),
-        },
+        Some(sql) => {
+            Answer::Sql { sql: sql.to_owned(), explanation: String::new(), assumptions: Vec::new() }
+        }
         None => Answer::Unreadable,
     }
 }
@@ -52,7 +50,8 @@ fn objects(text: &str) -> impl Iterator<Item = serde_json::Map<String, Value>> {
         while tries < TRIES {
             tries += 1;
             let start = from + text[from..].find('{')?;
-            let mut stream = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>();
+            let mut stream =
+                serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>();
             match stream.next() {
                 Some(Ok(Value::Object(object))) => {
                     from = start + stream.byte_offset();

@@ -132,10 +132,8 @@ fn tables<'a>(
     catalog: &'a Catalog,
     privacy: ModelPrivacy,
 ) -> Vec<Table<'a>> {
-    let found: Vec<(&RelevantTable, &Relation)> = schema
-        .iter()
-        .filter_map(|it| Some((it, catalog.find(&it.schema, &it.name)?)))
-        .collect();
+    let found: Vec<(&RelevantTable, &Relation)> =
+        schema.iter().filter_map(|it| Some((it, catalog.find(&it.schema, &it.name)?))).collect();
     // What a key leads to is named only if it is part of the cut: the others may be outside what the caller may read.
     let shown: HashMap<u32, &RelevantTable> = found.iter().map(|it| (it.1.oid, it.0)).collect();
     found.iter().map(|(cut, relation)| table(cut, relation, catalog, &shown, privacy)).collect()
