@@ -438,7 +438,15 @@ fn is_immutable(catalog: &Catalog, cast: &UserCast) -> bool {
     let mut could_be = catalog
         .functions
         .iter()
-        .filter(|it| it.returns == cast.target && it.arguments.first() == Some(&cast.source))
+        .filter(|it| {
+            let modifier: Vec<&str> = it.arguments.iter().skip(1).map(String::as_str).collect();
+            // The forms that CREATE CAST takes.
+            let is_cast_function =
+                matches!(modifier.as_slice(), [] | ["integer"] | ["integer", "boolean"]);
+            is_cast_function
+                && it.returns == cast.target
+                && it.arguments.first() == Some(&cast.source)
+        })
         .peekable();
     could_be.peek().is_some() && could_be.all(|it| it.volatility == 'i')
 }

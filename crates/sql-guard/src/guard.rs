@@ -4,7 +4,7 @@ use plinth_schema_introspect::Catalog;
 use crate::facts::{Facts, RelationId};
 use crate::parse::parse;
 use crate::rejection::{Rejection, Rule};
-use crate::walk::{Findings, Mode, Walker};
+use crate::walk::{Findings, Mode, Walker, since};
 
 /// Judges statements against one snapshot of a catalog and one list of allowed tables.
 ///
@@ -60,6 +60,10 @@ impl Guard {
     /// The first thing about it that may not be, see [`Rule`].
     pub fn check_with_params(&self, sql: &str, parameters: usize) -> Result<Approved, Rejection> {
         let parsed = parse(sql)?;
+        if let Some(offset) = parsed.new_number {
+            since(&self.facts, 160_000, "a number with underscores or in base 2, 8 or 16")
+                .map_err(|it| it.at(sql, offset))?;
+        }
         if let Some(cast) = &self.facts.silent_cast {
             let message = format!(
                 "this database converts {cast} by a function of its own without being asked, so that no statement can be \

@@ -16,6 +16,7 @@ mod guard;
 mod lists;
 mod near;
 mod parse;
+mod parser;
 mod rejection;
 mod views;
 mod walk;

@@ -1,11 +1,11 @@
 //! From text to one `SelectStmt`: limits first, then Postgres's scanner, then its grammar.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{self, SelectStmt, Token};
 
+use crate::parser;
 use crate::rejection::{Rejection, Rule};
 
 /// The longest statement that is read, in bytes of UTF-8. People and language models stay below a tenth of it.
@@ -22,16 +22,21 @@ pub const MAX_BRACKET_DEPTH: usize = 200;
 /// Postgres cuts names after so many bytes (`NAMEDATALEN` less one).
 const MAX_NAME_BYTES: usize = 63;
 
-/// `libpg_query` points the process's standard error at a pipe while it parses and back again afterwards. Two parses
-/// at once would each restore what the other had put there and leave standard error closed for good, so only one runs
-/// at a time. A parse takes some tens of microseconds.
-static PARSER: Mutex<()> = Mutex::new(());
-
 /// One statement that is a SELECT by Postgres's grammar, and nothing more is known of it.
 pub(crate) struct Parsed {
     pub(crate) select: Box<SelectStmt>,
     /// The statement's own bytes in the text: without the comments, blanks and semicolons around it.
     pub(crate) span: Range<usize>,
+    /// Where the first number stands that only version 16 and later read as one: `1_000`, `0xFF`. Before, each was a
+    /// number and a name.
+    pub(crate) new_number: Option<i32>,
+}
+
+/// What the tokens tell.
+#[derive(Default)]
+struct Outline {
+    span: Option<Range<usize>>,
+    new_number: Option<i32>,
 }
 
 /// # Errors
@@ -47,14 +52,21 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, Rejection> {
         return Err(Rejection::new(Rule::TooLong, message));
     }
     if let Some(at) = sql.find('\0') {
-        let at = i32::try_from(at).unwrap_or(-1);
         return Err(Rejection::new(Rule::Syntax, "the statement holds a NUL character; remove it")
-            .at(sql, at));
+            .at(sql, offset(at)));
     }
-    let _one_at_a_time = PARSER.lock().unwrap_or_else(PoisonError::into_inner);
+    let sql = sql.to_owned();
+    parser::run(move || read(&sql)).unwrap_or_else(|| {
+        Err(Rejection::new(Rule::Unavailable, "the statement cannot be judged just now; try again"))
+    })
+}
+
+/// Must run in [`parser::run`].
+fn read(sql: &str) -> Result<Parsed, Rejection> {
     // Not `scan_tokens`: it makes a slice of a null pointer where there is no token, which aborts a debug build.
     let tokens = pg_query::scan(sql).map_err(|err| failure(sql, &[], &err))?.tokens;
-    let span = outline(sql, &tokens)?;
+    let outline = outline(sql, &tokens)?;
+    let span = outline.span.ok_or_else(empty)?;
     let tree = pg_query::parse(sql, 0).map_err(|err| failure(sql, &tokens, &err))?;
     let mut statements = tree.protobuf.stmts;
     // The scanner has seen to this already; the tree is what counts.
@@ -63,20 +75,22 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, Rejection> {
     }
     let statement = statements.pop().and_then(|it| it.stmt).and_then(|it| it.node);
     match statement {
-        Some(NodeEnum::SelectStmt(select)) => Ok(Parsed { select, span }),
+        Some(NodeEnum::SelectStmt(select)) => {
+            Ok(Parsed { select, span, new_number: outline.new_number })
+        }
         Some(_) => Err(not_a_select().at(sql, offset(span.start))),
         None => Err(empty()),
     }
 }
 
 /// Looks at the tokens only: finds the statement within comments and semicolons, and refuses what needs no parser.
-fn outline(sql: &str, tokens: &[protobuf::ScanToken]) -> Result<Range<usize>, Rejection> {
+fn outline(sql: &str, tokens: &[protobuf::ScanToken]) -> Result<Outline, Rejection> {
     if tokens.len() > MAX_TOKENS {
         let message =
             format!("the statement has {} words and signs; {MAX_TOKENS} is the most", tokens.len());
         return Err(Rejection::new(Rule::TooComplex, message));
     }
-    let mut span: Option<Range<usize>> = None;
+    let mut outline = Outline::default();
     let mut ended = false;
     let mut depth = 0_usize;
     for token in tokens {
@@ -84,7 +98,7 @@ fn outline(sql: &str, tokens: &[protobuf::ScanToken]) -> Result<Range<usize>, Re
         match kind {
             Token::SqlComment | Token::CComment => continue,
             Token::Ascii59 => {
-                ended = span.is_some();
+                ended = outline.span.is_some();
                 continue;
             }
             Token::Ascii40 | Token::Ascii91 => depth += 1,
@@ -101,7 +115,7 @@ fn outline(sql: &str, tokens: &[protobuf::ScanToken]) -> Result<Range<usize>, Re
         else {
             return Err(Rejection::new(Rule::Syntax, "the statement cannot be read"));
         };
-        let Some(span) = &mut span else {
+        let Some(span) = &mut outline.span else {
             let opens = matches!(
                 kind,
                 Token::Select | Token::With | Token::Values | Token::Table | Token::Ascii40
@@ -109,7 +123,7 @@ fn outline(sql: &str, tokens: &[protobuf::ScanToken]) -> Result<Range<usize>, Re
             if !opens {
                 return Err(not_a_select().at(sql, token.start));
             }
-            span = Some(start..end);
+            outline.span = Some(start..end);
             continue;
         };
         span.end = end;
@@ -118,6 +132,12 @@ fn outline(sql: &str, tokens: &[protobuf::ScanToken]) -> Result<Range<usize>, Re
         let may_be_cut = match kind {
             Token::Ident => !sql[start..end].is_ascii(),
             Token::Uident => true,
+            Token::Iconst | Token::Fconst => {
+                if is_new_number(&sql[start..end]) {
+                    outline.new_number.get_or_insert(token.start);
+                }
+                false
+            }
             _ => false,
         };
         if may_be_cut && end - start > MAX_NAME_BYTES {
@@ -125,7 +145,12 @@ fn outline(sql: &str, tokens: &[protobuf::ScanToken]) -> Result<Range<usize>, Re
             return Err(Rejection::new(Rule::UnsupportedSyntax, message).at(sql, token.start));
         }
     }
-    span.ok_or_else(empty)
+    Ok(outline)
+}
+
+fn is_new_number(digits: &str) -> bool {
+    let mut letters = digits.bytes().skip(1);
+    digits.contains('_') || letters.next().is_some_and(|it| matches!(it | 0x20, b'x' | b'o' | b'b'))
 }
 
 fn empty() -> Rejection {
@@ -163,6 +188,10 @@ fn failure(sql: &str, tokens: &[protobuf::ScanToken], err: &pg_query::Error) -> 
         pg_query::Error::Decode(_) => return too_deep(),
         _ => "the statement cannot be read",
     };
+    if message.contains("too many open file descriptors") {
+        let message = "the statement cannot be judged just now; try again";
+        return Rejection::new(Rule::Unavailable, message);
+    }
     let deep = ["nested too deeply", "stack depth limit", "memory exhausted"];
     if deep.iter().any(|it| message.contains(it)) {
         return too_deep();

@@ -58,11 +58,13 @@ pub enum Rule {
     SamplingMethod,
     /// Who is logged in to the database.
     SessionInformation,
+    /// Not the statement's fault: the parser has no thread or no file descriptor just now.
+    Unavailable,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Empty,
         Self::TooLong,
         Self::TooComplex,
@@ -90,6 +92,7 @@ impl Rule {
         Self::XmlParsing,
         Self::SamplingMethod,
         Self::SessionInformation,
+        Self::Unavailable,
     ];
 
     /// The stable name, as `details.rule` carries it.
@@ -122,6 +125,7 @@ impl Rule {
             Self::XmlParsing => "xml_parsing",
             Self::SamplingMethod => "sampling_method",
             Self::SessionInformation => "session_information",
+            Self::Unavailable => "unavailable",
         }
     }
 
@@ -178,7 +182,11 @@ impl Rejection {
 
 impl Classify for Rejection {
     fn kind(&self) -> ErrorKind {
-        if self.rule.is_about_access() { ErrorKind::Forbidden } else { ErrorKind::Invalid }
+        match self.rule {
+            Rule::Unavailable => ErrorKind::Unavailable,
+            rule if rule.is_about_access() => ErrorKind::Forbidden,
+            _ => ErrorKind::Invalid,
+        }
     }
 
     fn details(&self) -> Option<Value> {

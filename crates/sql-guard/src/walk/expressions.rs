@@ -1,8 +1,7 @@
 use pg_query::NodeEnum;
 use pg_query::protobuf::a_const::Val;
 use pg_query::protobuf::{
-    AConst, AExpr, AExprKind, Node, SqlValueFunction, SqlValueFunctionOp, SubLink, XmlExpr,
-    XmlExprOp,
+    AExpr, AExprKind, Node, SqlValueFunction, SqlValueFunctionOp, SubLink, XmlExpr, XmlExprOp,
 };
 
 use super::select::list;
@@ -26,7 +25,7 @@ impl<'a> Walker<'a> {
         let Some(node) = &node.node else { return Ok(()) };
         match node {
             NodeEnum::ColumnRef(it) => self.column(it),
-            NodeEnum::AConst(it) => self.constant(it),
+            NodeEnum::AConst(_) => Ok(()),
             NodeEnum::ParamRef(it) => self.parameter(it.number, it.location),
             NodeEnum::AExpr(it) => self.operation(it),
             NodeEnum::BoolExpr(it) => self.expressions(&it.args),
@@ -197,34 +196,6 @@ impl<'a> Walker<'a> {
         let message =
             format!("no value is given for the parameter ${number}; write the value itself");
         Err(self.refuse(Rule::UnknownParameter, message, location))
-    }
-
-    /// Version 16 reads `1_000` and `0xFF` as numbers; before, each was a number and a name.
-    fn constant(&self, it: &'a AConst) -> Result<(), Rejection> {
-        if !matches!(it.val, Some(Val::Ival(_) | Val::Fval(_)))
-            || self.facts.server_version_num >= 160_000
-            || self.in_view()
-        {
-            return Ok(());
-        }
-        let at = usize::try_from(it.location).ok();
-        let Some(text) = at.and_then(|at| self.text.get(at..)) else { return Ok(()) };
-        let text = text.trim_start_matches(|c: char| c == '-' || c == '+' || c.is_whitespace());
-        let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
-        let mut digits = text[..end].bytes();
-        let is_new = text[..end].contains('_')
-            || (digits.next() == Some(b'0')
-                && digits
-                    .next()
-                    .is_some_and(|it| matches!(it, b'x' | b'X' | b'o' | b'O' | b'b' | b'B')));
-        if is_new {
-            return self.since(
-                160_000,
-                "a number with underscores or in base 2, 8 or 16",
-                it.location,
-            );
-        }
-        Ok(())
     }
 
     fn value_function(&self, it: &'a SqlValueFunction) -> Result<(), Rejection> {

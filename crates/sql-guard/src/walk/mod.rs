@@ -148,17 +148,9 @@ impl<'a> Walker<'a> {
         Rejection::new(rule, message).at(self.text, location)
     }
 
-    /// Refuses what this server's version does not have: there, the same text can mean something else.
+    /// Refuses what this server's version does not have.
     fn since(&self, version: u32, what: &str, location: i32) -> Result<(), Rejection> {
-        if self.facts.server_version_num >= version {
-            return Ok(());
-        }
-        let message = format!(
-            "{what} needs PostgreSQL {}; this database runs {}",
-            version / 10_000,
-            self.facts.server_version_num / 10_000
-        );
-        Err(self.refuse(Rule::UnsupportedByServer, message, location))
+        since(self.facts, version, what).map_err(|it| it.at(self.text, location))
     }
 
     /// Reads a name of one to three parts; three begin with the database.
@@ -195,6 +187,23 @@ impl<'a> Walker<'a> {
         );
         Err(self.refuse(Rule::OtherDatabase, message, location))
     }
+}
+
+/// Refuses what the server's version does not have: there, the same text can mean something else.
+///
+/// # Errors
+///
+/// A [`Rejection`] without a position if the server is older than `version`.
+pub(crate) fn since(facts: &Facts, version: u32, what: &str) -> Result<(), Rejection> {
+    if facts.server_version_num >= version {
+        return Ok(());
+    }
+    let message = format!(
+        "{what} needs PostgreSQL {}; this database runs {}",
+        version / 10_000,
+        facts.server_version_num / 10_000
+    );
+    Err(Rejection::new(Rule::UnsupportedByServer, message))
 }
 
 /// Whether the schema is one of the server's own.
