@@ -1,0 +1,315 @@
+//! What is started for a run, and ended with it: the product under test, a Postgres cluster for the data, and a folder.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use plinth_local_postgres::{Cluster, ClusterSettings, ConnectionParameters, Installation};
+use serde::Deserialize;
+
+use crate::client::Client;
+
+/// How long a first start may take; it makes a cluster.
+const START_LIMIT: Duration = Duration::from_mins(3);
+
+/// How long the product may take to stop in good order.
+const STOP_LIMIT: Duration = Duration::from_secs(40);
+
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How much of the server's log is shown when it fails.
+const LOG_LINES: usize = 30;
+
+/// A folder that is removed with this value. Everybody may enter it: as root, Postgres runs as another user.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Makes one in the system's place for temporary files.
+    ///
+    /// # Errors
+    /// If that is not possible.
+    pub(crate) fn create() -> Result<Self> {
+        let mut random = [0; 6];
+        getrandom::fill(&mut random).context("the system gives no random numbers")?;
+        let name =
+            random.iter().fold("plinth-bench-".to_owned(), |name, b| format!("{name}{b:02x}"));
+        let path = std::env::temp_dir().join(name);
+        fs::DirBuilder::new()
+            .mode(0o755)
+            .create(&path)
+            .with_context(|| format!("making {}", path.display()))?;
+        // The umask may have taken something away.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        Ok(Self { path })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Nobody could do anything about it now.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// A cluster for the databases that are asked, apart from Plinth's own.
+#[derive(Debug)]
+pub(crate) struct Databases {
+    cluster: Cluster,
+    connection: ConnectionParameters,
+}
+
+impl Databases {
+    /// Makes and starts one. It does not flush: its data is thrown away.
+    ///
+    /// # Errors
+    /// If there is no Postgres on this machine or it cannot be started.
+    pub(crate) async fn start(folder: &Folder) -> Result<Self> {
+        let named = std::env::var_os("PLINTH_POSTGRES_BIN").map(PathBuf::from);
+        let installation = Installation::find(named.as_deref())?;
+        let mut settings = ClusterSettings::new(folder.path().join("databases"));
+        let own = [
+            ("fsync", "off"),
+            ("synchronous_commit", "off"),
+            ("full_page_writes", "off"),
+            ("max_wal_size", "4GB"),
+            ("shared_buffers", "256MB"),
+            // Sessions stay open a while on each of a kit's many databases; and `pg_dump` locks ten thousand tables in one
+            // transaction, for which there is room in proportion to the sessions.
+            ("max_connections", "600"),
+        ];
+        settings.server = own.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let mut cluster = Cluster::open(installation, settings).await?;
+        let connection = cluster.start().await?;
+        Ok(Self { cluster, connection })
+    }
+
+    /// How to reach it as the superuser.
+    pub(crate) fn connection(&self) -> &ConnectionParameters {
+        &self.connection
+    }
+
+    /// Postgres's version, like 15.18.
+    pub(crate) fn version(&self) -> String {
+        self.cluster.version().to_string()
+    }
+
+    /// Stops it.
+    ///
+    /// # Errors
+    /// If it could not be stopped.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        self.cluster.stop().await.context("stopping the cluster of the databases")?;
+        Ok(())
+    }
+}
+
+/// What `plinth bootstrap` prints.
+#[derive(Deserialize)]
+struct Bootstrapped {
+    api_key: String,
+}
+
+/// A running `plinth serve` with its embedded Postgres and a data folder of its own, and an organization in it.
+///
+/// Dropping it stops it too, and waits for that.
+#[derive(Debug)]
+pub(crate) struct Plinth {
+    child: Child,
+    address: SocketAddr,
+    key: String,
+    log: PathBuf,
+}
+
+impl Plinth {
+    /// Starts it and waits until it is ready; `arguments` are further ones for `plinth serve`.
+    ///
+    /// # Errors
+    /// If it does not become ready, with the end of its log.
+    pub(crate) async fn start(binary: &Path, folder: &Folder, arguments: &[&str]) -> Result<Self> {
+        let data = folder.path().join("plinth");
+        let log = folder.path().join("plinth.log");
+        let address = free_address()?;
+        let output = File::create(&log)?;
+        let mut command = plinth(binary);
+        command
+            .args(["serve", "--log", "warn", "--listen", &address.to_string(), "--data-dir"])
+            .arg(&data)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            // Ctrl-C comes to us alone, and we stop it when we no longer need it.
+            .process_group(0);
+        let child = command.spawn().with_context(|| format!("starting {}", binary.display()))?;
+        let mut plinth = Self { child, address, key: String::new(), log };
+        plinth.wait_until_ready().await?;
+        plinth.key = bootstrap(binary, &data).await?;
+        Ok(plinth)
+    }
+
+    /// A client with a connection of its own and the owner's key.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address, &self.key)
+    }
+
+    /// The process id of the server.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Stops it in good order.
+    ///
+    /// # Errors
+    /// If it had ended before, did not end in time, or ended with another status than success.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("Plinth ended by itself ({status}):\n{}", self.log_end());
+        }
+        let status = self.end()?;
+        ensure!(status.success(), "Plinth ended with {status}:\n{}", self.log_end());
+        Ok(())
+    }
+
+    /// The last lines of its log.
+    pub(crate) fn log_end(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    }
+
+    async fn wait_until_ready(&mut self) -> Result<()> {
+        let started = Instant::now();
+        let mut client = Client::new(self.address, "");
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("Plinth ended while it started ({status}):\n{}", self.log_end());
+            }
+            if let Ok(response) = client.request("GET", "/readyz", None).await
+                && response.status == 200
+            {
+                return Ok(());
+            }
+            ensure!(
+                started.elapsed() < START_LIMIT,
+                "Plinth is not ready after {} s:\n{}",
+                START_LIMIT.as_secs(),
+                self.log_end()
+            );
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn end(&mut self) -> Result<ExitStatus> {
+        signal(&self.child, Signal::SIGTERM)?;
+        let asked = Instant::now();
+        while asked.elapsed() < STOP_LIMIT {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        self.child.kill()?;
+        self.child.wait()?;
+        bail!("Plinth did not stop within {} s and was killed", STOP_LIMIT.as_secs())
+    }
+}
+
+impl Drop for Plinth {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            // We are on the way out with another error.
+            let _ = self.end();
+        }
+    }
+}
+
+/// The binary, without settings that our surroundings have for another Plinth: they would change what is measured, or even
+/// whose data is used.
+fn plinth(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
+    for (name, _) in std::env::vars_os() {
+        let keep = name == OsStr::new("PLINTH_POSTGRES_BIN");
+        if name.to_string_lossy().starts_with("PLINTH_") && !keep {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+async fn bootstrap(binary: &Path, data: &Path) -> Result<String> {
+    let mut command = tokio::process::Command::from(plinth(binary));
+    command
+        .args([
+            "bootstrap",
+            "--organization",
+            "Bench",
+            "--email",
+            "owner@example.com",
+            "--data-dir",
+        ])
+        .arg(data)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let output = command.output().await.context("running `plinth bootstrap`")?;
+    ensure!(
+        output.status.success(),
+        "`plinth bootstrap` failed ({}): {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    let made: Bootstrapped = serde_json::from_slice(&output.stdout)
+        .context("reading what `plinth bootstrap` printed")?;
+    Ok(made.api_key)
+}
+
+fn signal(child: &Child, signal: Signal) -> Result<()> {
+    let pid = i32::try_from(child.id()).context("a process id is too large")?;
+    Ok(kill(Pid::from_raw(pid), signal)?)
+}
+
+/// An address on this machine that nobody listens on.
+fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port")?;
+    Ok(listener.local_addr()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_can_be_entered_by_everybody_and_goes_with_its_value() {
+        let folder = Folder::create().unwrap();
+        let path = folder.path().to_owned();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o755);
+        File::create(path.join("file")).unwrap();
+        drop(folder);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_plinth_that_does_not_start_is_reported_with_its_words() {
+        let folder = Folder::create().unwrap();
+        let binary = folder.path().join("plinth");
+        fs::write(&binary, "#!/bin/sh\necho no room left >&2\nexit 3\n").unwrap();
+        fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
+        let error = Plinth::start(&binary, &folder, &[]).await.unwrap_err().to_string();
+        assert!(error.contains("no room left") && error.contains('3'), "{error}");
+    }
+}

@@ -1,0 +1,288 @@
+//! Question sets: a file with one JSON object a line.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+/// One question with what answers it.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    pub(crate) id: String,
+    /// As it is asked.
+    pub(crate) text: String,
+    /// The database that it is asked of; `None` is the sample.
+    pub(crate) database: Option<String>,
+    pub(crate) expected: Expected,
+    /// What it is counted under, beside the whole: such as (`kind`, `time`).
+    pub(crate) groups: Vec<(&'static str, String)>,
+}
+
+/// What a right answer is.
+#[derive(Clone, Debug)]
+pub(crate) enum Expected {
+    /// No SQL: the data does not say it.
+    Decline,
+    Rows {
+        /// Statements; the result of any one of them is right. Never empty.
+        gold: Vec<String>,
+        /// How the first of them is sorted, where that was worked out beforehand.
+        keyed: Option<Keyed>,
+        matching: Matching,
+    },
+}
+
+/// What of the gold's result an answer must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Matching {
+    /// Its columns and rows, and its order if that was asked for.
+    Exact { ordered: bool },
+    /// As exact, but the answer may show further columns.
+    MoreColumns { ordered: bool },
+    /// Its values: further columns, duplicates and order do not matter.
+    AsSet,
+}
+
+/// A statement that returns the gold's rows together with its sort keys.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Keyed {
+    pub(crate) sql: String,
+    /// How many columns at the end were added for the keys.
+    #[serde(rename = "n_add")]
+    pub(crate) added: usize,
+    /// The keys' places: among the gold's columns, or `["a", n]` for the added one with number n.
+    #[serde(rename = "idx")]
+    pub(crate) places: Vec<Place>,
+    pub(crate) limit: Option<usize>,
+}
+
+/// Where a sort key stands.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Place {
+    Column(usize),
+    Added(AddedMark, usize),
+}
+
+/// The word before the number of an added key.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) enum AddedMark {
+    #[serde(rename = "a")]
+    A,
+}
+
+/// Where a file comes from: the same words mean different things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The project's own set over the sample.
+    Own,
+    /// A kit of public benchmarks.
+    Kit,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(one) => vec![one],
+            Self::More(more) => more,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Match {
+    Exact,
+    Subset,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Expect {
+    Decline,
+    Answer,
+}
+
+#[derive(Deserialize)]
+struct Record {
+    id: String,
+    question: String,
+    db: Option<String>,
+    gold_sql: Option<OneOrMore>,
+    /// Golds with another sensible choice of columns.
+    also: Option<OneOrMore>,
+    expect: Option<Expect>,
+    #[serde(rename = "match")]
+    matching: Option<Match>,
+    #[serde(default)]
+    ordered: bool,
+    keyed: Option<Keyed>,
+    kind: Option<String>,
+    corpus: Option<String>,
+    hardness: Option<String>,
+    category: Option<String>,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    flags: Vec<String>,
+}
+
+impl Record {
+    fn into_question(self, source: Source) -> Result<Question> {
+        let mut gold = self.gold_sql.map(OneOrMore::into_vec).unwrap_or_default();
+        gold.extend(self.also.map(OneOrMore::into_vec).unwrap_or_default());
+        let declines = matches!(self.expect, Some(Expect::Decline));
+        ensure!(
+            declines || !gold.is_empty(),
+            "{}: it has neither gold_sql nor `\"expect\": \"decline\"`",
+            self.id
+        );
+        let subset = matches!(self.matching, Some(Match::Subset));
+        let matching = match source {
+            Source::Kit if subset => Matching::AsSet,
+            Source::Kit => Matching::Exact { ordered: self.keyed.is_some() },
+            Source::Own if subset => Matching::MoreColumns { ordered: self.ordered },
+            Source::Own => Matching::Exact { ordered: self.ordered },
+        };
+        let expected = if declines {
+            Expected::Decline
+        } else {
+            Expected::Rows { gold, keyed: self.keyed, matching }
+        };
+        let single = [
+            ("corpus", self.corpus),
+            ("kind", self.kind),
+            ("hardness", self.hardness),
+            ("category", self.category),
+            ("db", self.db.clone()),
+        ];
+        let mut groups: Vec<_> =
+            single.into_iter().filter_map(|(by, name)| Some((by, name?))).collect();
+        groups.extend(self.tags.into_iter().map(|tag| ("tag", tag)));
+        groups.extend(self.flags.into_iter().map(|flag| ("flag", flag)));
+        Ok(Question { id: self.id, text: self.question, database: self.db, expected, groups })
+    }
+}
+
+/// Reads a file. The question is taken from `field`; records without it are left out, so that a field which only some have
+/// can be asked for.
+///
+/// # Errors
+/// If the file cannot be read, a line is no record, two have one id, or no question is left.
+pub(crate) fn read(path: &Path, source: Source, field: &str) -> Result<Vec<Question>> {
+    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    parse(&text, source, field).with_context(|| format!("in {}", path.display()))
+}
+
+fn parse(text: &str, source: Source, field: &str) -> Result<Vec<Question>> {
+    let mut questions = Vec::new();
+    let mut ids = HashSet::new();
+    for (at, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with("//") {
+            continue;
+        }
+        let where_ = || format!("line {}", at + 1);
+        let mut record: Json = serde_json::from_str(line).with_context(where_)?;
+        if field != "question" {
+            let Some(question) = record.get(field).filter(|text| text.is_string()).cloned() else {
+                continue;
+            };
+            record["question"] = question;
+        }
+        let record: Record = serde_json::from_value(record).with_context(where_)?;
+        let question = record.into_question(source).with_context(where_)?;
+        ensure!(ids.insert(question.id.clone()), "line {}: {} is there twice", at + 1, question.id);
+        questions.push(question);
+    }
+    ensure!(!questions.is_empty(), "there is no question with a field `{field}`");
+    Ok(questions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(line: &str, source: Source) -> Question {
+        parse(line, source, "question").unwrap().remove(0)
+    }
+
+    fn matching(line: &str, source: Source) -> (Vec<String>, Matching) {
+        match one(line, source).expected {
+            Expected::Rows { gold, matching, .. } => (gold, matching),
+            Expected::Decline => panic!("it declines"),
+        }
+    }
+
+    #[test]
+    fn a_question_has_one_gold_or_several() {
+        let golds = |line| matching(line, Source::Own).0;
+        assert_eq!(golds(r#"{"id":"a","question":"?","gold_sql":"SELECT 1"}"#), ["SELECT 1"]);
+        let two = r#"{"id":"a","question":"?","gold_sql":["SELECT 1","SELECT 2"]}"#;
+        assert_eq!(golds(two), ["SELECT 1", "SELECT 2"]);
+        let beside = r#"{"id":"a","question":"?","gold_sql":"SELECT 1","also":["SELECT 2"]}"#;
+        assert_eq!(golds(beside), ["SELECT 1", "SELECT 2"]);
+    }
+
+    #[test]
+    fn a_question_that_cannot_be_answered_needs_no_gold() {
+        let line = r#"{"id":"a","question":"?","gold_sql":null,"expect":"decline"}"#;
+        assert!(matches!(one(line, Source::Own).expected, Expected::Decline));
+        let neither = r#"{"id":"a","question":"?","gold_sql":null}"#;
+        assert!(parse(neither, Source::Own, "question").is_err());
+    }
+
+    #[test]
+    fn subset_is_stricter_in_our_own_set_than_in_the_kit() {
+        let line =
+            r#"{"id":"a","question":"?","gold_sql":"SELECT 1","match":"subset","ordered":true}"#;
+        assert_eq!(matching(line, Source::Own).1, Matching::MoreColumns { ordered: true });
+        assert_eq!(matching(line, Source::Kit).1, Matching::AsSet);
+    }
+
+    #[test]
+    fn the_kit_says_by_its_keys_that_order_matters() {
+        let line = r#"{"id":"a","question":"?","gold_sql":"SELECT n FROM t ORDER BY k","keyed":{"sql":"SELECT n, k FROM t ORDER BY k","n_add":1,"idx":[["a",0]],"limit":null}}"#;
+        assert_eq!(matching(line, Source::Kit).1, Matching::Exact { ordered: true });
+        let Expected::Rows { keyed: Some(keyed), .. } = one(line, Source::Kit).expected else {
+            panic!("no keys")
+        };
+        assert!(matches!(keyed.places[..], [Place::Added(_, 0)]));
+        assert_eq!(keyed.added, 1);
+    }
+
+    #[test]
+    fn groups_are_what_the_record_says_of_itself() {
+        let line = r#"{"id":"a","question":"?","gold_sql":"SELECT 1","kind":"time","tags":["join","like"],"new_field":[1]}"#;
+        let groups = one(line, Source::Own).groups;
+        let expected = [("kind", "time"), ("tag", "join"), ("tag", "like")];
+        assert_eq!(groups, expected.map(|(by, name)| (by, name.to_owned())));
+    }
+
+    #[test]
+    fn another_field_can_be_asked_and_records_without_it_are_left_out() {
+        let two = "{\"id\":\"a\",\"question\":\"one\",\"syn\":\"two\",\"gold_sql\":\"SELECT 1\"}\n\n{\"id\":\"b\",\"question\":\"?\",\"gold_sql\":\"SELECT 1\"}\n";
+        let questions = parse(two, Source::Kit, "syn").unwrap();
+        assert_eq!(questions.len(), 1);
+        assert_eq!(questions[0].text, "two");
+        assert!(parse(two, Source::Kit, "other").is_err());
+    }
+
+    #[test]
+    fn a_broken_line_is_named_and_an_id_stands_for_one_question() {
+        let broken = parse("\n{\"id\":", Source::Own, "question").unwrap_err();
+        assert!(format!("{broken:#}").contains("line 2"), "{broken:#}");
+        let line = r#"{"id":"a","question":"?","gold_sql":"SELECT 1"}"#;
+        assert!(parse(&format!("{line}\n{line}"), Source::Own, "question").is_err());
+    }
+}
