@@ -55,10 +55,14 @@ async fn main() -> anyhow::Result<()> {
     };
     for round in 1..=3 {
         let raw = raw(&database).await?;
-        let ours = ours(&databases, &target).await?;
+        let ours = ours(&databases, &target, CLIENTS).await?;
         println!(
             "round {round}: 1 row, {CLIENTS} clients: tokio-postgres prepared {raw:.0}/s, run {ours:.0}/s ({:.0} %)",
             ours / raw * 100.0
+        );
+        let apart = ours_by_workers(&databases, &target)?;
+        println!(
+            "  with a runtime for each half of the clients, as a web server has them: {apart:.0}/s"
         );
         let began = Instant::now();
         let (rows, bytes) = many(&databases, &target).await?;
@@ -104,9 +108,13 @@ fn limits() -> RunLimits {
     }
 }
 
-async fn ours(databases: &TargetDatabases, target: &Target) -> anyhow::Result<f64> {
+async fn ours(
+    databases: &TargetDatabases,
+    target: &Target,
+    clients_count: usize,
+) -> anyhow::Result<f64> {
     let mut clients = Vec::new();
-    for _ in 0..CLIENTS {
+    for _ in 0..clients_count {
         let (databases, target) = (databases.clone(), target.clone());
         clients.push(tokio::spawn(async move {
             let limits = limits();
@@ -131,6 +139,18 @@ async fn ours(databases: &TargetDatabases, target: &Target) -> anyhow::Result<f6
         sum += client.await??;
     }
     Ok(sum)
+}
+
+/// Two threads with a runtime each, sharing the pool.
+fn ours_by_workers(databases: &TargetDatabases, target: &Target) -> anyhow::Result<f64> {
+    let worker = || -> anyhow::Result<f64> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(ours(databases, target, CLIENTS / 2))
+    };
+    std::thread::scope(|scope| {
+        let workers = [scope.spawn(worker), scope.spawn(worker)];
+        workers.into_iter().map(|it| it.join().expect("no panic")).sum()
+    })
 }
 
 async fn many(databases: &TargetDatabases, target: &Target) -> anyhow::Result<(usize, usize)> {

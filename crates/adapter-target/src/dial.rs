@@ -162,7 +162,7 @@ fn tune(socket: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends an SSLRequest and reads the one byte of its answer: not a byte more, so that nothing which somebody on the way sent along in
+/// Sends an `SSLRequest` and reads the one byte of its answer: not a byte more, so that nothing which somebody on the way sent along in
 /// clear can be taken for something that came through TLS.
 async fn ask_for_tls(socket: &mut TcpStream) -> io::Result<u8> {
     let mut request = BytesMut::with_capacity(8);

@@ -73,27 +73,26 @@ impl Pools {
         self: &Arc<Self>,
         target: &Target,
     ) -> Result<PooledSession, NoSession> {
-        let lease = Lease::Alone(Box::new(self.open(target).await?));
+        let lease = Lease::Alone(self.open(target).await?);
         Ok(PooledSession { lease: Some(lease), age_limit: self.settings.age_limit })
     }
 
-    async fn open(&self, target: &Target) -> Result<Session, NoSession> {
+    async fn open(&self, target: &Target) -> Result<Box<Session>, NoSession> {
         let share = self.share.clone();
-        let permit = match share.clone().try_acquire_owned() {
-            Ok(it) => it,
-            Err(_) => {
-                // Somebody else's idle session is worth less than this one.
-                self.sweep(Duration::ZERO);
-                timeout(self.settings.wait_limit, share.acquire_owned())
-                    .await
-                    .map_err(|_| NoSession::Busy)?
-                    .map_err(|_| NoSession::Busy)?
-            }
+        let permit = if let Ok(it) = share.clone().try_acquire_owned() {
+            it
+        } else {
+            // Somebody else's idle session is worth less than this one.
+            self.close_longest_idle();
+            timeout(self.settings.wait_limit, share.acquire_owned())
+                .await
+                .map_err(|_| NoSession::Busy)?
+                .map_err(|_| NoSession::Busy)?
         };
         let mut session =
             self.dialer.open(target).await.map_err(|it| NoSession::Unreachable(Box::new(it)))?;
         session.permit = Some(permit);
-        Ok(session)
+        Ok(Box::new(session))
     }
 
     /// The pool for a target, made if there is none. `None` for a target that is not kept, or that was changed since it was read.
@@ -137,9 +136,31 @@ impl Pools {
         }
     }
 
-    /// Closes sessions that were idle for longer than `idle`, or are too old; drops pools that have none left.
-    fn sweep(&self, idle: Duration) {
-        let age = self.settings.age_limit;
+    /// Makes room for one session, if any is idle.
+    fn close_longest_idle(&self) {
+        let pools = self.by_connection.read().unwrap_or_else(PoisonError::into_inner);
+        let mut longest = None;
+        for it in pools.values() {
+            it.pool.retain(|_, metrics| {
+                longest = longest.max(Some(metrics.last_used()));
+                true
+            });
+        }
+        let Some(longest) = longest else { return };
+        let mut closed = false;
+        for it in pools.values() {
+            it.pool.retain(|_, metrics| {
+                // The clock has gone on since.
+                let close = !closed && metrics.last_used() >= longest;
+                closed |= close;
+                !close
+            });
+        }
+    }
+
+    /// Closes sessions that were idle for too long, or are too old; drops pools that have none left.
+    fn sweep(&self) {
+        let (idle, age) = (self.settings.idle_limit, self.settings.age_limit);
         let mut pools = self.by_connection.write().unwrap_or_else(PoisonError::into_inner);
         pools.retain(|_, it| {
             it.pool.retain(|session, metrics| {
@@ -152,12 +173,13 @@ impl Pools {
 
     /// Sweeps until no pool is left.
     fn sweep_regularly(self: &Arc<Self>) {
+        let every = SWEEP_EVERY.min(self.settings.idle_limit);
         let pools = Arc::downgrade(self);
         tokio::spawn(async move {
             loop {
-                tokio::time::sleep(SWEEP_EVERY).await;
+                tokio::time::sleep(every).await;
                 let Some(pools) = pools.upgrade() else { return };
-                pools.sweep(pools.settings.idle_limit);
+                pools.sweep();
                 let left = pools.by_connection.read().unwrap_or_else(PoisonError::into_inner);
                 if left.is_empty() {
                     return;
@@ -180,15 +202,15 @@ pub(crate) struct Opener {
 }
 
 impl Manager for Opener {
-    type Type = Session;
+    type Type = Box<Session>;
     type Error = NoSession;
 
-    async fn create(&self) -> Result<Session, NoSession> {
+    async fn create(&self) -> Result<Box<Session>, NoSession> {
         let pools = self.pools.upgrade().ok_or(NoSession::Busy)?;
         pools.open(&self.target).await
     }
 
-    async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<NoSession> {
+    async fn recycle(&self, session: &mut Box<Session>, _: &Metrics) -> RecycleResult<NoSession> {
         if session.is_fit() { Ok(()) } else { Err(RecycleError::message("it has ended")) }
     }
 }
@@ -241,7 +263,7 @@ impl Drop for PooledSession {
                 }
                 Object::take(it)
             }
-            Some(Lease::Alone(it)) => *it,
+            Some(Lease::Alone(it)) => it,
         };
         if session.state != State::Busy {
             return;

@@ -30,6 +30,9 @@ const UNWANTED_BYTES: usize = 256 << 10;
 /// How much is read after a cancel, which takes effect only when the server has got rid of what it had begun to send.
 const CANCELLED_BYTES: usize = 64 << 20;
 
+/// The longest time that the server's settings can say, in milliseconds.
+const MAX_MS: u64 = 0x7fff_ffff;
+
 /// How long that may take.
 const WIND_DOWN_LIMIT: Duration = Duration::from_secs(3);
 
@@ -501,7 +504,7 @@ pub(crate) fn bind(
     parameters: &[Option<&str>],
     out: &mut BytesMut,
 ) -> io::Result<()> {
-    let value = |it: &Option<&str>, out: &mut BytesMut| {
+    let value = |it: Option<&str>, out: &mut BytesMut| {
         Ok(match it {
             None => IsNull::Yes,
             Some(text) => {
@@ -510,9 +513,11 @@ pub(crate) fn bind(
             }
         })
     };
-    frontend::bind("", statement, [], parameters, value, [], out).map_err(|it| match it {
-        frontend::BindError::Serialization(it) => it,
-        frontend::BindError::Conversion(it) => io::Error::other(it),
+    frontend::bind("", statement, [], parameters.iter().copied(), value, [], out).map_err(|it| {
+        match it {
+            frontend::BindError::Serialization(it) => it,
+            frontend::BindError::Conversion(it) => io::Error::other(it),
+        }
     })
 }
 
@@ -531,7 +536,7 @@ fn write(written: io::Result<()>) -> Result<(), RunError> {
 pub(crate) fn server_limit(time: Duration) -> Duration {
     let earlier = (time / 20).min(Duration::from_millis(250));
     // Zero would mean no limit at all, and the setting is a 32-bit number.
-    (time - earlier).clamp(Duration::from_millis(1), Duration::from_millis(i32::MAX as u64))
+    time.saturating_sub(earlier).clamp(Duration::from_millis(1), Duration::from_millis(MAX_MS))
 }
 
 fn limits_calls(local: bool) -> String {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plinth_connections::SslMode;
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -71,6 +72,8 @@ impl Tls {
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(verifier))
                 .with_no_client_auth();
+            // A ticket that one tenant's server gave must not say anything about another's session.
+            config.resumption = Resumption::disabled();
             // Proxies in front of servers tell by this that Postgres is meant.
             config.alpn_protocols = vec![b"postgresql".to_vec()];
             Ok(TlsConnector::from(Arc::new(config)))

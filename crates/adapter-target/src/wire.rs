@@ -18,7 +18,7 @@ const TEXT_BYTES: usize = 4 << 10;
 
 /// One message from the server.
 pub(crate) enum Frame {
-    /// The body of a DataRow.
+    /// The body of a `DataRow`.
     Row(Bytes),
     ParseComplete,
     BindComplete,
@@ -116,7 +116,7 @@ impl Frames {
     }
 }
 
-/// The columns that a RowDescription names.
+/// The columns that a `RowDescription` names.
 ///
 /// # Errors
 ///
@@ -137,7 +137,7 @@ pub(crate) fn columns(body: &RowDescriptionBody) -> Result<Vec<ResultColumn>, Fr
     Ok(columns)
 }
 
-/// What an ErrorResponse says.
+/// What an `ErrorResponse` says.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ServerError {
     pub(crate) sqlstate: String,

@@ -42,7 +42,7 @@ fn message(tag: u8, body: &[u8]) -> Vec<u8> {
     [&[tag][..], &length.to_be_bytes(), body].concat()
 }
 
-/// Reads a message without a tag: a startup or an SSLRequest.
+/// Reads a message without a tag: a startup or an `SSLRequest`.
 async fn hear_startup(socket: &mut TcpStream) {
     let length = socket.read_u32().await.expect("a length");
     let mut body = vec![0; length as usize - 4];

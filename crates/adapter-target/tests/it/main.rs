@@ -1,8 +1,8 @@
 //! Against a real Postgres, and against servers that do not behave.
 
-mod introspection;
 mod support;
 
 mod hostile;
+mod pooling;
 mod reaching;
 mod running;

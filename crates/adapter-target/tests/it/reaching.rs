@@ -241,22 +241,3 @@ async fn several_reads_see_one_moment_in_one_round_trip() {
     let error = session.query_all(&slow, &soon).await.expect_err("too slow");
     assert!(matches!(error, RunError::TimedOut(_)), "{error:?}");
 }
-
-#[tokio::test]
-async fn sessions_of_a_forgotten_or_changed_connection_end() {
-    let database = TestDatabase::create().await.expect("a database");
-    let (databases, mut target) = (databases(), target(&database));
-    let pid = "SELECT pg_backend_pid()";
-    let first = one(&databases, &target, pid).await.expect("a pid");
-    assert_eq!(one(&databases, &target, pid).await.expect("a pid"), first);
-    target.version = 2;
-    let second = one(&databases, &target, pid).await.expect("a pid");
-    assert_ne!(first, second);
-    databases.forget(target.connection.expect("kept")).await;
-    assert_ne!(one(&databases, &target, pid).await.expect("a pid"), second);
-    // Whoever still holds the old settings gets a session by them, of its own.
-    target.version = 1;
-    assert_eq!(one(&databases, &target, "SELECT 1").await.expect("a result"), "1");
-    target.connection = None;
-    assert_eq!(one(&databases, &target, "SELECT 1").await.expect("a result"), "1");
-}

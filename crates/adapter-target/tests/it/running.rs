@@ -271,21 +271,6 @@ async fn a_session_that_is_cut_in_the_middle_says_so_and_the_next_run_has_anothe
 }
 
 #[tokio::test]
-async fn a_connection_has_so_many_sessions_and_no_more() {
-    let database = TestDatabase::create().await.expect("a database");
-    let mut settings = crate::support::settings();
-    settings.sessions_per_connection = 2;
-    settings.wait_limit = Duration::from_millis(100);
-    let databases = TargetDatabases::new(settings).expect("settings");
-    let target = target(&database);
-    let first = databases.session(&target).await.expect("a session");
-    let _second = databases.session(&target).await.expect("a session");
-    assert!(matches!(one(&databases, &target, "SELECT 1").await, Err(RunError::Busy)));
-    drop(first);
-    assert_eq!(one(&databases, &target, "SELECT 1").await.expect("free again"), "1");
-}
-
-#[tokio::test]
 async fn a_plan_names_what_would_be_read_and_runs_nothing() {
     let database = TestDatabase::create().await.expect("a database");
     let owner = client(&database.url()).await;
@@ -322,4 +307,21 @@ async fn everything_works_the_same_over_tls() {
     let limits = RunLimits { time: Duration::from_millis(300), ..limits() };
     let error = all(&databases, &target, "SELECT pg_sleep(60)", &limits).await;
     assert!(matches!(error, Err(RunError::TimedOut(_))), "{error:?}");
+}
+
+#[tokio::test]
+async fn whoever_cancels_at_the_server_is_told_from_the_deadline() {
+    let database = TestDatabase::create().await.expect("a database");
+    let (databases, target) = (databases(), target(&database));
+    let admin = client(&database.superuser_url()).await;
+    let sleeping =
+        tokio::spawn(async move { one(&databases, &target, "SELECT pg_sleep(60)").await });
+    let cancel = "SELECT count(*) FILTER (WHERE pg_cancel_backend(pid)) FROM pg_stat_activity
+        WHERE application_name = 'plinth' AND state = 'active' AND query ~ 'pg_sleep' AND datname = current_database()";
+    eventually("it runs and is cancelled", async || {
+        admin.query_one(cancel, &[]).await.expect("a count").get::<_, i64>(0) == 1
+    })
+    .await;
+    let outcome = sleeping.await.expect("no panic");
+    assert!(matches!(outcome, Err(RunError::Cancelled)), "{outcome:?}");
 }
