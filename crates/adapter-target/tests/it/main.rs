@@ -1,5 +1,6 @@
 //! Against a real Postgres, and against servers that do not behave.
 
+mod introspection;
 mod support;
 
 mod hostile;
