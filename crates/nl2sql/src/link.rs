@@ -382,9 +382,16 @@ fn names(index: &SchemaIndex, tokens: &[Token], hits: &Hits, first: usize, end: 
             }
         }
     }
+    // words that count and calculate are names only where they are the whole of one
+    let calculates = end == first + 1
+        && matches!(tokens[first].lemma.as_str(), "number" | "count" | "total" | "average" | "sum" | "most" | "least" | "maximum" | "minimum" | "mean" | "max" | "min" | "first" | "last" | "top");
+    let least = if calculates { 0.9 } else { 0.3 };
+    if calculates && tokens.get(end).is_some_and(|it| it.lower == "of") {
+        return Vec::new();
+    }
     let mut links: Vec<NameLink> = found
         .into_iter()
-        .filter(|it| it.1.0 >= 0.3)
+        .filter(|it| it.1.0 >= least)
         .map(|((table, column), (score, with_table))| NameLink { table, column, score, with_table })
         .collect();
     links.sort_by(|a, b| {

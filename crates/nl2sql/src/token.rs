@@ -54,7 +54,7 @@ pub(crate) fn tokenize(question: &str) -> Vec<Token> {
     let mut sentence_start = true;
     while at < chars.len() && tokens.len() < MAX_TOKENS {
         let (start, c) = chars[at];
-        if c.is_whitespace() {
+        if c.is_whitespace() || c == '_' {
             at += 1;
             continue;
         }
@@ -151,7 +151,6 @@ fn inner(chars: &[(usize, char)], at: usize) -> bool {
             // an abbreviation like Ph.D or U.S: the letters around the dot are capitals
             before && after && chars[at + 1].1.is_uppercase()
         }
-        '_' => before && after,
         _ => false,
     }
 }

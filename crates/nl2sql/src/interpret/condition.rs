@@ -821,6 +821,13 @@ impl Interpreter<'_> {
             for it in all {
                 draft.add(Condition::Row(it), false);
             }
+        } else if and && !or && !draft.both && (draft.aggregates() || hand.count || !hand.aggregates.is_empty()) && (at < 2 || !matches!(self.word(at - 1), "from" | "in" | "between")) {
+            // `the average age of male and female students`: one number for each
+            let info = self.index.column(column);
+            if !(info.complete && info.values.len() == values.len()) {
+                draft.add(Condition::Row(Predicate::Or(all)), hand.or);
+            }
+            draft.groups.push(GroupKey::Column(column));
         } else if and && !or && draft.both && values.len() == 2 {
             for it in all {
                 draft.add(Condition::Row(it), false);

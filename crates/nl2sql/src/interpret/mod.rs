@@ -216,7 +216,9 @@ impl<'a> Interpreter<'a> {
         if self.skip.contains(&at) {
             return at + 1;
         }
-        let readers: [fn(&mut Self, &mut Draft, &mut Hand, &mut Mode, usize, usize) -> Option<usize>; 10] = [
+        let readers: [fn(&mut Self, &mut Draft, &mut Hand, &mut Mode, usize, usize) -> Option<usize>; 12] = [
+            Self::read_two_names,
+            Self::read_ratio,
             Self::read_order,
             Self::read_group,
             Self::read_comparison,

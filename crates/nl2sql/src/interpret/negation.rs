@@ -12,7 +12,7 @@ impl Interpreter<'_> {
         let length = self.one_of(
             at,
             &[
-                "not", "never", "without", "no", "except", "excluding", "besides", "nor", "neither", "cannot", "none", "lack", "lacks", "other than", "but not", "except for",
+                "not", "never", "without", "no", "except", "non", "excluding", "besides", "nor", "neither", "cannot", "none", "lack", "lacks", "other than", "but not", "except for",
                 "not any", "apart from", "outside", "aside from", "rather than", "instead of", "without any", "don't", "doesn't", "didn't", "isn't", "aren't", "wasn't", "weren't", "haven't", "hasn't", "hadn't", "can't",
             ],
         )?;

@@ -167,7 +167,7 @@ impl Interpreter<'_> {
                 at,
                 &[
                     "for each", "for every", "in each", "of each", "by each", "from each", "at each", "on each", "within each", "per", "each", "every", "grouped by", "group by", "for each of the", "with each", "to each", "per each", "for each different",
-                    "for different", "for all different", "broken down by", "across different", "in every", "of every", "each of the", "for each distinct", "under each", "by different", "of different", "in different", "split by", "grouped by each", "from different", "for various", "corresponding to each", "belonging to each", "associated with each",
+                    "for different", "for the different", "across the different", "of the different", "in the different", "for all different", "broken down by", "across different", "in every", "of every", "each of the", "for each distinct", "under each", "by different", "of different", "in different", "split by", "grouped by each", "from different", "for various", "corresponding to each", "belonging to each", "associated with each",
                 ],
             )
             .or_else(|| (self.word(at) == "by" && aggregating && *mode == Mode::Select && at > 0 && !participle(self.word(at - 1))).then_some(1))

@@ -151,10 +151,28 @@ impl Interpreter<'_> {
                 if let Some(table) = self.table_at(to) {
                     return (if word == "of" || word == "for" { 1.0 } else { 0.5 }, Some(table));
                 }
+                // `the population of Maine`: of the table whose rows are known by that value
+                if matches!(word, "of" | "for" | "in")
+                    && let Some(Meaning::Value(links)) = self.items.get(next + 1).map(|it| &it.meaning)
+                {
+                    let names: Vec<&NameLink> = self.links(at).iter().filter(|it| it.column.is_some() && it.score > 0.8).collect();
+                    let known = links.iter().find(|it| {
+                        let info = &self.index.tables[it.table];
+                        (info.display == [it.column] || info.primary == [it.column]) && names.iter().any(|name| name.table == it.table)
+                    });
+                    if let Some(link) = known {
+                        return (0.7, Some(link.table));
+                    }
+                }
                 if word != "of" {
                     break;
                 }
                 next = to.max(next + 1);
+            } else if self.table_at(next).is_none()
+                && item.lower.contains(" of ")
+                && let Some(link) = self.links(next).first().filter(|it| it.column.is_some() && it.score > 0.7)
+            {
+                return (0.8, Some(link.table));
             } else if item.is_mark(',') || item.is_mark('\'') || matches!(word, "and" | "or" | "the" | "as" | "well" | "both" | "all" | "each") || (self.is_name(next) && self.table_at(next).is_none()) {
                 next += 1;
             } else if self.table_at(next).is_some() {
@@ -267,7 +285,12 @@ impl Interpreter<'_> {
                     }
                     #[expect(clippy::cast_precision_loss, reason = "a few steps")]
                     match self.index.distance(root, link.table) {
-                        Some(steps) => score -= 0.06 * steps as f64,
+                        Some(steps) => {
+                            score -= 0.06 * steps as f64;
+                            if steps > 0 && !self.single(root, link.table) {
+                                score -= 0.05;
+                            }
+                        }
                         None => score -= 0.5,
                     }
                 }
@@ -385,8 +408,24 @@ impl Interpreter<'_> {
                     score += 0.12;
                 }
                 let info = &self.index.tables[link.table].columns[link.column];
+                let lead = at.checked_sub(1).map_or("", |it| self.word(it));
+                let within = matches!(lead, "in" | "from" | "at" | "within" | "through" | "near" | "inside") && bonus < 0.2;
                 if self.index.tables[link.table].display.contains(&link.column) {
-                    score += 0.06;
+                    // what lies in a place is not that place
+                    if within && draft.root == Some(link.table) && ranked_elsewhere(links, link) {
+                        score -= 0.4;
+                    } else {
+                        score += 0.06;
+                    }
+                }
+                // first and last name stand in one row
+                for beside in [at.wrapping_sub(1), at + 1] {
+                    if let Some(Meaning::Value(others)) = self.items.get(beside).map(|it| &it.meaning)
+                        && others.iter().any(|it| it.table == link.table && it.column != link.column)
+                    {
+                        score += 0.25;
+                        break;
+                    }
                 }
                 if info.foreign {
                     score -= 0.02;
@@ -400,4 +439,9 @@ impl Interpreter<'_> {
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         ranked
     }
+}
+
+/// Whether the value was also seen in a column by which no row is known.
+fn ranked_elsewhere(links: &[ValueLink], own: &ValueLink) -> bool {
+    links.iter().any(|it| (it.table, it.column) != (own.table, own.column))
 }

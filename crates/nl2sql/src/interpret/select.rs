@@ -50,6 +50,24 @@ impl Interpreter<'_> {
             }
             return None;
         }
+        if matches!(self.word(at), "total" | "average" | "all") && at > 0 && matches!(self.word(at - 1), "in" | "on") {
+            if self.word(at) == "average" {
+                for it in draft.asked.iter_mut().rev() {
+                    match it {
+                        Asked::Aggregate(function, _) => {
+                            *function = Aggregate::Avg;
+                            break;
+                        }
+                        Asked::Column(column) if self.index.column(*column).class.is_numeric() => {
+                            *it = Asked::Aggregate(Aggregate::Avg, Expr::Column(*column));
+                            break;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            return Some(at + 1);
+        }
         let function = match self.word(at) {
             "average" | "mean" | "avg" | "averaged" => Some(Aggregate::Avg),
             "total" | "sum" | "combined" | "overall" | "summed" => Some(Aggregate::Sum),
@@ -268,9 +286,19 @@ impl Interpreter<'_> {
                 hand.counted = Some(table);
                 return;
             }
+            let table = self.nearest(draft, at, table);
             if Some(table) != draft.root || draft.asked.iter().any(|it| matches!(it, Asked::Column(it) if it.table != table)) {
                 draft.join(table);
             }
+            return;
+        }
+        if hand.count
+            && !hand.aggregates.is_empty()
+            && self.is_name(at + 1)
+            && self.table_at(at + 1).is_none()
+        {
+            // `the average number of people injured`: the column says how many
+            hand.count = false;
             return;
         }
         if std::mem::take(&mut hand.count) {
@@ -329,6 +357,124 @@ impl Interpreter<'_> {
             return;
         }
         draft.ask(Asked::Rows(table));
+    }
+
+    /// Of the tables that an item may name by a verb the one nearest to what is asked about (`faculty who participate in …`).
+    fn nearest(&self, draft: &Draft, at: usize, table: usize) -> usize {
+        let Some(root) = draft.root else { return table };
+        let steps = |it: usize| self.index.distance(root, it).unwrap_or(9);
+        if steps(table) <= 1 || !self.index.tables[table].bridge {
+            return table;
+        }
+        self.links(at)
+            .iter()
+            .filter(|it| it.column.is_none() && it.score > 0.4 && steps(it.table) < steps(table))
+            .min_by_key(|it| steps(it.table))
+            .map_or(table, |it| it.table)
+    }
+
+    /// `first and last names`: both columns of a name that is kept in two.
+    pub(super) fn read_two_names(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, _end: usize) -> Option<usize> {
+        if self.word(at) != "first" || *mode != Mode::Select {
+            return None;
+        }
+        let mut next = at + 1;
+        while matches!(self.word(next), "and" | "name" | "the") || self.items.get(next).is_some_and(|it| it.is_mark(',')) {
+            next += 1;
+        }
+        if next == at + 1 {
+            return None;
+        }
+        let item = if matches!(self.word(next), "last name" | "last names" | "surname" | "family name" | "surnames") {
+            next
+        } else if self.word(next) == "last" && matches!(self.word(next + 1), "name" | "names") {
+            next + 1
+        } else {
+            return None;
+        };
+        let (_, bound) = self.bound(item);
+        let table = bound
+            .filter(|it| self.index.tables[*it].display.len() == 2)
+            .or_else(|| self.resolve_quietly(draft, item, Want::Any).map(|it| it.table))?;
+        let display = self.index.tables[table].display.clone();
+        if display.len() != 2 {
+            return None;
+        }
+        for column in display {
+            draft.ask(Asked::Column(ColumnRef::new(table, column)));
+        }
+        draft.distinct |= std::mem::take(&mut hand.distinct);
+        Some(item + 1)
+    }
+
+    /// `the ratio of A to B`: one share of the other, each a number of rows or a sum.
+    pub(super) fn read_ratio(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
+        if self.word(at) != "ratio" || !matches!(self.word(at + 1), "of" | "between") || self.is_name(at) {
+            return None;
+        }
+        let joiner = if self.word(at + 1) == "between" { "and" } else { "to" };
+        let middle = (at + 2..end).find(|&it| self.word(it) == joiner || self.word(it) == "per" || self.word(it) == "over")?;
+        let until = (middle + 1..end)
+            .find(|&it| self.one_of(it, &["for each", "in each", "within each", "for every", "by each", "per", "of each", "for all", "grouped by"]).is_some() || self.starts_order(it))
+            .unwrap_or(end);
+        let side = |this: &mut Self, from: usize, until: usize, root: Option<usize>| {
+            let mut sub = Draft { root, ..Draft::default() };
+            this.scan(&mut sub, from, until, Mode::Select);
+            this.mark_used(from, until);
+            sub
+        };
+        let left = side(self, at + 2, middle, draft.root);
+        let right = side(self, middle + 1, until, left.root.or(draft.root));
+        let grouped = until < end;
+        let columns = |all: &[(Condition, bool)]| {
+            let mut found = Vec::new();
+            for it in Self::rows(all) {
+                it.columns(&mut |column| found.push(column));
+            }
+            found
+        };
+        let known = columns(&left.conditions);
+        // what only the second part says of another column holds for both: `… in New York`
+        let (own, common): (Vec<_>, Vec<_>) = right.conditions.iter().cloned().partition(|it| {
+            known.is_empty() || columns(std::slice::from_ref(it)).iter().any(|column| known.contains(column))
+        });
+        let term = |sub: &Draft, conditions: &[(Condition, bool)]| {
+            let rows = Self::rows(conditions);
+            let filter = match rows.len() {
+                0 => None,
+                1 => Some(Box::new(rows[0].clone())),
+                _ => Some(Box::new(Predicate::And(rows))),
+            };
+            let first = sub.asked.first();
+            let (function, distinct, argument) = match first {
+                Some(Asked::Aggregate(function, expr)) => (*function, false, Some(Box::new(expr.clone()))),
+                Some(Asked::Column(column)) if filter.is_none() && !grouped => return Expr::Column(*column),
+                Some(Asked::Column(column)) => (Aggregate::Sum, false, Some(Box::new(Expr::Column(*column)))),
+                Some(Asked::Count { column: Some(column), .. }) => (Aggregate::Count, true, Some(Box::new(Expr::Column(*column)))),
+                Some(Asked::Rows(table) | Asked::Count { table: Some(table), .. }) if left.root != right.root || right.joins.len() + left.joins.len() > 0 => {
+                    let info = &self.index.tables[*table];
+                    match info.primary.as_slice() {
+                        [key] => (Aggregate::Count, true, Some(Box::new(Expr::Column(ColumnRef::new(*table, *key))))),
+                        _ => (Aggregate::Count, false, None),
+                    }
+                }
+                _ => (Aggregate::Count, false, None),
+            };
+            Expr::Aggregate { function, distinct, argument, filter }
+        };
+        let above = term(&left, &left.conditions);
+        let below = term(&right, &own);
+        if draft.root.is_none() {
+            draft.root = left.root;
+        }
+        for (condition, or) in common {
+            draft.add(condition, or);
+        }
+        draft.asked.retain(|it| !matches!(it, Asked::Rows(_)));
+        draft.ask(Asked::Expr(Expr::Arithmetic(crate::logical::Arithmetic::Divide, Box::new(above), Box::new(below))));
+        hand.count = false;
+        *mode = Mode::Select;
+        Some(until)
     }
 
     /// Verbs after which conditions follow, and verbs that name a column (`born`, `located`, `live`).
