@@ -70,7 +70,7 @@ fn disguised(sql: &str, choices: &[u8]) -> Option<String> {
             0 => "/**/",
             1 => "/* ; /* -- */ ' */",
             // After a line break a string goes on in the next one, so these would join two.
-            2 if !beside_string(&tokens, at) => "-- ; '\n",
+            2 if !beside_string(&tokens, at) => " -- ; '\n",
             3 if !beside_string(&tokens, at) => "\r\n\t",
             4 => " \u{c}",
             _ => " ",
