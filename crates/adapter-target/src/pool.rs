@@ -253,27 +253,34 @@ impl fmt::Debug for PooledSession {
     }
 }
 
+impl Lease {
+    /// Gives the place in the pool free and closes the session.
+    fn close(self) {
+        if let Self::Pooled(it) = self {
+            drop(Object::take(it));
+        }
+    }
+}
+
 impl Drop for PooledSession {
     fn drop(&mut self) {
-        let session = match self.lease.take() {
-            None => return,
-            Some(Lease::Pooled(it)) => {
-                if it.state == State::Idle && it.opened.elapsed() < self.age_limit {
-                    return;
-                }
-                Object::take(it)
+        let (state, old) = (self.state, self.opened.elapsed() >= self.age_limit);
+        let Some(mut lease) = self.lease.take() else { return };
+        match (state, tokio::runtime::Handle::try_current()) {
+            // Dropping it gives it back.
+            (State::Idle, _) if !old => {}
+            // Until the server has stopped, the place in the pool stays taken: else statements that overrun their time could pile up there.
+            (State::Busy, Ok(runtime)) => {
+                runtime.spawn(async move {
+                    match &mut lease {
+                        Lease::Pooled(it) => it.abandon().await,
+                        Lease::Alone(it) => it.abandon().await,
+                    }
+                    lease.close();
+                });
             }
-            Some(Lease::Alone(it)) => it,
-        };
-        if session.state != State::Busy {
-            return;
-        }
-        // Outside a runtime nothing can be sent; the server notices at its next write that nobody listens.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                session.cancel.send().await;
-                drop(session);
-            });
+            // Outside a runtime nothing can be sent; the server notices at its next write that nobody listens.
+            (State::Idle | State::Dead | State::Busy, _) => lease.close(),
         }
     }
 }

@@ -36,6 +36,9 @@ const MAX_MS: u64 = 0x7fff_ffff;
 /// How long that may take.
 const WIND_DOWN_LIMIT: Duration = Duration::from_secs(3);
 
+/// For how long a server that ignores a cancel still counts as running the statement.
+const ABANDON_LIMIT: Duration = Duration::from_secs(15);
+
 /// An outbox or inbox that grew beyond this for one statement is not kept for the next.
 const KEPT_BYTES: usize = 256 << 10;
 
@@ -478,6 +481,12 @@ impl Session {
                 _ => {}
             }
         }
+    }
+
+    /// Cancels what runs, and waits until the server has stopped or for some seconds. The session must be closed then.
+    pub(crate) async fn abandon(&mut self) {
+        self.cancel.send().await;
+        let _ = timeout(ABANDON_LIMIT, self.drain(CANCELLED_BYTES)).await;
     }
 
     /// Gets rid of a result of which no more is wanted: reads on if little is left, else cancels it.

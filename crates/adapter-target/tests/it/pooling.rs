@@ -146,3 +146,36 @@ async fn behind_a_proxy_nothing_is_left_on_the_backend_that_others_would_get() {
     let writes = plain.query_one("SHOW default_transaction_read_only", &[]).await.expect("a row");
     assert_eq!(writes.get::<_, &str>(0), "off");
 }
+
+#[tokio::test]
+async fn a_statement_that_overruns_its_time_keeps_its_place_until_the_server_has_stopped() {
+    let database = TestDatabase::create().await.expect("a database");
+    let mut settings = settings();
+    settings.sessions_per_connection = 1;
+    let databases = TargetDatabases::new(settings).expect("settings");
+    let target = target(&database);
+    let first = one(&databases, &target, PID).await.expect("a pid");
+    // The function hears of neither the time limit nor a cancel while it sleeps in pieces and swallows both.
+    let owner = client(&database.url()).await;
+    owner
+        .batch_execute(
+            "CREATE FUNCTION stubborn() RETURNS int LANGUAGE plpgsql AS $$
+             DECLARE until timestamptz := clock_timestamp() + interval '1 s';
+             BEGIN
+               WHILE clock_timestamp() < until LOOP
+                 BEGIN PERFORM pg_sleep(0.05); EXCEPTION WHEN query_canceled THEN NULL; END;
+               END LOOP;
+               RETURN 1;
+             END $$",
+        )
+        .await
+        .expect("a function");
+    let hurried = RunLimits { time: Duration::from_millis(200), ..limits() };
+    let began = std::time::Instant::now();
+    let late = all(&databases, &target, "SELECT stubborn()", &hurried).await;
+    assert!(matches!(late, Err(RunError::TimedOut(_))), "{late:?}");
+    assert!(began.elapsed() < Duration::from_millis(800));
+    let next = one(&databases, &target, PID).await.expect("once the server has stopped");
+    assert!(began.elapsed() >= Duration::from_millis(900), "{:?}", began.elapsed());
+    assert_ne!(first, next);
+}

@@ -201,17 +201,21 @@ async fn a_statement_ends_at_its_deadline_even_if_the_planner_does_not() {
     let database = TestDatabase::create().await.expect("a database");
     let (databases, target) = (databases(), target(&database));
     let limits = RunLimits { time: Duration::from_millis(500), ..limits() };
+    // 4,096 grouping sets: the planner is at it for seconds and listens to nobody meanwhile.
     let columns: Vec<_> = (1..=12).map(|it| format!("c{it}")).collect();
-    let values: Vec<_> = columns.iter().map(|it| format!("1 AS {it}")).collect();
+    let values: Vec<_> = columns.iter().map(|it| format!("random() AS {it}")).collect();
     let cube = format!(
-        "SELECT count(*) FROM (SELECT {} FROM generate_series(1, 1000)) t GROUP BY CUBE ({})",
+        "SELECT count(*) FROM (SELECT {} FROM generate_series(1, 100000)) t GROUP BY CUBE ({})",
         values.join(", "),
         columns.join(", ")
     );
     for sql in ["SELECT pg_sleep(60)", &cube, "SELECT generate_series(1, 10000000000)"] {
         let began = Instant::now();
-        let error = all(&databases, &target, sql, &limits).await.expect_err(sql);
-        assert!(matches!(error, RunError::TimedOut(it) if it == limits.time), "{sql}: {error:?}");
+        let error = all(&databases, &target, sql, &limits).await.err();
+        assert!(
+            matches!(error, Some(RunError::TimedOut(it)) if it == limits.time),
+            "{sql}: {error:?}"
+        );
         assert!(began.elapsed() < Duration::from_millis(900), "{sql}: {:?}", began.elapsed());
     }
 }
