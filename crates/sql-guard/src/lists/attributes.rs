@@ -68,16 +68,22 @@ const NAMES: &[&str] = &[
 ];
 
 /// Output names of listed functions: `json_each`, `ts_parse`, `ts_token_type`, `unnest(tsvector)`, `ts_debug`-like rows,
-/// `WITH ORDINALITY`, and hstore's `each`.
+/// `WITH ORDINALITY`, hstore's `each`, and those of PostGIS that make rows.
 const FIELDS: &[&str] = &[
     "alias",
     "description",
+    "geom",
     "key",
     "lexeme",
+    "location",
     "ordinality",
+    "path",
     "positions",
+    "reason",
     "tokid",
     "token",
+    "val",
+    "valid",
     "value",
     "weights",
 ];

@@ -155,8 +155,8 @@ impl<'a> Walker<'a> {
             return Ok(());
         }
         let message = format!(
-            "`.{name}` may call a function of that name instead of selecting a field; write the column as \
-             `table.column`, with the table that has it"
+            "`.{name}` may call a function of that name instead of selecting a field; write the column's name alone, \
+             and give it a name of its own in the inner query where it comes from one"
         );
         Err(self.refuse(Rule::AttributeNotAllowed, message, location))
     }

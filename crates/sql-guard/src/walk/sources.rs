@@ -15,7 +15,9 @@ use crate::views::judge;
 
 impl<'a> Walker<'a> {
     pub(super) fn source_item(&mut self, node: &'a Node) -> Result<(), Rejection> {
-        self.sources += 1;
+        if !matches!(node.node, Some(NodeEnum::JoinExpr(_))) {
+            self.sources += 1;
+        }
         if self.sources > MAX_SOURCES {
             let message =
                 format!("the statement reads from more than {MAX_SOURCES} sources; split it");
