@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction};
 use plinth_core::{OrgId, StoreError};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Config};
 
 use crate::DatabaseUrl;
+use crate::tls::Verify;
 
 /// How long a request may wait for a connection.
 const WAIT_LIMIT: Duration = Duration::from_secs(5);
@@ -126,12 +127,16 @@ pub(crate) async fn connect_as_owner(url: &DatabaseUrl) -> Result<Client, OpenEr
     if url.host().split('.').next().is_some_and(|it| it.ends_with("-pooler")) {
         return Err(OpenError::Pooler);
     }
-    let (config, verify) = url.as_owner();
+    connect(url.as_owner()).await
+}
+
+/// One connection; what moves its bytes ends with it.
+pub(crate) async fn connect((config, verify): (Config, &Verify)) -> Result<Client, OpenError> {
     let tls = verify.connector().map_err(|err| OpenError::Tls(err.to_string()))?;
     let (client, connection) = config.connect(tls).await.map_err(|err| OpenError::of(&err))?;
     tokio::spawn(async move {
         if let Err(err) = connection.await {
-            tracing::warn!(error = %plinth_core::chain(&err), "the owner's connection ended");
+            tracing::warn!(error = %plinth_core::chain(&err), "a connection of its own ended");
         }
     });
     Ok(client)

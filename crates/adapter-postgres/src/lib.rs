@@ -3,6 +3,7 @@
 //! **Invariant:** SQL over our own tables lives in this crate and in `migrations/`, nowhere else; and every statement
 //! runs in a transaction that names its organization, as a role that row-level security binds.
 
+mod admin;
 mod connections;
 mod database;
 mod migrate;
@@ -12,6 +13,7 @@ mod tenancy;
 mod tls;
 mod url;
 
+pub use admin::{Admin, open_session};
 pub use connections::PostgresConnections;
 pub use database::{Database, OpenError};
 pub use migrate::{MigrateError, SCHEMA, migrate, migrations};

@@ -85,12 +85,9 @@ impl DatabaseUrl {
         Ok(Self { config, verify })
     }
 
-    /// The same server, another database.
-    #[must_use]
-    pub fn with_database(&self, name: &str) -> Self {
-        let mut config = self.config.clone();
-        config.dbname(name);
-        Self { config, verify: self.verify.clone() }
+    /// The database's name.
+    pub fn database(&self) -> &str {
+        self.config.get_dbname().unwrap_or_default()
     }
 
     /// The first host, for messages.
@@ -113,6 +110,11 @@ impl DatabaseUrl {
                 tokio_postgres::config::Host::Unix(_) => None,
             })
             .collect()
+    }
+
+    /// For connections to a database that need not be ours.
+    pub(crate) fn plain(&self) -> (Config, &Verify) {
+        (self.config.clone(), &self.verify)
     }
 
     /// For connections as the owner.

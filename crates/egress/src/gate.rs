@@ -20,12 +20,17 @@ pub trait Resolver: Send + Sync + 'static {
 }
 
 /// An address of ours that no tenant may reach, whatever else is allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Own {
     /// This port of this machine, by any loopback or interface address.
     LocalPort(u16),
-    /// This address.
-    Address(SocketAddr),
+    /// This database at this address; other databases there may be anybody's.
+    Database {
+        /// Where.
+        address: SocketAddr,
+        /// The database's name.
+        name: String,
+    },
 }
 
 /// The one way out: every connection that a tenant's words can cause goes through it.
@@ -68,6 +73,29 @@ impl Gate {
     ///
     /// [`Refusal`], with nothing dialled.
     pub async fn admit(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Refusal> {
+        self.admit_to(host, port, None).await
+    }
+
+    /// The same for a database of that name: Plinth's own is refused even where others on its server are not.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Gate::admit`].
+    pub async fn admit_database(
+        &self,
+        host: &str,
+        port: u16,
+        database: &str,
+    ) -> Result<Vec<SocketAddr>, Refusal> {
+        self.admit_to(host, port, Some(database)).await
+    }
+
+    async fn admit_to(
+        &self,
+        host: &str,
+        port: u16,
+        database: Option<&str>,
+    ) -> Result<Vec<SocketAddr>, Refusal> {
         let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
         let addresses = self.resolver.resolve(bare).await.map_err(|source| {
             Refusal::Unresolved { host: host.to_owned(), source: Arc::new(source) }
@@ -77,12 +105,17 @@ impl Gate {
         }
         addresses
             .into_iter()
-            .map(|it| self.judge(host, SocketAddr::new(it.to_canonical(), port)))
+            .map(|it| self.judge(host, SocketAddr::new(it.to_canonical(), port), database))
             .collect()
     }
 
-    fn judge(&self, host: &str, address: SocketAddr) -> Result<SocketAddr, Refusal> {
-        if self.is_own(address) {
+    fn judge(
+        &self,
+        host: &str,
+        address: SocketAddr,
+        database: Option<&str>,
+    ) -> Result<SocketAddr, Refusal> {
+        if self.is_own(address, database) {
             return Err(Refusal::Own { host: host.to_owned() });
         }
         let reach = reach(address.ip());
@@ -92,12 +125,17 @@ impl Gate {
         Err(Refusal::Forbidden { host: host.to_owned(), reach })
     }
 
-    fn is_own(&self, address: SocketAddr) -> bool {
+    fn is_own(&self, address: SocketAddr, database: Option<&str>) -> bool {
         let ip = address.ip();
         let here = ip.is_loopback() || ip.is_unspecified() || self.local.contains(&ip);
         self.own.read().expect("not poisoned").iter().any(|own| match own {
             Own::LocalPort(port) => here && *port == address.port(),
-            Own::Address(it) => it.ip().to_canonical() == ip && it.port() == address.port(),
+            Own::Database { address: it, name } => {
+                // By any of this machine's addresses, if it is on this machine.
+                let near = it.ip().is_loopback() || self.local.contains(&it.ip().to_canonical());
+                let same = it.ip().to_canonical() == ip || here && near;
+                same && it.port() == address.port() && database.is_none_or(|it| it == name)
+            }
         })
     }
 }
@@ -192,6 +230,17 @@ mod tests {
             assert!(matches!(gate.admit("db", 5433).await, Err(Refusal::Own { .. })), "{address}");
             assert!(gate.admit("db", 5434).await.is_ok(), "{address}");
         }
+    }
+
+    #[tokio::test]
+    async fn our_database_stays_shut_and_others_beside_it_do_not() {
+        let gate = gate(&["127.0.0.2"], &["127.0.0.0/8"]);
+        let address = "127.0.0.1:5432".parse().expect("an address");
+        gate.protect(Own::Database { address, name: "plinth".to_owned() });
+        assert!(gate.admit_database("db", 5432, "plinth").await.is_err());
+        assert!(gate.admit("db", 5432).await.is_err(), "without a name it could be ours");
+        assert!(gate.admit_database("db", 5432, "shop").await.is_ok());
+        assert!(gate.admit_database("db", 5433, "plinth").await.is_ok());
     }
 
     #[tokio::test]

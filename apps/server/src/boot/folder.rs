@@ -1,0 +1,80 @@
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+
+/// Where things are kept unless somebody says otherwise: for root where the unprivileged user that runs Postgres can
+/// enter, which root's own home is not.
+#[expect(clippy::disallowed_methods, reason = "the user's folders are where the system says")]
+pub(crate) fn default_data_dir() -> anyhow::Result<PathBuf> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/plinth"));
+    }
+    if let Some(data) = std::env::var("XDG_DATA_HOME").ok().filter(|it| it.starts_with('/')) {
+        return Ok(Path::new(&data).join("plinth"));
+    }
+    match std::env::home_dir() {
+        Some(home) => Ok(home.join(".local/share/plinth")),
+        None => bail!("there is no home folder; say where to keep data with --data-dir"),
+    }
+}
+
+/// What a running server tells commands that are started beside it.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Runtime {
+    /// The server's process.
+    pub(crate) pid: u32,
+    /// How to reach its database as the owner.
+    pub(crate) database_url: String,
+}
+
+fn runtime_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("runtime.json")
+}
+
+impl Runtime {
+    pub(crate) fn write(data_dir: &Path, database_url: &SecretString) -> anyhow::Result<()> {
+        let runtime =
+            Self { pid: std::process::id(), database_url: database_url.expose_secret().to_owned() };
+        write_secret(&runtime_file(data_dir), serde_json::to_string(&runtime)?.as_bytes())
+    }
+
+    pub(crate) fn read(data_dir: &Path) -> Option<Self> {
+        serde_json::from_str(&fs::read_to_string(runtime_file(data_dir)).ok()?).ok()
+    }
+
+    pub(crate) fn remove(data_dir: &Path) {
+        // If it cannot be removed, the next server overwrites it.
+        let _ = fs::remove_file(runtime_file(data_dir));
+    }
+}
+
+/// Makes a folder that only we may enter.
+pub(crate) fn make_private(path: &Path) -> anyhow::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("cannot make the folder {}", path.display()))
+}
+
+/// Writes a file that only we may read: whole or not at all.
+pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let draft = path.with_extension(format!("{}.tmp", std::process::id()));
+    let write = || -> std::io::Result<()> {
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&draft, path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,11 @@
+//! Putting the process together: where things are kept, which adapter stands behind which port.
+
+mod embedded;
+mod folder;
+mod keys;
+mod storage;
+mod wiring;
+
+pub(crate) use embedded::{EMBEDDED, EmbeddedAddress, EmbeddedDatabase};
+pub(crate) use storage::Storage;
+pub use wiring::{Services, WiringParts};

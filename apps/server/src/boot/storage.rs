@@ -1,0 +1,149 @@
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use plinth_adapter_postgres::{Database, DatabaseUrl, migrate};
+use plinth_connections::MasterKey;
+use plinth_local_postgres::ClusterError;
+use secrecy::SecretString;
+
+use super::embedded::Embedded;
+use super::folder::{Runtime, default_data_dir};
+use super::keys;
+use crate::settings::StorageSettings;
+
+/// Where Plinth keeps what it knows: its database, its master key, and the Postgres behind it if that is its own.
+pub(crate) struct Storage {
+    /// Plinth's own database.
+    pub(crate) database: Database,
+    /// Where that is.
+    pub(crate) url: DatabaseUrl,
+    /// Seals every stored credential.
+    pub(crate) master: Arc<MasterKey>,
+    /// The Postgres that this process runs, if it runs one.
+    pub(crate) embedded: Option<Embedded>,
+    data_dir: Option<PathBuf>,
+}
+
+/// How long a command beside a server that is just starting waits for it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Storage {
+    /// Opens the storage for a server: starts the embedded Postgres unless a database was given, and migrates.
+    ///
+    /// # Errors
+    ///
+    /// With what the operator can do: a missing master key, another Plinth on the folder, a database that refuses.
+    pub(crate) async fn open(settings: &StorageSettings) -> anyhow::Result<Self> {
+        if let Some(url) = &settings.database_url {
+            let Some(master) = &settings.master_key else {
+                bail!(
+                    "with a database URL, PLINTH_MASTER_KEY is needed too: 32 random bytes that seal stored credentials \
+                     (`openssl rand -hex 32`); keep it, every server of this database needs the same"
+                );
+            };
+            let master = Arc::new(keys::given(master)?);
+            return Self::on(settings, url, master, None, None).await;
+        }
+        let (data_dir, master) = folder(settings)?;
+        let embedded =
+            Embedded::start(&data_dir, settings.postgres_bin.as_deref(), &master).await?;
+        let url = embedded.database_url();
+        Runtime::write(&data_dir, &url)?;
+        Self::on(settings, &url, master, Some(embedded), Some(data_dir)).await
+    }
+
+    /// Opens the storage for a command that may be started beside a running server.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Storage::open`].
+    pub(crate) async fn open_beside(settings: &StorageSettings) -> anyhow::Result<Self> {
+        let busy = match Self::open(settings).await {
+            Err(err) if is_locked(&err) => err,
+            other => return other,
+        };
+        let (data_dir, master) = folder(settings)?;
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            if let Some(runtime) = Runtime::read(&data_dir)
+                && let Ok(storage) =
+                    Self::on(settings, &runtime.database_url.into(), master.clone(), None, None)
+                        .await
+            {
+                return Ok(storage);
+            }
+            if tokio::time::Instant::now() > deadline {
+                return Err(busy);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn on(
+        settings: &StorageSettings,
+        url: &SecretString,
+        master: Arc<MasterKey>,
+        embedded: Option<Embedded>,
+        data_dir: Option<PathBuf>,
+    ) -> anyhow::Result<Self> {
+        let opened = async {
+            let url = DatabaseUrl::parse(url)?;
+            let migrate_url = match &settings.migrate_url {
+                Some(url) => DatabaseUrl::parse(url).context("PLINTH_MIGRATE_URL")?,
+                None => url.clone(),
+            };
+            migrate(&migrate_url).await?;
+            let database = Database::open(&url, settings.database_connections).await?;
+            anyhow::Ok((database, url))
+        };
+        match opened.await {
+            Ok((database, url)) => Ok(Self { database, url, master, embedded, data_dir }),
+            Err(err) => {
+                // A server that cannot start leaves nothing running.
+                if let Some(embedded) = embedded {
+                    embedded.stop().await?;
+                }
+                Err(err)
+            }
+        }
+    }
+
+    /// Stops what was started.
+    ///
+    /// # Errors
+    ///
+    /// If the embedded Postgres could not be stopped.
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        drop(self.database);
+        if let Some(data_dir) = &self.data_dir {
+            Runtime::remove(data_dir);
+        }
+        match self.embedded {
+            Some(embedded) => embedded.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_locked(err: &anyhow::Error) -> bool {
+    matches!(err.downcast_ref(), Some(ClusterError::Locked { .. }))
+}
+
+/// The data folder and its master key.
+fn folder(settings: &StorageSettings) -> anyhow::Result<(PathBuf, Arc<MasterKey>)> {
+    let data_dir = match &settings.data_dir {
+        Some(folder) => folder.clone(),
+        None => default_data_dir()?,
+    };
+    fs::create_dir_all(&data_dir)
+        .with_context(|| format!("cannot make the data folder {}", data_dir.display()))?;
+    let data_dir = fs::canonicalize(&data_dir)?;
+    let master = match &settings.master_key {
+        Some(key) => keys::given(key)?,
+        None => keys::of_folder(&data_dir)?,
+    };
+    Ok((data_dir, Arc::new(master)))
+}

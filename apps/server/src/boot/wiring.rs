@@ -1,0 +1,87 @@
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use plinth_adapter_postgres::{
+    Database, PostgresConnections, PostgresQueries, PostgresSnapshots, PostgresTenancy,
+};
+use plinth_adapter_target::{TargetDatabases, TargetSettings};
+use plinth_connections::{Connections, MasterKey};
+use plinth_core::{Clock, CursorKey};
+use plinth_nl2sql::Engine;
+use plinth_queries::{Queries, QueryParts, QuerySettings};
+use plinth_schema_introspect::Schemas;
+use plinth_tenancy::Tenancy;
+
+/// Every service that handlers can ask for, put together once.
+#[derive(Clone)]
+pub struct Services {
+    /// Organizations, keys, and who a caller is.
+    pub tenancy: Tenancy,
+    /// The connected databases.
+    pub connections: Connections,
+    /// Their schemas.
+    pub schemas: Schemas,
+    /// Asking and running.
+    pub queries: Queries,
+    /// Signs cursors.
+    pub cursors: CursorKey,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Our own database, to say whether it answers.
+    pub database: Database,
+    /// Renders `/metrics`; `None` where nobody collects.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+/// What the services are made from.
+pub struct WiringParts {
+    /// Our own database.
+    pub database: Database,
+    /// Seals every stored credential.
+    pub master: Arc<MasterKey>,
+    /// How customers' databases are reached.
+    pub targets: TargetSettings,
+    /// How far a question or statement may go.
+    pub queries: QuerySettings,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Renders `/metrics`.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+impl Services {
+    /// Plugs the adapters into the ports.
+    ///
+    /// # Errors
+    ///
+    /// If the system's certificates cannot be read.
+    pub fn new(parts: WiringParts) -> std::io::Result<Self> {
+        let WiringParts { database, master, targets, queries, clock, metrics } = parts;
+        let cursors = CursorKey::new(master.derive("cursors").as_slice());
+        let targets = Arc::new(TargetDatabases::new(targets)?);
+        let tenancy = Tenancy::new(Arc::new(PostgresTenancy::new(database.clone())), clock.clone());
+        let connections = Connections::new(
+            Arc::new(PostgresConnections::new(database.clone())),
+            targets.clone(),
+            master,
+            clock.clone(),
+        );
+        let schemas = Schemas::new(
+            connections.clone(),
+            targets.clone(),
+            Arc::new(PostgresSnapshots::new(database.clone())),
+            clock.clone(),
+        );
+        let queries = Queries::new(QueryParts {
+            connections: connections.clone(),
+            schemas: schemas.clone(),
+            tenancy: tenancy.clone(),
+            engine: Arc::new(Engine::new()),
+            runner: targets,
+            store: Arc::new(PostgresQueries::new(database.clone())),
+            settings: queries,
+            clock: clock.clone(),
+        });
+        Ok(Self { tenancy, connections, schemas, queries, cursors, clock, database, metrics })
+    }
+}

@@ -1,0 +1,66 @@
+//! What the binary can be told to do.
+
+mod bootstrap;
+mod demo;
+mod sample;
+mod serve;
+mod server;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::settings::{Cli, Command, SampleCommand, unknown_variables};
+use crate::{http, telemetry};
+
+/// Reads the command line and runs what it says.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let unknown =
+        unknown_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()));
+    if !unknown.is_empty() {
+        return fail(&anyhow::anyhow!(
+            "there is no setting {}; `plinth --help` lists them all",
+            unknown.join(", ")
+        ));
+    }
+    if let Err(err) = telemetry::start_logging(&cli.log) {
+        return fail(&err);
+    }
+    // One TLS provider for the whole process; a second installation would be a bug.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let outcome = actix_web::rt::System::new().block_on(async move {
+        match cli.command {
+            Command::Serve(settings) => serve::serve(settings).await.map(|()| ExitCode::SUCCESS),
+            Command::Bootstrap(settings) => {
+                bootstrap::bootstrap(settings).await.map(|()| ExitCode::SUCCESS)
+            }
+            Command::Demo(settings) => demo::demo(settings).await,
+            Command::Sample(SampleCommand::Load(settings)) => {
+                sample::load(settings).await.map(|()| ExitCode::SUCCESS)
+            }
+            Command::Openapi => print(http::document_text()).map(|()| ExitCode::SUCCESS),
+        }
+    });
+    outcome.unwrap_or_else(|err| fail(&err))
+}
+
+/// Standard output belongs to what a command was asked for. A reader that went away is no failure of ours.
+fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(err) if err.kind() != std::io::ErrorKind::BrokenPipe => Err(err.into()),
+        _ => Ok(()),
+    }
+}
+
+fn fail(err: &anyhow::Error) -> ExitCode {
+    let mut text = String::from("plinth: ");
+    let mut causes: Vec<String> = err.chain().map(ToString::to_string).collect();
+    // Some errors already say their cause.
+    causes.dedup_by(|later, earlier| earlier.contains(later.as_str()));
+    text.push_str(&causes.join(": "));
+    text.push('\n');
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    ExitCode::FAILURE
+}

@@ -1,0 +1,189 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer};
+use anyhow::Context as _;
+use plinth_adapter_target::{SystemResolver, TargetSettings};
+use plinth_core::SystemClock;
+use plinth_egress::{Gate, Network, Own, Resolver as _};
+use plinth_queries::QuerySettings;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::boot::{EmbeddedAddress, Services, Storage, WiringParts};
+use crate::settings::{LimitSettings, ServeSettings};
+use crate::{http, telemetry};
+
+/// How often waiting history entries are written: they are at most a second behind.
+const FLUSH_EVERY: Duration = Duration::from_millis(500);
+
+/// How long requests that are under way at a stop may take to end.
+const STOP_SECONDS: u64 = 30;
+
+/// A server that runs, with all that belongs to it.
+pub(crate) struct Server {
+    /// The services behind the routes.
+    pub(crate) services: Services,
+    /// Where things are kept.
+    pub(crate) storage: Storage,
+    /// The address that it listens on.
+    pub(crate) listen: SocketAddr,
+    handle: ServerHandle,
+    serving: JoinHandle<std::io::Result<()>>,
+    flushing: JoinHandle<()>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Starts everything; comes back when requests are answered.
+    ///
+    /// # Errors
+    ///
+    /// With what the operator can do; nothing is left running.
+    pub(crate) async fn start(settings: &ServeSettings) -> anyhow::Result<Self> {
+        let metrics = telemetry::start_metrics()?;
+        let storage = Storage::open(&settings.storage).await?;
+        match Self::on(settings, storage, metrics).await {
+            Ok(server) => Ok(server),
+            Err((storage, err)) => {
+                storage.close().await?;
+                Err(err)
+            }
+        }
+    }
+
+    async fn on(
+        settings: &ServeSettings,
+        storage: Storage,
+        metrics: metrics_exporter_prometheus::PrometheusHandle,
+    ) -> Result<Self, (Storage, anyhow::Error)> {
+        let made = async {
+            // Bound before anything is told to anybody: a taken port is the most common mistake.
+            let listener = std::net::TcpListener::bind(settings.listen).with_context(|| {
+                format!("cannot listen on {}; choose another with --listen", settings.listen)
+            })?;
+            let listen = listener.local_addr()?;
+            let gate = gate(settings, &storage, listen).await?;
+            let managed = match &storage.embedded {
+                Some(embedded) => embedded.address()?,
+                None => EmbeddedAddress::default(),
+            };
+            let mut targets = TargetSettings::new(gate, Arc::new(managed));
+            targets.sessions_per_connection = settings.limits.sessions_per_connection;
+            let services = Services::new(WiringParts {
+                database: storage.database.clone(),
+                master: storage.master.clone(),
+                targets,
+                queries: query_settings(&settings.limits),
+                clock: Arc::new(SystemClock),
+                metrics: Some(metrics),
+            })?;
+            anyhow::Ok((listener, listen, services))
+        };
+        let (listener, listen, services) = match made.await {
+            Ok(made) => made,
+            Err(err) => return Err((storage, err)),
+        };
+        let app = services.clone();
+        let mut server = HttpServer::new(move || {
+            App::new().wrap(from_fn(http::observe)).configure(http::configure(app.clone()))
+        })
+        // Without it a streamed answer waits for the client's delayed acknowledgement at every piece.
+        .tcp_nodelay(true)
+        .shutdown_timeout(STOP_SECONDS)
+        .disable_signals();
+        if let Some(workers) = settings.http_workers {
+            server = server.workers(workers.max(1));
+        }
+        let server = match server.listen(listener) {
+            Ok(server) => server.run(),
+            Err(err) => return Err((storage, err.into())),
+        };
+        let handle = server.handle();
+        let serving = tokio::spawn(server);
+        let (stopping, stopped) = watch::channel(false);
+        let flushing = tokio::spawn(flush(services.clone(), stopped));
+        Ok(Self { services, storage, listen, handle, serving, flushing, stopping })
+    }
+
+    /// Lets requests that are under way end, writes what waits, and stops what was started.
+    ///
+    /// # Errors
+    ///
+    /// If something could not be stopped.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.handle.stop(true).await;
+        self.serving.await??;
+        let _ = self.stopping.send(true);
+        self.flushing.await?;
+        drop(self.services);
+        self.storage.close().await
+    }
+}
+
+/// Writes the history behind the requests.
+async fn flush(services: Services, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let last = tokio::select! {
+            () = tokio::time::sleep(FLUSH_EVERY) => false,
+            _ = stopped.changed() => true,
+        };
+        if let Err(err) = services.queries.flush_history().await {
+            tracing::warn!(error = plinth_core::chain(&err), "the history waits for the database");
+        }
+        if last {
+            return;
+        }
+    }
+}
+
+/// What tenants' connections may reach: public addresses, what the operator allows, in embedded mode this machine; and
+/// never Plinth itself.
+async fn gate(
+    settings: &ServeSettings,
+    storage: &Storage,
+    listen: SocketAddr,
+) -> anyhow::Result<Gate> {
+    let mut allowed = settings.egress_allow.clone();
+    if storage.embedded.is_some() {
+        allowed.extend([Network::LOOPBACK_V4, Network::LOOPBACK_V6]);
+    }
+    let interfaces = nix::ifaddrs::getifaddrs().context("cannot list this machine's addresses")?;
+    let local: Vec<_> = interfaces
+        .filter_map(|it| {
+            let address = it.address?;
+            let v4 = address.as_sockaddr_in().map(|it| it.ip().into());
+            v4.or_else(|| address.as_sockaddr_in6().map(|it| it.ip().into()))
+        })
+        .collect();
+    let gate = Gate::new(Arc::new(SystemResolver), allowed, local);
+    gate.protect(Own::LocalPort(listen.port()));
+    if let Some(embedded) = &storage.embedded {
+        gate.protect(Own::LocalPort(embedded.port()));
+    } else {
+        let name = storage.url.database().to_owned();
+        for (host, port) in storage.url.addresses() {
+            for ip in SystemResolver.resolve(&host).await.unwrap_or_default() {
+                gate.protect(Own::Database {
+                    address: SocketAddr::new(ip, port),
+                    name: name.clone(),
+                });
+            }
+        }
+    }
+    Ok(gate)
+}
+
+fn query_settings(limits: &LimitSettings) -> QuerySettings {
+    QuerySettings {
+        default_rows: limits.default_rows.min(limits.max_rows),
+        max_rows: limits.max_rows,
+        max_bytes: limits.max_result_mib.saturating_mul(1 << 20),
+        default_time: limits.statement_seconds.min(limits.max_statement_seconds),
+        max_time: limits.max_statement_seconds,
+        ..QuerySettings::default()
+    }
+}

@@ -1,0 +1,90 @@
+//! The OpenAPI document, made from the code, and the page to try it out.
+
+use std::sync::OnceLock;
+
+use actix_web::http::header;
+use actix_web::{HttpResponse, get};
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa_actix_web::{AppExt as _, scope};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::problem::ErrorBody;
+use super::{operation, platform};
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Plinth",
+        description = "Makes Postgres answer people: questions in plain language in, SQL and rows out.\n\nSend an API key as `Authorization: Bearer …` or as `x-api-key`. Every answer is `{\"data\": …, \"meta\": …}`, every error `{\"error\": {\"code\", \"message\", \"details\"}, \"meta\": …}`; with `Accept: application/problem+json` errors come as RFC 9457. All routes below `/v1` also answer below `/api/v1`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    // Listed here because schemas that are used only in error answers are not collected.
+    components(schemas(ErrorBody)),
+    modifiers(&Keys),
+    security(("bearer" = []), ("api_key" = [])),
+    tags(
+        (name = "queries", description = "Ask, run, and the history of both."),
+        (name = "connections", description = "The databases that an organization connects."),
+        (name = "schemas", description = "What those databases look like."),
+        (name = "api keys", description = "Who may call."),
+        (name = "operation", description = "For whoever runs the server."),
+    ),
+)]
+struct Document;
+
+struct Keys;
+
+impl utoipa::Modify for Keys {
+    fn modify(&self, api: &mut OpenApi) {
+        let components = api.components.get_or_insert_default();
+        let bearer = Http::builder()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("An API key: `plinth_live_…` or `plinth_test_…`."))
+            .build();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let header = ApiKeyValue::with_description("x-api-key", "The same key in another header.");
+        components.add_security_scheme("api_key", SecurityScheme::ApiKey(ApiKey::Header(header)));
+    }
+}
+
+/// The document of every route.
+pub fn openapi() -> OpenApi {
+    let (_, api) = actix_web::App::new()
+        .into_utoipa_app()
+        .openapi(Document::openapi())
+        .service(scope("/v1").configure(platform))
+        .configure(|config| {
+            config
+                .service(operation::healthz)
+                .service(operation::readyz)
+                .service(operation::metrics);
+        })
+        .split_for_parts();
+    api
+}
+
+/// The document as it is checked in and served.
+pub(crate) fn text() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| openapi().to_pretty_json().expect("the document can be written") + "\n")
+}
+
+#[get("/openapi.json")]
+pub(super) async fn openapi_json() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(text())
+}
+
+#[get("/docs")]
+pub(super) async fn docs() -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
+}
+
+pub(super) fn swagger_ui() -> SwaggerUi {
+    let config = Config::new(["/openapi.json"])
+        .try_it_out_enabled(true)
+        .persist_authorization(true)
+        .display_request_duration(true);
+    SwaggerUi::new("/docs/{_:.*}").config(config)
+}

@@ -1,0 +1,218 @@
+use actix_web::{HttpResponse, delete, get, post, web};
+use jiff::Timestamp;
+use plinth_core::KeyId;
+use plinth_tenancy::{ApiKey, Email, KeyKind, KeyScope, NewKey, OrganizationName, SetupToken};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
+use validator::Validate;
+
+use super::envelope::{Reply, envelope, page_envelope};
+use super::input::{Paging, Valid};
+use super::problem::Problems;
+use super::{Caller, Problem, Services};
+
+pub(super) fn routes(config: &mut ServiceConfig<'_>) {
+    config.service(set_up).service(list_api_keys).service(create_api_key).service(revoke_api_key);
+}
+
+const LIST: &str = "api-keys";
+
+/// Make the first owner
+///
+/// With the one-time token that the server printed at its first start. Takes no API key: it answers with the first one.
+#[utoipa::path(
+    tag = "api keys",
+    request_body = SetUp,
+    responses((status = 201, body = FoundedEnvelope, description = "The organization, its owner and a key that is shown once."), Problems),
+    security(()),
+)]
+#[post("/setup")]
+async fn set_up(
+    services: web::Data<Services>,
+    body: Valid<SetUp>,
+    reply: Reply,
+) -> Result<HttpResponse, Problem> {
+    let SetUp { token, organization, email } = body.0;
+    let (name, email) = (OrganizationName::parse(&organization)?, Email::parse(&email)?);
+    let founded = services.tenancy.set_up(&SetupToken::new(token), name, email).await?;
+    let body = FoundedBody {
+        organization_id: founded.organization.id.as_uuid(),
+        user_id: founded.user.to_string(),
+        api_key: founded.key.expose().to_owned(),
+    };
+    Ok(reply.created("/v1/api-keys".to_owned(), body))
+}
+
+/// List API keys
+///
+/// Newest first, revoked ones included; never their secrets. Needs the scope `admin`.
+#[utoipa::path(
+    tag = "api keys",
+    params(Paging),
+    responses((status = 200, body = ApiKeyPage, description = "A page of keys."), Problems),
+)]
+#[get("/api-keys")]
+async fn list_api_keys(
+    caller: Caller,
+    services: web::Data<Services>,
+    paging: web::Query<Paging>,
+    reply: Reply,
+) -> Result<HttpResponse, Problem> {
+    let permit = caller.permit()?;
+    let after = paging.cursor(&services.cursors, LIST)?;
+    let page = services.tenancy.list_keys(&permit, after, paging.limit()?).await?;
+    let next = page.next.map(|it| services.cursors.seal(LIST, it));
+    Ok(reply.page(page.items.into_iter().map(ApiKeyBody::from).collect::<Vec<_>>(), next))
+}
+
+/// Make an API key
+///
+/// Its secret is in this answer and nowhere else. Needs the scope `admin`; a key carries at most what its maker may.
+#[utoipa::path(
+    tag = "api keys",
+    request_body = CreateApiKey,
+    responses((status = 201, body = NewApiKeyEnvelope, description = "The key, with its secret."), Problems),
+)]
+#[post("/api-keys")]
+async fn create_api_key(
+    caller: Caller,
+    services: web::Data<Services>,
+    body: Valid<CreateApiKey>,
+    reply: Reply,
+) -> Result<HttpResponse, Problem> {
+    let permit = caller.permit()?;
+    let CreateApiKey { name, scopes, is_test, expires_at } = body.0;
+    let kind = if is_test { KeyKind::Test } else { KeyKind::Live };
+    let new = NewKey { name, kind, scope: KeyScope::parse(&scopes)?, expires_at };
+    let (key, secret) = services.tenancy.create_key(&permit, new).await?;
+    let location = format!("/v1/api-keys/{}", key.id);
+    let body = NewApiKeyBody { key: secret.expose().to_owned(), about: key.into() };
+    Ok(reply.created(location, body))
+}
+
+/// Revoke an API key
+///
+/// It stops working here at once and on every server within a second. Needs the scope `admin`.
+#[utoipa::path(
+    tag = "api keys",
+    params(("id" = String, Path, description = "The key's id.", example = "key_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
+    responses((status = 204, description = "Revoked."), Problems),
+)]
+#[delete("/api-keys/{id}")]
+async fn revoke_api_key(
+    caller: Caller,
+    services: web::Data<Services>,
+    id: web::Path<KeyId>,
+) -> Result<HttpResponse, Problem> {
+    let permit = caller.permit()?;
+    services.tenancy.revoke_key(&permit, id.into_inner()).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The first owner.
+#[derive(Deserialize, ToSchema, Validate)]
+#[serde(deny_unknown_fields)]
+struct SetUp {
+    /// The token that the server printed at its first start.
+    #[schema(write_only, example = "setup_…")]
+    token: String,
+    /// The organization's name, 1 to 100 characters.
+    #[schema(example = "Example Shop")]
+    organization: String,
+    /// The owner's e-mail address.
+    #[schema(example = "owner@example.com")]
+    email: String,
+}
+
+/// What came of it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Founded)]
+struct FoundedBody {
+    organization_id: Uuid,
+    user_id: String,
+    /// Shown once.
+    api_key: String,
+}
+
+/// A key to make.
+#[derive(Debug, Deserialize, ToSchema, Validate)]
+#[serde(deny_unknown_fields)]
+struct CreateApiKey {
+    /// What it is for, 1 to 100 characters.
+    #[schema(example = "nightly report")]
+    name: String,
+    /// `["read"]` (queries and dashboards), `["full"]` (all that you may), or scopes like `queries:read`.
+    #[schema(example = json!(["queries:read"]))]
+    scopes: Vec<String>,
+    /// Makes a `plinth_test_…` key, which reaches only connections that are marked as test.
+    #[serde(default)]
+    is_test: bool,
+    /// From when it no longer works; never, if left out.
+    expires_at: Option<Timestamp>,
+}
+
+/// An API key without its secret.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ApiKey)]
+struct ApiKeyBody {
+    #[schema(example = "key_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")]
+    id: String,
+    name: String,
+    scopes: Vec<String>,
+    is_test: bool,
+    /// The last four characters of its secret.
+    hint: String,
+    /// Who made it.
+    created_by: String,
+    created_at: Timestamp,
+    #[schema(required = true)]
+    expires_at: Option<Timestamp>,
+    #[schema(required = true)]
+    revoked_at: Option<Timestamp>,
+    /// At most a minute behind.
+    #[schema(required = true)]
+    last_used_at: Option<Timestamp>,
+}
+
+impl From<ApiKey> for ApiKeyBody {
+    fn from(it: ApiKey) -> Self {
+        Self {
+            id: it.id.to_string(),
+            scopes: it.scope.names(),
+            is_test: it.kind == KeyKind::Test,
+            name: it.name,
+            hint: it.hint,
+            created_by: it.user.to_string(),
+            created_at: it.created_at,
+            expires_at: it.expires_at,
+            revoked_at: it.revoked_at,
+            last_used_at: it.last_used_at,
+        }
+    }
+}
+
+/// A key that was just made.
+#[derive(Serialize, ToSchema)]
+#[schema(as = NewApiKey)]
+struct NewApiKeyBody {
+    /// The secret. Shown once.
+    #[schema(example = "plinth_live_…")]
+    key: String,
+    #[serde(flatten)]
+    about: ApiKeyBody,
+}
+
+envelope! {
+    /// What came of the set-up.
+    FoundedEnvelope(FoundedBody)
+}
+envelope! {
+    /// A key that was just made.
+    NewApiKeyEnvelope(NewApiKeyBody)
+}
+page_envelope! {
+    /// A page of keys.
+    ApiKeyPage(ApiKeyBody)
+}

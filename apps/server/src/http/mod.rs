@@ -1,0 +1,60 @@
+//! Routes and what they share. A handler parses, takes a permit, calls one service and answers.
+
+mod caller;
+mod connections;
+mod document;
+mod envelope;
+mod fallback;
+mod input;
+mod keys;
+mod observe;
+mod operation;
+mod problem;
+mod queries;
+mod schemas;
+
+use actix_web::web;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+pub(crate) use caller::Caller;
+pub use document::openapi;
+pub(crate) use document::text as document_text;
+pub use problem::Problem;
+
+use crate::boot::Services;
+
+/// The routes of the platform family, below `/v1` and below `/api/v1`.
+fn platform(config: &mut ServiceConfig<'_>) {
+    connections::routes(config);
+    schemas::routes(config);
+    queries::routes(config);
+    keys::routes(config);
+}
+
+/// Everything that a server answers; `main` and tests use the same.
+pub fn configure(services: Services) -> impl FnOnce(&mut web::ServiceConfig) {
+    move |config| {
+        config
+            .app_data(web::Data::new(services))
+            .app_data(input::json_config())
+            .app_data(input::query_config())
+            .app_data(input::path_config())
+            .app_data(web::PayloadConfig::new(input::MAX_BODY_BYTES))
+            .service(document::openapi_json)
+            .service(document::docs)
+            .service(document::swagger_ui())
+            .service(operation::healthz)
+            .service(operation::readyz)
+            .service(operation::metrics);
+        // `/api/v1` is the self-hosted address of the same routes.
+        for prefix in ["/v1", "/api/v1"] {
+            let routes =
+                |config: &mut web::ServiceConfig| platform(&mut ServiceConfig::new(config));
+            config.service(web::scope(prefix).configure(routes));
+        }
+        config.default_service(web::to(fallback::unmatched));
+    }
+}
+
+/// What goes around every request; wrap the app in it.
+pub use observe::observe;

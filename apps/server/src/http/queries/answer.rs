@@ -1,0 +1,303 @@
+//! Writing an answer: at once and with its size when it is small, in pieces as the rows come when it is large.
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+use futures_util::stream;
+use plinth_queries::{
+    Answer, CsvRows, CutOff, JsonRows, Notes, QueryError, QueryRecord, Running, Summary, type_name,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::chart::ChartMaker;
+use super::{Format, OutcomeBody};
+use crate::http::Problem;
+use crate::http::envelope::{Meta, Reply};
+
+/// An answer up to this size is collected before its head is sent, so that a failure still gets its proper status and
+/// the answer its size. Beyond it, memory would grow with every caller.
+const COLLECTED_BYTES: usize = 256 * 1024;
+
+/// How much of a large answer is written into one piece.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// Rows that `records`, `csv` and `chart` are made from at most: they stand beside the rows and cannot be streamed.
+const BESIDE_ROWS: u64 = 10_000;
+
+/// In which form the caller wants the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// The envelope, with something beside the rows.
+    Json(Format),
+    /// CSV alone.
+    Csv,
+}
+
+impl Form {
+    pub(super) fn of(
+        request: &HttpRequest,
+        format: Format,
+        row_limit: Option<u64>,
+    ) -> Result<Self, Problem> {
+        let accept = request.headers().get(header::ACCEPT).and_then(|it| it.to_str().ok());
+        if accept.is_some_and(|it| it.trim_start().starts_with("text/csv")) {
+            return Ok(Self::Csv);
+        }
+        if format != Format::Table && row_limit.is_some_and(|it| it > BESIDE_ROWS) {
+            let rule = "with format json, csv or chart, at most 10000; for more rows ask for a table, or send `Accept: text/csv`";
+            return Err(Problem::invalid(
+                format!("row_limit: {rule}"),
+                json!({ "row_limit": rule }),
+            ));
+        }
+        Ok(Self::Json(format))
+    }
+}
+
+pub(super) async fn respond(
+    answer: Answer,
+    form: Form,
+    reply: &Reply,
+) -> Result<HttpResponse, Problem> {
+    let running = match answer {
+        Answer::Rows(running) => running,
+        Answer::Meta(record) => return Ok(meta_answer(&record, reply)),
+    };
+    let content_type = match form {
+        Form::Json(_) => "application/json",
+        Form::Csv => "text/csv; charset=utf-8; header=present",
+    };
+    let mut writer = Writer::new(running, form, reply.meta());
+    let mut collected = Vec::with_capacity(4 * 1024);
+    while collected.len() < COLLECTED_BYTES {
+        if !writer.write_some(&mut collected).await? {
+            let mut response = HttpResponse::Ok();
+            return Ok(response.content_type(content_type).body(collected));
+        }
+    }
+    let first = Bytes::from(collected);
+    // A failure from here on cuts the connection: the caller must not take a part for the whole.
+    let rest = stream::unfold(Some(writer), |writer| async move {
+        let mut writer = writer?;
+        let mut piece = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 4);
+        loop {
+            match writer.write_some(&mut piece).await {
+                Ok(true) if piece.len() < PIECE_BYTES => {}
+                Ok(true) => return Some((Ok(Bytes::from(piece)), Some(writer))),
+                Ok(false) => return Some((Ok(Bytes::from(piece)), None)),
+                Err(err) => {
+                    tracing::warn!(error = %err, "an answer was cut off because its statement failed");
+                    return Some((Err(actix_web::Error::from(Problem::from(err))), None));
+                }
+            }
+        }
+    });
+    let whole = futures_util::StreamExt::chain(stream::iter([Ok(first)]), rest);
+    Ok(HttpResponse::Ok().content_type(content_type).streaming(Box::pin(whole)))
+}
+
+/// Turns a running statement into the bytes of its answer, one batch of rows at a time.
+struct Writer {
+    running: Box<Running>,
+    meta: Meta,
+    json: JsonRows,
+    csv: Option<CsvRows>,
+    form: Form,
+    /// What stands beside the rows, collected while they pass.
+    beside: Vec<u8>,
+    chart: Option<ChartMaker>,
+    begun: bool,
+    wrote_row: bool,
+}
+
+impl Writer {
+    fn new(running: Box<Running>, form: Form, meta: Meta) -> Self {
+        let columns = running.columns();
+        let types = running.types().clone();
+        let csv = matches!(form, Form::Csv | Form::Json(Format::Csv))
+            .then(|| CsvRows::new(columns, &types));
+        let chart = (form == Form::Json(Format::Chart)).then(|| ChartMaker::new(columns, &types));
+        let json = JsonRows::new(columns, &types);
+        Self {
+            json,
+            csv,
+            chart,
+            form,
+            meta,
+            running,
+            beside: Vec::new(),
+            begun: false,
+            wrote_row: false,
+        }
+    }
+
+    /// Writes what has come; `false` after the end.
+    async fn write_some(&mut self, out: &mut Vec<u8>) -> Result<bool, QueryError> {
+        if !self.begun {
+            self.begun = true;
+            self.write_head(out);
+        }
+        let rows = self.running.next().await?;
+        for row in &rows {
+            match (self.form, &mut self.csv) {
+                (Form::Csv, Some(csv)) => {
+                    csv.write(row, out);
+                    continue;
+                }
+                (_, Some(csv)) => csv.write(row, &mut self.beside),
+                (_, None) => {}
+            }
+            if self.form == Form::Json(Format::Json) {
+                self.beside.extend_from_slice(if self.beside.is_empty() { b"" } else { b"," });
+                self.json.write_object(row, &mut self.beside);
+            }
+            if let Some(chart) = &mut self.chart {
+                chart.add(self.json.values(row));
+            }
+            if self.wrote_row {
+                out.push(b',');
+            }
+            self.wrote_row = true;
+            self.json.write_array(row, out);
+        }
+        if let Some(summary) = self.running.summary() {
+            self.write_tail(out, summary);
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn write_head(&mut self, out: &mut Vec<u8>) {
+        if let Some(csv) = &self.csv {
+            csv.write_header(if self.form == Form::Csv { &mut *out } else { &mut self.beside });
+        }
+        if self.form == Form::Csv {
+            return;
+        }
+        let running = &self.running;
+        let types = running.types();
+        let columns: Vec<_> = running.columns().iter().map(|it| it.name.as_str()).collect();
+        let schema: Vec<_> = running
+            .columns()
+            .iter()
+            .map(|it| json!({ "name": it.name, "type": type_name(it.type_oid, it.type_modifier, types) }))
+            .collect();
+        let head =
+            Head::new(running.id().to_string(), running.question(), running.sql(), running.notes());
+        out.extend_from_slice(b"{\"data\":");
+        // The object stays open: the rows go into it.
+        write_open(out, &head);
+        out.extend_from_slice(b",\"results\":{\"columns\":");
+        write_json(out, &columns);
+        out.extend_from_slice(b",\"schema\":");
+        write_json(out, &schema);
+        out.extend_from_slice(b",\"rows\":[");
+    }
+
+    fn write_tail(&mut self, out: &mut Vec<u8>, summary: Summary) {
+        let Form::Json(format) = self.form else { return };
+        out.push(b']');
+        match format {
+            Format::Json => {
+                out.extend_from_slice(b",\"records\":[");
+                out.append(&mut self.beside);
+                out.push(b']');
+            }
+            Format::Csv => {
+                out.extend_from_slice(b",\"csv\":");
+                write_json(out, &String::from_utf8_lossy(&self.beside));
+            }
+            Format::Table | Format::Chart => {}
+        }
+        let cut_off = summary.cut_off.map(|it| match it {
+            CutOff::Rows => "rows",
+            CutOff::Bytes => "bytes",
+        });
+        let counts = json!({
+            "row_count": summary.row_count,
+            "truncated": cut_off.is_some(),
+            "truncated_by": cut_off,
+            "row_limit": self.running.row_limit(),
+        });
+        out.push(b',');
+        write_fields(out, &counts);
+        out.push(b'}');
+        if let Some(chart) = self.chart.take() {
+            out.extend_from_slice(b",\"chart\":");
+            write_json(out, &chart.finish());
+        }
+        out.push(b',');
+        write_fields(out, &json!({ "execution_time_ms": rounded(summary.execution_time_ms) }));
+        out.extend_from_slice(b"},\"meta\":");
+        write_json(out, &self.meta);
+        out.push(b'}');
+    }
+}
+
+/// What stands before the rows.
+#[derive(Serialize)]
+struct Head<'a> {
+    query_id: String,
+    outcome: OutcomeBody,
+    question: Option<&'a str>,
+    sql: Option<&'a str>,
+    answer: Option<&'a str>,
+    explanation: Option<&'a str>,
+    tables: &'a [String],
+    assumptions: &'a [String],
+    confidence: Option<f64>,
+    engine: &'a str,
+    timings: Value,
+}
+
+impl<'a> Head<'a> {
+    fn new(query_id: String, question: Option<&'a str>, sql: &'a str, notes: &'a Notes) -> Self {
+        Self {
+            query_id,
+            outcome: OutcomeBody::Answered,
+            question,
+            sql: Some(sql),
+            answer: notes.answer.as_deref(),
+            explanation: notes.explanation.as_deref(),
+            tables: &notes.tables,
+            assumptions: &notes.assumptions,
+            confidence: notes.confidence.map(rounded),
+            engine: &notes.engine,
+            timings: json!({ "engine_ms": notes.engine_ms.map(rounded) }),
+        }
+    }
+}
+
+fn meta_answer(record: &QueryRecord, reply: &Reply) -> HttpResponse {
+    let head = Head {
+        outcome: record.outcome.into(),
+        sql: None,
+        ..Head::new(record.id.to_string(), record.question.as_deref(), "", &record.notes)
+    };
+    let mut data = serde_json::to_value(&head).expect("plain values");
+    data["results"] = Value::Null;
+    data["execution_time_ms"] = Value::Null;
+    reply.ok(data)
+}
+
+/// Microseconds are enough for milliseconds, and thousandths for a confidence.
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
+fn write_json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    serde_json::to_writer(out, value).expect("plain values into memory");
+}
+
+/// The fields of an object, without its braces.
+fn write_fields(out: &mut Vec<u8>, object: &Value) {
+    let text = object.to_string();
+    out.extend_from_slice(&text.as_bytes()[1..text.len() - 1]);
+}
+
+/// An object without its closing brace.
+fn write_open(out: &mut Vec<u8>, value: &impl Serialize) {
+    write_json(out, value);
+    out.pop();
+}

@@ -1,0 +1,284 @@
+use jiff::Timestamp;
+use plinth_connections::ConnectionId;
+use plinth_queries::{Notes, QueryOutcome, QueryRecord};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use validator::Validate;
+
+use crate::http::Problem;
+use crate::http::envelope::{envelope, page_envelope};
+
+/// A question or a statement.
+#[derive(Debug, Deserialize, ToSchema, Validate)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CreateQuery {
+    /// In plain language; either this or `sql`.
+    #[schema(example = "How many orders were placed last week?", max_length = 2000)]
+    #[validate(length(max = 8000, message = "a question has at most 2000 characters"))]
+    pub(super) question: Option<String>,
+    /// One read-only statement of your own.
+    #[schema(max_length = 65536)]
+    pub(super) sql: Option<String>,
+    /// Over which connection.
+    #[schema(value_type = String, example = "conn_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")]
+    pub(super) connection_id: ConnectionId,
+    /// What the answer carries beside the rows.
+    #[serde(default)]
+    #[schema(inline)]
+    pub(super) format: Format,
+    /// Rows wanted at most; 10,000 unless the operator set another number. An answer that is cut off says `truncated`.
+    #[schema(minimum = 1)]
+    pub(super) row_limit: Option<u64>,
+    /// How long the statement may run, in milliseconds.
+    #[schema(minimum = 1)]
+    pub(super) timeout_ms: Option<u64>,
+}
+
+/// How to run a query again.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RunQuery {
+    /// What the answer carries beside the rows.
+    #[schema(inline)]
+    pub(super) format: Format,
+    /// As when asking.
+    #[schema(minimum = 1)]
+    pub(super) row_limit: Option<u64>,
+    /// As when asking.
+    #[schema(minimum = 1)]
+    pub(super) timeout_ms: Option<u64>,
+}
+
+impl RunQuery {
+    /// Reads a body that may be missing.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Problem> {
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self::default());
+        }
+        serde_json::from_slice(body).map_err(|err| {
+            Problem::invalid(
+                format!("the body cannot be read: {err}"),
+                json!({ "body": err.to_string() }),
+            )
+        })
+    }
+}
+
+/// What an answer carries beside the plain rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Format {
+    /// Nothing more.
+    #[default]
+    Table,
+    /// `results.records`: an object for each row.
+    Json,
+    /// `results.csv`: a text with a header line.
+    Csv,
+    /// `chart`: a Vega-Lite specification made from the result's types.
+    Chart,
+}
+
+/// An answer.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its derive is used; the answer is streamed by answer.rs")]
+#[schema(as = Answer)]
+pub(super) struct AnswerBody {
+    #[schema(example = "q_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")]
+    query_id: String,
+    outcome: OutcomeBody,
+    question: Option<String>,
+    /// The statement that ran; null if the question was about the schema itself.
+    #[schema(required = true, example = "SELECT count(*) FROM orders")]
+    sql: Option<String>,
+    /// Null if the question was about the schema itself.
+    #[schema(required = true)]
+    results: Option<ResultsBody>,
+    /// The answer in words, to a question about the schema itself.
+    answer: Option<String>,
+    /// What the statement does, in words.
+    explanation: Option<String>,
+    /// The tables that were read, as `schema.table`.
+    tables: Vec<String>,
+    /// What was taken for granted.
+    assumptions: Vec<String>,
+    /// How sure the engine is, 0 to 1; null for your own SQL.
+    confidence: Option<f64>,
+    /// Who wrote the statement: `embedded`, a model's name, or `sql` for your own.
+    #[schema(example = "embedded")]
+    engine: String,
+    /// A Vega-Lite specification; with `format: "chart"`.
+    #[schema(value_type = Option<Object>)]
+    chart: Option<Value>,
+    timings: TimingsBody,
+    /// From sending the statement to its last row, in milliseconds.
+    #[schema(required = true)]
+    execution_time_ms: Option<f64>,
+}
+
+/// Rows and what they are.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its derive is used; the answer is streamed by answer.rs")]
+#[schema(as = Results)]
+pub(super) struct ResultsBody {
+    /// The columns' names.
+    #[schema(example = json!(["count"]))]
+    columns: Vec<String>,
+    /// The columns' names and types.
+    schema: Vec<ResultColumnBody>,
+    /// Each row as a list of values in the order of the columns. Numbers that a double cannot hold exactly are strings.
+    #[schema(value_type = Vec<Vec<Value>>, example = json!([[142]]))]
+    rows: Vec<Vec<Value>>,
+    /// Each row as an object; with `format: "json"`.
+    #[schema(value_type = Option<Vec<Object>>)]
+    records: Option<Vec<Value>>,
+    /// The rows as CSV; with `format: "csv"`.
+    csv: Option<String>,
+    row_count: u64,
+    /// Whether a limit cut the rows off.
+    truncated: bool,
+    /// Which limit did: `rows` or `bytes`.
+    truncated_by: Option<String>,
+    /// The limit on rows.
+    row_limit: u64,
+}
+
+/// A column of a result.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its derive is used; the answer is streamed by answer.rs")]
+#[schema(as = ResultColumn)]
+pub(super) struct ResultColumnBody {
+    name: String,
+    /// As Postgres calls it.
+    #[serde(rename = "type")]
+    #[schema(example = "bigint")]
+    type_name: String,
+}
+
+/// Where the time went.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its derive is used; the answer is streamed by answer.rs")]
+#[schema(as = Timings)]
+pub(super) struct TimingsBody {
+    /// The language engine's own time, in milliseconds; null for your own SQL.
+    engine_ms: Option<f64>,
+}
+
+/// What became of a question or statement.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = QueryOutcome)]
+pub(crate) enum OutcomeBody {
+    /// Rows came back.
+    Answered,
+    /// It was about the schema itself, and was answered in words.
+    Meta,
+    /// It can be read in several ways.
+    NeedsClarification,
+    /// It was not understood.
+    NotAnswerable,
+    /// It asks for what the connection or the role does not allow.
+    NotPermitted,
+    /// The statement is not one read-only SELECT of harmless parts.
+    Rejected,
+    /// The database could not run it, or could not be reached.
+    Failed,
+    /// It ran into its time limit.
+    TimedOut,
+    /// The caller hung up.
+    Cancelled,
+}
+
+impl From<QueryOutcome> for OutcomeBody {
+    fn from(it: QueryOutcome) -> Self {
+        match it {
+            QueryOutcome::Answered => Self::Answered,
+            QueryOutcome::Meta => Self::Meta,
+            QueryOutcome::NeedsClarification => Self::NeedsClarification,
+            QueryOutcome::NotAnswerable => Self::NotAnswerable,
+            QueryOutcome::NotPermitted => Self::NotPermitted,
+            QueryOutcome::Rejected => Self::Rejected,
+            QueryOutcome::Failed => Self::Failed,
+            QueryOutcome::TimedOut => Self::TimedOut,
+            QueryOutcome::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+/// One entry of the history.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Query)]
+pub(super) struct QueryBody {
+    #[schema(example = "q_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")]
+    query_id: String,
+    connection_id: String,
+    /// Who asked.
+    user_id: String,
+    outcome: OutcomeBody,
+    #[schema(required = true)]
+    question: Option<String>,
+    /// Null if no statement came of the question.
+    #[schema(required = true)]
+    sql: Option<String>,
+    answer: Option<String>,
+    explanation: Option<String>,
+    tables: Vec<String>,
+    assumptions: Vec<String>,
+    confidence: Option<f64>,
+    engine: String,
+    /// What went wrong.
+    error: Option<QueryFailure>,
+    row_count: Option<u64>,
+    truncated: bool,
+    execution_time_ms: Option<f64>,
+    saved: bool,
+    created_at: Timestamp,
+}
+
+/// What went wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct QueryFailure {
+    message: String,
+    #[schema(value_type = Option<Object>)]
+    details: Option<Value>,
+}
+
+impl From<QueryRecord> for QueryBody {
+    fn from(it: QueryRecord) -> Self {
+        let Notes { explanation, tables, assumptions, confidence, engine, answer, .. } = it.notes;
+        Self {
+            query_id: it.id.to_string(),
+            connection_id: it.connection.to_string(),
+            user_id: it.user.to_string(),
+            outcome: it.outcome.into(),
+            question: it.question,
+            sql: it.sql,
+            answer,
+            explanation,
+            tables,
+            assumptions,
+            confidence,
+            engine,
+            error: it.error.map(|it| QueryFailure { message: it.message, details: it.details }),
+            row_count: it.row_count,
+            truncated: it.truncated,
+            execution_time_ms: it.execution_time_ms,
+            saved: it.saved,
+            created_at: it.created_at,
+        }
+    }
+}
+
+envelope! {
+    /// An answer.
+    AnswerEnvelope(AnswerBody)
+}
+envelope! {
+    /// A query.
+    QueryEnvelope(QueryBody)
+}
+page_envelope! {
+    /// A page of queries.
+    QueryPage(QueryBody)
+}

@@ -1,0 +1,192 @@
+//! Asking, running, and the history of both.
+
+mod answer;
+mod body;
+mod chart;
+
+use actix_web::{HttpRequest, HttpResponse, delete, get, post, web};
+use plinth_queries::{Ask, Input, QueryId};
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::IntoParams;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use self::answer::{Form, respond};
+use self::body::{AnswerEnvelope, CreateQuery, QueryBody, QueryEnvelope, QueryPage, RunQuery};
+use super::envelope::Reply;
+use super::input::{Paging, Valid};
+use super::problem::{DatabaseProblems, Problems};
+use super::{Caller, Problem, Services};
+
+pub(super) use self::body::{Format, OutcomeBody};
+
+pub(super) fn routes(config: &mut ServiceConfig<'_>) {
+    config
+        .service(list_queries)
+        .service(create_query)
+        .service(get_query)
+        .service(delete_query)
+        .service(run_query);
+}
+
+const LIST: &str = "queries";
+
+/// Ask a question or run SQL
+///
+/// A question in plain language becomes one read-only statement, which is run; `sql` instead of `question` runs your
+/// own. The answer has the SQL, the rows, and for a question what was understood: an explanation, the tables, the
+/// assumptions and a confidence. A question that is not understood, or can be read in several ways, is a
+/// `validation_error` whose `details` has the words that were not understood, up to three rephrasings, or the readings
+/// to choose from; nothing is run then. With `Accept: text/csv` the rows come as CSV alone. Large answers are streamed:
+/// a connection that is cut before the end of the JSON means that the database failed in mid-answer.
+///
+/// Needs the scope `queries:read`.
+#[utoipa::path(
+    tag = "queries",
+    request_body = CreateQuery,
+    responses(
+        (status = 200, description = "The answer.", content(
+            (AnswerEnvelope = "application/json"),
+            (String = "text/csv"),
+        )),
+        Problems,
+        DatabaseProblems,
+    ),
+)]
+#[post("/queries")]
+async fn create_query(
+    caller: Caller,
+    services: web::Data<Services>,
+    request: HttpRequest,
+    body: Valid<CreateQuery>,
+    reply: Reply,
+) -> Result<HttpResponse, Problem> {
+    let permit = caller.permit()?;
+    let CreateQuery { question, sql, connection_id, format, row_limit, timeout_ms } = body.0;
+    let input = match (question, sql) {
+        (Some(question), None) => Input::Question(question),
+        (None, Some(sql)) => Input::Sql(sql),
+        (None, None) => return Err(one_of_two("send a question or sql")),
+        (Some(_), Some(_)) => return Err(one_of_two("send either a question or sql, not both")),
+    };
+    let form = Form::of(&request, format, row_limit)?;
+    let ask = Ask { connection: connection_id, input, row_limit, timeout_ms };
+    let answer = services.queries.ask(&permit, ask).await?;
+    respond(answer, form, &reply).await
+}
+
+fn one_of_two(rule: &str) -> Problem {
+    Problem::invalid(rule, json!({ "question": rule, "sql": rule }))
+}
+
+/// Which entries of the history.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct HistoryParams {
+    /// Only queries that somebody saved.
+    #[serde(default)]
+    saved: bool,
+    /// Items on a page, 1 to 100.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<u32>,
+    /// `meta.next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// List queries
+///
+/// Everything that was asked and run in the organization, newest first, without results. Needs the scope
+/// `queries:read`.
+#[utoipa::path(
+    tag = "queries",
+    params(HistoryParams),
+    responses((status = 200, body = QueryPage, description = "A page of queries."), Problems),
+)]
+#[get("/queries")]
+async fn list_queries(
+    caller: Caller,
+    services: web::Data<Services>,
+    params: web::Query<HistoryParams>,
+    reply: Reply,
+) -> Result<HttpResponse, Problem> {
+    let permit = caller.permit()?;
+    let HistoryParams { saved, limit, cursor } = params.into_inner();
+    let paging = Paging::new(limit, cursor);
+    let after = paging.cursor(&services.cursors, LIST)?;
+    let page = services.queries.list(&permit, saved, after, paging.limit()?).await?;
+    let next = page.next.map(|it| services.cursors.seal(LIST, it));
+    Ok(reply.page(page.items.into_iter().map(QueryBody::from).collect::<Vec<_>>(), next))
+}
+
+/// Show a query
+///
+/// What was asked, the SQL and what became of it, without results. Needs the scope `queries:read`.
+#[utoipa::path(
+    tag = "queries",
+    params(("id" = String, Path, description = "The query's id.", example = "q_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
+    responses((status = 200, body = QueryEnvelope, description = "The query."), Problems),
+)]
+#[get("/queries/{id}")]
+async fn get_query(
+    caller: Caller,
+    services: web::Data<Services>,
+    id: web::Path<QueryId>,
+    reply: Reply,
+) -> Result<HttpResponse, Problem> {
+    let permit = caller.permit()?;
+    let record = services.queries.get(&permit, id.into_inner()).await?;
+    Ok(reply.ok(QueryBody::from(record)))
+}
+
+/// Delete a query
+///
+/// Takes it out of the history. Needs the scope `queries:write`.
+#[utoipa::path(
+    tag = "queries",
+    params(("id" = String, Path, description = "The query's id.")),
+    responses((status = 204, description = "Deleted."), Problems),
+)]
+#[delete("/queries/{id}")]
+async fn delete_query(
+    caller: Caller,
+    services: web::Data<Services>,
+    id: web::Path<QueryId>,
+) -> Result<HttpResponse, Problem> {
+    let permit = caller.permit()?;
+    services.queries.remove(&permit, id.into_inner()).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Run a query again
+///
+/// The same SQL over the same connection, with an entry of its own in the history. Needs the scope `queries:read`.
+#[utoipa::path(
+    tag = "queries",
+    params(("id" = String, Path, description = "The query's id.")),
+    request_body(content = Option<RunQuery>, description = "May be left out."),
+    responses(
+        (status = 200, description = "The answer.", content(
+            (AnswerEnvelope = "application/json"),
+            (String = "text/csv"),
+        )),
+        Problems,
+        DatabaseProblems,
+    ),
+)]
+#[post("/queries/{id}/run")]
+async fn run_query(
+    caller: Caller,
+    services: web::Data<Services>,
+    request: HttpRequest,
+    id: web::Path<QueryId>,
+    body: web::Bytes,
+    reply: Reply,
+) -> Result<HttpResponse, Problem> {
+    let permit = caller.permit()?;
+    let RunQuery { format, row_limit, timeout_ms } = RunQuery::parse(&body)?;
+    let form = Form::of(&request, format, row_limit)?;
+    let answer =
+        services.queries.run_again(&permit, id.into_inner(), row_limit, timeout_ms).await?;
+    respond(answer, form, &reply).await
+}

@@ -1,0 +1,240 @@
+//! Everything the process can be told from outside. Nothing else reads flags or the environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use plinth_egress::Network;
+use secrecy::SecretString;
+
+/// Makes Postgres answer people: questions in plain language in, SQL and rows out.
+///
+/// Every flag can also be set by the environment variable that stands beside it.
+#[derive(Debug, Parser)]
+#[command(name = "plinth", version, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) log: LogSettings,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the API, with a Postgres of its own unless it is given one.
+    Serve(ServeSettings),
+    /// Make an organization with its owner and a first API key; prints them as JSON.
+    ///
+    /// Works beside a running server and before its first start.
+    Bootstrap(BootstrapSettings),
+    /// Start everything, load a sample database, ask questions of it and stay up.
+    Demo(DemoSettings),
+    /// The sample database: an online shop and its support desk.
+    #[command(subcommand)]
+    Sample(SampleCommand),
+    /// Print the OpenAPI document of the API.
+    Openapi,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LogSettings {
+    /// How log lines are written.
+    #[arg(long, env = "PLINTH_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, global = true)]
+    pub(crate) log_format: LogFormat,
+    /// Which log lines are written, like `info` or `plinth=debug,warn`.
+    #[arg(long, env = "PLINTH_LOG", default_value = "info", global = true)]
+    pub(crate) log: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+/// Where Plinth keeps what it knows.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct StorageSettings {
+    /// Folder for keys and, without a database URL, for the embedded Postgres [default: /var/lib/plinth for root, else
+    /// the user's data directory].
+    #[arg(long, env = "PLINTH_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Plinth's own database; without one it runs an embedded Postgres in its data folder.
+    #[arg(long, env = "PLINTH_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) database_url: Option<SecretString>,
+    /// The URL to migrate with, if another role owns the tables than serves [default: the database URL].
+    #[arg(long, env = "PLINTH_MIGRATE_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) migrate_url: Option<SecretString>,
+    /// 32 random bytes as 64 hex digits or base64, which seal every stored credential (`openssl rand -hex 32`).
+    /// Needed with a database URL; without one it is made in the data folder.
+    #[arg(long, env = "PLINTH_MASTER_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) master_key: Option<SecretString>,
+    /// Folder of the PostgreSQL server programs (14 or newer) [default: looked for on PATH and where distributions put
+    /// them].
+    #[arg(long, env = "PLINTH_POSTGRES_BIN", value_name = "DIR")]
+    pub(crate) postgres_bin: Option<PathBuf>,
+    /// How many connections to its own database Plinth holds at most.
+    #[arg(long, env = "PLINTH_DATABASE_CONNECTIONS", default_value_t = 16, value_name = "N")]
+    pub(crate) database_connections: usize,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServeSettings {
+    #[command(flatten)]
+    pub(crate) storage: StorageSettings,
+    /// Address and port to listen on.
+    #[arg(
+        long,
+        env = "PLINTH_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub(crate) listen: SocketAddr,
+    /// The URL under which callers reach this server [default: http:// and the listen address].
+    #[arg(long, env = "PLINTH_PUBLIC_URL", value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+    /// Networks beside public ones that connections may reach, like `10.0.0.0/8`. Embedded mode allows this machine.
+    #[arg(long, env = "PLINTH_EGRESS_ALLOW", value_delimiter = ',', value_name = "NETWORKS")]
+    pub(crate) egress_allow: Vec<Network>,
+    /// How many HTTP worker threads run [default: one for each core].
+    #[arg(long, env = "PLINTH_HTTP_WORKERS", value_name = "N")]
+    pub(crate) http_workers: Option<usize>,
+    #[command(flatten)]
+    pub(crate) limits: LimitSettings,
+    #[command(flatten)]
+    pub(crate) model: ModelSettings,
+}
+
+/// How far one question or statement may go.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LimitSettings {
+    /// Rows in an answer unless the caller says otherwise.
+    #[arg(long, env = "PLINTH_DEFAULT_ROWS", default_value_t = 10_000, value_name = "N")]
+    pub(crate) default_rows: u64,
+    /// Rows in an answer that a caller may ask for at most.
+    #[arg(long, env = "PLINTH_MAX_ROWS", default_value_t = 1_000_000, value_name = "N")]
+    pub(crate) max_rows: u64,
+    /// Size of an answer at most, in MiB.
+    #[arg(long, env = "PLINTH_MAX_RESULT_MIB", default_value_t = 256, value_name = "MIB")]
+    pub(crate) max_result_mib: u64,
+    /// Seconds that a statement may run unless the caller says otherwise.
+    #[arg(long, env = "PLINTH_STATEMENT_SECONDS", default_value = "30", value_parser = seconds, value_name = "S")]
+    pub(crate) statement_seconds: Duration,
+    /// Seconds that a caller may let a statement run at most.
+    #[arg(long, env = "PLINTH_MAX_STATEMENT_SECONDS", default_value = "300", value_parser = seconds, value_name = "S")]
+    pub(crate) max_statement_seconds: Duration,
+    /// Sessions on one connected database at most.
+    #[arg(long, env = "PLINTH_SESSIONS_PER_CONNECTION", default_value_t = 8, value_name = "N")]
+    pub(crate) sessions_per_connection: usize,
+}
+
+/// A language model, used beside the embedded engine.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ModelSettings {
+    /// Base URL of an OpenAI-compatible API, like `http://127.0.0.1:11434/v1`; without one the embedded engine answers
+    /// alone.
+    #[arg(long, env = "PLINTH_LLM_BASE_URL", value_name = "URL", requires = "llm_model")]
+    pub(crate) llm_base_url: Option<String>,
+    /// Name of the model.
+    #[arg(long, env = "PLINTH_LLM_MODEL", value_name = "NAME", requires = "llm_base_url")]
+    pub(crate) llm_model: Option<String>,
+    /// Key for that API, if it wants one.
+    #[arg(long, env = "PLINTH_LLM_API_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) llm_api_key: Option<SecretString>,
+    /// Seconds that the model may take for one answer.
+    #[arg(long, env = "PLINTH_LLM_SECONDS", default_value = "30", value_parser = seconds, value_name = "S")]
+    pub(crate) llm_seconds: Duration,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BootstrapSettings {
+    #[command(flatten)]
+    pub(crate) storage: StorageSettings,
+    /// The organization's name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) organization: String,
+    /// The owner's e-mail address.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) email: String,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DemoSettings {
+    #[command(flatten)]
+    pub(crate) serve: ServeSettings,
+    /// Leave after the questions, with 0 only if every answer was right.
+    #[arg(long)]
+    pub(crate) exit: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SampleCommand {
+    /// Load it into an empty database.
+    Load(SampleSettings),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SampleSettings {
+    /// The database to load into; the role must be allowed to make tables in its schema `public`.
+    #[arg(long, env = "PLINTH_SAMPLE_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) database_url: SecretString,
+    /// Drop an earlier sample first.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// A role that may read the sample afterwards.
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) reader: Option<String>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
+        _ => Err("a number of seconds, at least 1".to_owned()),
+    }
+}
+
+/// The `PLINTH_…` variables of `present` that no command knows. A mistyped name would otherwise be a setting that
+/// silently does nothing.
+pub(crate) fn unknown_variables(present: impl Iterator<Item = String>) -> Vec<String> {
+    fn collect(command: &clap::Command, known: &mut Vec<String>) {
+        let names =
+            command.get_arguments().filter_map(|it| it.get_env()?.to_str().map(str::to_owned));
+        known.extend(names);
+        command.get_subcommands().for_each(|it| collect(it, known));
+    }
+    let mut known = Vec::new();
+    collect(&Cli::command(), &mut known);
+    let mut unknown: Vec<_> =
+        present.filter(|it| it.starts_with("PLINTH_") && !known.contains(it)).collect();
+    unknown.sort();
+    unknown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_mistyped_variable_is_found() {
+        let present = ["PLINTH_LISTEN", "PLINTH_LISTENS", "PATH", "PLINTH_DATABASE_URL"];
+        let unknown = unknown_variables(present.into_iter().map(str::to_owned));
+        assert_eq!(unknown, ["PLINTH_LISTENS"]);
+    }
+
+    #[test]
+    fn every_flag_of_serve_has_a_variable() {
+        let cli = Cli::command();
+        let serve = cli.find_subcommand("serve").expect("there");
+        for argument in serve.get_arguments().filter(|it| it.get_id() != "help") {
+            assert!(argument.get_env().is_some(), "{}", argument.get_id());
+        }
+    }
+}
