@@ -522,3 +522,93 @@ pub(crate) fn read_schema(error: RunError) -> Diagnosis {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use plinth_connections::Host;
+    use plinth_core::{Clock as _, OrgId, SystemClock};
+
+    use super::*;
+
+    fn target(ssl_mode: SslMode) -> Target {
+        Target {
+            connection: None,
+            org: OrgId::new(SystemClock.now()),
+            place: Place::Typed {
+                host: Host::parse("db.example.com").expect("a host"),
+                port: 5432,
+            },
+            database: "shop".to_owned(),
+            username: "ann".to_owned(),
+            password: "secret".to_owned().into(),
+            ssl_mode,
+            version: 1,
+        }
+    }
+
+    #[test]
+    fn what_servers_say_is_understood_and_passed_on() {
+        let cases = [
+            ("28P01", "password authentication failed for user \"ann\"", Fault::WrongPassword),
+            ("28000", "role \"ann\" does not exist", Fault::WrongPassword),
+            ("28000", "role \"ann\" is not permitted to log in", Fault::PermissionDenied),
+            ("42501", "permission denied for database \"shop\"", Fault::PermissionDenied),
+            (
+                "28000",
+                "no pg_hba.conf entry for host \"192.0.2.1\", SSL encryption",
+                Fault::NotAdmitted,
+            ),
+            (
+                "28000",
+                "no pg_hba.conf entry for host \"192.0.2.1\", no encryption",
+                Fault::TlsRequired,
+            ),
+            ("XX000", "connection is insecure (try using `sslmode=require`)", Fault::TlsRequired),
+            ("3D000", "database \"shop\" does not exist", Fault::UnknownDatabase),
+            ("53300", "sorry, too many clients already", Fault::TooManyConnections),
+            ("57P03", "the database system is starting up", Fault::NotReady),
+            ("08P01", "server login has been failing", Fault::Disconnected),
+            ("XX000", "out of luck", Fault::ServerError),
+        ];
+        for (sqlstate, message, fault) in cases {
+            let error = ServerError {
+                sqlstate: sqlstate.to_owned(),
+                message: message.to_owned(),
+                ..ServerError::default()
+            };
+            let found = server(Stage::Auth, &error, &target(SslMode::Disable));
+            assert_eq!(found.fault, fault, "{message}");
+            assert!(found.explanation.contains(message), "{found:?}");
+            assert!(!found.fix_steps.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_encrypted_client_is_not_told_to_encrypt() {
+        let error = ServerError {
+            sqlstate: "28000".to_owned(),
+            message: "no pg_hba.conf entry for host \"192.0.2.1\", no encryption".to_owned(),
+            ..ServerError::default()
+        };
+        let found = server(Stage::Auth, &error, &target(SslMode::Prefer));
+        assert_eq!(found.fault, Fault::NotAdmitted);
+    }
+
+    #[test]
+    fn what_ends_a_session_is_no_fault_of_the_statement() {
+        let error = |sqlstate: &str, fatal| ServerError {
+            sqlstate: sqlstate.to_owned(),
+            fatal,
+            ..ServerError::default()
+        };
+        for (sqlstate, fatal) in
+            [("57P01", true), ("57P01", false), ("08006", false), ("XX000", true)]
+        {
+            assert!(
+                matches!(run_error(error(sqlstate, fatal)), RunError::Connection(_)),
+                "{sqlstate}"
+            );
+        }
+        assert!(matches!(run_error(error("42P01", false)), RunError::Database(_)));
+    }
+}

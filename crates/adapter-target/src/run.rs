@@ -5,7 +5,7 @@ use plinth_queries::{CutOff, RawRow, ResultColumn, Rows, RunError, RunLimits, St
 use tokio::time::Instant;
 
 use crate::pool::PooledSession;
-use crate::session::{Around, Broken, Step, broken_error, malformed, statement_error};
+use crate::session::{Around, Broken, Step, broken_error, deadline, malformed, statement_error};
 use crate::wire::{self, Frame, ServerError};
 
 /// Why a statement did not begin to answer.
@@ -42,7 +42,7 @@ pub(crate) async fn start(
     limits: &RunLimits,
 ) -> Result<RunningRows, NotStarted> {
     let started = Instant::now();
-    let deadline = started + limits.time;
+    let deadline = deadline(started, limits.time);
     let mut step = session.write_prelude(Around::User, limits.time, &limits.time_zone)?;
     let parameters: Vec<_> = statement.parameters.iter().map(Option::as_deref).collect();
     session.write_statement(&statement.sql, &parameters, true)?;

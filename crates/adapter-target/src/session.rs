@@ -172,7 +172,7 @@ impl Session {
         limits: &ReadLimits,
     ) -> Result<Vec<Vec<RawRow>>, RunError> {
         let started = Instant::now();
-        let deadline = started + limits.time;
+        let deadline = deadline(started, limits.time);
         let mut step = self.write_prelude(Around::Snapshot, limits.time, "UTC")?;
         for query in queries {
             self.write_statement(query.sql, query.parameters, false)?;
@@ -541,6 +541,11 @@ fn write(written: io::Result<()>) -> Result<(), RunError> {
     })
 }
 
+/// When time is up; a limit that is as good as none does not overflow the clock.
+pub(crate) fn deadline(started: Instant, time: Duration) -> Instant {
+    started + time.min(Duration::from_millis(MAX_MS))
+}
+
 /// The server's own limit is a little below ours, so that a statement that it can end costs no session.
 pub(crate) fn server_limit(time: Duration) -> Duration {
     let earlier = (time / 20).min(Duration::from_millis(250));
@@ -580,5 +585,25 @@ pub(crate) fn broken_error(broken: &Broken, limit_bytes: usize, time: Duration) 
         Broken::Malformed => malformed(),
         Broken::RowTooLarge => RunError::RowTooLarge { limit_bytes },
         Broken::Late => RunError::TimedOut(time),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_server_stops_before_we_do_but_never_has_no_limit(ms in 0u64..=u64::MAX / 2) {
+            let time = Duration::from_millis(ms);
+            let limit = server_limit(time);
+            prop_assert!(limit >= Duration::from_millis(1));
+            prop_assert!(limit <= time.max(Duration::from_millis(1)));
+            prop_assert!(limit.as_millis() <= u128::from(MAX_MS));
+            let now = Instant::now();
+            prop_assert!(deadline(now, time) >= now);
+        }
     }
 }
