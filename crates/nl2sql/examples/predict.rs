@@ -57,6 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "sql": reading.as_ref().map(|it| it.sql.as_str()),
             "confidence": reading.as_ref().map(|it| it.confidence),
             "ignored": reading.as_ref().map(|it| it.ignored.clone()),
+            "signals": reading.as_ref().map(|it| it.signals.clone()),
             "kind": kind,
             "ms": ms,
         });

@@ -237,10 +237,33 @@ pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut dr
             }
         }
     }
+    shown_once(index, reader, &mut query);
     if let Some(from) = draft.percentage {
         percentage(&mut query, from);
     }
     Some(intersected(index, &draft, query))
+}
+
+/// A row that is asked for is shown once, however many partners the joined tables have for it.
+fn shown_once(index: &SchemaIndex, reader: &Interpreter<'_>, query: &mut LogicalQuery) {
+    let plain = query.group.is_empty() && query.limit.is_none() && query.order.is_empty() && !query.select.iter().any(Expr::is_aggregate);
+    if !plain || query.distinct {
+        return;
+    }
+    let mut shown: Vec<usize> = Vec::new();
+    for it in &query.select {
+        match it {
+            Expr::Column(it) => shown.push(it.table),
+            Expr::Everything(_) => return,
+            _ => it.columns(&mut |it| shown.push(it.table)),
+        }
+    }
+    let Some(&first) = shown.first() else { return };
+    let _ = index;
+    let repeated = query.instances().iter().any(|it| !shown.contains(&it.0) && !shown.iter().any(|own| reader.single(*own, it.0)));
+    if repeated && shown.iter().all(|it| *it == first) {
+        query.distinct = true;
+    }
 }
 
 /// Rows that a join shows several times are counted once.

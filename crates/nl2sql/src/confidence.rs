@@ -1,40 +1,281 @@
-//! How sure a reading is.
+//! How sure a reading is: a logistic function over signs of trouble, whose weights were fitted to questions with known
+//! answers (see `examples/calibrate.rs`) and stand in `lexicon/confidence.txt`.
+
+use std::sync::LazyLock;
 
 use crate::{
     index::SchemaIndex,
     interpret::{Interpreter, Note},
-    link::Item,
-    logical::LogicalQuery,
+    join,
+    lexicon::{Form, LEXICON},
+    link::{Item, Meaning},
+    logical::{Expr, Literal, LogicalQuery, Predicate},
 };
 
 /// Readings below this are not answered: the engine asks back.
 pub const CONFIDENCE_THRESHOLD: f64 = 0.5;
 
 /// Readings below this are not even worth a question back.
-pub(crate) const HOPELESS: f64 = 0.15;
+pub(crate) const HOPELESS: f64 = 0.12;
 
-/// How likely that reading is right, from 0 to 1.
-pub(crate) fn judge(
+/// The names of the signals, in the order in which they are computed.
+pub const SIGNALS: [&str; 38] = [
+    "base", "ignored", "ignored_share", "close", "close_gap", "weak", "weakest", "unseen", "idle", "doubt",
+    "tables", "bridges", "inferred", "unnamed_tables", "unused_tables", "columns_shown", "conditions",
+    "having", "group", "ordered", "limited", "nested", "set", "distinct", "per_group",
+    "superlative_lost", "negation_lost", "group_lost", "average_lost", "count_lost", "number_lost", "value_lost", "comparison_lost", "or_lost",
+    "length", "sentences", "root_unnamed", "key_shown",
+];
+
+static WEIGHTS: LazyLock<Vec<f64>> = LazyLock::new(|| {
+    let mut weights = vec![0.0; SIGNALS.len()];
+    for line in include_str!("../lexicon/confidence.txt").lines() {
+        if let Some((name, value)) = line.split_once('=')
+            && let Some(at) = SIGNALS.iter().position(|it| *it == name.trim())
+            && let Ok(value) = value.trim().parse()
+        {
+            weights[at] = value;
+        }
+    }
+    weights
+});
+
+/// How likely a reading with those signals is right, from 0 to 1.
+pub(crate) fn judge(signals: &[f64]) -> f64 {
+    let sum: f64 = signals.iter().zip(WEIGHTS.iter()).map(|(a, b)| a * b).sum();
+    1.0 / (1.0 + (-sum).exp())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "small counts")]
+fn count(n: usize) -> f64 {
+    n as f64
+}
+
+fn yes(it: bool) -> f64 {
+    if it { 1.0 } else { 0.0 }
+}
+
+/// What speaks for and against that reading; see [`SIGNALS`].
+pub(crate) fn signals(
     index: &SchemaIndex,
     items: &[Item],
     reader: &Interpreter<'_>,
     query: &LogicalQuery,
     ignored: &[String],
-) -> f64 {
-    let _ = (index, items, query);
-    let mut score: f64 = 0.9;
+) -> Vec<f64> {
+    let content = items
+        .iter()
+        .filter(|it| !matches!(it.meaning, Meaning::Mark(_)) && !LEXICON.is_stop(&it.lower))
+        .count()
+        .max(1);
+    let (mut close, mut gap, mut weak, mut weakest, mut unseen, mut idle, mut doubt) =
+        (0.0, 0.0, 0.0, 0.0_f64, 0.0, 0.0, 0.0);
     for note in &reader.notes {
-        score *= match note {
-            Note::Close(_, gap) => 0.85 + 0.1 * gap / 0.12,
-            Note::Weak(link) => 0.7 + 0.3 * link,
-            Note::Unseen(_) => 0.8,
-            Note::Idle(_) => 0.7,
-            Note::Doubt(_) => 0.7,
-            Note::Assumed(_) => 0.97,
-        };
+        match note {
+            Note::Close(_, by) => {
+                close += 1.0;
+                gap += (0.12 - by).max(0.0) / 0.12;
+            }
+            Note::Weak(link) => {
+                weak += 1.0 - link;
+                weakest = weakest.max(1.0 - link);
+            }
+            Note::Unseen(_) => unseen += 1.0,
+            Note::Idle(_) => idle += 1.0,
+            Note::Doubt(_) => doubt += 1.0,
+            Note::Assumed(_) => {}
+        }
     }
-    for _ in ignored {
-        score *= 0.8;
+    let mut used: Vec<usize> = Vec::new();
+    let (mut bridges, mut inferred, mut nested) = (0.0, 0.0, 0.0);
+    let mut joined = 0;
+    query.each(&mut |part| {
+        nested += 1.0;
+        if let Some(plan) = join::plan(index, part) {
+            joined = joined.max(plan.tables.len());
+            for it in &plan.tables {
+                if !used.contains(&it.table) {
+                    used.push(it.table);
+                    bridges += yes(index.tables[it.table].bridge);
+                }
+                if let Some((to, pairs)) = &it.to {
+                    let other = plan.tables[*to].table;
+                    let declared = index.edges.iter().any(|edge| {
+                        edge.declared
+                            && (edge.from == it.table && edge.to == other && edge.from_columns == pairs.iter().map(|it| it.1).collect::<Vec<_>>()
+                                || edge.to == it.table && edge.from == other && edge.from_columns == pairs.iter().map(|it| it.0).collect::<Vec<_>>())
+                    });
+                    inferred += yes(!declared);
+                }
+            }
+        }
+    });
+    let unnamed = used.iter().filter(|it| reader.weight[**it] < 0.3 && !index.tables[**it].bridge).count();
+    let unused = (0..index.tables.len()).filter(|it| reader.weight[*it] > 0.85 && !used.contains(it)).count();
+    let mut literals: Vec<f64> = Vec::new();
+    let mut texts = 0;
+    let mut negative = false;
+    let mut either = false;
+    query.each(&mut |part| {
+        for it in part.filter.iter().chain(&part.having) {
+            facts(it, &mut literals, &mut texts, &mut negative, &mut either);
+        }
+        for it in &part.select {
+            if let Expr::Aggregate { filter: Some(filter), .. } = it {
+                facts(filter, &mut literals, &mut texts, &mut negative, &mut either);
+            }
+        }
+    });
+    negative |= query.set.as_ref().is_some_and(|it| it.0 == crate::logical::SetOperation::Except);
+    let aggregated = |wanted: &str| {
+        let mut found = false;
+        query.each(&mut |part| {
+            for it in part.select.iter().chain(part.order.iter().map(|it| &it.by)) {
+                found |= format!("{it:?}").contains(wanted);
+            }
+            for it in part.filter.iter().chain(&part.having) {
+                found |= format!("{it:?}").contains(wanted);
+            }
+        });
+        found
+    };
+    let mut ordered = false;
+    query.each(&mut |part| ordered |= !part.order.is_empty());
+    let has_word = |all: &[&str]| items.iter().any(|it| !it.quoted && all.contains(&it.lower.as_str()) && !matches!(it.meaning, Meaning::Name(_) | Meaning::Value(_)));
+    let superlative = has_word(&["most", "least", "highest", "lowest", "largest", "smallest", "fewest", "top", "maximum", "minimum"])
+        || items.iter().any(|it| it.is_word() && LEXICON.degree(&it.lower).is_some_and(|it| it.form == Form::Superlative));
+    // `at least` and `at most` compare
+    let bounds = items.windows(2).filter(|it| it[0].lower == "at" && matches!(it[1].lower.as_str(), "least" | "most")).count();
+    let superlative = superlative && !(bounds > 0 && !has_word(&["highest", "lowest", "largest", "smallest", "fewest", "top"]));
+    let extreme = ordered || aggregated("Max") || aggregated("Min");
+    let negation = has_word(&["not", "no", "never", "without", "except", "neither", "excluding", "don't", "doesn't", "didn't", "nor", "isn't", "aren't"]);
+    let grouping = has_word(&["each", "every", "per"]);
+    let comparing = has_word(&["than", "above", "below", "over", "under", "between", "exceed", "exceeds", "before", "after"]);
+    let compares = {
+        let mut found = false;
+        query.each(&mut |part| {
+            for it in part.filter.iter().chain(&part.having) {
+                let text = format!("{it:?}");
+                found |= ["Less", "Greater", "AtLeast", "AtMost", "Between", "During"].iter().any(|it| text.contains(it));
+            }
+        });
+        found
+    };
+    let lost_numbers = items
+        .iter()
+        .enumerate()
+        .filter(|(at, it)| {
+            matches!(it.meaning, Meaning::Number(value, _) if !reader.used.get(*at).copied().unwrap_or(false)
+                || !literals.iter().any(|it| (it - value).abs() < 1e-9) && query.limit.map(|it| it as f64) != Some(value) && texts == 0)
+                && it.lower != "one"
+        })
+        .count();
+    let lost_values = items
+        .iter()
+        .enumerate()
+        .filter(|(at, it)| (matches!(it.meaning, Meaning::Value(_)) || it.capital && it.is_word()) && !reader.used[*at])
+        .count();
+    let root_unnamed = query.root.is_some_and(|it| reader.weight[it] < 0.5);
+    let key_shown = query.select.iter().any(|it| matches!(it, Expr::Column(it) if index.column(*it).is_id()))
+        && !items.iter().any(|it| matches!(it.lemma.as_str(), "id" | "code" | "number" | "identifier"));
+    vec![
+        1.0,
+        count(ignored.len()),
+        count(ignored.len()) / count(content),
+        close,
+        gap,
+        weak,
+        weakest,
+        unseen,
+        idle,
+        doubt,
+        count(joined.saturating_sub(1)),
+        bridges,
+        inferred,
+        count(unnamed),
+        count(unused),
+        count(query.select.len().saturating_sub(1)),
+        count(query.filter.len()),
+        count(query.having.len()),
+        yes(!query.group.is_empty()),
+        yes(ordered),
+        yes(query.limit.is_some()),
+        nested - 1.0,
+        yes(query.set.is_some()),
+        yes(query.distinct),
+        yes(!query.per.is_empty()),
+        yes(superlative && !extreme),
+        yes(negation && !negative),
+        yes(grouping && query.group.is_empty() && query.per.is_empty()),
+        yes(has_word(&["average", "mean", "avg"]) && !aggregated("Avg")),
+        yes(items.windows(2).any(|it| it[0].lower == "how" && it[1].lower == "many") && !aggregated("Count") && !aggregated("Sum")),
+        count(lost_numbers),
+        count(lost_values),
+        yes(comparing && !compares),
+        yes(has_word(&["or"]) && !either),
+        count(items.len()) / 10.0,
+        count(items.iter().filter(|it| it.is_mark('.')).count()),
+        yes(root_unnamed),
+        yes(key_shown),
+    ]
+}
+
+fn facts(it: &Predicate, numbers: &mut Vec<f64>, texts: &mut usize, negative: &mut bool, either: &mut bool) {
+    let mut literal = |it: &Expr| match it {
+        Expr::Literal(Literal::Number(value)) => numbers.push(*value),
+        Expr::Literal(Literal::Text(_) | Literal::Moment(_)) => *texts += 1,
+        _ => {}
+    };
+    match it {
+        Predicate::Compare(a, comparison, b) => {
+            literal(a);
+            literal(b);
+            *negative |= *comparison == crate::logical::Comparison::NotEqual
+                || matches!(b, Expr::Literal(Literal::Boolean(false)))
+                || matches!(comparison, crate::logical::Comparison::AtLeast | crate::logical::Comparison::AtMost);
+        }
+        Predicate::Between(_, a, b) => {
+            literal(a);
+            literal(b);
+        }
+        Predicate::Like { negated, .. } => {
+            *texts += 1;
+            *negative |= negated;
+        }
+        Predicate::Null { negated, .. } => *negative |= !negated,
+        Predicate::InQuery { negated, .. } => *negative |= negated,
+        Predicate::During { .. } => *texts += 1,
+        Predicate::And(all) => {
+            for it in all {
+                facts(it, numbers, texts, negative, either);
+            }
+        }
+        Predicate::Or(all) => {
+            *either = true;
+            for it in all {
+                facts(it, numbers, texts, negative, either);
+            }
+        }
+        Predicate::Not(it) => {
+            *negative = true;
+            facts(it, numbers, texts, negative, either);
+        }
     }
-    score.clamp(0.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SIGNALS, judge};
+
+    #[test]
+    fn trouble_lowers_the_confidence() {
+        let mut calm = vec![0.0; SIGNALS.len()];
+        calm[0] = 1.0;
+        let mut troubled = calm.clone();
+        for name in ["ignored", "doubt", "superlative_lost", "negation_lost", "value_lost"] {
+            let at = SIGNALS.iter().position(|it| *it == name).expect("a signal");
+            troubled[at] = 1.0;
+        }
+        assert!(judge(&troubled) < judge(&calm));
+    }
 }

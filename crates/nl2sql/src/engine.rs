@@ -61,6 +61,8 @@ pub struct Reading {
     pub query: LogicalQuery,
     /// Words of the question that had no part in it.
     pub ignored: Vec<String>,
+    /// What the confidence was computed from, in the order of [`SIGNALS`](crate::SIGNALS).
+    pub signals: Vec<f64>,
 }
 
 /// One way to understand a question.
@@ -211,7 +213,8 @@ fn read(index: &SchemaIndex, items: &[Item], tokens: &[Token]) -> Option<Reading
         }
     });
     let ignored = content(items, &reader.used);
-    let confidence = confidence::judge(index, items, &reader, &query, &ignored);
+    let signals = confidence::signals(index, items, &reader, &query, &ignored);
+    let confidence = confidence::judge(&signals);
     let assumptions = reader
         .notes
         .iter()
@@ -228,6 +231,7 @@ fn read(index: &SchemaIndex, items: &[Item], tokens: &[Token]) -> Option<Reading
         confidence,
         query,
         ignored,
+        signals,
     })
 }
 

@@ -23,7 +23,7 @@ mod render;
 mod time;
 mod token;
 
-pub use confidence::CONFIDENCE_THRESHOLD;
+pub use confidence::{CONFIDENCE_THRESHOLD, SIGNALS};
 pub use engine::{
     AskContext, Choice, Clarification, Engine, NotUnderstood, Outcome, Reading, RelevantColumn,
     RelevantTable,

@@ -141,6 +141,11 @@ impl Interpreter<'_> {
                 let edge = &self.index.edges[edge];
                 if edge.from == table {
                     at.push(edge.to);
+                } else if let [column] = edge.from_columns.as_slice()
+                    && (self.index.tables[edge.from].primary == [*column] || self.index.tables[edge.from].columns[*column].unique)
+                {
+                    // one to one
+                    at.push(edge.from);
                 }
             }
         }

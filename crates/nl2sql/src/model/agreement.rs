@@ -276,6 +276,7 @@ mod tests {
             confidence: 0.9,
             query: crate::LogicalQuery::default(),
             ignored: Vec::new(),
+            signals: Vec::new(),
         };
         let with = |agreement, repairs| confidence(agreement, Some(&reading), repairs, 0);
         let falling = [
