@@ -4,6 +4,7 @@
 //! Whatever is started here (a `plinth serve` with a data folder of its own, a Postgres for the data) is stopped here,
 //! also after a failure or Ctrl-C. Start reading in `eval` or `bench`; `compare` says when two results are the same.
 
+mod bench;
 mod client;
 mod compare;
 mod database;
@@ -35,7 +36,9 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Ask a set of questions and count the right answers
-    Eval(eval::Options),
+    Eval(Box<eval::Options>),
+    /// Measure speed and memory beside others on the same Postgres
+    Bench(bench::Options),
 }
 
 #[tokio::main]
@@ -53,6 +56,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<()> {
     match arguments.task {
         Task::Eval(options) => eval::run(&arguments.plinth, &options).await,
+        Task::Bench(options) => bench::run(&arguments.plinth, &options).await,
     }
 }
 

@@ -71,6 +71,7 @@ impl Drop for Folder {
 #[derive(Debug)]
 pub(crate) struct Databases {
     cluster: Cluster,
+    programs: PathBuf,
     connection: ConnectionParameters,
 }
 
@@ -94,14 +95,20 @@ impl Databases {
             ("max_connections", "600"),
         ];
         settings.server = own.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let programs = installation.bin().to_owned();
         let mut cluster = Cluster::open(installation, settings).await?;
         let connection = cluster.start().await?;
-        Ok(Self { cluster, connection })
+        Ok(Self { cluster, programs, connection })
     }
 
     /// How to reach it as the superuser.
     pub(crate) fn connection(&self) -> &ConnectionParameters {
         &self.connection
+    }
+
+    /// The folder of PostgreSQL's programs.
+    pub(crate) fn programs(&self) -> &Path {
+        &self.programs
     }
 
     /// Postgres's version, like 15.18.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use plinth_core::{Clock as _, SystemClock};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use tokio_postgres::Config;
 
 use crate::client::Client;
@@ -30,6 +30,15 @@ pub(crate) struct Reader<'a> {
     pub(crate) password: &'a str,
 }
 
+impl Reader<'_> {
+    /// Settings to connect as this role.
+    pub(crate) fn config(&self, databases: &Databases) -> Config {
+        let mut config = config(databases, self.database);
+        config.user(self.role).password(self.password);
+        config
+    }
+}
+
 impl Sample {
     /// Makes the database and loads the sample as of now.
     ///
@@ -49,11 +58,9 @@ impl Sample {
         Ok(Self { password, rows: summary.rows() })
     }
 
-    /// Settings to connect as the role that reads it.
-    pub(crate) fn reader(&self, databases: &Databases) -> Config {
-        let mut config = config(databases, DATABASE);
-        config.user(READER).password(&self.password);
-        config
+    /// The role that reads it.
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        Reader { database: DATABASE, role: READER, password: &self.password }
     }
 
     /// Makes it known to Plinth; gives the connection's id.
@@ -65,8 +72,7 @@ impl Sample {
         client: &mut Client,
         databases: &Databases,
     ) -> Result<String> {
-        let reader = Reader { database: DATABASE, role: READER, password: &self.password };
-        connect_plinth(client, databases, &reader).await
+        connect_plinth(client, databases, &self.reader()).await
     }
 }
 
@@ -110,15 +116,14 @@ pub(crate) async fn create_connection(
     Ok(made["id"].as_str().context("the connection has no id")?.to_owned())
 }
 
-/// Lets Plinth read a connection's schema.
+/// Lets Plinth read a connection's schema; gives what it says of it.
 ///
 /// # Errors
 /// If Plinth cannot.
-pub(crate) async fn refresh_schema(client: &mut Client, id: &str) -> Result<()> {
+pub(crate) async fn refresh_schema(client: &mut Client, id: &str) -> Result<Json> {
     let path = format!("/v1/connections/{id}/schema/refresh");
     let response = client.request("POST", &path, None).await?;
-    response.data().context("reading the schema")?;
-    Ok(())
+    response.data().context("reading the schema")
 }
 
 /// A random password of letters and digits.

@@ -29,7 +29,8 @@ use crate::sample;
 use crate::terminal::{Progress, say};
 
 /// Our own questions. The tool runs in its workspace, so the file is read when it is needed.
-const OWN_QUESTIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/questions/sample.jsonl");
+pub(crate) const OWN_QUESTIONS: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/questions/sample.jsonl");
 
 /// The role that reads a kit's databases.
 const KIT_READER: &str = "kit_ro";
@@ -199,16 +200,15 @@ async fn load_kit(
     .await?;
     progress.done(&format!("loaded {all} databases"));
 
-    let mut reader = config(databases, "postgres");
-    reader.user(KIT_READER).password(&password);
-    let runner = Runner::new(reader, false);
+    // The runner puts the database's name in itself.
+    let reader = |database| sample::Reader { database, role: KIT_READER, password: &password };
+    let runner = Runner::new(reader("postgres").config(databases), false);
     let mut connections = Connections::new();
     let Some(plinth) = plinth else { return Ok((runner, connections)) };
     let mut progress = Progress::new();
     let mut client = plinth.client();
     for name in &names {
-        let reader = sample::Reader { database: name, role: KIT_READER, password: &password };
-        let id = sample::connect_plinth(&mut client, databases, &reader).await?;
+        let id = sample::connect_plinth(&mut client, databases, &reader(name)).await?;
         connections.insert(name.clone(), id);
         progress.show(|| format!("{} of {all} databases connected", connections.len()));
     }
@@ -227,7 +227,7 @@ async fn load_sample(
         let id = sample.connect(&mut plinth.client(), databases).await?;
         connections.insert(sample::DATABASE.to_owned(), id);
     }
-    Ok((Runner::new(sample.reader(databases), true), connections))
+    Ok((Runner::new(sample.reader().config(databases), true), connections))
 }
 
 /// What was asked and what came of it.
