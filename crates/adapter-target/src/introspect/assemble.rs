@@ -43,6 +43,21 @@ pub(super) struct Draft {
     at: HashMap<u32, usize>,
     /// For each relation, beside each of its columns: the number in the table, and the type's modifier.
     numbers: Vec<Vec<(i16, i32)>>,
+    copies: Copies,
+}
+
+/// How much text may still be copied to several columns. A server that wants to hurt could name one huge expression or
+/// type for very many; real ones stay far below.
+struct Copies {
+    bytes_left: usize,
+}
+
+impl Copies {
+    fn afford(&mut self, bytes: usize) -> bool {
+        let left = self.bytes_left.checked_sub(bytes);
+        self.bytes_left = left.unwrap_or(self.bytes_left);
+        left.is_some()
+    }
 }
 
 impl Draft {
@@ -64,8 +79,14 @@ impl Draft {
         types.add(&answers.types, &catalog.search_path, true)?;
         types.add_labels(&answers.enum_labels)?;
 
-        let mut draft =
-            Self { catalog, types, reads_statistics, at: HashMap::new(), numbers: Vec::new() };
+        let mut draft = Self {
+            catalog,
+            types,
+            reads_statistics,
+            at: HashMap::new(),
+            numbers: Vec::new(),
+            copies: Copies { bytes_left: 64 << 20 },
+        };
         let schemas = draft.schemas(&answers.schemas)?;
         draft.relations(&std::mem::take(&mut answers.relations), &schemas)?;
         draft.columns(&std::mem::take(&mut answers.columns))?;
@@ -82,7 +103,7 @@ impl Draft {
             let oid: u32 = fields.number()?;
             schemas.push((
                 oid,
-                Schema { name: fields.owned()?, comment: None, usable: fields.flag()? },
+                Schema { name: fields.name()?, comment: None, usable: fields.flag()? },
             ));
         }
         schemas.sort_by(|a, b| a.1.name.cmp(&b.1.name));
@@ -122,7 +143,10 @@ impl Draft {
                 keys: Vec::new(),
                 foreign_keys: Vec::new(),
                 indexes: Vec::new(),
-                estimated_rows: (estimate >= 0.0 && kind != RelationKind::View).then_some(estimate),
+                estimated_rows: (estimate >= 0.0
+                    && estimate.is_finite()
+                    && kind != RelationKind::View)
+                    .then_some(estimate),
                 partition_of: partition.then_some(0),
                 inherits: Vec::new(),
                 definition: None,
@@ -173,6 +197,7 @@ impl Draft {
         }
         for (at, relation) in self.catalog.relations.iter_mut().enumerate() {
             relation.readable |= granted[at] && !relation.columns.is_empty();
+            relation.columns.shrink_to_fit();
             let numbers = &mut self.numbers[at];
             if !numbers.is_sorted() {
                 let mut order: Vec<usize> = (0..numbers.len()).collect();
@@ -213,9 +238,12 @@ impl Draft {
         self.numbers[at].binary_search_by_key(&number, |it| it.0).ok()
     }
 
-    /// The number in the table of a column.
-    pub(super) fn number(&self, at: usize, column: usize) -> i16 {
-        self.numbers[at][column].0
+    /// The positions of a relation and its column, by their names.
+    pub(super) fn place(&self, schema: &str, name: &str, column: &str) -> Option<(usize, usize)> {
+        let relations = &self.catalog.relations;
+        let key = |it: &Relation| (it.schema.as_str(), it.name.as_str()).cmp(&(schema, name));
+        let at = relations.binary_search_by(key).ok()?;
+        Some((at, relations[at].column(column)?))
     }
 
     /// Where the relation of that oid stands.
@@ -266,7 +294,10 @@ impl Draft {
                 column.type_name = described.name;
                 column.class = described.class;
                 column.nullable &= !described.not_null;
-                column.enum_values = self.types.labels(column.type_oid).to_vec();
+                let labels = self.types.labels(column.type_oid);
+                if self.copies.afford(labels.iter().map(String::len).sum()) {
+                    column.enum_values = labels.to_vec();
+                }
             }
         }
         self.defaults(&answers.defaults)?;
@@ -286,7 +317,7 @@ impl Draft {
     fn defaults(&mut self, rows: &[RawRow]) -> Result<(), Unreadable> {
         for row in rows {
             let mut fields = Fields::of(row);
-            let expression = fields.optional_text()?;
+            let Some(expression) = fields.optional_text()? else { continue };
             for member in fields.text()?.split(' ') {
                 let (relation, number) = member.split_once('.').ok_or(Unreadable)?;
                 let relation: u32 = relation.parse().map_err(|_| Unreadable)?;
@@ -294,8 +325,10 @@ impl Draft {
                 if let Some(at) = self.position(relation)
                     && let Some(column) = self.column(at, number)
                 {
-                    self.catalog.relations[at].columns[column].default =
-                        expression.as_deref().map(str::to_owned);
+                    if self.copies.afford(expression.len()) {
+                        let default = Some(expression.clone().into_owned());
+                        self.catalog.relations[at].columns[column].default = default;
+                    }
                 }
             }
         }
@@ -323,6 +356,9 @@ impl Draft {
                     None => relation.inherits.push(fields.number()?),
                 }
             }
+        }
+        for relation in &mut self.catalog.relations {
+            relation.partition_of = relation.partition_of.filter(|it| *it != 0);
         }
         Ok(())
     }
@@ -418,7 +454,7 @@ impl Draft {
         for row in &answers.members {
             let mut fields = Fields::of(row);
             let class = fields.owned()?;
-            members.entry(class).or_default().insert(fields.number()?, fields.owned()?);
+            members.entry(class).or_default().insert(fields.number()?, fields.name()?);
         }
         // `regclass` is printed with its schema, as the search path was empty.
         let mut members = |class: &str| {
@@ -439,7 +475,7 @@ impl Draft {
         for row in rows {
             let mut fields = Fields::of(row);
             let oid = fields.number()?;
-            let (schema, name) = (fields.owned()?, fields.owned()?);
+            let (schema, name) = (fields.name()?, fields.name()?);
             let kind = match fields.letter()? {
                 'a' => FunctionKind::Aggregate,
                 'w' => FunctionKind::Window,

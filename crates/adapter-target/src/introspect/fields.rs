@@ -34,6 +34,13 @@ impl<'a> Fields<'a> {
         Ok(self.text()?.into_owned())
     }
 
+    /// A name. Servers keep 63 bytes of one, at most what they were built for; it is copied to wherever it is used.
+    pub(super) fn name(&mut self) -> Result<String, Unreadable> {
+        const LONGEST: usize = 1_024;
+        let name = self.owned()?;
+        if name.len() > LONGEST { Err(Unreadable) } else { Ok(name) }
+    }
+
     pub(super) fn number<T: FromStr>(&mut self) -> Result<T, Unreadable> {
         let bytes = self.bytes()?.ok_or(Unreadable)?;
         std::str::from_utf8(bytes).ok().and_then(|it| it.parse().ok()).ok_or(Unreadable)

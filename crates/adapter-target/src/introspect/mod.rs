@@ -5,7 +5,7 @@
 //! something to ask, types that nobody could foresee and the planner's statistics; then values, as [`sampling`] says.
 //!
 //! **Limits**, so that reading hurts nobody: a lock is waited for 1 s at most, and if that is not enough the expressions
-//! that need it are left out; a statement over the catalogs may take 15 s, all of them 30 s; answers are cut at 512 MiB.
+//! that need it are left out; a statement over the catalogs may take 15 s, all of them 30 s; answers are cut at 256 MiB.
 //! Nothing here asks for a session of its own: it is one of those that the connection may have.
 
 mod assemble;
@@ -15,6 +15,7 @@ mod sampling;
 mod statistics;
 mod types;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -33,11 +34,12 @@ const READ_LIMIT: Duration = Duration::from_secs(30);
 const WAITING: [Option<&str>; 2] = [Some("1000"), Some("15000")];
 
 const LIMITS: ReadLimits =
-    ReadLimits { time: READ_LIMIT, row_bytes: 64 << 20, total_bytes: 512 << 20 };
+    ReadLimits { time: READ_LIMIT, row_bytes: 64 << 20, total_bytes: 256 << 20 };
 
 /// A pool may hold sessions that died with the server's last restart, which is found out only by using one.
 const ATTEMPTS: usize = 8;
 
+/// What is read and how gently is said in this module; which values are sampled, in [`sampling`].
 #[async_trait]
 impl CatalogReader for TargetDatabases {
     async fn read(&self, target: &Target, sampling: Sampling) -> Result<Catalog, Diagnosis> {
@@ -176,6 +178,13 @@ async fn ask_for_types(
 fn list(numbers: impl IntoIterator<Item = impl ToString>) -> String {
     let numbers: Vec<_> = numbers.into_iter().map(|it| it.to_string()).collect();
     format!("{{{}}}", numbers.join(","))
+}
+
+/// Names as an array literal, each once.
+fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted = |it: &str| format!("\"{}\"", it.replace('\\', "\\\\").replace('"', "\\\""));
+    let names: BTreeSet<_> = names.into_iter().map(quoted).collect();
+    format!("{{{}}}", names.into_iter().collect::<Vec<_>>().join(","))
 }
 
 fn unreadable(_: Unreadable) -> Diagnosis {

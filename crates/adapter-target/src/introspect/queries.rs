@@ -123,20 +123,16 @@ WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' \
 pub(super) const STATISTICS: &str = "\
 SELECT starelid, staattnum, stadistinct, stawidth FROM pg_statistic WHERE starelid >= 16384 AND NOT stainherit";
 
-/// For every other role, of the relations in `$1`: the view judges each row.
+/// For every other role, of the schemas `$1` and the relations `$2`: the view judges each column. Only a condition on its
+/// own names gets into the view, past the barrier that keeps others' values in; a join with oids is done after it has judged all.
 pub(super) const VISIBLE_STATISTICS: &str = "\
-SELECT c.oid, a.attnum, s.n_distinct, s.avg_width \
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-JOIN pg_stats s ON s.schemaname = n.nspname AND s.tablename = c.relname AND NOT s.inherited \
-JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = s.attname \
-WHERE c.oid = ANY ($1::oid[])";
+SELECT schemaname, tablename, attname, n_distinct, avg_width FROM pg_stats \
+WHERE schemaname = ANY ($1::name[]) AND tablename = ANY ($2::name[]) AND NOT inherited";
 
-/// The most frequent values of the columns `$2` (numbers) of the relations `$1`, at most `$3` of each.
+/// The most frequent values of the columns `$3` of the relations `$2` in the schemas `$1`, at most `$4` of each.
 pub(super) const FREQUENT_VALUES: &str = "\
-SELECT k.relation, k.number, v.value \
-FROM unnest($1::oid[], $2::int2[]) AS k (relation, number) \
-JOIN pg_class c ON c.oid = k.relation JOIN pg_namespace n ON n.oid = c.relnamespace \
-JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.number \
-JOIN pg_stats s ON s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname AND NOT s.inherited \
+SELECT s.schemaname, s.tablename, s.attname, v.value FROM pg_stats s \
 CROSS JOIN unnest(s.most_common_vals::text::text[]) WITH ORDINALITY AS v (value, at) \
-WHERE v.at <= $3::int8 ORDER BY k.relation, k.number, v.at";
+WHERE s.schemaname = ANY ($1::name[]) AND s.tablename = ANY ($2::name[]) AND s.attname = ANY ($3::name[]) \
+  AND NOT s.inherited AND v.at <= $4::int8 \
+ORDER BY s.schemaname, s.tablename, s.attname, v.at";

@@ -8,7 +8,7 @@ use plinth_queries::{RawRow, RunError};
 
 use super::assemble::Draft;
 use super::fields::{Fields, Unreadable};
-use super::{list, queries};
+use super::{names, queries};
 use crate::{Query, ReadLimits, Session};
 
 /// How many relations the view of statistics is asked for: it judges each column's privileges, 8 µs a column.
@@ -26,40 +26,63 @@ pub(super) type Widths = HashMap<(usize, usize), u32>;
 ///
 /// [`RunError`]; then nothing is filled.
 pub(super) async fn read(session: &mut Session, draft: &mut Draft) -> Result<Widths, RunError> {
-    let mut analyzed: Vec<_> = draft
-        .catalog
-        .relations
-        .iter()
-        .filter(|it| it.estimated_rows.is_some_and(|rows| rows > 0.0))
-        .collect();
+    let relations = &draft.catalog.relations;
+    let mut analyzed: Vec<_> =
+        relations.iter().filter(|it| it.estimated_rows.is_some_and(|rows| rows > 0.0)).collect();
     if analyzed.is_empty() {
         return Ok(Widths::new());
     }
-    let rows = if draft.reads_statistics {
+    let asked = if draft.reads_statistics {
         let asked = [Query { sql: queries::STATISTICS, parameters: &[] }];
         session.query_all(&asked, &LIMITS).await?
     } else {
         // The larger a table, the more depends on knowing it.
         analyzed.sort_by_key(|it| Reverse(it.estimated_rows.map(f64::to_bits)));
         analyzed.retain(|it| it.columns.iter().any(|it| it.readable));
-        let oids = list(analyzed.iter().take(RELATIONS).map(|it| it.oid));
-        let asked = [Query { sql: queries::VISIBLE_STATISTICS, parameters: &[Some(&oids)] }];
+        analyzed.truncate(RELATIONS);
+        let schemas = names(analyzed.iter().map(|it| it.schema.as_str()));
+        let relations = names(analyzed.iter().map(|it| it.name.as_str()));
+        let parameters = [Some(schemas.as_str()), Some(relations.as_str())];
+        let asked = [Query { sql: queries::VISIBLE_STATISTICS, parameters: &parameters }];
         session.query_all(&asked, &LIMITS).await?
     };
-    Ok(fill(draft, rows.first().map_or(&[], |it| it)).unwrap_or_default())
+    let rows = asked.first().map_or(&[][..], |it| it);
+    let filled = if draft.reads_statistics { by_number(draft, rows) } else { by_name(draft, rows) };
+    Ok(filled.unwrap_or_default())
 }
 
-fn fill(draft: &mut Draft, rows: &[RawRow]) -> Result<Widths, Unreadable> {
+fn by_number(draft: &mut Draft, rows: &[RawRow]) -> Result<Widths, Unreadable> {
     let mut widths = Widths::new();
     for row in rows {
         let mut fields = Fields::of(row);
         let Some(at) = draft.position(fields.number()?) else { continue };
         let Some(column) = draft.column(at, fields.number()?) else { continue };
-        // Zero is what the planner writes where it does not know.
-        let distinct: f32 = fields.number()?;
-        draft.catalog.relations[at].columns[column].distinct =
-            (distinct != 0.0).then_some(distinct);
-        widths.insert((at, column), fields.number()?);
+        fill(draft, &mut widths, (at, column), &mut fields)?;
     }
     Ok(widths)
+}
+
+fn by_name(draft: &mut Draft, rows: &[RawRow]) -> Result<Widths, Unreadable> {
+    let mut widths = Widths::new();
+    for row in rows {
+        let mut fields = Fields::of(row);
+        if let Some(place) = draft.place(&fields.text()?, &fields.text()?, &fields.text()?) {
+            fill(draft, &mut widths, place, &mut fields)?;
+        }
+    }
+    Ok(widths)
+}
+
+fn fill(
+    draft: &mut Draft,
+    widths: &mut Widths,
+    (at, column): (usize, usize),
+    fields: &mut Fields<'_>,
+) -> Result<(), Unreadable> {
+    // Zero is what the planner writes where it does not know.
+    let distinct: f32 = fields.number()?;
+    draft.catalog.relations[at].columns[column].distinct =
+        (distinct != 0.0 && distinct.is_finite()).then_some(distinct);
+    widths.insert((at, column), fields.number()?);
+    Ok(())
 }

@@ -54,7 +54,7 @@ impl TypeBook {
         for row in rows {
             let mut fields = Fields::of(row);
             let oid: u32 = fields.number()?;
-            let (schema, name) = (fields.owned()?, fields.owned()?);
+            let (schema, name) = (fields.name()?, fields.name()?);
             let (kind, category) = (fields.letter()?, fields.letter()?);
             let array: u32 = fields.number()?;
             let delimiter = fields.letter()?;

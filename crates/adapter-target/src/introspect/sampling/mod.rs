@@ -19,7 +19,7 @@ mod secrecy;
 mod statements;
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use plinth_queries::{RawRow, RunError};
@@ -30,7 +30,7 @@ use self::statements::{Extent, statement};
 use super::assemble::Draft;
 use super::fields::{Fields, Unreadable};
 use super::statistics::Widths;
-use super::{list, queries};
+use super::{names, queries};
 use crate::{Query, ReadLimits, Session};
 
 const TABLES: usize = 400;
@@ -170,7 +170,7 @@ async fn frequent_values(
     deadline: Instant,
 ) -> Result<HashMap<(usize, usize), Vec<String>>, RunError> {
     let relations = &draft.catalog.relations;
-    let columns: Vec<(usize, usize)> = tasks
+    let columns: BTreeSet<(usize, usize)> = tasks
         .iter()
         .filter(|it| it.extent != Extent::Whole)
         .flat_map(|it| it.columns.iter().map(|column| (it.at, *column)))
@@ -179,26 +179,28 @@ async fn frequent_values(
     if columns.is_empty() {
         return Ok(HashMap::new());
     }
-    let oids = list(columns.iter().map(|it| relations[it.0].oid));
-    let numbers = list(columns.iter().map(|it| draft.number(it.0, it.1)));
+    let schemas = names(columns.iter().map(|it| relations[it.0].schema.as_str()));
+    let tables = names(columns.iter().map(|it| relations[it.0].name.as_str()));
+    let fields = names(columns.iter().map(|it| relations[it.0].columns[it.1].name.as_str()));
     let most = PART_VALUES.to_string();
-    let asked = [Query {
-        sql: queries::FREQUENT_VALUES,
-        parameters: &[Some(&oids), Some(&numbers), Some(&most)],
-    }];
+    let parameters = [&schemas, &tables, &fields, &most].map(|it| Some(it.as_str()));
+    let asked = [Query { sql: queries::FREQUENT_VALUES, parameters: &parameters }];
     let rows = match session.query_all(&asked, &limits(deadline)?).await {
         Ok(answers) => answers.into_iter().next().unwrap_or_default(),
         // Statistics of a type that has no text, or a view of another making: values can still be read from the tables.
         Err(RunError::Database(_)) => return Ok(HashMap::new()),
         Err(error) => return Err(error),
     };
+    let wanted = columns;
     let mut values: HashMap<(usize, usize), Vec<String>> = HashMap::new();
     for row in &rows {
         let mut fields = Fields::of(row);
         let mut read = || {
-            let at = draft.position(fields.number()?).ok_or(Unreadable)?;
-            let column = draft.column(at, fields.number()?).ok_or(Unreadable)?;
-            values.entry((at, column)).or_default().push(fields.owned()?);
+            let place = draft.place(&fields.text()?, &fields.text()?, &fields.text()?);
+            // Other columns can have the name of one that was asked for.
+            if let Some(place) = place.filter(|it| wanted.contains(it)) {
+                values.entry(place).or_default().push(fields.owned()?);
+            }
             Ok::<_, Unreadable>(())
         };
         // A value that cannot be read is one that is not there.
@@ -308,15 +310,149 @@ impl Budget {
         let bytes: usize = values.iter().map(|it| it.len() + size_of::<String>()).sum();
         // The last quarter is for columns with few values, which say the most for their size.
         let reserved = if values.len() > PART_VALUES { TOTAL_BYTES / 4 } else { 0 };
-        self.bytes_left = self
-            .bytes_left
-            .checked_sub(bytes)
-            .filter(|it| *it >= reserved)
-            .or_else(|| {
-                values.clear();
-                None
-            })
-            .unwrap_or(self.bytes_left);
-        (!values.is_empty()).then_some(Samples { values, complete })
+        self.bytes_left = self.bytes_left.checked_sub(bytes).filter(|it| *it >= reserved)?;
+        Some(Samples { values, complete })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plinth_schema_introspect::{Column, ForeignKey};
+
+    use super::*;
+
+    fn counted(values: &[(&str, u64)]) -> Vec<(String, u64)> {
+        values.iter().map(|it| (it.0.to_owned(), it.1)).collect()
+    }
+
+    fn many(count: usize, times: u64) -> Vec<(String, u64)> {
+        (0..count).map(|it| (format!("v{it}"), times)).collect()
+    }
+
+    #[test]
+    fn values_are_complete_only_if_the_whole_table_was_read() {
+        let seen = judge(counted(&[("b", 2), ("a", 1)]), true);
+        assert_eq!((seen.values, seen.all), (vec!["b".to_owned(), "a".to_owned()], true));
+        assert!(!judge(counted(&[("b", 2)]), false).all);
+        assert!(judge(many(WHOLE_VALUES, 1), true).all);
+    }
+
+    #[test]
+    fn of_very_many_values_only_those_that_come_again_are_kept() {
+        let seen = judge(many(WHOLE_VALUES + 1, 1), true);
+        assert!(seen.values.is_empty() && !seen.all);
+        let seen = judge(many(WHOLE_VALUES + 1, 2), true);
+        assert_eq!((seen.values.len(), seen.all), (PART_VALUES, false));
+    }
+
+    fn take(values: Vec<String>, bytes_left: usize) -> Option<Samples> {
+        Budget { bytes_left }.take(Seen { values, all: true })
+    }
+
+    #[test]
+    fn prose_is_dropped_and_short_values_beside_it_are_incomplete() {
+        let long = "x".repeat(LONGEST + 1);
+        let some = take(vec!["a".into(), "b".into(), long.clone()], TOTAL_BYTES).unwrap();
+        assert_eq!((some.values.len(), some.complete), (2, false));
+        assert_eq!(take(vec!["a".into(), long.clone(), long], TOTAL_BYTES), None);
+        assert_eq!(take(vec![], TOTAL_BYTES), None);
+        assert_eq!(take(vec![String::new()], TOTAL_BYTES), None);
+    }
+
+    #[test]
+    fn the_last_of_the_budget_is_for_columns_with_few_values() {
+        let many: Vec<_> = many(PART_VALUES + 1, 1).into_iter().map(|it| it.0).collect();
+        assert!(take(many.clone(), TOTAL_BYTES).is_some());
+        assert_eq!(take(many, TOTAL_BYTES / 4), None);
+        assert!(take(vec!["a".into()], TOTAL_BYTES / 4).is_some());
+        assert_eq!(take(vec!["a".into()], 8), None);
+    }
+
+    fn table(oid: u32, name: &str, estimated_rows: Option<f64>) -> Relation {
+        let column = Column {
+            name: "kind".into(),
+            type_name: "text".into(),
+            type_oid: 25,
+            class: TypeClass::Text,
+            nullable: true,
+            default: None,
+            generated: false,
+            comment: None,
+            readable: true,
+            enum_values: Vec::new(),
+            samples: None,
+            distinct: None,
+        };
+        Relation {
+            oid,
+            schema: "public".into(),
+            name: name.into(),
+            kind: RelationKind::Table,
+            comment: None,
+            readable: true,
+            columns: vec![column],
+            keys: Vec::new(),
+            foreign_keys: Vec::new(),
+            indexes: Vec::new(),
+            estimated_rows,
+            partition_of: None,
+            inherits: Vec::new(),
+            definition: None,
+            row_security: false,
+        }
+    }
+
+    fn order(relations: &[Relation]) -> Vec<&str> {
+        tasks(relations, &Widths::new()).iter().map(|it| relations[it.at].name.as_str()).collect()
+    }
+
+    #[test]
+    fn tables_that_others_refer_to_come_first_and_empty_ones_last() {
+        let mut referring = table(1, "a", Some(5.0));
+        let key = |target| ForeignKey {
+            name: "k".into(),
+            columns: vec![0],
+            target,
+            target_columns: vec![0],
+        };
+        referring.foreign_keys = vec![key(3), key(4)];
+        let relations =
+            [referring, table(2, "b", None), table(3, "c", Some(1e6)), table(4, "d", Some(0.0))];
+        assert_eq!(order(&relations), ["c", "a", "b", "d"]);
+    }
+
+    #[test]
+    fn what_is_on_another_server_is_not_read() {
+        let mut relations =
+            [table(1, "a", None), table(2, "b", None), table(3, "c", None), table(4, "d", None)];
+        relations[0].kind = RelationKind::PartitionedTable;
+        relations[1].kind = RelationKind::PartitionedTable;
+        relations[1].partition_of = Some(1);
+        relations[2].kind = RelationKind::ForeignTable;
+        relations[2].partition_of = Some(2);
+        assert_eq!(order(&relations), ["d"]);
+    }
+
+    #[test]
+    fn columns_without_repetition_in_large_tables_are_not_looked_at() {
+        let mut relations =
+            [table(1, "a", Some(1e6)), table(2, "b", Some(100.0)), table(3, "c", None)];
+        for relation in &mut relations {
+            relation.columns[0].distinct = Some(-1.0);
+        }
+        relations[2].columns[0].readable = false;
+        assert_eq!(order(&relations), ["b"]);
+    }
+
+    #[test]
+    fn names_of_any_kind_can_be_in_the_statement() {
+        let mut odd = table(1, "a\"b; DROP", Some(1e6));
+        odd.columns[0].name = "c\"d".into();
+        let sql = statement(&odd, &[0], Extent::Part { estimated_rows: 1e6 });
+        assert!(
+            sql.contains(r#"ONLY "public"."a""b; DROP" TABLESAMPLE SYSTEM (1.000000)"#),
+            "{sql}"
+        );
+        assert!(sql.contains(r#"left("c""d"::text, 61)"#), "{sql}");
     }
 }
