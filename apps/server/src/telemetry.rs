@@ -1,5 +1,7 @@
 //! Log lines and metrics: set up once, before anything else.
 
+use std::io::IsTerminal as _;
+
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -16,7 +18,9 @@ pub(crate) fn start_logging(settings: &LogSettings) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&settings.log)
         .map_err(|err| anyhow::anyhow!("`{}` is not a log filter: {err}", settings.log))?;
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match settings.log_format {
         LogFormat::Json => {
             registry.with(layer.json().flatten_event(true).with_span_list(false)).try_init()?;

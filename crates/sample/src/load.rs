@@ -209,6 +209,21 @@ pub async fn is_loaded(client: &impl GenericClient) -> Result<bool, tokio_postgr
     Ok(is_ours(client).await? && taken(client).await?.len() == relations().count() + TYPES.len())
 }
 
+/// The UTC day on which the sample was loaded, to which all its dates are relative; `None` if it is not loaded.
+///
+/// # Errors
+/// If the database cannot be asked.
+pub async fn loaded_on(
+    client: &impl GenericClient,
+) -> Result<Option<jiff::civil::Date>, tokio_postgres::Error> {
+    if !is_loaded(client).await? {
+        return Ok(None);
+    }
+    // There are orders on every day, the day of loading included.
+    let query = "SELECT (max(ordered_at) AT TIME ZONE 'UTC')::date FROM public.orders";
+    client.query_one(query, &[]).await?.try_get(0)
+}
+
 /// Tables and views of the sample.
 fn relations() -> impl Iterator<Item = &'static str> {
     Table::ALL.into_iter().map(Table::name).chain(VIEWS.iter().map(|(_, name)| *name))

@@ -7,5 +7,6 @@ mod storage;
 mod wiring;
 
 pub(crate) use embedded::{EMBEDDED, EmbeddedAddress, EmbeddedDatabase};
+pub(crate) use folder::write_secret;
 pub(crate) use storage::Storage;
 pub use wiring::{Services, WiringParts};

@@ -24,7 +24,8 @@ pub(crate) struct Storage {
     pub(crate) master: Arc<MasterKey>,
     /// The Postgres that this process runs, if it runs one.
     pub(crate) embedded: Option<Embedded>,
-    data_dir: Option<PathBuf>,
+    /// The data folder, in embedded mode.
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 /// How long a command beside a server that is just starting waits for it.
