@@ -6,4 +6,5 @@ mod support;
 mod hostile;
 mod pooling;
 mod reaching;
+mod rendering;
 mod running;
