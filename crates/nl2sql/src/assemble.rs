@@ -178,6 +178,23 @@ pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut dr
     if groups.is_empty() {
         count_once(index, reader, &mut query, &counted);
     }
+    // what only a nested query speaks of is not what the question is about
+    let read = |table: usize| {
+        let mut read = false;
+        let mut note = |it: ColumnRef| read |= it.table == table;
+        query.select.iter().for_each(|it| it.columns(&mut note));
+        query.filter.iter().for_each(|it| it.columns(&mut note));
+        query.order.iter().for_each(|it| it.by.columns(&mut note));
+        query.having.iter().for_each(|it| it.columns(&mut note));
+        read
+    };
+    if nested_only(&query, root)
+        && !read(root)
+        && let Some(Expr::Column(first)) = query.select.first()
+        && first.table != root
+    {
+        query.root = Some(first.table);
+    }
     query.limit = draft.limit;
     if draft.per_group {
         query.per = std::mem::take(&mut groups);
@@ -237,11 +254,50 @@ pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut dr
             }
         }
     }
+    unify_keys(index, &mut query);
     shown_once(index, reader, &mut query);
     if let Some(from) = draft.percentage {
         percentage(&mut query, from);
     }
     Some(intersected(index, &draft, query))
+}
+
+/// A reference and the key that it refers to are equal where both tables are joined: shown once, grouped by once.
+fn unify_keys(index: &SchemaIndex, query: &mut LogicalQuery) {
+    let Some(plan) = crate::join::plan(index, query) else { return };
+    let mut same: Vec<(ColumnRef, ColumnRef)> = Vec::new();
+    for it in &plan.tables {
+        let Some((to, pairs)) = &it.to else { continue };
+        let other = &plan.tables[*to];
+        if it.role != 0 || other.role != 0 {
+            continue;
+        }
+        for (there, here) in pairs {
+            let (a, b) = (ColumnRef::new(other.table, *there), ColumnRef::new(it.table, *here));
+            // the key stands for both
+            if index.column(a).primary && !index.column(b).primary {
+                same.push((b, a));
+            } else {
+                same.push((a, b));
+            }
+        }
+    }
+    let tidy = |all: &mut Vec<Expr>| {
+        let mut kept: Vec<Expr> = Vec::new();
+        for it in all.drain(..) {
+            let twin = same.iter().find_map(|(from, to)| match &it {
+                Expr::Column(it) if it == from => Some(Expr::Column(*to)),
+                Expr::Column(it) if it == to => Some(Expr::Column(*from)),
+                _ => None,
+            });
+            if !twin.is_some_and(|it| kept.contains(&it)) && !(kept.contains(&it) && matches!(it, Expr::Column(_))) {
+                kept.push(it);
+            }
+        }
+        *all = kept;
+    };
+    tidy(&mut query.select);
+    tidy(&mut query.group);
 }
 
 /// A row that is asked for is shown once, however many partners the joined tables have for it.

@@ -79,7 +79,7 @@ pub(crate) struct ColumnInfo {
 impl ColumnInfo {
     /// Whether it identifies rows and means nothing else.
     pub(crate) fn is_id(&self) -> bool {
-        (self.primary || self.foreign) && self.class != TypeClass::Text
+        (self.primary || self.foreign) && self.class.is_numeric() && !self.words.iter().any(|it| it == "year")
             || self.words.last().is_some_and(|it| it == "id" || it == "uuid")
             || self.class == TypeClass::Uuid
     }

@@ -366,7 +366,7 @@ fn names(index: &SchemaIndex, tokens: &[Token], hits: &Hits, first: usize, end: 
                     .sum();
                 let covered = phrase.iter().all(|stem| it.words.iter().any(|word| word.1 == *stem));
                 if covered && total > 0.4 {
-                    keep(index, *name, 0.8 * total * it.quality);
+                    keep(index, *name, 0.95 * total * it.quality);
                 }
             }
         }
@@ -439,10 +439,13 @@ fn match_name(
         && let Some(column) = it.column
     {
         let info = &index.tables[it.table].columns[column];
-        if info.foreign || info.primary || info.class.is_textual() {
+        if info.foreign || info.primary || info.class.is_textual() || it.words.last().is_some_and(|word| word.0 == "number") && it.words.len() > 1 && it.words[0].0 != "number" {
             return None;
         }
     }
+    // its last word says what a table holds: `buildings` are apartment buildings
+    let head = it.column.is_none() && it.words.len() > 1 && matched.last().is_some_and(|it| *it > 0.85) && coverage > 0.3;
+    let coverage = if head { 0.5 + 0.5 * coverage } else { coverage };
     // `fastest lap speed` names that column better than `speed of the fastest lap`
     let inverted = order.windows(2).any(|it| it[0] > it[1]);
     let gap = end - first > content.len() && !tokens[first..end].iter().any(|it| it.is_mark('\'') || it.is_mark('-'));
@@ -558,6 +561,9 @@ fn values(index: &SchemaIndex, tokens: &[Token], first: usize, end: usize) -> Ve
         return Vec::new();
     }
     if only && capital && (LEXICON.is_stop(lower) || is_question_word(lower)) && part[0].text.len() > 1 && !part[0].text.chars().all(char::is_uppercase) {
+        return Vec::new();
+    }
+    if !only && part.len() == 2 && matches!(part[0].lower.as_str(), "the" | "a" | "an") && !capital {
         return Vec::new();
     }
     if !only && part.iter().all(|it| LEXICON.is_stop(&it.lower)) {

@@ -300,17 +300,18 @@ impl Interpreter<'_> {
         // a number of things: `two courses`, `5 students`
         if *mode == Mode::Where
             && let Some(table) = self.table_at(at + 1)
-            && Some(table) != draft.root
+            && (Some(table) != draft.root || matches!(self.subject_for(draft, table), GroupKey::Column(_)))
             && hand.column.is_none()
         {
             let mut next = at + 1;
             let _ = self.compared_count(draft, hand, &mut next, table);
-            let of = self.subject(draft);
+            let of = self.subject_for(draft, table);
+            let joins = (of.table() != table).then_some(table);
             draft.add(
                 Condition::Group {
                     of,
                     having: Predicate::Compare(Expr::count(), Comparison::Equal, Expr::Literal(Literal::Number(value))),
-                    joins: Some(table),
+                    joins,
                 },
                 hand.or,
             );
@@ -535,6 +536,15 @@ impl Interpreter<'_> {
                 // the thing itself is counted: `cities with more than 3 customers` where customers hold the city
                 let of = self.subject_for(draft, table);
                 let joins = (of.table() != table).then_some(table);
+                // at least one: that there is any
+                if comparison == Comparison::AtLeast
+                    && let Operand::Number(value) = operand
+                    && (value - 1.0).abs() < 1e-9
+                    && !or
+                {
+                    draft.join(table);
+                    return Some(next);
+                }
                 draft.add(Condition::Group { of, having: Predicate::Compare(Expr::count(), comparison, literal), joins }, or);
                 return Some(next);
             }
@@ -585,6 +595,14 @@ impl Interpreter<'_> {
             }
             _ => self.compared_column(draft, hand, adjective, &mut next, end, years),
         };
+        let column = column.or_else(|| {
+            // `under 20`: how old somebody is
+            let Operand::Number(value) = operand else { return None };
+            let root = draft.root?;
+            (matches!(self.word(at), "under" | "over" | "above" | "below") && (1.0..120.0).contains(&value))
+                .then(|| self.column_with(root, "age", Want::Number))
+                .flatten()
+        });
         let Some(column) = column else {
             // nothing says what is compared: the only number of the subject, if there is one
             let root = draft.root?;
@@ -626,6 +644,7 @@ impl Interpreter<'_> {
         }
         let info = self.index.column(column);
         let left = Expr::Column(column);
+        let grouped = if matches!(operand, Operand::Aggregate(..) | Operand::Every(..)) { hand.column_aggregate.take() } else { None };
         let predicate = match operand {
             Operand::Number(value) if info.class.is_temporal() => {
                 Predicate::Compare(Expr::Part("year", Box::new(left)), comparison, Expr::Literal(Literal::Number(value)))
@@ -665,6 +684,13 @@ impl Interpreter<'_> {
             }
         };
         let _ = at;
+        if let Some(function) = grouped
+            && let Predicate::Compare(left, comparison, right) = predicate
+        {
+            let of = self.subject(draft);
+            draft.add(Condition::Group { of, having: Predicate::Compare(Expr::aggregate(function, left), comparison, right), joins: None }, or);
+            return Some(next);
+        }
         draft.add(Condition::Row(predicate), or);
         Some(next)
     }
@@ -695,6 +721,21 @@ impl Interpreter<'_> {
     /// A value: equal to it.
     pub(super) fn read_value(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
         let Meaning::Value(links) = &self.items[at].meaning else { return None };
+        if *mode == Mode::Select {
+            // `the number of males and females`
+            let next = (at + 1..(at + 5).min(end)).find_map(|it| self.table_at(it).map(|table| (it, table)));
+            match next {
+                Some((item, table)) if hand.count && hand.aggregates.is_empty() && (at + 1..item).all(|it| self.is_value(it) || matches!(self.word(it), "and" | "or")) => {
+                    hand.count = false;
+                    if draft.root.is_none() || !draft.asks_something() {
+                        draft.root = Some(table);
+                    }
+                    draft.ask(super::Asked::Count { table: Some(table), column: None, distinct: false });
+                }
+                Some(_) => {}
+                None => self.count_now(draft, hand),
+            }
+        }
         // a common noun that also is a value, right where a column is expected, is that column
         let plain = !self.items[at].quoted && !self.items[at].capital;
         let links = links.clone();
@@ -740,6 +781,51 @@ impl Interpreter<'_> {
         })?;
         self.notes.push(Note::Unseen(at));
         Some(self.equal_list(draft, hand, mode, column, &text, at, end))
+    }
+
+    /// A name in capitals that stands in no sample, right behind what it is a name of.
+    pub(super) fn read_unseen(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
+        let proper = |this: &Self, at: usize| {
+            at < end && this.items[at].is_word() && this.items[at].capital && !LEXICON.is_stop(this.word(at)) && !this.items[at].text.chars().all(|it| it == 'I')
+        };
+        if !proper(self, at) || at == 0 {
+            return None;
+        }
+        let called = matches!(self.word(at - 1), "named" | "called");
+        let item = (1..=2)
+            .filter(|back| at >= *back)
+            .map(|back| at - back)
+            .find(|&it| self.is_name(it) && self.table_at(it).is_none())
+            .filter(|&it| (it + 1..at).all(|it| matches!(self.word(it), "is" | "of" | "named" | "called" | "as" | "was")));
+        let column = match item {
+            Some(item) => {
+                let column = self.resolve_quietly(draft, item, Want::Any)?;
+                if !self.index.column(column).class.is_textual() {
+                    return None;
+                }
+                self.unask(draft, item, column);
+                column
+            }
+            None if called => {
+                let table = (0..at).rev().find_map(|it| self.table_at(it)).or(draft.root)?;
+                ColumnRef::new(table, *self.index.tables[table].display.first()?)
+            }
+            None => return None,
+        };
+        let mut next = at + 1;
+        while proper(self, next) {
+            next += 1;
+        }
+        let text: Vec<&str> = self.items[at..next].iter().map(|it| it.text.as_str()).collect();
+        let negated = std::mem::take(&mut hand.negated);
+        let predicate = self.equality(column, &text.join(" "), negated);
+        draft.add(Condition::Row(predicate), std::mem::take(&mut hand.or));
+        self.notes.push(Note::Unseen(at));
+        hand.column = None;
+        if draft.asks_something() {
+            *mode = Mode::Where;
+        }
+        Some(next)
     }
 
     /// A quoted name of which a table keeps the words in two columns.
@@ -996,6 +1082,12 @@ impl Interpreter<'_> {
             let year = |this: &Self| {
                 let mut all: Vec<usize> = vec![root];
                 all.extend(draft.joins.iter().copied());
+                for (condition, _) in draft.conditions.iter().rev() {
+                    if let Condition::Row(predicate) = condition {
+                        predicate.columns(&mut |it| all.push(it.table));
+                    }
+                }
+                all.dedup();
                 all.into_iter().find_map(|table| {
                     this.index.tables[table].columns.iter().position(|it| it.has_word("year") && !it.is_id()).map(|column| ColumnRef::new(table, column))
                 })

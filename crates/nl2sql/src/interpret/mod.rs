@@ -216,7 +216,7 @@ impl<'a> Interpreter<'a> {
         if self.skip.contains(&at) {
             return at + 1;
         }
-        let readers: [fn(&mut Self, &mut Draft, &mut Hand, &mut Mode, usize, usize) -> Option<usize>; 12] = [
+        let readers: [fn(&mut Self, &mut Draft, &mut Hand, &mut Mode, usize, usize) -> Option<usize>; 13] = [
             Self::read_two_names,
             Self::read_ratio,
             Self::read_order,
@@ -228,6 +228,7 @@ impl<'a> Interpreter<'a> {
             Self::read_asking,
             Self::read_time,
             Self::read_value,
+            Self::read_unseen,
             Self::read_name,
         ];
         for reader in readers {
@@ -245,7 +246,7 @@ impl<'a> Interpreter<'a> {
         let word = self.word(at);
         match word {
             "who" | "whose" | "that" | "which" | "where" | "having" | "whom" => {
-                let begins = at == 0 || !draft.asks_something() && hand.aggregates.is_empty() && !hand.count;
+                let begins = at == 0 || !draft.asks_something() && hand.aggregates.is_empty() && !hand.count || hand.count && !draft.asks_something() && !self.used[..at].iter().any(|it| *it);
                 if begins {
                     if word == "who" || word == "whom" || word == "whose" {
                         draft.who = true;
@@ -254,6 +255,7 @@ impl<'a> Interpreter<'a> {
                         draft.implied.push("where");
                     }
                 } else {
+                    self.count_now(draft, hand);
                     *mode = Mode::Where;
                     hand.column = None;
                 }
@@ -282,6 +284,17 @@ impl<'a> Interpreter<'a> {
             _ => {}
         }
         at + 1
+    }
+
+    /// A count that waited for a table is of what the question is about.
+    pub(crate) fn count_now(&mut self, draft: &mut Draft, hand: &mut Hand) {
+        if hand.count
+            && hand.aggregates.is_empty()
+            && let Some(root) = draft.root
+        {
+            hand.count = false;
+            draft.ask(Asked::Count { table: Some(root), column: None, distinct: false });
+        }
     }
 
     /// What is left in the reader's hand at the end.

@@ -109,7 +109,8 @@ impl Interpreter<'_> {
             }
             let draft = Draft { root: self.table_at(table), ..Draft::default() };
             if let Some(it) = self.resolve_quietly(&draft, column, Want::Any)
-                && self.links(column).iter().any(|link| link.table == it.table && link.column == Some(it.column) && link.with_table)
+                && self.links(column).iter().any(|link| link.table == it.table && link.column == Some(it.column) && (link.with_table || link.score > 0.8))
+                && !self.index.column(it).foreign
             {
                 return Some(it.table);
             }

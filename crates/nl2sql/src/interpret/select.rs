@@ -18,6 +18,9 @@ impl Interpreter<'_> {
         if self.is_name(at) && !matches!(self.word(at), "total" | "average" | "number" | "count" | "maximum" | "minimum" | "sum" | "mean") {
             return None;
         }
+        if self.says(at, "numbers of") && at > 0 && self.is_name(at - 1) {
+            return None;
+        }
         if let Some(length) = self.one_of(
             at,
             &["how many", "number of", "count of", "count the number of", "total number of", "the number of", "total count of", "how many different", "numbers of", "how much", "amount of", "quantity of"],
@@ -91,11 +94,19 @@ impl Interpreter<'_> {
         }
         if let Some(length) = self.one_of(
             at,
-            &["all information", "all the information", "all info", "all details", "all the details", "full details", "complete information", "every detail", "everything", "all data", "all columns", "all the data", "all available information", "all attributes", "all fields", "full information", "the information of", "information about", "information of", "the information about", "information on", "details of", "the details of", "the details about", "details about", "all the details about", "the full details"],
+            &["all information", "all the information", "all info", "all details", "all the details", "full details", "complete information", "every detail", "everything", "all data", "all columns", "all the data", "all available information", "all attributes", "all fields", "full information", "the information of", "information about", "information of", "the information about", "information on", "details of", "the details of", "the details about", "details about", "all the details about", "the full details", "what information do you have on", "what information do you have about", "what information is there on"],
         ) {
             if *mode == Mode::Select {
                 let next = at + length;
                 let table = (next..(next + 5).min(end)).find_map(|it| self.table_at(it)).or(draft.root)?;
+                // a column of details
+                let details = self.index.tables[table].columns.iter().position(|it| it.words.last().is_some_and(|it| it == "detail"));
+                if let Some(column) = details
+                    && self.says(next - 2, "details of") | self.says(next - 2, "details about") | self.says(next - 2, "all details")
+                {
+                    draft.ask(Asked::Column(ColumnRef::new(table, column)));
+                    return Some(next);
+                }
                 draft.ask(Asked::Everything(table));
                 return Some(next);
             }
@@ -209,7 +220,7 @@ impl Interpreter<'_> {
             while before > 0 && matches!(self.word(before - 1), "the" | "all" | "a" | "any") {
                 before -= 1;
             }
-            if before > 0 && matches!(self.word(before - 1), "of" | "for") {
+            if before > 0 && matches!(self.word(before - 1), "of" | "for" | "among" | "across") {
                 if Some(column.table) != draft.root {
                     draft.join(column.table);
                 }

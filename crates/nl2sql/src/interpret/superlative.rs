@@ -201,8 +201,10 @@ impl<'a> Interpreter<'a> {
         }
         let column_next = next < end && self.is_name(next) && self.table_at(next).is_none();
         let table_next = self.table_at(next).filter(|_| next < end);
+        let of_rows = at > 2 && self.word(at - 1) == "the" && self.word(at - 2) == "of" && self.table_at(at - 3).is_some();
         // an aggregate rather than a ranking: `what is the highest salary`
         let with = at > 0 && matches!(self.word(at - 1), "with" | "has" | "have" | "had" | "having") || at > 1 && matches!(self.word(at - 2), "with" | "has" | "have" | "had" | "having" | "whose" | "where");
+        let with = with || of_rows;
         let plain = draft.asked.iter().any(|it| matches!(it, Asked::Column(_) | Asked::Rows(_)));
         if *mode == Mode::Select && column_next && !with && limit.is_none() && function.is_none() && (!number || !plain) {
             // after a column that is already asked for, and without "the … of", it is a ranking only behind "with"
@@ -235,6 +237,15 @@ impl<'a> Interpreter<'a> {
                 *mode = Mode::Where;
                 return Some(next + 1);
             }
+            if let Some(other) = self.described(draft, *mode, at)
+                && other != table
+            {
+                let by = Ordering { by: OrderBy::Count(Some(table)), descending: greatest };
+                if let Some(predicate) = self.best_row(other, Some(table), &by, limit) {
+                    draft.add(super::Condition::Row(predicate), std::mem::take(&mut hand.or));
+                    return Some(next + 1);
+                }
+            }
             let of = self.subject_for(draft, table);
             draft.order.push(Ordering { by: OrderBy::Count((of.table() != table).then_some(table)), descending: greatest });
             draft.ranked = Some(of);
@@ -254,6 +265,17 @@ impl<'a> Interpreter<'a> {
                 None => most,
             };
             if numeric || (!number && info.class.is_textual() && function.is_none() && matches!(self.word(at), "highest" | "lowest" | "maximum" | "minimum" | "largest" | "smallest" | "longest" | "shortest" | "earliest" | "latest")) {
+                if let Some(other) = self.described(draft, *mode, at)
+                    && column.table == other
+                    && function.is_none()
+                {
+                    let by = Ordering { by: OrderBy::Expr(Expr::Column(column)), descending };
+                    if let Some(predicate) = self.best_row(other, None, &by, limit) {
+                        draft.add(super::Condition::Row(predicate), std::mem::take(&mut hand.or));
+                        hand.column = None;
+                        return Some(next + 1);
+                    }
+                }
                 let mut expr = Expr::Column(column);
                 let subject = self.subject(draft);
                 if let Some(function) = function {
@@ -296,13 +318,9 @@ impl<'a> Interpreter<'a> {
                 if let Some(other) = table_next
                     && other != root
                     && *mode == Mode::Where
-                    && self.single(root, other)
                     && column.table == other
+                    && let Some(predicate) = self.best_row(other, None, &by, limit)
                 {
-                    let mut nested = Draft { root: Some(other), ..Draft::default() };
-                    nested.order.push(by);
-                    nested.limit = limit;
-                    let predicate = self.membership(root, other, nested, false)?;
                     draft.add(super::Condition::Row(predicate), std::mem::take(&mut hand.or));
                     return Some(next + 1);
                 }
@@ -391,6 +409,50 @@ impl<'a> Interpreter<'a> {
         draft.limit = limit;
         *mode = Mode::Where;
         Some(next)
+    }
+
+    /// The table that a ranking inside a condition speaks of, where that is not what is asked for: `students in the dorm
+    /// with the most beds`.
+    fn described(&self, draft: &Draft, mode: Mode, at: usize) -> Option<usize> {
+        if mode != Mode::Where && !draft.counts() && !draft.aggregates() {
+            return None;
+        }
+        let last = (0..at).rev().take(6).find(|&it| self.is_name(it))?;
+        let table = self.table_at(last)?;
+        let subject = self.subject(draft).table();
+        let shown = draft.asked.iter().any(|it| match it {
+            Asked::Column(it) => it.table == table,
+            Asked::Rows(it) => *it == table,
+            _ => false,
+        });
+        let binds = (last + 1..at).all(|it| matches!(self.word(it), "with" | "that" | "which" | "who" | "has" | "have" | "had" | "having" | "the" | "whose" | "of" | "is" | "where" | "made" | "are"));
+        (binds && table != subject && !shown && Some(table) != draft.root).then_some(table)
+    }
+
+    /// `key = (the first row's key in that order)`
+    fn best_row(&self, table: usize, counted: Option<usize>, by: &Ordering, limit: Option<u64>) -> Option<crate::logical::Predicate> {
+        let [key] = self.index.tables[table].primary.as_slice() else { return None };
+        let key = ColumnRef::new(table, *key);
+        let (order, group) = match &by.by {
+            OrderBy::Expr(expr) => (expr.clone(), Vec::new()),
+            OrderBy::Count(_) => (Expr::count(), vec![Expr::Column(key)]),
+            OrderBy::First => return None,
+        };
+        let nested = crate::logical::LogicalQuery {
+            select: vec![Expr::Column(key)],
+            root: Some(table),
+            also: counted.into_iter().collect(),
+            group,
+            order: vec![crate::logical::OrderKey { by: order, descending: by.descending }],
+            limit,
+            ..crate::logical::LogicalQuery::default()
+        };
+        let nested = Box::new(nested);
+        Some(if limit == Some(1) {
+            crate::logical::Predicate::Compare(Expr::Column(key), crate::logical::Comparison::Equal, Expr::Scalar(nested))
+        } else {
+            crate::logical::Predicate::InQuery { columns: vec![key], query: nested, negated: false }
+        })
     }
 
     /// A numeric column that an item may name as well as a table.

@@ -65,7 +65,7 @@ async fn a_statement_that_the_guard_refuses_never_reaches_the_database_and_is_re
     assert_eq!(*stage.planner.planned.lock().unwrap(), ["SELECT count(*) FROM orders"]);
     let correction: Value = serde_json::from_str(&stage.request(1).messages[3].content).unwrap();
     assert_eq!(correction["problem"]["rule"], "unknown_table");
-    assert_eq!(correction["problem"]["similar_tables"], json!(["public.orders"]));
+    assert_eq!(correction["problem"]["similar_tables"], json!(["orders"]));
 }
 
 #[tokio::test]
