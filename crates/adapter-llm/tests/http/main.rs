@@ -1,0 +1,6 @@
+//! The client against a server that speaks the protocol by a script, faults included.
+
+mod protocol;
+mod secrecy;
+mod server;
+mod strategy;
