@@ -243,7 +243,8 @@ fn word_hits(index: &SchemaIndex, tokens: &[Token]) -> Hits {
                 add(&token.lower, 0.95, Some(&token.lower));
             }
             for other in LEXICON.synonyms(&token.stem) {
-                add(other, 0.72, None);
+                let one_thing = matches!(token.lemma.as_str(), "average" | "mean" | "maximum" | "max" | "minimum" | "min");
+                add(other, if one_thing { 0.92 } else { 0.72 }, None);
             }
             if let Some(long) = LEXICON.expand(&token.lower)
                 && let [one] = long
@@ -419,6 +420,10 @@ fn match_name(
             .iter()
             .filter(|(word, _)| matched[usize::from(*word)] == 0.0)
             .max_by(|a, b| a.1.total_cmp(&b.1))?;
+        // words that calculate are part of a name only as they stand there
+        if best.1 < 0.9 && matches!(tokens[at].lemma.as_str(), "total" | "average" | "sum" | "maximum" | "minimum" | "max" | "min" | "mean" | "number" | "count") {
+            return None;
+        }
         matched[usize::from(best.0)] = best.1;
         order.push(best.0);
     }
@@ -515,6 +520,7 @@ fn values(index: &SchemaIndex, tokens: &[Token], first: usize, end: usize) -> Ve
     for it in &mut links {
         it.score = base + boost;
     }
+    let only_word = part.len() == 1;
     if matches!(part[part.len() - 1].kind, TokenKind::Word) {
         // one of several, or several of one
         let mut lemmas: Vec<&str> = part.iter().map(|it| it.lower.as_str()).collect();
@@ -526,11 +532,11 @@ fn values(index: &SchemaIndex, tokens: &[Token], first: usize, end: usize) -> Ve
         lemmas.pop();
         lemmas.push(&plural);
         forms.push(lemmas.join(" "));
-        for form in forms {
+        for (number, form) in forms.into_iter().enumerate() {
             let form = normalized(&form);
             if keys.insert(form.clone()) {
                 for mut it in exact_values(index, &form) {
-                    it.score = base - 0.15 + boost;
+                    it.score = if only_word && !capital && number == 0 { 0.75 } else { base - 0.15 + boost };
                     links.push(it);
                 }
             }

@@ -746,6 +746,10 @@ impl Interpreter<'_> {
             {
                 self.notes.push(Note::Close(at, score - second.1));
             }
+            // a plural that only resembles a value, of nothing that was named
+            if plain && links[number].score < 0.76 && score < 1.0 {
+                return None;
+            }
             if plain && score < 0.75 {
                 self.notes.push(Note::Weak(score));
             }

@@ -10,7 +10,8 @@ use crate::{
     logical::{Aggregate, Expr},
 };
 
-const STARTS: [&str; 34] = [
+const STARTS: [&str; 42] = [
+    "by ascending order", "by descending order", "by alphabetical order", "in ascending", "in descending", "by the ascending order", "by the descending order", "in decreasing",
     "ordered by", "order by", "sorted by", "sort by", "ordered in", "sorted in", "order them by", "sort them by", "ordering by", "sorting by", "ranked by", "arranged by", "order the results by", "sort the results by", "sort results by", "order results by",
     "listed in", "in ascending order", "in descending order", "in increasing order", "in decreasing order", "in alphabetical order", "in the alphabetical order", "in the order of", "in order of", "in lexicographical order", "in reverse alphabetical order",
     "in ascending alphabetical order", "in descending alphabetical order", "in chronological order", "ordered from", "sorted from", "alphabetically", "in the descending order",
@@ -19,6 +20,7 @@ const STARTS: [&str; 34] = [
 impl Interpreter<'_> {
     pub(super) fn starts_order(&self, at: usize) -> bool {
         self.one_of(at, &STARTS).is_some()
+            || self.word(at) == "by" && at > 1 && matches!(self.word(0), "order" | "sort" | "rank") && self.number(at + 1).is_none()
             || self.word(at) == "in" && (1..=4).any(|it| self.word(at + it) == "order") && (1..=3).any(|it| direction(self.word(at + it)).is_some())
             || (matches!(self.word(at), "ordered" | "sorted" | "sort") && (1..=4).any(|it| matches!(self.word(at + it), "by" | "order")))
             || (self.word(at) == "order" && (1..=4).any(|it| self.word(at + it) == "by") && at > 0 && !matches!(self.word(at - 1), "the" | "each" | "of" | "an" | "in"))

@@ -82,7 +82,7 @@ impl Lexeme {
 /// Not a proof. It may call equal what differs in a self-join's sides only, and different what is equal; so it weighs in
 /// a confidence and decides nothing.
 fn normalized(sql: &str) -> Vec<Lexeme> {
-    unqualified(without_aliases(lexemes(sql)))
+    unqualified(without_aliases(&lexemes(sql)))
 }
 
 fn lexemes(sql: &str) -> Vec<Lexeme> {
@@ -145,7 +145,7 @@ fn closing(text: &str, quote: char) -> usize {
 }
 
 /// Drops `AS name`, but in casts and before bodies, and puts a table's own name where its alias qualifies a column.
-fn without_aliases(all: Vec<Lexeme>) -> Vec<Lexeme> {
+fn without_aliases(all: &[Lexeme]) -> Vec<Lexeme> {
     let word = |at: usize| match all.get(at) {
         Some(Lexeme::Word(it)) => Some(it.as_str()),
         _ => None,

@@ -54,7 +54,8 @@ const SAMPLES: usize = 5;
 #[derive(Serialize)]
 struct Table<'a> {
     schema: &'a str,
-    table: &'a str,
+    #[serde(rename = "table")]
+    name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     comment: Option<String>,
     columns: Vec<ColumnData<'a>>,
@@ -165,7 +166,7 @@ fn table<'a>(
     });
     Table {
         schema: &relation.schema,
-        table: &relation.name,
+        name: &relation.name,
         comment: relation.comment.as_deref().map(|it| clip(it, COMMENT)),
         columns,
         primary_key: primary,

@@ -47,7 +47,7 @@ async fn poisoned_names_comments_and_values_stay_inside_the_data_and_obeying_the
         let ModelFailure::Unusable { problem: Problem::Rejected(_), .. } = failure else {
             panic!("{obedient}: {failure:?}")
         };
-        assert!(stage.planner.planned.lock().unwrap().is_empty(), "{obedient}");
+        assert!(stage.planner.planned.lock().expect("not poisoned").is_empty(), "{obedient}");
 
         let request = stage.request(0);
         assert_eq!(request.messages.len(), 2);

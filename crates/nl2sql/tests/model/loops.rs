@@ -24,7 +24,7 @@ async fn a_good_answer_is_returned_as_the_guard_approved_it() {
     assert_eq!(reading.tables, ["public.orders"]);
     assert_eq!((reading.model.as_str(), reading.repairs), ("scripted", 0));
     assert_eq!(reading.usage, Usage { calls: 1, prompt_tokens: 100, completion_tokens: 10 });
-    assert_eq!(*stage.planner.planned.lock().unwrap(), [reading.sql]);
+    assert_eq!(*stage.planner.planned.lock().expect("not poisoned"), [reading.sql]);
 }
 
 #[tokio::test]
@@ -62,8 +62,12 @@ async fn a_statement_that_the_guard_refuses_never_reaches_the_database_and_is_re
     let stage = Stage::new([r#"{"sql": "SELECT count(*) FROM ordres"}"#, COUNT]);
     let reading = stage.ask("How many orders are there?").await.expect("an answer");
     assert_eq!(reading.repairs, 1);
-    assert_eq!(*stage.planner.planned.lock().unwrap(), ["SELECT count(*) FROM orders"]);
-    let correction: Value = serde_json::from_str(&stage.request(1).messages[3].content).unwrap();
+    assert_eq!(
+        *stage.planner.planned.lock().expect("not poisoned"),
+        ["SELECT count(*) FROM orders"]
+    );
+    let correction: Value =
+        serde_json::from_str(&stage.request(1).messages[3].content).expect("valid");
     assert_eq!(correction["problem"]["rule"], "unknown_table");
     assert_eq!(correction["problem"]["similar_tables"], json!(["orders"]));
 }
@@ -90,7 +94,7 @@ async fn two_different_faults_share_the_two_repairs() {
         panic!("{failure:?}")
     };
     assert_eq!(rejection.rule, Rule::TableNotAllowed);
-    assert!(stage.planner.planned.lock().unwrap().is_empty());
+    assert!(stage.planner.planned.lock().expect("not poisoned").is_empty());
 }
 
 #[tokio::test]
@@ -100,7 +104,7 @@ async fn a_refusal_in_prose_is_reminded_once_and_never_becomes_sql() {
     let failure = stage.ask("How many orders are there?").await.expect_err("no answer");
     assert!(matches!(failure, ModelFailure::Unusable { problem: Problem::Unreadable, .. }));
     assert_eq!(stage.calls(), 2);
-    assert!(stage.planner.planned.lock().unwrap().is_empty());
+    assert!(stage.planner.planned.lock().expect("not poisoned").is_empty());
 }
 
 #[tokio::test]
@@ -112,7 +116,7 @@ async fn a_refusal_in_the_sql_field_is_not_run_either() {
         panic!("{failure:?}")
     };
     assert!(matches!(rejection.rule, Rule::Syntax | Rule::NotASelect), "{rejection:?}");
-    assert!(stage.planner.planned.lock().unwrap().is_empty());
+    assert!(stage.planner.planned.lock().expect("not poisoned").is_empty());
 }
 
 #[tokio::test]
@@ -163,7 +167,7 @@ async fn the_model_sees_schema_but_no_values_unless_it_may() {
 
     stage.privacy = ModelPrivacy::SampleValues;
     stage.ask("how many orders do customers from Germany have?").await.expect("an answer");
-    let second: Value = serde_json::from_str(&stage.request(1).messages[1].content).unwrap();
+    let second: Value = serde_json::from_str(&stage.request(1).messages[1].content).expect("valid");
     assert!(table(&second, "customers")["columns"][2]["values"].to_string().contains("Germany"));
     assert!(!second["schema"].to_string().contains("password_hash"));
 }

@@ -127,8 +127,13 @@ impl LanguageModel for Scripted {
     }
 
     async fn complete(&self, request: &ModelRequest) -> Result<Completion, ModelError> {
-        self.requests.lock().unwrap().push(request.clone());
-        let text = self.lines.lock().unwrap().pop_front().expect("no more calls than lines")?;
+        self.requests.lock().expect("not poisoned").push(request.clone());
+        let text = self
+            .lines
+            .lock()
+            .expect("not poisoned")
+            .pop_front()
+            .expect("no more calls than lines")?;
         let usage = Usage { calls: 1, prompt_tokens: 100, completion_tokens: 10 };
         Ok(Completion { text, usage })
     }
@@ -144,8 +149,8 @@ pub(crate) struct Planner {
 #[async_trait]
 impl DryRun for Planner {
     async fn plan(&self, sql: &str) -> Result<(), DryRunError> {
-        self.planned.lock().unwrap().push(sql.to_owned());
-        self.refusals.lock().unwrap().pop_front().map_or(Ok(()), Err)
+        self.planned.lock().expect("not poisoned").push(sql.to_owned());
+        self.refusals.lock().expect("not poisoned").pop_front().map_or(Ok(()), Err)
     }
 }
 
@@ -178,18 +183,18 @@ impl Stage {
 
     /// The planner refuses that many statements first.
     pub(crate) fn refusing(self, refusals: impl IntoIterator<Item = DryRunError>) -> Self {
-        self.planner.refusals.lock().unwrap().extend(refusals);
+        self.planner.refusals.lock().expect("not poisoned").extend(refusals);
         self
     }
 
     /// Asks, with `hr` out of bounds.
     pub(crate) async fn ask(&self, question: &str) -> Result<ModelReading, ModelFailure> {
-        let allowed = AllowedTables::parse(["public.customers", "public.orders"]).unwrap();
+        let allowed = AllowedTables::parse(["public.customers", "public.orders"]).expect("valid");
         let index = SchemaIndex::build(&self.catalog, &allowed);
         let guard = Guard::new(&self.catalog, &allowed);
         let engine = Engine::new();
         let context =
-            AskContext { now: "2026-11-20T15:00:00+01:00[Europe/Berlin]".parse().unwrap() };
+            AskContext { now: "2026-11-20T15:00:00+01:00[Europe/Berlin]".parse().expect("valid") };
         let strategy = ModelStrategy::new(self.model.clone(), self.settings.clone());
         strategy
             .ask(&ModelQuestion {
@@ -207,12 +212,12 @@ impl Stage {
 
     /// What the model was asked the `nth` time, the first being 0.
     pub(crate) fn request(&self, nth: usize) -> ModelRequest {
-        self.model.requests.lock().unwrap()[nth].clone()
+        self.model.requests.lock().expect("not poisoned")[nth].clone()
     }
 
     /// How often the model was asked.
     pub(crate) fn calls(&self) -> usize {
-        self.model.requests.lock().unwrap().len()
+        self.model.requests.lock().expect("not poisoned").len()
     }
 
     /// The data of the first message.
