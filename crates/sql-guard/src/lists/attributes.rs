@@ -68,7 +68,7 @@ const NAMES: &[&str] = &[
 ];
 
 /// Output names of listed functions: `json_each`, `ts_parse`, `ts_token_type`, `unnest(tsvector)`, `ts_debug`-like rows,
-/// `WITH ORDINALITY`, hstore's `each`, and those of PostGIS that make rows.
+/// `WITH ORDINALITY`, hstore's `each`, and those of `PostGIS` that make rows.
 const FIELDS: &[&str] = &[
     "alias",
     "description",
