@@ -270,8 +270,18 @@ pub struct UserType {
     pub name: String,
     /// What it is.
     pub kind: UserTypeKind,
+    /// The oid of the type of arrays of it, 0 if there is none.
+    #[serde(default)]
+    pub array_oid: u32,
+    /// What stands between the elements where such an array is printed: a comma, but for a few types.
+    #[serde(default = "comma")]
+    pub delimiter: char,
     /// The extension it came with.
     pub extension: Option<String>,
+}
+
+fn comma() -> char {
+    ','
 }
 
 /// What kind of function it is.

@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use plinth_queries::RawRow;
 use plinth_schema_introspect::{
-    Catalog, Column, ForeignKey, FunctionKind, Index, Key, Relation, RelationKind, Schema,
-    UserCast, UserFunction, UserOperator,
+    Catalog, Column, ForeignKey, Index, Key, Relation, RelationKind, Schema, TypeClass,
 };
 
 use super::fields::{Fields, Unreadable};
+use super::objects;
 use super::types::TypeBook;
 
 /// What the catalogs answered, in the order in which it is asked.
@@ -183,7 +183,7 @@ impl Draft {
                 name,
                 type_name: String::new(),
                 type_oid,
-                class: plinth_schema_introspect::TypeClass::Other,
+                class: TypeClass::Other,
                 nullable: !not_null,
                 default: None,
                 generated,
@@ -311,7 +311,7 @@ impl Draft {
             relation.foreign_keys.sort_by(|a, b| a.name.cmp(&b.name));
             relation.indexes.sort_by(|a, b| a.name.cmp(&b.name));
         }
-        self.objects(answers)
+        objects::fill(&mut self.catalog, &self.types, answers)
     }
 
     fn defaults(&mut self, rows: &[RawRow]) -> Result<(), Unreadable> {
@@ -324,11 +324,10 @@ impl Draft {
                 let number: i16 = number.parse().map_err(|_| Unreadable)?;
                 if let Some(at) = self.position(relation)
                     && let Some(column) = self.column(at, number)
+                    && self.copies.afford(expression.len())
                 {
-                    if self.copies.afford(expression.len()) {
-                        let default = Some(expression.clone().into_owned());
-                        self.catalog.relations[at].columns[column].default = default;
-                    }
+                    let default = Some(expression.clone().into_owned());
+                    self.catalog.relations[at].columns[column].default = default;
                 }
             }
         }
@@ -447,91 +446,5 @@ impl Draft {
                 relation.estimated_rows = sums.get(&relation.oid).copied().flatten();
             }
         }
-    }
-
-    fn objects(&mut self, answers: &Answers) -> Result<(), Unreadable> {
-        let mut members: HashMap<String, HashMap<u32, String>> = HashMap::new();
-        for row in &answers.members {
-            let mut fields = Fields::of(row);
-            let class = fields.owned()?;
-            members.entry(class).or_default().insert(fields.number()?, fields.name()?);
-        }
-        // `regclass` is printed with its schema, as the search path was empty.
-        let mut members = |class: &str| {
-            let long = members.remove(&format!("pg_catalog.{class}"));
-            long.or_else(|| members.remove(class)).unwrap_or_default()
-        };
-        self.catalog.types = self.types.listed(&members("pg_type"));
-        self.functions(&answers.functions, &members("pg_proc"))?;
-        self.operators(&answers.operators, &members("pg_operator"))?;
-        self.casts(&answers.casts, &members("pg_cast"))
-    }
-
-    fn functions(
-        &mut self,
-        rows: &[RawRow],
-        extensions: &HashMap<u32, String>,
-    ) -> Result<(), Unreadable> {
-        for row in rows {
-            let mut fields = Fields::of(row);
-            let oid = fields.number()?;
-            let (schema, name) = (fields.name()?, fields.name()?);
-            let kind = match fields.letter()? {
-                'a' => FunctionKind::Aggregate,
-                'w' => FunctionKind::Window,
-                'p' => FunctionKind::Procedure,
-                _ => FunctionKind::Function,
-            };
-            let arguments = fields.numbers()?.iter().map(|it| self.types.name(*it, -1)).collect();
-            // A procedure returns nothing, which is oid 0.
-            let returns = match fields.number()? {
-                0 => "void".into(),
-                oid => self.types.name(oid, -1),
-            };
-            let volatility = fields.letter()?;
-            let extension = extensions.get(&oid).cloned();
-            let function =
-                UserFunction { oid, schema, name, kind, arguments, returns, volatility, extension };
-            self.catalog.functions.push(function);
-        }
-        let key = |it: &UserFunction| (it.schema.clone(), it.name.clone(), it.arguments.clone());
-        self.catalog.functions.sort_by_cached_key(key);
-        Ok(())
-    }
-
-    fn operators(
-        &mut self,
-        rows: &[RawRow],
-        extensions: &HashMap<u32, String>,
-    ) -> Result<(), Unreadable> {
-        let mut operators = BTreeSet::new();
-        for row in rows {
-            let mut fields = Fields::of(row);
-            let oid: u32 = fields.number()?;
-            operators.insert((fields.owned()?, fields.owned()?, extensions.get(&oid).cloned()));
-        }
-        self.catalog.operators = operators
-            .into_iter()
-            .map(|(schema, name, extension)| UserOperator { schema, name, extension })
-            .collect();
-        Ok(())
-    }
-
-    fn casts(
-        &mut self,
-        rows: &[RawRow],
-        extensions: &HashMap<u32, String>,
-    ) -> Result<(), Unreadable> {
-        for row in rows {
-            let mut fields = Fields::of(row);
-            let oid: u32 = fields.number()?;
-            let source = self.types.name(fields.number()?, -1);
-            let target = self.types.name(fields.number()?, -1);
-            let context = fields.letter()?;
-            let extension = extensions.get(&oid).cloned();
-            self.catalog.casts.push(UserCast { source, target, context, extension });
-        }
-        self.catalog.casts.sort_by(|a, b| (&a.source, &a.target).cmp(&(&b.source, &b.target)));
-        Ok(())
     }
 }

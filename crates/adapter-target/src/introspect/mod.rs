@@ -10,6 +10,7 @@
 
 mod assemble;
 mod fields;
+mod objects;
 mod queries;
 mod sampling;
 mod statistics;

@@ -31,6 +31,8 @@ struct Entry {
     base_modifier: i32,
     not_null: bool,
     checked: bool,
+    array: u32,
+    delimiter: char,
     /// Whether the catalog lists it.
     listed: bool,
 }
@@ -67,6 +69,8 @@ impl TypeBook {
                 base_modifier: fields.number()?,
                 not_null: fields.flag()?,
                 checked: fields.flag()?,
+                array,
+                delimiter,
                 listed,
             };
             let delimiter = u8::try_from(delimiter).unwrap_or(b',');
@@ -235,6 +239,8 @@ impl TypeBook {
                     'r' | 'm' => UserTypeKind::Range,
                     _ => UserTypeKind::Base,
                 },
+                array_oid: it.array,
+                delimiter: it.delimiter,
                 extension: extensions.get(oid).cloned(),
             })
             .collect();

@@ -2,6 +2,7 @@
 
 use plinth_connections::Target;
 use plinth_queries::{JsonRows, RunLimits, StatementRunner as _, UserTypes, type_name};
+use plinth_schema_introspect::{CatalogReader as _, Sampling};
 use plinth_testdb::TestDatabase;
 use serde_json::Value;
 
@@ -111,6 +112,28 @@ async fn arrays_and_composites_of_types_that_are_not_known_are_readable() {
     let expected =
         serde_json::json!(["good", ["so so", "good"], "(1,\"x y\")", 3, ["3"], [5, 6], "(1,a)"]);
     assert_eq!(Value::from(values), expected);
+}
+
+#[tokio::test]
+async fn with_the_catalog_types_of_a_database_have_their_names() {
+    let database = TestDatabase::create().await.unwrap();
+    let client = crate::support::client(&database.url()).await;
+    let sql = "CREATE SCHEMA odd; CREATE TYPE odd.mood AS ENUM ('{so', 'good'); CREATE TYPE \"Pair\" AS (a int)";
+    client.batch_execute(sql).await.unwrap();
+    let target = target(&database);
+    let catalog = databases().read(&target, Sampling::Off).await.unwrap();
+    let types = UserTypes::new(&catalog);
+    let sql = "SELECT '{so'::odd.mood, ARRAY['{so']::odd.mood[], NULL::\"Pair\"[]";
+    let mut rows = databases().run(&target, &statement(sql), &limits()).await.unwrap();
+    let names: Vec<_> = rows
+        .columns()
+        .iter()
+        .map(|it| type_name(it.type_oid, it.type_modifier, &types).into_owned())
+        .collect();
+    assert_eq!(names, ["odd.mood", "odd.mood[]", "\"Pair\"[]"]);
+    let mut json = JsonRows::new(rows.columns(), &types);
+    let row = rows.next().await.unwrap().remove(0);
+    assert_eq!(Value::from(json.values(&row)), serde_json::json!(["{so", ["{so"], null]));
 }
 
 #[tokio::test]

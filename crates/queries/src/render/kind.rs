@@ -177,7 +177,7 @@ pub enum Shape {
 pub struct UserTypes(HashMap<u32, (Shape, String)>);
 
 impl UserTypes {
-    /// Those of a snapshot. It does not list array types: their values are recognized by how they read.
+    /// Those of a snapshot. The row types of tables are not among them.
     pub fn new(catalog: &Catalog) -> Self {
         let mut types = Self::default();
         for it in &catalog.types {
@@ -192,6 +192,10 @@ impl UserTypes {
             let visible = catalog.search_path.contains(&it.schema);
             let schema = (!visible).then_some(it.schema.as_str());
             types.insert(it.oid, shape, schema, &it.name);
+            if it.array_oid != 0 {
+                let delimiter = u8::try_from(it.delimiter).unwrap_or(b',');
+                types.insert(it.array_oid, Shape::Array { element: it.oid, delimiter }, None, "");
+            }
         }
         types
     }
