@@ -1,7 +1,7 @@
 //! Language models behind HTTP.
 //!
-//! Start with [`OpenAiCompatible`]: whatever speaks `POST …/chat/completions`, which is OpenAI, Ollama, vLLM, llama.cpp,
-//! LM Studio and most gateways. [`Endpoint`] says where it is and whose word that is.
+//! Start with [`OpenAiCompatible`]: whatever speaks `POST …/chat/completions`, which Ollama, vLLM, llama.cpp, most
+//! gateways and most hosted models do. [`Endpoint`] says where it is and whose word that is.
 //!
 //! **Invariant:** a key is in a request's header and nowhere else: in no error, no log line, no debug output.
 

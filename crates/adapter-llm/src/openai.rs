@@ -126,7 +126,7 @@ impl OpenAiCompatible {
             .referer(false)
             .connect_timeout(CONNECT_LIMIT.min(settings.time_limit))
             .pool_max_idle_per_host(8)
-            .pool_idle_timeout(Duration::from_secs(60));
+            .pool_idle_timeout(Duration::from_mins(1));
         if let Some(resolver) = settings.endpoint.resolver() {
             client = client.dns_resolver(resolver);
         }

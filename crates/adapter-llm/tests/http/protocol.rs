@@ -109,7 +109,7 @@ async fn what_cannot_pass_is_not_tried_again() {
 async fn a_wait_beyond_the_time_limit_is_not_begun() {
     let server = Server::saying([Line::error(429, "retry-after: 3600\r\n", "busy", "later")]).await;
     let error = server.client(PATIENT).complete(&request()).await.expect_err("refused");
-    assert_eq!(error, ModelError::RateLimited { retry_after: Some(Duration::from_secs(3600)) });
+    assert_eq!(error, ModelError::RateLimited { retry_after: Some(Duration::from_hours(1)) });
     assert_eq!(server.received().len(), 1);
 }
 

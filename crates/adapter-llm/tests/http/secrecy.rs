@@ -16,7 +16,7 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().expect("not poisoned").extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -60,7 +60,7 @@ async fn the_key_is_in_no_error_no_log_line_and_no_debug_output() {
         let text = format!("{error} {error:?} {model:?}");
         assert!(!text.contains("sk-test"), "{text}");
     }
-    let logged = String::from_utf8(log.0.lock().unwrap().clone()).expect("text");
+    let logged = String::from_utf8(log.0.lock().expect("not poisoned").clone()).expect("text");
     assert!(logged.contains("model.retry"), "the log was caught");
     assert!(!logged.contains("sk-test"), "{logged}");
 }

@@ -93,7 +93,7 @@ impl Server {
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {
-        self.received.lock().unwrap().clone()
+        self.received.lock().expect("not poisoned").clone()
     }
 
     /// Comes back once the client has let a connection go.
@@ -150,7 +150,7 @@ async fn serve(
         let mut body = vec![0; length];
         stream.read_exact(&mut body).await?;
         let line = {
-            let mut log = log.lock().unwrap();
+            let mut log = log.lock().expect("not poisoned");
             log.push(Received { head, body: serde_json::from_slice(&body).unwrap_or_default() });
             lines[(log.len() - 1).min(lines.len() - 1)].clone()
         };

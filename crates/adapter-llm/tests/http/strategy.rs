@@ -50,7 +50,7 @@ struct Planner(Mutex<VecDeque<DryRunError>>);
 #[async_trait]
 impl DryRun for Planner {
     async fn plan(&self, _: &str) -> Result<(), DryRunError> {
-        self.0.lock().unwrap().pop_front().map_or(Ok(()), Err)
+        self.0.lock().expect("not poisoned").pop_front().map_or(Ok(()), Err)
     }
 }
 
@@ -77,7 +77,7 @@ async fn ask(
             index: &SchemaIndex::build(&catalog, &allowed),
             catalog: &catalog,
             guard: &Guard::new(&catalog, &allowed),
-            context: &AskContext { now: "2026-11-20T15:00:00+00:00[UTC]".parse().unwrap() },
+            context: &AskContext { now: "2026-11-20T15:00:00+00:00[UTC]".parse().expect("valid") },
             dry_run: &Planner(Mutex::new(refusals.into_iter().collect())),
             privacy: ModelPrivacy::SchemaOnly,
         })
@@ -103,7 +103,8 @@ async fn an_invented_column_comes_back_repaired() {
     let reading = ask(&server, [no_such_column()]).await.expect("an answer");
     assert_eq!((reading.repairs, reading.usage.calls), (1, 2));
     let second = &server.received()[1].body["messages"];
-    let problem: Value = serde_json::from_str(second[3]["content"].as_str().unwrap()).unwrap();
+    let problem: Value =
+        serde_json::from_str(second[3]["content"].as_str().expect("valid")).expect("valid");
     assert_eq!(problem["problem"]["message"], "column \"urgency\" does not exist");
 }
 
