@@ -652,7 +652,12 @@ fn inferred_target(column: &ColumnInfo, target: &Table, desperate: bool) -> Opti
             continue;
         }
         let key = it.primary && target.primary.len() == 1 || it.unique;
-        let key_like = key || (target.primary.is_empty() && at == 0);
+        // `oid` of `organization`, where nothing is declared a key
+        let lettered = target.words.len() == 1
+            && it.name.len() == 3
+            && it.words == ["id"]
+            && target.words[0].starts_with(&it.name.to_lowercase()[..1]);
+        let key_like = key || (target.primary.is_empty() && (at == 0 || lettered));
         // the same name, and a key there
         let id_like = matches!(last.as_str(), "id" | "code" | "number" | "key" | "uuid")
             || column.name.len() <= 4 && column.name.ends_with("id");

@@ -343,10 +343,9 @@ fn names(index: &SchemaIndex, tokens: &[Token], hits: &Hits, first: usize, end: 
         }
         // written as one word: `fastest lap` and `fastestlap`
         if part.len() <= 4 {
-            for form in [
-                part.iter().map(|it| it.lower.as_str()).collect::<String>(),
-                part.iter().map(|it| it.lemma.as_str()).collect::<String>(),
-            ] {
+            let worded = || part.iter().filter(|it| matches!(it.kind, TokenKind::Word | TokenKind::Number(_)));
+            let joined: String = worded().map(|it| it.lower.as_str()).collect();
+            for form in [LEXICON.lemma(&joined), worded().map(|it| it.lemma.as_str()).collect::<String>(), joined] {
                 for name in index.compact.get(&form).into_iter().flatten() {
                     keep(index, *name, 0.98 * index.names[*name as usize].quality);
                 }
@@ -542,6 +541,10 @@ fn values(index: &SchemaIndex, tokens: &[Token], first: usize, end: usize) -> Ve
             }
         }
         for place in LEXICON.place(&key) {
+            // `in` is no Indiana
+            if key.len() == 2 && place.len() > 2 && !capital {
+                continue;
+            }
             let form = normalized(place);
             if keys.insert(form.clone()) {
                 for mut it in exact_values(index, &form) {

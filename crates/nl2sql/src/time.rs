@@ -82,6 +82,15 @@ fn month(word: &str) -> Option<i8> {
     i8::try_from(at + 1).ok()
 }
 
+/// The English name of a month.
+pub(crate) fn month_name(month: i8) -> Option<&'static str> {
+    const NAMES: [&str; 12] = [
+        "January", "February", "March", "April", "May", "June", "July", "August", "September",
+        "October", "November", "December",
+    ];
+    NAMES.get(usize::try_from(month - 1).ok()?).copied()
+}
+
 fn weekday(word: &str) -> Option<i8> {
     const DAYS: [&str; 7] =
         ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];

@@ -71,6 +71,16 @@ impl Interpreter<'_> {
             });
             return Some(Comparator { comparison: *comparison, next, adjective });
         }
+        for (mark, second, comparison, length) in [
+            ('>', Some('='), AtLeast, 2), ('<', Some('='), AtMost, 2), ('<', Some('>'), NotEqual, 2), ('!', Some('='), NotEqual, 2),
+            ('>', None, Greater, 1), ('<', None, Less, 1), ('=', None, Equal, 1), ('≥', None, AtLeast, 1), ('≤', None, AtMost, 1),
+        ] {
+            if self.items[at].is_mark(mark)
+                && second.is_none_or(|it| self.items.get(at + 1).is_some_and(|item| item.is_mark(it)))
+            {
+                return Some(Comparator { comparison, next: at + length, adjective: None });
+            }
+        }
         // `older than`, `more expensive than`, `longer than or equal to`
         let (adjective, than) = match self.word(at) {
             "more" | "less" if LEXICON.degree(self.word(at + 1)).is_some() => (at + 1, at + 2),
@@ -91,16 +101,6 @@ impl Interpreter<'_> {
                 next,
                 adjective: Some(self.word(adjective).to_owned()),
             });
-        }
-        for (mark, second, comparison, length) in [
-            ('>', Some('='), AtLeast, 2), ('<', Some('='), AtMost, 2), ('<', Some('>'), NotEqual, 2), ('!', Some('='), NotEqual, 2),
-            ('>', None, Greater, 1), ('<', None, Less, 1), ('=', None, Equal, 1), ('≥', None, AtLeast, 1), ('≤', None, AtMost, 1),
-        ] {
-            if self.items[at].is_mark(mark)
-                && second.is_none_or(|it| self.items.get(at + 1).is_some_and(|item| item.is_mark(it)))
-            {
-                return Some(Comparator { comparison, next: at + length, adjective: None });
-            }
         }
         None
     }
@@ -1067,10 +1067,51 @@ impl Interpreter<'_> {
         }
     }
 
+    /// `in April 2021` where year and month stand in columns of their own.
+    fn read_split_month(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, root: usize, span: &Span) -> Option<usize> {
+        let (year, month) = match span {
+            Span::Range(Some(crate::logical::Moment::Day(from)), Some(crate::logical::Moment::Day(until)))
+                if from.day() == 1 && until.day() == 1 && from.year() * 12 + i16::from(from.month()) + 1 == until.year() * 12 + i16::from(until.month()) =>
+            {
+                (Some(from.year()), from.month())
+            }
+            Span::Month(month) => (None, *month),
+            _ => return None,
+        };
+        if self.moment_of(root, None).is_some() {
+            return None;
+        }
+        let column = |word: &str| {
+            self.index.tables[root].columns.iter().position(|it| it.has_word(word) && !it.is_id()).map(|it| ColumnRef::new(root, it))
+        };
+        let name = crate::time::month_name(month)?;
+        let months = column("month")?;
+        let info = self.index.column(months);
+        let value = if info.class.is_numeric() {
+            Expr::Literal(Literal::Number(f64::from(month)))
+        } else {
+            let stored = info.values.iter().find(|it| it.eq_ignore_ascii_case(name)).cloned();
+            Expr::Literal(Literal::Text(stored.unwrap_or_else(|| name.to_owned())))
+        };
+        if let Some(year) = year {
+            let years = column("year")?;
+            draft.add(Condition::Row(Predicate::Compare(Expr::Column(years), Comparison::Equal, Expr::Literal(Literal::Number(f64::from(year))))), false);
+        }
+        draft.add(Condition::Row(Predicate::Compare(Expr::Column(months), Comparison::Equal, value)), std::mem::take(&mut hand.or));
+        hand.column = None;
+        if draft.asks_something() {
+            *mode = Mode::Where;
+        }
+        Some(at + 1)
+    }
+
     /// A span of time.
     pub(super) fn read_time(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, _end: usize) -> Option<usize> {
         let Meaning::Time(span) = self.items[at].meaning.clone() else { return None };
         let root = draft.root?;
+        if let Some(next) = self.read_split_month(draft, hand, mode, at, root, &span) {
+            return Some(next);
+        }
         let in_hand = hand.column.or_else(|| (1..=3).filter(|back| at >= *back).map(|back| at - back).find(|&it| self.is_name(it) && self.table_at(it).is_none()));
         let mut column = None;
         if let Some(item) = in_hand

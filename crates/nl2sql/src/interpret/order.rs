@@ -153,6 +153,16 @@ impl Interpreter<'_> {
             keys.push(OrderBy::First);
         }
         let down = descending.unwrap_or(false);
+        // `which lakes have the largest areas, ordered from largest to smallest`: all of them, in that order
+        if draft.limit == Some(1) && !draft.order.is_empty() && keys == [OrderBy::First] && draft.ranked.is_none() {
+            draft.limit = None;
+            if let Some(down) = descending {
+                for it in &mut draft.order {
+                    it.descending = down;
+                }
+            }
+            return Some(next.max(at + 1));
+        }
         for by in keys {
             draft.order.push(Ordering { by, descending: down });
         }

@@ -71,6 +71,15 @@ impl Interpreter<'_> {
             }
             return Some(at + 1);
         }
+        if matches!(self.word(at), "revenue" | "revenues" | "turnover" | "sales")
+            && *mode == Mode::Select
+            && let Some(measure) = self.revenue(draft)
+        {
+            let function = hand.aggregates.pop().unwrap_or(Aggregate::Sum);
+            hand.aggregates.clear();
+            draft.ask(Asked::Aggregate(function, measure));
+            return Some(at + 1);
+        }
         let function = match self.word(at) {
             "average" | "mean" | "avg" | "averaged" => Some(Aggregate::Avg),
             "total" | "sum" | "combined" | "overall" | "summed" => Some(Aggregate::Sum),
@@ -113,6 +122,31 @@ impl Interpreter<'_> {
             return None;
         }
         None
+    }
+
+    /// What was earned, where only quantities and prices are kept: their product, in the table nearest to the question's.
+    pub(super) fn revenue(&self, draft: &Draft) -> Option<Expr> {
+        let mut best: Option<(usize, Expr)> = None;
+        for (table, info) in self.index.tables.iter().enumerate() {
+            let steps = match draft.root {
+                Some(root) => self.index.distance(root, table),
+                None => Some(0),
+            };
+            let Some(steps) = steps else { continue };
+            let find = |stems: &[&str]| {
+                info.columns.iter().position(|it| it.class.is_numeric() && !it.is_id() && stems.iter().any(|stem| it.has_word(stem)))
+            };
+            let (Some(quantity), Some(price)) = (find(&["quantity"]), find(&["price"])) else { continue };
+            // stock is not sold
+            if info.columns[quantity].has_word("stock") || !info.columns.iter().any(|it| it.foreign) {
+                continue;
+            }
+            if best.as_ref().is_none_or(|it| steps < it.0) {
+                let column = |at: usize| Box::new(Expr::Column(ColumnRef::new(table, at)));
+                best = Some((steps, Expr::Arithmetic(crate::logical::Arithmetic::Multiply, column(quantity), column(price))));
+            }
+        }
+        best.map(|it| it.1)
     }
 
     /// "How much does X cost", "how much budget".

@@ -96,6 +96,15 @@ impl<'a> Interpreter<'a> {
             } else {
                 None
             };
+            if matches!(self.word(item), "revenue" | "sales" | "turnover" | "spending")
+                && let Some(measure) = self.revenue(draft)
+            {
+                draft.order.push(Ordering { by: OrderBy::Expr(Expr::aggregate(Aggregate::Sum, measure)), descending: top });
+                draft.ranked = Some(GroupKey::Rows(draft.root?));
+                self.mark_used(by, item + 1);
+                self.blank(by, item + 1);
+                return Some(start);
+            }
             let counted = words.contains(&"number") || words.contains(&"count");
             if let Some(table) = self.table_at(item)
                 && (counted || function.is_none())
@@ -298,6 +307,16 @@ impl<'a> Interpreter<'a> {
             draft.limit = limit;
             *mode = Mode::Where;
             hand.column = None;
+            return Some(next + 1);
+        }
+        if matches!(self.word(next), "revenue" | "sales" | "turnover")
+            && let Some(measure) = self.revenue(draft)
+        {
+            let of = self.subject(draft);
+            draft.order.push(Ordering { by: OrderBy::Expr(Expr::aggregate(Aggregate::Sum, measure)), descending: greatest });
+            draft.ranked = Some(of);
+            draft.limit = limit;
+            *mode = Mode::Where;
             return Some(next + 1);
         }
         // an adjective in front of what it describes: `the oldest student`
