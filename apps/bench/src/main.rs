@@ -47,7 +47,7 @@ async fn main() -> ExitCode {
     match until_stopped(run(arguments)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            terminal::say(&format!("✗ {error:#}"));
+            terminal::complain(&error);
             ExitCode::FAILURE
         }
     }

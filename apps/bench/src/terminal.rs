@@ -1,7 +1,7 @@
 //! What is printed while a run goes on and at its end.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _, stdout};
+use std::io::{IsTerminal as _, Write as _, stderr, stdout};
 use std::time::{Duration, Instant};
 
 /// How often a line of progress is renewed on a terminal.
@@ -14,6 +14,11 @@ const WRITE_EVERY: Duration = Duration::from_secs(20);
 pub(crate) fn say(text: &str) {
     // Nobody reads what cannot be written.
     let _ = writeln!(stdout(), "{text}");
+}
+
+/// Prints why it ends without success.
+pub(crate) fn complain(error: &anyhow::Error) {
+    let _ = writeln!(stderr(), "✗ {error:#}");
 }
 
 /// Says how far something is, in one line that renews itself on a terminal, and seldom elsewhere.
