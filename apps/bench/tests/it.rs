@@ -1,4 +1,5 @@
 //! The tool as it is called, without a Plinth to measure.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
