@@ -34,6 +34,8 @@ const READ_LIMIT: Duration = Duration::from_secs(30);
 /// How long a lock is waited for, and a statement may run, in milliseconds, as parameters of [`queries::SETTINGS`].
 const WAITING: [Option<&str>; 2] = [Some("1000"), Some("15000")];
 
+const SETTINGS: Query<'static> = Query { sql: queries::SETTINGS, parameters: &WAITING };
+
 const LIMITS: ReadLimits =
     ReadLimits { time: READ_LIMIT, row_bytes: 64 << 20, total_bytes: 256 << 20 };
 
@@ -105,7 +107,7 @@ async fn ask(session: &mut Session, expressions: bool) -> Result<Answers, RunErr
     let mut asked = vec![
         plain(queries::SESSION),
         plain(queries::SEARCH_PATH),
-        Query { sql: queries::SETTINGS, parameters: &WAITING },
+        SETTINGS,
         plain(queries::SCHEMAS),
         plain(queries::RELATIONS),
         plain(queries::COLUMNS),

@@ -6,14 +6,17 @@
 /// Objects that were not made by `initdb` have oids from here on.
 pub(super) const FIRST_USER_OID: u32 = 16_384;
 
-/// Settings of the transaction in which the catalogs are read: who waits for a lock here is in the way of nobody, but is
-/// no use to anybody either; and names are written with their schemas, so that they mean the same to whoever reads them.
+/// Settings of the transaction in which the catalogs are read. Names are written with their schemas, so that they mean the
+/// same to whoever reads them. Compiling (`jit`) takes longer than what it compiles takes here, and other processes of the
+/// server are not ours to use.
 ///
-/// Milliseconds of waiting for a lock, and of one statement.
+/// Parameters: milliseconds of waiting for a lock, and of one statement.
 pub(super) const SETTINGS: &str = "\
 SELECT pg_catalog.set_config('lock_timeout', $1, true), \
        pg_catalog.set_config('statement_timeout', $2, true), \
-       pg_catalog.set_config('search_path', '', true)";
+       pg_catalog.set_config('search_path', '', true), \
+       pg_catalog.set_config('jit', 'off', true), \
+       pg_catalog.set_config('max_parallel_workers_per_gather', '0', true)";
 
 /// Before [`SETTINGS`]: the schemas in which the role finds names.
 pub(super) const SEARCH_PATH: &str = "\
@@ -61,7 +64,7 @@ FROM pg_class WHERE relkind IN ('v', 'm') AND relpersistence <> 't' AND oid >= 1
 pub(super) const TYPES: &str = "\
 SELECT t.oid, n.nspname, t.typname, t.typtype, t.typcategory, t.typarray, t.typdelim, t.typbasetype, t.typtypmod, t.typnotnull, \
        t.typtype = 'd' AND (t.typdefaultbin IS NOT NULL \
-         OR EXISTS (SELECT FROM pg_constraint k WHERE k.contypid = t.oid AND k.contype = 'c')) \
+         OR t.oid IN (SELECT contypid FROM pg_constraint WHERE contype = 'c' AND contypid <> 0)) \
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
 WHERE t.oid >= 16384 AND t.typinput <> 'array_in'::regproc \
   AND (t.typrelid = 0 OR t.typrelid IN (SELECT oid FROM pg_class WHERE relkind = 'c'))";

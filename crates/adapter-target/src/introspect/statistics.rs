@@ -8,7 +8,7 @@ use plinth_queries::{RawRow, RunError};
 
 use super::assemble::Draft;
 use super::fields::{Fields, Unreadable};
-use super::{names, queries};
+use super::{SETTINGS, names, queries};
 use crate::{Query, ReadLimits, Session};
 
 /// How many relations the view of statistics is asked for: it judges each column's privileges, 8 µs a column.
@@ -32,8 +32,8 @@ pub(super) async fn read(session: &mut Session, draft: &mut Draft) -> Result<Wid
     if analyzed.is_empty() {
         return Ok(Widths::new());
     }
-    let asked = if draft.reads_statistics {
-        let asked = [Query { sql: queries::STATISTICS, parameters: &[] }];
+    let answers = if draft.reads_statistics {
+        let asked = [SETTINGS, Query { sql: queries::STATISTICS, parameters: &[] }];
         session.query_all(&asked, &LIMITS).await?
     } else {
         // The larger a table, the more depends on knowing it.
@@ -43,10 +43,10 @@ pub(super) async fn read(session: &mut Session, draft: &mut Draft) -> Result<Wid
         let schemas = names(analyzed.iter().map(|it| it.schema.as_str()));
         let relations = names(analyzed.iter().map(|it| it.name.as_str()));
         let parameters = [Some(schemas.as_str()), Some(relations.as_str())];
-        let asked = [Query { sql: queries::VISIBLE_STATISTICS, parameters: &parameters }];
+        let asked = [SETTINGS, Query { sql: queries::VISIBLE_STATISTICS, parameters: &parameters }];
         session.query_all(&asked, &LIMITS).await?
     };
-    let rows = asked.first().map_or(&[][..], |it| it);
+    let rows = answers.get(1).map_or(&[][..], |it| it);
     let filled = if draft.reads_statistics { by_number(draft, rows) } else { by_name(draft, rows) };
     Ok(filled.unwrap_or_default())
 }

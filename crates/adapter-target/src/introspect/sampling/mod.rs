@@ -30,7 +30,7 @@ use self::statements::{Extent, statement};
 use super::assemble::Draft;
 use super::fields::{Fields, Unreadable};
 use super::statistics::Widths;
-use super::{names, queries};
+use super::{SETTINGS, names, queries};
 use crate::{Query, ReadLimits, Session};
 
 const TABLES: usize = 400;
@@ -184,9 +184,9 @@ async fn frequent_values(
     let fields = names(columns.iter().map(|it| relations[it.0].columns[it.1].name.as_str()));
     let most = PART_VALUES.to_string();
     let parameters = [&schemas, &tables, &fields, &most].map(|it| Some(it.as_str()));
-    let asked = [Query { sql: queries::FREQUENT_VALUES, parameters: &parameters }];
+    let asked = [SETTINGS, Query { sql: queries::FREQUENT_VALUES, parameters: &parameters }];
     let rows = match session.query_all(&asked, &limits(deadline)?).await {
-        Ok(answers) => answers.into_iter().next().unwrap_or_default(),
+        Ok(answers) => answers.into_iter().nth(1).unwrap_or_default(),
         // Statistics of a type that has no text, or a view of another making: values can still be read from the tables.
         Err(RunError::Database(_)) => return Ok(HashMap::new()),
         Err(error) => return Err(error),
