@@ -42,9 +42,9 @@ pub(crate) struct LogSettings {
     /// How log lines are written.
     #[arg(long, env = "PLINTH_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, global = true)]
     pub(crate) log_format: LogFormat,
-    /// Which log lines are written, like `info` or `plinth=debug,warn`.
-    #[arg(long, env = "PLINTH_LOG", default_value = "info", global = true)]
-    pub(crate) log: String,
+    /// Which log lines are written, like `info` or `plinth=debug,warn` [default: info; for the demo: warn].
+    #[arg(long, env = "PLINTH_LOG", global = true, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

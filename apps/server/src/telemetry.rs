@@ -4,23 +4,37 @@ use std::io::IsTerminal as _;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::settings::{LogFormat, LogSettings};
 
-/// Starts logging to standard error: standard output belongs to what commands print.
+/// Where log lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogTo {
+    /// Where servers' logs are looked for. It must be this one wherever statements are parsed: Postgres's own parser
+    /// turns standard error away from the process while it parses (`pg_query` documents it), and lines would be lost.
+    Stdout,
+    /// Out of the way of what a command prints.
+    Stderr,
+}
+
+/// Starts logging. `usual` is the filter unless the operator gives one.
 ///
 /// # Errors
 ///
 /// If the filter cannot be read.
-pub(crate) fn start_logging(settings: &LogSettings) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&settings.log)
-        .map_err(|err| anyhow::anyhow!("`{}` is not a log filter: {err}", settings.log))?;
+pub(crate) fn start_logging(settings: &LogSettings, to: LogTo, usual: &str) -> anyhow::Result<()> {
+    let filter = settings.log.as_deref().unwrap_or(usual);
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|err| anyhow::anyhow!("`{filter}` is not a log filter: {err}"))?;
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+    let (writer, terminal) = match to {
+        LogTo::Stdout => (BoxMakeWriter::new(std::io::stdout), std::io::stdout().is_terminal()),
+        LogTo::Stderr => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
+    };
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(terminal);
     match settings.log_format {
         LogFormat::Json => {
             registry.with(layer.json().flatten_event(true).with_span_list(false)).try_init()?;

@@ -124,6 +124,7 @@ async fn ours(
                     let statement = Statement {
                         sql: "SELECT id, name, amount, at FROM t WHERE id = $1".to_owned(),
                         parameters: vec![Some(id.to_string())],
+                        search_path: Vec::new(),
                     };
                     let mut rows = databases.run(&target, &statement, &limits).await?;
                     rows.next().await?.first().context("a row")?;
@@ -157,6 +158,7 @@ async fn many(databases: &TargetDatabases, target: &Target) -> anyhow::Result<(u
     let statement = Statement {
         sql: "SELECT id, name, amount, at, repeat('x', 150) FROM t".to_owned(),
         parameters: Vec::new(),
+        search_path: Vec::new(),
     };
     let mut rows = databases.run(target, &statement, &limits()).await?;
     let (mut count, mut bytes) = (0, 0);

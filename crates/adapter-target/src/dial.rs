@@ -48,12 +48,13 @@ impl Dialer {
     pub(crate) async fn open(&self, target: &Target) -> Result<Session, Diagnosis> {
         let deadline = Instant::now() + self.limit;
         let addresses = match &target.place {
-            Place::Typed { host, port } => {
-                timeout_at(deadline, self.gate.admit(host.as_str(), *port))
-                    .await
-                    .map_err(|_| diagnose::timed_out(Stage::Resolve, target))?
-                    .map_err(|it| diagnose::refusal(&it))?
-            }
+            Place::Typed { host, port } => timeout_at(
+                deadline,
+                self.gate.admit_database(host.as_str(), *port, &target.database),
+            )
+            .await
+            .map_err(|_| diagnose::timed_out(Stage::Resolve, target))?
+            .map_err(|it| diagnose::refusal(&it))?,
             Place::Managed { server } => {
                 vec![self.managed.address(server).ok_or_else(|| diagnose::not_running(server))?]
             }

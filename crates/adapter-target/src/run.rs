@@ -43,7 +43,12 @@ pub(crate) async fn start(
 ) -> Result<RunningRows, NotStarted> {
     let started = Instant::now();
     let deadline = deadline(started, limits.time);
-    let mut step = session.write_prelude(Around::User, limits.time, &limits.time_zone)?;
+    let mut step = session.write_prelude(
+        Around::User,
+        limits.time,
+        &limits.time_zone,
+        &statement.search_path,
+    )?;
     let parameters: Vec<_> = statement.parameters.iter().map(Option::as_deref).collect();
     session.write_statement(&statement.sql, &parameters, true)?;
     session.write_epilogue();

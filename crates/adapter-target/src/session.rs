@@ -98,6 +98,7 @@ impl From<FrameError> for Broken {
 struct Applied {
     time: Duration,
     time_zone: String,
+    search_path: Vec<String>,
 }
 
 /// A statement of ours, not of a user.
@@ -173,7 +174,7 @@ impl Session {
     ) -> Result<Vec<Vec<RawRow>>, RunError> {
         let started = Instant::now();
         let deadline = deadline(started, limits.time);
-        let mut step = self.write_prelude(Around::Snapshot, limits.time, "UTC")?;
+        let mut step = self.write_prelude(Around::Snapshot, limits.time, "UTC", &[])?;
         for query in queries {
             self.write_statement(query.sql, query.parameters, false)?;
         }
@@ -312,16 +313,20 @@ impl Session {
         around: Around,
         time: Duration,
         time_zone: &str,
+        search_path: &[String],
     ) -> Result<Step, RunError> {
         if self.state != State::Idle {
             return Err(RunError::Connection(Box::new(diagnose::disconnected(None))));
         }
         self.state = State::Busy;
-        let applied =
-            self.applied.as_ref().is_some_and(|it| it.time == time && it.time_zone == time_zone);
+        let applied = self.applied.as_ref().is_some_and(|it| {
+            it.time == time && it.time_zone == time_zone && it.search_path == search_path
+        });
         let timeout_ms = server_limit(time).as_millis().to_string();
         let lock_ms = (server_limit(time) / 2).as_millis().clamp(1, 10_000).to_string();
-        let values = [Some(timeout_ms.as_str()), Some(&lock_ms), Some(time_zone)];
+        // Null sets what the role or the database has as its default.
+        let path = (!search_path.is_empty()).then(|| quoted_path(search_path));
+        let values = [Some(timeout_ms.as_str()), Some(&lock_ms), Some(time_zone), path.as_deref()];
         let mut step = Step::Prelude(1);
         if self.direct && !(applied && self.prepared) {
             let sql = format!("SELECT {}", limits_calls(false));
@@ -332,7 +337,11 @@ impl Session {
                 }
             }
             frontend::sync(&mut self.outbox);
-            self.applied = Some(Applied { time, time_zone: time_zone.to_owned() });
+            self.applied = Some(Applied {
+                time,
+                time_zone: time_zone.to_owned(),
+                search_path: search_path.to_vec(),
+            });
             step = Step::Settings;
         }
         match around {
@@ -557,8 +566,15 @@ fn limits_calls(local: bool) -> String {
     format!(
         "pg_catalog.set_config('statement_timeout', $1, {local}), \
          pg_catalog.set_config('lock_timeout', $2, {local}), \
-         pg_catalog.set_config('TimeZone', $3, {local})"
+         pg_catalog.set_config('TimeZone', $3, {local}), \
+         pg_catalog.set_config('search_path', $4, {local})"
     )
+}
+
+/// Schemas' names as the setting wants them.
+fn quoted_path(schemas: &[String]) -> String {
+    let quoted = schemas.iter().map(|it| format!("\"{}\"", it.replace('"', "\"\"")));
+    quoted.collect::<Vec<_>>().join(", ")
 }
 
 /// What the error of a statement means that was given `time` when it `started`.

@@ -125,6 +125,7 @@ impl StatementRunner for TargetDatabases {
         let explained = Statement {
             sql: format!("{EXPLAIN}{}", statement.sql),
             parameters: statement.parameters.clone(),
+            search_path: statement.search_path.clone(),
         };
         let read = async {
             let mut rows = self.start(target, &explained, limits).await?;

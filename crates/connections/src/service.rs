@@ -15,6 +15,9 @@ use crate::{
 /// after at most this.
 const FRESH: SignedDuration = SignedDuration::from_secs(1);
 
+/// What was opened, and when it was read.
+type OpenedCache = HashMap<(OrgId, ConnectionId), (Timestamp, Arc<Opened>)>;
+
 /// A connection whose credential has been opened.
 #[derive(Clone, Debug)]
 pub struct Opened {
@@ -32,7 +35,7 @@ pub struct Connections {
     master: Arc<MasterKey>,
     clock: Arc<dyn Clock>,
     keys: Arc<RwLock<HashMap<OrgId, DataKey>>>,
-    opened: Arc<RwLock<HashMap<(OrgId, ConnectionId), (Timestamp, Arc<Opened>)>>>,
+    opened: Arc<RwLock<OpenedCache>>,
 }
 
 impl Connections {

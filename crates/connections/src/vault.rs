@@ -67,7 +67,9 @@ impl MasterKey {
     /// [`VaultError::WeakKey`] if they are too few, too many, or plainly not random.
     pub fn new(bytes: &[u8]) -> Result<Self, VaultError> {
         let mut seen = [false; 256];
-        bytes.iter().for_each(|it| seen[usize::from(*it)] = true);
+        for byte in bytes {
+            seen[usize::from(*byte)] = true;
+        }
         // 32 random bytes hold about 30 different values; fewer than 16 comes up once in 10^12 keys.
         let distinct = seen.iter().filter(|it| **it).count();
         if bytes.len() != KEY_BYTES || distinct < 16 {

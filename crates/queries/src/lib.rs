@@ -7,6 +7,7 @@
 mod error;
 mod history;
 mod knowledge;
+mod model;
 mod ports;
 mod render;
 mod result;

@@ -13,6 +13,9 @@ pub struct Statement {
     pub sql: String,
     /// The parameters' values in Postgres's text format, `None` for null; the server infers their types.
     pub parameters: Vec<Option<String>>,
+    /// The schemas, in order, in which unqualified names are found: those that the guard resolved them in. What the
+    /// database's owner set since then must not make the same text mean another table. Empty: as the server has it.
+    pub search_path: Vec<String>,
 }
 
 /// How far one run may go. Every limit holds even where the server overruns its own.

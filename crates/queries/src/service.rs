@@ -7,6 +7,7 @@ use plinth_connections::{ConnectionId, Connections, Opened};
 use plinth_core::{
     Clock, Cursor, Limit, Page, Permit, Principal, QueriesRead, QueriesWrite, StoreError,
 };
+use plinth_nl2sql::model::{DryRun, DryRunError, ModelStrategy};
 use plinth_nl2sql::{AskContext, Engine, Outcome, Reading};
 use plinth_schema_introspect::Schemas;
 use plinth_sql_guard::Rule;
@@ -15,6 +16,7 @@ use serde_json::json;
 
 use crate::history::History;
 use crate::knowledge::{Judged, Knowledge, KnowledgeCache};
+use crate::model;
 use crate::running::Entry;
 use crate::{
     HistoryFilter, Notes, QueryError, QueryId, QueryOutcome, QueryRecord, QueryStore, RunError,
@@ -91,6 +93,7 @@ pub struct Queries {
     schemas: Schemas,
     tenancy: Tenancy,
     engine: Arc<Engine>,
+    model: Option<Arc<ModelStrategy>>,
     runner: Arc<dyn StatementRunner>,
     history: Arc<History>,
     knowledge: Arc<KnowledgeCache>,
@@ -108,6 +111,8 @@ pub struct QueryParts {
     pub tenancy: Tenancy,
     /// Turns questions into SQL.
     pub engine: Arc<Engine>,
+    /// A language model beside it, if one is configured.
+    pub model: Option<ModelStrategy>,
     /// Runs statements.
     pub runner: Arc<dyn StatementRunner>,
     /// Keeps the history.
@@ -129,6 +134,7 @@ impl Queries {
             schemas: parts.schemas,
             tenancy: parts.tenancy,
             engine: parts.engine,
+            model: parts.model.map(Arc::new),
             runner: parts.runner,
             history: Arc::new(History::new(parts.store)),
             knowledge: Arc::default(),
@@ -335,6 +341,15 @@ impl Queries {
         loop {
             let (outcome, engine_ms) = self.read(&knowledge, question, limits).await;
             entry.record.notes.engine_ms = Some(engine_ms);
+            let proposed = match &outcome {
+                Outcome::Meta(_) => None,
+                _ => self.propose(opened, &knowledge, question, limits).await,
+            };
+            if let Some((sql, notes)) = proposed {
+                entry.record.sql = Some(sql.clone());
+                entry.record.notes = Notes { engine_ms: Some(engine_ms), ..notes };
+                return self.start(opened, &knowledge, &sql, limits).await.map(Some);
+            }
             let reading = match outcome {
                 Outcome::Answered(reading) => reading,
                 Outcome::Meta(meta) => {
@@ -395,8 +410,7 @@ impl Queries {
         question: &str,
         limits: &RunLimits,
     ) -> (Outcome, f64) {
-        let zone = jiff::tz::TimeZone::get(&limits.time_zone).unwrap_or(jiff::tz::TimeZone::UTC);
-        let context = AskContext { now: self.clock.now().to_zoned(zone) };
+        let context = self.context(limits);
         let (engine, knowledge) = (self.engine.clone(), knowledge.clone());
         let question = question.to_owned();
         let reading = tokio::task::spawn_blocking(move || {
@@ -406,6 +420,26 @@ impl Queries {
             (outcome, started.elapsed().as_secs_f64() * 1000.0)
         });
         reading.await.expect("the engine does not panic")
+    }
+
+    fn context(&self, limits: &RunLimits) -> AskContext {
+        let zone = jiff::tz::TimeZone::get(&limits.time_zone).unwrap_or(jiff::tz::TimeZone::UTC);
+        AskContext { now: self.clock.now().to_zoned(zone) }
+    }
+
+    /// What the configured model makes of the question; `None` if there is none or nothing usable came of it: then the
+    /// embedded engine's reading counts.
+    async fn propose(
+        &self,
+        opened: &Opened,
+        knowledge: &Arc<Knowledge>,
+        question: &str,
+        limits: &RunLimits,
+    ) -> Option<(String, Notes)> {
+        let model = self.model.as_ref()?;
+        let planner = Planner { queries: self, opened, knowledge, limits };
+        let context = self.context(limits);
+        model::propose(model, &self.engine, knowledge, question, &context, &planner).await
     }
 
     async fn run_own(
@@ -455,7 +489,7 @@ impl Queries {
         limits: &RunLimits,
     ) -> Result<Started, QueryError> {
         let judged = knowledge.judge(sql)?;
-        let statement = Statement { sql: judged.approved.sql.clone(), parameters: Vec::new() };
+        let statement = self.statement(knowledge, &judged);
         let run_error = |source| QueryError::Run { sql: sql.to_owned(), source };
         if !judged.planned.load(Ordering::Relaxed) {
             self.hold_against_plan(opened, knowledge, &judged, &statement, limits, sql).await?;
@@ -463,6 +497,14 @@ impl Queries {
         let started = Instant::now();
         let rows = self.runner.run(&opened.target, &statement, limits).await.map_err(run_error)?;
         Ok((started, rows, knowledge.types.clone()))
+    }
+
+    fn statement(&self, knowledge: &Knowledge, judged: &Judged) -> Statement {
+        Statement {
+            sql: judged.approved.sql.clone(),
+            parameters: Vec::new(),
+            search_path: knowledge.snapshot().catalog.search_path.clone(),
+        }
     }
 
     /// The second judge: whatever the statement's text looked like, the planner's relations are what will be read.
@@ -515,6 +557,45 @@ impl Queries {
         self.schemas.renew(opened).await?;
         self.knowledge(opened).await
     }
+}
+
+/// The planner as the model's strategy sees it: guard and plan, as for every statement that is run.
+struct Planner<'a> {
+    queries: &'a Queries,
+    opened: &'a Opened,
+    knowledge: &'a Arc<Knowledge>,
+    limits: &'a RunLimits,
+}
+
+#[async_trait::async_trait]
+impl DryRun for Planner<'_> {
+    async fn plan(&self, sql: &str) -> Result<(), DryRunError> {
+        let judged = self.knowledge.judge(sql).map_err(|it| refused(it.to_string()))?;
+        let statement = self.queries.statement(self.knowledge, &judged);
+        let planned = self.queries.hold_against_plan(
+            self.opened,
+            self.knowledge,
+            &judged,
+            &statement,
+            self.limits,
+            sql,
+        );
+        planned.await.map_err(|err| match err {
+            QueryError::Run { source: RunError::Database(message), .. } => DryRunError::Database {
+                sqlstate: message.sqlstate,
+                message: message.message,
+                hint: message.hint,
+                position: message.position,
+            },
+            QueryError::TableNotAllowed { .. } => refused(err.to_string()),
+            other => DryRunError::Unavailable(other.to_string()),
+        })
+    }
+}
+
+/// A refusal of ours, told to the model as the database would (`insufficient_privilege`).
+fn refused(message: String) -> DryRunError {
+    DryRunError::Database { sqlstate: "42501".to_owned(), message, hint: None, position: None }
 }
 
 /// Who wrote a statement: the embedded engine.

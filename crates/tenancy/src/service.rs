@@ -52,13 +52,16 @@ pub struct Founded {
     pub key: KeySecret,
 }
 
+/// Each organization's time zone, and when it was read.
+type ZoneCache = HashMap<OrgId, (Timestamp, Arc<str>)>;
+
 /// Organizations, members and keys, and who a caller is.
 #[derive(Clone)]
 pub struct Tenancy {
     store: Arc<dyn TenancyStore>,
     clock: Arc<dyn Clock>,
     known: Arc<RwLock<HashMap<KeyHash, Known>>>,
-    zones: Arc<RwLock<HashMap<OrgId, (Timestamp, Arc<str>)>>>,
+    zones: Arc<RwLock<ZoneCache>>,
 }
 
 #[derive(Clone)]

@@ -8,6 +8,7 @@ use plinth_adapter_target::{TargetDatabases, TargetSettings};
 use plinth_connections::{Connections, MasterKey};
 use plinth_core::{Clock, CursorKey};
 use plinth_nl2sql::Engine;
+use plinth_nl2sql::model::ModelStrategy;
 use plinth_queries::{Queries, QueryParts, QuerySettings};
 use plinth_schema_introspect::Schemas;
 use plinth_tenancy::Tenancy;
@@ -43,6 +44,8 @@ pub struct WiringParts {
     pub targets: TargetSettings,
     /// How far a question or statement may go.
     pub queries: QuerySettings,
+    /// A language model beside the embedded engine.
+    pub model: Option<ModelStrategy>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Renders `/metrics`.
@@ -56,7 +59,7 @@ impl Services {
     ///
     /// If the system's certificates cannot be read.
     pub fn new(parts: WiringParts) -> std::io::Result<Self> {
-        let WiringParts { database, master, targets, queries, clock, metrics } = parts;
+        let WiringParts { database, master, targets, queries, model, clock, metrics } = parts;
         let cursors = CursorKey::new(master.derive("cursors").as_slice());
         let targets = Arc::new(TargetDatabases::new(targets)?);
         let tenancy = Tenancy::new(Arc::new(PostgresTenancy::new(database.clone())), clock.clone());
@@ -77,6 +80,7 @@ impl Services {
             schemas: schemas.clone(),
             tenancy: tenancy.clone(),
             engine: Arc::new(Engine::new()),
+            model,
             runner: targets,
             store: Arc::new(PostgresQueries::new(database.clone())),
             settings: queries,

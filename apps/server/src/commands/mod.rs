@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::settings::{Cli, Command, SampleCommand, unknown_variables};
+use crate::telemetry::LogTo;
 use crate::{http, telemetry};
 
 /// Reads the command line and runs what it says.
@@ -25,7 +26,12 @@ pub fn run() -> ExitCode {
             unknown.join(", ")
         ));
     }
-    if let Err(err) = telemetry::start_logging(&cli.log) {
+    let (to, usual) = match &cli.command {
+        Command::Serve(_) => (LogTo::Stdout, "info"),
+        Command::Demo(_) => (LogTo::Stdout, "warn"),
+        Command::Bootstrap(_) | Command::Sample(_) | Command::Openapi => (LogTo::Stderr, "warn"),
+    };
+    if let Err(err) = telemetry::start_logging(&cli.log, to, usual) {
         return fail(&err);
     }
     // One TLS provider for the whole process; a second installation would be a bug.

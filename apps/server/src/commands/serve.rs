@@ -12,8 +12,8 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<()> {
     let server = Server::start(&settings).await?;
     let url = public_url(&settings, server.listen);
     if let Some(token) = server.services.tenancy.prepare_setup().await? {
-        // On standard error, and not through the log: it is a secret for whoever started the server, not for whoever
-        // collects log lines.
+        // Beside the log and not through it: it is a secret for whoever started the server, not for whoever collects
+        // log lines.
         let text = format!(
             "\nNobody owns this installation yet. Make the first owner with this one-time token:\n\n\
              \x20 curl -X POST {url}/v1/setup -H 'content-type: application/json' \\\n\

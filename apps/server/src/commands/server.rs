@@ -6,15 +6,17 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
+use plinth_adapter_llm::{Endpoint, OpenAiCompatible, OpenAiSettings};
 use plinth_adapter_target::{SystemResolver, TargetSettings};
 use plinth_core::SystemClock;
 use plinth_egress::{Gate, Network, Own, Resolver as _};
+use plinth_nl2sql::model::{ModelSettings as ModelStrategySettings, ModelStrategy};
 use plinth_queries::QuerySettings;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::boot::{EmbeddedAddress, Services, Storage, WiringParts};
-use crate::settings::{LimitSettings, ServeSettings};
+use crate::settings::{LimitSettings, ModelSettings, ServeSettings};
 use crate::{http, telemetry};
 
 /// How often waiting history entries are written: they are at most a second behind.
@@ -78,6 +80,7 @@ impl Server {
                 master: storage.master.clone(),
                 targets,
                 queries: query_settings(&settings.limits),
+                model: model(&settings.model)?,
                 clock: Arc::new(SystemClock),
                 metrics: Some(metrics),
             })?;
@@ -93,6 +96,8 @@ impl Server {
         })
         // Without it a streamed answer waits for the client's delayed acknowledgement at every piece.
         .tcp_nodelay(true)
+        // Who hangs up wants no answer any more: the handler is dropped, and with it what runs in the database.
+        .h1_allow_half_closed(false)
         .shutdown_timeout(STOP_SECONDS)
         .disable_signals();
         if let Some(workers) = settings.http_workers {
@@ -186,4 +191,20 @@ fn query_settings(limits: &LimitSettings) -> QuerySettings {
         max_time: limits.max_statement_seconds,
         ..QuerySettings::default()
     }
+}
+
+/// The configured model, if there is one. Its address is the operator's own word, so the gate does not judge it.
+fn model(settings: &ModelSettings) -> anyhow::Result<Option<ModelStrategy>> {
+    let (Some(url), Some(name)) = (&settings.llm_base_url, &settings.llm_model) else {
+        return Ok(None);
+    };
+    let endpoint = Endpoint::of_operator(url).context("PLINTH_LLM_BASE_URL")?;
+    let settings = OpenAiSettings::new(
+        endpoint,
+        name.clone(),
+        settings.llm_api_key.clone(),
+        settings.llm_seconds,
+    );
+    let client = Arc::new(OpenAiCompatible::new(settings)?);
+    Ok(Some(ModelStrategy::new(client, ModelStrategySettings::default())))
 }

@@ -71,6 +71,7 @@ async fn columns_are_named_and_typed_and_parameters_are_bound() {
     let asked = Statement {
         sql: "SELECT $1::int + 1 AS n, $2::varchar(10) AS v, $3::text AS t".to_owned(),
         parameters: vec![Some("41".to_owned()), Some("x'; --".to_owned()), None],
+        search_path: Vec::new(),
     };
     let mut rows = databases.run(&target, &asked, &limits()).await.expect("a result");
     let columns: Vec<_> =
@@ -271,6 +272,7 @@ async fn a_plan_names_what_would_be_read_and_runs_nothing() {
     let asked = Statement {
         sql: "SELECT count(pg_sleep(60)) FROM v JOIN p USING (n) WHERE n > $1::int".to_owned(),
         parameters: vec![Some("1".to_owned())],
+        search_path: Vec::new(),
     };
     let plan = databases.plan(&target, &asked, &limits()).await.expect("a plan");
     let names: Vec<_> = plan.relations.iter().map(|(s, r)| format!("{s}.{r}")).collect();

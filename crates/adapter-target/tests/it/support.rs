@@ -63,7 +63,7 @@ pub(crate) fn limits() -> RunLimits {
 }
 
 pub(crate) fn statement(sql: &str) -> Statement {
-    Statement { sql: sql.to_owned(), parameters: Vec::new() }
+    Statement { sql: sql.to_owned(), parameters: Vec::new(), search_path: Vec::new() }
 }
 
 pub(crate) type Texts = Vec<Vec<Option<String>>>;

@@ -1,0 +1,198 @@
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer};
+use plinth_adapter_postgres::{Database, DatabaseUrl, migrate, migrations};
+use plinth_adapter_target::{ManagedServers, SystemResolver, TargetSettings};
+use plinth_connections::MasterKey;
+use plinth_core::ManualClock;
+use plinth_egress::{Gate, Network, Own};
+use plinth_queries::QuerySettings;
+use plinth_server::{Services, WiringParts, http};
+use plinth_tenancy::{Email, OrganizationName};
+use plinth_testdb::TestDatabase;
+use serde_json::{Value, json};
+
+/// A server of its own for one test: a real socket, a database of its own, a clock that stands still.
+pub(crate) struct TestApp {
+    pub(crate) services: Services,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) url: String,
+    client: reqwest::Client,
+    _database: TestDatabase,
+}
+
+/// Somebody who sends requests with a key.
+#[derive(Clone)]
+pub(crate) struct Person {
+    pub(crate) key: String,
+    url: String,
+    client: reqwest::Client,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+    pub(crate) text: String,
+}
+
+struct Nowhere;
+
+impl ManagedServers for Nowhere {
+    fn address(&self, _: &str) -> Option<std::net::SocketAddr> {
+        None
+    }
+}
+
+/// 32 bytes for tests, as random as they look.
+const MASTER: [u8; 32] = [
+    0x7d, 0x1f, 0x0a, 0x9b, 0x3c, 0x5e, 0x88, 0x42, 0xc6, 0xd1, 0xe0, 0xf9, 0x4b, 0x7a, 0x38, 0x25,
+    0x5a, 0x6c, 0x9e, 0x13, 0xf7, 0xd8, 0x0b, 0x24, 0x91, 0x6e, 0x3f, 0xa5, 0xc8, 0xd2, 0x07, 0x4b,
+];
+
+impl TestApp {
+    pub(crate) async fn start() -> Self {
+        Self::with(QuerySettings::default()).await
+    }
+
+    /// A server whose operator set these limits.
+    pub(crate) async fn with(settings: QuerySettings) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let key = format!("plinth {:?}", migrations());
+        let database = TestDatabase::create_from_template(&key, async |draft| {
+            migrate(&DatabaseUrl::parse(&draft.url().into())?).await?;
+            Ok(())
+        })
+        .await
+        .unwrap();
+        let url = DatabaseUrl::parse(&database.url().into()).unwrap();
+        let clock = Arc::new(ManualClock::at("2026-03-04T05:06:07Z".parse().unwrap()));
+
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listen = listener.local_addr().unwrap();
+        let allowed = [Network::LOOPBACK_V4, Network::LOOPBACK_V6];
+        let gate = Gate::new(Arc::new(SystemResolver), allowed, []);
+        gate.protect(Own::LocalPort(listen.port()));
+        let address = format!("{}:{}", database.host(), database.port()).parse().unwrap();
+        gate.protect(Own::Database { address, name: database.name().to_owned() });
+
+        let services = Services::new(WiringParts {
+            database: Database::open(&url, 4).await.unwrap(),
+            master: Arc::new(MasterKey::new(&MASTER).unwrap()),
+            targets: TargetSettings::new(gate, Arc::new(Nowhere)),
+            queries: settings,
+            model: None,
+            clock: clock.clone(),
+            metrics: None,
+        })
+        .unwrap();
+        let app = services.clone();
+        let server = HttpServer::new(move || {
+            App::new().wrap(from_fn(http::observe)).configure(http::configure(app.clone()))
+        })
+        .workers(1)
+        .tcp_nodelay(true)
+        .h1_allow_half_closed(false)
+        .disable_signals()
+        .listen(listener)
+        .unwrap()
+        .run();
+        actix_web::rt::spawn(server);
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
+        Self { services, clock, url: format!("http://{listen}"), client, _database: database }
+    }
+
+    /// The owner of a new organization.
+    pub(crate) async fn owner_of(&self, organization: &str) -> Person {
+        let name = OrganizationName::parse(organization).unwrap();
+        let email = format!("owner@{}.example.com", organization.to_lowercase());
+        let founded = self.services.tenancy.bootstrap(name, Email::parse(&email).unwrap()).await;
+        self.somebody(founded.unwrap().key.expose())
+    }
+
+    /// Whoever holds that key.
+    pub(crate) fn somebody(&self, key: &str) -> Person {
+        Person { key: key.to_owned(), url: self.url.clone(), client: self.client.clone() }
+    }
+
+    /// A request without a key, in pieces.
+    pub(crate) fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method.parse().unwrap(), format!("{}{path}", self.url))
+    }
+}
+
+impl Person {
+    pub(crate) fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        let url = format!("{}{path}", self.url);
+        self.client.request(method.parse().unwrap(), url).bearer_auth(&self.key)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        send(self.request("GET", path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        send(self.request("POST", path).json(&body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        send(self.request("DELETE", path)).await
+    }
+
+    /// Connects a database as its superuser-made owner and gives the connection's id.
+    pub(crate) async fn connect(&self, name: &str, target: &TestDatabase) -> String {
+        let answer = self.post("/v1/connections", connection(name, target)).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        answer.body["data"]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Runs SQL of one's own.
+    pub(crate) async fn sql(&self, connection: &str, sql: &str) -> Answer {
+        self.post("/v1/queries", json!({ "connection_id": connection, "sql": sql })).await
+    }
+
+    /// Asks in words.
+    pub(crate) async fn ask(&self, connection: &str, question: &str) -> Answer {
+        self.post("/v1/queries", json!({ "connection_id": connection, "question": question })).await
+    }
+}
+
+/// The body that connects a test database.
+pub(crate) fn connection(name: &str, target: &TestDatabase) -> Value {
+    json!({
+        "type": "postgresql",
+        "name": name,
+        "host": target.host(),
+        "port": target.port(),
+        "database": target.name(),
+        "username": target.user(),
+        "password": target.password(),
+        "ssl_mode": "disable",
+    })
+}
+
+pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let text = response.text().await.unwrap();
+    let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+    Answer { status, headers, body, text }
+}
+
+impl Answer {
+    /// The error's code and the details' reason, for short assertions.
+    pub(crate) fn error(&self) -> (u16, &str) {
+        (self.status, self.body["error"]["code"].as_str().unwrap_or_default())
+    }
+
+    /// The rows of an answered query.
+    pub(crate) fn rows(&self) -> &Value {
+        assert_eq!(self.status, 200, "{}", self.text);
+        &self.body["data"]["results"]["rows"]
+    }
+}

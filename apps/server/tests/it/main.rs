@@ -1,0 +1,9 @@
+//! The API over HTTP, in front of a real Postgres, with customers' databases on another database of it.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod app;
+mod attacks;
+mod connections;
+mod document;
+mod keys;
+mod queries;
