@@ -132,6 +132,7 @@ pub(crate) struct LimitSettings {
 }
 
 /// A language model, used beside the embedded engine.
+#[expect(clippy::struct_field_names, reason = "the names are those of the flags")]
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ModelSettings {
     /// Base URL of an OpenAI-compatible API, like `http://127.0.0.1:11434/v1`; without one the embedded engine answers

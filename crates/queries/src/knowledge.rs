@@ -6,7 +6,7 @@ use plinth_nl2sql::SchemaIndex;
 use plinth_schema_introspect::{Snapshot, SnapshotId};
 use plinth_sql_guard::{Approved, Guard, Rejection};
 
-use crate::UserTypes;
+use crate::{Statement, UserTypes};
 
 /// How many statements are remembered as approved and planned, for each connection.
 const STATEMENTS: usize = 512;
@@ -81,6 +81,15 @@ impl Knowledge {
         self.index.get_or_init(|| SchemaIndex::build(&self.snapshot.catalog, &self.allowed))
     }
 
+    /// What is sent for a statement that was let through.
+    pub(crate) fn statement(&self, judged: &Judged) -> Statement {
+        Statement {
+            sql: judged.approved.sql.clone(),
+            parameters: Vec::new(),
+            search_path: self.snapshot.catalog.search_path.clone(),
+        }
+    }
+
     /// Judges a statement, or remembers that it was let through. Refusals are not remembered: they are cheap to give
     /// and would push out what is used.
     pub(crate) fn judge(&self, sql: &str) -> Result<Arc<Judged>, Rejection> {
@@ -98,10 +107,13 @@ impl Knowledge {
     }
 }
 
+/// Knowledge, with the snapshot and the connection's version that it was made from.
+type Held = (SnapshotId, i64, Arc<Knowledge>);
+
 /// The knowledge of each connection, as long as its snapshot and settings stay the same.
 #[derive(Default)]
 pub(crate) struct KnowledgeCache {
-    held: Mutex<HashMap<ConnectionId, (SnapshotId, i64, Arc<Knowledge>)>>,
+    held: Mutex<HashMap<ConnectionId, Held>>,
 }
 
 impl KnowledgeCache {

@@ -54,10 +54,10 @@ pub(crate) async fn propose(
 fn note(model: &str, failure: &ModelFailure) {
     match failure {
         ModelFailure::Declined { .. } => {
-            tracing::info!(model, "the model declines; the embedded engine answers")
+            tracing::info!(model, "the model declines; the embedded engine answers");
         }
         other => {
-            tracing::warn!(model, error = %other, "the model did not help; the embedded engine answers")
+            tracing::warn!(model, error = %other, "the model did not help; the embedded engine answers");
         }
     }
 }

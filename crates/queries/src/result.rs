@@ -16,13 +16,13 @@ pub struct ResultColumn {
 
 /// One row as the server sent it, values in Postgres's text format.
 ///
-/// The bytes are the body of a DataRow message: a 16-bit count of values, then for each a 32-bit length (−1 for null)
+/// The bytes are the body of a `DataRow` message: a 16-bit count of values, then for each a 32-bit length (−1 for null)
 /// and that many bytes. Keeping them as they came means that no value is copied before it is written out.
 #[derive(Clone, Debug)]
 pub struct RawRow(Bytes);
 
 impl RawRow {
-    /// Takes the body of a DataRow message; `None` if its lengths do not add up.
+    /// Takes the body of a `DataRow` message; `None` if its lengths do not add up.
     pub fn new(body: Bytes) -> Option<Self> {
         let mut values = Values { left: &body, count: 0 };
         let count = u16::from_be_bytes(values.split(2)?.try_into().ok()?);

@@ -460,7 +460,7 @@ impl Queries {
         entry: &mut Entry,
     ) -> Result<Started, QueryError> {
         if entry.record.notes.engine.is_empty() {
-            entry.record.notes.engine = CALLER.to_owned();
+            CALLER.clone_into(&mut entry.record.notes.engine);
         }
         let mut knowledge = self.knowledge(opened).await?;
         let mut started = self.start(opened, &knowledge, sql, limits).await;
@@ -489,7 +489,7 @@ impl Queries {
         limits: &RunLimits,
     ) -> Result<Started, QueryError> {
         let judged = knowledge.judge(sql)?;
-        let statement = self.statement(knowledge, &judged);
+        let statement = knowledge.statement(&judged);
         let run_error = |source| QueryError::Run { sql: sql.to_owned(), source };
         if !judged.planned.load(Ordering::Relaxed) {
             self.hold_against_plan(opened, knowledge, &judged, &statement, limits, sql).await?;
@@ -497,14 +497,6 @@ impl Queries {
         let started = Instant::now();
         let rows = self.runner.run(&opened.target, &statement, limits).await.map_err(run_error)?;
         Ok((started, rows, knowledge.types.clone()))
-    }
-
-    fn statement(&self, knowledge: &Knowledge, judged: &Judged) -> Statement {
-        Statement {
-            sql: judged.approved.sql.clone(),
-            parameters: Vec::new(),
-            search_path: knowledge.snapshot().catalog.search_path.clone(),
-        }
     }
 
     /// The second judge: whatever the statement's text looked like, the planner's relations are what will be read.
@@ -571,7 +563,7 @@ struct Planner<'a> {
 impl DryRun for Planner<'_> {
     async fn plan(&self, sql: &str) -> Result<(), DryRunError> {
         let judged = self.knowledge.judge(sql).map_err(|it| refused(it.to_string()))?;
-        let statement = self.queries.statement(self.knowledge, &judged);
+        let statement = self.knowledge.statement(&judged);
         let planned = self.queries.hold_against_plan(
             self.opened,
             self.knowledge,

@@ -12,6 +12,8 @@ use secrecy::SecretString;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::folder::hex;
+
 /// The embedded server's name among those that Plinth runs.
 pub(crate) const EMBEDDED: &str = "embedded";
 
@@ -153,5 +155,5 @@ impl ManagedServers for EmbeddedAddress {
 
 /// Passwords of our own roles are made from the master key: nothing to store, and the same after every start.
 fn password(master: &MasterKey, role: &str) -> String {
-    master.derive(&format!("password of {role}")).iter().map(|it| format!("{it:02x}")).collect()
+    hex(master.derive(&format!("password of {role}")).as_slice())
 }

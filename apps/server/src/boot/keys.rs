@@ -6,7 +6,7 @@ use base64::Engine as _;
 use plinth_connections::MasterKey;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::folder::{make_private, write_secret};
+use super::folder::{hex, make_private, write_secret};
 
 /// The master key that the operator gives.
 ///
@@ -40,8 +40,7 @@ pub(crate) fn of_folder(data_dir: &Path) -> anyhow::Result<MasterKey> {
             let mut bytes = [0; 32];
             getrandom::fill(&mut bytes)
                 .map_err(|err| anyhow::anyhow!("the system has no randomness: {err}"))?;
-            let text: String = bytes.iter().map(|it| format!("{it:02x}")).collect();
-            write_secret(&file, format!("{text}\n").as_bytes())?;
+            write_secret(&file, format!("{}\n", hex(&bytes)).as_bytes())?;
             Ok(MasterKey::new(&bytes)?)
         }
         Err(err) => Err(err).with_context(|| format!("cannot read {}", file.display())),

@@ -29,7 +29,7 @@ pub(crate) struct Storage {
 }
 
 /// How long a command beside a server that is just starting waits for it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Storage {
     /// Opens the storage for a server: starts the embedded Postgres unless a database was given, and migrates.

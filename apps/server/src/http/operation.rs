@@ -2,6 +2,7 @@
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, get, web};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
 use super::Services;
@@ -50,5 +51,5 @@ pub(super) async fn readyz(services: web::Data<Services>) -> HttpResponse {
 pub(super) async fn metrics(services: web::Data<Services>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
-        .body(services.metrics.as_ref().map(|it| it.render()).unwrap_or_default())
+        .body(services.metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default())
 }

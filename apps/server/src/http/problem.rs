@@ -13,7 +13,7 @@ use utoipa::{IntoResponses, ToSchema};
 /// What a program can match on. New codes may be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum ErrorCode {
+pub(crate) enum ErrorCode {
     /// 401: no API key or token came with the request, or one that does not work.
     AuthenticationError,
     /// 403: the key or the role lacks the scope, or the table is not allowed.
@@ -196,7 +196,7 @@ impl ResponseError for Problem {
 /// What every failed request of `/v1` answers with.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Error)]
-pub struct ErrorBody {
+pub(crate) struct ErrorBody {
     /// What went wrong.
     error: ErrorInfo,
     /// About the request.
@@ -205,7 +205,7 @@ pub struct ErrorBody {
 
 /// What went wrong.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ErrorInfo {
+pub(crate) struct ErrorInfo {
     /// Stable; match on this.
     code: ErrorCode,
     /// For people; may change.
@@ -218,7 +218,7 @@ pub struct ErrorInfo {
 
 /// About the request.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ErrorMeta {
+pub(crate) struct ErrorMeta {
     /// Also in the header `x-request-id`, and in the logs.
     #[schema(example = "0198c0de-7a3b-7cc1-9a55-3f2a8d1e6b70")]
     request_id: String,

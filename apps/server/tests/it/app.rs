@@ -103,7 +103,7 @@ impl TestApp {
         .unwrap()
         .run();
         actix_web::rt::spawn(server);
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
+        let client = reqwest::Client::builder().timeout(Duration::from_mins(1)).build().unwrap();
         Self { services, clock, url: format!("http://{listen}"), client, _database: database }
     }
 

@@ -1,5 +1,6 @@
 //! The API over HTTP, in front of a real Postgres, with customers' databases on another database of it.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![expect(clippy::print_stdout, reason = "counts and skips are for whoever runs the tests")]
 
 mod app;
 mod attacks;
