@@ -42,7 +42,7 @@ const LIMITS: ReadLimits =
 /// A pool may hold sessions that died with the server's last restart, which is found out only by using one.
 const ATTEMPTS: usize = 8;
 
-/// What is read and how gently is said in this module; which values are sampled, in [`sampling`].
+/// Reads on one session, under limits of time, size and locks; `introspect` and `introspect::sampling` in the source say which.
 #[async_trait]
 impl CatalogReader for TargetDatabases {
     async fn read(&self, target: &Target, sampling: Sampling) -> Result<Catalog, Diagnosis> {
