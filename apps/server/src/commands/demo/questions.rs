@@ -33,9 +33,9 @@ pub(super) const QUESTIONS: [Question; 10] = [
                WHERE NOT EXISTS (SELECT FROM orders o WHERE o.customer_id = c.id)",
     },
     Question {
-        text: "Which employees work in the Support department?",
+        text: "Which employees work in the Customer Support department?",
         gold: "SELECT e.first_name, e.last_name FROM employees e JOIN departments d ON d.id = e.department_id
-               WHERE d.name = 'Support'",
+               WHERE d.name = 'Customer Support'",
     },
     Question {
         text: "How many products cost more than the average price?",
@@ -47,8 +47,8 @@ pub(super) const QUESTIONS: [Question; 10] = [
                WHERE created_at >= now() - interval '6 months' GROUP BY 1 ORDER BY 1",
     },
     Question {
-        text: "Which suppliers have more than 50 products?",
+        text: "Which suppliers have more than 20 products?",
         gold: "SELECT s.name FROM suppliers s JOIN products p ON p.supplier_id = s.id
-               GROUP BY s.id, s.name HAVING count(*) > 50",
+               GROUP BY s.id, s.name HAVING count(*) > 20",
     },
 ];
