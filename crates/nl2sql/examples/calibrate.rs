@@ -30,11 +30,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let n = SIGNALS.len();
+    let size = rows.iter().map(|_| 1.0).sum::<f64>().max(1.0);
     // of one scale, so that one step fits all
     let scale: Vec<f64> = (0..n)
         .map(|at| {
             let sum: f64 = rows.iter().map(|it| it.0[at] * it.0[at]).sum();
-            (sum / (rows.len().max(1) as f64)).sqrt().max(1e-9)
+            (sum / size).sqrt().max(1e-9)
         })
         .collect();
     let mut weights = vec![0.0; n];
@@ -49,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         let rate = if step < 2000 { 0.5 } else { 0.2 };
         for at in 0..n {
-            weights[at] += rate * (gradient[at] / rows.len().max(1) as f64 - 0.0005 * weights[at]);
+            weights[at] += rate * (gradient[at] / size - 0.0005 * weights[at]);
         }
     }
     let mut out = std::io::stdout().lock();

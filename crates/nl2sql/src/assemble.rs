@@ -110,7 +110,7 @@ pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut dr
     }
     // `how many … have more than 3 …`: the groups themselves are counted
     if counting_groups && draft.asked.iter().all(|it| matches!(it, Asked::Count { .. })) && draft.order.is_empty() {
-        return counted_groups(index, draft, query, &extra);
+        return counted_groups(index, &draft, query, &extra);
     }
     if !draft.groups.is_empty() && (!draft.per_group || !shown.is_empty()) {
         let mut all = Vec::new();
@@ -204,7 +204,7 @@ pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut dr
         let keyed: Vec<usize> = groups
             .iter()
             .filter_map(|it| match it {
-                Expr::Column(it) if index.tables[it.table].primary == [it.column] => Some(it.table),
+                Expr::Column(it) if index.tables[it.table].declared_key && index.tables[it.table].primary == [it.column] => Some(it.table),
                 _ => None,
             })
             .collect();
@@ -290,7 +290,8 @@ fn unify_keys(index: &SchemaIndex, query: &mut LogicalQuery) {
                 Expr::Column(it) if it == to => Some(Expr::Column(*from)),
                 _ => None,
             });
-            if !twin.is_some_and(|it| kept.contains(&it)) && !(kept.contains(&it) && matches!(it, Expr::Column(_))) {
+            let again = matches!(it, Expr::Column(_)) && kept.contains(&it);
+            if !again && twin.is_none_or(|it| !kept.contains(&it)) {
                 kept.push(it);
             }
         }
@@ -396,7 +397,7 @@ fn label(index: &SchemaIndex, group: &GroupKey) -> Vec<Expr> {
 }
 
 /// `SELECT count(*) … WHERE id IN (SELECT id … GROUP BY id HAVING …)`
-fn counted_groups(index: &SchemaIndex, draft: Draft, query: LogicalQuery, extra: &[GroupKey]) -> Option<LogicalQuery> {
+fn counted_groups(index: &SchemaIndex, draft: &Draft, query: LogicalQuery, extra: &[GroupKey]) -> Option<LogicalQuery> {
     let group = extra.first()?;
     let keys = key(index, group);
     let columns: Vec<ColumnRef> = keys

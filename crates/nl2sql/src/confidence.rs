@@ -10,6 +10,7 @@ use crate::{
     lexicon::{Form, LEXICON},
     link::{Item, Meaning},
     logical::{Expr, Literal, LogicalQuery, Predicate},
+    render::number,
 };
 
 /// Readings below this are not answered: the engine asks back.
@@ -146,7 +147,7 @@ pub(crate) fn signals(
         || items.iter().any(|it| it.is_word() && LEXICON.degree(&it.lower).is_some_and(|it| it.form == Form::Superlative));
     // `at least` and `at most` compare
     let bounds = items.windows(2).filter(|it| it[0].lower == "at" && matches!(it[1].lower.as_str(), "least" | "most")).count();
-    let superlative = superlative && !(bounds > 0 && !has_word(&["highest", "lowest", "largest", "smallest", "fewest", "top"]));
+    let superlative = superlative && (bounds == 0 || has_word(&["highest", "lowest", "largest", "smallest", "fewest", "top"]));
     let extreme = ordered || aggregated("Max") || aggregated("Min");
     let negation = has_word(&["not", "no", "never", "without", "except", "neither", "excluding", "don't", "doesn't", "didn't", "nor", "isn't", "aren't"]);
     let grouping = has_word(&["each", "every", "per"]);
@@ -166,7 +167,7 @@ pub(crate) fn signals(
         .enumerate()
         .filter(|(at, it)| {
             matches!(it.meaning, Meaning::Number(value, _) if !reader.used.get(*at).copied().unwrap_or(false)
-                || !literals.iter().any(|it| (it - value).abs() < 1e-9) && query.limit.map(|it| it as f64) != Some(value) && texts == 0)
+                || !literals.iter().any(|it| (it - value).abs() < 1e-9) && query.limit.is_none_or(|it| number(value) != it.to_string()) && texts == 0)
                 && it.lower != "one"
         })
         .count();

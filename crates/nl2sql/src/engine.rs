@@ -1,6 +1,6 @@
 //! The engine: one question, one outcome.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use crate::{
     assemble::assemble,
@@ -203,12 +203,12 @@ fn read(index: &SchemaIndex, items: &[Item], tokens: &[Token]) -> Option<Reading
     let draft = reader.read();
     let query = assemble(index, &mut reader, draft)?;
     let sql = render::render(index, &query)?;
-    let mut tables: BTreeMap<String, ()> = BTreeMap::new();
+    let mut tables: BTreeSet<String> = BTreeSet::new();
     query.each(&mut |part| {
         if let Some(plan) = join::plan(index, part) {
             for it in plan.tables {
                 let table = &index.tables[it.table];
-                tables.insert(format!("{}.{}", table.schema, table.name), ());
+                tables.insert(format!("{}.{}", table.schema, table.name));
             }
         }
     });
@@ -226,7 +226,7 @@ fn read(index: &SchemaIndex, items: &[Item], tokens: &[Token]) -> Option<Reading
     Some(Reading {
         explanation: explain::explain(index, &query),
         sql,
-        tables: tables.into_keys().collect(),
+        tables: tables.into_iter().collect(),
         assumptions,
         confidence,
         query,

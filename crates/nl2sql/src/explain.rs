@@ -1,5 +1,7 @@
 //! Says in plain words what a query does.
 
+use std::fmt::Write as _;
+
 use crate::{
     index::SchemaIndex,
     logical::{
@@ -32,7 +34,7 @@ fn sentence(index: &SchemaIndex, query: &LogicalQuery) -> String {
         text.push_str(", each once,");
     }
     if let Some(root) = query.root {
-        text.push_str(&format!(" from {}", table(index, root)));
+        let _ = write!(text, " from {}", table(index, root));
     }
     let also: Vec<String> = query
         .instances()
@@ -41,19 +43,19 @@ fn sentence(index: &SchemaIndex, query: &LogicalQuery) -> String {
         .map(|it| table(index, it.0))
         .collect();
     if !also.is_empty() {
-        text.push_str(&format!(" together with {}", list(&also)));
+        let _ = write!(text, " together with {}", list(&also));
     }
     if !query.filter.is_empty() {
         let all: Vec<String> = query.filter.iter().map(|it| predicate(index, it)).collect();
-        text.push_str(&format!(", where {}", all.join(" and ")));
+        let _ = write!(text, ", where {}", all.join(" and "));
     }
     if !query.group.is_empty() {
         let keys: Vec<String> = query.group.iter().map(|it| expr(index, it)).collect();
-        text.push_str(&format!(", for each {}", list(&keys)));
+        let _ = write!(text, ", for each {}", list(&keys));
     }
     if !query.having.is_empty() {
         let all: Vec<String> = query.having.iter().map(|it| predicate(index, it)).collect();
-        text.push_str(&format!(", only groups where {}", all.join(" and ")));
+        let _ = write!(text, ", only groups where {}", all.join(" and "));
     }
     if !query.order.is_empty() {
         let keys: Vec<String> = query
@@ -61,13 +63,17 @@ fn sentence(index: &SchemaIndex, query: &LogicalQuery) -> String {
             .iter()
             .map(|it| format!("{} {}", expr(index, &it.by), if it.descending { "from the highest" } else { "from the lowest" }))
             .collect();
-        text.push_str(&format!(", ordered by {}", list(&keys)));
+        let _ = write!(text, ", ordered by {}", list(&keys));
     }
     if !query.per.is_empty() {
         let keys: Vec<String> = query.per.iter().map(|it| expr(index, it)).collect();
-        text.push_str(&format!(", the first {} of each {}", query.limit.unwrap_or(1), list(&keys)));
+        let _ = write!(text, ", the first {} of each {}", query.limit.unwrap_or(1), list(&keys));
     } else if let Some(limit) = query.limit {
-        text.push_str(&if limit == 1 { ", only the first row".to_owned() } else { format!(", only the first {limit} rows") });
+        if limit == 1 {
+            text.push_str(", only the first row");
+        } else {
+            let _ = write!(text, ", only the first {limit} rows");
+        }
     }
     if let Some((operation, other)) = &query.set {
         let word = match operation {
@@ -75,7 +81,7 @@ fn sentence(index: &SchemaIndex, query: &LogicalQuery) -> String {
             SetOperation::Except => "without those that the following finds: it ",
             SetOperation::Union => "together with what the following finds: it ",
         };
-        text.push_str(&format!("; {word}{}", sentence(index, other)));
+        let _ = write!(text, "; {word}{}", sentence(index, other));
     }
     text
 }
@@ -113,7 +119,7 @@ fn expr(index: &SchemaIndex, it: &Expr) -> String {
                 Aggregate::Max => format!("the highest {of}"),
             };
             if let Some(filter) = filter {
-                text.push_str(&format!(" where {}", predicate(index, filter)));
+                let _ = write!(text, " where {}", predicate(index, filter));
             }
             text
         }
@@ -189,10 +195,10 @@ fn predicate(index: &SchemaIndex, it: &Predicate) -> String {
         Predicate::During { moment: it, from, until } => {
             let mut text = expr(index, it);
             if let Some(from) = from {
-                text.push_str(&format!(" is from {} on", moment(from)));
+                let _ = write!(text, " is from {} on", moment(from));
             }
             if let Some(until) = until {
-                text.push_str(&format!("{} before {}", if from.is_some() { " and" } else { " is" }, moment(until)));
+                let _ = write!(text, "{} before {}", if from.is_some() { " and" } else { " is" }, moment(until));
             }
             text
         }

@@ -49,7 +49,10 @@ pub(crate) struct Table {
     /// Its words, in their base form.
     pub(crate) words: Vec<String>,
     pub(crate) columns: Vec<ColumnInfo>,
+    /// Its primary key, or what takes its place.
     pub(crate) primary: Vec<usize>,
+    /// Whether the primary key is declared, so that other columns follow from it.
+    pub(crate) declared_key: bool,
     /// The columns that name its rows to people.
     pub(crate) display: Vec<usize>,
     pub(crate) rows: f64,
@@ -226,7 +229,11 @@ impl SchemaIndex {
                 type_name: column.type_name.clone(),
                 words: if cut > 0 { short.clone() } else { whole.clone() },
                 nullable: column.nullable,
-                primary: relation.primary_key().contains(&position),
+                primary: if relation.primary_key().is_empty() {
+                    relation.keys.iter().find(|it| it.columns.len() == 1).is_some_and(|it| it.columns == [position])
+                } else {
+                    relation.primary_key().contains(&position)
+                },
                 foreign: false,
                 unique: relation.keys.iter().any(|it| it.columns == [position]),
                 values: if column.enum_values.is_empty() {
@@ -240,8 +247,13 @@ impl SchemaIndex {
             columns.push(info);
             self.name_column(table, at, &words, &whole, &short, column.comment.as_deref());
         }
-        let primary = relation
-            .primary_key()
+        let key = relation
+            .keys
+            .iter()
+            .find(|it| it.primary)
+            .or_else(|| relation.keys.iter().find(|it| it.columns.len() == 1))
+            .map_or(&[][..], |it| it.columns.as_slice());
+        let primary = key
             .iter()
             .filter_map(|it| positions.iter().position(|at| at == it))
             .collect();
@@ -253,6 +265,7 @@ impl SchemaIndex {
             words,
             columns,
             primary,
+            declared_key: !relation.primary_key().is_empty(),
             display: Vec::new(),
             rows: relation.estimated_rows.unwrap_or(0.0),
             bridge: false,

@@ -158,6 +158,15 @@ impl Lexicon {
             "ational", "ization", "isation", "ation", "ition", "ities", "ments", "ement", "ment",
             "ance", "ence", "ency", "ion", "ity", "ing", "ist", "ies", "al", "ed", "er", "or", "ly",
         ];
+        // whole words that only look as if they ended so
+        const WHOLE: [&str; 30] = [
+            "register", "deliver", "customer", "transfer", "consider", "computer", "semester", "character", "discover", "remember",
+            "administer", "chapter", "december", "november", "october", "september", "monitor", "doctor", "sponsor", "factor",
+            "quarter", "counter", "browser", "charter", "shelter", "cluster", "document", "department", "apartment", "element",
+        ];
+        if WHOLE.contains(&lemma) {
+            return lemma.to_owned();
+        }
         for ending in ENDINGS {
             if lemma.len() >= ending.len() + 4 && lemma.ends_with(ending) {
                 let mut stem = lemma[..lemma.len() - ending.len()].to_owned();
@@ -176,6 +185,11 @@ impl Lexicon {
         return finish(lemma.to_owned());
 
         fn finish(mut stem: String) -> String {
+            // registration and register
+            if stem.ends_with("istr") {
+                stem.pop();
+                stem.push_str("er");
+            }
             if stem.len() > 4 && (stem.ends_with('e') || stem.ends_with('y')) {
                 stem.pop();
             }

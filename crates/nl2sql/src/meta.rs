@@ -221,38 +221,49 @@ pub(crate) fn relevant(question: &str, index: &SchemaIndex, budget: usize) -> Ve
     let mut order: Vec<usize> = (0..n).collect();
     order.sort_by(|a, b| tables[*b].total_cmp(&tables[*a]).then(a.cmp(b)));
     let total: usize = index.tables.iter().map(|it| it.columns.len()).sum();
-    let mut left = budget;
-    let mut out = Vec::new();
-    for table in order {
-        if tables[table] <= 0.0 && total > budget && !out.is_empty() {
-            break;
-        }
-        if left == 0 {
-            break;
-        }
+    let worth = |table: usize, it: usize| {
         let info = &index.tables[table];
-        let mut all: Vec<usize> = (0..info.columns.len()).collect();
-        let worth = |it: usize| {
-            let column = &info.columns[it];
-            let base = columns[table][it].0;
-            base + if column.primary || column.foreign { 0.4 } else { 0.0 } + if info.display.contains(&it) { 0.3 } else { 0.0 }
-        };
-        all.sort_by(|a, b| worth(*b).total_cmp(&worth(*a)).then(a.cmp(b)));
-        all.truncate(left);
-        left -= all.len();
-        out.push(RelevantTable {
-            schema: info.schema.clone(),
-            name: info.name.clone(),
-            score: tables[table].min(1.0),
-            columns: all
-                .into_iter()
-                .map(|it| RelevantColumn {
-                    name: info.columns[it].name.clone(),
-                    score: columns[table][it].0.min(1.0),
-                    values: columns[table][it].1.clone(),
-                })
-                .collect(),
-        });
+        let column = &info.columns[it];
+        columns[table][it].0
+            + if column.primary || column.foreign { 0.4 } else { 0.0 }
+            + if info.display.contains(&it) { 0.3 } else { 0.0 }
+    };
+    let mut kept: Vec<usize> = order.into_iter().filter(|it| tables[*it] > 0.0 || total <= budget).collect();
+    if kept.is_empty() {
+        kept = (0..n).collect();
     }
-    out
+    // what matters of every table first, then the rest while there is room
+    let mut chosen: Vec<Vec<usize>> = vec![Vec::new(); n];
+    let mut left = budget;
+    for least in [0.3, 0.0] {
+        for &table in &kept {
+            let mut all: Vec<usize> = (0..index.tables[table].columns.len()).collect();
+            all.sort_by(|a, b| worth(table, *b).total_cmp(&worth(table, *a)).then(a.cmp(b)));
+            for it in all {
+                if left > 0 && worth(table, it) >= least && !chosen[table].contains(&it) {
+                    chosen[table].push(it);
+                    left -= 1;
+                }
+            }
+        }
+    }
+    kept.into_iter()
+        .filter(|it| !chosen[*it].is_empty())
+        .map(|table| {
+            let info = &index.tables[table];
+            RelevantTable {
+                schema: info.schema.clone(),
+                name: info.name.clone(),
+                score: tables[table].min(1.0),
+                columns: chosen[table]
+                    .iter()
+                    .map(|&it| RelevantColumn {
+                        name: info.columns[it].name.clone(),
+                        score: columns[table][it].0.min(1.0),
+                        values: columns[table][it].1.clone(),
+                    })
+                    .collect(),
+            }
+        })
+        .collect()
 }

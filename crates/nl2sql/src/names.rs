@@ -42,7 +42,7 @@ fn flush(word: &mut String, words: &mut Vec<String>) {
 /// Splits a word that was glued from several known ones (`employeeid`, `birthdate`); `None` if it is not such a word.
 fn unglue(word: &str, extra: &HashSet<String>) -> Option<Vec<String>> {
     let n = word.len();
-    if n < 4 || n > 40 || !word.is_ascii() || LEXICON.is_vocabulary(word) || LEXICON.is_vocabulary(&LEXICON.lemma(word)) || LEXICON.expand(word).is_some()
+    if !(4..=40).contains(&n) || !word.is_ascii() || LEXICON.is_vocabulary(word) || LEXICON.is_vocabulary(&LEXICON.lemma(word)) || LEXICON.expand(word).is_some()
     {
         return None;
     }

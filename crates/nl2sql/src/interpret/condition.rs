@@ -75,7 +75,7 @@ impl Interpreter<'_> {
             ('>', Some('='), AtLeast, 2), ('<', Some('='), AtMost, 2), ('<', Some('>'), NotEqual, 2), ('!', Some('='), NotEqual, 2),
             ('>', None, Greater, 1), ('<', None, Less, 1), ('=', None, Equal, 1), ('≥', None, AtLeast, 1), ('≤', None, AtMost, 1),
         ] {
-            if self.items[at].is_mark(mark)
+            if self.marked(at, mark)
                 && second.is_none_or(|it| self.items.get(at + 1).is_some_and(|item| item.is_mark(it)))
             {
                 return Some(Comparator { comparison, next: at + length, adjective: None });
@@ -138,7 +138,7 @@ impl Interpreter<'_> {
             comparison = comparison.negated();
             hand.negated = false;
         }
-        let next = self.compare(draft, hand, mode, comparison, operand, adjective.as_deref(), at, next, end)?;
+        let next = self.compare(draft, hand, *mode, comparison, operand, adjective.as_deref(), at, next, end)?;
         *mode = Mode::Where;
         Some(next)
     }
@@ -235,7 +235,7 @@ impl Interpreter<'_> {
         }
         let high = value(second)?;
         let mut next = second + 1;
-        if next < end && self.items[next].is_mark('%') {
+        if next < end && self.marked(next, '%') {
             next += 1;
         }
         let column = self.compared_column(draft, hand, None, &mut next, end, low >= 1500.0 && high <= 2100.0)?;
@@ -281,7 +281,7 @@ impl Interpreter<'_> {
             if aged {
                 hand.column = None;
             }
-            let next = self.compare(draft, hand, mode, comparison, Operand::Number(value), aged.then_some("older"), at, at + 3, end)?;
+            let next = self.compare(draft, hand, *mode, comparison, Operand::Number(value), aged.then_some("older"), at, at + 3, end)?;
             *mode = Mode::Where;
             return Some(next);
         }
@@ -346,7 +346,7 @@ impl Interpreter<'_> {
         }
         let links_up = |item: usize| {
             (item + 1..at).all(|it| {
-                matches!(self.word(it), "is" | "are" | "was" | "were" | "equal" | "equals" | "as" | "being" | "of" | "either" | "not" | "exactly" | "value" | "to" | "be" | "number" | "a" | "than" | "in" | "has" | "have" | "had" | "") || self.items[it].is_mark('=') || self.items[it].is_mark(':') || self.items[it].is_mark('#')
+                matches!(self.word(it), "is" | "are" | "was" | "were" | "equal" | "equals" | "as" | "being" | "of" | "either" | "not" | "exactly" | "value" | "to" | "be" | "number" | "a" | "than" | "in" | "has" | "have" | "had" | "") || self.marked(it, '=') || self.marked(it, ':') || self.marked(it, '#')
             })
         };
         let near = hand.column.filter(|it| at - it <= 4).or_else(|| {
@@ -398,7 +398,7 @@ impl Interpreter<'_> {
         let mut next = at + 1;
         loop {
             let mut probe = next;
-            while probe < end && (self.items[probe].is_mark(',') || matches!(self.word(probe), "or" | "and")) {
+            while probe < end && (self.marked(probe, ',') || matches!(self.word(probe), "or" | "and")) {
                 probe += 1;
             }
             if probe > next && let Some(more) = self.number(probe) && self.table_at(probe + 1).is_none() {
@@ -408,7 +408,7 @@ impl Interpreter<'_> {
                 break;
             }
         }
-        while matches!(self.word(next), "years" | "year" | "old" | "dollars" | "percent") || next < end && self.items[next].is_mark('%') {
+        while matches!(self.word(next), "years" | "year" | "old" | "dollars" | "percent") || next < end && self.marked(next, '%') {
             next += 1;
         }
         let predicate = if all.len() == 1 { all.swap_remove(0) } else if negated { Predicate::And(all) } else { Predicate::Or(all) };
@@ -506,7 +506,7 @@ impl Interpreter<'_> {
         &mut self,
         draft: &mut Draft,
         hand: &mut Hand,
-        mode: &Mode,
+        mode: Mode,
         comparison: Comparison,
         operand: Operand,
         adjective: Option<&str>,
@@ -524,7 +524,13 @@ impl Interpreter<'_> {
                 while matches!(self.word(after), "different" | "distinct" | "unique" | "such" | "corresponding" | "associated" | "related" | "of" | "the" | "their" | "other") && !self.is_name(after) {
                     after += 1;
                 }
-                self.table_at(after).filter(|_| hand.column.is_none()).inspect(|_| next = after)
+                let idle = hand.column.is_none_or(|item| {
+                    self.resolve_quietly(draft, item, Want::Number).is_some_and(|it| !self.index.column(it).class.is_numeric())
+                });
+                self.table_at(after).filter(|_| idle).inspect(|_| {
+                    next = after;
+                    hand.column = None;
+                })
             });
             if let Some(table) = counted {
                 let after = next;
@@ -554,9 +560,12 @@ impl Interpreter<'_> {
                 return Some(next + 1);
             }
             // the column whose values are counted per row of the subject
-            if *mode == Mode::Where || draft.asks_something() {
-                if let Some(function) = hand.column_aggregate.take()
-                    && let Some(item) = hand.column.take()
+            if (mode == Mode::Where || draft.asks_something())
+                && let Some(function) = hand.column_aggregate
+                && let Some(item) = hand.column
+            {
+                hand.column_aggregate = None;
+                hand.column = None;
                 {
                     let column = self.resolve(draft, item, Want::Number)?;
                     let of = self.subject(draft);
@@ -707,7 +716,7 @@ impl Interpreter<'_> {
                     return at;
                 }
             }
-            if self.items[at].is_mark(',') && at > from && !matches!(self.items.get(at + 1).map(|it| &it.meaning), Some(Meaning::Value(_) | Meaning::Number(..))) {
+            if self.marked(at, ',') && at > from && !matches!(self.items.get(at + 1).map(|it| &it.meaning), Some(Meaning::Value(_) | Meaning::Number(..))) {
                 return at;
             }
             if at > from && self.starts_order(at) {
@@ -790,7 +799,7 @@ impl Interpreter<'_> {
     /// A name in capitals that stands in no sample, right behind what it is a name of.
     pub(super) fn read_unseen(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
         let proper = |this: &Self, at: usize| {
-            at < end && this.items[at].is_word() && this.items[at].capital && !LEXICON.is_stop(this.word(at)) && !this.items[at].text.chars().all(|it| it == 'I')
+            at < end && this.wordy(at) && this.items[at].capital && !LEXICON.is_stop(this.word(at)) && !this.items[at].text.chars().all(|it| it == 'I')
         };
         if !proper(self, at) || at == 0 {
             return None;
@@ -875,7 +884,7 @@ impl Interpreter<'_> {
         loop {
             let mut probe = next;
             let (mut says_or, mut says_and) = (false, false);
-            while probe < end && (self.items[probe].is_mark(',') || matches!(self.word(probe), "or" | "and" | "either" | "in" | "the" | "not" | "from")) {
+            while probe < end && (self.marked(probe, ',') || matches!(self.word(probe), "or" | "and" | "either" | "in" | "the" | "not" | "from")) {
                 says_or |= self.word(probe) == "or";
                 says_and |= self.word(probe) == "and";
                 probe += 1;
@@ -1121,7 +1130,7 @@ impl Interpreter<'_> {
             column = Some(it);
             self.unask(draft, item, it);
         }
-        let verb = (1..=4).filter(|back| at >= *back).map(|back| at - back).find(|&it| self.items[it].is_word() && !LEXICON.is_stop(self.word(it))).map(|it| LEXICON.stem(self.lemma(it)));
+        let verb = (1..=4).filter(|back| at >= *back).map(|back| at - back).find(|&it| self.wordy(it) && !LEXICON.is_stop(self.word(it))).map(|it| LEXICON.stem(self.lemma(it)));
         if column.is_none() && let Span::Year(..) = span {
             // a column of years
             let year = |this: &Self| {

@@ -1,7 +1,7 @@
 //! What the reader makes of a question before it becomes a logical query.
 
 use crate::logical::{
-    Aggregate, ColumnRef, Comparison, Expr, Literal, LogicalQuery, OrderKey, Predicate, TimeUnit,
+    Aggregate, ColumnRef, Comparison, Expr, Literal, Predicate, TimeUnit,
 };
 
 /// Something that is asked for.
@@ -125,12 +125,6 @@ pub(crate) struct Draft {
     pub(crate) per_group: bool,
     /// Where in the conditions a superlative stood: the limited ranking applies to groups of this.
     pub(crate) ranked: Option<GroupKey>,
-    /// Combined with another query.
-    pub(crate) set: Option<(crate::logical::SetOperation, Box<Draft>)>,
-    /// Order keys that were built directly.
-    pub(crate) keys: Vec<OrderKey>,
-    /// A query that needs no assembling.
-    pub(crate) whole: Option<Box<LogicalQuery>>,
 }
 
 impl Draft {

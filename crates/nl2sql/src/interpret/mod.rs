@@ -37,6 +37,9 @@ pub(crate) struct Interpreter<'a> {
     pub(crate) skip: Vec<usize>,
 }
 
+/// Reads what begins at an item and says where it ends; `None` if that is not its business.
+type Reader<'a> = fn(&mut Interpreter<'a>, &mut Draft, &mut Hand, &mut Mode, usize, usize) -> Option<usize>;
+
 /// Where in a clause the reader is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -181,6 +184,16 @@ impl<'a> Interpreter<'a> {
         matches!(self.items.get(at).map(|it| &it.meaning), Some(Meaning::Name(_)))
     }
 
+    /// Whether that mark stands there.
+    pub(crate) fn marked(&self, at: usize, mark: char) -> bool {
+        self.items.get(at).is_some_and(|it| it.is_mark(mark))
+    }
+
+    /// Whether a word stands there that was linked to nothing.
+    pub(crate) fn wordy(&self, at: usize) -> bool {
+        self.items.get(at).is_some_and(Item::is_word)
+    }
+
     pub(crate) fn number(&self, at: usize) -> Option<f64> {
         match self.items.get(at).map(|it| &it.meaning) {
             Some(Meaning::Number(value, _)) => Some(*value),
@@ -216,7 +229,7 @@ impl<'a> Interpreter<'a> {
         if self.skip.contains(&at) {
             return at + 1;
         }
-        let readers: [fn(&mut Self, &mut Draft, &mut Hand, &mut Mode, usize, usize) -> Option<usize>; 13] = [
+        let readers: [Reader<'a>; 13] = [
             Self::read_two_names,
             Self::read_ratio,
             Self::read_order,
@@ -268,26 +281,24 @@ impl<'a> Interpreter<'a> {
                 }
             }
             "with" => {
-                if draft.asks_something() || draft.counts() {
-                    // `together with the number of …` goes on selecting
-                    let along = at > 0 && matches!(self.word(at - 1), "along" | "together" | "and");
-                    if !along {
-                        *mode = Mode::Where;
-                        hand.column = None;
-                    }
+                // `together with the number of …` goes on selecting
+                let along = at > 0 && matches!(self.word(at - 1), "along" | "together" | "and");
+                if (draft.asks_something() || draft.counts()) && !along {
+                    *mode = Mode::Where;
+                    hand.column = None;
                 }
             }
             "or" => hand.or = true,
             "the" => hand.determined = true,
             "distinct" | "different" | "unique" => hand.distinct = true,
-            "and" | "," => {}
             _ => {}
         }
         at + 1
     }
 
     /// A count that waited for a table is of what the question is about.
-    pub(crate) fn count_now(&mut self, draft: &mut Draft, hand: &mut Hand) {
+    #[expect(clippy::unused_self, reason = "reads like its siblings")]
+    pub(crate) fn count_now(&self, draft: &mut Draft, hand: &mut Hand) {
         if hand.count
             && hand.aggregates.is_empty()
             && let Some(root) = draft.root
@@ -322,7 +333,7 @@ impl<'a> Interpreter<'a> {
             return;
         }
         // a flag kept as a number or as yes and no
-        let flag = info.words.first().is_some_and(|it| it == "is" || it == "has") || info.words.iter().any(|it| it.ends_with("ed") || it.ends_with("ing"));
+        let flag = info.words.iter().any(|it| matches!(it.as_str(), "active" | "enabled" | "valid" | "current" | "available" | "public" | "closed" | "visible" | "default")) && info.words.len() <= 2 || info.words.first().is_some_and(|it| it == "is" || it == "has") || info.words.iter().any(|it| it.ends_with("ed") || it.ends_with("ing"));
         let yes = info.values.iter().find(|it| matches!(it.to_lowercase().as_str(), "yes" | "y" | "true" | "t")).cloned();
         if info.class.is_textual()
             && info.complete

@@ -1,6 +1,6 @@
 //! "Without any", "never", "do not", "except": what must not be.
 
-use super::{Condition, Draft, Hand, Interpreter, Mode, Note, resolve::Want};
+use super::{Condition, Draft, Hand, Interpreter, Mode, resolve::Want};
 use crate::{
     link::Meaning,
     logical::{ColumnRef, LogicalQuery, Predicate, Expr},
@@ -30,7 +30,7 @@ impl Interpreter<'_> {
         let root = self.subject_table(draft);
         // `not shipped yet`: the moment when that happened is empty
         let mut verb = next;
-        while matches!(self.word(verb), "been" | "yet" | "be" | "ever" | "be" | "have" | "has" | "already") {
+        while matches!(self.word(verb), "been" | "yet" | "be" | "ever" | "have" | "has" | "already") {
             verb += 1;
         }
         if word != "no" && verb < until && self.items[verb].end == self.items[verb].first + 1 && self.word(verb).ends_with("ed") {
@@ -107,7 +107,7 @@ impl Interpreter<'_> {
             *mode = Mode::Where;
             return Some(next);
         }
-        let predicate = self.absent(root, apart, sub)?;
+        let predicate = self.membership(root, apart, &sub, true)?;
         self.mark_used(next, until);
         draft.add(Condition::Row(predicate), std::mem::take(&mut hand.or));
         *mode = Mode::Where;
@@ -156,13 +156,8 @@ impl Interpreter<'_> {
         self.clause_end(from, end)
     }
 
-    /// Rows of `root` that are not among those which the nested query finds.
-    pub(super) fn absent(&mut self, root: usize, apart: usize, sub: Draft) -> Option<Predicate> {
-        self.membership(root, apart, sub, true)
-    }
-
     /// Rows of `root` that are (not) among those which the nested query finds.
-    pub(super) fn membership(&mut self, root: usize, apart: usize, sub: Draft, negated: bool) -> Option<Predicate> {
+    pub(super) fn membership(&self, root: usize, apart: usize, sub: &Draft, negated: bool) -> Option<Predicate> {
         // the first step of the way from the root decides by which columns
         let mut probe = LogicalQuery { root: Some(root), also: vec![apart], ..LogicalQuery::default() };
         for (condition, _) in &sub.conditions {
@@ -235,10 +230,5 @@ impl Interpreter<'_> {
     /// Whether an item is a value.
     pub(super) fn is_value(&self, at: usize) -> bool {
         matches!(self.items.get(at).map(|it| &it.meaning), Some(Meaning::Value(_)))
-    }
-
-    /// Remembers that the reading is less sure.
-    pub(super) fn doubt(&mut self, why: &'static str) {
-        self.notes.push(Note::Doubt(why));
     }
 }

@@ -127,7 +127,7 @@ impl Interpreter<'_> {
                 word,
                 "ordered" | "order" | "sorted" | "sort" | "by" | "in" | "the" | "of" | "their" | "its" | "from" | "to" | "a" | "z" | "them" | "results" | "result" | "and" | "then" | "lexicographical" | "lexicographic"
                     | "alphabetical" | "alphabetically" | "reverse" | "reversed" | "chronological" | "an" | "total" | "sum" | "average" | "mean" | "avg" | "maximum" | "minimum" | "max" | "min" | "list" | "listed" | "arranged" | "ranked" | "ordering" | "sorting" | "value" | "all" | "is" | "are" | "each" | "his" | "her" | "these" | "first" | "with" | "being" | "for"
-            ) || self.items[next].is_mark(',') || self.items[next].is_mark('\'');
+            ) || self.marked(next, ',') || self.marked(next, '\'');
             if !filler || (word == "first" && self.is_value(next + 1)) {
                 break;
             }

@@ -176,11 +176,7 @@ impl Interpreter<'_> {
                 return (0.8, Some(link.table));
             } else if item.is_mark(',') || item.is_mark('\'') || matches!(word, "and" | "or" | "the" | "as" | "well" | "both" | "all" | "each") || (self.is_name(next) && self.table_at(next).is_none()) {
                 next += 1;
-            } else if self.table_at(next).is_some() {
-                break;
-            } else if matches!(word, "that" | "which" | "who" | "whose" | "where" | "with" | "is" | "are") {
-                break;
-            } else if matches!(word, "average" | "maximum" | "minimum" | "total" | "number" | "min" | "max" | "different" | "distinct" | "unique" | "corresponding" | "their" | "its") {
+            } else if self.table_at(next).is_none() && matches!(word, "average" | "maximum" | "minimum" | "total" | "number" | "min" | "max" | "different" | "distinct" | "unique" | "corresponding" | "their" | "its") {
                 next += 1;
             } else {
                 break;
@@ -190,7 +186,7 @@ impl Interpreter<'_> {
         // `students' names`, `student and their names`
         if at > 0 {
             let mut before = at - 1;
-            while before > 0 && (matches!(self.word(before), "their" | "its" | "the" | "and" | "his" | "her") || self.items[before].is_mark('\'')) {
+            while before > 0 && (matches!(self.word(before), "their" | "its" | "the" | "and" | "his" | "her") || self.marked(before, '\'')) {
                 before -= 1;
             }
             if let Some(table) = self.table_at(before) {

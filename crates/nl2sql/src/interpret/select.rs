@@ -33,6 +33,9 @@ impl Interpreter<'_> {
                 return self.how_much(draft, at);
             }
             hand.count = true;
+            if *mode == Mode::Where && at > 0 && (matches!(self.word(at - 1), "and") || self.marked(at - 1, ',')) && self.says(at, "how many") {
+                *mode = Mode::Select;
+            }
             if self.word(at + length - 1) == "different" {
                 hand.distinct = true;
             }
@@ -241,6 +244,23 @@ impl Interpreter<'_> {
             draft.add(Condition::flag(column, !negated), std::mem::take(&mut hand.or));
             return Some(at + 1);
         }
+        // a verb that only resembles a column (`readers borrowed …`) says which rows, not what is asked for
+        let token = &self.tokens[self.items[at].first];
+        let verb = self.items[at].end == self.items[at].first + 1 && (token.lower.ends_with("ed") || token.lower != token.lemma && !token.lower.ends_with('s'));
+        if verb
+            && !draft.asked.is_empty()
+            && hand.aggregates.is_empty()
+            && !hand.count
+            && !(at > 0 && (self.marked(at - 1, ',') || matches!(self.word(at - 1), "and" | "the" | "their")))
+            && self.ranking(draft, at, want).first().is_some_and(|it| it.2 < 0.95)
+        {
+            let column = self.resolve_quietly(draft, at, want)?;
+            if Some(column.table) != draft.root {
+                draft.join(column.table);
+            }
+            hand.column = Some(at);
+            return Some(at + 1);
+        }
         let column = self.resolve(draft, at, want)?;
         // `the year of the school`: the school is not asked for
         if !std::mem::take(&mut hand.forced)
@@ -272,7 +292,8 @@ impl Interpreter<'_> {
                 draft.ask(Asked::Count { table: Some(table), column: None, distinct: false });
             } else if info.class.is_numeric() && !info.is_id() && !hand.distinct {
                 // `how many points`: the number stands there; without a single row in view it is the sum
-                let single = (at + 1..end).any(|it| self.is_value(it)) || draft.asks_something();
+                let total = at > 2 && self.word(at - 1) == "of" && self.word(at - 3) == "total";
+                let single = !total && ((at + 1..end).any(|it| self.is_value(it)) || draft.asks_something());
                 if single {
                     draft.ask(Asked::Column(column));
                 } else {
@@ -384,7 +405,7 @@ impl Interpreter<'_> {
             self.notes.push(Note::Doubt("an aggregate of rows"));
             return;
         }
-        let listed = at > 0 && (self.items[at - 1].is_mark(',') || matches!(lead, "and" | "or" | "their" | "its"));
+        let listed = at > 0 && (self.marked(at - 1, ',') || matches!(lead, "and" | "or" | "their" | "its"));
         if draft.asks_something() && (after_preposition || asked_of_it || !listed && !matches!(lead, "list" | "show" | "find" | "which" | "what" | "many")) || draft.percentage.is_some() {
             if Some(table) != draft.root || draft.asked.iter().any(|it| matches!(it, Asked::Column(it) if it.table != table)) {
                 draft.join(table);
@@ -396,7 +417,7 @@ impl Interpreter<'_> {
             return;
         }
         // `students and their ages`, `which students`
-        let verb = at > 0 && self.items[at - 1].is_word() && !LEXICON.is_stop(self.word(at - 1)) && draft.asks_something() && lead != "and";
+        let verb = at > 0 && self.wordy(at - 1) && !LEXICON.is_stop(self.word(at - 1)) && draft.asks_something() && lead != "and";
         if verb {
             draft.join(table);
             return;
@@ -430,7 +451,7 @@ impl Interpreter<'_> {
         if next == at + 1 {
             return None;
         }
-        let item = if matches!(self.word(next), "last name" | "last names" | "surname" | "family name" | "surnames") {
+        let item = if matches!(self.word(next), "surname" | "family name" | "surnames") || self.word(next).starts_with("last name") {
             next
         } else if self.word(next) == "last" && matches!(self.word(next + 1), "name" | "names") {
             next + 1
@@ -538,6 +559,16 @@ impl Interpreter<'_> {
                 return Some(at + 1);
             }
         }
+        if let Some(length) = self.one_of(at, &["as well as", "along with", "together with"]) {
+            *mode = Mode::Select;
+            hand.column = None;
+            return Some(at + length);
+        }
+        if word == "what" && *mode == Mode::Where && at > 0 && self.word(at - 1) == "and" {
+            *mode = Mode::Select;
+            hand.column = None;
+            return Some(at + 1);
+        }
         if word == "both" {
             draft.both = true;
             return Some(at + 1);
@@ -546,11 +577,8 @@ impl Interpreter<'_> {
             draft.both = true;
             return Some(at + 1);
         }
-        if let Some(next) = self.degree_word(draft, hand, *mode, at) {
-            return Some(next);
-        }
         // a flag named by an adjective: `active customers`, `discontinued products`
-        if self.items[at].is_word()
+        if self.wordy(at)
             && !LEXICON.is_stop(word)
             && let Some(root) = draft.root
         {
@@ -565,12 +593,6 @@ impl Interpreter<'_> {
                 }
             }
         }
-        None
-    }
-
-    /// A word of quantity in front of what it belongs to; nothing to do yet.
-    fn degree_word(&mut self, draft: &Draft, hand: &Hand, mode: Mode, at: usize) -> Option<usize> {
-        let _ = (draft, hand, mode, at);
         None
     }
 

@@ -34,8 +34,7 @@ impl<'a> Interpreter<'a> {
             limit = Some(count(value)?);
             start += 2;
         } else if let Some(value) = self.number(start)
-            && value >= 1.0
-            && value <= 1000.0
+            && (1.0..=1000.0).contains(&value)
             && (self.superlative(start + 1).is_some() || matches!(self.word(start + 1), "top" | "bottom" | "best"))
         {
             limit = Some(count(value)?);
@@ -66,9 +65,8 @@ impl<'a> Interpreter<'a> {
                 }
                 Some((up, None, at + 1))
             }
-            "fewest" => Some((false, None, at + 1)),
             "maximum" | "max" | "top" | "maximal" => Some((true, None, at + 1)),
-            "minimum" | "min" | "minimal" => Some((false, None, at + 1)),
+            "fewest" | "minimum" | "min" | "minimal" => Some((false, None, at + 1)),
             _ => {
                 let degree = LEXICON.degree(word)?;
                 (degree.form == Form::Superlative).then_some((true, Some(word), at + 1))
@@ -85,7 +83,7 @@ impl<'a> Interpreter<'a> {
         draft.limit = limit;
         if let Some(by) = by {
             let mut item = by + 1;
-            while matches!(self.word(item), "by" | "on" | "terms" | "of" | "the" | "their" | "its" | "total" | "average" | "highest" | "most" | "overall" | "number" | "count" | "by" | "sum") && !self.is_name(item) {
+            while matches!(self.word(item), "by" | "on" | "terms" | "of" | "the" | "their" | "its" | "total" | "average" | "highest" | "most" | "overall" | "number" | "count" | "sum") && !self.is_name(item) {
                 item += 1;
             }
             let words: Vec<&str> = (by..item).map(|it| self.word(it)).collect();
@@ -202,7 +200,7 @@ impl<'a> Interpreter<'a> {
             return self.most_common(draft, hand, mode, next + 1, end, most, limit);
         }
         // `the greatest number of copies in inventory`: of what lies there
-        if number && next + 2 < end && self.items[next].is_word() && !LEXICON.is_stop(self.word(next)) && matches!(self.word(next + 1), "in" | "of" | "from") {
+        if number && next + 2 < end && self.wordy(next) && !LEXICON.is_stop(self.word(next)) && matches!(self.word(next + 1), "in" | "of" | "from") {
             let after = self.skip_determiners(next + 2);
             if self.table_at(after).is_some() && after < end {
                 next = after;
@@ -217,7 +215,7 @@ impl<'a> Interpreter<'a> {
         let plain = draft.asked.iter().any(|it| matches!(it, Asked::Column(_) | Asked::Rows(_)));
         if *mode == Mode::Select && column_next && !with && limit.is_none() && function.is_none() && (!number || !plain) {
             // after a column that is already asked for, and without "the … of", it is a ranking only behind "with"
-            let of_columns = plain && !matches!(self.word(at.wrapping_sub(1)), "and" | "the") && at > 0 && !self.items[at - 1].is_mark(',');
+            let of_columns = plain && !matches!(self.word(at.wrapping_sub(1)), "and" | "the") && at > 0 && !self.marked(at - 1, ',');
             if !of_columns {
                 let column = self.resolve_quietly(draft, next, Want::Any);
                 let up = match (adjective.as_deref(), column) {
@@ -228,7 +226,8 @@ impl<'a> Interpreter<'a> {
                 return Some(next);
             }
         }
-        if *mode == Mode::Select && matches!(self.word(at), "maximum" | "minimum" | "max" | "min" | "highest" | "lowest" | "largest" | "smallest" | "biggest" | "greatest") && matches!(self.word(next), "and" | ",") || self.items.get(next).is_some_and(|it| it.is_mark(',')) && *mode == Mode::Select && adjective.is_none() && at > 0 && !with {
+        let listed = self.marked(next, ',') || self.word(next) == "and";
+        if *mode == Mode::Select && listed && !with && matches!(self.word(at), "maximum" | "minimum" | "max" | "min" | "highest" | "lowest" | "largest" | "smallest" | "biggest" | "greatest") {
             // `the maximum and minimum price`
             hand.aggregates.push(if greatest { Aggregate::Max } else { Aggregate::Min });
             return Some(next);
@@ -353,7 +352,7 @@ impl<'a> Interpreter<'a> {
         }
         // `sold the most`, `which X is used the most`
         if next >= end || !self.is_name(next) {
-            if next < end && self.items[next].is_word() && !LEXICON.is_stop(self.word(next)) {
+            if next < end && self.wordy(next) && !LEXICON.is_stop(self.word(next)) {
                 next += 1;
             }
             let of = self.subject(draft);
