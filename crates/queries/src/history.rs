@@ -173,7 +173,7 @@ pub trait QueryStore: Send + Sync + 'static {
 }
 
 /// How many entries wait in memory at most while the store is down; the oldest go first.
-const WAITING: usize = 10_000;
+const WAITING: usize = 100_000;
 
 /// Takes entries at once and writes them in batches: a question does not wait for its history.
 pub(crate) struct History {
