@@ -1,6 +1,5 @@
 //! What is started for a run, and ended with it: the product under test, a Postgres cluster for the data, and a folder.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -126,6 +125,15 @@ impl Databases {
     }
 }
 
+/// Whether Plinth may ask a language model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Model {
+    /// The embedded engine answers alone.
+    None,
+    /// That of the variables `PLINTH_LLM_…`.
+    FromSurroundings,
+}
+
 /// What `plinth bootstrap` prints.
 #[derive(Deserialize)]
 struct Bootstrapped {
@@ -144,20 +152,19 @@ pub(crate) struct Plinth {
 }
 
 impl Plinth {
-    /// Starts it and waits until it is ready; `arguments` are further ones for `plinth serve`.
+    /// Starts it and waits until it is ready.
     ///
     /// # Errors
     /// If it does not become ready, with the end of its log.
-    pub(crate) async fn start(binary: &Path, folder: &Folder, arguments: &[&str]) -> Result<Self> {
+    pub(crate) async fn start(binary: &Path, folder: &Folder, model: Model) -> Result<Self> {
         let data = folder.path().join("plinth");
         let log = folder.path().join("plinth.log");
         let address = free_address()?;
         let output = File::create(&log)?;
-        let mut command = plinth(binary);
+        let mut command = plinth(binary, model);
         command
             .args(["serve", "--log", "warn", "--listen", &address.to_string(), "--data-dir"])
             .arg(&data)
-            .args(arguments)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
@@ -248,19 +255,21 @@ impl Drop for Plinth {
 
 /// The binary, without settings that our surroundings have for another Plinth: they would change what is measured, or even
 /// whose data is used.
-fn plinth(binary: &Path) -> Command {
+fn plinth(binary: &Path, model: Model) -> Command {
     let mut command = Command::new(binary);
     for (name, _) in std::env::vars_os() {
-        let keep = name == OsStr::new("PLINTH_POSTGRES_BIN");
-        if name.to_string_lossy().starts_with("PLINTH_") && !keep {
-            command.env_remove(name);
+        let text = name.to_string_lossy();
+        let keep = text == "PLINTH_POSTGRES_BIN"
+            || (model == Model::FromSurroundings && text.starts_with("PLINTH_LLM_"));
+        if text.starts_with("PLINTH_") && !keep {
+            command.env_remove(&name);
         }
     }
     command
 }
 
 async fn bootstrap(binary: &Path, data: &Path) -> Result<String> {
-    let mut command = tokio::process::Command::from(plinth(binary));
+    let mut command = tokio::process::Command::from(plinth(binary, Model::None));
     command
         .args([
             "bootstrap",
@@ -316,7 +325,7 @@ mod tests {
         let binary = folder.path().join("plinth");
         fs::write(&binary, "#!/bin/sh\necho no room left >&2\nexit 3\n").unwrap();
         fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
-        let error = Plinth::start(&binary, &folder, &[]).await.unwrap_err().to_string();
+        let error = Plinth::start(&binary, &folder, Model::None).await.unwrap_err().to_string();
         assert!(error.contains("no room left") && error.contains('3'), "{error}");
     }
 }

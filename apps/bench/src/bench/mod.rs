@@ -20,7 +20,7 @@ use serde_json::{Value as Json, json};
 use self::figure::{Figure, show};
 use crate::client::Client;
 use crate::machine::Machine;
-use crate::process::{Databases, Folder, Plinth};
+use crate::process::{Databases, Folder, Model, Plinth};
 use crate::sample::Sample;
 use crate::terminal::say;
 
@@ -71,7 +71,7 @@ impl Stage<'_> {
     /// A fresh server for a part, so that what one leaves in memory does not count for another.
     async fn plinth(&self) -> Result<(Folder, Plinth)> {
         let folder = Folder::create()?;
-        let plinth = Plinth::start(self.binary, &folder, &[]).await?;
+        let plinth = Plinth::start(self.binary, &folder, Model::None).await?;
         Ok((folder, plinth))
     }
 

@@ -27,7 +27,7 @@ SELECT id,
        sqrt(id) AS score,
        id % 3 = 0 AS is_first,
        timestamptz '2024-01-01 00:00:00+00' + id * interval '317 seconds' AS happened_at,
-       CASE WHEN id % 4 > 0 THEN 'Something happened, and this says what: ' || md5(id::text) END AS note
+       CASE WHEN id % 4 > 0 THEN 'Something happened, and this says at some length what it was: ' || md5(id::text) || ' ' || md5((-id)::text) END AS note
 FROM generate_series(1::bigint, 100000) AS id;
 ALTER TABLE events ADD PRIMARY KEY (id);
 ANALYZE events;

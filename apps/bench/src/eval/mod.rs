@@ -1,5 +1,6 @@
 //! Asks a running server a set of questions and judges the answers by their results.
 
+mod ask;
 mod judge;
 mod kit;
 mod tally;
@@ -8,22 +9,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use futures_util::{StreamExt as _, stream};
+use anyhow::{Context as _, Result, ensure};
 use plinth_core::{Clock as _, SystemClock};
 use serde_json::{Value as Json, json};
 
-use self::judge::{Verdict, judge, judge_words};
+use self::ask::{Asked, Asking};
 use self::kit::{Kit, quoted};
 use self::tally::{Outcome, Tallies};
-use crate::client::{Client, Response};
 use crate::database::{Runner, config, connect};
 use crate::machine::Machine;
-use crate::process::{Databases, Folder, Plinth};
+use crate::process::{Databases, Folder, Model, Plinth};
 use crate::question::{Expected, Question, Source, read};
 use crate::sample;
 use crate::terminal::{Progress, say};
@@ -34,9 +31,6 @@ pub(crate) const OWN_QUESTIONS: &str =
 
 /// The role that reads a kit's databases.
 const KIT_READER: &str = "kit_ro";
-
-/// How often a question is asked again that the server puts off because there are too many.
-const MOST_ATTEMPTS: u32 = 10;
 
 /// So many failures are shown; they are seldom of different kinds.
 const MOST_FAILURES_SHOWN: usize = 3;
@@ -71,6 +65,9 @@ pub(crate) struct Options {
     /// How many questions are asked at once
     #[arg(long, default_value_t = 4, value_name = "N")]
     concurrency: usize,
+    /// Let Plinth use the language model that the variables `PLINTH_LLM_…` name; without it they are left out
+    #[arg(long)]
+    with_model: bool,
     /// Start no Plinth and judge the set itself: its own gold is the answer, and must be right
     #[arg(long)]
     self_test: bool,
@@ -85,6 +82,12 @@ pub(crate) struct Options {
     min_accuracy: Option<f64>,
 }
 
+impl Options {
+    fn model(&self) -> Model {
+        if self.with_model { Model::FromSurroundings } else { Model::None }
+    }
+}
+
 /// Starts all that is needed, asks, prints the tables and stops all again.
 ///
 /// # Errors
@@ -95,8 +98,11 @@ pub(crate) async fn run(plinth: &Path, options: &Options) -> Result<()> {
     let folder = Folder::create()?;
     say("· starting a Postgres for the data, and Plinth …");
     let databases = Databases::start(&folder).await?;
-    let plinth =
-        if options.self_test { None } else { Some(Plinth::start(plinth, &folder, &[]).await?) };
+    let plinth = if options.self_test {
+        None
+    } else {
+        Some(Plinth::start(plinth, &folder, options.model()).await?)
+    };
     say("✓ started");
     let machine = Machine::look(databases.version());
 
@@ -230,166 +236,6 @@ async fn load_sample(
     Ok((Runner::new(sample.reader().config(databases), true), connections))
 }
 
-/// What was asked and what came of it.
-struct Asked {
-    question: Question,
-    outcome: Outcome,
-    sql: Option<String>,
-    /// Why it is not right.
-    note: Option<String>,
-    status: u16,
-    confidence: Option<f64>,
-    engine_ms: Option<f64>,
-    total_ms: f64,
-}
-
-/// All that asking needs.
-struct Asking<'a> {
-    runner: &'a Runner,
-    connections: &'a Connections,
-    /// `None` takes the gold for the answer.
-    plinth: Option<&'a Plinth>,
-}
-
-/// What the server made of a question.
-#[derive(Debug, PartialEq)]
-enum Answer {
-    Sql(String),
-    /// In words, without SQL.
-    Words(String),
-    /// Asked back or declined, with what it said.
-    None(String),
-    Failed(String),
-}
-
-impl Asking<'_> {
-    async fn all(&self, questions: Vec<Question>, at_once: usize) -> Result<Vec<Asked>> {
-        let free: Mutex<Vec<Client>> = Mutex::default();
-        let all = questions.len();
-        let asked = questions.into_iter().map(async |question| {
-            let Some(plinth) = self.plinth else { return self.gold(question).await };
-            let kept = free.lock().ok().and_then(|mut free| free.pop());
-            let mut client = kept.unwrap_or_else(|| plinth.client());
-            let asked = self.one(&mut client, question).await;
-            if let Ok(mut free) = free.lock() {
-                free.push(client);
-            }
-            asked
-        });
-        let mut asked = pin!(stream::iter(asked).buffer_unordered(at_once));
-        let mut progress = Progress::new();
-        let mut results: Vec<Asked> = Vec::with_capacity(all);
-        let mut right = 0;
-        while let Some(result) = asked.next().await {
-            let result = result?;
-            right += usize::from(result.outcome == Outcome::Right);
-            results.push(result);
-            let done = results.len();
-            progress.show(|| format!("{done} of {all} asked, {} % right", right * 100 / done));
-        }
-        progress.done(&format!("asked {all} questions"));
-        results.sort_by(|a, b| a.question.id.cmp(&b.question.id));
-        Ok(results)
-    }
-
-    /// Takes the first gold for the answer.
-    async fn gold(&self, question: Question) -> Result<Asked> {
-        let sql = match &question.expected {
-            Expected::Decline => None,
-            Expected::Rows { gold, .. } => gold.first().cloned(),
-        };
-        let verdict = match &sql {
-            Some(sql) => judge(self.runner, database_of(&question), &question, sql).await?,
-            None => Verdict::Right,
-        };
-        let (outcome, note) = match verdict {
-            Verdict::Right => (Outcome::Right, None),
-            Verdict::Wrong(why) => (Outcome::Wrong, Some(why)),
-        };
-        let (status, confidence, engine_ms, total_ms) = (0, None, None, 0.0);
-        Ok(Asked { question, outcome, sql, note, status, confidence, engine_ms, total_ms })
-    }
-
-    async fn one(&self, client: &mut Client, question: Question) -> Result<Asked> {
-        let database = database_of(&question);
-        let connection = self.connections.get(database);
-        let connection = connection.with_context(|| format!("there is no database {database}"))?;
-        let body = json!({ "connection_id": connection, "question": question.text });
-        let started = Instant::now();
-        let response = ask(client, &body).await?;
-        let total_ms = started.elapsed().as_secs_f64() * 1000.0;
-        let json = response.json().unwrap_or_default();
-        let answer = understand(&response, &json);
-        let (outcome, sql, note) = match answer {
-            Answer::Sql(sql) => match judge(self.runner, database, &question, &sql).await? {
-                Verdict::Right => (Outcome::Right, Some(sql), None),
-                Verdict::Wrong(why) => (Outcome::Wrong, Some(sql), Some(why)),
-            },
-            Answer::Words(words) => {
-                match judge_words(self.runner, database, &question, &words).await? {
-                    Verdict::Right => (Outcome::Right, None, None),
-                    Verdict::Wrong(why) => (Outcome::Wrong, None, Some(format!("{why}: {words}"))),
-                }
-            }
-            Answer::None(said) => match question.expected {
-                Expected::Decline => (Outcome::Right, None, None),
-                Expected::Rows { .. } => (Outcome::AskedBack, None, Some(said)),
-            },
-            Answer::Failed(why) => (Outcome::Failed, None, Some(why)),
-        };
-        Ok(Asked {
-            outcome,
-            sql,
-            note,
-            status: response.status,
-            confidence: json["data"]["confidence"].as_f64(),
-            engine_ms: json["data"]["timings"]["engine_ms"].as_f64(),
-            total_ms,
-            question,
-        })
-    }
-}
-
-fn database_of(question: &Question) -> &str {
-    question.database.as_deref().unwrap_or(sample::DATABASE)
-}
-
-/// Asks, and waits where the server says that there are too many requests.
-async fn ask(client: &mut Client, body: &Json) -> Result<Response> {
-    for _ in 0..MOST_ATTEMPTS {
-        let response = client.request("POST", "/v1/queries", Some(body)).await?;
-        if response.status != 429 {
-            return Ok(response);
-        }
-        tokio::time::sleep(Duration::from_secs(response.retry_after.unwrap_or(1).max(1))).await;
-    }
-    bail!("the server puts off every question: there are too many")
-}
-
-fn understand(response: &Response, json: &Json) -> Answer {
-    let data = &json["data"];
-    let error = &json["error"];
-    let text = |value: &Json| value.as_str().unwrap_or_default().to_owned();
-    match response.status {
-        200 | 201 => {
-            if let Some(sql) = data["sql"].as_str().filter(|sql| !sql.trim().is_empty()) {
-                return Answer::Sql(sql.to_owned());
-            }
-            match data["answer"].as_str() {
-                Some(words) => Answer::Words(words.to_owned()),
-                None => Answer::None(text(&data["outcome"])),
-            }
-        }
-        422 => Answer::None(format!("{} {}", text(&error["message"]), error["details"])),
-        status => Answer::Failed(format!(
-            "{status} {}: {} {}",
-            text(&error["code"]),
-            text(&error["message"]),
-            error["details"]
-        )),
-    }
-}
-
 fn show(tallies: &Tallies, results: &[Asked], machine: &Machine, took: Duration) {
     say(&format!("\n{}", tallies.text()));
     let all = &tallies.all;
@@ -437,32 +283,6 @@ fn write_each(path: &Path, results: &[Asked]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn understood(status: u16, json: &Json) -> Answer {
-        understand(&Response { status, retry_after: None, body: Vec::new(), length: 0 }, json)
-    }
-
-    #[test]
-    fn an_answer_is_its_sql() {
-        let json = json!({ "data": { "sql": "SELECT 1", "answer": "One." } });
-        assert_eq!(understood(200, &json), Answer::Sql("SELECT 1".to_owned()));
-    }
-
-    #[test]
-    fn words_without_sql_are_an_answer_and_nothing_at_all_is_none() {
-        let json = json!({ "data": { "sql": null, "outcome": "meta", "answer": "Two tables." } });
-        assert_eq!(understood(200, &json), Answer::Words("Two tables.".to_owned()));
-        let json = json!({ "data": { "sql": " ", "outcome": "declined" } });
-        assert_eq!(understood(200, &json), Answer::None("declined".to_owned()));
-    }
-
-    #[test]
-    fn asking_back_is_no_failure_and_an_error_of_the_server_is_one() {
-        let json = json!({ "error": { "code": "c", "message": "m", "details": {} } });
-        assert!(matches!(understood(422, &json), Answer::None(_)));
-        assert!(matches!(understood(500, &json), Answer::Failed(_)));
-        assert!(matches!(understood(401, &json), Answer::Failed(_)));
-    }
 
     #[test]
     fn a_limit_takes_questions_from_the_whole_set() {
