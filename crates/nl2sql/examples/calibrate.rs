@@ -54,7 +54,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let mut out = std::io::stdout().lock();
-    writeln!(out, "# Weights of the confidence, fitted by examples/calibrate.rs to {} questions of {corpus}", rows.len())?;
+    writeln!(
+        out,
+        "# Weights of the confidence, fitted by examples/calibrate.rs to {} questions of {corpus}",
+        rows.len()
+    )?;
     for at in 0..n {
         writeln!(out, "{} = {:.4}", SIGNALS[at], weights[at] / scale[at])?;
     }

@@ -66,7 +66,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     times.sort_by(f64::total_cmp);
     if !times.is_empty() {
         let at = |share: usize| times[(times.len() - 1) * share / 100];
-        writeln!(std::io::stderr(), "{} questions, median {:.2} ms, p99 {:.2} ms, max {:.2} ms", times.len(), at(50), at(99), at(100))?;
+        writeln!(
+            std::io::stderr(),
+            "{} questions, median {:.2} ms, p99 {:.2} ms, max {:.2} ms",
+            times.len(),
+            at(50),
+            at(99),
+            at(100)
+        )?;
     }
     Ok(())
 }

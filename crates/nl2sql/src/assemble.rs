@@ -8,19 +8,25 @@ use crate::{
     interpret::{Asked, Condition, Draft, GroupKey, Interpreter, Note, OrderBy},
     lexicon::LEXICON,
     logical::{
-        Aggregate, ColumnRef, Comparison, Expr, Literal, LogicalQuery, OrderKey, Predicate, SetOperation,
+        Aggregate, ColumnRef, Comparison, Expr, Literal, LogicalQuery, OrderKey, Predicate,
+        SetOperation,
     },
 };
 
 /// The query of that draft; `None` if nothing was asked.
-pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut draft: Draft) -> Option<LogicalQuery> {
+pub(crate) fn assemble(
+    index: &SchemaIndex,
+    reader: &mut Interpreter<'_>,
+    mut draft: Draft,
+) -> Option<LogicalQuery> {
     let root = draft.root?;
     implied(index, reader, &mut draft, root);
     Interpreter::relax_groups(&mut draft);
     if draft.asked.is_empty() {
         draft.ask(Asked::Rows(root));
     }
-    let mut query = LogicalQuery { root: Some(root), distinct: draft.distinct, ..LogicalQuery::default() };
+    let mut query =
+        LogicalQuery { root: Some(root), distinct: draft.distinct, ..LogicalQuery::default() };
     let mut groups: Vec<Expr> = Vec::new();
     let mut shown: Vec<Expr> = Vec::new();
     for group in &draft.groups {
@@ -85,12 +91,21 @@ pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut dr
                         argument: Some(Box::new(Expr::Column(*column))),
                         filter: None,
                     },
-                    (None, true, Some(table)) if !index.tables[*table].primary.is_empty() && index.tables[*table].primary.len() == 1 && draft.conditions.len() + draft.joins.len() > 0 => Expr::Aggregate {
-                        function: Aggregate::Count,
-                        distinct: true,
-                        argument: Some(Box::new(Expr::Column(ColumnRef::new(*table, index.tables[*table].primary[0])))),
-                        filter: None,
-                    },
+                    (None, true, Some(table))
+                        if !index.tables[*table].primary.is_empty()
+                            && index.tables[*table].primary.len() == 1
+                            && draft.conditions.len() + draft.joins.len() > 0 =>
+                    {
+                        Expr::Aggregate {
+                            function: Aggregate::Count,
+                            distinct: true,
+                            argument: Some(Box::new(Expr::Column(ColumnRef::new(
+                                *table,
+                                index.tables[*table].primary[0],
+                            )))),
+                            filter: None,
+                        }
+                    }
                     _ => Expr::count(),
                 };
                 if let Some(table) = table
@@ -109,7 +124,10 @@ pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut dr
         }
     }
     // `how many … have more than 3 …`: the groups themselves are counted
-    if counting_groups && draft.asked.iter().all(|it| matches!(it, Asked::Count { .. })) && draft.order.is_empty() {
+    if counting_groups
+        && draft.asked.iter().all(|it| matches!(it, Asked::Count { .. }))
+        && draft.order.is_empty()
+    {
         return counted_groups(index, &draft, query, &extra);
     }
     if !draft.groups.is_empty() && (!draft.per_group || !shown.is_empty()) {
@@ -123,12 +141,16 @@ pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut dr
         query.select = all;
     } else if draft.aggregates() {
         // a plain column beside an aggregate: one row for each of its values
-        let plain: Vec<Expr> = query.select.iter().filter(|it| !it.is_aggregate()).cloned().collect();
+        let plain: Vec<Expr> =
+            query.select.iter().filter(|it| !it.is_aggregate()).cloned().collect();
         if !plain.is_empty() && groups.is_empty() {
             for expr in &plain {
                 if let Expr::Column(column) = expr {
                     let table = &index.tables[column.table];
-                    if table.display.contains(&column.column) && table.primary.len() == 1 && index.tables.len() > 1 {
+                    if table.display.contains(&column.column)
+                        && table.primary.len() == 1
+                        && index.tables.len() > 1
+                    {
                         let id = Expr::Column(ColumnRef::new(column.table, table.primary[0]));
                         let counted_here = draft.asked.iter().all(|it| match it {
                             Asked::Count { table, .. } => *table == Some(column.table),
@@ -169,7 +191,9 @@ pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut dr
                 query.order.push(OrderKey { by: Expr::count(), descending: it.descending });
             }
             OrderBy::First => {
-                if let Some(first) = query.select.iter().find(|it| !matches!(it, Expr::Everything(_))) {
+                if let Some(first) =
+                    query.select.iter().find(|it| !matches!(it, Expr::Everything(_)))
+                {
                     query.order.push(OrderKey { by: first.clone(), descending: it.descending });
                 }
             }
@@ -204,7 +228,12 @@ pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut dr
         let keyed: Vec<usize> = groups
             .iter()
             .filter_map(|it| match it {
-                Expr::Column(it) if index.tables[it.table].declared_key && index.tables[it.table].primary == [it.column] => Some(it.table),
+                Expr::Column(it)
+                    if index.tables[it.table].declared_key
+                        && index.tables[it.table].primary == [it.column] =>
+                {
+                    Some(it.table)
+                }
                 _ => None,
             })
             .collect();
@@ -219,7 +248,9 @@ pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut dr
                 _ => {}
             }
         }
-        let only_distinct = !query.select.iter().any(Expr::is_aggregate) && query.having.is_empty() && !query.order.iter().any(|it| it.by.is_aggregate());
+        let only_distinct = !query.select.iter().any(Expr::is_aggregate)
+            && query.having.is_empty()
+            && !query.order.iter().any(|it| it.by.is_aggregate());
         if !only_distinct || !draft.groups.is_empty() {
             groups.extend(missing);
         }
@@ -228,7 +259,9 @@ pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut dr
             // `t.*` beside a group by its key is fine; by anything else it is not
             reader.notes.push(Note::Doubt("everything of groups"));
         }
-    } else if query.order.iter().any(|it| it.by.is_aggregate()) && !query.select.iter().any(Expr::is_aggregate) {
+    } else if query.order.iter().any(|it| it.by.is_aggregate())
+        && !query.select.iter().any(Expr::is_aggregate)
+    {
         query.order.retain(|it| !it.by.is_aggregate());
     }
     if query.distinct && !query.order.is_empty() {
@@ -236,7 +269,8 @@ pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut dr
         let hidden = query.order.iter().any(|it| !query.select.contains(&it.by));
         if hidden {
             if query.group.is_empty() && query.limit.is_none() {
-                query.group = query.select.iter().filter(|it| !it.is_aggregate()).cloned().collect();
+                query.group =
+                    query.select.iter().filter(|it| !it.is_aggregate()).cloned().collect();
                 for it in &query.order {
                     if !it.by.is_aggregate() && !query.group.contains(&it.by) {
                         query.group.push(it.by.clone());
@@ -249,7 +283,10 @@ pub(crate) fn assemble(index: &SchemaIndex, reader: &mut Interpreter<'_>, mut dr
     if query.distinct && query.select.iter().all(Expr::is_aggregate) {
         query.distinct = false;
         for it in &mut query.select {
-            if let Expr::Aggregate { function: Aggregate::Count, distinct, argument: Some(_), .. } = it {
+            if let Expr::Aggregate {
+                function: Aggregate::Count, distinct, argument: Some(_), ..
+            } = it
+            {
                 *distinct = true;
             }
         }
@@ -303,7 +340,10 @@ fn unify_keys(index: &SchemaIndex, query: &mut LogicalQuery) {
 
 /// A row that is asked for is shown once, however many partners the joined tables have for it.
 fn shown_once(index: &SchemaIndex, reader: &Interpreter<'_>, query: &mut LogicalQuery) {
-    let plain = query.group.is_empty() && query.limit.is_none() && query.order.is_empty() && !query.select.iter().any(Expr::is_aggregate);
+    let plain = query.group.is_empty()
+        && query.limit.is_none()
+        && query.order.is_empty()
+        && !query.select.iter().any(Expr::is_aggregate);
     if !plain || query.distinct {
         return;
     }
@@ -317,14 +357,22 @@ fn shown_once(index: &SchemaIndex, reader: &Interpreter<'_>, query: &mut Logical
     }
     let Some(&first) = shown.first() else { return };
     let _ = index;
-    let repeated = query.instances().iter().any(|it| !shown.contains(&it.0) && !shown.iter().any(|own| reader.single(*own, it.0)));
+    let repeated = query
+        .instances()
+        .iter()
+        .any(|it| !shown.contains(&it.0) && !shown.iter().any(|own| reader.single(*own, it.0)));
     if repeated && shown.iter().all(|it| *it == first) {
         query.distinct = true;
     }
 }
 
 /// Rows that a join shows several times are counted once.
-fn count_once(index: &SchemaIndex, reader: &Interpreter<'_>, query: &mut LogicalQuery, counted: &[(usize, Option<usize>)]) {
+fn count_once(
+    index: &SchemaIndex,
+    reader: &Interpreter<'_>,
+    query: &mut LogicalQuery,
+    counted: &[(usize, Option<usize>)],
+) {
     let instances = query.instances();
     for (at, table) in counted {
         let Some(table) = table else { continue };
@@ -354,7 +402,15 @@ fn implied(index: &SchemaIndex, reader: &mut Interpreter<'_>, draft: &mut Draft,
             found = index.tables[root]
                 .columns
                 .iter()
-                .position(|it| it.has_word(&stem) && !it.is_id() && (word != "when" || it.class.is_temporal() || it.class == TypeClass::Text || it.class == TypeClass::Integer || it.class == TypeClass::Time))
+                .position(|it| {
+                    it.has_word(&stem)
+                        && !it.is_id()
+                        && (word != "when"
+                            || it.class.is_temporal()
+                            || it.class == TypeClass::Text
+                            || it.class == TypeClass::Integer
+                            || it.class == TypeClass::Time)
+                })
                 .map(|it| ColumnRef::new(root, it));
             if found.is_some() {
                 break;
@@ -397,7 +453,12 @@ fn label(index: &SchemaIndex, group: &GroupKey) -> Vec<Expr> {
 }
 
 /// `SELECT count(*) … WHERE id IN (SELECT id … GROUP BY id HAVING …)`
-fn counted_groups(index: &SchemaIndex, draft: &Draft, query: LogicalQuery, extra: &[GroupKey]) -> Option<LogicalQuery> {
+fn counted_groups(
+    index: &SchemaIndex,
+    draft: &Draft,
+    query: LogicalQuery,
+    extra: &[GroupKey],
+) -> Option<LogicalQuery> {
     let group = extra.first()?;
     let keys = key(index, group);
     let columns: Vec<ColumnRef> = keys
@@ -412,7 +473,13 @@ fn counted_groups(index: &SchemaIndex, draft: &Draft, query: LogicalQuery, extra
     let nested = LogicalQuery {
         select: keys.clone(),
         root: Some(table),
-        also: query.also.iter().copied().chain(draft.joins.iter().copied()).filter(|it| *it != table).collect(),
+        also: query
+            .also
+            .iter()
+            .copied()
+            .chain(draft.joins.iter().copied())
+            .filter(|it| *it != table)
+            .collect(),
         filter: Interpreter::rows(&draft.conditions),
         group: keys,
         having: query.having,
@@ -422,7 +489,12 @@ fn counted_groups(index: &SchemaIndex, draft: &Draft, query: LogicalQuery, extra
         select: vec![if matches!(group, GroupKey::Rows(_)) {
             Expr::count()
         } else {
-            Expr::Aggregate { function: Aggregate::Count, distinct: true, argument: Some(Box::new(Expr::Column(columns[0]))), filter: None }
+            Expr::Aggregate {
+                function: Aggregate::Count,
+                distinct: true,
+                argument: Some(Box::new(Expr::Column(columns[0]))),
+                filter: None,
+            }
         }],
         root: Some(table),
         filter: vec![Predicate::InQuery { columns, query: Box::new(nested), negated: false }],
@@ -448,7 +520,12 @@ fn percentage(query: &mut LogicalQuery, from: usize) {
     }
     let part: Vec<Predicate> = query.filter.split_off(from);
     let filter = if part.len() == 1 { part[0].clone() } else { Predicate::And(part) };
-    let some = Expr::Aggregate { function: Aggregate::Count, distinct: false, argument: None, filter: Some(Box::new(filter)) };
+    let some = Expr::Aggregate {
+        function: Aggregate::Count,
+        distinct: false,
+        argument: None,
+        filter: Some(Box::new(filter)),
+    };
     query.select.retain(|it| query.group.contains(it));
     query.select.push(Expr::Percentage(Box::new(some), Box::new(Expr::count())));
 }
@@ -456,7 +533,9 @@ fn percentage(query: &mut LogicalQuery, from: usize) {
 /// Conditions on one column that no row can meet at once are meant of different rows: "from both France and Spain".
 fn intersected(index: &SchemaIndex, draft: &Draft, query: LogicalQuery) -> LogicalQuery {
     let _ = index;
-    if query.select.iter().any(Expr::is_aggregate) && query.group.is_empty() || query.limit.is_some() {
+    if query.select.iter().any(Expr::is_aggregate) && query.group.is_empty()
+        || query.limit.is_some()
+    {
         // a number over rows: one of them suffices
         return either(query);
     }
@@ -487,16 +566,22 @@ fn either(mut query: LogicalQuery) -> LogicalQuery {
 fn contradiction(all: &[Predicate]) -> Option<(usize, usize)> {
     for (at, one) in all.iter().enumerate() {
         for (other, two) in all.iter().enumerate().skip(at + 1) {
-            let (Predicate::Compare(a, how, x), Predicate::Compare(b, as_well, y)) = (one, two) else { continue };
+            let (Predicate::Compare(a, how, x), Predicate::Compare(b, as_well, y)) = (one, two)
+            else {
+                continue;
+            };
             if a != b {
                 continue;
             }
             let equal = *how == Comparison::Equal && *as_well == Comparison::Equal && x != y;
             let apart = match (x, y) {
                 (Expr::Literal(Literal::Number(x)), Expr::Literal(Literal::Number(y))) => {
-                    let above = |it: Comparison| matches!(it, Comparison::Greater | Comparison::AtLeast);
-                    let below = |it: Comparison| matches!(it, Comparison::Less | Comparison::AtMost);
-                    above(*how) && below(*as_well) && x >= y || below(*how) && above(*as_well) && x <= y
+                    let above =
+                        |it: Comparison| matches!(it, Comparison::Greater | Comparison::AtLeast);
+                    let below =
+                        |it: Comparison| matches!(it, Comparison::Less | Comparison::AtMost);
+                    above(*how) && below(*as_well) && x >= y
+                        || below(*how) && above(*as_well) && x <= y
                 }
                 _ => false,
             };

@@ -21,11 +21,44 @@ pub(crate) const HOPELESS: f64 = 0.12;
 
 /// The names of the signals, in the order in which they are computed.
 pub const SIGNALS: [&str; 38] = [
-    "base", "ignored", "ignored_share", "close", "close_gap", "weak", "weakest", "unseen", "idle", "doubt",
-    "tables", "bridges", "inferred", "unnamed_tables", "unused_tables", "columns_shown", "conditions",
-    "having", "group", "ordered", "limited", "nested", "set", "distinct", "per_group",
-    "superlative_lost", "negation_lost", "group_lost", "average_lost", "count_lost", "number_lost", "value_lost", "comparison_lost", "or_lost",
-    "length", "sentences", "root_unnamed", "key_shown",
+    "base",
+    "ignored",
+    "ignored_share",
+    "close",
+    "close_gap",
+    "weak",
+    "weakest",
+    "unseen",
+    "idle",
+    "doubt",
+    "tables",
+    "bridges",
+    "inferred",
+    "unnamed_tables",
+    "unused_tables",
+    "columns_shown",
+    "conditions",
+    "having",
+    "group",
+    "ordered",
+    "limited",
+    "nested",
+    "set",
+    "distinct",
+    "per_group",
+    "superlative_lost",
+    "negation_lost",
+    "group_lost",
+    "average_lost",
+    "count_lost",
+    "number_lost",
+    "value_lost",
+    "comparison_lost",
+    "or_lost",
+    "length",
+    "sentences",
+    "root_unnamed",
+    "key_shown",
 ];
 
 static WEIGHTS: LazyLock<Vec<f64>> = LazyLock::new(|| {
@@ -103,16 +136,25 @@ pub(crate) fn signals(
                     let other = plan.tables[*to].table;
                     let declared = index.edges.iter().any(|edge| {
                         edge.declared
-                            && (edge.from == it.table && edge.to == other && edge.from_columns == pairs.iter().map(|it| it.1).collect::<Vec<_>>()
-                                || edge.to == it.table && edge.from == other && edge.from_columns == pairs.iter().map(|it| it.0).collect::<Vec<_>>())
+                            && (edge.from == it.table
+                                && edge.to == other
+                                && edge.from_columns
+                                    == pairs.iter().map(|it| it.1).collect::<Vec<_>>()
+                                || edge.to == it.table
+                                    && edge.from == other
+                                    && edge.from_columns
+                                        == pairs.iter().map(|it| it.0).collect::<Vec<_>>())
                     });
                     inferred += yes(!declared);
                 }
             }
         }
     });
-    let unnamed = used.iter().filter(|it| reader.weight[**it] < 0.3 && !index.tables[**it].bridge).count();
-    let unused = (0..index.tables.len()).filter(|it| reader.weight[*it] > 0.85 && !used.contains(it)).count();
+    let unnamed =
+        used.iter().filter(|it| reader.weight[**it] < 0.3 && !index.tables[**it].bridge).count();
+    let unused = (0..index.tables.len())
+        .filter(|it| reader.weight[*it] > 0.85 && !used.contains(it))
+        .count();
     let mut literals: Vec<f64> = Vec::new();
     let mut texts = 0;
     let mut negative = false;
@@ -142,22 +184,56 @@ pub(crate) fn signals(
     };
     let mut ordered = false;
     query.each(&mut |part| ordered |= !part.order.is_empty());
-    let has_word = |all: &[&str]| items.iter().any(|it| !it.quoted && all.contains(&it.lower.as_str()) && !matches!(it.meaning, Meaning::Name(_) | Meaning::Value(_)));
-    let superlative = has_word(&["most", "least", "highest", "lowest", "largest", "smallest", "fewest", "top", "maximum", "minimum"])
-        || items.iter().any(|it| it.is_word() && LEXICON.degree(&it.lower).is_some_and(|it| it.form == Form::Superlative));
+    let has_word = |all: &[&str]| {
+        items.iter().any(|it| {
+            !it.quoted
+                && all.contains(&it.lower.as_str())
+                && !matches!(it.meaning, Meaning::Name(_) | Meaning::Value(_))
+        })
+    };
+    let superlative = has_word(&[
+        "most", "least", "highest", "lowest", "largest", "smallest", "fewest", "top", "maximum",
+        "minimum",
+    ]) || items.iter().any(|it| {
+        it.is_word() && LEXICON.degree(&it.lower).is_some_and(|it| it.form == Form::Superlative)
+    });
     // `at least` and `at most` compare
-    let bounds = items.windows(2).filter(|it| it[0].lower == "at" && matches!(it[1].lower.as_str(), "least" | "most")).count();
-    let superlative = superlative && (bounds == 0 || has_word(&["highest", "lowest", "largest", "smallest", "fewest", "top"]));
+    let bounds = items
+        .windows(2)
+        .filter(|it| it[0].lower == "at" && matches!(it[1].lower.as_str(), "least" | "most"))
+        .count();
+    let superlative = superlative
+        && (bounds == 0
+            || has_word(&["highest", "lowest", "largest", "smallest", "fewest", "top"]));
     let extreme = ordered || aggregated("Max") || aggregated("Min");
-    let negation = has_word(&["not", "no", "never", "without", "except", "neither", "excluding", "don't", "doesn't", "didn't", "nor", "isn't", "aren't"]);
+    let negation = has_word(&[
+        "not",
+        "no",
+        "never",
+        "without",
+        "except",
+        "neither",
+        "excluding",
+        "don't",
+        "doesn't",
+        "didn't",
+        "nor",
+        "isn't",
+        "aren't",
+    ]);
     let grouping = has_word(&["each", "every", "per"]);
-    let comparing = has_word(&["than", "above", "below", "over", "under", "between", "exceed", "exceeds", "before", "after"]);
+    let comparing = has_word(&[
+        "than", "above", "below", "over", "under", "between", "exceed", "exceeds", "before",
+        "after",
+    ]);
     let compares = {
         let mut found = false;
         query.each(&mut |part| {
             for it in part.filter.iter().chain(&part.having) {
                 let text = format!("{it:?}");
-                found |= ["Less", "Greater", "AtLeast", "AtMost", "Between", "During"].iter().any(|it| text.contains(it));
+                found |= ["Less", "Greater", "AtLeast", "AtMost", "Between", "During"]
+                    .iter()
+                    .any(|it| text.contains(it));
             }
         });
         found
@@ -174,11 +250,17 @@ pub(crate) fn signals(
     let lost_values = items
         .iter()
         .enumerate()
-        .filter(|(at, it)| (matches!(it.meaning, Meaning::Value(_)) || it.capital && it.is_word()) && !reader.used[*at])
+        .filter(|(at, it)| {
+            (matches!(it.meaning, Meaning::Value(_)) || it.capital && it.is_word())
+                && !reader.used[*at]
+        })
         .count();
     let root_unnamed = query.root.is_some_and(|it| reader.weight[it] < 0.5);
-    let key_shown = query.select.iter().any(|it| matches!(it, Expr::Column(it) if index.column(*it).is_id()))
-        && !items.iter().any(|it| matches!(it.lemma.as_str(), "id" | "code" | "number" | "identifier"));
+    let key_shown =
+        query.select.iter().any(|it| matches!(it, Expr::Column(it) if index.column(*it).is_id()))
+            && !items
+                .iter()
+                .any(|it| matches!(it.lemma.as_str(), "id" | "code" | "number" | "identifier"));
     vec![
         1.0,
         count(ignored.len()),
@@ -209,7 +291,9 @@ pub(crate) fn signals(
         yes(negation && !negative),
         yes(grouping && query.group.is_empty() && query.per.is_empty()),
         yes(has_word(&["average", "mean", "avg"]) && !aggregated("Avg")),
-        yes(items.windows(2).any(|it| it[0].lower == "how" && it[1].lower == "many") && !aggregated("Count") && !aggregated("Sum")),
+        yes(items.windows(2).any(|it| it[0].lower == "how" && it[1].lower == "many")
+            && !aggregated("Count")
+            && !aggregated("Sum")),
         count(lost_numbers),
         count(lost_values),
         yes(comparing && !compares),
@@ -221,7 +305,13 @@ pub(crate) fn signals(
     ]
 }
 
-fn facts(it: &Predicate, numbers: &mut Vec<f64>, texts: &mut usize, negative: &mut bool, either: &mut bool) {
+fn facts(
+    it: &Predicate,
+    numbers: &mut Vec<f64>,
+    texts: &mut usize,
+    negative: &mut bool,
+    either: &mut bool,
+) {
     let mut literal = |it: &Expr| match it {
         Expr::Literal(Literal::Number(value)) => numbers.push(*value),
         Expr::Literal(Literal::Text(_) | Literal::Moment(_)) => *texts += 1,
@@ -233,7 +323,10 @@ fn facts(it: &Predicate, numbers: &mut Vec<f64>, texts: &mut usize, negative: &m
             literal(b);
             *negative |= *comparison == crate::logical::Comparison::NotEqual
                 || matches!(b, Expr::Literal(Literal::Boolean(false)))
-                || matches!(comparison, crate::logical::Comparison::AtLeast | crate::logical::Comparison::AtMost);
+                || matches!(
+                    comparison,
+                    crate::logical::Comparison::AtLeast | crate::logical::Comparison::AtMost
+                );
         }
         Predicate::Between(_, a, b) => {
             literal(a);

@@ -13,8 +13,7 @@ use crate::{
     link::{self, Item, Meaning},
     logical::LogicalQuery,
     meta::{self, MetaAnswer},
-    render,
-    time,
+    render, time,
     token::{self, Token},
 };
 
@@ -145,7 +144,9 @@ impl Engine {
             return Outcome::NotAnswerable(NotUnderstood {
                 words: content(&items, &vec![false; items.len()]),
                 rephrasings: meta::examples(index, &[]),
-                message: "Nothing in the question names a table, a column or a value of this database.".to_owned(),
+                message:
+                    "Nothing in the question names a table, a column or a value of this database."
+                        .to_owned(),
             });
         };
         let words = read.ignored.clone();
@@ -183,7 +184,12 @@ impl Engine {
     }
 
     /// The likeliest reading, however unsure: for measuring, and for a language model that wants a second opinion.
-    pub fn best_reading(&self, question: &str, index: &SchemaIndex, context: &AskContext) -> Option<Reading> {
+    pub fn best_reading(
+        &self,
+        question: &str,
+        index: &SchemaIndex,
+        context: &AskContext,
+    ) -> Option<Reading> {
         let tokens = token::tokenize(question);
         let times = time::find(&tokens, context.now.date());
         let items = link::link(index, &tokens, &times);
@@ -193,7 +199,12 @@ impl Engine {
     /// The tables and columns that may matter to a question, most relevant first, at most `budget` columns in all.
     ///
     /// Tables that connect relevant ones are among them. A schema that fits the budget is returned whole.
-    pub fn relevant_schema(&self, question: &str, index: &SchemaIndex, budget: usize) -> Vec<RelevantTable> {
+    pub fn relevant_schema(
+        &self,
+        question: &str,
+        index: &SchemaIndex,
+        budget: usize,
+    ) -> Vec<RelevantTable> {
         crate::meta::relevant(question, index, budget)
     }
 }

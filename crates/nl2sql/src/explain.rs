@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use crate::{
     index::SchemaIndex,
     logical::{
-        Aggregate, Arithmetic, ColumnRef, Comparison, Expr, Literal, LogicalQuery, Moment, Predicate, SetOperation,
-        TimeUnit,
+        Aggregate, Arithmetic, ColumnRef, Comparison, Expr, Literal, LogicalQuery, Moment,
+        Predicate, SetOperation, TimeUnit,
     },
     render::number,
 };
@@ -36,12 +36,8 @@ fn sentence(index: &SchemaIndex, query: &LogicalQuery) -> String {
     if let Some(root) = query.root {
         let _ = write!(text, " from {}", table(index, root));
     }
-    let also: Vec<String> = query
-        .instances()
-        .into_iter()
-        .skip(1)
-        .map(|it| table(index, it.0))
-        .collect();
+    let also: Vec<String> =
+        query.instances().into_iter().skip(1).map(|it| table(index, it.0)).collect();
     if !also.is_empty() {
         let _ = write!(text, " together with {}", list(&also));
     }
@@ -61,7 +57,13 @@ fn sentence(index: &SchemaIndex, query: &LogicalQuery) -> String {
         let keys: Vec<String> = query
             .order
             .iter()
-            .map(|it| format!("{} {}", expr(index, &it.by), if it.descending { "from the highest" } else { "from the lowest" }))
+            .map(|it| {
+                format!(
+                    "{} {}",
+                    expr(index, &it.by),
+                    if it.descending { "from the highest" } else { "from the lowest" }
+                )
+            })
             .collect();
         let _ = write!(text, ", ordered by {}", list(&keys));
     }
@@ -77,7 +79,9 @@ fn sentence(index: &SchemaIndex, query: &LogicalQuery) -> String {
     }
     if let Some((operation, other)) = &query.set {
         let word = match operation {
-            SetOperation::Intersect => "and of these only those that the following finds as well: it ",
+            SetOperation::Intersect => {
+                "and of these only those that the following finds as well: it "
+            }
             SetOperation::Except => "without those that the following finds: it ",
             SetOperation::Union => "together with what the following finds: it ",
         };
@@ -137,8 +141,12 @@ fn expr(index: &SchemaIndex, it: &Expr) -> String {
         Expr::Part(part, it) => {
             format!("{} of {}", if *part == "isodow" { "weekday" } else { part }, expr(index, it))
         }
-        Expr::Scalar(query) => format!("the value of ({})", sentence(index, query).trim_start_matches("shows ")),
-        Expr::Percentage(a, b) => format!("{} as a percentage of {}", expr(index, a), expr(index, b)),
+        Expr::Scalar(query) => {
+            format!("the value of ({})", sentence(index, query).trim_start_matches("shows "))
+        }
+        Expr::Percentage(a, b) => {
+            format!("{} as a percentage of {}", expr(index, a), expr(index, b))
+        }
         Expr::Everything(at) => format!("every column of {}", table(index, *at)),
     }
 }
@@ -161,8 +169,12 @@ fn moment(it: &Moment) -> String {
         Moment::Start(unit, 0) => format!("the beginning of this {}", unit.name()),
         Moment::Start(unit, -1) => format!("the beginning of the last {}", unit.name()),
         Moment::Start(unit, 1) => format!("the beginning of the next {}", unit.name()),
-        Moment::Start(unit, offset) if *offset < 0 => format!("the beginning of the {} {} {}s ago", unit.name(), -offset, unit.name()),
-        Moment::Start(unit, offset) => format!("the beginning of the {} in {offset} {}s", unit.name(), unit.name()),
+        Moment::Start(unit, offset) if *offset < 0 => {
+            format!("the beginning of the {} {} {}s ago", unit.name(), -offset, unit.name())
+        }
+        Moment::Start(unit, offset) => {
+            format!("the beginning of the {} in {offset} {}s", unit.name(), unit.name())
+        }
         Moment::Now(_, 0) => "now".to_owned(),
         Moment::Now(unit, offset) if *offset < 0 => format!("{} {}s ago", -offset, unit.name()),
         Moment::Now(unit, offset) => format!("{offset} {}s from now", unit.name()),
@@ -198,17 +210,30 @@ fn predicate(index: &SchemaIndex, it: &Predicate) -> String {
                 let _ = write!(text, " is from {} on", moment(from));
             }
             if let Some(until) = until {
-                let _ = write!(text, "{} before {}", if from.is_some() { " and" } else { " is" }, moment(until));
+                let _ = write!(
+                    text,
+                    "{} before {}",
+                    if from.is_some() { " and" } else { " is" },
+                    moment(until)
+                );
             }
             text
         }
         Predicate::InQuery { columns, query, negated } => {
             let names: Vec<String> = columns.iter().map(|it| column(index, *it)).collect();
             let not = if *negated { "is not" } else { "is" };
-            format!("{} {not} among ({})", list(&names), sentence(index, query).trim_start_matches("shows "))
+            format!(
+                "{} {not} among ({})",
+                list(&names),
+                sentence(index, query).trim_start_matches("shows ")
+            )
         }
-        Predicate::And(all) => all.iter().map(|it| predicate(index, it)).collect::<Vec<_>>().join(" and "),
-        Predicate::Or(any) => any.iter().map(|it| predicate(index, it)).collect::<Vec<_>>().join(" or "),
+        Predicate::And(all) => {
+            all.iter().map(|it| predicate(index, it)).collect::<Vec<_>>().join(" and ")
+        }
+        Predicate::Or(any) => {
+            any.iter().map(|it| predicate(index, it)).collect::<Vec<_>>().join(" or ")
+        }
         Predicate::Not(it) => format!("it is not so that {}", predicate(index, it)),
     }
 }

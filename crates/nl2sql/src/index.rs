@@ -5,11 +5,7 @@ use std::collections::{HashMap, HashSet};
 use plinth_connections::AllowedTables;
 use plinth_schema_introspect::{Catalog, Column, Relation, TypeClass};
 
-use crate::{
-    lexicon::LEXICON,
-    names,
-    token::normalized,
-};
+use crate::{lexicon::LEXICON, names, token::normalized};
 
 /// What may be asked about one database: built once for each snapshot of its schema and each allow-list, then shared.
 ///
@@ -82,7 +78,9 @@ pub(crate) struct ColumnInfo {
 impl ColumnInfo {
     /// Whether it identifies rows and means nothing else.
     pub(crate) fn is_id(&self) -> bool {
-        (self.primary || self.foreign) && self.class.is_numeric() && !self.words.iter().any(|it| it == "year")
+        (self.primary || self.foreign)
+            && self.class.is_numeric()
+            && !self.words.iter().any(|it| it == "year")
             || self.words.last().is_some_and(|it| it == "id" || it == "uuid")
             || self.class == TypeClass::Uuid
     }
@@ -151,7 +149,11 @@ impl SchemaIndex {
         let table_prefix = common_prefix_of_tables(&table_names);
         let mut known: HashSet<String> = HashSet::new();
         for relation in &relations {
-            let bare = &relation.name[if prefixed(&relation.name, table_prefix, &table_names) { table_prefix } else { 0 }..];
+            let bare = &relation.name[if prefixed(&relation.name, table_prefix, &table_names) {
+                table_prefix
+            } else {
+                0
+            }..];
             for word in names::split(bare, &known.clone()) {
                 if word.len() > 3 {
                     known.insert(LEXICON.lemma(&word));
@@ -172,7 +174,8 @@ impl SchemaIndex {
             distances: Vec::new(),
         };
         for relation in &relations {
-            let cut = if prefixed(&relation.name, table_prefix, &table_names) { table_prefix } else { 0 };
+            let cut =
+                if prefixed(&relation.name, table_prefix, &table_names) { table_prefix } else { 0 };
             let bare = catalog.resolve(&relation.name).is_some_and(|it| it.oid == relation.oid);
             index.add_table(relation, cut, bare, &known);
         }
@@ -196,13 +199,8 @@ impl SchemaIndex {
         let raw = names::split(&relation.name[cut..], known);
         let words = expand(&raw);
         let readable: Vec<&Column> = relation.columns.iter().filter(|it| it.readable).collect();
-        let positions: Vec<usize> = relation
-            .columns
-            .iter()
-            .enumerate()
-            .filter(|it| it.1.readable)
-            .map(|it| it.0)
-            .collect();
+        let positions: Vec<usize> =
+            relation.columns.iter().enumerate().filter(|it| it.1.readable).map(|it| it.0).collect();
         let column_names: Vec<&str> = readable.iter().map(|it| it.name.as_str()).collect();
         let prefix = names::common_prefix(&column_names);
         let mut columns = Vec::new();
@@ -222,7 +220,11 @@ impl SchemaIndex {
             let lettered = column.name.len() == 3
                 && column.name.to_lowercase().ends_with("id")
                 && matches!(column.class, TypeClass::Integer | TypeClass::Text);
-            let (whole, short) = if lettered { (vec!["id".to_owned()], vec!["id".to_owned()]) } else { (whole, short) };
+            let (whole, short) = if lettered {
+                (vec!["id".to_owned()], vec!["id".to_owned()])
+            } else {
+                (whole, short)
+            };
             let info = ColumnInfo {
                 name: column.name.clone(),
                 class: column.class,
@@ -230,7 +232,11 @@ impl SchemaIndex {
                 words: if cut > 0 { short.clone() } else { whole.clone() },
                 nullable: column.nullable,
                 primary: if relation.primary_key().is_empty() {
-                    relation.keys.iter().find(|it| it.columns.len() == 1).is_some_and(|it| it.columns == [position])
+                    relation
+                        .keys
+                        .iter()
+                        .find(|it| it.columns.len() == 1)
+                        .is_some_and(|it| it.columns == [position])
                 } else {
                     relation.primary_key().contains(&position)
                 },
@@ -253,10 +259,8 @@ impl SchemaIndex {
             .find(|it| it.primary)
             .or_else(|| relation.keys.iter().find(|it| it.columns.len() == 1))
             .map_or(&[][..], |it| it.columns.as_slice());
-        let primary = key
-            .iter()
-            .filter_map(|it| positions.iter().position(|at| at == it))
-            .collect();
+        let primary =
+            key.iter().filter_map(|it| positions.iter().position(|at| at == it)).collect();
         self.name_table(table, &words, &raw, relation.comment.as_deref());
         let mut info = Table {
             schema: relation.schema.clone(),
@@ -274,7 +278,13 @@ impl SchemaIndex {
         self.tables.push(info);
     }
 
-    fn name_table(&mut self, table: usize, words: &[String], raw: &[String], comment: Option<&str>) {
+    fn name_table(
+        &mut self,
+        table: usize,
+        words: &[String],
+        raw: &[String],
+        comment: Option<&str>,
+    ) {
         self.add_name(table, None, words, 1.0, false);
         let lemmas: Vec<String> = raw.iter().map(|it| LEXICON.lemma(it)).collect();
         if lemmas != words {
@@ -309,7 +319,8 @@ impl SchemaIndex {
         }
         // `student.student_name` is its name; `student name` may mean `student.name`
         let mut bare = short;
-        let starts = |it: &[String]| it.len() > table_words.len() && it[..table_words.len()] == *table_words;
+        let starts =
+            |it: &[String]| it.len() > table_words.len() && it[..table_words.len()] == *table_words;
         if starts(whole) {
             bare = &whole[table_words.len()..];
             self.add_name(table, Some(column), bare, 0.97, false);
@@ -408,11 +419,8 @@ impl SchemaIndex {
     /// Finds references that nobody declared, by name and type: a column called like another table's key, or like the
     /// other table with `id` behind it.
     fn infer_edges(&mut self) {
-        let declared: HashSet<(usize, usize)> = self
-            .edges
-            .iter()
-            .flat_map(|it| [(it.from, it.to), (it.to, it.from)])
-            .collect();
+        let declared: HashSet<(usize, usize)> =
+            self.edges.iter().flat_map(|it| [(it.from, it.to), (it.to, it.from)]).collect();
         let has_declared: HashSet<(usize, usize)> = self
             .edges
             .iter()
@@ -459,19 +467,34 @@ impl SchemaIndex {
                 }
                 let pair = self.tables[from].columns.iter().enumerate().find_map(|(at, it)| {
                     let last = it.words.last()?;
-                    let telling = it.words.len() > 1 && matches!(last.as_str(), "id" | "code" | "name");
-                    if !telling || it.name == "first_name" || it.name == "last_name" || it.name == "full_name" {
+                    let telling =
+                        it.words.len() > 1 && matches!(last.as_str(), "id" | "code" | "name");
+                    if !telling
+                        || it.name == "first_name"
+                        || it.name == "last_name"
+                        || it.name == "full_name"
+                    {
                         return None;
                     }
-                    let other = self.tables[to].columns.iter().position(|other| other.name == it.name && other.class == it.class)?;
+                    let other = self.tables[to]
+                        .columns
+                        .iter()
+                        .position(|other| other.name == it.name && other.class == it.class)?;
                     Some((at, other))
                 });
                 // two tables that both refer to a third meet there, not here
-                let third = (0..self.tables.len()).any(|it| linked.contains(&(from, it)) && linked.contains(&(to, it)));
+                let third = (0..self.tables.len())
+                    .any(|it| linked.contains(&(from, it)) && linked.contains(&(to, it)));
                 if let Some((a, b)) = pair
                     && !third
                 {
-                    found.push(Edge { from, from_columns: vec![a], to, to_columns: vec![b], declared: false });
+                    found.push(Edge {
+                        from,
+                        from_columns: vec![a],
+                        to,
+                        to_columns: vec![b],
+                        declared: false,
+                    });
                 }
             }
         }
@@ -556,8 +579,11 @@ fn weight(word: &str) -> f64 {
     match word {
         "id" => 0.5,
         "of" | "the" | "in" | "and" | "to" | "a" | "for" | "is" | "by" | "at" | "or" | "per" => 0.1,
-        "dollar" | "usd" | "euro" | "percent" | "km" | "meter" | "metre" | "feet" | "foot" | "inch" | "mile" | "kg" | "lb" | "million" | "billion" | "mm" | "cm" | "mph" | "second" | "minute" => 0.35,
-        "code" | "number" | "detail" | "description" | "name" | "value" | "info" | "information" => 0.45,
+        "dollar" | "usd" | "euro" | "percent" | "km" | "meter" | "metre" | "feet" | "foot"
+        | "inch" | "mile" | "kg" | "lb" | "million" | "billion" | "mm" | "cm" | "mph"
+        | "second" | "minute" => 0.35,
+        "code" | "number" | "detail" | "description" | "name" | "value" | "info"
+        | "information" => 0.45,
         "date" | "type" | "other" | "ref" | "reference" | "data" | "text" | "1" | "yn" => 0.6,
         _ => 1.0,
     }
@@ -588,7 +614,10 @@ fn common_prefix_of_tables(names: &[&str]) -> usize {
 }
 
 fn prefixed(name: &str, length: usize, all: &[&str]) -> bool {
-    length > 0 && name.len() > length && name.is_char_boundary(length) && name[..length] == common(all, length)
+    length > 0
+        && name.len() > length
+        && name.is_char_boundary(length)
+        && name[..length] == common(all, length)
 }
 
 /// The prefix of that length that most of the names share.
@@ -610,7 +639,9 @@ fn display_columns(table: &Table) -> Vec<usize> {
     let is = |at: usize, words: &[&str]| table.columns[at].words.iter().eq(words.iter());
     let ends = |at: usize, word: &str| table.columns[at].words.last().is_some_and(|it| it == word);
     let texts: Vec<usize> = (0..table.columns.len())
-        .filter(|&it| table.columns[it].class.is_textual() || table.columns[it].class == TypeClass::Other)
+        .filter(|&it| {
+            table.columns[it].class.is_textual() || table.columns[it].class == TypeClass::Other
+        })
         .collect();
     let own = |at: usize| {
         let words = &table.columns[at].words;
@@ -618,18 +649,21 @@ fn display_columns(table: &Table) -> Vec<usize> {
             && words[..table.words.len()] == table.words[..]
             && words.last().is_some_and(|it| it == "name")
     };
-    if let Some(&at) = texts.iter().find(|&&at| is(at, &["name"]) || own(at) || is(at, &["full", "name"])) {
+    if let Some(&at) =
+        texts.iter().find(|&&at| is(at, &["name"]) || own(at) || is(at, &["full", "name"]))
+    {
         return vec![at];
     }
     let part = |first: &str| {
-        texts.iter().copied().find(|&at| {
-            ends(at, "name") && table.columns[at].words.iter().any(|it| it == first)
-        })
+        texts
+            .iter()
+            .copied()
+            .find(|&at| ends(at, "name") && table.columns[at].words.iter().any(|it| it == first))
     };
     if let Some(first) = part("first").or_else(|| part("fore"))
-        && let Some(last) = part("last").or_else(|| part("sur")).or_else(|| {
-            texts.iter().copied().find(|&at| ends(at, "surname"))
-        })
+        && let Some(last) = part("last")
+            .or_else(|| part("sur"))
+            .or_else(|| texts.iter().copied().find(|&at| ends(at, "surname")))
     {
         return vec![first, last];
     }
@@ -646,7 +680,10 @@ fn display_columns(table: &Table) -> Vec<usize> {
     if let Some(&at) = texts.iter().find(|&&at| table.columns[at].words == table.words) {
         return vec![at];
     }
-    if let Some(&at) = texts.iter().find(|&&at| table.columns[at].words.iter().any(|it| it == "name" || it == "title")) {
+    if let Some(&at) = texts
+        .iter()
+        .find(|&&at| table.columns[at].words.iter().any(|it| it == "name" || it == "title"))
+    {
         return vec![at];
     }
     if !table.primary.is_empty() && table.primary.len() == 1 {
@@ -674,7 +711,12 @@ fn inferred_target(column: &ColumnInfo, target: &Table, desperate: bool) -> Opti
         // the same name, and a key there
         let id_like = matches!(last.as_str(), "id" | "code" | "number" | "key" | "uuid")
             || column.name.len() <= 4 && column.name.ends_with("id");
-        if key_like && it.name == column.name && (id_like || (key && it.class == TypeClass::Text)) && it.name != "id" && it.name != "name" {
+        if key_like
+            && it.name == column.name
+            && (id_like || (key && it.class == TypeClass::Text))
+            && it.name != "id"
+            && it.name != "name"
+        {
             return Some(at);
         }
         // `customer_id` and `customer.id`
@@ -682,7 +724,9 @@ fn inferred_target(column: &ColumnInfo, target: &Table, desperate: bool) -> Opti
             let stem = &words[..words.len() - 1];
             let named = stem.ends_with(&target.words) && !target.words.is_empty();
             let is_id = it.words.len() == 1 && it.words[0] == *last
-                || (it.words.len() == target.words.len() + 1 && it.words.ends_with(std::slice::from_ref(last)) && it.words.starts_with(&target.words));
+                || (it.words.len() == target.words.len() + 1
+                    && it.words.ends_with(std::slice::from_ref(last))
+                    && it.words.starts_with(&target.words));
             if named && is_id {
                 return Some(at);
             }

@@ -42,7 +42,8 @@ pub(crate) fn plan(index: &SchemaIndex, query: &LogicalQuery) -> Option<JoinPlan
         for (edge, from) in path {
             let (own, table, other) = index.edges[edge].seen_from(plan.tables[from].table);
             // an edge of a table with itself looks the same from both sides; the new role is what is referred to
-            let pairs: Vec<(usize, usize)> = own.iter().copied().zip(other.iter().copied()).collect();
+            let pairs: Vec<(usize, usize)> =
+                own.iter().copied().zip(other.iter().copied()).collect();
             let role = if table == wanted.0 { wanted.1 } else { 0 };
             plan.tables.push(Joined { table, role, to: Some((from, pairs)) });
         }
@@ -90,6 +91,16 @@ fn path(
             if query.edges.contains(&edge) {
                 step -= 0.5;
             }
+            // up to what many rows share and down again says little: that two things lie in one place does not relate them
+            let hub = it.to == at
+                && it.from == next
+                && back[at].is_some_and(|(before, _)| {
+                    index.edges[before].to == at && index.edges[before].from != at
+                })
+                && !query.also.contains(&at);
+            if hub {
+                step += 1.5;
+            }
             // on the way through a table that only connects is more natural than through one that means something
             if next != wanted.0 && !index.tables[next].bridge {
                 step += 0.1;
@@ -127,7 +138,9 @@ fn role_path(
         plan.tables.iter().any(|it| {
             it.table == table
                 && it.to.as_ref().is_some_and(|(to, pairs)| {
-                    *to == at && pairs.iter().map(|it| it.0).eq(own.iter().copied()) && pairs.iter().map(|it| it.1).eq(other.iter().copied())
+                    *to == at
+                        && pairs.iter().map(|it| it.0).eq(own.iter().copied())
+                        && pairs.iter().map(|it| it.1).eq(other.iter().copied())
                 })
         }) || plan.tables[at].to.as_ref().is_some_and(|(to, pairs)| {
             plan.tables[*to].table == table

@@ -62,7 +62,9 @@ impl Lexicon {
             synonyms: HashMap::new(),
             phrases: HashMap::new(),
             degrees: HashMap::new(),
-            stop: lines(include_str!("../lexicon/stop.txt")).flat_map(str::split_whitespace).collect(),
+            stop: lines(include_str!("../lexicon/stop.txt"))
+                .flat_map(str::split_whitespace)
+                .collect(),
             vocabulary: lines(include_str!("../lexicon/vocabulary.txt"))
                 .flat_map(str::split_whitespace)
                 .collect(),
@@ -93,7 +95,8 @@ impl Lexicon {
         }
         for line in lines(include_str!("../lexicon/adjectives.txt")) {
             let mut parts = line.split('|').map(str::trim);
-            let (Some(base), Some(forms), Some(measures)) = (parts.next(), parts.next(), parts.next())
+            let (Some(base), Some(forms), Some(measures)) =
+                (parts.next(), parts.next(), parts.next())
             else {
                 continue;
             };
@@ -104,8 +107,7 @@ impl Lexicon {
             let of = |form| Degree { measures: measures.clone(), form };
             this.degrees.insert(base, of(Form::Positive));
             for word in forms.split_whitespace() {
-                let form =
-                    if word.ends_with("st") { Form::Superlative } else { Form::Comparative };
+                let form = if word.ends_with("st") { Form::Superlative } else { Form::Comparative };
                 this.degrees.insert(word, of(form));
             }
         }
@@ -118,8 +120,7 @@ impl Lexicon {
         }
         for line in lines(include_str!("../lexicon/implied.txt")) {
             if let Some((word, columns)) = line.split_once('=') {
-                this.implied
-                    .insert(word.trim(), columns.split(',').map(str::trim).collect());
+                this.implied.insert(word.trim(), columns.split(',').map(str::trim).collect());
             }
         }
         this
@@ -156,13 +157,41 @@ impl Lexicon {
         }
         const ENDINGS: [&str; 22] = [
             "ational", "ization", "isation", "ation", "ition", "ities", "ments", "ement", "ment",
-            "ance", "ence", "ency", "ion", "ity", "ing", "ist", "ies", "al", "ed", "er", "or", "ly",
+            "ance", "ence", "ency", "ion", "ity", "ing", "ist", "ies", "al", "ed", "er", "or",
+            "ly",
         ];
         // whole words that only look as if they ended so
         const WHOLE: [&str; 30] = [
-            "register", "deliver", "customer", "transfer", "consider", "computer", "semester", "character", "discover", "remember",
-            "administer", "chapter", "december", "november", "october", "september", "monitor", "doctor", "sponsor", "factor",
-            "quarter", "counter", "browser", "charter", "shelter", "cluster", "document", "department", "apartment", "element",
+            "register",
+            "deliver",
+            "customer",
+            "transfer",
+            "consider",
+            "computer",
+            "semester",
+            "character",
+            "discover",
+            "remember",
+            "administer",
+            "chapter",
+            "december",
+            "november",
+            "october",
+            "september",
+            "monitor",
+            "doctor",
+            "sponsor",
+            "factor",
+            "quarter",
+            "counter",
+            "browser",
+            "charter",
+            "shelter",
+            "cluster",
+            "document",
+            "department",
+            "apartment",
+            "element",
         ];
         if WHOLE.contains(&lemma) {
             return lemma.to_owned();

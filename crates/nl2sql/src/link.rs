@@ -79,11 +79,16 @@ impl Item {
 const MAX_NAME: usize = 6;
 
 /// Cuts the tokens into items so that as much as possible is understood.
-pub(crate) fn link(index: &SchemaIndex, tokens: &[Token], times: &[crate::time::Found]) -> Vec<Item> {
+pub(crate) fn link(
+    index: &SchemaIndex,
+    tokens: &[Token],
+    times: &[crate::time::Found],
+) -> Vec<Item> {
     let n = tokens.len();
     let hits = word_hits(index, tokens);
     // best[i]: the best way to cut the tokens from i on: its worth and the end of the first piece
-    let mut best: Vec<(f64, usize, Meaning, Vec<NameLink>)> = vec![(0.0, n, Meaning::Word, Vec::new()); n + 1];
+    let mut best: Vec<(f64, usize, Meaning, Vec<NameLink>)> =
+        vec![(0.0, n, Meaning::Word, Vec::new()); n + 1];
     for at in (0..n).rev() {
         let token = &tokens[at];
         let own = match token.kind {
@@ -92,7 +97,12 @@ pub(crate) fn link(index: &SchemaIndex, tokens: &[Token], times: &[crate::time::
             TokenKind::Quoted => Meaning::Value(quoted_values(index, &token.text)),
             TokenKind::Word => Meaning::Word,
         };
-        let mut choice = (best[at + 1].0 + if own == Meaning::Word { 0.0 } else { 0.3 }, at + 1, own, Vec::new());
+        let mut choice = (
+            best[at + 1].0 + if own == Meaning::Word { 0.0 } else { 0.3 },
+            at + 1,
+            own,
+            Vec::new(),
+        );
         for time in times.iter().filter(|it| it.first == at) {
             let worth = 1.2 * count(time.end - at) + best[time.end].0;
             if worth > choice.0 {
@@ -104,7 +114,9 @@ pub(crate) fn link(index: &SchemaIndex, tokens: &[Token], times: &[crate::time::
             for end in at + 1..=reach {
                 let links = names(index, tokens, &hits, at, end);
                 let Some(top) = links.first() else { continue };
-                let worth = top.score * (count(end - at) + 0.15 * (count(end - at) - 1.0)) - if top.score < 0.5 { 0.15 } else { 0.0 } + best[end].0;
+                let worth = top.score * (count(end - at) + 0.15 * (count(end - at) - 1.0))
+                    - if top.score < 0.5 { 0.15 } else { 0.0 }
+                    + best[end].0;
                 if worth > choice.0 {
                     choice = (worth, end, Meaning::Name(links), Vec::new());
                 }
@@ -113,7 +125,9 @@ pub(crate) fn link(index: &SchemaIndex, tokens: &[Token], times: &[crate::time::
         if !matches!(token.kind, TokenKind::Mark(_) | TokenKind::Quoted) {
             let reach = (at + index.longest_value + 3).min(n);
             for end in (at + 1..=reach).rev() {
-                if tokens[at..end].iter().any(|it| it.kind == TokenKind::Quoted) || tokens[end - 1].kind == TokenKind::Mark('?') {
+                if tokens[at..end].iter().any(|it| it.kind == TokenKind::Quoted)
+                    || tokens[end - 1].kind == TokenKind::Mark('?')
+                {
                     continue;
                 }
                 let links = values(index, tokens, at, end);
@@ -171,23 +185,40 @@ fn doubt_weak_names(tokens: &[Token], items: &mut [Item]) {
         let Meaning::Name(links) = &items[at].meaning else { continue };
         let own = |other: Option<&Item>| {
             other.is_some_and(|it| match &it.meaning {
-                Meaning::Name(others) => links.iter().any(|link| link.column.is_some() && others.iter().any(|it| it.column.is_none() && it.table == link.table && it.score > 0.9)),
+                Meaning::Name(others) => links.iter().any(|link| {
+                    link.column.is_some()
+                        && others.iter().any(|it| {
+                            it.column.is_none() && it.table == link.table && it.score > 0.9
+                        })
+                }),
                 _ => false,
             })
         };
         // a column may stand beside the name of its own table
-        let crowded = (beside(items.get(at + 1)) && !own(items.get(at + 1))) || (beside(before) && !own(before));
+        let crowded = (beside(items.get(at + 1)) && !own(items.get(at + 1)))
+            || (beside(before) && !own(before));
         let token = &tokens[items[at].first];
         let verb = items[at].end == items[at].first + 1
-            && (token.lower.ends_with("ed") || token.lower.ends_with("ing") || token.lower != token.lemma && !token.lower.ends_with('s'));
+            && (token.lower.ends_with("ed")
+                || token.lower.ends_with("ing")
+                || token.lower != token.lemma && !token.lower.ends_with('s'));
         let spoken_of = links.iter().any(|link| named.get(&link.table).is_some_and(|it| *it > 0.7));
-        if crowded || (verb && !spoken_of && score < 0.7) || (!spoken_of && score < 0.4 && !named.is_empty()) {
+        if crowded
+            || (verb && !spoken_of && score < 0.7)
+            || (!spoken_of && score < 0.4 && !named.is_empty())
+        {
             items[at].meaning = Meaning::Word;
         }
     }
 }
 
-fn item(tokens: &[Token], first: usize, end: usize, meaning: Meaning, names: Vec<NameLink>) -> Item {
+fn item(
+    tokens: &[Token],
+    first: usize,
+    end: usize,
+    meaning: Meaning,
+    names: Vec<NameLink>,
+) -> Item {
     let part = &tokens[first..end];
     let join = |f: fn(&Token) -> &str| part.iter().map(f).collect::<Vec<_>>().join(" ");
     Item {
@@ -219,7 +250,24 @@ fn word_hits(index: &SchemaIndex, tokens: &[Token]) -> Hits {
             if !matches!(token.kind, TokenKind::Word | TokenKind::Number(_)) {
                 return hits;
             }
-            if LEXICON.is_stop(&token.lower) && !matches!(token.lower.as_str(), "to" | "from" | "of" | "in" | "by" | "at" | "for" | "is" | "and" | "or" | "the" | "show" | "us" | "need") {
+            if LEXICON.is_stop(&token.lower)
+                && !matches!(
+                    token.lower.as_str(),
+                    "to" | "from"
+                        | "of"
+                        | "in"
+                        | "by"
+                        | "at"
+                        | "for"
+                        | "is"
+                        | "and"
+                        | "or"
+                        | "the"
+                        | "show"
+                        | "us"
+                        | "need"
+                )
+            {
                 return hits;
             }
             let mut add = |stem: &str, score: f64, exact: Option<&str>| {
@@ -243,7 +291,10 @@ fn word_hits(index: &SchemaIndex, tokens: &[Token]) -> Hits {
                 add(&token.lower, 0.95, Some(&token.lower));
             }
             for other in LEXICON.synonyms(&token.stem) {
-                let one_thing = matches!(token.lemma.as_str(), "average" | "mean" | "maximum" | "max" | "minimum" | "min");
+                let one_thing = matches!(
+                    token.lemma.as_str(),
+                    "average" | "mean" | "maximum" | "max" | "minimum" | "min"
+                );
                 add(other, if one_thing { 0.92 } else { 0.72 }, None);
             }
             if let Some(long) = LEXICON.expand(&token.lower)
@@ -305,16 +356,27 @@ pub(crate) fn distance(a: &str, b: &str, limit: usize) -> usize {
 }
 
 /// What these tokens may name, best first: every token that carries content must be a word of the name.
-fn names(index: &SchemaIndex, tokens: &[Token], hits: &Hits, first: usize, end: usize) -> Vec<NameLink> {
+fn names(
+    index: &SchemaIndex,
+    tokens: &[Token],
+    hits: &Hits,
+    first: usize,
+    end: usize,
+) -> Vec<NameLink> {
     let part = &tokens[first..end];
     let function = |it: &Token| {
-        it.kind == TokenKind::Word && LEXICON.is_stop(&it.lower) || it.kind == TokenKind::Mark('\'') || it.kind == TokenKind::Mark('-')
+        it.kind == TokenKind::Word && LEXICON.is_stop(&it.lower)
+            || it.kind == TokenKind::Mark('\'')
+            || it.kind == TokenKind::Mark('-')
     };
     let outer = |it: &Token| !matches!(it.kind, TokenKind::Word | TokenKind::Number(_));
     if outer(&part[0]) || outer(&part[part.len() - 1]) {
         return Vec::new();
     }
-    if part.len() > 1 && (matches!(part[0].kind, TokenKind::Number(_)) && !hits[first].values().flatten().any(|it| it.1 >= 1.0)) {
+    if part.len() > 1
+        && (matches!(part[0].kind, TokenKind::Number(_))
+            && !hits[first].values().flatten().any(|it| it.1 >= 1.0))
+    {
         return Vec::new();
     }
     // a span neither begins nor ends with a function word, unless a name does
@@ -323,7 +385,10 @@ fn names(index: &SchemaIndex, tokens: &[Token], hits: &Hits, first: usize, end: 
         // a column called `from`: only as it stands, and not a word of every question
         return Vec::new();
     }
-    if part.iter().any(|it| matches!(it.kind, TokenKind::Mark(mark) if mark != '\'' && mark != '-') || it.kind == TokenKind::Quoted) {
+    if part.iter().any(|it| {
+        matches!(it.kind, TokenKind::Mark(mark) if mark != '\'' && mark != '-')
+            || it.kind == TokenKind::Quoted
+    }) {
         return Vec::new();
     }
     let mut found: HashMap<(usize, Option<usize>), (f64, bool)> = HashMap::new();
@@ -343,9 +408,15 @@ fn names(index: &SchemaIndex, tokens: &[Token], hits: &Hits, first: usize, end: 
         }
         // written as one word: `fastest lap` and `fastestlap`
         if part.len() <= 4 {
-            let worded = || part.iter().filter(|it| matches!(it.kind, TokenKind::Word | TokenKind::Number(_)));
+            let worded = || {
+                part.iter().filter(|it| matches!(it.kind, TokenKind::Word | TokenKind::Number(_)))
+            };
             let joined: String = worded().map(|it| it.lower.as_str()).collect();
-            for form in [LEXICON.lemma(&joined), worded().map(|it| it.lemma.as_str()).collect::<String>(), joined] {
+            for form in [
+                LEXICON.lemma(&joined),
+                worded().map(|it| it.lemma.as_str()).collect::<String>(),
+                joined,
+            ] {
                 for name in index.compact.get(&form).into_iter().flatten() {
                     keep(index, *name, 0.98 * index.names[*name as usize].quality);
                 }
@@ -376,7 +447,9 @@ fn names(index: &SchemaIndex, tokens: &[Token], hits: &Hits, first: usize, end: 
         let info = &index.tables[*table];
         if column.is_none() && info.bridge && info.words.len() > 1 && content.len() > 1 {
             let head = &info.words[info.words.len() - 1..];
-            let partner = index.edges_of[*table].iter().any(|edge| index.tables[index.edges[*edge].seen_from(*table).1].words == head);
+            let partner = index.edges_of[*table]
+                .iter()
+                .any(|edge| index.tables[index.edges[*edge].seen_from(*table).1].words == head);
             if partner {
                 entry.0 *= 0.5;
             }
@@ -384,7 +457,24 @@ fn names(index: &SchemaIndex, tokens: &[Token], hits: &Hits, first: usize, end: 
     }
     // words that count and calculate are names only where they are the whole of one
     let calculates = end == first + 1
-        && matches!(tokens[first].lemma.as_str(), "number" | "count" | "total" | "average" | "sum" | "most" | "least" | "maximum" | "minimum" | "mean" | "max" | "min" | "first" | "last" | "top");
+        && matches!(
+            tokens[first].lemma.as_str(),
+            "number"
+                | "count"
+                | "total"
+                | "average"
+                | "sum"
+                | "most"
+                | "least"
+                | "maximum"
+                | "minimum"
+                | "mean"
+                | "max"
+                | "min"
+                | "first"
+                | "last"
+                | "top"
+        );
     let least = if calculates { 0.9 } else { 0.3 };
     if calculates && tokens.get(end).is_some_and(|it| it.lower == "of") {
         return Vec::new();
@@ -395,7 +485,11 @@ fn names(index: &SchemaIndex, tokens: &[Token], hits: &Hits, first: usize, end: 
         .map(|((table, column), (score, with_table))| NameLink { table, column, score, with_table })
         .collect();
     links.sort_by(|a, b| {
-        b.score.total_cmp(&a.score).then((a.column.is_some(), a.table, a.column).cmp(&(b.column.is_some(), b.table, b.column)))
+        b.score.total_cmp(&a.score).then((a.column.is_some(), a.table, a.column).cmp(&(
+            b.column.is_some(),
+            b.table,
+            b.column,
+        )))
     });
     links.truncate(40);
     links
@@ -420,7 +514,21 @@ fn match_name(
             .filter(|(word, _)| matched[usize::from(*word)] == 0.0)
             .max_by(|a, b| a.1.total_cmp(&b.1))?;
         // words that calculate are part of a name only as they stand there
-        if best.1 < 0.9 && matches!(tokens[at].lemma.as_str(), "total" | "average" | "sum" | "maximum" | "minimum" | "max" | "min" | "mean" | "number" | "count") {
+        if best.1 < 0.9
+            && matches!(
+                tokens[at].lemma.as_str(),
+                "total"
+                    | "average"
+                    | "sum"
+                    | "maximum"
+                    | "minimum"
+                    | "max"
+                    | "min"
+                    | "mean"
+                    | "number"
+                    | "count"
+            )
+        {
             return None;
         }
         matched[usize::from(best.0)] = best.1;
@@ -430,7 +538,8 @@ fn match_name(
     for at in first..end {
         if !content.contains(&at)
             && let Some(all) = hits[at].get(&name)
-            && let Some(best) = all.iter().find(|(word, score)| *score >= 1.0 && matched[usize::from(*word)] == 0.0)
+            && let Some(best) =
+                all.iter().find(|(word, score)| *score >= 1.0 && matched[usize::from(*word)] == 0.0)
         {
             matched[usize::from(best.0)] = 1.0;
         }
@@ -443,16 +552,26 @@ fn match_name(
         && let Some(column) = it.column
     {
         let info = &index.tables[it.table].columns[column];
-        if info.foreign || info.primary || info.class.is_textual() || it.words.last().is_some_and(|word| word.0 == "number") && it.words.len() > 1 && it.words[0].0 != "number" {
+        if info.foreign
+            || info.primary
+            || info.class.is_textual()
+            || it.words.last().is_some_and(|word| word.0 == "number")
+                && it.words.len() > 1
+                && it.words[0].0 != "number"
+        {
             return None;
         }
     }
     // its last word says what a table holds: `buildings` are apartment buildings
-    let head = it.column.is_none() && it.words.len() > 1 && matched.last().is_some_and(|it| *it > 0.85) && coverage > 0.3;
+    let head = it.column.is_none()
+        && it.words.len() > 1
+        && matched.last().is_some_and(|it| *it > 0.85)
+        && coverage > 0.3;
     let coverage = if head { 0.5 + 0.5 * coverage } else { coverage };
     // `fastest lap speed` names that column better than `speed of the fastest lap`
     let inverted = order.windows(2).any(|it| it[0] > it[1]);
-    let gap = end - first > content.len() && !tokens[first..end].iter().any(|it| it.is_mark('\'') || it.is_mark('-'));
+    let gap = end - first > content.len()
+        && !tokens[first..end].iter().any(|it| it.is_mark('\'') || it.is_mark('-'));
     let mut score = coverage * it.quality;
     if inverted {
         score *= 0.93;
@@ -464,12 +583,31 @@ fn match_name(
         }
         // only "of" may stand inside a name; anything else separates two
         if tokens[first..end].iter().enumerate().any(|(at, token)| {
-            !content.contains(&(first + at)) && !matches!(token.lower.as_str(), "of" | "'s" | "-" | "the" | "in" | "per" | "and" | "to" | "for" | "or" | "by" | "at" | "is")
+            !content.contains(&(first + at))
+                && !matches!(
+                    token.lower.as_str(),
+                    "of" | "'s"
+                        | "-"
+                        | "the"
+                        | "in"
+                        | "per"
+                        | "and"
+                        | "to"
+                        | "for"
+                        | "or"
+                        | "by"
+                        | "at"
+                        | "is"
+                )
         }) {
             return None;
         }
         let joiner = tokens[first..end].iter().enumerate().any(|(at, token)| {
-            !content.contains(&(first + at)) && matches!(token.lower.as_str(), "and" | "or" | "to" | "for" | "by" | "in" | "at" | "per" | "is")
+            !content.contains(&(first + at))
+                && matches!(
+                    token.lower.as_str(),
+                    "and" | "or" | "to" | "for" | "by" | "in" | "at" | "per" | "is"
+                )
                 && !it.words.iter().any(|word| word.0 == token.lower)
         });
         if joiner || (coverage < 0.9) {
@@ -506,7 +644,10 @@ fn quoted_values(index: &SchemaIndex, text: &str) -> Vec<ValueLink> {
 /// The values that these tokens may mean, best first.
 fn values(index: &SchemaIndex, tokens: &[Token], first: usize, end: usize) -> Vec<ValueLink> {
     let part = &tokens[first..end];
-    if matches!(part[0].kind, TokenKind::Mark(_)) || matches!(part[part.len() - 1].kind, TokenKind::Mark(_)) && !part.last().is_some_and(|it| it.is_mark('.')) {
+    if matches!(part[0].kind, TokenKind::Mark(_))
+        || matches!(part[part.len() - 1].kind, TokenKind::Mark(_))
+            && !part.last().is_some_and(|it| it.is_mark('.'))
+    {
         return Vec::new();
     }
     let joined = part.iter().map(|it| it.lower.as_str()).collect::<Vec<_>>().join(" ");
@@ -535,7 +676,11 @@ fn values(index: &SchemaIndex, tokens: &[Token], first: usize, end: usize) -> Ve
             let form = normalized(&form);
             if keys.insert(form.clone()) {
                 for mut it in exact_values(index, &form) {
-                    it.score = if only_word && !capital && number == 0 { 0.75 } else { base - 0.15 + boost };
+                    it.score = if only_word && !capital && number == 0 {
+                        0.75
+                    } else {
+                        base - 0.15 + boost
+                    };
                     links.push(it);
                 }
             }
@@ -560,7 +705,10 @@ fn values(index: &SchemaIndex, tokens: &[Token], first: usize, end: usize) -> Ve
     // words of every question are values only where something else says so
     let only = part.len() == 1;
     let lower = part[0].lower.as_str();
-    if only && !capital && (LEXICON.is_stop(lower) || LEXICON.degree(lower).is_some() || is_question_word(lower)) {
+    if only
+        && !capital
+        && (LEXICON.is_stop(lower) || LEXICON.degree(lower).is_some() || is_question_word(lower))
+    {
         let shouted = part[0].text.len() > 1 && part[0].text.chars().all(char::is_uppercase);
         if !shouted {
             return Vec::new();
@@ -569,10 +717,16 @@ fn values(index: &SchemaIndex, tokens: &[Token], first: usize, end: usize) -> Ve
     if only && lower.chars().count() == 1 && !(capital && lower != "a" && lower != "i") {
         return Vec::new();
     }
-    if only && capital && (LEXICON.is_stop(lower) || is_question_word(lower)) && part[0].text.len() > 1 && !part[0].text.chars().all(char::is_uppercase) {
+    if only
+        && capital
+        && (LEXICON.is_stop(lower) || is_question_word(lower))
+        && part[0].text.len() > 1
+        && !part[0].text.chars().all(char::is_uppercase)
+    {
         return Vec::new();
     }
-    if !only && part.len() == 2 && matches!(part[0].lower.as_str(), "the" | "a" | "an") && !capital {
+    if !only && part.len() == 2 && matches!(part[0].lower.as_str(), "the" | "a" | "an") && !capital
+    {
         return Vec::new();
     }
     if !only && part.iter().all(|it| LEXICON.is_stop(&it.lower)) {
@@ -583,7 +737,9 @@ fn values(index: &SchemaIndex, tokens: &[Token], first: usize, end: usize) -> Ve
             it.score = 0.4;
         }
     }
-    links.sort_by(|a, b| b.score.total_cmp(&a.score).then((a.table, a.column).cmp(&(b.table, b.column))));
+    links.sort_by(|a, b| {
+        b.score.total_cmp(&a.score).then((a.table, a.column).cmp(&(b.table, b.column)))
+    });
     links.truncate(20);
     links
 }
@@ -592,12 +748,73 @@ fn values(index: &SchemaIndex, tokens: &[Token], first: usize, end: usize) -> Ve
 pub(crate) fn is_question_word(word: &str) -> bool {
     matches!(
         word,
-        "number" | "count" | "total" | "average" | "mean" | "sum" | "maximum" | "minimum" | "max" | "min" | "order" | "ordered"
-            | "sorted" | "sort" | "group" | "grouped" | "least" | "most" | "top" | "first" | "last" | "name" | "names" | "different"
-            | "distinct" | "unique" | "common" | "id" | "ids" | "list" | "descending" | "ascending" | "alphabetical"
-            | "type" | "types" | "kind" | "date" | "year" | "age" | "information" | "details" | "time" | "times" | "value"
-            | "day" | "days" | "month" | "week" | "today" | "yesterday" | "people" | "person" | "including" | "include" | "code" | "one" | "two" | "three"
-            | "used" | "either" | "neither" | "both" | "none" | "corresponding" | "respectively" | "together" | "along"
+        "number"
+            | "count"
+            | "total"
+            | "average"
+            | "mean"
+            | "sum"
+            | "maximum"
+            | "minimum"
+            | "max"
+            | "min"
+            | "order"
+            | "ordered"
+            | "sorted"
+            | "sort"
+            | "group"
+            | "grouped"
+            | "least"
+            | "most"
+            | "top"
+            | "first"
+            | "last"
+            | "name"
+            | "names"
+            | "different"
+            | "distinct"
+            | "unique"
+            | "common"
+            | "id"
+            | "ids"
+            | "list"
+            | "descending"
+            | "ascending"
+            | "alphabetical"
+            | "type"
+            | "types"
+            | "kind"
+            | "date"
+            | "year"
+            | "age"
+            | "information"
+            | "details"
+            | "time"
+            | "times"
+            | "value"
+            | "day"
+            | "days"
+            | "month"
+            | "week"
+            | "today"
+            | "yesterday"
+            | "people"
+            | "person"
+            | "including"
+            | "include"
+            | "code"
+            | "one"
+            | "two"
+            | "three"
+            | "used"
+            | "either"
+            | "neither"
+            | "both"
+            | "none"
+            | "corresponding"
+            | "respectively"
+            | "together"
+            | "along"
     )
 }
 

@@ -143,12 +143,22 @@ pub enum Expr {
 impl Expr {
     /// `count(*)`.
     pub fn count() -> Self {
-        Self::Aggregate { function: Aggregate::Count, distinct: false, argument: None, filter: None }
+        Self::Aggregate {
+            function: Aggregate::Count,
+            distinct: false,
+            argument: None,
+            filter: None,
+        }
     }
 
     /// An aggregate of an expression.
     pub fn aggregate(function: Aggregate, argument: Self) -> Self {
-        Self::Aggregate { function, distinct: false, argument: Some(Box::new(argument)), filter: None }
+        Self::Aggregate {
+            function,
+            distinct: false,
+            argument: Some(Box::new(argument)),
+            filter: None,
+        }
     }
 
     /// Whether an aggregate stands in it.

@@ -29,12 +29,24 @@ pub(crate) fn answer(index: &SchemaIndex, tokens: &[Token]) -> Option<MetaAnswer
     let full = |at: usize| format!("{}.{}", index.tables[at].schema, index.tables[at].name);
     if matches!(
         text,
-        "what can i ask" | "what can you do" | "what can you answer" | "help" | "what data is there" | "what data do you have" | "what is in this database"
-            | "what can i ask about" | "what questions can i ask" | "what do you know" | "what can i ask you" | "what is this database about"
+        "what can i ask"
+            | "what can you do"
+            | "what can you answer"
+            | "help"
+            | "what data is there"
+            | "what data do you have"
+            | "what is in this database"
+            | "what can i ask about"
+            | "what questions can i ask"
+            | "what do you know"
+            | "what can i ask you"
+            | "what is this database about"
     ) {
         let mut by_rows: Vec<usize> = (0..index.tables.len()).collect();
-        by_rows.sort_by(|a, b| index.tables[*b].rows.total_cmp(&index.tables[*a].rows).then(a.cmp(b)));
-        let names: Vec<String> = by_rows.iter().take(12).map(|it| index.tables[*it].name.clone()).collect();
+        by_rows
+            .sort_by(|a, b| index.tables[*b].rows.total_cmp(&index.tables[*a].rows).then(a.cmp(b)));
+        let names: Vec<String> =
+            by_rows.iter().take(12).map(|it| index.tables[*it].name.clone()).collect();
         return Some(MetaAnswer {
             answer: format!(
                 "You can ask about {} tables{}: {}.",
@@ -46,8 +58,26 @@ pub(crate) fn answer(index: &SchemaIndex, tokens: &[Token]) -> Option<MetaAnswer
             examples: examples(index, &[]),
         });
     }
-    let about_tables = ["tables are there", "list tables", "list the tables", "list all tables", "show tables", "show all tables", "show me the tables", "what tables do you have", "which tables do you have", "what are the tables", "which tables exist", "what tables exist", "what tables are there", "which tables are there", "show me all tables"];
-    if about_tables.iter().any(|it| text == *it || text.ends_with("tables are there")) && !index.stems.contains("tabl") {
+    let about_tables = [
+        "tables are there",
+        "list tables",
+        "list the tables",
+        "list all tables",
+        "show tables",
+        "show all tables",
+        "show me the tables",
+        "what tables do you have",
+        "which tables do you have",
+        "what are the tables",
+        "which tables exist",
+        "what tables exist",
+        "what tables are there",
+        "which tables are there",
+        "show me all tables",
+    ];
+    if about_tables.iter().any(|it| text == *it || text.ends_with("tables are there"))
+        && !index.stems.contains("tabl")
+    {
         let names: Vec<String> = index.tables.iter().map(|it| it.name.clone()).collect();
         return Some(MetaAnswer {
             answer: format!("There are {} tables: {}.", names.len(), names.join(", ")),
@@ -58,13 +88,22 @@ pub(crate) fn answer(index: &SchemaIndex, tokens: &[Token]) -> Option<MetaAnswer
     let items = link::link(index, tokens, &[]);
     // `which tables have emails?`
     let begins = |it: &str| text.starts_with(it);
-    if (begins("which tables") || begins("what tables") || begins("in which table") || begins("which table")) && !index.stems.contains("tabl") {
+    if (begins("which tables")
+        || begins("what tables")
+        || begins("in which table")
+        || begins("which table"))
+        && !index.stems.contains("tabl")
+    {
         let mut found = Vec::new();
         for item in &items {
             if let Meaning::Name(links) = &item.meaning {
                 for link in links.iter().filter(|it| it.score >= 0.5) {
                     let name = match link.column {
-                        Some(column) => format!("{}.{}", index.tables[link.table].name, index.tables[link.table].columns[column].name),
+                        Some(column) => format!(
+                            "{}.{}",
+                            index.tables[link.table].name,
+                            index.tables[link.table].columns[column].name
+                        ),
                         None => index.tables[link.table].name.clone(),
                     };
                     if !found.iter().any(|it: &(usize, String)| it.1 == name) {
@@ -81,26 +120,39 @@ pub(crate) fn answer(index: &SchemaIndex, tokens: &[Token]) -> Option<MetaAnswer
             answer: if found.is_empty() {
                 "No table or column has such a name.".to_owned()
             } else {
-                format!("These come nearest: {}.", found.iter().map(|it| it.1.as_str()).collect::<Vec<_>>().join(", "))
+                format!(
+                    "These come nearest: {}.",
+                    found.iter().map(|it| it.1.as_str()).collect::<Vec<_>>().join(", ")
+                )
             },
             tables: tables.iter().map(|it| full(*it)).collect(),
             examples: examples(index, &tables),
         });
     }
     // `what columns does orders have?`
-    if (words.iter().any(|it| matches!(*it, "columns" | "fields" | "attributes")) && (begins("what") || begins("which") || begins("list") || begins("show")) || begins("describe"))
+    if (words.iter().any(|it| matches!(*it, "columns" | "fields" | "attributes"))
+        && (begins("what") || begins("which") || begins("list") || begins("show"))
+        || begins("describe"))
         && !index.stems.contains("column")
     {
         let table = items.iter().find_map(|item| match &item.meaning {
-            Meaning::Name(links) => links.iter().find(|it| it.column.is_none() && it.score > 0.7).map(|it| it.table),
+            Meaning::Name(links) => {
+                links.iter().find(|it| it.column.is_none() && it.score > 0.7).map(|it| it.table)
+            }
             _ => None,
         })?;
-        let asked = items.iter().filter(|it| matches!(it.meaning, Meaning::Name(_) | Meaning::Value(_) | Meaning::Number(..))).count();
+        let asked = items
+            .iter()
+            .filter(|it| {
+                matches!(it.meaning, Meaning::Name(_) | Meaning::Value(_) | Meaning::Number(..))
+            })
+            .count();
         if asked > 1 {
             return None;
         }
         let info = &index.tables[table];
-        let columns: Vec<String> = info.columns.iter().map(|it| format!("{} ({})", it.name, it.type_name)).collect();
+        let columns: Vec<String> =
+            info.columns.iter().map(|it| format!("{} ({})", it.name, it.type_name)).collect();
         return Some(MetaAnswer {
             answer: format!("{} has {} columns: {}.", info.name, columns.len(), columns.join(", ")),
             tables: vec![full(table)],
@@ -113,7 +165,8 @@ pub(crate) fn answer(index: &SchemaIndex, tokens: &[Token]) -> Option<MetaAnswer
 /// Up to three questions that can be answered over this schema, about these tables if there are any.
 pub(crate) fn examples(index: &SchemaIndex, about: &[usize]) -> Vec<String> {
     let mut tables: Vec<usize> = if about.is_empty() {
-        let mut all: Vec<usize> = (0..index.tables.len()).filter(|it| !index.tables[*it].bridge).collect();
+        let mut all: Vec<usize> =
+            (0..index.tables.len()).filter(|it| !index.tables[*it].bridge).collect();
         all.sort_by(|a, b| index.edges_of[*b].len().cmp(&index.edges_of[*a].len()).then(a.cmp(b)));
         all
     } else {
@@ -124,16 +177,26 @@ pub(crate) fn examples(index: &SchemaIndex, about: &[usize]) -> Vec<String> {
     let many = |at: usize| plural(&index.tables[at].words.join(" "));
     for &table in &tables {
         let info = &index.tables[table];
-        let category = info.columns.iter().find(|it| it.class.is_textual() && it.complete && !it.is_id() && (2..=30).contains(&it.values.len()));
+        let category = info.columns.iter().find(|it| {
+            it.class.is_textual()
+                && it.complete
+                && !it.is_id()
+                && (2..=30).contains(&it.values.len())
+        });
         let measure = info.columns.iter().find(|it| it.class.is_numeric() && !it.is_id());
         if let Some(it) = category {
-            all.push(format!("How many {} are there for each {}?", many(table), it.words.join(" ")));
+            all.push(format!(
+                "How many {} are there for each {}?",
+                many(table),
+                it.words.join(" ")
+            ));
         }
         if let Some(it) = measure {
             all.push(format!("What is the average {} of the {}?", it.words.join(" "), many(table)));
         }
         all.push(format!("How many {} are there?", many(table)));
-        if let Some(it) = info.columns.iter().find(|it| it.class == TypeClass::Text && !it.is_id()) {
+        if let Some(it) = info.columns.iter().find(|it| it.class == TypeClass::Text && !it.is_id())
+        {
             all.push(format!("List the {} of all {}", it.words.join(" "), many(table)));
         }
     }
@@ -146,7 +209,11 @@ pub(crate) fn examples(index: &SchemaIndex, about: &[usize]) -> Vec<String> {
 fn plural(words: &str) -> String {
     if words.ends_with('s') || words.ends_with("staff") || words.ends_with("data") {
         words.to_owned()
-    } else if words.ends_with('y') && !words.ends_with("ey") && !words.ends_with("ay") && !words.ends_with("oy") {
+    } else if words.ends_with('y')
+        && !words.ends_with("ey")
+        && !words.ends_with("ay")
+        && !words.ends_with("oy")
+    {
         format!("{}ies", &words[..words.len() - 1])
     } else if words.ends_with("ch") || words.ends_with("sh") || words.ends_with('x') {
         format!("{words}es")
@@ -163,9 +230,10 @@ pub(crate) fn relevant(question: &str, index: &SchemaIndex, budget: usize) -> Ve
     let items = link::link(index, &tokens, &[]);
     let n = index.tables.len();
     let mut tables = vec![0.0_f64; n];
-    let mut columns: Vec<Vec<(f64, Vec<String>)>> = index.tables.iter().map(|it| vec![(0.0, Vec::new()); it.columns.len()]).collect();
-    let mut note = |table: usize, column: Option<usize>, score: f64, value: Option<&str>| {
-        match column {
+    let mut columns: Vec<Vec<(f64, Vec<String>)>> =
+        index.tables.iter().map(|it| vec![(0.0, Vec::new()); it.columns.len()]).collect();
+    let mut note =
+        |table: usize, column: Option<usize>, score: f64, value: Option<&str>| match column {
             Some(column) => {
                 let entry = &mut columns[table][column];
                 entry.0 = entry.0.max(score);
@@ -178,15 +246,16 @@ pub(crate) fn relevant(question: &str, index: &SchemaIndex, budget: usize) -> Ve
                 tables[table] = tables[table].max(score * 0.8);
             }
             None => tables[table] = tables[table].max(score),
-        }
-    };
+        };
     for item in &items {
         let names = match &item.meaning {
             Meaning::Name(links) => links,
             _ => &item.names,
         };
         for link in names {
-            note(link.table, link.column, link.score.min(1.0), None);
+            // the table's own words are no sign of each of its columns
+            let column = link.column.filter(|_| !link.with_table || link.score > 0.8);
+            note(link.table, column, link.score.min(1.0), None);
         }
         if let Meaning::Value(links) | Meaning::Number(_, links) = &item.meaning {
             for link in links {
@@ -201,7 +270,9 @@ pub(crate) fn relevant(question: &str, index: &SchemaIndex, budget: usize) -> Ve
             for stem in std::iter::once(&token.stem).chain(LEXICON.synonyms(&token.stem)) {
                 for (name, _) in index.postings.get(stem).into_iter().flatten() {
                     let it = &index.names[*name as usize];
-                    note(it.table, it.column, 0.3 * it.quality, None);
+                    // the words of the table in front of a column's name say nothing of the column
+                    let column = it.column.filter(|_| !it.with_table);
+                    note(it.table, column, 0.3 * it.quality, None);
                 }
             }
         }
@@ -210,7 +281,8 @@ pub(crate) fn relevant(question: &str, index: &SchemaIndex, budget: usize) -> Ve
     let strong: Vec<usize> = (0..n).filter(|it| tables[*it] >= 0.6).collect();
     for (at, &a) in strong.iter().enumerate() {
         for &b in &strong[at + 1..] {
-            let query = crate::logical::LogicalQuery { root: Some(a), also: vec![b], ..Default::default() };
+            let query =
+                crate::logical::LogicalQuery { root: Some(a), also: vec![b], ..Default::default() };
             if let Some(plan) = crate::join::plan(index, &query) {
                 for it in plan.tables {
                     tables[it.table] = tables[it.table].max(0.55);
@@ -228,7 +300,8 @@ pub(crate) fn relevant(question: &str, index: &SchemaIndex, budget: usize) -> Ve
             + if column.primary || column.foreign { 0.4 } else { 0.0 }
             + if info.display.contains(&it) { 0.3 } else { 0.0 }
     };
-    let mut kept: Vec<usize> = order.into_iter().filter(|it| tables[*it] > 0.0 || total <= budget).collect();
+    let mut kept: Vec<usize> =
+        order.into_iter().filter(|it| tables[*it] > 0.0 || total <= budget).collect();
     if kept.is_empty() {
         kept = (0..n).collect();
     }

@@ -20,17 +20,15 @@ pub(crate) fn split(name: &str, extra: &HashSet<String>) -> Vec<String> {
                 it.is_lowercase()
                     || (it.is_uppercase() && chars.get(at + 1).is_some_and(|it| it.is_lowercase()))
             });
-        let digit = before.is_some_and(|it| it.is_alphanumeric() && it.is_ascii_digit() != c.is_ascii_digit());
+        let digit = before
+            .is_some_and(|it| it.is_alphanumeric() && it.is_ascii_digit() != c.is_ascii_digit());
         if camel || digit {
             flush(&mut word, &mut words);
         }
         word.extend(c.to_lowercase());
     }
     flush(&mut word, &mut words);
-    words
-        .into_iter()
-        .flat_map(|word| unglue(&word, extra).unwrap_or_else(|| vec![word]))
-        .collect()
+    words.into_iter().flat_map(|word| unglue(&word, extra).unwrap_or_else(|| vec![word])).collect()
 }
 
 fn flush(word: &mut String, words: &mut Vec<String>) {
@@ -42,7 +40,11 @@ fn flush(word: &mut String, words: &mut Vec<String>) {
 /// Splits a word that was glued from several known ones (`employeeid`, `birthdate`); `None` if it is not such a word.
 fn unglue(word: &str, extra: &HashSet<String>) -> Option<Vec<String>> {
     let n = word.len();
-    if !(4..=40).contains(&n) || !word.is_ascii() || LEXICON.is_vocabulary(word) || LEXICON.is_vocabulary(&LEXICON.lemma(word)) || LEXICON.expand(word).is_some()
+    if !(4..=40).contains(&n)
+        || !word.is_ascii()
+        || LEXICON.is_vocabulary(word)
+        || LEXICON.is_vocabulary(&LEXICON.lemma(word))
+        || LEXICON.expand(word).is_some()
     {
         return None;
     }

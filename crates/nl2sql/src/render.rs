@@ -8,8 +8,8 @@ use crate::{
     index::SchemaIndex,
     join::{self, JoinPlan},
     logical::{
-        Aggregate, Arithmetic, ColumnRef, Comparison, Expr, Literal, LogicalQuery, Moment, Predicate,
-        SetOperation, TimeUnit,
+        Aggregate, Arithmetic, ColumnRef, Comparison, Expr, Literal, LogicalQuery, Moment,
+        Predicate, SetOperation, TimeUnit,
     },
 };
 
@@ -76,7 +76,12 @@ impl Renderer<'_> {
         Some(sql)
     }
 
-    fn order_key(&self, key: &crate::logical::OrderKey, scope: &Scope, limited: bool) -> Option<String> {
+    fn order_key(
+        &self,
+        key: &crate::logical::OrderKey,
+        scope: &Scope,
+        limited: bool,
+    ) -> Option<String> {
         let by = self.expr(&key.by, scope)?;
         let nullable = match &key.by {
             Expr::Column(it) => self.index.column(*it).nullable,
@@ -119,9 +124,9 @@ impl Renderer<'_> {
             Expr::Column(it) => self.index.column(*it).name.clone(),
             _ => format!("value_{}", at + 1),
         };
-        let taken = query.select[..at].iter().any(|it| {
-            matches!(it, Expr::Column(other) if self.index.column(*other).name == base)
-        });
+        let taken = query.select[..at]
+            .iter()
+            .any(|it| matches!(it, Expr::Column(other) if self.index.column(*other).name == base));
         identifier(&if taken { format!("{base}_{}", at + 1) } else { base })
     }
 
@@ -239,7 +244,11 @@ impl Renderer<'_> {
             .iter()
             .map(|it| {
                 let text = self.predicate(it, scope)?;
-                Some(if matches!(it, Predicate::Or(_)) && all.len() > 1 { format!("({text})") } else { text })
+                Some(if matches!(it, Predicate::Or(_)) && all.len() > 1 {
+                    format!("({text})")
+                } else {
+                    text
+                })
             })
             .collect::<Option<Vec<_>>>()?;
         Some(parts.join(" AND "))
@@ -248,7 +257,9 @@ impl Renderer<'_> {
     fn predicate(&self, it: &Predicate, scope: &Scope) -> Option<String> {
         Some(match it {
             Predicate::Compare(left, comparison, right) => {
-                if let (Expr::Column(column), Expr::Literal(Literal::Boolean(value))) = (left, right) {
+                if let (Expr::Column(column), Expr::Literal(Literal::Boolean(value))) =
+                    (left, right)
+                {
                     let yes = *value == (*comparison == Comparison::Equal);
                     let name = self.column(*column, scope)?;
                     return Some(if yes { name } else { format!("NOT {name}") });
@@ -301,11 +312,7 @@ impl Renderer<'_> {
                 } else {
                     format!("({})", names.join(", "))
                 };
-                format!(
-                    "{left} {}IN ({})",
-                    if *negated { "NOT " } else { "" },
-                    self.query(query)?
-                )
+                format!("{left} {}IN ({})", if *negated { "NOT " } else { "" }, self.query(query)?)
             }
             Predicate::And(all) => self.all(all, scope)?,
             Predicate::Or(any) => {
@@ -316,7 +323,11 @@ impl Renderer<'_> {
                     .iter()
                     .map(|it| {
                         let text = self.predicate(it, scope)?;
-                        Some(if matches!(it, Predicate::And(_)) { format!("({text})") } else { text })
+                        Some(if matches!(it, Predicate::And(_)) {
+                            format!("({text})")
+                        } else {
+                            text
+                        })
                     })
                     .collect::<Option<Vec<_>>>()?;
                 parts.join(" OR ")
@@ -374,7 +385,11 @@ impl Renderer<'_> {
                 };
                 let argument = match argument {
                     None => "*".to_owned(),
-                    Some(it) => self.numeric(it, scope, matches!(function, Aggregate::Sum | Aggregate::Avg))?,
+                    Some(it) => self.numeric(
+                        it,
+                        scope,
+                        matches!(function, Aggregate::Sum | Aggregate::Avg),
+                    )?,
                 };
                 let distinct = if *distinct { "DISTINCT " } else { "" };
                 let mut sql = format!("{name}({distinct}{argument})");
@@ -442,7 +457,9 @@ impl Renderer<'_> {
         match it {
             Moment::Day(date) => format!("'{date}'"),
             Moment::Start(TimeUnit::Day, 0) => "current_date".to_owned(),
-            Moment::Start(TimeUnit::Day, offset) if *offset < 0 => format!("current_date - {}", -offset),
+            Moment::Start(TimeUnit::Day, offset) if *offset < 0 => {
+                format!("current_date - {}", -offset)
+            }
             Moment::Start(TimeUnit::Day, offset) => format!("current_date + {offset}"),
             Moment::Start(unit, offset) => {
                 shifted(&format!("date_trunc('{}', {now})", unit.name()), *offset, *unit)
@@ -478,15 +495,104 @@ pub(crate) fn number(value: f64) -> String {
 }
 
 const RESERVED: [&str; 100] = [
-    "all", "analyse", "analyze", "and", "any", "array", "as", "asc", "asymmetric", "authorization",
-    "binary", "both", "case", "cast", "check", "collate", "collation", "column", "concurrently",
-    "constraint", "create", "cross", "current_catalog", "current_date", "current_role",
-    "current_schema", "current_time", "current_timestamp", "current_user", "default", "deferrable",
-    "desc", "distinct", "do", "else", "end", "except", "false", "fetch", "for", "foreign", "freeze",
-    "from", "full", "grant", "group", "having", "ilike", "in", "initially", "inner", "intersect",
-    "into", "is", "isnull", "join", "lateral", "leading", "left", "like", "limit", "localtime",
-    "localtimestamp", "natural", "not", "notnull", "null", "offset", "on", "only", "or", "order",
-    "outer", "overlaps", "placing", "primary", "references", "returning", "right", "select",
-    "session_user", "similar", "some", "symmetric", "table", "then", "to", "trailing", "true",
-    "union", "unique", "user", "using", "variadic", "verbose", "when", "where", "window", "with", "year",
+    "all",
+    "analyse",
+    "analyze",
+    "and",
+    "any",
+    "array",
+    "as",
+    "asc",
+    "asymmetric",
+    "authorization",
+    "binary",
+    "both",
+    "case",
+    "cast",
+    "check",
+    "collate",
+    "collation",
+    "column",
+    "concurrently",
+    "constraint",
+    "create",
+    "cross",
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_schema",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "default",
+    "deferrable",
+    "desc",
+    "distinct",
+    "do",
+    "else",
+    "end",
+    "except",
+    "false",
+    "fetch",
+    "for",
+    "foreign",
+    "freeze",
+    "from",
+    "full",
+    "grant",
+    "group",
+    "having",
+    "ilike",
+    "in",
+    "initially",
+    "inner",
+    "intersect",
+    "into",
+    "is",
+    "isnull",
+    "join",
+    "lateral",
+    "leading",
+    "left",
+    "like",
+    "limit",
+    "localtime",
+    "localtimestamp",
+    "natural",
+    "not",
+    "notnull",
+    "null",
+    "offset",
+    "on",
+    "only",
+    "or",
+    "order",
+    "outer",
+    "overlaps",
+    "placing",
+    "primary",
+    "references",
+    "returning",
+    "right",
+    "select",
+    "session_user",
+    "similar",
+    "some",
+    "symmetric",
+    "table",
+    "then",
+    "to",
+    "trailing",
+    "true",
+    "union",
+    "unique",
+    "user",
+    "using",
+    "variadic",
+    "verbose",
+    "when",
+    "where",
+    "window",
+    "with",
+    "year",
 ];

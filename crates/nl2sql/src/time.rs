@@ -73,20 +73,47 @@ pub(crate) fn unit(word: &str) -> Option<TimeUnit> {
 
 fn month(word: &str) -> Option<i8> {
     const MONTHS: [&str; 12] = [
-        "january", "february", "march", "april", "may", "june", "july", "august", "september",
-        "october", "november", "december",
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
     ];
-    let at = MONTHS
-        .iter()
-        .position(|it| *it == word || (word.len() >= 3 && word != "mar" && word != "sep" && word.len() < 5 && it.starts_with(word)) || (word == "mar" && *it == "march") || (word.starts_with("sep") && word.len() <= 4 && *it == "september"))?;
+    let at = MONTHS.iter().position(|it| {
+        *it == word
+            || (word.len() >= 3
+                && word != "mar"
+                && word != "sep"
+                && word.len() < 5
+                && it.starts_with(word))
+            || (word == "mar" && *it == "march")
+            || (word.starts_with("sep") && word.len() <= 4 && *it == "september")
+    })?;
     i8::try_from(at + 1).ok()
 }
 
 /// The English name of a month.
 pub(crate) fn month_name(month: i8) -> Option<&'static str> {
     const NAMES: [&str; 12] = [
-        "January", "February", "March", "April", "May", "June", "July", "August", "September",
-        "October", "November", "December",
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
     ];
     NAMES.get(usize::try_from(month - 1).ok()?).copied()
 }
@@ -106,13 +133,17 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn word(&self, at: usize) -> &str {
-        self.tokens.get(at).map_or("", |it| if matches!(it.kind, TokenKind::Quoted) { "" } else { it.lower.as_str() })
+        self.tokens.get(at).map_or("", |it| {
+            if matches!(it.kind, TokenKind::Quoted) { "" } else { it.lower.as_str() }
+        })
     }
 
     fn whole(&self, at: usize) -> Option<i64> {
         match self.tokens.get(at)?.kind {
             #[expect(clippy::cast_possible_truncation, reason = "checked to be small and whole")]
-            TokenKind::Number(value) if value.fract() == 0.0 && value.abs() < 1e6 => Some(value as i64),
+            TokenKind::Number(value) if value.fract() == 0.0 && value.abs() < 1e6 => {
+                Some(value as i64)
+            }
             _ => None,
         }
     }
@@ -136,12 +167,19 @@ impl Reader<'_> {
         if at > start + 2 {
             return None;
         }
-        let day = |offset: i64| Span::Range(Some(Moment::Start(TimeUnit::Day, offset)), Some(Moment::Start(TimeUnit::Day, offset + 1)));
+        let day = |offset: i64| {
+            Span::Range(
+                Some(Moment::Start(TimeUnit::Day, offset)),
+                Some(Moment::Start(TimeUnit::Day, offset + 1)),
+            )
+        };
         match self.word(at) {
             "today" => return Some((day(0), at + 1)),
             "yesterday" => return Some((day(-1), at + 1)),
             "tomorrow" => return Some((day(1), at + 1)),
-            "ytd" => return Some((Span::Range(Some(Moment::Start(TimeUnit::Year, 0)), None), at + 1)),
+            "ytd" => {
+                return Some((Span::Range(Some(Moment::Start(TimeUnit::Year, 0)), None), at + 1));
+            }
             "year" if self.word(at + 1) == "to" && self.word(at + 2) == "date" => {
                 return Some((Span::Range(Some(Moment::Start(TimeUnit::Year, 0)), None), at + 3));
             }
@@ -163,7 +201,10 @@ impl Reader<'_> {
                 return Some((Span::Range(Some(Moment::Now(unit, -1)), None), next + 1));
             }
             let until = Some(Moment::Start(unit, direction + 1));
-            let span = Span::Range(Some(Moment::Start(unit, direction)), if now { None.or(until) } else { until });
+            let span = Span::Range(
+                Some(Moment::Start(unit, direction)),
+                if now { None.or(until) } else { until },
+            );
             return Some((span, next + 1));
         }
         if let Some(day) = weekday(self.word(next)) {
@@ -188,7 +229,10 @@ impl Reader<'_> {
         let unit = unit(self.word(next + 1))?;
         match direction {
             -1 => Some((Span::Range(Some(Moment::Now(unit, -count)), None), next + 2)),
-            1 => Some((Span::Range(Some(Moment::Now(unit, 0)), Some(Moment::Now(unit, count))), next + 2)),
+            1 => Some((
+                Span::Range(Some(Moment::Now(unit, 0)), Some(Moment::Now(unit, count))),
+                next + 2,
+            )),
             _ => None,
         }
     }
@@ -209,7 +253,9 @@ impl Reader<'_> {
             "between" | "from" => {
                 let joiner = if self.word(at) == "between" { "and" } else { "to" };
                 let (from, next) = self.calendar(at + 1)?;
-                let joins = self.word(next) == joiner || matches!(self.word(next), "until" | "till" | "through" | "-") || self.word(next) == "and";
+                let joins = self.word(next) == joiner
+                    || matches!(self.word(next), "until" | "till" | "through" | "-")
+                    || self.word(next) == "and";
                 if !joins {
                     return None;
                 }
@@ -219,7 +265,9 @@ impl Reader<'_> {
                     let _ = (a, b);
                     return None;
                 }
-                let (Span::Range(first, _), Span::Range(_, last)) = (self.dated(from, &to)?, self.dated_plain(to)?) else {
+                let (Span::Range(first, _), Span::Range(_, last)) =
+                    (self.dated(from, &to)?, self.dated_plain(to)?)
+                else {
                     return None;
                 };
                 return Some((Span::Range(first, last), end));
@@ -233,14 +281,17 @@ impl Reader<'_> {
         if self.word(next) == "year" && self.year(next + 1).is_some() {
             next += 1;
         }
-        let (span, end) = self.calendar(next).or_else(|| {
-            let day = weekday(self.word(next))?;
-            let mut date = self.today;
-            while date.weekday().to_monday_one_offset() != day {
-                date = date.yesterday().ok()?;
-            }
-            Some((self.day(date), next + 1))
-        }).or_else(|| self.relative(next))?;
+        let (span, end) = self
+            .calendar(next)
+            .or_else(|| {
+                let day = weekday(self.word(next))?;
+                let mut date = self.today;
+                while date.weekday().to_monday_one_offset() != day {
+                    date = date.yesterday().ok()?;
+                }
+                Some((self.day(date), next + 1))
+            })
+            .or_else(|| self.relative(next))?;
         Some((
             match span {
                 Span::Year(year, _) => Span::Year(year, bound),
@@ -278,7 +329,11 @@ impl Reader<'_> {
     fn dated_plain(&self, span: Span) -> Option<Span> {
         match span {
             Span::Month(month) => {
-                let year = if month <= self.today.month() { self.today.year() } else { self.today.year() - 1 };
+                let year = if month <= self.today.month() {
+                    self.today.year()
+                } else {
+                    self.today.year() - 1
+                };
                 self.month_of(year, month)
             }
             Span::Range(..) => Some(span),
@@ -304,7 +359,10 @@ impl Reader<'_> {
     fn plain(&self, start: usize) -> Option<(Span, usize)> {
         let mut at = start;
         let mut said = false;
-        while matches!(self.word(at), "in" | "on" | "during" | "of" | "the" | "for" | "at" | "around") {
+        while matches!(
+            self.word(at),
+            "in" | "on" | "during" | "of" | "the" | "for" | "at" | "around"
+        ) {
             said = true;
             at += 1;
         }
@@ -325,7 +383,10 @@ impl Reader<'_> {
                 return Some((Span::Weekdays(vec![1, 2, 3, 4, 5]), at + 1));
             }
             word => {
-                if said && word.ends_with('s') && let Some(day) = weekday(word) {
+                if said
+                    && word.ends_with('s')
+                    && let Some(day) = weekday(word)
+                {
                     return Some((Span::Weekdays(vec![day]), at + 1));
                 }
             }
@@ -365,10 +426,20 @@ impl Reader<'_> {
         let mark = |at: usize, mark: char| self.tokens.get(at).is_some_and(|it| it.is_mark(mark));
         if let Some(year) = self.year(at) {
             if mark(at + 1, '-') && mark(at + 3, '-') {
-                return self.date(i64::from(year), self.whole(at + 2)?, self.whole(at + 4)?, at + 5);
+                return self.date(
+                    i64::from(year),
+                    self.whole(at + 2)?,
+                    self.whole(at + 4)?,
+                    at + 5,
+                );
             }
             if mark(at + 1, '/') && mark(at + 3, '/') {
-                return self.date(i64::from(year), self.whole(at + 2)?, self.whole(at + 4)?, at + 5);
+                return self.date(
+                    i64::from(year),
+                    self.whole(at + 2)?,
+                    self.whole(at + 4)?,
+                    at + 5,
+                );
             }
             return None;
         }
@@ -401,7 +472,10 @@ impl Reader<'_> {
     fn month_first(&self, at: usize) -> Option<(Span, usize)> {
         let month = month(self.word(at))?;
         // the verb and the walk: only a capital makes them months
-        if matches!(self.word(at), "may" | "march" | "mar" | "dec" | "sat" | "jan") && !self.tokens[at].text.starts_with(|c: char| c.is_uppercase()) && self.year(at + 1).is_none() {
+        if matches!(self.word(at), "may" | "march" | "mar" | "dec" | "sat" | "jan")
+            && !self.tokens[at].text.starts_with(|c: char| c.is_uppercase())
+            && self.year(at + 1).is_none()
+        {
             return None;
         }
         let mut next = at + 1;
@@ -438,7 +512,8 @@ impl Reader<'_> {
             "q3" => 3,
             "q4" => 4,
             word => {
-                let at = ["first", "second", "third", "fourth"].iter().position(|it| *it == word)?;
+                let at =
+                    ["first", "second", "third", "fourth"].iter().position(|it| *it == word)?;
                 if self.word(at + 1) != "quarter" {
                     return None;
                 }
@@ -451,7 +526,9 @@ impl Reader<'_> {
         }
         let (year, end) = match self.year(next) {
             Some(year) => (year, next + 1),
-            None => (self.today.year(), if self.word(at).starts_with('q') { at + 1 } else { at + 2 }),
+            None => {
+                (self.today.year(), if self.word(at).starts_with('q') { at + 1 } else { at + 2 })
+            }
         };
         let first = Date::new(year, number * 3 - 2, 1).ok()?;
         let until = first.checked_add(3.months()).ok()?;
@@ -478,12 +555,21 @@ mod tests {
     fn spans_relative_to_today_stay_relative() {
         assert_eq!(
             only("loans this week"),
-            Span::Range(Some(Moment::Start(TimeUnit::Week, 0)), Some(Moment::Start(TimeUnit::Week, 1)))
+            Span::Range(
+                Some(Moment::Start(TimeUnit::Week, 0)),
+                Some(Moment::Start(TimeUnit::Week, 1))
+            )
         );
-        assert_eq!(only("in the last 30 days"), Span::Range(Some(Moment::Now(TimeUnit::Day, -30)), None));
+        assert_eq!(
+            only("in the last 30 days"),
+            Span::Range(Some(Moment::Now(TimeUnit::Day, -30)), None)
+        );
         assert_eq!(
             only("last month"),
-            Span::Range(Some(Moment::Start(TimeUnit::Month, -1)), Some(Moment::Start(TimeUnit::Month, 0)))
+            Span::Range(
+                Some(Moment::Start(TimeUnit::Month, -1)),
+                Some(Moment::Start(TimeUnit::Month, 0))
+            )
         );
     }
 
@@ -499,7 +585,10 @@ mod tests {
 
     #[test]
     fn bounds_open_a_span_on_one_side() {
-        assert_eq!(only("since Monday"), Span::Range(Some(Moment::Day(Date::constant(2024, 6, 10))), None));
+        assert_eq!(
+            only("since Monday"),
+            Span::Range(Some(Moment::Day(Date::constant(2024, 6, 10))), None)
+        );
         assert_eq!(only("before 2020"), Span::Year(2020, Bound::Before));
     }
 

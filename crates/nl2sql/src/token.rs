@@ -166,7 +166,8 @@ fn number(chars: &[(usize, char)], at: usize) -> Option<(usize, f64)> {
             '-' if end == at => digits.push(c),
             '.' if next_digit && !digits.contains('.') => digits.push(c),
             ',' if next_digit
-                && (1..=3).all(|it| chars.get(end + it).is_some_and(|it| it.1.is_ascii_digit()))
+                && (1..=3)
+                    .all(|it| chars.get(end + it).is_some_and(|it| it.1.is_ascii_digit()))
                 && chars.get(end + 4).is_none_or(|it| !it.1.is_ascii_digit()) => {}
             _ => break,
         }
@@ -194,9 +195,27 @@ fn number(chars: &[(usize, char)], at: usize) -> Option<(usize, f64)> {
 /// The value of a number in words.
 fn worded(word: &str) -> Option<f64> {
     const SMALL: [&str; 21] = [
-        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-        "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
-        "nineteen", "twenty",
+        "zero",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
+        "twenty",
     ];
     if let Some(at) = SMALL.iter().position(|it| *it == word) {
         return u32::try_from(at).ok().map(f64::from);

@@ -77,20 +77,49 @@ fn relation(oid: u32, name: &str, columns: &[&str], tables: &[&str]) -> Relation
 fn catalog() -> Catalog {
     const TABLES: [&str; 5] = ["authors", "books", "branches", "loans", "readers"];
     let columns: [&[&str]; 5] = [
-        &["id* integer", "name text=Ada Berg|Tom Reed", "nationality text=Danish|Irish", "birth_year integer"],
         &[
-            "id* integer", "title text=The Quiet Harbour|Northern Light", "author_id integer>authors", "genre text=crime|poetry|travel",
-            "price numeric", "pages integer", "published_on date", "in_print boolean",
+            "id* integer",
+            "name text=Ada Berg|Tom Reed",
+            "nationality text=Danish|Irish",
+            "birth_year integer",
+        ],
+        &[
+            "id* integer",
+            "title text=The Quiet Harbour|Northern Light",
+            "author_id integer>authors",
+            "genre text=crime|poetry|travel",
+            "price numeric",
+            "pages integer",
+            "published_on date",
+            "in_print boolean",
         ],
         &["id* integer", "name text=Riverside|Old Town", "city text=Aarhus|Cork", "opened_on date"],
-        &["id* integer", "book_id integer>books", "reader_id integer>readers", "branch_id integer>branches", "borrowed_at timestamptz", "returned_at? timestamptz", "fine? numeric"],
-        &["id* integer", "first_name text=Mia|Otto", "last_name text=Lund|Kelly", "city text=Aarhus|Cork", "age integer", "email? text", "joined_on date"],
+        &[
+            "id* integer",
+            "book_id integer>books",
+            "reader_id integer>readers",
+            "branch_id integer>branches",
+            "borrowed_at timestamptz",
+            "returned_at? timestamptz",
+            "fine? numeric",
+        ],
+        &[
+            "id* integer",
+            "first_name text=Mia|Otto",
+            "last_name text=Lund|Kelly",
+            "city text=Aarhus|Cork",
+            "age integer",
+            "email? text",
+            "joined_on date",
+        ],
     ];
     let relations = TABLES
         .iter()
         .zip(columns)
         .enumerate()
-        .map(|(at, (name, columns))| relation(u32::try_from(at).expect("few") + 1, name, columns, &TABLES))
+        .map(|(at, (name, columns))| {
+            relation(u32::try_from(at).expect("few") + 1, name, columns, &TABLES)
+        })
         .collect();
     Catalog {
         server_version_num: 150_000,

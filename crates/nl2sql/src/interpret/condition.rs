@@ -35,25 +35,68 @@ impl Interpreter<'_> {
     pub(super) fn comparator(&self, at: usize) -> Option<Comparator> {
         use Comparison::{AtLeast, AtMost, Equal, Greater, Less, NotEqual};
         let simple: [(&str, Comparison); 52] = [
-            ("more than or equal to", AtLeast), ("greater than or equal to", AtLeast), ("less than or equal to", AtMost),
-            ("higher than or equal to", AtLeast), ("lower than or equal to", AtMost),
-            ("no less than", AtLeast), ("not less than", AtLeast), ("no fewer than", AtLeast), ("no more than", AtMost), ("not more than", AtMost),
-            ("not greater than", AtMost), ("no greater than", AtMost), ("no higher than", AtMost), ("no lower than", AtLeast),
-            ("more than", Greater), ("greater than", Greater), ("less than", Less), ("fewer than", Less), ("at least", AtLeast),
-            ("at most", AtMost), ("at minimum", AtLeast), ("a minimum of", AtLeast), ("minimum of", AtLeast), ("a maximum of", AtMost), ("up to", AtMost),
-            ("over", Greater), ("above", Greater), ("exceeding", Greater), ("exceeds", Greater), ("exceed", Greater), ("exceeded", Greater), ("in excess of", Greater),
-            ("under", Less), ("below", Less), ("beneath", Less),
-            ("equal to", Equal), ("equals to", Equal), ("equals", Equal), ("exactly", Equal), ("equal", Equal),
-            ("not equal to", NotEqual), ("different from", NotEqual), ("other than", NotEqual), ("not equals to", NotEqual),
-            ("higher than", Greater), ("lower than", Less), ("better than", Greater), ("worse than", Less), ("only", Equal), ("after", Greater), ("before", Less), ("since", AtLeast),
+            ("more than or equal to", AtLeast),
+            ("greater than or equal to", AtLeast),
+            ("less than or equal to", AtMost),
+            ("higher than or equal to", AtLeast),
+            ("lower than or equal to", AtMost),
+            ("no less than", AtLeast),
+            ("not less than", AtLeast),
+            ("no fewer than", AtLeast),
+            ("no more than", AtMost),
+            ("not more than", AtMost),
+            ("not greater than", AtMost),
+            ("no greater than", AtMost),
+            ("no higher than", AtMost),
+            ("no lower than", AtLeast),
+            ("more than", Greater),
+            ("greater than", Greater),
+            ("less than", Less),
+            ("fewer than", Less),
+            ("at least", AtLeast),
+            ("at most", AtMost),
+            ("at minimum", AtLeast),
+            ("a minimum of", AtLeast),
+            ("minimum of", AtLeast),
+            ("a maximum of", AtMost),
+            ("up to", AtMost),
+            ("over", Greater),
+            ("above", Greater),
+            ("exceeding", Greater),
+            ("exceeds", Greater),
+            ("exceed", Greater),
+            ("exceeded", Greater),
+            ("in excess of", Greater),
+            ("under", Less),
+            ("below", Less),
+            ("beneath", Less),
+            ("equal to", Equal),
+            ("equals to", Equal),
+            ("equals", Equal),
+            ("exactly", Equal),
+            ("equal", Equal),
+            ("not equal to", NotEqual),
+            ("different from", NotEqual),
+            ("other than", NotEqual),
+            ("not equals to", NotEqual),
+            ("higher than", Greater),
+            ("lower than", Less),
+            ("better than", Greater),
+            ("worse than", Less),
+            ("only", Equal),
+            ("after", Greater),
+            ("before", Less),
+            ("since", AtLeast),
         ];
         let mut start = at;
         while matches!(self.word(start), "strictly" | "or" | "that") && start < at + 1 {
             start += 1;
         }
         if start == at
-            && let Some((phrase, comparison)) =
-                simple.iter().filter(|it| self.says(at, it.0)).max_by_key(|it| it.0.split(' ').count())
+            && let Some((phrase, comparison)) = simple
+                .iter()
+                .filter(|it| self.says(at, it.0))
+                .max_by_key(|it| it.0.split(' ').count())
         {
             let mut next = at + phrase.split(' ').count();
             if self.says(next, "or equal to") {
@@ -61,22 +104,32 @@ impl Interpreter<'_> {
                 let comparison = if *comparison == Greater { AtLeast } else { AtMost };
                 return Some(Comparator { comparison, next, adjective: None });
             }
-            let adjective = matches!(*phrase, "higher than" | "lower than" | "after" | "before" | "since").then(|| {
-                match *phrase {
-                    "higher than" => "high",
-                    "lower than" => "low",
-                    _ => "late",
-                }
-                .to_owned()
-            });
+            let adjective =
+                matches!(*phrase, "higher than" | "lower than" | "after" | "before" | "since")
+                    .then(|| {
+                        match *phrase {
+                            "higher than" => "high",
+                            "lower than" => "low",
+                            _ => "late",
+                        }
+                        .to_owned()
+                    });
             return Some(Comparator { comparison: *comparison, next, adjective });
         }
         for (mark, second, comparison, length) in [
-            ('>', Some('='), AtLeast, 2), ('<', Some('='), AtMost, 2), ('<', Some('>'), NotEqual, 2), ('!', Some('='), NotEqual, 2),
-            ('>', None, Greater, 1), ('<', None, Less, 1), ('=', None, Equal, 1), ('≥', None, AtLeast, 1), ('≤', None, AtMost, 1),
+            ('>', Some('='), AtLeast, 2),
+            ('<', Some('='), AtMost, 2),
+            ('<', Some('>'), NotEqual, 2),
+            ('!', Some('='), NotEqual, 2),
+            ('>', None, Greater, 1),
+            ('<', None, Less, 1),
+            ('=', None, Equal, 1),
+            ('≥', None, AtLeast, 1),
+            ('≤', None, AtMost, 1),
         ] {
             if self.marked(at, mark)
-                && second.is_none_or(|it| self.items.get(at + 1).is_some_and(|item| item.is_mark(it)))
+                && second
+                    .is_none_or(|it| self.items.get(at + 1).is_some_and(|item| item.is_mark(it)))
             {
                 return Some(Comparator { comparison, next: at + length, adjective: None });
             }
@@ -123,13 +176,20 @@ impl Interpreter<'_> {
         // `only`, `after`, `over` and the like are comparisons only where something comparable follows
         let (operand, mut next) = self.operand(draft, hand, next, end)?;
         if let Operand::Text(_) = operand
-            && matches!(self.word(at), "only" | "over" | "under" | "above" | "below" | "after" | "before" | "since")
+            && matches!(
+                self.word(at),
+                "only" | "over" | "under" | "above" | "below" | "after" | "before" | "since"
+            )
         {
             return None;
         }
         if let Operand::Number(_) = operand {
             // `5 or more`
-            if self.says(next, "or more") || self.says(next, "or above") || self.says(next, "or higher") || self.says(next, "or greater") {
+            if self.says(next, "or more")
+                || self.says(next, "or above")
+                || self.says(next, "or higher")
+                || self.says(next, "or greater")
+            {
                 comparison = Comparison::AtLeast;
                 next += 2;
             }
@@ -138,15 +198,37 @@ impl Interpreter<'_> {
             comparison = comparison.negated();
             hand.negated = false;
         }
-        let next = self.compare(draft, hand, *mode, comparison, operand, adjective.as_deref(), at, next, end)?;
+        let next = self.compare(
+            draft,
+            hand,
+            *mode,
+            comparison,
+            operand,
+            adjective.as_deref(),
+            at,
+            next,
+            end,
+        )?;
         *mode = Mode::Where;
         Some(next)
     }
 
     /// What stands on the right of a comparison and where it ends.
-    fn operand(&self, draft: &Draft, hand: &Hand, at: usize, end: usize) -> Option<(Operand, usize)> {
+    fn operand(
+        &self,
+        draft: &Draft,
+        hand: &Hand,
+        at: usize,
+        end: usize,
+    ) -> Option<(Operand, usize)> {
         let mut at = at;
-        while at < end && (matches!(self.word(at), "the" | "a" | "an" | "that" | "of" | "any" | "all" | "those" | "in" | "year") || matches!(self.items[at].meaning, Meaning::Mark('$' | '#' | '€' | '£'))) && !self.is_name(at) {
+        while at < end
+            && (matches!(
+                self.word(at),
+                "the" | "a" | "an" | "that" | "of" | "any" | "all" | "those" | "in" | "year"
+            ) || matches!(self.items[at].meaning, Meaning::Mark('$' | '#' | '€' | '£')))
+            && !self.is_name(at)
+        {
             at += 1;
         }
         if at >= end {
@@ -155,7 +237,10 @@ impl Interpreter<'_> {
         if let Some(value) = self.number(at) {
             let mut value = value;
             let mut next = at + 1;
-            while let Some(factor) = self.number(next).filter(|it| [100.0, 1000.0, 1e6].contains(it) && self.word(next).chars().all(char::is_alphabetic)) {
+            while let Some(factor) = self.number(next).filter(|it| {
+                [100.0, 1000.0, 1e6].contains(it)
+                    && self.word(next).chars().all(char::is_alphabetic)
+            }) {
                 value *= factor;
                 next += 1;
             }
@@ -169,7 +254,9 @@ impl Interpreter<'_> {
         }
         let function = match self.word(at) {
             "average" | "mean" | "avg" => Some(Aggregate::Avg),
-            "maximum" | "max" | "highest" | "largest" | "biggest" | "greatest" => Some(Aggregate::Max),
+            "maximum" | "max" | "highest" | "largest" | "biggest" | "greatest" => {
+                Some(Aggregate::Max)
+            }
             "minimum" | "min" | "lowest" | "smallest" => Some(Aggregate::Min),
             _ => None,
         };
@@ -179,7 +266,8 @@ impl Interpreter<'_> {
                 next += 1;
             }
             next = self.skip_determiners(next);
-            let column = (next < end && self.is_name(next) && self.table_at(next).is_none()).then_some(next);
+            let column =
+                (next < end && self.is_name(next) && self.table_at(next).is_none()).then_some(next);
             let next = column.map_or(next, |it| it + 1);
             return Some((Operand::Aggregate(function, column), next));
         }
@@ -189,7 +277,8 @@ impl Interpreter<'_> {
             && matches!(self.word(at + 1), "of" | "for" | "in")
             && (at + 1..end).any(|it| self.table_at(it).is_some() || self.is_value(it))
         {
-            let any = matches!(self.word(at + 2), "any" | "some") || self.says(at + 2, "at least one");
+            let any =
+                matches!(self.word(at + 2), "any" | "some") || self.says(at + 2, "at least one");
             return Some((Operand::Every(any, at), at + 1));
         }
         // `higher average age than the overall average …`
@@ -198,20 +287,31 @@ impl Interpreter<'_> {
         }
         let _ = (draft, hand);
         match &self.items[at].meaning {
-            Meaning::Value(_) if self.items[at].quoted => Some((Operand::Text(self.items[at].text.clone()), at + 1)),
+            Meaning::Value(_) if self.items[at].quoted => {
+                Some((Operand::Text(self.items[at].text.clone()), at + 1))
+            }
             _ => None,
         }
     }
 
     /// `between 3 and 5`, `from 3 to 5`
-    fn read_between(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
+    fn read_between(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        end: usize,
+    ) -> Option<usize> {
         let joiner = match self.word(at) {
             "between" => &["and", "to"][..],
             "from" | "range" => &["to", "through"][..],
             _ => return None,
         };
         let skip = |mut at: usize| {
-            while matches!(self.items.get(at).map(|it| &it.meaning), Some(Meaning::Mark('$' | '#'))) || matches!(self.word(at), "the" | "years" | "year") {
+            while matches!(self.items.get(at).map(|it| &it.meaning), Some(Meaning::Mark('$' | '#')))
+                || matches!(self.word(at), "the" | "years" | "year")
+            {
                 at += 1;
             }
             at
@@ -238,7 +338,14 @@ impl Interpreter<'_> {
         if next < end && self.marked(next, '%') {
             next += 1;
         }
-        let column = self.compared_column(draft, hand, None, &mut next, end, low >= 1500.0 && high <= 2100.0)?;
+        let column = self.compared_column(
+            draft,
+            hand,
+            None,
+            &mut next,
+            end,
+            low >= 1500.0 && high <= 2100.0,
+        )?;
         let negated = std::mem::take(&mut hand.negated);
         let predicate = self.between(column, low, high);
         let predicate = if negated { Predicate::Not(Box::new(predicate)) } else { predicate };
@@ -266,22 +373,57 @@ impl Interpreter<'_> {
         } else {
             Expr::Column(column)
         };
-        Predicate::Between(left, Expr::Literal(Literal::Number(low)), Expr::Literal(Literal::Number(high)))
+        Predicate::Between(
+            left,
+            Expr::Literal(Literal::Number(low)),
+            Expr::Literal(Literal::Number(high)),
+        )
     }
 
     /// `age 30`, `rating is 5`, `id of 3`: a number after a column.
-    fn read_plain_number(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
+    fn read_plain_number(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        end: usize,
+    ) -> Option<usize> {
         let value = self.number(at)?;
         // `5 or more courses`, `18 or older`
-        let or_more = [("or more", Comparison::AtLeast), ("or above", Comparison::AtLeast), ("or higher", Comparison::AtLeast), ("or older", Comparison::AtLeast), ("or greater", Comparison::AtLeast), ("or later", Comparison::AtLeast), ("or less", Comparison::AtMost), ("or fewer", Comparison::AtMost), ("or below", Comparison::AtMost), ("or lower", Comparison::AtMost), ("or younger", Comparison::AtMost), ("and above", Comparison::AtLeast)]
-            .into_iter()
-            .find(|it| self.says(at + 1, it.0));
+        let or_more = [
+            ("or more", Comparison::AtLeast),
+            ("or above", Comparison::AtLeast),
+            ("or higher", Comparison::AtLeast),
+            ("or older", Comparison::AtLeast),
+            ("or greater", Comparison::AtLeast),
+            ("or later", Comparison::AtLeast),
+            ("or less", Comparison::AtMost),
+            ("or fewer", Comparison::AtMost),
+            ("or below", Comparison::AtMost),
+            ("or lower", Comparison::AtMost),
+            ("or younger", Comparison::AtMost),
+            ("and above", Comparison::AtLeast),
+        ]
+        .into_iter()
+        .find(|it| self.says(at + 1, it.0));
         if let Some((_, comparison)) = or_more {
-            let aged = matches!(self.word(at + 2), "older" | "younger") || at > 0 && self.word(at - 1) == "aged";
+            let aged = matches!(self.word(at + 2), "older" | "younger")
+                || at > 0 && self.word(at - 1) == "aged";
             if aged {
                 hand.column = None;
             }
-            let next = self.compare(draft, hand, *mode, comparison, Operand::Number(value), aged.then_some("older"), at, at + 3, end)?;
+            let next = self.compare(
+                draft,
+                hand,
+                *mode,
+                comparison,
+                Operand::Number(value),
+                aged.then_some("older"),
+                at,
+                at + 3,
+                end,
+            )?;
             *mode = Mode::Where;
             return Some(next);
         }
@@ -294,13 +436,21 @@ impl Interpreter<'_> {
                 && score > 1.1
             {
                 let link = links[number].clone();
-                return Some(self.equal(draft, hand, mode, ColumnRef::new(link.table, link.column), &link.value, at));
+                return Some(self.equal(
+                    draft,
+                    hand,
+                    mode,
+                    ColumnRef::new(link.table, link.column),
+                    &link.value,
+                    at,
+                ));
             }
         }
         // a number of things: `two courses`, `5 students`
         if *mode == Mode::Where
             && let Some(table) = self.table_at(at + 1)
-            && (Some(table) != draft.root || matches!(self.subject_for(draft, table), GroupKey::Column(_)))
+            && (Some(table) != draft.root
+                || matches!(self.subject_for(draft, table), GroupKey::Column(_)))
             && hand.column.is_none()
         {
             let mut next = at + 1;
@@ -310,7 +460,11 @@ impl Interpreter<'_> {
             draft.add(
                 Condition::Group {
                     of,
-                    having: Predicate::Compare(Expr::count(), Comparison::Equal, Expr::Literal(Literal::Number(value))),
+                    having: Predicate::Compare(
+                        Expr::count(),
+                        Comparison::Equal,
+                        Expr::Literal(Literal::Number(value)),
+                    ),
                     joins,
                 },
                 hand.or,
@@ -323,7 +477,11 @@ impl Interpreter<'_> {
         }
         // `the three cities with …`
         let thing = if LEXICON.degree(self.word(at + 1)).is_some() { at + 2 } else { at + 1 };
-        if *mode == Mode::Select && (self.table_at(thing).is_some() || self.is_name(thing) && hand.column.is_none()) && value.fract() == 0.0 && (1.0..=1000.0).contains(&value) {
+        if *mode == Mode::Select
+            && (self.table_at(thing).is_some() || self.is_name(thing) && hand.column.is_none())
+            && value.fract() == 0.0
+            && (1.0..=1000.0).contains(&value)
+        {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
             let number = value as u64;
             hand.number = Some(number);
@@ -341,16 +499,52 @@ impl Interpreter<'_> {
             let column = self.resolve(draft, at + 1, Want::Number)?;
             let negated = std::mem::take(&mut hand.negated);
             let comparison = if negated { Comparison::NotEqual } else { Comparison::Equal };
-            draft.add(Condition::Row(Predicate::Compare(Expr::Column(column), comparison, Expr::Literal(Literal::Number(value)))), std::mem::take(&mut hand.or));
+            draft.add(
+                Condition::Row(Predicate::Compare(
+                    Expr::Column(column),
+                    comparison,
+                    Expr::Literal(Literal::Number(value)),
+                )),
+                std::mem::take(&mut hand.or),
+            );
             return Some(at + 2);
         }
         let links_up = |item: usize| {
             (item + 1..at).all(|it| {
-                matches!(self.word(it), "is" | "are" | "was" | "were" | "equal" | "equals" | "as" | "being" | "of" | "either" | "not" | "exactly" | "value" | "to" | "be" | "number" | "a" | "than" | "in" | "has" | "have" | "had" | "") || self.marked(it, '=') || self.marked(it, ':') || self.marked(it, '#')
+                matches!(
+                    self.word(it),
+                    "is" | "are"
+                        | "was"
+                        | "were"
+                        | "equal"
+                        | "equals"
+                        | "as"
+                        | "being"
+                        | "of"
+                        | "either"
+                        | "not"
+                        | "exactly"
+                        | "value"
+                        | "to"
+                        | "be"
+                        | "number"
+                        | "a"
+                        | "than"
+                        | "in"
+                        | "has"
+                        | "have"
+                        | "had"
+                        | ""
+                ) || self.marked(it, '=')
+                    || self.marked(it, ':')
+                    || self.marked(it, '#')
             })
         };
         let near = hand.column.filter(|it| at - it <= 4).or_else(|| {
-            (1..=3).filter(|back| at >= *back).map(|back| at - back).find(|&it| self.is_name(it) && self.table_at(it).is_none())
+            (1..=3)
+                .filter(|back| at >= *back)
+                .map(|back| at - back)
+                .find(|&it| self.is_name(it) && self.table_at(it).is_none())
         });
         let near = near.filter(|it| links_up(*it));
         let column = match near {
@@ -358,7 +552,18 @@ impl Interpreter<'_> {
                 let column = self.resolve(draft, item, Want::Any)?;
                 if let Some(function) = hand.column_aggregate.take() {
                     let of = self.subject(draft);
-                    draft.add(Condition::Group { of, having: Predicate::Compare(Expr::aggregate(function, Expr::Column(column)), Comparison::Equal, Expr::Literal(Literal::Number(value))), joins: None }, hand.or);
+                    draft.add(
+                        Condition::Group {
+                            of,
+                            having: Predicate::Compare(
+                                Expr::aggregate(function, Expr::Column(column)),
+                                Comparison::Equal,
+                                Expr::Literal(Literal::Number(value)),
+                            ),
+                            joins: None,
+                        },
+                        hand.or,
+                    );
                     hand.column = None;
                     return Some(at + 1);
                 }
@@ -367,7 +572,10 @@ impl Interpreter<'_> {
             }
             // `the room 12`: the key of a table named just before
             None => {
-                let table = (1..=2).filter(|back| at >= *back).find_map(|back| self.table_at(at - back)).filter(|_| at > 0 && !matches!(self.word(at - 1), "the"));
+                let table = (1..=2)
+                    .filter(|back| at >= *back)
+                    .find_map(|back| self.table_at(at - back))
+                    .filter(|_| at > 0 && !matches!(self.word(at - 1), "the"));
                 match table {
                     Some(table) => {
                         let key = *self.index.tables[table].primary.first()?;
@@ -377,9 +585,21 @@ impl Interpreter<'_> {
                         // `people aged 30`, `3 years old`
                         let stem = match (self.word(at + 1), self.word(at + 2)) {
                             (_, "old") => "age",
-                            _ if at > 1 && self.word(at - 1) == "either" && self.word(at - 2) == "aged" => "age",
-                            _ if at > 0 && matches!(self.word(at - 1), "aged" | "cost" | "costs" | "costing" | "weighing" | "weighs") => {
-                                LEXICON.implied(self.lemma(at - 1)).first().copied().unwrap_or(if self.word(at - 1) == "aged" { "age" } else { "cost" })
+                            _ if at > 1
+                                && self.word(at - 1) == "either"
+                                && self.word(at - 2) == "aged" =>
+                            {
+                                "age"
+                            }
+                            _ if at > 0
+                                && matches!(
+                                    self.word(at - 1),
+                                    "aged" | "cost" | "costs" | "costing" | "weighing" | "weighs"
+                                ) =>
+                            {
+                                LEXICON.implied(self.lemma(at - 1)).first().copied().unwrap_or(
+                                    if self.word(at - 1) == "aged" { "age" } else { "cost" },
+                                )
                             }
                             _ => return None,
                         };
@@ -391,27 +611,52 @@ impl Interpreter<'_> {
         };
         let negated = std::mem::take(&mut hand.negated) || at > 0 && self.word(at - 1) == "not";
         let info = self.index.column(column);
-        let left = if info.class.is_temporal() { Expr::Part("year", Box::new(Expr::Column(column))) } else { Expr::Column(column) };
+        let left = if info.class.is_temporal() {
+            Expr::Part("year", Box::new(Expr::Column(column)))
+        } else {
+            Expr::Column(column)
+        };
         let comparison = if negated { Comparison::NotEqual } else { Comparison::Equal };
-        let mut all = vec![Predicate::Compare(left.clone(), comparison, Expr::Literal(Literal::Number(value)))];
+        let mut all = vec![Predicate::Compare(
+            left.clone(),
+            comparison,
+            Expr::Literal(Literal::Number(value)),
+        )];
         // `3 or 5`, `1, 2 and 3`
         let mut next = at + 1;
         loop {
             let mut probe = next;
-            while probe < end && (self.marked(probe, ',') || matches!(self.word(probe), "or" | "and")) {
+            while probe < end
+                && (self.marked(probe, ',') || matches!(self.word(probe), "or" | "and"))
+            {
                 probe += 1;
             }
-            if probe > next && let Some(more) = self.number(probe) && self.table_at(probe + 1).is_none() {
-                all.push(Predicate::Compare(left.clone(), comparison, Expr::Literal(Literal::Number(more))));
+            if probe > next
+                && let Some(more) = self.number(probe)
+                && self.table_at(probe + 1).is_none()
+            {
+                all.push(Predicate::Compare(
+                    left.clone(),
+                    comparison,
+                    Expr::Literal(Literal::Number(more)),
+                ));
                 next = probe + 1;
             } else {
                 break;
             }
         }
-        while matches!(self.word(next), "years" | "year" | "old" | "dollars" | "percent") || next < end && self.marked(next, '%') {
+        while matches!(self.word(next), "years" | "year" | "old" | "dollars" | "percent")
+            || next < end && self.marked(next, '%')
+        {
             next += 1;
         }
-        let predicate = if all.len() == 1 { all.swap_remove(0) } else if negated { Predicate::And(all) } else { Predicate::Or(all) };
+        let predicate = if all.len() == 1 {
+            all.swap_remove(0)
+        } else if negated {
+            Predicate::And(all)
+        } else {
+            Predicate::Or(all)
+        };
         draft.add(Condition::Row(predicate), hand.or);
         hand.or = false;
         hand.column = None;
@@ -429,7 +674,24 @@ impl Interpreter<'_> {
             return;
         }
         let lead = item.checked_sub(1).map_or("", |it| self.word(it));
-        if draft.asked.len() > 1 || matches!(lead, "with" | "in" | "for" | "by" | "of" | "at" | "on" | "whose" | "from" | "to" | "has" | "have" | "and") {
+        if draft.asked.len() > 1
+            || matches!(
+                lead,
+                "with"
+                    | "in"
+                    | "for"
+                    | "by"
+                    | "of"
+                    | "at"
+                    | "on"
+                    | "whose"
+                    | "from"
+                    | "to"
+                    | "has"
+                    | "have"
+                    | "and"
+            )
+        {
             draft.asked.retain(|it| *it != super::Asked::Column(column));
         } else if draft.asked == [super::Asked::Column(column)] {
             draft.asked.clear();
@@ -448,13 +710,41 @@ impl Interpreter<'_> {
     ) -> Option<ColumnRef> {
         // `more than 3 credits`
         let unit = self.word(*next);
-        if hand.column.is_none() && *next < end && self.is_name(*next) && self.table_at(*next).is_none() {
+        if hand.column.is_none()
+            && *next < end
+            && self.is_name(*next)
+            && self.table_at(*next).is_none()
+        {
             let item = *next;
             *next += 1;
             return self.resolve(draft, item, Want::Number);
         }
-        if matches!(unit, "years" | "year" | "dollars" | "percent" | "miles" | "meters" | "feet" | "kg" | "km" | "points" | "minutes" | "hours" | "pounds" | "million" | "days" | "euros" | "usd" | "inches" | "degrees" | "square" | "cm" | "units" | "people")
-            && !(self.is_name(*next) && hand.column.is_none())
+        if matches!(
+            unit,
+            "years"
+                | "year"
+                | "dollars"
+                | "percent"
+                | "miles"
+                | "meters"
+                | "feet"
+                | "kg"
+                | "km"
+                | "points"
+                | "minutes"
+                | "hours"
+                | "pounds"
+                | "million"
+                | "days"
+                | "euros"
+                | "usd"
+                | "inches"
+                | "degrees"
+                | "square"
+                | "cm"
+                | "units"
+                | "people"
+        ) && !(self.is_name(*next) && hand.column.is_none())
         {
             *next += 1;
             if matches!(self.word(*next), "old" | "tall" | "long") {
@@ -475,23 +765,46 @@ impl Interpreter<'_> {
         let root = draft.root?;
         if let Some(adjective) = adjective {
             let degree = LEXICON.degree(adjective)?;
+            // of what was named last, else of what the question is about
+            let last = (0..*next).rev().find_map(|it| self.table_at(it)).filter(|it| *it != root);
+            if let Some(last) = last
+                && let Some(column) = degree.measures.iter().find_map(|it| {
+                    self.column_with(last, &it.0, Want::Number).filter(|it| it.table == last)
+                })
+            {
+                return Some(column);
+            }
             for own in [true, false] {
                 for (stem, _) in &degree.measures {
-                    if let Some(column) = self.column_with(root, stem, Want::Number).filter(|it| !own || it.table == root) {
+                    if let Some(column) = self
+                        .column_with(root, stem, Want::Number)
+                        .filter(|it| !own || it.table == root)
+                    {
                         return Some(column);
                     }
                 }
             }
         }
         if years {
-            return self.moment_of(root, None).or_else(|| self.column_with(root, "year", Want::Any))
-                .filter(|it| self.index.column(*it).class.is_temporal() || self.index.column(*it).class.is_numeric());
+            return self
+                .moment_of(root, None)
+                .or_else(|| self.column_with(root, "year", Want::Any))
+                .filter(|it| {
+                    self.index.column(*it).class.is_temporal()
+                        || self.index.column(*it).class.is_numeric()
+                });
         }
         None
     }
 
     /// Says how many rows of a table are compared; takes what names them.
-    fn compared_count(&mut self, draft: &Draft, hand: &mut Hand, next: &mut usize, table: usize) -> bool {
+    fn compared_count(
+        &mut self,
+        draft: &Draft,
+        hand: &mut Hand,
+        next: &mut usize,
+        table: usize,
+    ) -> bool {
         let _ = (draft, table);
         hand.counted = None;
         if self.table_at(*next).is_some() {
@@ -521,11 +834,26 @@ impl Interpreter<'_> {
             let literal = Expr::Literal(Literal::Number(value));
             let counted = hand.counted.take().or_else(|| {
                 let mut after = next;
-                while matches!(self.word(after), "different" | "distinct" | "unique" | "such" | "corresponding" | "associated" | "related" | "of" | "the" | "their" | "other") && !self.is_name(after) {
+                while matches!(
+                    self.word(after),
+                    "different"
+                        | "distinct"
+                        | "unique"
+                        | "such"
+                        | "corresponding"
+                        | "associated"
+                        | "related"
+                        | "of"
+                        | "the"
+                        | "their"
+                        | "other"
+                ) && !self.is_name(after)
+                {
                     after += 1;
                 }
                 let idle = hand.column.is_none_or(|item| {
-                    self.resolve_quietly(draft, item, Want::Number).is_some_and(|it| !self.index.column(it).class.is_numeric())
+                    self.resolve_quietly(draft, item, Want::Number)
+                        .is_some_and(|it| !self.index.column(it).class.is_numeric())
                 });
                 self.table_at(after).filter(|_| idle).inspect(|_| {
                     next = after;
@@ -551,12 +879,26 @@ impl Interpreter<'_> {
                     draft.join(table);
                     return Some(next);
                 }
-                draft.add(Condition::Group { of, having: Predicate::Compare(Expr::count(), comparison, literal), joins }, or);
+                draft.add(
+                    Condition::Group {
+                        of,
+                        having: Predicate::Compare(Expr::count(), comparison, literal),
+                        joins,
+                    },
+                    or,
+                );
                 return Some(next);
             }
             if matches!(self.word(next), "times" | "time") && !self.is_name(next) {
                 let of = self.subject(draft);
-                draft.add(Condition::Group { of, having: Predicate::Compare(Expr::count(), comparison, literal), joins: None }, or);
+                draft.add(
+                    Condition::Group {
+                        of,
+                        having: Predicate::Compare(Expr::count(), comparison, literal),
+                        joins: None,
+                    },
+                    or,
+                );
                 return Some(next + 1);
             }
             // the column whose values are counted per row of the subject
@@ -572,7 +914,11 @@ impl Interpreter<'_> {
                     draft.add(
                         Condition::Group {
                             of,
-                            having: Predicate::Compare(Expr::aggregate(function, Expr::Column(column)), comparison, literal),
+                            having: Predicate::Compare(
+                                Expr::aggregate(function, Expr::Column(column)),
+                                comparison,
+                                literal,
+                            ),
                             joins: None,
                         },
                         or,
@@ -583,11 +929,25 @@ impl Interpreter<'_> {
             // a textual column after the number: its rows are counted
             if hand.column.is_none() && self.is_name(next) && adjective.is_none() {
                 let column = self.resolve_quietly(draft, next, Want::Number)?;
-                if !self.index.column(column).class.is_numeric() || self.index.column(column).is_id() {
+                if !self.index.column(column).class.is_numeric()
+                    || self.index.column(column).is_id()
+                {
                     self.mark_used(next, next + 1);
                     let of = self.subject(draft);
-                    let distinct = Expr::Aggregate { function: Aggregate::Count, distinct: true, argument: Some(Box::new(Expr::Column(column))), filter: None };
-                    draft.add(Condition::Group { of, having: Predicate::Compare(distinct, comparison, literal), joins: None }, or);
+                    let distinct = Expr::Aggregate {
+                        function: Aggregate::Count,
+                        distinct: true,
+                        argument: Some(Box::new(Expr::Column(column))),
+                        filter: None,
+                    };
+                    draft.add(
+                        Condition::Group {
+                            of,
+                            having: Predicate::Compare(distinct, comparison, literal),
+                            joins: None,
+                        },
+                        or,
+                    );
                     return Some(next + 1);
                 }
             }
@@ -608,9 +968,10 @@ impl Interpreter<'_> {
             // `under 20`: how old somebody is
             let Operand::Number(value) = operand else { return None };
             let root = draft.root?;
-            (matches!(self.word(at), "under" | "over" | "above" | "below") && (1.0..120.0).contains(&value))
-                .then(|| self.column_with(root, "age", Want::Number))
-                .flatten()
+            (matches!(self.word(at), "under" | "over" | "above" | "below")
+                && (1.0..120.0).contains(&value))
+            .then(|| self.column_with(root, "age", Want::Number))
+            .flatten()
         });
         let Some(column) = column else {
             // nothing says what is compared: the only number of the subject, if there is one
@@ -628,7 +989,11 @@ impl Interpreter<'_> {
             };
             self.notes.push(Note::Weak(0.5));
             let Operand::Number(value) = operand else { return None };
-            let predicate = Predicate::Compare(Expr::Column(ColumnRef::new(root, *one)), comparison, Expr::Literal(Literal::Number(value)));
+            let predicate = Predicate::Compare(
+                Expr::Column(ColumnRef::new(root, *one)),
+                comparison,
+                Expr::Literal(Literal::Number(value)),
+            );
             draft.add(Condition::Row(predicate), or);
             return Some(next);
         };
@@ -653,17 +1018,35 @@ impl Interpreter<'_> {
         }
         let info = self.index.column(column);
         let left = Expr::Column(column);
-        let grouped = if matches!(operand, Operand::Aggregate(..) | Operand::Every(..)) { hand.column_aggregate.take() } else { None };
+        let grouped = if matches!(operand, Operand::Aggregate(..) | Operand::Every(..)) {
+            hand.column_aggregate.take()
+        } else {
+            None
+        };
         let predicate = match operand {
-            Operand::Number(value) if info.class.is_temporal() => {
-                Predicate::Compare(Expr::Part("year", Box::new(left)), comparison, Expr::Literal(Literal::Number(value)))
+            Operand::Number(value) if info.class.is_temporal() => Predicate::Compare(
+                Expr::Part("year", Box::new(left)),
+                comparison,
+                Expr::Literal(Literal::Number(value)),
+            ),
+            Operand::Number(value) => {
+                Predicate::Compare(left, comparison, Expr::Literal(Literal::Number(value)))
             }
-            Operand::Number(value) => Predicate::Compare(left, comparison, Expr::Literal(Literal::Number(value))),
             Operand::Year(year) => {
-                let left = if info.class.is_temporal() { Expr::Part("year", Box::new(left)) } else { left };
-                Predicate::Compare(left, comparison, Expr::Literal(Literal::Number(f64::from(year))))
+                let left = if info.class.is_temporal() {
+                    Expr::Part("year", Box::new(left))
+                } else {
+                    left
+                };
+                Predicate::Compare(
+                    left,
+                    comparison,
+                    Expr::Literal(Literal::Number(f64::from(year))),
+                )
             }
-            Operand::Text(text) => Predicate::Compare(left, comparison, Expr::Literal(Literal::Text(text))),
+            Operand::Text(text) => {
+                Predicate::Compare(left, comparison, Expr::Literal(Literal::Text(text)))
+            }
             Operand::Aggregate(..) | Operand::Every(..) => {
                 let up = matches!(comparison, Comparison::Greater | Comparison::AtLeast);
                 let function = match operand {
@@ -677,7 +1060,9 @@ impl Interpreter<'_> {
                     ..LogicalQuery::default()
                 };
                 // `… of the biology department`: conditions of the nested query run to the end of the phrase
-                if matches!(self.word(next), "of" | "in" | "for" | "from" | "among" | "by") || self.says(next, "that") {
+                if matches!(self.word(next), "of" | "in" | "for" | "from" | "among" | "by")
+                    || self.says(next, "that")
+                {
                     let until = self.clause_end(next, end);
                     let mut inner = Draft { root: Some(column.table), ..Draft::default() };
                     self.scan(&mut inner, next, until, Mode::Where);
@@ -697,7 +1082,14 @@ impl Interpreter<'_> {
             && let Predicate::Compare(left, comparison, right) = predicate
         {
             let of = self.subject(draft);
-            draft.add(Condition::Group { of, having: Predicate::Compare(Expr::aggregate(function, left), comparison, right), joins: None }, or);
+            draft.add(
+                Condition::Group {
+                    of,
+                    having: Predicate::Compare(Expr::aggregate(function, left), comparison, right),
+                    joins: None,
+                },
+                or,
+            );
             return Some(next);
         }
         draft.add(Condition::Row(predicate), or);
@@ -711,12 +1103,48 @@ impl Interpreter<'_> {
             let word = self.word(at);
             if matches!(word, "and" | "but" | "or") && at > from {
                 let next = self.word(at + 1);
-                let verb = matches!(next, "have" | "has" | "had" | "also" | "whose" | "who" | "which" | "that" | "with" | "are" | "is" | "do" | "does" | "did" | "not" | "were" | "was" | "order" | "sort" | "their" | "the" | "list" | "show" | "ordered" | "sorted" | "in" | "live" | "lives");
+                let verb = matches!(
+                    next,
+                    "have"
+                        | "has"
+                        | "had"
+                        | "also"
+                        | "whose"
+                        | "who"
+                        | "which"
+                        | "that"
+                        | "with"
+                        | "are"
+                        | "is"
+                        | "do"
+                        | "does"
+                        | "did"
+                        | "not"
+                        | "were"
+                        | "was"
+                        | "order"
+                        | "sort"
+                        | "their"
+                        | "the"
+                        | "list"
+                        | "show"
+                        | "ordered"
+                        | "sorted"
+                        | "in"
+                        | "live"
+                        | "lives"
+                );
                 if verb || self.comparator(at + 1).is_some() || word == "but" {
                     return at;
                 }
             }
-            if self.marked(at, ',') && at > from && !matches!(self.items.get(at + 1).map(|it| &it.meaning), Some(Meaning::Value(_) | Meaning::Number(..))) {
+            if self.marked(at, ',')
+                && at > from
+                && !matches!(
+                    self.items.get(at + 1).map(|it| &it.meaning),
+                    Some(Meaning::Value(_) | Meaning::Number(..))
+                )
+            {
                 return at;
             }
             if at > from && self.starts_order(at) {
@@ -728,18 +1156,36 @@ impl Interpreter<'_> {
     }
 
     /// A value: equal to it.
-    pub(super) fn read_value(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
+    pub(super) fn read_value(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        end: usize,
+    ) -> Option<usize> {
         let Meaning::Value(links) = &self.items[at].meaning else { return None };
         if *mode == Mode::Select {
             // `the number of males and females`
-            let next = (at + 1..(at + 5).min(end)).find_map(|it| self.table_at(it).map(|table| (it, table)));
+            let next = (at + 1..(at + 5).min(end))
+                .find_map(|it| self.table_at(it).map(|table| (it, table)));
             match next {
-                Some((item, table)) if hand.count && hand.aggregates.is_empty() && (at + 1..item).all(|it| self.is_value(it) || matches!(self.word(it), "and" | "or")) => {
+                Some((item, table))
+                    if hand.count
+                        && hand.aggregates.is_empty()
+                        && (at + 1..item).all(|it| {
+                            self.is_value(it) || matches!(self.word(it), "and" | "or")
+                        }) =>
+                {
                     hand.count = false;
                     if draft.root.is_none() || !draft.asks_something() {
                         draft.root = Some(table);
                     }
-                    draft.ask(super::Asked::Count { table: Some(table), column: None, distinct: false });
+                    draft.ask(super::Asked::Count {
+                        table: Some(table),
+                        column: None,
+                        distinct: false,
+                    });
                 }
                 Some(_) => {}
                 None => self.count_now(draft, hand),
@@ -778,13 +1224,17 @@ impl Interpreter<'_> {
         let mut column = None;
         if let Some(item) = item {
             column = match self.table_at(item) {
-                Some(table) => self.index.tables[table].display.first().map(|it| ColumnRef::new(table, *it)),
+                Some(table) => {
+                    self.index.tables[table].display.first().map(|it| ColumnRef::new(table, *it))
+                }
                 None => self.resolve(draft, item, Want::Any),
             };
         }
         if column.is_none() && self.is_name(at + 1) {
             column = match self.table_at(at + 1) {
-                Some(table) => self.index.tables[table].display.first().map(|it| ColumnRef::new(table, *it)),
+                Some(table) => {
+                    self.index.tables[table].display.first().map(|it| ColumnRef::new(table, *it))
+                }
                 None => self.resolve(draft, at + 1, Want::Any),
             };
         }
@@ -797,9 +1247,20 @@ impl Interpreter<'_> {
     }
 
     /// A name in capitals that stands in no sample, right behind what it is a name of.
-    pub(super) fn read_unseen(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
+    pub(super) fn read_unseen(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        end: usize,
+    ) -> Option<usize> {
         let proper = |this: &Self, at: usize| {
-            at < end && this.wordy(at) && this.items[at].capital && !LEXICON.is_stop(this.word(at)) && !this.items[at].text.chars().all(|it| it == 'I')
+            at < end
+                && this.wordy(at)
+                && this.items[at].capital
+                && !LEXICON.is_stop(this.word(at))
+                && !this.items[at].text.chars().all(|it| it == 'I')
         };
         if !proper(self, at) || at == 0 {
             return None;
@@ -809,7 +1270,11 @@ impl Interpreter<'_> {
             .filter(|back| at >= *back)
             .map(|back| at - back)
             .find(|&it| self.is_name(it) && self.table_at(it).is_none())
-            .filter(|&it| (it + 1..at).all(|it| matches!(self.word(it), "is" | "of" | "named" | "called" | "as" | "was")));
+            .filter(|&it| {
+                (it + 1..at).all(|it| {
+                    matches!(self.word(it), "is" | "of" | "named" | "called" | "as" | "was")
+                })
+            });
         let column = match item {
             Some(item) => {
                 let column = self.resolve_quietly(draft, item, Want::Any)?;
@@ -842,17 +1307,31 @@ impl Interpreter<'_> {
     }
 
     /// A quoted name of which a table keeps the words in two columns.
-    fn full_name(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize) -> Option<usize> {
+    fn full_name(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+    ) -> Option<usize> {
         let text = self.items[at].text.clone();
         let (first, last) = text.trim().rsplit_once(' ')?;
         let mut best: Option<(f64, usize, String, String)> = None;
         for (number, table) in self.index.tables.iter().enumerate() {
             let [one, two] = table.display.as_slice() else { continue };
             let find = |column: usize, word: &str| {
-                table.columns[column].values.iter().find(|it| it.eq_ignore_ascii_case(word.trim())).cloned()
+                table.columns[column]
+                    .values
+                    .iter()
+                    .find(|it| it.eq_ignore_ascii_case(word.trim()))
+                    .cloned()
             };
             let Some((first, last)) = find(*one, first).zip(find(*two, last)) else { continue };
-            let score = self.weight[number] - draft.root.and_then(|it| self.index.distance(it, number)).map_or(1.0, |it| if it == 0 { 0.0 } else { 0.2 });
+            let score = self.weight[number]
+                - draft
+                    .root
+                    .and_then(|it| self.index.distance(it, number))
+                    .map_or(1.0, |it| if it == 0 { 0.0 } else { 0.2 });
             if best.as_ref().is_none_or(|it| score > it.0) {
                 best = Some((score, number, first, last));
             }
@@ -860,7 +1339,10 @@ impl Interpreter<'_> {
         let (_, table, first, last) = best?;
         let display = self.index.tables[table].display.clone();
         let or = std::mem::take(&mut hand.or);
-        let all = vec![self.equality(ColumnRef::new(table, display[0]), &first, false), self.equality(ColumnRef::new(table, display[1]), &last, false)];
+        let all = vec![
+            self.equality(ColumnRef::new(table, display[0]), &first, false),
+            self.equality(ColumnRef::new(table, display[1]), &last, false),
+        ];
         if or || std::mem::take(&mut hand.negated) {
             draft.add(Condition::Row(Predicate::And(all)), or);
         } else {
@@ -876,7 +1358,16 @@ impl Interpreter<'_> {
     }
 
     /// `A`, `A or B`, `A, B and C` of one column.
-    fn equal_list(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, column: ColumnRef, value: &str, at: usize, end: usize) -> usize {
+    fn equal_list(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        column: ColumnRef,
+        value: &str,
+        at: usize,
+        end: usize,
+    ) -> usize {
         let mut next = at + 1;
         let mut values = vec![value.to_owned()];
         let mut or = false;
@@ -884,7 +1375,13 @@ impl Interpreter<'_> {
         loop {
             let mut probe = next;
             let (mut says_or, mut says_and) = (false, false);
-            while probe < end && (self.marked(probe, ',') || matches!(self.word(probe), "or" | "and" | "either" | "in" | "the" | "not" | "from")) {
+            while probe < end
+                && (self.marked(probe, ',')
+                    || matches!(
+                        self.word(probe),
+                        "or" | "and" | "either" | "in" | "the" | "not" | "from"
+                    ))
+            {
                 says_or |= self.word(probe) == "or";
                 says_and |= self.word(probe) == "and";
                 probe += 1;
@@ -893,10 +1390,13 @@ impl Interpreter<'_> {
                 break;
             }
             let Meaning::Value(links) = &self.items[probe].meaning else { break };
-            let same = links.iter().find(|it| it.table == column.table && it.column == column.column);
+            let same =
+                links.iter().find(|it| it.table == column.table && it.column == column.column);
             let text = match same {
                 Some(it) => it.value.clone(),
-                None if self.items[probe].quoted && links.is_empty() => self.items[probe].text.clone(),
+                None if self.items[probe].quoted && links.is_empty() => {
+                    self.items[probe].text.clone()
+                }
                 None => break,
             };
             if probe + 1 < end && self.is_name(probe + 1) && says_and {
@@ -920,7 +1420,12 @@ impl Interpreter<'_> {
             for it in all {
                 draft.add(Condition::Row(it), false);
             }
-        } else if and && !or && !draft.both && (draft.aggregates() || hand.count || !hand.aggregates.is_empty()) && (at < 2 || !matches!(self.word(at - 1), "from" | "in" | "between")) {
+        } else if and
+            && !or
+            && !draft.both
+            && (draft.aggregates() || hand.count || !hand.aggregates.is_empty())
+            && (at < 2 || !matches!(self.word(at - 1), "from" | "in" | "between"))
+        {
             // `the average age of male and female students`: one number for each
             let info = self.index.column(column);
             if !(info.complete && info.values.len() == values.len()) {
@@ -943,13 +1448,18 @@ impl Interpreter<'_> {
 
     /// A column that was asked for although it only said where the value belongs.
     fn take_back(&mut self, draft: &mut Draft, hand: &mut Hand, column: ColumnRef, at: usize) {
-        let item = hand.column.take().or_else(|| (1..=2).filter(|back| at >= *back).map(|back| at - back).find(|&it| self.is_name(it)));
+        let item = hand.column.take().or_else(|| {
+            (1..=2).filter(|back| at >= *back).map(|back| at - back).find(|&it| self.is_name(it))
+        });
         let Some(item) = item else { return };
         if self.table_at(item).is_some() {
             return;
         }
         let between: Vec<&str> = (item + 1..at).map(|it| self.word(it)).collect();
-        let names_it = self.links(item).iter().any(|it| it.table == column.table && it.column == Some(column.column));
+        let names_it = self
+            .links(item)
+            .iter()
+            .any(|it| it.table == column.table && it.column == Some(column.column));
         if names_it && !between.iter().any(|it| matches!(*it, "of" | "for" | "in" | "from")) {
             self.unask(draft, item, column);
             self.mark_used(item, item + 1);
@@ -961,12 +1471,28 @@ impl Interpreter<'_> {
         let info = self.index.column(column);
         if info.class == TypeClass::Boolean {
             let yes = matches!(value.to_lowercase().as_str(), "yes" | "true" | "t" | "y" | "1");
-            return Predicate::Compare(Expr::Column(column), comparison, Expr::Literal(Literal::Boolean(yes)));
+            return Predicate::Compare(
+                Expr::Column(column),
+                comparison,
+                Expr::Literal(Literal::Boolean(yes)),
+            );
         }
-        Predicate::Compare(Expr::Column(column), comparison, Expr::Literal(Literal::Text(value.to_owned())))
+        Predicate::Compare(
+            Expr::Column(column),
+            comparison,
+            Expr::Literal(Literal::Text(value.to_owned())),
+        )
     }
 
-    fn equal(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, column: ColumnRef, value: &str, at: usize) -> usize {
+    fn equal(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        column: ColumnRef,
+        value: &str,
+        at: usize,
+    ) -> usize {
         let negated = std::mem::take(&mut hand.negated);
         self.take_back(draft, hand, column, at);
         let predicate = self.equality(column, value, negated);
@@ -979,24 +1505,93 @@ impl Interpreter<'_> {
     }
 
     /// `contains 'x'`, `starts with 'x'`, `is null`
-    pub(super) fn read_pattern(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
+    pub(super) fn read_pattern(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        end: usize,
+    ) -> Option<usize> {
         let kinds: [(&[&str], &str); 3] = [
-            (&["start with", "starts with", "starting with", "started with", "begin with", "begins with", "beginning with", "starts in", "prefix"], "start"),
+            (
+                &[
+                    "start with",
+                    "starts with",
+                    "starting with",
+                    "started with",
+                    "begin with",
+                    "begins with",
+                    "beginning with",
+                    "starts in",
+                    "prefix",
+                ],
+                "start",
+            ),
             (&["end with", "ends with", "ending with", "ending in", "ends in", "suffix"], "end"),
             (
-                &["contain", "contains", "containing", "contained", "include", "includes", "including", "like", "substring", "has the substring", "have the substring", "with the word", "the word", "the letter", "the string", "the phrase", "mention", "mentions", "mentioning", "the substring", "the letters"],
+                &[
+                    "contain",
+                    "contains",
+                    "containing",
+                    "contained",
+                    "include",
+                    "includes",
+                    "including",
+                    "like",
+                    "substring",
+                    "has the substring",
+                    "have the substring",
+                    "with the word",
+                    "the word",
+                    "the letter",
+                    "the string",
+                    "the phrase",
+                    "mention",
+                    "mentions",
+                    "mentioning",
+                    "the substring",
+                    "the letters",
+                ],
                 "in",
             ),
         ];
         for (phrases, kind) in kinds {
             let Some(length) = self.one_of(at, phrases) else { continue };
             let mut next = at + length;
-            while next < end && matches!(self.word(next), "the" | "a" | "an" | "substring" | "word" | "words" | "letter" | "letters" | "string" | "phrase" | "text" | "character" | "characters" | "prefix" | "in" | "with" | "keyword") {
+            while next < end
+                && matches!(
+                    self.word(next),
+                    "the"
+                        | "a"
+                        | "an"
+                        | "substring"
+                        | "word"
+                        | "words"
+                        | "letter"
+                        | "letters"
+                        | "string"
+                        | "phrase"
+                        | "text"
+                        | "character"
+                        | "characters"
+                        | "prefix"
+                        | "in"
+                        | "with"
+                        | "keyword"
+                )
+            {
                 next += 1;
             }
             let item = self.items.get(next)?;
-            let single = item.text.chars().count() == 1 && item.text.chars().all(char::is_alphanumeric);
-            let texty = item.quoted || single || (item.capital && !self.is_name(next)) || (item.is_word() && !LEXICON.is_stop(&item.lower) && kind != "in") || matches!(item.meaning, Meaning::Value(_)) || (matches!(item.meaning, Meaning::Number(..)) && kind != "in");
+            let single =
+                item.text.chars().count() == 1 && item.text.chars().all(char::is_alphanumeric);
+            let texty = item.quoted
+                || single
+                || (item.capital && !self.is_name(next))
+                || (item.is_word() && !LEXICON.is_stop(&item.lower) && kind != "in")
+                || matches!(item.meaning, Meaning::Value(_))
+                || (matches!(item.meaning, Meaning::Number(..)) && kind != "in");
             if next >= end || !texty {
                 return None;
             }
@@ -1008,16 +1603,32 @@ impl Interpreter<'_> {
             };
             let source = hand
                 .column
-                .or_else(|| (1..=6).filter(|back| at >= *back).map(|back| at - back).find(|&it| self.is_name(it)))
-                .or_else(|| (self.word(next + 1) == "in").then(|| self.skip_determiners(next + 2)).filter(|&it| self.is_name(it)));
+                .or_else(|| {
+                    (1..=6)
+                        .filter(|back| at >= *back)
+                        .map(|back| at - back)
+                        .find(|&it| self.is_name(it))
+                })
+                .or_else(|| {
+                    (self.word(next + 1) == "in")
+                        .then(|| self.skip_determiners(next + 2))
+                        .filter(|&it| self.is_name(it))
+                });
             let mut column = source.and_then(|item| match self.table_at(item) {
-                Some(table) => self.index.tables[table].display.first().map(|it| ColumnRef::new(table, *it)),
+                Some(table) => {
+                    self.index.tables[table].display.first().map(|it| ColumnRef::new(table, *it))
+                }
                 None => self.resolve(draft, item, Want::Any),
             });
             // `contain 'x' in their name`
-            let after = self.skip_determiners(if self.word(next + 1) == "in" { next + 2 } else { next + 1 });
+            let after = self.skip_determiners(if self.word(next + 1) == "in" {
+                next + 2
+            } else {
+                next + 1
+            });
             let mut stop = next + 1;
-            if self.word(next + 1) == "in" && self.is_name(after) && self.table_at(after).is_none() {
+            if self.word(next + 1) == "in" && self.is_name(after) && self.table_at(after).is_none()
+            {
                 column = self.resolve(draft, after, Want::Any);
                 stop = after + 1;
             }
@@ -1025,7 +1636,11 @@ impl Interpreter<'_> {
                 let root = draft.root?;
                 self.index.tables[root].display.first().map(|it| ColumnRef::new(root, *it))
             })?;
-            if kind == "in" && !self.items[next].quoted && !single && !self.index.column(column).class.is_textual() {
+            if kind == "in"
+                && !self.items[next].quoted
+                && !single
+                && !self.index.column(column).class.is_textual()
+            {
                 return None;
             }
             if let Some(item) = source {
@@ -1034,7 +1649,9 @@ impl Interpreter<'_> {
             let negated = std::mem::take(&mut hand.negated);
             let mut all = vec![Predicate::Like { column, pattern: pattern(&text), negated }];
             // `'a' or 'b'`
-            while matches!(self.word(stop), "or" | "and") && self.items.get(stop + 1).is_some_and(|it| it.quoted) {
+            while matches!(self.word(stop), "or" | "and")
+                && self.items.get(stop + 1).is_some_and(|it| it.quoted)
+            {
                 let or = self.word(stop) == "or";
                 let more = self.items[stop + 1].text.trim_matches('%').to_owned();
                 let like = Predicate::Like { column, pattern: pattern(&more), negated };
@@ -1052,9 +1669,15 @@ impl Interpreter<'_> {
             *mode = Mode::Where;
             return Some(stop);
         }
-        if matches!(self.word(at), "null" | "missing" | "empty" | "blank" | "unknown" | "known" | "unavailable")
-            && let Some(item) = hand.column.or_else(|| (1..=4).filter(|back| at >= *back).map(|back| at - back).find(|&it| self.is_name(it) && self.table_at(it).is_none()))
-        {
+        if matches!(
+            self.word(at),
+            "null" | "missing" | "empty" | "blank" | "unknown" | "known" | "unavailable"
+        ) && let Some(item) = hand.column.or_else(|| {
+            (1..=4)
+                .filter(|back| at >= *back)
+                .map(|back| at - back)
+                .find(|&it| self.is_name(it) && self.table_at(it).is_none())
+        }) {
             let column = self.resolve(draft, item, Want::Any)?;
             self.unask(draft, item, column);
             let negated = std::mem::take(&mut hand.negated) != (self.word(at) == "known");
@@ -1071,16 +1694,35 @@ impl Interpreter<'_> {
         // `names that contain x`: asked for and compared; `whose name contains x`: compared
         let relative = (item + 1..at).any(|it| matches!(self.word(it), "that" | "which" | "who"));
         let lead = item.checked_sub(1).map_or("", |it| self.word(it));
-        if !relative && matches!(lead, "whose" | "with" | "the" | "has" | "have" | "a" | "where" | "their" | "and" | "in") && draft.asked.len() > 1 {
+        if !relative
+            && matches!(
+                lead,
+                "whose" | "with" | "the" | "has" | "have" | "a" | "where" | "their" | "and" | "in"
+            )
+            && draft.asked.len() > 1
+        {
             draft.asked.retain(|it| *it != super::Asked::Column(column));
         }
     }
 
     /// `in April 2021` where year and month stand in columns of their own.
-    fn read_split_month(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, root: usize, span: &Span) -> Option<usize> {
+    fn read_split_month(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        root: usize,
+        span: &Span,
+    ) -> Option<usize> {
         let (year, month) = match span {
-            Span::Range(Some(crate::logical::Moment::Day(from)), Some(crate::logical::Moment::Day(until)))
-                if from.day() == 1 && until.day() == 1 && from.year() * 12 + i16::from(from.month()) + 1 == until.year() * 12 + i16::from(until.month()) =>
+            Span::Range(
+                Some(crate::logical::Moment::Day(from)),
+                Some(crate::logical::Moment::Day(until)),
+            ) if from.day() == 1
+                && until.day() == 1
+                && from.year() * 12 + i16::from(from.month()) + 1
+                    == until.year() * 12 + i16::from(until.month()) =>
             {
                 (Some(from.year()), from.month())
             }
@@ -1091,7 +1733,11 @@ impl Interpreter<'_> {
             return None;
         }
         let column = |word: &str| {
-            self.index.tables[root].columns.iter().position(|it| it.has_word(word) && !it.is_id()).map(|it| ColumnRef::new(root, it))
+            self.index.tables[root]
+                .columns
+                .iter()
+                .position(|it| it.has_word(word) && !it.is_id())
+                .map(|it| ColumnRef::new(root, it))
         };
         let name = crate::time::month_name(month)?;
         let months = column("month")?;
@@ -1104,9 +1750,19 @@ impl Interpreter<'_> {
         };
         if let Some(year) = year {
             let years = column("year")?;
-            draft.add(Condition::Row(Predicate::Compare(Expr::Column(years), Comparison::Equal, Expr::Literal(Literal::Number(f64::from(year))))), false);
+            draft.add(
+                Condition::Row(Predicate::Compare(
+                    Expr::Column(years),
+                    Comparison::Equal,
+                    Expr::Literal(Literal::Number(f64::from(year))),
+                )),
+                false,
+            );
         }
-        draft.add(Condition::Row(Predicate::Compare(Expr::Column(months), Comparison::Equal, value)), std::mem::take(&mut hand.or));
+        draft.add(
+            Condition::Row(Predicate::Compare(Expr::Column(months), Comparison::Equal, value)),
+            std::mem::take(&mut hand.or),
+        );
         hand.column = None;
         if draft.asks_something() {
             *mode = Mode::Where;
@@ -1115,23 +1771,46 @@ impl Interpreter<'_> {
     }
 
     /// A span of time.
-    pub(super) fn read_time(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, _end: usize) -> Option<usize> {
+    pub(super) fn read_time(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        _end: usize,
+    ) -> Option<usize> {
         let Meaning::Time(span) = self.items[at].meaning.clone() else { return None };
         let root = draft.root?;
         if let Some(next) = self.read_split_month(draft, hand, mode, at, root, &span) {
             return Some(next);
         }
-        let in_hand = hand.column.or_else(|| (1..=3).filter(|back| at >= *back).map(|back| at - back).find(|&it| self.is_name(it) && self.table_at(it).is_none()));
+        let in_hand = hand.column.or_else(|| {
+            (1..=3)
+                .filter(|back| at >= *back)
+                .map(|back| at - back)
+                .find(|&it| self.is_name(it) && self.table_at(it).is_none())
+        });
         let mut column = None;
         if let Some(item) = in_hand
             && let Some(it) = self.resolve_quietly(draft, item, Want::Moment)
-            && (self.index.column(it).class.is_temporal() || self.index.column(it).has_word("year") || matches!(span, Span::Year(..)) && self.index.column(it).class.is_numeric() && !self.index.column(it).is_id() && hand.column == Some(item))
+            && (self.index.column(it).class.is_temporal()
+                || self.index.column(it).has_word("year")
+                || matches!(span, Span::Year(..))
+                    && self.index.column(it).class.is_numeric()
+                    && !self.index.column(it).is_id()
+                    && hand.column == Some(item))
         {
             column = Some(it);
             self.unask(draft, item, it);
         }
-        let verb = (1..=4).filter(|back| at >= *back).map(|back| at - back).find(|&it| self.wordy(it) && !LEXICON.is_stop(self.word(it))).map(|it| LEXICON.stem(self.lemma(it)));
-        if column.is_none() && let Span::Year(..) = span {
+        let verb = (1..=4)
+            .filter(|back| at >= *back)
+            .map(|back| at - back)
+            .find(|&it| self.wordy(it) && !LEXICON.is_stop(self.word(it)))
+            .map(|it| LEXICON.stem(self.lemma(it)));
+        if column.is_none()
+            && let Span::Year(..) = span
+        {
             // a column of years
             let year = |this: &Self| {
                 let mut all: Vec<usize> = vec![root];
@@ -1143,13 +1822,20 @@ impl Interpreter<'_> {
                 }
                 all.dedup();
                 all.into_iter().find_map(|table| {
-                    this.index.tables[table].columns.iter().position(|it| it.has_word("year") && !it.is_id()).map(|column| ColumnRef::new(table, column))
+                    this.index.tables[table]
+                        .columns
+                        .iter()
+                        .position(|it| it.has_word("year") && !it.is_id())
+                        .map(|column| ColumnRef::new(table, column))
                 })
             };
             column = verb
                 .as_deref()
                 .and_then(|stem| self.column_with(root, stem, Want::Any))
-                .filter(|it| self.index.column(*it).class.is_temporal() || self.index.column(*it).class.is_numeric())
+                .filter(|it| {
+                    self.index.column(*it).class.is_temporal()
+                        || self.index.column(*it).class.is_numeric()
+                })
                 .or_else(|| year(self))
                 .or_else(|| self.moment_of(root, verb.as_deref()))
                 .or_else(|| self.column_with(root, "year", Want::Any));
@@ -1158,12 +1844,21 @@ impl Interpreter<'_> {
             Some(it) => it,
             None => {
                 // the moment of what happened last in the sentence, else of what it is about
-                let last = (0..at).rev().find_map(|it| self.table_at(it)).filter(|it| self.index.tables[*it].columns.iter().any(|it| it.class.is_temporal()));
+                let last = (0..at).rev().find_map(|it| self.table_at(it)).filter(|it| {
+                    self.index.tables[*it].columns.iter().any(|it| it.class.is_temporal())
+                });
                 let table = last.unwrap_or(root);
-                let it = self.moment_of(table, verb.as_deref()).or_else(|| self.moment_of(root, verb.as_deref()))?;
-                let temporal = self.index.tables[it.table].columns.iter().filter(|it| it.class.is_temporal()).count();
+                let it = self
+                    .moment_of(table, verb.as_deref())
+                    .or_else(|| self.moment_of(root, verb.as_deref()))?;
+                let temporal = self.index.tables[it.table]
+                    .columns
+                    .iter()
+                    .filter(|it| it.class.is_temporal())
+                    .count();
                 if temporal > 1 {
-                    self.notes.push(Note::Assumed(format!("time means {}", self.index.column(it).name)));
+                    self.notes
+                        .push(Note::Assumed(format!("time means {}", self.index.column(it).name)));
                 }
                 it
             }
@@ -1182,13 +1877,23 @@ impl Interpreter<'_> {
                 if !temporal {
                     return None;
                 }
-                Predicate::Compare(Expr::Part("month", Box::new(expr)), Comparison::Equal, Expr::Literal(Literal::Number(f64::from(month))))
+                Predicate::Compare(
+                    Expr::Part("month", Box::new(expr)),
+                    Comparison::Equal,
+                    Expr::Literal(Literal::Number(f64::from(month))),
+                )
             }
             Span::Weekdays(days) => {
                 let part = Expr::Part("isodow", Box::new(expr));
                 let mut all: Vec<Predicate> = days
                     .into_iter()
-                    .map(|it| Predicate::Compare(part.clone(), Comparison::Equal, Expr::Literal(Literal::Number(f64::from(it)))))
+                    .map(|it| {
+                        Predicate::Compare(
+                            part.clone(),
+                            Comparison::Equal,
+                            Expr::Literal(Literal::Number(f64::from(it))),
+                        )
+                    })
                     .collect();
                 if all.len() == 1 { all.swap_remove(0) } else { Predicate::Or(all) }
             }
@@ -1201,10 +1906,18 @@ impl Interpreter<'_> {
                     Bound::Since => Comparison::AtLeast,
                     Bound::Until => Comparison::AtMost,
                 };
-                Predicate::Compare(left, comparison, Expr::Literal(Literal::Number(f64::from(year))))
+                Predicate::Compare(
+                    left,
+                    comparison,
+                    Expr::Literal(Literal::Number(f64::from(year))),
+                )
             }
         };
-        let predicate = if std::mem::take(&mut hand.negated) { Predicate::Not(Box::new(predicate)) } else { predicate };
+        let predicate = if std::mem::take(&mut hand.negated) {
+            Predicate::Not(Box::new(predicate))
+        } else {
+            predicate
+        };
         let or = std::mem::take(&mut hand.or);
         draft.add(Condition::Row(predicate), or);
         hand.column = None;
@@ -1242,7 +1955,10 @@ impl Interpreter<'_> {
         if let [one] = columns.as_slice() {
             let info = self.index.column(*one);
             let own = self.index.tables[one.table].display.contains(&one.column) || info.primary;
-            if one.table == counted || (!own && self.weight[one.table] < 0.75) || (!own && counted == usize::MAX && Some(one.table) == draft.root) {
+            if one.table == counted
+                || (!own && self.weight[one.table] < 0.75)
+                || (!own && counted == usize::MAX && Some(one.table) == draft.root)
+            {
                 return GroupKey::Column(*one);
             }
             if one.table != root && !own {

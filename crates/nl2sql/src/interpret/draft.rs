@@ -1,8 +1,6 @@
 //! What the reader makes of a question before it becomes a logical query.
 
-use crate::logical::{
-    Aggregate, ColumnRef, Comparison, Expr, Literal, Predicate, TimeUnit,
-};
+use crate::logical::{Aggregate, ColumnRef, Comparison, Expr, Literal, Predicate, TimeUnit};
 
 /// Something that is asked for.
 #[derive(Clone, Debug, PartialEq)]

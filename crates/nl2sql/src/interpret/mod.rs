@@ -38,7 +38,8 @@ pub(crate) struct Interpreter<'a> {
 }
 
 /// Reads what begins at an item and says where it ends; `None` if that is not its business.
-type Reader<'a> = fn(&mut Interpreter<'a>, &mut Draft, &mut Hand, &mut Mode, usize, usize) -> Option<usize>;
+type Reader<'a> =
+    fn(&mut Interpreter<'a>, &mut Draft, &mut Hand, &mut Mode, usize, usize) -> Option<usize>;
 
 /// Where in a clause the reader is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +173,26 @@ impl<'a> Interpreter<'a> {
     pub(crate) fn skip_determiners(&self, mut at: usize) -> usize {
         while matches!(
             self.word(at),
-            "the" | "a" | "an" | "their" | "its" | "his" | "her" | "all" | "any" | "some" | "these" | "those" | "our" | "of" | "each" | "every" | "this" | "that" | "other" | "such"
+            "the"
+                | "a"
+                | "an"
+                | "their"
+                | "its"
+                | "his"
+                | "her"
+                | "all"
+                | "any"
+                | "some"
+                | "these"
+                | "those"
+                | "our"
+                | "of"
+                | "each"
+                | "every"
+                | "this"
+                | "that"
+                | "other"
+                | "such"
         ) && !self.is_name(at)
         {
             at += 1;
@@ -255,11 +275,21 @@ impl<'a> Interpreter<'a> {
     }
 
     /// A word without content of its own: it may still change where the reader is.
-    fn read_word(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize) -> usize {
+    fn read_word(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+    ) -> usize {
         let word = self.word(at);
         match word {
             "who" | "whose" | "that" | "which" | "where" | "having" | "whom" => {
-                let begins = at == 0 || !draft.asks_something() && hand.aggregates.is_empty() && !hand.count || hand.count && !draft.asks_something() && !self.used[..at].iter().any(|it| *it);
+                let begins = at == 0
+                    || !draft.asks_something() && hand.aggregates.is_empty() && !hand.count
+                    || hand.count
+                        && !draft.asks_something()
+                        && !self.used[..at].iter().any(|it| *it);
                 if begins {
                     if word == "who" || word == "whom" || word == "whose" {
                         draft.who = true;
@@ -333,8 +363,27 @@ impl<'a> Interpreter<'a> {
             return;
         }
         // a flag kept as a number or as yes and no
-        let flag = info.words.iter().any(|it| matches!(it.as_str(), "active" | "enabled" | "valid" | "current" | "available" | "public" | "closed" | "visible" | "default")) && info.words.len() <= 2 || info.words.first().is_some_and(|it| it == "is" || it == "has") || info.words.iter().any(|it| it.ends_with("ed") || it.ends_with("ing"));
-        let yes = info.values.iter().find(|it| matches!(it.to_lowercase().as_str(), "yes" | "y" | "true" | "t")).cloned();
+        let flag = info.words.iter().any(|it| {
+            matches!(
+                it.as_str(),
+                "active"
+                    | "enabled"
+                    | "valid"
+                    | "current"
+                    | "available"
+                    | "public"
+                    | "closed"
+                    | "visible"
+                    | "default"
+            )
+        }) && info.words.len() <= 2
+            || info.words.first().is_some_and(|it| it == "is" || it == "has")
+            || info.words.iter().any(|it| it.ends_with("ed") || it.ends_with("ing"));
+        let yes = info
+            .values
+            .iter()
+            .find(|it| matches!(it.to_lowercase().as_str(), "yes" | "y" | "true" | "t"))
+            .cloned();
         if info.class.is_textual()
             && info.complete
             && info.values.len() <= 3
@@ -345,7 +394,14 @@ impl<'a> Interpreter<'a> {
         }
         if flag && info.class == plinth_schema_introspect::TypeClass::Integer && !info.is_id() {
             let one = crate::logical::Expr::Literal(crate::logical::Literal::Number(1.0));
-            draft.add(Condition::Row(crate::logical::Predicate::Compare(crate::logical::Expr::Column(column), crate::logical::Comparison::Equal, one)), false);
+            draft.add(
+                Condition::Row(crate::logical::Predicate::Compare(
+                    crate::logical::Expr::Column(column),
+                    crate::logical::Comparison::Equal,
+                    one,
+                )),
+                false,
+            );
             return;
         }
         self.notes.push(Note::Idle(item));
@@ -382,8 +438,24 @@ impl<'a> Interpreter<'a> {
                         score += 3.0;
                     }
                     for (word, bonus) in [
-                        ("created", 0.6), ("order", 0.5), ("place", 0.6), ("start", 0.3), ("sale", 0.5), ("transaction", 0.5), ("join", 0.3), ("signed", 0.3), ("birth", -0.5),
-                        ("end", -0.3), ("update", -0.6), ("updated", -0.6), ("deleted", -0.8), ("modified", -0.6), ("last", -0.3), ("expiry", -0.5), ("due", -0.2), ("required", -0.3),
+                        ("created", 0.6),
+                        ("order", 0.5),
+                        ("place", 0.6),
+                        ("start", 0.3),
+                        ("sale", 0.5),
+                        ("transaction", 0.5),
+                        ("join", 0.3),
+                        ("signed", 0.3),
+                        ("birth", -0.5),
+                        ("end", -0.3),
+                        ("update", -0.6),
+                        ("updated", -0.6),
+                        ("deleted", -0.8),
+                        ("modified", -0.6),
+                        ("last", -0.3),
+                        ("expiry", -0.5),
+                        ("due", -0.2),
+                        ("required", -0.3),
                     ] {
                         if it.has_word(word) {
                             score += bonus;
@@ -406,7 +478,13 @@ impl<'a> Interpreter<'a> {
         }
         let mut best: Option<(ColumnRef, f64)> = None;
         for other in 0..self.index.tables.len() {
-            let Some(steps) = self.index.distance(table, other).filter(|it| *it == 1 || (*it <= 2 && self.weight[other] > 0.5)) else { continue };
+            let Some(steps) = self
+                .index
+                .distance(table, other)
+                .filter(|it| *it == 1 || (*it <= 2 && self.weight[other] > 0.5))
+            else {
+                continue;
+            };
             if let Some((column, score)) = rate(other) {
                 #[expect(clippy::cast_precision_loss, reason = "a few steps")]
                 let score = score + self.weight[other] - steps as f64;

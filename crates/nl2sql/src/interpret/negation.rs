@@ -3,17 +3,57 @@
 use super::{Condition, Draft, Hand, Interpreter, Mode, resolve::Want};
 use crate::{
     link::Meaning,
-    logical::{ColumnRef, LogicalQuery, Predicate, Expr},
+    logical::{ColumnRef, Expr, LogicalQuery, Predicate},
 };
 
 impl Interpreter<'_> {
     /// A word that denies: either the next condition is turned around, or rows are asked for that have no partner.
-    pub(super) fn read_negation(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
+    pub(super) fn read_negation(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        end: usize,
+    ) -> Option<usize> {
         let length = self.one_of(
             at,
             &[
-                "not", "never", "without", "no", "except", "non", "excluding", "besides", "nor", "neither", "cannot", "none", "lack", "lacks", "other than", "but not", "except for",
-                "not any", "apart from", "outside", "aside from", "rather than", "instead of", "without any", "don't", "doesn't", "didn't", "isn't", "aren't", "wasn't", "weren't", "haven't", "hasn't", "hadn't", "can't",
+                "not",
+                "never",
+                "without",
+                "no",
+                "except",
+                "non",
+                "excluding",
+                "besides",
+                "nor",
+                "neither",
+                "cannot",
+                "none",
+                "lack",
+                "lacks",
+                "other than",
+                "but not",
+                "except for",
+                "not any",
+                "apart from",
+                "outside",
+                "aside from",
+                "rather than",
+                "instead of",
+                "without any",
+                "don't",
+                "doesn't",
+                "didn't",
+                "isn't",
+                "aren't",
+                "wasn't",
+                "weren't",
+                "haven't",
+                "hasn't",
+                "hadn't",
+                "can't",
             ],
         )?;
         let word = self.word(at);
@@ -30,14 +70,28 @@ impl Interpreter<'_> {
         let root = self.subject_table(draft);
         // `not shipped yet`: the moment when that happened is empty
         let mut verb = next;
-        while matches!(self.word(verb), "been" | "yet" | "be" | "ever" | "have" | "has" | "already") {
+        while matches!(self.word(verb), "been" | "yet" | "be" | "ever" | "have" | "has" | "already")
+        {
             verb += 1;
         }
-        if word != "no" && verb < until && self.items[verb].end == self.items[verb].first + 1 && self.word(verb).ends_with("ed") {
+        if word != "no"
+            && verb < until
+            && self.items[verb].end == self.items[verb].first + 1
+            && self.word(verb).ends_with("ed")
+        {
             let stem = &self.tokens[self.items[verb].first].stem;
-            let column = self.index.tables[root].columns.iter().position(|it| it.class.is_temporal() && it.nullable && it.has_word(stem));
+            let column = self.index.tables[root]
+                .columns
+                .iter()
+                .position(|it| it.class.is_temporal() && it.nullable && it.has_word(stem));
             if let Some(column) = column {
-                draft.add(Condition::Row(Predicate::Null { column: ColumnRef::new(root, column), negated: false }), std::mem::take(&mut hand.or));
+                draft.add(
+                    Condition::Row(Predicate::Null {
+                        column: ColumnRef::new(root, column),
+                        negated: false,
+                    }),
+                    std::mem::take(&mut hand.or),
+                );
                 *mode = Mode::Where;
                 let next = if self.word(verb + 1) == "yet" { verb + 2 } else { verb + 1 };
                 return Some(next);
@@ -62,7 +116,9 @@ impl Interpreter<'_> {
         let mut groups = false;
         for (condition, _) in &sub.conditions {
             match condition {
-                Condition::Row(predicate) => predicate.columns(&mut |it: ColumnRef| tables.push(it.table)),
+                Condition::Row(predicate) => {
+                    predicate.columns(&mut |it: ColumnRef| tables.push(it.table));
+                }
                 Condition::Group { .. } => groups = true,
             }
         }
@@ -77,14 +133,29 @@ impl Interpreter<'_> {
             // only the row itself is spoken of
             if sub.conditions.is_empty() {
                 // `without a phone number`: a column that may be empty
-                let column = (next..until).find(|&it| self.is_name(it) && self.table_at(it).is_none());
+                let column =
+                    (next..until).find(|&it| self.is_name(it) && self.table_at(it).is_none());
                 if let Some(item) = column
-                    && matches!(word, "without" | "no" | "lack" | "lacks" | "not" | "don't" | "doesn't" | "haven't" | "hasn't")
+                    && matches!(
+                        word,
+                        "without"
+                            | "no"
+                            | "lack"
+                            | "lacks"
+                            | "not"
+                            | "don't"
+                            | "doesn't"
+                            | "haven't"
+                            | "hasn't"
+                    )
                     && let Some(column) = self.resolve(draft, item, Want::Any)
                     && column.table == root
                     && self.index.column(column).nullable
                 {
-                    draft.add(Condition::Row(Predicate::Null { column, negated: false }), std::mem::take(&mut hand.or));
+                    draft.add(
+                        Condition::Row(Predicate::Null { column, negated: false }),
+                        std::mem::take(&mut hand.or),
+                    );
                     return Some(until);
                 }
                 self.notes.truncate(notes);
@@ -117,7 +188,12 @@ impl Interpreter<'_> {
     fn subject_table(&self, draft: &Draft) -> usize {
         for it in &draft.asked {
             match it {
-                super::Asked::Column(it) if self.index.tables[it.table].display.contains(&it.column) || self.index.column(*it).primary => return it.table,
+                super::Asked::Column(it)
+                    if self.index.tables[it.table].display.contains(&it.column)
+                        || self.index.column(*it).primary =>
+                {
+                    return it.table;
+                }
                 super::Asked::Rows(table) => return *table,
                 _ => {}
             }
@@ -142,7 +218,8 @@ impl Interpreter<'_> {
                 if edge.from == table {
                     at.push(edge.to);
                 } else if let [column] = edge.from_columns.as_slice()
-                    && (self.index.tables[edge.from].primary == [*column] || self.index.tables[edge.from].columns[*column].unique)
+                    && (self.index.tables[edge.from].primary == [*column]
+                        || self.index.tables[edge.from].columns[*column].unique)
                 {
                     // one to one
                     at.push(edge.from);
@@ -157,9 +234,16 @@ impl Interpreter<'_> {
     }
 
     /// Rows of `root` that are (not) among those which the nested query finds.
-    pub(super) fn membership(&self, root: usize, apart: usize, sub: &Draft, negated: bool) -> Option<Predicate> {
+    pub(super) fn membership(
+        &self,
+        root: usize,
+        apart: usize,
+        sub: &Draft,
+        negated: bool,
+    ) -> Option<Predicate> {
         // the first step of the way from the root decides by which columns
-        let mut probe = LogicalQuery { root: Some(root), also: vec![apart], ..LogicalQuery::default() };
+        let mut probe =
+            LogicalQuery { root: Some(root), also: vec![apart], ..LogicalQuery::default() };
         for (condition, _) in &sub.conditions {
             if let Condition::Row(predicate) = condition {
                 predicate.columns(&mut |it: ColumnRef| {
@@ -192,7 +276,8 @@ impl Interpreter<'_> {
         {
             return Some(Predicate::Null { column: ColumnRef::new(root, *own), negated: false });
         }
-        let inner: Vec<ColumnRef> = pairs.iter().map(|it| ColumnRef::new(first.table, it.1)).collect();
+        let inner: Vec<ColumnRef> =
+            pairs.iter().map(|it| ColumnRef::new(first.table, it.1)).collect();
         for column in &inner {
             if self.index.column(*column).nullable && negated {
                 filter.push(Predicate::Null { column: *column, negated: true });
@@ -207,7 +292,9 @@ impl Interpreter<'_> {
             .order
             .iter()
             .filter_map(|it| match &it.by {
-                super::OrderBy::Expr(expr) => Some(crate::logical::OrderKey { by: expr.clone(), descending: it.descending }),
+                super::OrderBy::Expr(expr) => {
+                    Some(crate::logical::OrderKey { by: expr.clone(), descending: it.descending })
+                }
                 _ => None,
             })
             .collect();

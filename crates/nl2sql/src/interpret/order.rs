@@ -11,23 +11,77 @@ use crate::{
 };
 
 const STARTS: [&str; 42] = [
-    "by ascending order", "by descending order", "by alphabetical order", "in ascending", "in descending", "by the ascending order", "by the descending order", "in decreasing",
-    "ordered by", "order by", "sorted by", "sort by", "ordered in", "sorted in", "order them by", "sort them by", "ordering by", "sorting by", "ranked by", "arranged by", "order the results by", "sort the results by", "sort results by", "order results by",
-    "listed in", "in ascending order", "in descending order", "in increasing order", "in decreasing order", "in alphabetical order", "in the alphabetical order", "in the order of", "in order of", "in lexicographical order", "in reverse alphabetical order",
-    "in ascending alphabetical order", "in descending alphabetical order", "in chronological order", "ordered from", "sorted from", "alphabetically", "in the descending order",
+    "by ascending order",
+    "by descending order",
+    "by alphabetical order",
+    "in ascending",
+    "in descending",
+    "by the ascending order",
+    "by the descending order",
+    "in decreasing",
+    "ordered by",
+    "order by",
+    "sorted by",
+    "sort by",
+    "ordered in",
+    "sorted in",
+    "order them by",
+    "sort them by",
+    "ordering by",
+    "sorting by",
+    "ranked by",
+    "arranged by",
+    "order the results by",
+    "sort the results by",
+    "sort results by",
+    "order results by",
+    "listed in",
+    "in ascending order",
+    "in descending order",
+    "in increasing order",
+    "in decreasing order",
+    "in alphabetical order",
+    "in the alphabetical order",
+    "in the order of",
+    "in order of",
+    "in lexicographical order",
+    "in reverse alphabetical order",
+    "in ascending alphabetical order",
+    "in descending alphabetical order",
+    "in chronological order",
+    "ordered from",
+    "sorted from",
+    "alphabetically",
+    "in the descending order",
 ];
 
 impl Interpreter<'_> {
     pub(super) fn starts_order(&self, at: usize) -> bool {
         self.one_of(at, &STARTS).is_some()
-            || self.word(at) == "by" && at > 1 && matches!(self.word(0), "order" | "sort" | "rank") && self.number(at + 1).is_none()
-            || self.word(at) == "in" && (1..=4).any(|it| self.word(at + it) == "order") && (1..=3).any(|it| direction(self.word(at + it)).is_some())
-            || (matches!(self.word(at), "ordered" | "sorted" | "sort") && (1..=4).any(|it| matches!(self.word(at + it), "by" | "order")))
-            || (self.word(at) == "order" && (1..=4).any(|it| self.word(at + it) == "by") && at > 0 && !matches!(self.word(at - 1), "the" | "each" | "of" | "an" | "in"))
+            || self.word(at) == "by"
+                && at > 1
+                && matches!(self.word(0), "order" | "sort" | "rank")
+                && self.number(at + 1).is_none()
+            || self.word(at) == "in"
+                && (1..=4).any(|it| self.word(at + it) == "order")
+                && (1..=3).any(|it| direction(self.word(at + it)).is_some())
+            || (matches!(self.word(at), "ordered" | "sorted" | "sort")
+                && (1..=4).any(|it| matches!(self.word(at + it), "by" | "order")))
+            || (self.word(at) == "order"
+                && (1..=4).any(|it| self.word(at + it) == "by")
+                && at > 0
+                && !matches!(self.word(at - 1), "the" | "each" | "of" | "an" | "in"))
     }
 
     /// "Ordered by …" and its relatives, to the end of the keys.
-    pub(super) fn read_order(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
+    pub(super) fn read_order(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        end: usize,
+    ) -> Option<usize> {
         if !self.starts_order(at) {
             return None;
         }
@@ -42,7 +96,17 @@ impl Interpreter<'_> {
                 // `most` and `least` inside "from the most to the least"
                 descending = Some(descending.unwrap_or(down));
                 next += 1;
-                if word == "highest" || word == "lowest" || word == "most" || word == "least" || word == "largest" || word == "smallest" || word == "high" || word == "low" || word == "z" || word == "a" {
+                if word == "highest"
+                    || word == "lowest"
+                    || word == "most"
+                    || word == "least"
+                    || word == "largest"
+                    || word == "smallest"
+                    || word == "high"
+                    || word == "low"
+                    || word == "z"
+                    || word == "a"
+                {
                     // the rest of "from … to …"
                     if self.word(next) == "to" {
                         next += 2;
@@ -51,7 +115,9 @@ impl Interpreter<'_> {
                 continue;
             }
             if let Some(degree) = LEXICON.degree(word)
-                && (self.word(next.wrapping_sub(1)) == "from" || self.word(next.wrapping_sub(1)) == "the" && self.word(next.wrapping_sub(2)) == "from")
+                && (self.word(next.wrapping_sub(1)) == "from"
+                    || self.word(next.wrapping_sub(1)) == "the"
+                        && self.word(next.wrapping_sub(2)) == "from")
             {
                 // "from the oldest to the youngest": by age
                 if let Some(root) = draft.root
@@ -66,7 +132,9 @@ impl Interpreter<'_> {
                     }
                 }
                 next += 1;
-                while matches!(self.word(next), "to" | "the") || LEXICON.degree(self.word(next)).is_some() {
+                while matches!(self.word(next), "to" | "the")
+                    || LEXICON.degree(self.word(next)).is_some()
+                {
                     next += 1;
                 }
                 continue;
@@ -96,7 +164,9 @@ impl Interpreter<'_> {
                     count = false;
                 } else if keys.is_empty() && !self.word(next.wrapping_sub(1)).eq("of") {
                     for &column in &self.index.tables[table].display.clone() {
-                        keys.push(OrderBy::Expr(Expr::Column(crate::logical::ColumnRef::new(table, column))));
+                        keys.push(OrderBy::Expr(Expr::Column(crate::logical::ColumnRef::new(
+                            table, column,
+                        ))));
                     }
                 }
                 self.mark_used(next, next + 1);
@@ -125,17 +195,78 @@ impl Interpreter<'_> {
             }
             let filler = matches!(
                 word,
-                "ordered" | "order" | "sorted" | "sort" | "by" | "in" | "the" | "of" | "their" | "its" | "from" | "to" | "a" | "z" | "them" | "results" | "result" | "and" | "then" | "lexicographical" | "lexicographic"
-                    | "alphabetical" | "alphabetically" | "reverse" | "reversed" | "chronological" | "an" | "total" | "sum" | "average" | "mean" | "avg" | "maximum" | "minimum" | "max" | "min" | "list" | "listed" | "arranged" | "ranked" | "ordering" | "sorting" | "value" | "all" | "is" | "are" | "each" | "his" | "her" | "these" | "first" | "with" | "being" | "for"
-            ) || self.marked(next, ',') || self.marked(next, '\'');
+                "ordered"
+                    | "order"
+                    | "sorted"
+                    | "sort"
+                    | "by"
+                    | "in"
+                    | "the"
+                    | "of"
+                    | "their"
+                    | "its"
+                    | "from"
+                    | "to"
+                    | "a"
+                    | "z"
+                    | "them"
+                    | "results"
+                    | "result"
+                    | "and"
+                    | "then"
+                    | "lexicographical"
+                    | "lexicographic"
+                    | "alphabetical"
+                    | "alphabetically"
+                    | "reverse"
+                    | "reversed"
+                    | "chronological"
+                    | "an"
+                    | "total"
+                    | "sum"
+                    | "average"
+                    | "mean"
+                    | "avg"
+                    | "maximum"
+                    | "minimum"
+                    | "max"
+                    | "min"
+                    | "list"
+                    | "listed"
+                    | "arranged"
+                    | "ranked"
+                    | "ordering"
+                    | "sorting"
+                    | "value"
+                    | "all"
+                    | "is"
+                    | "are"
+                    | "each"
+                    | "his"
+                    | "her"
+                    | "these"
+                    | "first"
+                    | "with"
+                    | "being"
+                    | "for"
+            ) || self.marked(next, ',')
+                || self.marked(next, '\'');
             if !filler || (word == "first" && self.is_value(next + 1)) {
                 break;
             }
             // `, and list …` goes back to asking
-            if word == "and" && matches!(self.word(next + 1), "show" | "give" | "return" | "find" | "what" | "only" | "limit") {
+            if word == "and"
+                && matches!(
+                    self.word(next + 1),
+                    "show" | "give" | "return" | "find" | "what" | "only" | "limit"
+                )
+            {
                 break;
             }
-            if word == "with" && direction(self.word(next + 1)).is_none() && self.word(next + 1) != "the" {
+            if word == "with"
+                && direction(self.word(next + 1)).is_none()
+                && self.word(next + 1) != "the"
+            {
                 break;
             }
             if word == "for" {
@@ -154,7 +285,11 @@ impl Interpreter<'_> {
         }
         let down = descending.unwrap_or(false);
         // `which lakes have the largest areas, ordered from largest to smallest`: all of them, in that order
-        if draft.limit == Some(1) && !draft.order.is_empty() && keys == [OrderBy::First] && draft.ranked.is_none() {
+        if draft.limit == Some(1)
+            && !draft.order.is_empty()
+            && keys == [OrderBy::First]
+            && draft.ranked.is_none()
+        {
             draft.limit = None;
             if let Some(down) = descending {
                 for it in &mut draft.order {
@@ -172,34 +307,109 @@ impl Interpreter<'_> {
     }
 
     /// "For each …", "per …", "by …": what the answer has a row for.
-    pub(super) fn read_group(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
+    pub(super) fn read_group(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        end: usize,
+    ) -> Option<usize> {
         let aggregating = draft.aggregates() || hand.count || !hand.aggregates.is_empty();
         let length = self
             .one_of(
                 at,
                 &[
-                    "for each", "for every", "in each", "of each", "by each", "from each", "at each", "on each", "within each", "per", "each", "every", "grouped by", "group by", "for each of the", "with each", "to each", "per each", "for each different",
-                    "for different", "for the different", "across the different", "of the different", "in the different", "for all different", "broken down by", "across different", "in every", "of every", "each of the", "for each distinct", "under each", "by different", "of different", "in different", "split by", "grouped by each", "from different", "for various", "corresponding to each", "belonging to each", "associated with each",
+                    "for each",
+                    "for every",
+                    "in each",
+                    "of each",
+                    "by each",
+                    "from each",
+                    "at each",
+                    "on each",
+                    "within each",
+                    "per",
+                    "each",
+                    "every",
+                    "grouped by",
+                    "group by",
+                    "for each of the",
+                    "with each",
+                    "to each",
+                    "per each",
+                    "for each different",
+                    "for different",
+                    "for the different",
+                    "across the different",
+                    "of the different",
+                    "in the different",
+                    "for all different",
+                    "broken down by",
+                    "across different",
+                    "in every",
+                    "of every",
+                    "each of the",
+                    "for each distinct",
+                    "under each",
+                    "by different",
+                    "of different",
+                    "in different",
+                    "split by",
+                    "grouped by each",
+                    "from different",
+                    "for various",
+                    "corresponding to each",
+                    "belonging to each",
+                    "associated with each",
                 ],
             )
-            .or_else(|| (self.word(at) == "by" && aggregating && *mode == Mode::Select && at > 0 && !participle(self.word(at - 1))).then_some(1))
+            .or_else(|| {
+                (self.word(at) == "by"
+                    && aggregating
+                    && *mode == Mode::Select
+                    && at > 0
+                    && !participle(self.word(at - 1)))
+                .then_some(1)
+            })
             .or_else(|| {
                 let word = self.word(at);
-                (matches!(word, "daily" | "weekly" | "monthly" | "quarterly" | "yearly" | "annually") && !self.is_name(at)).then_some(0)
+                (matches!(
+                    word,
+                    "daily" | "weekly" | "monthly" | "quarterly" | "yearly" | "annually"
+                ) && !self.is_name(at))
+                .then_some(0)
             })?;
-        let different = self.word(at + length - usize::from(length > 0)) == "different" || self.word(at + length.saturating_sub(1)) == "various";
+        let different = self.word(at + length - usize::from(length > 0)) == "different"
+            || self.word(at + length.saturating_sub(1)) == "various";
         if different && !aggregating {
             return None;
         }
         let mut next = at + length;
-        while matches!(self.word(next), "the" | "of" | "a" | "different" | "distinct" | "single" | "type" | "individual" | "and" | "unique") && !self.is_name(next) && next < end {
+        while matches!(
+            self.word(next),
+            "the"
+                | "of"
+                | "a"
+                | "different"
+                | "distinct"
+                | "single"
+                | "type"
+                | "individual"
+                | "and"
+                | "unique"
+        ) && !self.is_name(next)
+            && next < end
+        {
             next += 1;
         }
         let mut found = false;
         loop {
             // steps of time
             if let Some(unit) = self.bucket(next)
-                && !(self.is_name(next) && self.table_at(next).is_none() && self.exact_plain(next, draft))
+                && !(self.is_name(next)
+                    && self.table_at(next).is_none()
+                    && self.exact_plain(next, draft))
                 && let Some(root) = draft.root
                 && let Some(column) = self.moment_of(root, None)
             {
@@ -222,7 +432,11 @@ impl Interpreter<'_> {
             } else if let Some(table) = self.table_at(next) {
                 self.mark_used(next, next + 1);
                 // `by` before a table may only name who did it
-                if self.word(at) == "by" && length == 1 && next == at + 2 && self.word(at + 1) == "the" {
+                if self.word(at) == "by"
+                    && length == 1
+                    && next == at + 2
+                    && self.word(at + 1) == "the"
+                {
                     return None;
                 }
                 draft.groups.push(GroupKey::Rows(table));
@@ -238,7 +452,8 @@ impl Interpreter<'_> {
             }
             // further keys: `per city and status`
             let mut probe = next;
-            if self.word(probe) == "and" || self.items.get(probe).is_some_and(|it| it.is_mark(',')) {
+            if self.word(probe) == "and" || self.items.get(probe).is_some_and(|it| it.is_mark(','))
+            {
                 probe += 1;
                 if self.word(probe) == "and" {
                     probe += 1;
@@ -266,7 +481,9 @@ impl Interpreter<'_> {
 
     /// Whether a word like "year" is a column of the table in question as it stands.
     fn exact_plain(&self, at: usize, draft: &Draft) -> bool {
-        self.ranking(draft, at, Want::Any).first().is_some_and(|it| it.2 > 0.9 && !self.index.column(it.0).class.is_temporal())
+        self.ranking(draft, at, Want::Any)
+            .first()
+            .is_some_and(|it| it.2 > 0.9 && !self.index.column(it.0).class.is_temporal())
     }
 
     /// Turns group keys without any aggregate back into plain columns.
@@ -274,10 +491,28 @@ impl Interpreter<'_> {
         if draft.asked.iter().any(|it| matches!(it, Asked::Everything(_))) && !draft.aggregates() {
             draft.groups.clear();
         }
-        let ranked = draft.order.iter().any(|it| matches!(&it.by, OrderBy::Count(_)) || matches!(&it.by, OrderBy::Expr(expr) if expr.is_aggregate()));
-        let having = draft.conditions.iter().any(|it| matches!(it.0, super::Condition::Group { .. }));
-        let first = draft.limit.is_some() && draft.order.iter().any(|it| matches!(&it.by, OrderBy::Expr(_)));
-        draft.per_group = !draft.groups.is_empty() && first && !draft.aggregates() && !ranked && !having;
+        let ranked = draft.order.iter().any(|it| {
+            matches!(&it.by, OrderBy::Count(_))
+                || matches!(&it.by, OrderBy::Expr(expr) if expr.is_aggregate())
+        });
+        let having =
+            draft.conditions.iter().any(|it| matches!(it.0, super::Condition::Group { .. }));
+        // `orders per month`: how many
+        let timed =
+            draft.groups.iter().any(|it| matches!(it, GroupKey::Time(..) | GroupKey::Part(..)));
+        if timed && draft.asked.iter().all(|it| matches!(it, Asked::Rows(_))) {
+            let table = draft.asked.iter().find_map(|it| match it {
+                Asked::Rows(table) => Some(*table),
+                _ => None,
+            });
+            draft.asked =
+                vec![Asked::Count { table: table.or(draft.root), column: None, distinct: false }];
+            return;
+        }
+        let first = draft.limit.is_some()
+            && draft.order.iter().any(|it| matches!(&it.by, OrderBy::Expr(_)));
+        draft.per_group =
+            !draft.groups.is_empty() && first && !draft.aggregates() && !ranked && !having;
         if draft.groups.is_empty() || draft.aggregates() || ranked || having || draft.per_group {
             return;
         }
@@ -290,7 +525,10 @@ impl Interpreter<'_> {
                     }
                 }
                 GroupKey::Rows(table) => {
-                    let shown = draft.asked.iter().any(|it| matches!(it, Asked::Column(it) if it.table == table));
+                    let shown = draft
+                        .asked
+                        .iter()
+                        .any(|it| matches!(it, Asked::Column(it) if it.table == table));
                     if !shown {
                         draft.asked.insert(0, Asked::Rows(table));
                     }
@@ -303,13 +541,38 @@ impl Interpreter<'_> {
 
 /// Whether a word says what was done, so that "by" behind it names who did it.
 fn participle(word: &str) -> bool {
-    word.ends_with("ed") || word.ends_with("en") || matches!(word, "made" | "held" | "won" | "led" | "run" | "sold" | "bought" | "taught" | "paid" | "built" | "sent" | "done" | "spent" | "shown" | "driven" | "flown" | "sung" | "drawn" | "known")
+    word.ends_with("ed")
+        || word.ends_with("en")
+        || matches!(
+            word,
+            "made"
+                | "held"
+                | "won"
+                | "led"
+                | "run"
+                | "sold"
+                | "bought"
+                | "taught"
+                | "paid"
+                | "built"
+                | "sent"
+                | "done"
+                | "spent"
+                | "shown"
+                | "driven"
+                | "flown"
+                | "sung"
+                | "drawn"
+                | "known"
+        )
 }
 
 fn direction(word: &str) -> Option<bool> {
     match word {
-        "descending" | "decreasing" | "desc" | "highest" | "most" | "largest" | "high" | "z" | "descendingly" | "descend" => Some(true),
-        "ascending" | "increasing" | "asc" | "lowest" | "least" | "smallest" | "low" | "ascendingly" | "ascend" => Some(false),
+        "descending" | "decreasing" | "desc" | "highest" | "most" | "largest" | "high" | "z"
+        | "descendingly" | "descend" => Some(true),
+        "ascending" | "increasing" | "asc" | "lowest" | "least" | "smallest" | "low"
+        | "ascendingly" | "ascend" => Some(false),
         _ => None,
     }
 }

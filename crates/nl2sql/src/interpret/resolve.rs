@@ -33,7 +33,10 @@ impl Interpreter<'_> {
                             link.score * 0.8
                         } else {
                             // a column that stands in one table only speaks for that table
-                            let rivals = links.iter().filter(|it| it.column.is_some() && it.score > link.score - 0.1).count();
+                            let rivals = links
+                                .iter()
+                                .filter(|it| it.column.is_some() && it.score > link.score - 0.1)
+                                .count();
                             if link.score > top - 0.05 && rivals == 1 { 0.35 } else { 0.05 }
                         };
                         if link.score > 0.6 {
@@ -71,9 +74,12 @@ impl Interpreter<'_> {
         let table = links.iter().filter(|it| it.column.is_none()).max_by(|a, b| {
             (a.score + 0.05 * self.near(a.table)).total_cmp(&(b.score + 0.05 * self.near(b.table)))
         })?;
-        let column = links.iter().filter(|it| it.column.is_some()).map(|it| it.score).fold(0.0, f64::max);
+        let column =
+            links.iter().filter(|it| it.column.is_some()).map(|it| it.score).fold(0.0, f64::max);
         // a table must be named well; where a column is named equally well, the table is meant
-        (table.score >= 0.6 && table.score + 0.06 >= column || table.score >= 0.45 && column < table.score - 0.1).then_some(table.table)
+        (table.score >= 0.6 && table.score + 0.06 >= column
+            || table.score >= 0.45 && column < table.score - 0.1)
+            .then_some(table.table)
     }
 
     /// How near a table is to those that are named well.
@@ -94,11 +100,15 @@ impl Interpreter<'_> {
     /// What the question is about: the first table named, else the table of the first column.
     pub(crate) fn entity(&self, from: usize, until: usize) -> Option<usize> {
         let grouped = |at: usize| {
-            (1..=2).any(|back| at >= back + from && matches!(self.word(at - back), "each" | "every" | "per"))
+            (1..=2).any(|back| {
+                at >= back + from && matches!(self.word(at - back), "each" | "every" | "per")
+            })
         };
         let tables: Vec<usize> = (from..until).filter(|&at| self.table_at(at).is_some()).collect();
         let first = tables.iter().find(|&&at| !grouped(at)).or(tables.first());
-        let column = (from..until).find(|&at| self.table_at(at).is_none() && !self.links(at).is_empty() && self.is_name(at));
+        let column = (from..until).find(|&at| {
+            self.table_at(at).is_none() && !self.links(at).is_empty() && self.is_name(at)
+        });
         if let (Some(&table), Some(column)) = (first, column)
             && column < table
         {
@@ -109,7 +119,11 @@ impl Interpreter<'_> {
             }
             let draft = Draft { root: self.table_at(table), ..Draft::default() };
             if let Some(it) = self.resolve_quietly(&draft, column, Want::Any)
-                && self.links(column).iter().any(|link| link.table == it.table && link.column == Some(it.column) && (link.with_table || link.score > 0.8))
+                && self.links(column).iter().any(|link| {
+                    link.table == it.table
+                        && link.column == Some(it.column)
+                        && (link.with_table || link.score > 0.8)
+                })
                 && !self.index.column(it).foreign
             {
                 return Some(it.table);
@@ -124,11 +138,20 @@ impl Interpreter<'_> {
         {
             return Some(it.table);
         }
-        (from..until)
-            .find_map(|at| match &self.items[at].meaning {
-                Meaning::Value(links) | Meaning::Number(_, links) => links.first().map(|it| it.table),
-                _ => None,
-            })
+        let valued = (from..until).find_map(|at| match &self.items[at].meaning {
+            Meaning::Value(links) | Meaning::Number(_, links) => links.first().map(|it| it.table),
+            _ => None,
+        });
+        valued.or_else(|| {
+            // `what is the total revenue`
+            let revenue = (from..until)
+                .any(|it| matches!(self.word(it), "revenue" | "revenues" | "turnover" | "sales"));
+            let mut table = None;
+            if revenue {
+                self.revenue(&Draft::default())?.columns(&mut |it| table = Some(it.table));
+            }
+            table
+        })
     }
 
     /// The table to which a column belongs by the words around it: `… of the T`, `T's …`, and how surely.
@@ -147,19 +170,28 @@ impl Interpreter<'_> {
                     continue;
                 }
             }
-            if matches!(word, "of" | "for" | "in" | "from" | "on" | "by" | "used" | "offered" | "at") {
+            if matches!(
+                word,
+                "of" | "for" | "in" | "from" | "on" | "by" | "used" | "offered" | "at"
+            ) {
                 let to = self.skip_all(next + 1);
                 if let Some(table) = self.table_at(to) {
                     return (if word == "of" || word == "for" { 1.0 } else { 0.5 }, Some(table));
                 }
                 // `the population of Maine`: of the table whose rows are known by that value
                 if matches!(word, "of" | "for" | "in")
-                    && let Some(Meaning::Value(links)) = self.items.get(next + 1).map(|it| &it.meaning)
+                    && let Some(Meaning::Value(links)) =
+                        self.items.get(next + 1).map(|it| &it.meaning)
                 {
-                    let names: Vec<&NameLink> = self.links(at).iter().filter(|it| it.column.is_some() && it.score > 0.8).collect();
+                    let names: Vec<&NameLink> = self
+                        .links(at)
+                        .iter()
+                        .filter(|it| it.column.is_some() && it.score > 0.8)
+                        .collect();
                     let known = links.iter().find(|it| {
                         let info = &self.index.tables[it.table];
-                        (info.display == [it.column] || info.primary == [it.column]) && names.iter().any(|name| name.table == it.table)
+                        (info.display == [it.column] || info.primary == [it.column])
+                            && names.iter().any(|name| name.table == it.table)
                     });
                     if let Some(link) = known {
                         return (0.7, Some(link.table));
@@ -171,12 +203,32 @@ impl Interpreter<'_> {
                 next = to.max(next + 1);
             } else if self.table_at(next).is_none()
                 && item.lower.contains(" of ")
-                && let Some(link) = self.links(next).first().filter(|it| it.column.is_some() && it.score > 0.7)
+                && let Some(link) =
+                    self.links(next).first().filter(|it| it.column.is_some() && it.score > 0.7)
             {
                 return (0.8, Some(link.table));
-            } else if item.is_mark(',') || item.is_mark('\'') || matches!(word, "and" | "or" | "the" | "as" | "well" | "both" | "all" | "each") || (self.is_name(next) && self.table_at(next).is_none()) {
-                next += 1;
-            } else if self.table_at(next).is_none() && matches!(word, "average" | "maximum" | "minimum" | "total" | "number" | "min" | "max" | "different" | "distinct" | "unique" | "corresponding" | "their" | "its") {
+            } else if item.is_mark(',')
+                || item.is_mark('\'')
+                || matches!(word, "and" | "or" | "the" | "as" | "well" | "both" | "all" | "each")
+                || (self.is_name(next) && self.table_at(next).is_none())
+                || self.table_at(next).is_none()
+                    && matches!(
+                        word,
+                        "average"
+                            | "maximum"
+                            | "minimum"
+                            | "total"
+                            | "number"
+                            | "min"
+                            | "max"
+                            | "different"
+                            | "distinct"
+                            | "unique"
+                            | "corresponding"
+                            | "their"
+                            | "its"
+                    )
+            {
                 next += 1;
             } else {
                 break;
@@ -186,7 +238,12 @@ impl Interpreter<'_> {
         // `students' names`, `student and their names`
         if at > 0 {
             let mut before = at - 1;
-            while before > 0 && (matches!(self.word(before), "their" | "its" | "the" | "and" | "his" | "her") || self.marked(before, '\'')) {
+            while before > 0
+                && (matches!(
+                    self.word(before),
+                    "their" | "its" | "the" | "and" | "his" | "her" | "whose"
+                ) || self.marked(before, '\''))
+            {
                 before -= 1;
             }
             if let Some(table) = self.table_at(before) {
@@ -202,7 +259,28 @@ impl Interpreter<'_> {
             let word = self.word(at);
             let skip = matches!(
                 word,
-                "the" | "a" | "an" | "their" | "its" | "all" | "any" | "some" | "these" | "those" | "our" | "each" | "every" | "different" | "distinct" | "unique" | "most" | "least" | "current" | "other" | "top" | "existing"
+                "the"
+                    | "a"
+                    | "an"
+                    | "their"
+                    | "its"
+                    | "all"
+                    | "any"
+                    | "some"
+                    | "these"
+                    | "those"
+                    | "our"
+                    | "each"
+                    | "every"
+                    | "different"
+                    | "distinct"
+                    | "unique"
+                    | "most"
+                    | "least"
+                    | "current"
+                    | "other"
+                    | "top"
+                    | "existing"
             ) || crate::lexicon::LEXICON.degree(word).is_some()
                 || self.number(at).is_some()
                 || matches!(self.items.get(at).map(|it| &it.meaning), Some(Meaning::Value(_)));
@@ -234,7 +312,12 @@ impl Interpreter<'_> {
         Some(best)
     }
 
-    pub(crate) fn resolve_quietly(&self, draft: &Draft, at: usize, want: Want) -> Option<ColumnRef> {
+    pub(crate) fn resolve_quietly(
+        &self,
+        draft: &Draft,
+        at: usize,
+        want: Want,
+    ) -> Option<ColumnRef> {
         let ranked = self.ranking(draft, at, want);
         self.generic(at, &ranked).or_else(|| ranked.first().map(|it| it.0))
     }
@@ -251,7 +334,10 @@ impl Interpreter<'_> {
         match self.lemma(at) {
             "id" => {
                 let [key] = info.primary.as_slice() else { return None };
-                let own = info.columns[*key].words.last().is_some_and(|it| matches!(it.as_str(), "id" | "code" | "number"));
+                let own = info.columns[*key]
+                    .words
+                    .last()
+                    .is_some_and(|it| matches!(it.as_str(), "id" | "code" | "number"));
                 (own || !fits).then(|| ColumnRef::new(table, *key))
             }
             "name" if !fits => {
@@ -263,7 +349,12 @@ impl Interpreter<'_> {
     }
 
     /// The columns that an item may name, best first, with what speaks for each and how well the words fit.
-    pub(crate) fn ranking(&self, draft: &Draft, at: usize, want: Want) -> Vec<(ColumnRef, f64, f64)> {
+    pub(crate) fn ranking(
+        &self,
+        draft: &Draft,
+        at: usize,
+        want: Want,
+    ) -> Vec<(ColumnRef, f64, f64)> {
         let (surely, bound) = self.bound(at);
         let mut all: Vec<(ColumnRef, f64, f64)> = self
             .links(at)
@@ -301,7 +392,9 @@ impl Interpreter<'_> {
                     score -= 0.05;
                 }
                 // "name" alone means what a row is known by
-                if self.lemma(at) == "name" && self.index.tables[link.table].display.contains(&column) {
+                if self.lemma(at) == "name"
+                    && self.index.tables[link.table].display.contains(&column)
+                {
                     score += 0.2;
                 }
                 match want {
@@ -343,11 +436,17 @@ impl Interpreter<'_> {
                 }
                 let fits = match want {
                     Want::Any => true,
-                    Want::Number => column.class.is_numeric() || column.class.is_temporal() || column.class == TypeClass::Interval || column.class == TypeClass::Time,
+                    Want::Number => {
+                        column.class.is_numeric()
+                            || column.class.is_temporal()
+                            || column.class == TypeClass::Interval
+                            || column.class == TypeClass::Time
+                    }
                     Want::Moment => column.class.is_temporal(),
                 };
                 #[expect(clippy::cast_precision_loss, reason = "a few words")]
-                let score = 3.0 - steps - 0.2 * column.words.len() as f64 - if fits { 0.0 } else { 1.2 };
+                let score =
+                    3.0 - steps - 0.2 * column.words.len() as f64 - if fits { 0.0 } else { 1.2 };
                 if score > 0.0 && best.is_none_or(|it| score > it.1 + 1e-9) {
                     best = Some((ColumnRef::new(other, at), score));
                 }
@@ -357,7 +456,13 @@ impl Interpreter<'_> {
     }
 
     /// Where a value belongs, best first.
-    pub(crate) fn rank_values(&self, draft: &Draft, links: &[ValueLink], at: usize, column: Option<usize>) -> Vec<(usize, f64)> {
+    pub(crate) fn rank_values(
+        &self,
+        draft: &Draft,
+        links: &[ValueLink],
+        at: usize,
+        column: Option<usize>,
+    ) -> Vec<(usize, f64)> {
         let hints: Vec<(usize, f64)> = {
             let mut hints = Vec::new();
             if let Some(it) = column {
@@ -406,7 +511,9 @@ impl Interpreter<'_> {
                 }
                 let info = &self.index.tables[link.table].columns[link.column];
                 let lead = at.checked_sub(1).map_or("", |it| self.word(it));
-                let within = matches!(lead, "in" | "from" | "at" | "within" | "through" | "near" | "inside") && bonus < 0.2;
+                let within =
+                    matches!(lead, "in" | "from" | "at" | "within" | "through" | "near" | "inside")
+                        && bonus < 0.2;
                 if self.index.tables[link.table].display.contains(&link.column) {
                     // what lies in a place is not that place
                     if within && draft.root == Some(link.table) && ranked_elsewhere(links, link) {
@@ -417,8 +524,11 @@ impl Interpreter<'_> {
                 }
                 // first and last name stand in one row
                 for beside in [at.wrapping_sub(1), at + 1] {
-                    if let Some(Meaning::Value(others)) = self.items.get(beside).map(|it| &it.meaning)
-                        && others.iter().any(|it| it.table == link.table && it.column != link.column)
+                    if let Some(Meaning::Value(others)) =
+                        self.items.get(beside).map(|it| &it.meaning)
+                        && others
+                            .iter()
+                            .any(|it| it.table == link.table && it.column != link.column)
                     {
                         score += 0.25;
                         break;
@@ -427,7 +537,11 @@ impl Interpreter<'_> {
                 if info.foreign {
                     score -= 0.02;
                 }
-                if info.words.iter().any(|it| matches!(it.as_str(), "description" | "comment" | "detail" | "text")) {
+                if info
+                    .words
+                    .iter()
+                    .any(|it| matches!(it.as_str(), "description" | "comment" | "detail" | "text"))
+                {
                     score -= 0.05;
                 }
                 (number, score)

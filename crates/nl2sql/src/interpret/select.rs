@@ -10,12 +10,24 @@ use crate::{
 
 impl Interpreter<'_> {
     /// Words that ask: "how many", "average", "percentage of", "all information".
-    pub(super) fn read_asking(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
+    pub(super) fn read_asking(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        end: usize,
+    ) -> Option<usize> {
         let _ = end;
         if self.items[at].quoted || self.is_value(at) {
             return None;
         }
-        if self.is_name(at) && !matches!(self.word(at), "total" | "average" | "number" | "count" | "maximum" | "minimum" | "sum" | "mean") {
+        if self.is_name(at)
+            && !matches!(
+                self.word(at),
+                "total" | "average" | "number" | "count" | "maximum" | "minimum" | "sum" | "mean"
+            )
+        {
             return None;
         }
         if self.says(at, "numbers of") && at > 0 && self.is_name(at - 1) {
@@ -23,17 +35,37 @@ impl Interpreter<'_> {
         }
         if let Some(length) = self.one_of(
             at,
-            &["how many", "number of", "count of", "count the number of", "total number of", "the number of", "total count of", "how many different", "numbers of", "how much", "amount of", "quantity of"],
+            &[
+                "how many",
+                "number of",
+                "count of",
+                "count the number of",
+                "total number of",
+                "the number of",
+                "total count of",
+                "how many different",
+                "numbers of",
+                "how much",
+                "amount of",
+                "quantity of",
+            ],
         ) {
             // `amount of` and `how much` ask for a column before they count
-            if matches!(self.word(at), "amount" | "quantity") && !hand.count && self.table_at(self.skip_determiners(at + length)).is_none() {
+            if matches!(self.word(at), "amount" | "quantity")
+                && !hand.count
+                && self.table_at(self.skip_determiners(at + length)).is_none()
+            {
                 return None;
             }
             if self.says(at, "how much") {
                 return self.how_much(draft, at);
             }
             hand.count = true;
-            if *mode == Mode::Where && at > 0 && (matches!(self.word(at - 1), "and") || self.marked(at - 1, ',')) && self.says(at, "how many") {
+            if *mode == Mode::Where
+                && at > 0
+                && (matches!(self.word(at - 1), "and") || self.marked(at - 1, ','))
+                && self.says(at, "how many")
+            {
                 *mode = Mode::Select;
             }
             if self.word(at + length - 1) == "different" {
@@ -45,7 +77,20 @@ impl Interpreter<'_> {
             hand.count = true;
             return Some(at + 1);
         }
-        if let Some(length) = self.one_of(at, &["how old", "how long", "how tall", "how high", "how big", "how large", "how heavy", "how fast", "how expensive"]) {
+        if let Some(length) = self.one_of(
+            at,
+            &[
+                "how old",
+                "how long",
+                "how tall",
+                "how high",
+                "how big",
+                "how large",
+                "how heavy",
+                "how fast",
+                "how expensive",
+            ],
+        ) {
             let root = draft.root?;
             let word = self.word(at + 1);
             for name in LEXICON.implied(word) {
@@ -56,7 +101,10 @@ impl Interpreter<'_> {
             }
             return None;
         }
-        if matches!(self.word(at), "total" | "average" | "all") && at > 0 && matches!(self.word(at - 1), "in" | "on") {
+        if matches!(self.word(at), "total" | "average" | "all")
+            && at > 0
+            && matches!(self.word(at - 1), "in" | "on")
+        {
             if self.word(at) == "average" {
                 for it in draft.asked.iter_mut().rev() {
                     match it {
@@ -88,33 +136,97 @@ impl Interpreter<'_> {
             "total" | "sum" | "combined" | "overall" | "summed" => Some(Aggregate::Sum),
             "maximum" | "max" | "maximal" => Some(Aggregate::Max),
             "minimum" | "min" | "minimal" => Some(Aggregate::Min),
-            "highest" | "largest" | "biggest" | "greatest" | "longest" | "latest" | "most" | "oldest" | "tallest" if *mode == Mode::Select => Some(Aggregate::Max),
-            "lowest" | "smallest" | "shortest" | "earliest" | "youngest" if *mode == Mode::Select => Some(Aggregate::Min),
+            "highest" | "largest" | "biggest" | "greatest" | "longest" | "latest" | "most"
+            | "oldest" | "tallest"
+                if *mode == Mode::Select =>
+            {
+                Some(Aggregate::Max)
+            }
+            "lowest" | "smallest" | "shortest" | "earliest" | "youngest"
+                if *mode == Mode::Select =>
+            {
+                Some(Aggregate::Min)
+            }
             _ => None,
         };
         if let Some(function) = function {
             hand.aggregates.push(function);
             let mut next = at + 1;
-            if matches!(self.word(next), "of" | "value" | "values" | "amount") && !self.is_name(next) {
+            if matches!(self.word(next), "of" | "value" | "values" | "amount")
+                && !self.is_name(next)
+            {
                 next += 1;
             }
             return Some(next);
         }
-        if let Some(length) = self.one_of(at, &["percentage of", "percent of", "what percent", "what percentage", "share of", "proportion of", "fraction of", "what percentage of", "what percent of", "what share of", "what fraction of", "what proportion of"]) {
+        if let Some(length) = self.one_of(
+            at,
+            &[
+                "percentage of",
+                "percent of",
+                "what percent",
+                "what percentage",
+                "share of",
+                "proportion of",
+                "fraction of",
+                "what percentage of",
+                "what percent of",
+                "what share of",
+                "what fraction of",
+                "what proportion of",
+            ],
+        ) {
             draft.percentage = Some(draft.conditions.len());
             return Some(at + length);
         }
         if let Some(length) = self.one_of(
             at,
-            &["all information", "all the information", "all info", "all details", "all the details", "full details", "complete information", "every detail", "everything", "all data", "all columns", "all the data", "all available information", "all attributes", "all fields", "full information", "the information of", "information about", "information of", "the information about", "information on", "details of", "the details of", "the details about", "details about", "all the details about", "the full details", "what information do you have on", "what information do you have about", "what information is there on"],
+            &[
+                "all information",
+                "all the information",
+                "all info",
+                "all details",
+                "all the details",
+                "full details",
+                "complete information",
+                "every detail",
+                "everything",
+                "all data",
+                "all columns",
+                "all the data",
+                "all available information",
+                "all attributes",
+                "all fields",
+                "full information",
+                "the information of",
+                "information about",
+                "information of",
+                "the information about",
+                "information on",
+                "details of",
+                "the details of",
+                "the details about",
+                "details about",
+                "all the details about",
+                "the full details",
+                "what information do you have on",
+                "what information do you have about",
+                "what information is there on",
+            ],
         ) {
             if *mode == Mode::Select {
                 let next = at + length;
-                let table = (next..(next + 5).min(end)).find_map(|it| self.table_at(it)).or(draft.root)?;
+                let table =
+                    (next..(next + 5).min(end)).find_map(|it| self.table_at(it)).or(draft.root)?;
                 // a column of details
-                let details = self.index.tables[table].columns.iter().position(|it| it.words.last().is_some_and(|it| it == "detail"));
+                let details = self.index.tables[table]
+                    .columns
+                    .iter()
+                    .position(|it| it.words.last().is_some_and(|it| it == "detail"));
                 if let Some(column) = details
-                    && self.says(next - 2, "details of") | self.says(next - 2, "details about") | self.says(next - 2, "all details")
+                    && self.says(next - 2, "details of")
+                        | self.says(next - 2, "details about")
+                        | self.says(next - 2, "all details")
                 {
                     draft.ask(Asked::Column(ColumnRef::new(table, column)));
                     return Some(next);
@@ -137,16 +249,30 @@ impl Interpreter<'_> {
             };
             let Some(steps) = steps else { continue };
             let find = |stems: &[&str]| {
-                info.columns.iter().position(|it| it.class.is_numeric() && !it.is_id() && stems.iter().any(|stem| it.has_word(stem)))
+                info.columns.iter().position(|it| {
+                    it.class.is_numeric()
+                        && !it.is_id()
+                        && stems.iter().any(|stem| it.has_word(stem))
+                })
             };
-            let (Some(quantity), Some(price)) = (find(&["quantity"]), find(&["price"])) else { continue };
+            let (Some(quantity), Some(price)) = (find(&["quantity"]), find(&["price"])) else {
+                continue;
+            };
             // stock is not sold
-            if info.columns[quantity].has_word("stock") || !info.columns.iter().any(|it| it.foreign) {
+            if info.columns[quantity].has_word("stock") || !info.columns.iter().any(|it| it.foreign)
+            {
                 continue;
             }
             if best.as_ref().is_none_or(|it| steps < it.0) {
                 let column = |at: usize| Box::new(Expr::Column(ColumnRef::new(table, at)));
-                best = Some((steps, Expr::Arithmetic(crate::logical::Arithmetic::Multiply, column(quantity), column(price))));
+                best = Some((
+                    steps,
+                    Expr::Arithmetic(
+                        crate::logical::Arithmetic::Multiply,
+                        column(quantity),
+                        column(price),
+                    ),
+                ));
             }
         }
         best.map(|it| it.1)
@@ -172,7 +298,14 @@ impl Interpreter<'_> {
     }
 
     /// A table or a column.
-    pub(super) fn read_name(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
+    pub(super) fn read_name(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        end: usize,
+    ) -> Option<usize> {
         if !self.is_name(at) {
             // words that turn to conditions once something was asked for
             return self.read_verb(draft, hand, mode, at);
@@ -182,7 +315,12 @@ impl Interpreter<'_> {
             return Some(at + 1);
         }
         // a measure in the hand that names no column but an adjective: left alone
-        let want = if hand.aggregates.iter().any(|it| matches!(it, Aggregate::Avg | Aggregate::Sum)) { Want::Number } else { Want::Any };
+        let want = if hand.aggregates.iter().any(|it| matches!(it, Aggregate::Avg | Aggregate::Sum))
+        {
+            Want::Number
+        } else {
+            Want::Any
+        };
         if *mode == Mode::Where {
             // the previous column found nothing to be compared with
             if let Some(before) = hand.column.take() {
@@ -220,9 +358,16 @@ impl Interpreter<'_> {
             return Some(at + 1);
         }
         // `names of the states` where states are a column
-        if self.lemma(at) == "name" && self.items[at].end == self.items[at].first + 1 && self.word(at + 1) == "of" {
+        if self.lemma(at) == "name"
+            && self.items[at].end == self.items[at].first + 1
+            && self.word(at + 1) == "of"
+        {
             let mut next = at + 2;
-            while matches!(self.word(next), "the" | "all" | "different" | "distinct" | "any" | "each" | "unique") && !self.is_name(next) {
+            while matches!(
+                self.word(next),
+                "the" | "all" | "different" | "distinct" | "any" | "each" | "unique"
+            ) && !self.is_name(next)
+            {
                 next += 1;
             }
             if next < end
@@ -238,7 +383,12 @@ impl Interpreter<'_> {
         }
         if let Some(column) = self.resolve_quietly(draft, at, Want::Any)
             && self.index.column(column).class == TypeClass::Boolean
-            && (self.table_at(at + 1).is_some() || hand.count || hand.negated || draft.asks_something() && at > 0 && matches!(self.word(at - 1), "are" | "is" | "were" | "was"))
+            && (self.table_at(at + 1).is_some()
+                || hand.count
+                || hand.negated
+                || draft.asks_something()
+                    && at > 0
+                    && matches!(self.word(at - 1), "are" | "is" | "were" | "was"))
         {
             let negated = std::mem::take(&mut hand.negated);
             draft.add(Condition::flag(column, !negated), std::mem::take(&mut hand.or));
@@ -246,12 +396,16 @@ impl Interpreter<'_> {
         }
         // a verb that only resembles a column (`readers borrowed …`) says which rows, not what is asked for
         let token = &self.tokens[self.items[at].first];
-        let verb = self.items[at].end == self.items[at].first + 1 && (token.lower.ends_with("ed") || token.lower != token.lemma && !token.lower.ends_with('s'));
+        let verb = self.items[at].end == self.items[at].first + 1
+            && (token.lower.ends_with("ed")
+                || token.lower != token.lemma && !token.lower.ends_with('s'));
         if verb
             && !draft.asked.is_empty()
             && hand.aggregates.is_empty()
             && !hand.count
-            && !(at > 0 && (self.marked(at - 1, ',') || matches!(self.word(at - 1), "and" | "the" | "their")))
+            && !(at > 0
+                && (self.marked(at - 1, ',')
+                    || matches!(self.word(at - 1), "and" | "the" | "their")))
             && self.ranking(draft, at, want).first().is_some_and(|it| it.2 < 0.95)
         {
             let column = self.resolve_quietly(draft, at, want)?;
@@ -282,18 +436,24 @@ impl Interpreter<'_> {
                 return Some(at + 1);
             }
         }
-        if hand.count && !hand.aggregates.is_empty() && self.index.column(column).class.is_numeric() {
+        if hand.count && !hand.aggregates.is_empty() && self.index.column(column).class.is_numeric()
+        {
             hand.count = false;
         }
         if std::mem::take(&mut hand.count) {
             let info = self.index.column(column);
             let table = column.table;
-            if self.index.tables[table].display.contains(&column.column) && !hand.distinct && self.lemma(at) != "name" && info.words.len() > 1 {
+            if self.index.tables[table].display.contains(&column.column)
+                && !hand.distinct
+                && self.lemma(at) != "name"
+                && info.words.len() > 1
+            {
                 draft.ask(Asked::Count { table: Some(table), column: None, distinct: false });
             } else if info.class.is_numeric() && !info.is_id() && !hand.distinct {
                 // `how many points`: the number stands there; without a single row in view it is the sum
                 let total = at > 2 && self.word(at - 1) == "of" && self.word(at - 3) == "total";
-                let single = !total && ((at + 1..end).any(|it| self.is_value(it)) || draft.asks_something());
+                let single =
+                    !total && ((at + 1..end).any(|it| self.is_value(it)) || draft.asks_something());
                 if single {
                     draft.ask(Asked::Column(column));
                 } else {
@@ -302,13 +462,23 @@ impl Interpreter<'_> {
             } else if info.primary && self.index.tables[table].primary.len() == 1 {
                 draft.ask(Asked::Count { table: Some(table), column: None, distinct: false });
             } else {
-                draft.ask(Asked::Count { table: Some(table), column: Some(column), distinct: true });
+                draft.ask(Asked::Count {
+                    table: Some(table),
+                    column: Some(column),
+                    distinct: true,
+                });
             }
             hand.distinct = false;
             hand.column = Some(at);
             return Some(at + 1);
         }
-        if hand.aggregates.is_empty() && !hand.last_aggregates.is_empty() && !hand.determined && at > 0 && self.word(at - 1) == "and" && self.index.column(column).class.is_numeric() {
+        if hand.aggregates.is_empty()
+            && !hand.last_aggregates.is_empty()
+            && !hand.determined
+            && at > 0
+            && self.word(at - 1) == "and"
+            && self.index.column(column).class.is_numeric()
+        {
             hand.aggregates = hand.last_aggregates.clone();
         }
         if hand.aggregates.is_empty() {
@@ -332,7 +502,11 @@ impl Interpreter<'_> {
     fn whole_name(&self, draft: &Draft, at: usize) -> Option<Vec<ColumnRef>> {
         let words = self.word(at);
         let last = words.rsplit(' ').next()?;
-        if !matches!(last, "name" | "names") || words.contains("first") || words.contains("last") || words.contains("middle") {
+        if !matches!(last, "name" | "names")
+            || words.contains("first")
+            || words.contains("last")
+            || words.contains("middle")
+        {
             return None;
         }
         let (_, bound) = self.bound(at);
@@ -340,20 +514,36 @@ impl Interpreter<'_> {
         let table = bound.unwrap_or(best.table);
         let display = &self.index.tables[table].display;
         let of = |it: &usize| ColumnRef::new(table, *it);
-        if display.len() == 2 && (best.table == table && display.contains(&best.column) || bound == Some(table) && !self.ranking(draft, at, Want::Any).iter().any(|it| it.0.table == table && it.2 > 0.9)) {
+        if display.len() == 2
+            && (best.table == table && display.contains(&best.column)
+                || bound == Some(table)
+                    && !self
+                        .ranking(draft, at, Want::Any)
+                        .iter()
+                        .any(|it| it.0.table == table && it.2 > 0.9))
+        {
             return Some(display.iter().map(of).collect());
         }
         None
     }
 
-    fn read_table(&mut self, draft: &mut Draft, hand: &mut Hand, mode: Mode, at: usize, table: usize) {
+    fn read_table(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: Mode,
+        at: usize,
+        table: usize,
+    ) {
         if mode == Mode::Where {
             if std::mem::take(&mut hand.count) {
                 hand.counted = Some(table);
                 return;
             }
             let table = self.nearest(draft, at, table);
-            if Some(table) != draft.root || draft.asked.iter().any(|it| matches!(it, Asked::Column(it) if it.table != table)) {
+            if Some(table) != draft.root
+                || draft.asked.iter().any(|it| matches!(it, Asked::Column(it) if it.table != table))
+            {
                 draft.join(table);
             }
             return;
@@ -376,10 +566,54 @@ impl Interpreter<'_> {
             return;
         }
         draft.distinct |= std::mem::take(&mut hand.distinct);
-        let lead = (0..at).rev().map(|it| self.word(it)).find(|it| !matches!(*it, "the" | "all" | "a" | "an" | "any" | "each" | "these" | "those" | "different" | "distinct" | "our")).unwrap_or("");
-        let after_preposition = matches!(lead, "of" | "in" | "for" | "from" | "at" | "on" | "by" | "to" | "among" | "with" | "across" | "between" | "has" | "have" | "had" | "does" | "did" | "do" | "within" | "under");
+        let lead = (0..at)
+            .rev()
+            .map(|it| self.word(it))
+            .find(|it| {
+                !matches!(
+                    *it,
+                    "the"
+                        | "all"
+                        | "a"
+                        | "an"
+                        | "any"
+                        | "each"
+                        | "these"
+                        | "those"
+                        | "different"
+                        | "distinct"
+                        | "our"
+                )
+            })
+            .unwrap_or("");
+        let after_preposition = matches!(
+            lead,
+            "of" | "in"
+                | "for"
+                | "from"
+                | "at"
+                | "on"
+                | "by"
+                | "to"
+                | "among"
+                | "with"
+                | "across"
+                | "between"
+                | "has"
+                | "have"
+                | "had"
+                | "does"
+                | "did"
+                | "do"
+                | "within"
+                | "under"
+        );
         // `From the trips, find …`
-        if !draft.asks_something() && matches!(self.word(0), "from" | "in" | "among" | "of" | "for" | "across" | "within") && at <= 3 && !matches!(self.word(1), "which" | "what") {
+        if !draft.asks_something()
+            && matches!(self.word(0), "from" | "in" | "among" | "of" | "for" | "across" | "within")
+            && at <= 3
+            && !matches!(self.word(1), "which" | "what")
+        {
             draft.root = Some(table);
             return;
         }
@@ -388,13 +622,32 @@ impl Interpreter<'_> {
         if possessive {
             return;
         }
-        let asked_of_it = draft.asked.iter().any(|it| matches!(it, Asked::Column(it) if it.table == table));
+        let asked_of_it =
+            draft.asked.iter().any(|it| matches!(it, Asked::Column(it) if it.table == table));
         if !hand.aggregates.is_empty() {
             // `the average rating` where ratings are a table: the measure it keeps
-            let measure = self.links(at).iter().filter(|it| it.column.is_some() && it.score > 0.5).map(|it| ColumnRef::new(it.table, it.column.unwrap_or(0))).find(|it| self.index.column(*it).class.is_numeric() && !self.index.column(*it).is_id()).or_else(|| {
-                let numbers: Vec<usize> = self.index.tables[table].columns.iter().enumerate().filter(|it| it.1.class.is_numeric() && !it.1.is_id()).map(|it| it.0).collect();
-                if let [one] = numbers.as_slice() { Some(ColumnRef::new(table, *one)) } else { None }
-            });
+            let measure = self
+                .links(at)
+                .iter()
+                .filter(|it| it.column.is_some() && it.score > 0.5)
+                .map(|it| ColumnRef::new(it.table, it.column.unwrap_or(0)))
+                .find(|it| {
+                    self.index.column(*it).class.is_numeric() && !self.index.column(*it).is_id()
+                })
+                .or_else(|| {
+                    let numbers: Vec<usize> = self.index.tables[table]
+                        .columns
+                        .iter()
+                        .enumerate()
+                        .filter(|it| it.1.class.is_numeric() && !it.1.is_id())
+                        .map(|it| it.0)
+                        .collect();
+                    if let [one] = numbers.as_slice() {
+                        Some(ColumnRef::new(table, *one))
+                    } else {
+                        None
+                    }
+                });
             if let Some(column) = measure {
                 for function in std::mem::take(&mut hand.aggregates) {
                     draft.ask(Asked::Aggregate(function, Expr::Column(column)));
@@ -405,9 +658,17 @@ impl Interpreter<'_> {
             self.notes.push(Note::Doubt("an aggregate of rows"));
             return;
         }
-        let listed = at > 0 && (self.marked(at - 1, ',') || matches!(lead, "and" | "or" | "their" | "its"));
-        if draft.asks_something() && (after_preposition || asked_of_it || !listed && !matches!(lead, "list" | "show" | "find" | "which" | "what" | "many")) || draft.percentage.is_some() {
-            if Some(table) != draft.root || draft.asked.iter().any(|it| matches!(it, Asked::Column(it) if it.table != table)) {
+        let listed =
+            at > 0 && (self.marked(at - 1, ',') || matches!(lead, "and" | "or" | "their" | "its"));
+        if draft.asks_something()
+            && (after_preposition
+                || asked_of_it
+                || !listed && !matches!(lead, "list" | "show" | "find" | "which" | "what" | "many"))
+            || draft.percentage.is_some()
+        {
+            if Some(table) != draft.root
+                || draft.asked.iter().any(|it| matches!(it, Asked::Column(it) if it.table != table))
+            {
                 draft.join(table);
             }
             return;
@@ -417,7 +678,11 @@ impl Interpreter<'_> {
             return;
         }
         // `students and their ages`, `which students`
-        let verb = at > 0 && self.wordy(at - 1) && !LEXICON.is_stop(self.word(at - 1)) && draft.asks_something() && lead != "and";
+        let verb = at > 0
+            && self.wordy(at - 1)
+            && !LEXICON.is_stop(self.word(at - 1))
+            && draft.asks_something()
+            && lead != "and";
         if verb {
             draft.join(table);
             return;
@@ -440,18 +705,29 @@ impl Interpreter<'_> {
     }
 
     /// `first and last names`: both columns of a name that is kept in two.
-    pub(super) fn read_two_names(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, _end: usize) -> Option<usize> {
+    pub(super) fn read_two_names(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        _end: usize,
+    ) -> Option<usize> {
         if self.word(at) != "first" || *mode != Mode::Select {
             return None;
         }
         let mut next = at + 1;
-        while matches!(self.word(next), "and" | "name" | "the") || self.items.get(next).is_some_and(|it| it.is_mark(',')) {
+        while matches!(self.word(next), "and" | "name" | "the")
+            || self.items.get(next).is_some_and(|it| it.is_mark(','))
+        {
             next += 1;
         }
         if next == at + 1 {
             return None;
         }
-        let item = if matches!(self.word(next), "surname" | "family name" | "surnames") || self.word(next).starts_with("last name") {
+        let item = if matches!(self.word(next), "surname" | "family name" | "surnames")
+            || self.word(next).starts_with("last name")
+        {
             next
         } else if self.word(next) == "last" && matches!(self.word(next + 1), "name" | "names") {
             next + 1
@@ -474,14 +750,43 @@ impl Interpreter<'_> {
     }
 
     /// `the ratio of A to B`: one share of the other, each a number of rows or a sum.
-    pub(super) fn read_ratio(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
-        if self.word(at) != "ratio" || !matches!(self.word(at + 1), "of" | "between") || self.is_name(at) {
+    pub(super) fn read_ratio(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        end: usize,
+    ) -> Option<usize> {
+        if self.word(at) != "ratio"
+            || !matches!(self.word(at + 1), "of" | "between")
+            || self.is_name(at)
+        {
             return None;
         }
         let joiner = if self.word(at + 1) == "between" { "and" } else { "to" };
-        let middle = (at + 2..end).find(|&it| self.word(it) == joiner || self.word(it) == "per" || self.word(it) == "over")?;
+        let middle = (at + 2..end).find(|&it| {
+            self.word(it) == joiner || self.word(it) == "per" || self.word(it) == "over"
+        })?;
         let until = (middle + 1..end)
-            .find(|&it| self.one_of(it, &["for each", "in each", "within each", "for every", "by each", "per", "of each", "for all", "grouped by"]).is_some() || self.starts_order(it))
+            .find(|&it| {
+                self.one_of(
+                    it,
+                    &[
+                        "for each",
+                        "in each",
+                        "within each",
+                        "for every",
+                        "by each",
+                        "per",
+                        "of each",
+                        "for all",
+                        "grouped by",
+                    ],
+                )
+                .is_some()
+                    || self.starts_order(it)
+            })
             .unwrap_or(end);
         let side = |this: &mut Self, from: usize, until: usize, root: Option<usize>| {
             let mut sub = Draft { root, ..Draft::default() };
@@ -502,7 +807,8 @@ impl Interpreter<'_> {
         let known = columns(&left.conditions);
         // what only the second part says of another column holds for both: `… in New York`
         let (own, common): (Vec<_>, Vec<_>) = right.conditions.iter().cloned().partition(|it| {
-            known.is_empty() || columns(std::slice::from_ref(it)).iter().any(|column| known.contains(column))
+            known.is_empty()
+                || columns(std::slice::from_ref(it)).iter().any(|column| known.contains(column))
         });
         let term = |sub: &Draft, conditions: &[(Condition, bool)]| {
             let rows = Self::rows(conditions);
@@ -513,14 +819,28 @@ impl Interpreter<'_> {
             };
             let first = sub.asked.first();
             let (function, distinct, argument) = match first {
-                Some(Asked::Aggregate(function, expr)) => (*function, false, Some(Box::new(expr.clone()))),
-                Some(Asked::Column(column)) if filter.is_none() && !grouped => return Expr::Column(*column),
-                Some(Asked::Column(column)) => (Aggregate::Sum, false, Some(Box::new(Expr::Column(*column)))),
-                Some(Asked::Count { column: Some(column), .. }) => (Aggregate::Count, true, Some(Box::new(Expr::Column(*column)))),
-                Some(Asked::Rows(table) | Asked::Count { table: Some(table), .. }) if left.root != right.root || right.joins.len() + left.joins.len() > 0 => {
+                Some(Asked::Aggregate(function, expr)) => {
+                    (*function, false, Some(Box::new(expr.clone())))
+                }
+                Some(Asked::Column(column)) if filter.is_none() && !grouped => {
+                    return Expr::Column(*column);
+                }
+                Some(Asked::Column(column)) => {
+                    (Aggregate::Sum, false, Some(Box::new(Expr::Column(*column))))
+                }
+                Some(Asked::Count { column: Some(column), .. }) => {
+                    (Aggregate::Count, true, Some(Box::new(Expr::Column(*column))))
+                }
+                Some(Asked::Rows(table) | Asked::Count { table: Some(table), .. })
+                    if left.root != right.root || right.joins.len() + left.joins.len() > 0 =>
+                {
                     let info = &self.index.tables[*table];
                     match info.primary.as_slice() {
-                        [key] => (Aggregate::Count, true, Some(Box::new(Expr::Column(ColumnRef::new(*table, *key))))),
+                        [key] => (
+                            Aggregate::Count,
+                            true,
+                            Some(Box::new(Expr::Column(ColumnRef::new(*table, *key)))),
+                        ),
                         _ => (Aggregate::Count, false, None),
                     }
                 }
@@ -537,20 +857,33 @@ impl Interpreter<'_> {
             draft.add(condition, or);
         }
         draft.asked.retain(|it| !matches!(it, Asked::Rows(_)));
-        draft.ask(Asked::Expr(Expr::Arithmetic(crate::logical::Arithmetic::Divide, Box::new(above), Box::new(below))));
+        draft.ask(Asked::Expr(Expr::Arithmetic(
+            crate::logical::Arithmetic::Divide,
+            Box::new(above),
+            Box::new(below),
+        )));
         hand.count = false;
         *mode = Mode::Select;
         Some(until)
     }
 
     /// Verbs after which conditions follow, and verbs that name a column (`born`, `located`, `live`).
-    fn read_verb(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize) -> Option<usize> {
+    fn read_verb(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+    ) -> Option<usize> {
         let word = self.word(at);
         let lemma = self.lemma(at);
         if word.is_empty() {
             return None;
         }
-        if matches!(word, "have" | "has" | "had" | "are" | "is" | "was" | "were" | "having") && draft.asks_something() && *mode == Mode::Select {
+        if matches!(word, "have" | "has" | "had" | "are" | "is" | "was" | "were" | "having")
+            && draft.asks_something()
+            && *mode == Mode::Select
+        {
             // `what is …` begins, `students are …` goes on
             let begins = at < 3 && !self.is_name(at.saturating_sub(1));
             if !begins || matches!(word, "have" | "has" | "had") {
@@ -583,12 +916,24 @@ impl Interpreter<'_> {
             && let Some(root) = draft.root
         {
             let table = self.table_at(at + 1).unwrap_or(root);
-            for (base, denied) in [(Some(lemma), false), (lemma.strip_prefix("in"), true), (lemma.strip_prefix("un"), true), (lemma.strip_prefix("dis"), true)] {
+            for (base, denied) in [
+                (Some(lemma), false),
+                (lemma.strip_prefix("in"), true),
+                (lemma.strip_prefix("un"), true),
+                (lemma.strip_prefix("dis"), true),
+            ] {
                 let Some(base) = base.filter(|it| it.len() > 3) else { continue };
                 let stem = LEXICON.stem(base);
-                if let Some(column) = self.index.tables[table].columns.iter().position(|it| it.class == TypeClass::Boolean && it.has_word(&stem)) {
+                if let Some(column) = self.index.tables[table]
+                    .columns
+                    .iter()
+                    .position(|it| it.class == TypeClass::Boolean && it.has_word(&stem))
+                {
                     let negated = std::mem::take(&mut hand.negated) != denied;
-                    draft.add(Condition::flag(ColumnRef::new(table, column), !negated), std::mem::take(&mut hand.or));
+                    draft.add(
+                        Condition::flag(ColumnRef::new(table, column), !negated),
+                        std::mem::take(&mut hand.or),
+                    );
                     return Some(at + 1);
                 }
             }

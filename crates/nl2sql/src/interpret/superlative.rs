@@ -11,7 +11,14 @@ use crate::{
 };
 
 impl<'a> Interpreter<'a> {
-    pub(super) fn read_superlative(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, at: usize, end: usize) -> Option<usize> {
+    pub(super) fn read_superlative(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        end: usize,
+    ) -> Option<usize> {
         if self.items[at].quoted || self.is_name(at) || self.is_value(at) {
             return None;
         }
@@ -35,7 +42,8 @@ impl<'a> Interpreter<'a> {
             start += 2;
         } else if let Some(value) = self.number(start)
             && (1.0..=1000.0).contains(&value)
-            && (self.superlative(start + 1).is_some() || matches!(self.word(start + 1), "top" | "bottom" | "best"))
+            && (self.superlative(start + 1).is_some()
+                || matches!(self.word(start + 1), "top" | "bottom" | "best"))
         {
             limit = Some(count(value)?);
             start += 1;
@@ -60,7 +68,9 @@ impl<'a> Interpreter<'a> {
         match word {
             "most" | "least" => {
                 let up = word == "most";
-                if LEXICON.degree(next).is_some_and(|it| it.form == Form::Positive) && !matches!(next, "popular" | "common") {
+                if LEXICON.degree(next).is_some_and(|it| it.form == Form::Positive)
+                    && !matches!(next, "popular" | "common")
+                {
                     return Some((up, Some(next), at + 2));
                 }
                 Some((up, None, at + 1))
@@ -76,14 +86,44 @@ impl<'a> Interpreter<'a> {
 
     /// `top 3 products by price`
     #[expect(clippy::too_many_arguments, reason = "a ranking has that many parts")]
-    fn top(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, start: usize, end: usize, top: bool, limit: Option<u64>) -> Option<usize> {
+    fn top(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        start: usize,
+        end: usize,
+        top: bool,
+        limit: Option<u64>,
+    ) -> Option<usize> {
         let _ = (mode, &hand);
         // what it is ranked by stands behind "by", "with the highest", "in terms of"; otherwise these are just the first rows
-        let by = (start..end).find(|&it| matches!(self.word(it), "by" | "based") || self.says(it, "in terms of") || self.says(it, "ranked by"));
+        let by = (start..end).find(|&it| {
+            matches!(self.word(it), "by" | "based")
+                || self.says(it, "in terms of")
+                || self.says(it, "ranked by")
+        });
         draft.limit = limit;
         if let Some(by) = by {
             let mut item = by + 1;
-            while matches!(self.word(item), "by" | "on" | "terms" | "of" | "the" | "their" | "its" | "total" | "average" | "highest" | "most" | "overall" | "number" | "count" | "sum") && !self.is_name(item) {
+            while matches!(
+                self.word(item),
+                "by" | "on"
+                    | "terms"
+                    | "of"
+                    | "the"
+                    | "their"
+                    | "its"
+                    | "total"
+                    | "average"
+                    | "highest"
+                    | "most"
+                    | "overall"
+                    | "number"
+                    | "count"
+                    | "sum"
+            ) && !self.is_name(item)
+            {
                 item += 1;
             }
             let words: Vec<&str> = (by..item).map(|it| self.word(it)).collect();
@@ -97,7 +137,10 @@ impl<'a> Interpreter<'a> {
             if matches!(self.word(item), "revenue" | "sales" | "turnover" | "spending")
                 && let Some(measure) = self.revenue(draft)
             {
-                draft.order.push(Ordering { by: OrderBy::Expr(Expr::aggregate(Aggregate::Sum, measure)), descending: top });
+                draft.order.push(Ordering {
+                    by: OrderBy::Expr(Expr::aggregate(Aggregate::Sum, measure)),
+                    descending: top,
+                });
                 draft.ranked = Some(GroupKey::Rows(draft.root?));
                 self.mark_used(by, item + 1);
                 self.blank(by, item + 1);
@@ -163,7 +206,9 @@ impl<'a> Interpreter<'a> {
         let mut distinct = false;
         loop {
             match self.word(next) {
-                "number" | "numbers" | "count" | "amount" if self.word(next + 1) == "of" && !self.is_name(next) => {
+                "number" | "numbers" | "count" | "amount"
+                    if self.word(next + 1) == "of" && !self.is_name(next) =>
+                {
                     number = true;
                     next += 2;
                 }
@@ -187,7 +232,9 @@ impl<'a> Interpreter<'a> {
                     distinct = true;
                     next += 1;
                 }
-                "of" | "the" | "value" | "values" if !self.is_name(next) && next > at + 1 => next += 1,
+                "of" | "the" | "value" | "values" if !self.is_name(next) && next > at + 1 => {
+                    next += 1;
+                }
                 _ => break,
             }
             if next >= end {
@@ -196,11 +243,30 @@ impl<'a> Interpreter<'a> {
         }
         let _ = distinct;
         // `most common X`
-        if adjective.is_none() && matches!(self.word(next), "common" | "frequent" | "popular" | "commonly" | "frequently" | "prevalent" | "used" | "typical" | "often" | "prominent") {
+        if adjective.is_none()
+            && matches!(
+                self.word(next),
+                "common"
+                    | "frequent"
+                    | "popular"
+                    | "commonly"
+                    | "frequently"
+                    | "prevalent"
+                    | "used"
+                    | "typical"
+                    | "often"
+                    | "prominent"
+            )
+        {
             return self.most_common(draft, hand, mode, next + 1, end, most, limit);
         }
         // `the greatest number of copies in inventory`: of what lies there
-        if number && next + 2 < end && self.wordy(next) && !LEXICON.is_stop(self.word(next)) && matches!(self.word(next + 1), "in" | "of" | "from") {
+        if number
+            && next + 2 < end
+            && self.wordy(next)
+            && !LEXICON.is_stop(self.word(next))
+            && matches!(self.word(next + 1), "in" | "of" | "from")
+        {
             let after = self.skip_determiners(next + 2);
             if self.table_at(after).is_some() && after < end {
                 next = after;
@@ -208,14 +274,32 @@ impl<'a> Interpreter<'a> {
         }
         let column_next = next < end && self.is_name(next) && self.table_at(next).is_none();
         let table_next = self.table_at(next).filter(|_| next < end);
-        let of_rows = at > 2 && self.word(at - 1) == "the" && self.word(at - 2) == "of" && self.table_at(at - 3).is_some();
+        let of_rows = at > 2
+            && self.word(at - 1) == "the"
+            && self.word(at - 2) == "of"
+            && self.table_at(at - 3).is_some();
         // an aggregate rather than a ranking: `what is the highest salary`
-        let with = at > 0 && matches!(self.word(at - 1), "with" | "has" | "have" | "had" | "having") || at > 1 && matches!(self.word(at - 2), "with" | "has" | "have" | "had" | "having" | "whose" | "where");
+        let with = at > 0
+            && matches!(self.word(at - 1), "with" | "has" | "have" | "had" | "having")
+            || at > 1
+                && matches!(
+                    self.word(at - 2),
+                    "with" | "has" | "have" | "had" | "having" | "whose" | "where"
+                );
         let with = with || of_rows;
         let plain = draft.asked.iter().any(|it| matches!(it, Asked::Column(_) | Asked::Rows(_)));
-        if *mode == Mode::Select && column_next && !with && limit.is_none() && function.is_none() && (!number || !plain) {
+        if *mode == Mode::Select
+            && column_next
+            && !with
+            && limit.is_none()
+            && function.is_none()
+            && (!number || !plain)
+        {
             // after a column that is already asked for, and without "the … of", it is a ranking only behind "with"
-            let of_columns = plain && !matches!(self.word(at.wrapping_sub(1)), "and" | "the") && at > 0 && !self.marked(at - 1, ',');
+            let of_columns = plain
+                && !matches!(self.word(at.wrapping_sub(1)), "and" | "the")
+                && at > 0
+                && !self.marked(at - 1, ',');
             if !of_columns {
                 let column = self.resolve_quietly(draft, next, Want::Any);
                 let up = match (adjective.as_deref(), column) {
@@ -227,7 +311,23 @@ impl<'a> Interpreter<'a> {
             }
         }
         let listed = self.marked(next, ',') || self.word(next) == "and";
-        if *mode == Mode::Select && listed && !with && matches!(self.word(at), "maximum" | "minimum" | "max" | "min" | "highest" | "lowest" | "largest" | "smallest" | "biggest" | "greatest") {
+        if *mode == Mode::Select
+            && listed
+            && !with
+            && matches!(
+                self.word(at),
+                "maximum"
+                    | "minimum"
+                    | "max"
+                    | "min"
+                    | "highest"
+                    | "lowest"
+                    | "largest"
+                    | "smallest"
+                    | "biggest"
+                    | "greatest"
+            )
+        {
             // `the maximum and minimum price`
             hand.aggregates.push(if greatest { Aggregate::Max } else { Aggregate::Min });
             return Some(next);
@@ -235,12 +335,21 @@ impl<'a> Interpreter<'a> {
         let limit = Some(limit.or(hand.number.take()).or(draft.limit).unwrap_or(1));
         // how many rows of a table: `the most orders`, `the largest number of orders`
         if let Some(table) = table_next
-            && (number || adjective.is_none() || matches!(self.word(at), "highest" | "largest" | "lowest" | "smallest" | "greatest" | "biggest") && draft.asks_something() && with)
+            && (number
+                || adjective.is_none()
+                || matches!(
+                    self.word(at),
+                    "highest" | "largest" | "lowest" | "smallest" | "greatest" | "biggest"
+                ) && draft.asks_something()
+                    && with)
         {
             self.mark_used(next, next + 1);
             // `the most number of rooms` where rooms is a column as well
             if let Some(column) = self.numeric_link(draft, next) {
-                draft.order.push(Ordering { by: OrderBy::Expr(Expr::Column(column)), descending: greatest });
+                draft.order.push(Ordering {
+                    by: OrderBy::Expr(Expr::Column(column)),
+                    descending: greatest,
+                });
                 draft.limit = limit;
                 *mode = Mode::Where;
                 return Some(next + 1);
@@ -255,7 +364,10 @@ impl<'a> Interpreter<'a> {
                 }
             }
             let of = self.subject_for(draft, table);
-            draft.order.push(Ordering { by: OrderBy::Count((of.table() != table).then_some(table)), descending: greatest });
+            draft.order.push(Ordering {
+                by: OrderBy::Count((of.table() != table).then_some(table)),
+                descending: greatest,
+            });
             draft.ranked = Some(of);
             draft.limit = limit;
             *mode = Mode::Where;
@@ -267,12 +379,35 @@ impl<'a> Interpreter<'a> {
             let column = self.resolve(draft, next, Want::Number)?;
             let info = self.index.column(column);
             self.mark_used(next, next + 1);
-            let numeric = info.class.is_numeric() && !info.is_id() || info.class.is_temporal() || matches!(info.class, plinth_schema_introspect::TypeClass::Interval | plinth_schema_introspect::TypeClass::Time);
+            let numeric = info.class.is_numeric() && !info.is_id()
+                || info.class.is_temporal()
+                || matches!(
+                    info.class,
+                    plinth_schema_introspect::TypeClass::Interval
+                        | plinth_schema_introspect::TypeClass::Time
+                );
             let descending = match adjective.as_deref() {
                 Some(word) => self.goes_up(word, column) == most,
                 None => most,
             };
-            if numeric || (!number && info.class.is_textual() && function.is_none() && matches!(self.word(at), "highest" | "lowest" | "maximum" | "minimum" | "largest" | "smallest" | "longest" | "shortest" | "earliest" | "latest")) {
+            if numeric
+                || (!number
+                    && info.class.is_textual()
+                    && function.is_none()
+                    && matches!(
+                        self.word(at),
+                        "highest"
+                            | "lowest"
+                            | "maximum"
+                            | "minimum"
+                            | "largest"
+                            | "smallest"
+                            | "longest"
+                            | "shortest"
+                            | "earliest"
+                            | "latest"
+                    ))
+            {
                 if let Some(other) = self.described(draft, *mode, at)
                     && column.table == other
                     && function.is_none()
@@ -293,10 +428,17 @@ impl<'a> Interpreter<'a> {
                 draft.order.push(Ordering { by: OrderBy::Expr(expr), descending });
             } else {
                 let of = self.subject_for(draft, column.table);
-                let by = if of == GroupKey::Column(column) || (of.table() == column.table && !matches!(of, GroupKey::Column(_))) {
+                let by = if of == GroupKey::Column(column)
+                    || (of.table() == column.table && !matches!(of, GroupKey::Column(_)))
+                {
                     OrderBy::Count(None)
                 } else if of.table() == column.table {
-                    OrderBy::Expr(Expr::Aggregate { function: Aggregate::Count, distinct, argument: Some(Box::new(Expr::Column(column))), filter: None })
+                    OrderBy::Expr(Expr::Aggregate {
+                        function: Aggregate::Count,
+                        distinct,
+                        argument: Some(Box::new(Expr::Column(column))),
+                        filter: None,
+                    })
                 } else {
                     OrderBy::Count(Some(column.table))
                 };
@@ -312,7 +454,10 @@ impl<'a> Interpreter<'a> {
             && let Some(measure) = self.revenue(draft)
         {
             let of = self.subject(draft);
-            draft.order.push(Ordering { by: OrderBy::Expr(Expr::aggregate(Aggregate::Sum, measure)), descending: greatest });
+            draft.order.push(Ordering {
+                by: OrderBy::Expr(Expr::aggregate(Aggregate::Sum, measure)),
+                descending: greatest,
+            });
             draft.ranked = Some(of);
             draft.limit = limit;
             *mode = Mode::Where;
@@ -322,15 +467,23 @@ impl<'a> Interpreter<'a> {
         if let Some(word) = adjective {
             let table = table_next.or(draft.root)?;
             let degree = LEXICON.degree(&word)?.clone();
-            let own = |this: &Self, stem: &str| this.column_with(table, stem, Want::Number).filter(|it| it.table == table);
+            let own = |this: &Self, stem: &str| {
+                this.column_with(table, stem, Want::Number).filter(|it| it.table == table)
+            };
             let here = degree.measures.iter().any(|it| own(self, &it.0).is_some());
             for (stem, up) in &degree.measures {
-                let column = if here { own(self, stem) } else { self.column_with(table, stem, Want::Number) }.or_else(|| {
+                let column = if here {
+                    own(self, stem)
+                } else {
+                    self.column_with(table, stem, Want::Number)
+                }
+                .or_else(|| {
                     // `latest`: whatever moment there is
                     (!here && stem == "date").then(|| self.moment_of(table, None)).flatten()
                 });
                 let Some(column) = column else { continue };
-                let by = Ordering { by: OrderBy::Expr(Expr::Column(column)), descending: *up == most };
+                let by =
+                    Ordering { by: OrderBy::Expr(Expr::Column(column)), descending: *up == most };
                 // `from the largest city`: of another table's rows the one, then all that belong to it
                 let root = draft.root.unwrap_or(table);
                 if let Some(other) = table_next
@@ -369,9 +522,21 @@ impl<'a> Interpreter<'a> {
         None
     }
 
-    fn most_common(&mut self, draft: &mut Draft, hand: &mut Hand, mode: &mut Mode, from: usize, end: usize, most: bool, limit: Option<u64>) -> Option<usize> {
+    fn most_common(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        from: usize,
+        end: usize,
+        most: bool,
+        limit: Option<u64>,
+    ) -> Option<usize> {
         let mut next = from;
-        while matches!(self.word(next), "used" | "the" | "of" | "type" | "kind") && !self.is_name(next) && next < end {
+        while matches!(self.word(next), "used" | "the" | "of" | "type" | "kind")
+            && !self.is_name(next)
+            && next < end
+        {
             next += 1;
         }
         let limit = Some(limit.unwrap_or(1));
@@ -383,18 +548,31 @@ impl<'a> Interpreter<'a> {
                 }
                 None => {
                     let column = self.resolve(draft, next, Want::Any)?;
-                    let asked = draft.asked.iter().any(|it| matches!(it, Asked::Column(it) if *it != column) || matches!(it, Asked::Rows(_) | Asked::Count { .. } | Asked::Aggregate(..)));
+                    let asked = draft.asked.iter().any(|it| {
+                        matches!(it, Asked::Column(it) if *it != column)
+                            || matches!(
+                                it,
+                                Asked::Rows(_) | Asked::Count { .. } | Asked::Aggregate(..)
+                            )
+                    });
                     if asked && (*mode == Mode::Where || draft.asks_something()) {
                         // rows with the value that occurs most
                         let nested = crate::logical::LogicalQuery {
                             select: vec![Expr::Column(column)],
                             root: Some(column.table),
                             group: vec![Expr::Column(column)],
-                            order: vec![crate::logical::OrderKey { by: Expr::count(), descending: most }],
+                            order: vec![crate::logical::OrderKey {
+                                by: Expr::count(),
+                                descending: most,
+                            }],
                             limit: Some(1),
                             ..crate::logical::LogicalQuery::default()
                         };
-                        let predicate = crate::logical::Predicate::Compare(Expr::Column(column), crate::logical::Comparison::Equal, Expr::Scalar(Box::new(nested)));
+                        let predicate = crate::logical::Predicate::Compare(
+                            Expr::Column(column),
+                            crate::logical::Comparison::Equal,
+                            Expr::Scalar(Box::new(nested)),
+                        );
                         draft.add(super::Condition::Row(predicate), std::mem::take(&mut hand.or));
                         self.mark_used(next, next + 1);
                         hand.column = None;
@@ -443,12 +621,37 @@ impl<'a> Interpreter<'a> {
             Asked::Rows(it) => *it == table,
             _ => false,
         });
-        let binds = (last + 1..at).all(|it| matches!(self.word(it), "with" | "that" | "which" | "who" | "has" | "have" | "had" | "having" | "the" | "whose" | "of" | "is" | "where" | "made" | "are"));
+        let binds = (last + 1..at).all(|it| {
+            matches!(
+                self.word(it),
+                "with"
+                    | "that"
+                    | "which"
+                    | "who"
+                    | "has"
+                    | "have"
+                    | "had"
+                    | "having"
+                    | "the"
+                    | "whose"
+                    | "of"
+                    | "is"
+                    | "where"
+                    | "made"
+                    | "are"
+            )
+        });
         (binds && table != subject && !shown && Some(table) != draft.root).then_some(table)
     }
 
     /// `key = (the first row's key in that order)`
-    fn best_row(&self, table: usize, counted: Option<usize>, by: &Ordering, limit: Option<u64>) -> Option<crate::logical::Predicate> {
+    fn best_row(
+        &self,
+        table: usize,
+        counted: Option<usize>,
+        by: &Ordering,
+        limit: Option<u64>,
+    ) -> Option<crate::logical::Predicate> {
         let [key] = self.index.tables[table].primary.as_slice() else { return None };
         let key = ColumnRef::new(table, *key);
         let (order, group) = match &by.by {
@@ -467,7 +670,11 @@ impl<'a> Interpreter<'a> {
         };
         let nested = Box::new(nested);
         Some(if limit == Some(1) {
-            crate::logical::Predicate::Compare(Expr::Column(key), crate::logical::Comparison::Equal, Expr::Scalar(nested))
+            crate::logical::Predicate::Compare(
+                Expr::Column(key),
+                crate::logical::Comparison::Equal,
+                Expr::Scalar(nested),
+            )
         } else {
             crate::logical::Predicate::InQuery { columns: vec![key], query: nested, negated: false }
         })
@@ -479,7 +686,12 @@ impl<'a> Interpreter<'a> {
         self.links(at)
             .iter()
             .filter_map(|it| Some((ColumnRef::new(it.table, it.column?), it.score)))
-            .filter(|(it, score)| *score > 0.5 && it.table == root && self.index.column(*it).class.is_numeric() && !self.index.column(*it).is_id())
+            .filter(|(it, score)| {
+                *score > 0.5
+                    && it.table == root
+                    && self.index.column(*it).class.is_numeric()
+                    && !self.index.column(*it).is_id()
+            })
             .max_by(|a, b| a.1.total_cmp(&b.1))
             .map(|it| it.0)
     }
@@ -497,9 +709,10 @@ impl<'a> Interpreter<'a> {
 
     fn adjective_up(&self, word: Option<&str>) -> bool {
         let _ = self;
-        word.and_then(|it| LEXICON.degree(it)).and_then(|it| it.measures.first().map(|it| it.1)).unwrap_or(true)
+        word.and_then(|it| LEXICON.degree(it))
+            .and_then(|it| it.measures.first().map(|it| it.1))
+            .unwrap_or(true)
     }
-
 }
 
 /// The table whose rows are counted when the rows of `table` are ranked by how often they occur.
