@@ -276,6 +276,26 @@ fn the_relevant_part_of_a_schema_holds_what_the_question_names_and_what_connects
     }
 }
 
+#[test]
+fn tables_that_meet_in_a_third_are_joined_through_it() {
+    let reading = Engine::new()
+        .best_reading("Which readers borrowed poetry?", &index(), &context())
+        .expect("a reading");
+    assert_eq!(reading.tables, ["public.books", "public.loans", "public.readers"]);
+}
+
+#[test]
+fn an_answer_says_in_words_what_it_does() {
+    let reading = Engine::new()
+        .best_reading("How many readers are older than 30?", &index(), &context())
+        .expect("a reading");
+    assert_eq!(
+        reading.explanation,
+        "Shows the number of rows from readers, where readers.age is more than 30."
+    );
+    assert!(reading.confidence >= plinth_nl2sql::CONFIDENCE_THRESHOLD);
+}
+
 proptest! {
     #[test]
     fn no_text_makes_the_engine_panic(text in "\\PC{0,120}") {

@@ -139,7 +139,15 @@ impl Interpreter<'_> {
             return Some(it.table);
         }
         let valued = (from..until).find_map(|at| match &self.items[at].meaning {
-            Meaning::Value(links) | Meaning::Number(_, links) => links.first().map(|it| it.table),
+            // the table whose rows are known by it
+            Meaning::Value(links) | Meaning::Number(_, links) => links
+                .iter()
+                .max_by_key(|it| {
+                    let info = &self.index.tables[it.table];
+                    let known = info.display == [it.column] || info.primary == [it.column];
+                    (known && !info.bridge, !info.bridge, std::cmp::Reverse((it.table, it.column)))
+                })
+                .map(|it| it.table),
             _ => None,
         });
         valued.or_else(|| {
@@ -512,8 +520,7 @@ impl Interpreter<'_> {
                 let info = &self.index.tables[link.table].columns[link.column];
                 let lead = at.checked_sub(1).map_or("", |it| self.word(it));
                 let within =
-                    matches!(lead, "in" | "from" | "at" | "within" | "through" | "near" | "inside")
-                        && bonus < 0.2;
+                    matches!(lead, "in" | "from" | "at" | "within" | "through" | "near" | "inside");
                 if self.index.tables[link.table].display.contains(&link.column) {
                     // what lies in a place is not that place
                     if within && draft.root == Some(link.table) && ranked_elsewhere(links, link) {

@@ -80,6 +80,23 @@ impl Interpreter<'_> {
         if let Some(length) = self.one_of(
             at,
             &[
+                "how many people live",
+                "how many people reside",
+                "how many people are living",
+                "how many inhabitants",
+                "how many residents",
+                "how many citizens",
+            ],
+        ) && let Some(column) = self.inhabitants(draft, at + length, end)
+        {
+            draft.root = Some(column.table);
+            draft.ask(Asked::Column(column));
+            *mode = Mode::Where;
+            return Some(at + length);
+        }
+        if let Some(length) = self.one_of(
+            at,
+            &[
                 "how old",
                 "how long",
                 "how tall",
@@ -276,6 +293,31 @@ impl Interpreter<'_> {
             }
         }
         best.map(|it| it.1)
+    }
+
+    /// Where a number of inhabitants is kept for the place that is named.
+    fn inhabitants(&self, draft: &Draft, from: usize, end: usize) -> Option<ColumnRef> {
+        let links = (from..end).find_map(|it| match &self.items[it].meaning {
+            crate::link::Meaning::Value(links) => Some(links),
+            _ => None,
+        })?;
+        let population = LEXICON.stem("population");
+        links
+            .iter()
+            .filter_map(|it| {
+                let info = &self.index.tables[it.table];
+                let column = info
+                    .columns
+                    .iter()
+                    .position(|it| it.class.is_numeric() && it.has_word(&population))?;
+                let known = info.display.contains(&it.column);
+                let score = self.weight[it.table]
+                    + if known { 1.0 } else { 0.0 }
+                    + if draft.root == Some(it.table) { 0.1 } else { 0.0 };
+                Some((ColumnRef::new(it.table, column), score))
+            })
+            .max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))
+            .map(|it| it.0)
     }
 
     /// "How much does X cost", "how much budget".
