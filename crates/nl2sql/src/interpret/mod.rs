@@ -7,11 +7,16 @@
 
 mod condition;
 mod draft;
+mod measure;
+mod moment;
 mod negation;
+mod number;
 mod order;
+mod pattern;
 mod resolve;
 mod select;
 mod superlative;
+mod value;
 
 pub(crate) use draft::{Asked, Condition, Draft, GroupKey, Note, OrderBy};
 

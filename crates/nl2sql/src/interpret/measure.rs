@@ -1,0 +1,255 @@
+//! What is asked for beyond a column: ratios, revenue, inhabitants, names kept in two columns.
+
+use super::{Asked, Condition, Draft, Hand, Interpreter, Mode, resolve::Want};
+use crate::{
+    lexicon::LEXICON,
+    logical::{Aggregate, ColumnRef, Expr, Predicate},
+};
+
+impl Interpreter<'_> {
+    /// What was earned, where only quantities and prices are kept: their product, in the table nearest to the question's.
+    pub(super) fn revenue(&self, draft: &Draft) -> Option<Expr> {
+        let mut best: Option<(usize, Expr)> = None;
+        for (table, info) in self.index.tables.iter().enumerate() {
+            let steps = match draft.root {
+                Some(root) => self.index.distance(root, table),
+                None => Some(0),
+            };
+            let Some(steps) = steps else { continue };
+            let find = |stems: &[&str]| {
+                info.columns.iter().position(|it| {
+                    it.class.is_numeric()
+                        && !it.is_id()
+                        && stems.iter().any(|stem| it.has_word(stem))
+                })
+            };
+            let (Some(quantity), Some(price)) = (find(&["quantity"]), find(&["price"])) else {
+                continue;
+            };
+            // stock is not sold
+            if info.columns[quantity].has_word("stock") || !info.columns.iter().any(|it| it.foreign)
+            {
+                continue;
+            }
+            if best.as_ref().is_none_or(|it| steps < it.0) {
+                let column = |at: usize| Box::new(Expr::Column(ColumnRef::new(table, at)));
+                best = Some((
+                    steps,
+                    Expr::Arithmetic(
+                        crate::logical::Arithmetic::Multiply,
+                        column(quantity),
+                        column(price),
+                    ),
+                ));
+            }
+        }
+        best.map(|it| it.1)
+    }
+
+    /// Where a number of inhabitants is kept for the place that is named.
+    pub(super) fn inhabitants(&self, draft: &Draft, from: usize, end: usize) -> Option<ColumnRef> {
+        let links = (from..end).find_map(|it| match &self.items[it].meaning {
+            crate::link::Meaning::Value(links) => Some(links),
+            _ => None,
+        })?;
+        let population = LEXICON.stem("population");
+        links
+            .iter()
+            .filter_map(|it| {
+                let info = &self.index.tables[it.table];
+                let column = info
+                    .columns
+                    .iter()
+                    .position(|it| it.class.is_numeric() && it.has_word(&population))?;
+                let known = info.display.contains(&it.column);
+                let score = self.weight[it.table]
+                    + if known { 1.0 } else { 0.0 }
+                    + if draft.root == Some(it.table) { 0.1 } else { 0.0 };
+                Some((ColumnRef::new(it.table, column), score))
+            })
+            .max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))
+            .map(|it| it.0)
+    }
+
+    /// "How much does X cost", "how much budget".
+    pub(super) fn how_much(&mut self, draft: &mut Draft, at: usize) -> Option<usize> {
+        let root = draft.root?;
+        let next = at + 2;
+        if self.is_name(next) {
+            return Some(next);
+        }
+        for later in next..(next + 8).min(self.items.len()) {
+            for name in LEXICON.implied(self.lemma(later)) {
+                if let Some(column) = self.column_with(root, &LEXICON.stem(name), Want::Number) {
+                    draft.ask(Asked::Column(column));
+                    self.mark_used(later, later + 1);
+                    return Some(next);
+                }
+            }
+        }
+        Some(next)
+    }
+
+    /// `first and last names`: both columns of a name that is kept in two.
+    pub(super) fn read_two_names(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        _end: usize,
+    ) -> Option<usize> {
+        if self.word(at) != "first" || *mode != Mode::Select {
+            return None;
+        }
+        let mut next = at + 1;
+        while matches!(self.word(next), "and" | "name" | "the")
+            || self.items.get(next).is_some_and(|it| it.is_mark(','))
+        {
+            next += 1;
+        }
+        if next == at + 1 {
+            return None;
+        }
+        let item = if matches!(self.word(next), "surname" | "family name" | "surnames")
+            || self.word(next).starts_with("last name")
+        {
+            next
+        } else if self.word(next) == "last" && matches!(self.word(next + 1), "name" | "names") {
+            next + 1
+        } else {
+            return None;
+        };
+        let (_, bound) = self.bound(item);
+        let table = bound
+            .filter(|it| self.index.tables[*it].display.len() == 2)
+            .or_else(|| self.resolve_quietly(draft, item, Want::Any).map(|it| it.table))?;
+        let display = self.index.tables[table].display.clone();
+        if display.len() != 2 {
+            return None;
+        }
+        for column in display {
+            draft.ask(Asked::Column(ColumnRef::new(table, column)));
+        }
+        draft.distinct |= std::mem::take(&mut hand.distinct);
+        Some(item + 1)
+    }
+
+    /// `the ratio of A to B`: one share of the other, each a number of rows or a sum.
+    pub(super) fn read_ratio(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        end: usize,
+    ) -> Option<usize> {
+        if self.word(at) != "ratio"
+            || !matches!(self.word(at + 1), "of" | "between")
+            || self.is_name(at)
+        {
+            return None;
+        }
+        let joiner = if self.word(at + 1) == "between" { "and" } else { "to" };
+        let middle = (at + 2..end).find(|&it| {
+            self.word(it) == joiner || self.word(it) == "per" || self.word(it) == "over"
+        })?;
+        let until = (middle + 1..end)
+            .find(|&it| {
+                self.one_of(
+                    it,
+                    &[
+                        "for each",
+                        "in each",
+                        "within each",
+                        "for every",
+                        "by each",
+                        "per",
+                        "of each",
+                        "for all",
+                        "grouped by",
+                    ],
+                )
+                .is_some()
+                    || self.starts_order(it)
+            })
+            .unwrap_or(end);
+        let side = |this: &mut Self, from: usize, until: usize, root: Option<usize>| {
+            let mut sub = Draft { root, ..Draft::default() };
+            this.scan(&mut sub, from, until, Mode::Select);
+            this.mark_used(from, until);
+            sub
+        };
+        let left = side(self, at + 2, middle, draft.root);
+        let right = side(self, middle + 1, until, left.root.or(draft.root));
+        let grouped = until < end;
+        let columns = |all: &[(Condition, bool)]| {
+            let mut found = Vec::new();
+            for it in Self::rows(all) {
+                it.columns(&mut |column| found.push(column));
+            }
+            found
+        };
+        let known = columns(&left.conditions);
+        // what only the second part says of another column holds for both: `… in New York`
+        let (own, common): (Vec<_>, Vec<_>) = right.conditions.iter().cloned().partition(|it| {
+            known.is_empty()
+                || columns(std::slice::from_ref(it)).iter().any(|column| known.contains(column))
+        });
+        let term = |sub: &Draft, conditions: &[(Condition, bool)]| {
+            let rows = Self::rows(conditions);
+            let filter = match rows.len() {
+                0 => None,
+                1 => Some(Box::new(rows[0].clone())),
+                _ => Some(Box::new(Predicate::And(rows))),
+            };
+            let first = sub.asked.first();
+            let (function, distinct, argument) = match first {
+                Some(Asked::Aggregate(function, expr)) => {
+                    (*function, false, Some(Box::new(expr.clone())))
+                }
+                Some(Asked::Column(column)) if filter.is_none() && !grouped => {
+                    return Expr::Column(*column);
+                }
+                Some(Asked::Column(column)) => {
+                    (Aggregate::Sum, false, Some(Box::new(Expr::Column(*column))))
+                }
+                Some(Asked::Count { column: Some(column), .. }) => {
+                    (Aggregate::Count, true, Some(Box::new(Expr::Column(*column))))
+                }
+                Some(Asked::Rows(table) | Asked::Count { table: Some(table), .. })
+                    if left.root != right.root || right.joins.len() + left.joins.len() > 0 =>
+                {
+                    let info = &self.index.tables[*table];
+                    match info.primary.as_slice() {
+                        [key] => (
+                            Aggregate::Count,
+                            true,
+                            Some(Box::new(Expr::Column(ColumnRef::new(*table, *key)))),
+                        ),
+                        _ => (Aggregate::Count, false, None),
+                    }
+                }
+                _ => (Aggregate::Count, false, None),
+            };
+            Expr::Aggregate { function, distinct, argument, filter }
+        };
+        let above = term(&left, &left.conditions);
+        let below = term(&right, &own);
+        if draft.root.is_none() {
+            draft.root = left.root;
+        }
+        for (condition, or) in common {
+            draft.add(condition, or);
+        }
+        draft.asked.retain(|it| !matches!(it, Asked::Rows(_)));
+        draft.ask(Asked::Expr(Expr::Arithmetic(
+            crate::logical::Arithmetic::Divide,
+            Box::new(above),
+            Box::new(below),
+        )));
+        hand.count = false;
+        *mode = Mode::Select;
+        Some(until)
+    }
+}

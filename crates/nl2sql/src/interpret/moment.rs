@@ -1,0 +1,233 @@
+//! Spans of time as conditions.
+
+use super::{Condition, Draft, Hand, Interpreter, Mode, Note, resolve::Want};
+use crate::{
+    lexicon::LEXICON,
+    link::Meaning,
+    logical::{ColumnRef, Comparison, Expr, Literal, Predicate},
+    time::{Bound, Span},
+};
+
+impl Interpreter<'_> {
+    /// `in April 2021` where year and month stand in columns of their own.
+    pub(super) fn read_split_month(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        root: usize,
+        span: &Span,
+    ) -> Option<usize> {
+        let (year, month) = match span {
+            Span::Range(
+                Some(crate::logical::Moment::Day(from)),
+                Some(crate::logical::Moment::Day(until)),
+            ) if from.day() == 1
+                && until.day() == 1
+                && from.year() * 12 + i16::from(from.month()) + 1
+                    == until.year() * 12 + i16::from(until.month()) =>
+            {
+                (Some(from.year()), from.month())
+            }
+            Span::Month(month) => (None, *month),
+            _ => return None,
+        };
+        if self.moment_of(root, None).is_some() {
+            return None;
+        }
+        let column = |word: &str| {
+            self.index.tables[root]
+                .columns
+                .iter()
+                .position(|it| it.has_word(word) && !it.is_id())
+                .map(|it| ColumnRef::new(root, it))
+        };
+        let name = crate::time::month_name(month)?;
+        let months = column("month")?;
+        let info = self.index.column(months);
+        let value = if info.class.is_numeric() {
+            Expr::Literal(Literal::Number(f64::from(month)))
+        } else {
+            let stored = info.values.iter().find(|it| it.eq_ignore_ascii_case(name)).cloned();
+            Expr::Literal(Literal::Text(stored.unwrap_or_else(|| name.to_owned())))
+        };
+        if let Some(year) = year {
+            let years = column("year")?;
+            draft.add(
+                Condition::Row(Predicate::Compare(
+                    Expr::Column(years),
+                    Comparison::Equal,
+                    Expr::Literal(Literal::Number(f64::from(year))),
+                )),
+                false,
+            );
+        }
+        draft.add(
+            Condition::Row(Predicate::Compare(Expr::Column(months), Comparison::Equal, value)),
+            std::mem::take(&mut hand.or),
+        );
+        hand.column = None;
+        if draft.asks_something() {
+            *mode = Mode::Where;
+        }
+        Some(at + 1)
+    }
+
+    /// A span of time.
+    pub(super) fn read_time(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        _end: usize,
+    ) -> Option<usize> {
+        let Meaning::Time(span) = self.items[at].meaning.clone() else { return None };
+        let root = draft.root?;
+        if let Some(next) = self.read_split_month(draft, hand, mode, at, root, &span) {
+            return Some(next);
+        }
+        let in_hand = hand.column.or_else(|| {
+            (1..=3)
+                .filter(|back| at >= *back)
+                .map(|back| at - back)
+                .find(|&it| self.is_name(it) && self.table_at(it).is_none())
+        });
+        let mut column = None;
+        if let Some(item) = in_hand
+            && let Some(it) = self.resolve_quietly(draft, item, Want::Moment)
+            && (self.index.column(it).class.is_temporal()
+                || self.index.column(it).has_word("year")
+                || matches!(span, Span::Year(..))
+                    && self.index.column(it).class.is_numeric()
+                    && !self.index.column(it).is_id()
+                    && hand.column == Some(item))
+        {
+            column = Some(it);
+            self.unask(draft, item, it);
+        }
+        let verb = (1..=4)
+            .filter(|back| at >= *back)
+            .map(|back| at - back)
+            .find(|&it| self.wordy(it) && !LEXICON.is_stop(self.word(it)))
+            .map(|it| LEXICON.stem(self.lemma(it)));
+        if column.is_none()
+            && let Span::Year(..) = span
+        {
+            // a column of years
+            let year = |this: &Self| {
+                let mut all: Vec<usize> = vec![root];
+                all.extend(draft.joins.iter().copied());
+                for (condition, _) in draft.conditions.iter().rev() {
+                    if let Condition::Row(predicate) = condition {
+                        predicate.columns(&mut |it| all.push(it.table));
+                    }
+                }
+                all.dedup();
+                all.into_iter().find_map(|table| {
+                    this.index.tables[table]
+                        .columns
+                        .iter()
+                        .position(|it| it.has_word("year") && !it.is_id())
+                        .map(|column| ColumnRef::new(table, column))
+                })
+            };
+            column = verb
+                .as_deref()
+                .and_then(|stem| self.column_with(root, stem, Want::Any))
+                .filter(|it| {
+                    self.index.column(*it).class.is_temporal()
+                        || self.index.column(*it).class.is_numeric()
+                })
+                .or_else(|| year(self))
+                .or_else(|| self.moment_of(root, verb.as_deref()))
+                .or_else(|| self.column_with(root, "year", Want::Any));
+        }
+        let column = match column {
+            Some(it) => it,
+            None => {
+                // the moment of what happened last in the sentence, else of what it is about
+                let last = (0..at).rev().find_map(|it| self.table_at(it)).filter(|it| {
+                    self.index.tables[*it].columns.iter().any(|it| it.class.is_temporal())
+                });
+                let table = last.unwrap_or(root);
+                let it = self
+                    .moment_of(table, verb.as_deref())
+                    .or_else(|| self.moment_of(root, verb.as_deref()))?;
+                let temporal = self.index.tables[it.table]
+                    .columns
+                    .iter()
+                    .filter(|it| it.class.is_temporal())
+                    .count();
+                if temporal > 1 {
+                    self.notes
+                        .push(Note::Assumed(format!("time means {}", self.index.column(it).name)));
+                }
+                it
+            }
+        };
+        let info = self.index.column(column);
+        let temporal = info.class.is_temporal();
+        let expr = Expr::Column(column);
+        let predicate = match span {
+            Span::Range(from, until) => {
+                if !temporal {
+                    return None;
+                }
+                Predicate::During { moment: expr, from, until }
+            }
+            Span::Month(month) => {
+                if !temporal {
+                    return None;
+                }
+                Predicate::Compare(
+                    Expr::Part("month", Box::new(expr)),
+                    Comparison::Equal,
+                    Expr::Literal(Literal::Number(f64::from(month))),
+                )
+            }
+            Span::Weekdays(days) => {
+                let part = Expr::Part("isodow", Box::new(expr));
+                let mut all: Vec<Predicate> = days
+                    .into_iter()
+                    .map(|it| {
+                        Predicate::Compare(
+                            part.clone(),
+                            Comparison::Equal,
+                            Expr::Literal(Literal::Number(f64::from(it))),
+                        )
+                    })
+                    .collect();
+                if all.len() == 1 { all.swap_remove(0) } else { Predicate::Or(all) }
+            }
+            Span::Year(year, bound) => {
+                let left = if temporal { Expr::Part("year", Box::new(expr)) } else { expr };
+                let comparison = match bound {
+                    Bound::In => Comparison::Equal,
+                    Bound::Before => Comparison::Less,
+                    Bound::After => Comparison::Greater,
+                    Bound::Since => Comparison::AtLeast,
+                    Bound::Until => Comparison::AtMost,
+                };
+                Predicate::Compare(
+                    left,
+                    comparison,
+                    Expr::Literal(Literal::Number(f64::from(year))),
+                )
+            }
+        };
+        let predicate = if std::mem::take(&mut hand.negated) {
+            Predicate::Not(Box::new(predicate))
+        } else {
+            predicate
+        };
+        let or = std::mem::take(&mut hand.or);
+        draft.add(Condition::Row(predicate), or);
+        hand.column = None;
+        if draft.asks_something() {
+            *mode = Mode::Where;
+        }
+        Some(at + 1)
+    }
+}
