@@ -58,6 +58,19 @@ impl Database {
         client.query_one("SELECT 1", &[]).await.map_err(store).map(|_| ())
     }
 
+    /// Whether the installation's secrets are sealed by the key of this check value; the first that is shown counts.
+    ///
+    /// # Errors
+    ///
+    /// Only when the database does not answer.
+    pub async fn check_master_key(&self, check: &[u8; 32]) -> Result<bool, StoreError> {
+        self.for_nobody(async |tx| {
+            let same = tx.query_one("SELECT check_master_key($1)", &[&check.as_slice()]).await;
+            Ok(same.map_err(store)?.get::<_, Option<bool>>(0) == Some(true))
+        })
+        .await
+    }
+
     /// Runs `work` in one transaction that sees only that organization's rows; commits if it returns `Ok`.
     pub(crate) async fn for_org<T, E: From<StoreError>>(
         &self,

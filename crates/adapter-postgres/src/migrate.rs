@@ -39,23 +39,32 @@ async fn migrate_locked(client: &mut Client) -> Result<(), MigrateError> {
 }
 
 /// The role is the cluster's, not the database's: another installation on the same cluster may have made it. Two that
-/// make it at once are two sessions on two databases, which the advisory lock does not part.
+/// make it at once are two sessions on two databases, which the advisory lock does not part. Nothing is asked for that
+/// is there already: an owner without CREATEROLE is enough where an administrator made the role and granted it.
 const PREPARE: &str = "
     DO $$
     BEGIN
-        CREATE ROLE plinth_app NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
-    EXCEPTION WHEN duplicate_object OR unique_violation THEN
-        NULL;
-    END
-    $$;
-    DO $$
-    BEGIN
-        IF NOT pg_has_role(current_user, 'plinth_app', 'MEMBER') OR current_setting('server_version_num')::int >= 160000 THEN
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'plinth_app') THEN
+            BEGIN
+                CREATE ROLE plinth_app NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL;
+            END;
+        END IF;
+        -- From version 16 on a role's maker is a member without the right to take the role on.
+        IF NOT pg_has_role(current_user, 'plinth_app', CASE
+            WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END) THEN
             EXECUTE format('GRANT plinth_app TO %I', current_user);
         END IF;
     END
     $$;
-    CREATE SCHEMA IF NOT EXISTS plinth;
+    DO $$
+    BEGIN
+        IF to_regnamespace('plinth') IS NULL THEN
+            CREATE SCHEMA plinth;
+        END IF;
+    END
+    $$;
     REVOKE ALL ON SCHEMA plinth FROM PUBLIC;
     GRANT USAGE ON SCHEMA plinth TO plinth_app;
 ";

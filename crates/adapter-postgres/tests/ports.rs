@@ -186,12 +186,21 @@ async fn the_functions_that_look_over_the_wall_are_these() {
         })
         .collect();
     let expected = [
+        "plinth.check_master_key(bytea) → boolean",
         "plinth.claim_setup_token(bytea) → boolean",
         "plinth.find_api_key(bytea) → TABLE(org_id uuid, key_id uuid)",
         "plinth.find_or_add_user(uuid,text,timestamp with time zone) → uuid",
         "plinth.put_setup_token(bytea) → boolean",
     ];
     assert_eq!(found, expected.map(str::to_owned).into());
+}
+
+#[tokio::test]
+async fn another_master_key_is_noticed() {
+    let ours = ours().await;
+    assert!(ours.database.check_master_key(&[1; 32]).await.unwrap(), "the first counts");
+    assert!(ours.database.check_master_key(&[1; 32]).await.unwrap());
+    assert!(!ours.database.check_master_key(&[2; 32]).await.unwrap());
 }
 
 /// A forgotten `WHERE` shows nothing of others, and a forgotten organization nothing at all.

@@ -89,7 +89,7 @@ impl From<Rejection> for QueryError {
 
 impl QueryError {
     /// How the history calls this end.
-    pub(crate) fn outcome(&self) -> QueryOutcome {
+    pub fn outcome(&self) -> QueryOutcome {
         match self {
             Self::NotUnderstood { .. } => QueryOutcome::NotAnswerable,
             Self::Ambiguous { .. } => QueryOutcome::NeedsClarification,

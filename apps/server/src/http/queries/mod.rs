@@ -5,7 +5,7 @@ mod body;
 mod chart;
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, web};
-use plinth_queries::{Ask, Input, QueryId};
+use plinth_queries::{Answer, Ask, Input, QueryError, QueryId, QueryOutcome};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
@@ -71,8 +71,22 @@ async fn create_query(
     };
     let form = Form::of(&request, format, row_limit)?;
     let ask = Ask { connection: connection_id, input, row_limit, timeout_ms };
-    let answer = services.queries.ask(&permit, ask).await?;
+    let answer = count(services.queries.ask(&permit, ask).await)?;
     respond(answer, form, &reply).await
+}
+
+/// Counts what became of a question or statement.
+fn count(answer: Result<Answer, QueryError>) -> Result<Answer, QueryError> {
+    let (outcome, notes) = match &answer {
+        Ok(Answer::Rows(running)) => (QueryOutcome::Answered, Some(running.notes())),
+        Ok(Answer::Meta(record)) => (QueryOutcome::Meta, Some(&record.notes)),
+        Err(err) => (err.outcome(), None),
+    };
+    metrics::counter!("plinth_questions_total", "outcome" => outcome.as_str()).increment(1);
+    if let Some(engine_ms) = notes.and_then(|it| it.engine_ms) {
+        metrics::histogram!("plinth_engine_seconds").record(engine_ms / 1000.0);
+    }
+    answer
 }
 
 fn one_of_two(rule: &str) -> Problem {
