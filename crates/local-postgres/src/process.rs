@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use nix::errno::Errno;
@@ -41,9 +41,19 @@ impl Process {
         let name = program.rsplit('/').next().and_then(|name| name.split(' ').next());
         let after = data.to_str().and_then(|data| arguments.strip_prefix(data));
         let named = after.is_some_and(|after| after.is_empty() || after.starts_with(' '));
-        let works_there =
-            || fs::read_link(format!("/proc/{}/cwd", self.pid)).is_ok_and(|folder| folder == data);
+        let works_there = || self.folder().is_some_and(|folder| folder == data);
         matches!(name, Some("postgres" | "postmaster")) && (named || works_there())
+    }
+
+    /// The folder that it works in; `None` if that cannot be seen.
+    fn folder(&self) -> Option<PathBuf> {
+        fs::read_link(format!("/proc/{}/cwd", self.pid)).ok()
+    }
+
+    /// Whether it works in another folder, as the processes of a server on a copy of this one do: they have the same
+    /// `cluster_name`.
+    pub(crate) fn works_elsewhere(&self, data: &Path) -> bool {
+        self.folder().is_some_and(|folder| folder != data)
     }
 
     /// Whether it is a child of the server with this `cluster_name`: a session or one of the
@@ -63,6 +73,11 @@ pub(crate) fn signal(pid: i32, signal: Signal) -> io::Result<()> {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Whether the number is taken, be it by a process that ended and waits to be reaped.
+pub(crate) fn exists(pid: i32) -> bool {
+    kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH)
 }
 
 fn has_proc() -> bool {

@@ -15,7 +15,7 @@ use crate::folder::{State, write_whole};
 use crate::initialize::plain_surroundings;
 use crate::log;
 use crate::postmaster::{Phase, PidFile, answers, reachable};
-use crate::process::{Process, signal};
+use crate::process::{exists, signal};
 
 /// How many free ports are tried before a start fails.
 const PORT_ATTEMPTS: u32 = 5;
@@ -58,8 +58,9 @@ impl Cluster {
             return Ok(None);
         };
         if !is_alive(file.pid, &self.folder) {
-            if Process::find(file.pid).is_some() {
-                // The number now belongs to a stranger, which would keep Postgres from starting.
+            if exists(file.pid) {
+                // The number now belongs to a stranger, or to what ended and was not reaped yet, as in a container
+                // whose first process reaps nobody: either would keep Postgres from starting.
                 let stale = data.join("postmaster.pid");
                 fs::remove_file(&stale).context("remove", &stale)?;
             }

@@ -101,9 +101,10 @@ impl Cluster {
 
     fn children(&self) -> Result<Vec<i32>, ClusterError> {
         let processes = Process::list().context("list", Path::new("/proc"))?;
+        let data = self.folder.data();
         Ok(processes
             .iter()
-            .filter(|process| process.is_child_of(&self.id))
+            .filter(|process| process.is_child_of(&self.id) && !process.works_elsewhere(&data))
             .map(|process| process.pid)
             .collect())
     }
