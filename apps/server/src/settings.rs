@@ -1,5 +1,6 @@
 //! Everything the process can be told from outside. Nothing else reads flags or the environment.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,7 +78,7 @@ pub(crate) struct StorageSettings {
     #[arg(long, env = "PLINTH_POSTGRES_BIN", value_name = "DIR")]
     pub(crate) postgres_bin: Option<PathBuf>,
     /// How many connections to its own database Plinth holds at most.
-    #[arg(long, env = "PLINTH_DATABASE_CONNECTIONS", default_value_t = 16, value_name = "N")]
+    #[arg(long, env = "PLINTH_DATABASE_CONNECTIONS", default_value = "16", value_parser = at_least_one, value_name = "N")]
     pub(crate) database_connections: usize,
 }
 
@@ -127,7 +128,7 @@ pub(crate) struct LimitSettings {
     #[arg(long, env = "PLINTH_MAX_STATEMENT_SECONDS", default_value = "300", value_parser = seconds, value_name = "S")]
     pub(crate) max_statement_seconds: Duration,
     /// Sessions on one connected database at most.
-    #[arg(long, env = "PLINTH_SESSIONS_PER_CONNECTION", default_value_t = 8, value_name = "N")]
+    #[arg(long, env = "PLINTH_SESSIONS_PER_CONNECTION", default_value = "8", value_parser = at_least_one, value_name = "N")]
     pub(crate) sessions_per_connection: usize,
 }
 
@@ -190,6 +191,13 @@ pub(crate) struct SampleSettings {
     pub(crate) reader: Option<String>,
 }
 
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..) => Ok(number),
+        _ => Err("a whole number, at least 1".to_owned()),
+    }
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<u64>() {
         Ok(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
@@ -197,19 +205,58 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The command line, with a help that is the whole reference: every variable with its flag, whichever command it is for.
+pub(crate) fn command() -> clap::Command {
+    let command = Cli::command();
+    let variables = variables(&command);
+    let width = variables.iter().map(|it| it.name.len()).max().unwrap_or(0);
+    let mut text = String::from(
+        "Environment variables, each for the flag beside it (`plinth COMMAND --help` explains the flags):",
+    );
+    for Variable { name, flag, commands } in &variables {
+        let _ = write!(text, "\n  {name:width$}  --{flag} ({})", commands.join(", "));
+    }
+    command.after_long_help(text)
+}
+
+/// A variable that sets a flag.
+struct Variable {
+    name: String,
+    flag: String,
+    /// Which commands have it; `all` if it does not depend on the command.
+    commands: Vec<String>,
+}
+
+/// Every variable that some command knows, in the order of the help.
+fn variables(command: &clap::Command) -> Vec<Variable> {
+    fn collect(command: &clap::Command, path: &str, known: &mut Vec<Variable>) {
+        for argument in command.get_arguments() {
+            let Some(name) = argument.get_env().and_then(|it| it.to_str()) else { continue };
+            if let Some(variable) = known.iter_mut().find(|it| it.name == name) {
+                variable.commands.push(path.to_owned());
+                continue;
+            }
+            let flag = argument.get_long().unwrap_or_default().to_owned();
+            let commands = vec![if path.is_empty() { "all".to_owned() } else { path.to_owned() }];
+            known.push(Variable { name: name.to_owned(), flag, commands });
+        }
+        for below in command.get_subcommands() {
+            let path = format!("{path} {}", below.get_name());
+            collect(below, path.trim_start(), known);
+        }
+    }
+    let mut known = Vec::new();
+    collect(command, "", &mut known);
+    known
+}
+
 /// The `PLINTH_…` variables of `present` that no command knows. A mistyped name would otherwise be a setting that
 /// silently does nothing.
 pub(crate) fn unknown_variables(present: impl Iterator<Item = String>) -> Vec<String> {
-    fn collect(command: &clap::Command, known: &mut Vec<String>) {
-        let names =
-            command.get_arguments().filter_map(|it| it.get_env()?.to_str().map(str::to_owned));
-        known.extend(names);
-        command.get_subcommands().for_each(|it| collect(it, known));
-    }
-    let mut known = Vec::new();
-    collect(&Cli::command(), &mut known);
-    let mut unknown: Vec<_> =
-        present.filter(|it| it.starts_with("PLINTH_") && !known.contains(it)).collect();
+    let known = variables(&Cli::command());
+    let mut unknown: Vec<_> = present
+        .filter(|it| it.starts_with("PLINTH_") && !known.iter().any(|known| known.name == *it))
+        .collect();
     unknown.sort();
     unknown
 }

@@ -3,7 +3,9 @@
 use std::io::IsTerminal as _;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -20,6 +22,12 @@ pub(crate) enum LogTo {
     Stderr,
 }
 
+/// Whether a line may be written, whatever filter the operator gives: the driver's own lines below `info` quote statements
+/// with their parameters, and some of those set passwords or carry sealed ones.
+fn is_harmless(line: &Metadata<'_>) -> bool {
+    *line.level() <= Level::INFO || !line.target().starts_with("tokio_postgres")
+}
+
 /// Starts logging. `usual` is the filter unless the operator gives one.
 ///
 /// # Errors
@@ -29,7 +37,7 @@ pub(crate) fn start_logging(settings: &LogSettings, to: LogTo, usual: &str) -> a
     let filter = settings.log.as_deref().unwrap_or(usual);
     let filter = EnvFilter::try_new(filter)
         .map_err(|err| anyhow::anyhow!("`{filter}` is not a log filter: {err}"))?;
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(filter_fn(is_harmless));
     let (writer, terminal) = match to {
         LogTo::Stdout => (BoxMakeWriter::new(std::io::stdout), std::io::stdout().is_terminal()),
         LogTo::Stderr => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),

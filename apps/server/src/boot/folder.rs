@@ -1,6 +1,6 @@
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -53,6 +53,26 @@ impl Runtime {
     }
 }
 
+/// Makes the data folder, unless it is there. As root, the user that Postgres runs as must get through it to its own
+/// data, whatever the umask is; what is in it closes itself.
+pub(crate) fn make_data_dir(path: &Path) -> anyhow::Result<()> {
+    let mode = if nix::unistd::geteuid().is_root() { 0o711 } else { 0o700 };
+    let make = || -> std::io::Result<()> {
+        let path = std::path::absolute(path)?;
+        let missing: Vec<_> = path.ancestors().take_while(|it| !it.exists()).collect();
+        for part in missing.into_iter().rev() {
+            match fs::create_dir(part) {
+                Ok(()) => fs::set_permissions(part, fs::Permissions::from_mode(mode))?,
+                // Somebody who starts at the same time was faster.
+                Err(err) if err.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(err) => return Err(err),
+            }
+        }
+        if path.is_dir() { Ok(()) } else { Err(std::io::ErrorKind::NotADirectory.into()) }
+    };
+    make().with_context(|| format!("cannot make the data folder {}", path.display()))
+}
+
 /// Makes a folder that only we may enter.
 pub(crate) fn make_private(path: &Path) -> anyhow::Result<()> {
     fs::DirBuilder::new()
@@ -64,19 +84,34 @@ pub(crate) fn make_private(path: &Path) -> anyhow::Result<()> {
 
 /// Writes a file that only we may read: whole or not at all.
 pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let draft = path.with_extension(format!("{}.tmp", std::process::id()));
-    let write = || -> std::io::Result<()> {
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&draft, path)
+    let write = || fs::rename(draft(path, bytes)?, path);
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The same for a file that is written once: says whether it was written, or there already.
+pub(crate) fn write_secret_once(path: &Path, bytes: &[u8]) -> anyhow::Result<bool> {
+    let write = || -> std::io::Result<bool> {
+        let draft = draft(path, bytes)?;
+        // Unlike a renaming, a link never replaces what somebody else put there in the meantime.
+        let linked = fs::hard_link(&draft, path);
+        fs::remove_file(&draft)?;
+        match linked {
+            Ok(()) => Ok(true),
+            Err(err) if err.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+            Err(err) => Err(err),
+        }
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes the bytes to a file beside the one that they are meant for.
+fn draft(path: &Path, bytes: &[u8]) -> std::io::Result<PathBuf> {
+    let draft = path.with_extension(format!("{}.tmp", std::process::id()));
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    Ok(draft)
 }
 
 /// Bytes as lower-case hex digits.

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use plinth_connections::MasterKey;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::folder::{hex, make_private, write_secret};
+use super::folder::{hex, make_private, write_secret_once};
 
 /// The master key that the operator gives.
 ///
@@ -31,18 +31,26 @@ pub(crate) fn given(text: &SecretString) -> anyhow::Result<MasterKey> {
 pub(crate) fn of_folder(data_dir: &Path) -> anyhow::Result<MasterKey> {
     let folder = data_dir.join("keys");
     let file = folder.join("master.key");
-    match fs::read_to_string(&file) {
-        Ok(text) => {
-            given(&text.into()).with_context(|| format!("{} holds no master key", file.display()))
-        }
-        Err(err) if err.kind() == std::io::ErrorKind::NotFound => {
-            make_private(&folder)?;
-            let mut bytes = [0; 32];
-            getrandom::fill(&mut bytes)
-                .map_err(|err| anyhow::anyhow!("the system has no randomness: {err}"))?;
-            write_secret(&file, format!("{}\n", hex(&bytes)).as_bytes())?;
-            Ok(MasterKey::new(&bytes)?)
-        }
+    if let Some(key) = read(&file)? {
+        return Ok(key);
+    }
+    make_private(&folder)?;
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)
+        .map_err(|err| anyhow::anyhow!("the system has no randomness: {err}"))?;
+    // A server and a command beside it may both find the folder new. Whoever writes second takes the other's key: what
+    // is sealed with a key that is in no file could never be opened again.
+    write_secret_once(&file, format!("{}\n", hex(&bytes)).as_bytes())?;
+    read(&file)?.with_context(|| format!("cannot read {}", file.display()))
+}
+
+/// The key in the file; `None` if there is no such file.
+fn read(file: &Path) -> anyhow::Result<Option<MasterKey>> {
+    match fs::read_to_string(file) {
+        Ok(text) => given(&text.into())
+            .map(Some)
+            .with_context(|| format!("{} holds no master key", file.display())),
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(err) => Err(err).with_context(|| format!("cannot read {}", file.display())),
     }
 }
@@ -57,6 +65,22 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_has_one_key_whoever_finds_it_new() {
+        let folder = std::env::temp_dir().join(format!("plinth-keys-{}", std::process::id()));
+        let first = of_folder(&folder).expect("made");
+        let file = folder.join("keys/master.key");
+        let kept = fs::read_to_string(&file).expect("there");
+        // As if another process had looked before the file was there.
+        let is_written = write_secret_once(&file, b"another key").expect("asked");
+        let second = of_folder(&folder).expect("read");
+        let left: Vec<_> = fs::read_dir(folder.join("keys")).expect("there").collect();
+        let after = fs::read_to_string(&file).expect("there");
+        fs::remove_dir_all(&folder).expect("removed");
+        assert_eq!((is_written, after, left.len()), (false, kept, 1));
+        assert_eq!(first.derive("test").as_slice(), second.derive("test").as_slice());
+    }
 
     #[test]
     fn hex_and_base64_are_taken_and_weak_keys_are_not() {

@@ -10,7 +10,7 @@ use plinth_local_postgres::ClusterError;
 use secrecy::SecretString;
 
 use super::embedded::Embedded;
-use super::folder::{Runtime, default_data_dir};
+use super::folder::{Runtime, default_data_dir, make_data_dir};
 use super::keys;
 use crate::settings::StorageSettings;
 
@@ -98,6 +98,13 @@ impl Storage {
             };
             migrate(&migrate_url).await?;
             let database = Database::open(&url, settings.database_connections).await?;
+            let check = master.derive("check of the master key");
+            if !database.check_master_key(&check).await? {
+                bail!(
+                    "this is not the master key that this database's secrets are sealed with; \
+                     give the one that was there when it was first used"
+                );
+            }
             anyhow::Ok((database, url))
         };
         match opened.await {
@@ -139,8 +146,7 @@ fn folder(settings: &StorageSettings) -> anyhow::Result<(PathBuf, Arc<MasterKey>
         Some(folder) => folder.clone(),
         None => default_data_dir()?,
     };
-    fs::create_dir_all(&data_dir)
-        .with_context(|| format!("cannot make the data folder {}", data_dir.display()))?;
+    make_data_dir(&data_dir)?;
     let data_dir = fs::canonicalize(&data_dir)?;
     let master = match &settings.master_key {
         Some(key) => keys::given(key)?,

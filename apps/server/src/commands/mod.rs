@@ -9,15 +9,19 @@ mod server;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 
 use crate::settings::{Cli, Command, SampleCommand, unknown_variables};
 use crate::telemetry::LogTo;
-use crate::{http, telemetry};
+use crate::{http, settings, telemetry};
+
+/// What a server logs unless told otherwise: libraries' own news of every start is nobody's.
+const USUAL_LOG: &str = "info,actix_server=warn,refinery_core=warn,tokio_postgres=warn";
 
 /// Reads the command line and runs what it says.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli =
+        Cli::from_arg_matches(&settings::command().get_matches()).unwrap_or_else(|err| err.exit());
     let unknown =
         unknown_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()));
     if !unknown.is_empty() {
@@ -27,7 +31,7 @@ pub fn run() -> ExitCode {
         ));
     }
     let (to, usual) = match &cli.command {
-        Command::Serve(_) => (LogTo::Stdout, "info"),
+        Command::Serve(_) => (LogTo::Stdout, USUAL_LOG),
         Command::Demo(_) => (LogTo::Stdout, "warn"),
         Command::Bootstrap(_) | Command::Sample(_) | Command::Openapi => (LogTo::Stderr, "warn"),
     };

@@ -14,6 +14,7 @@ use plinth_nl2sql::model::{ModelSettings as ModelStrategySettings, ModelStrategy
 use plinth_queries::QuerySettings;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::boot::{EmbeddedAddress, Services, Storage, WiringParts};
 use crate::settings::{LimitSettings, ModelSettings, ServeSettings};
@@ -21,6 +22,12 @@ use crate::{http, telemetry};
 
 /// How often waiting history entries are written: they are at most a second behind.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
+
+/// How long the last entries are tried to be written at a stop.
+const LAST_FLUSH: Duration = Duration::from_secs(5);
+
+/// How soon that is tried again.
+const FLUSH_AGAIN: Duration = Duration::from_millis(50);
 
 /// How long requests that are under way at a stop may take to end.
 const STOP_SECONDS: u64 = 30;
@@ -129,18 +136,25 @@ impl Server {
     }
 }
 
-/// Writes the history behind the requests.
+/// Writes the history behind the requests; at the end until all of it is written, as nobody will do it later.
 async fn flush(services: Services, mut stopped: watch::Receiver<bool>) {
+    let mut deadline = None;
     loop {
-        let last = tokio::select! {
-            () = tokio::time::sleep(FLUSH_EVERY) => false,
-            _ = stopped.changed() => true,
-        };
-        if let Err(err) = services.queries.flush_history().await {
-            tracing::warn!(error = plinth_core::chain(&err), "the history waits for the database");
+        if deadline.is_none() {
+            tokio::select! {
+                () = tokio::time::sleep(FLUSH_EVERY) => {}
+                _ = stopped.changed() => deadline = Some(Instant::now() + LAST_FLUSH),
+            }
         }
-        if last {
-            return;
+        let flushed = services.queries.flush_history().await;
+        if let Err(err) = &flushed {
+            tracing::warn!(error = plinth_core::chain(err), "the history waits for the database");
+        }
+        match deadline {
+            Some(deadline) if flushed.is_ok() || Instant::now() > deadline => return,
+            // Its Postgres may just be coming back, or a pooled connection was dead.
+            Some(_) => tokio::time::sleep(FLUSH_AGAIN).await,
+            None => {}
         }
     }
 }
