@@ -1,0 +1,16 @@
+//! The built binary, driven as operators drive it: started, told to stop, killed, started twice, given wrong settings.
+//! Everything is seen from outside only: exit codes, what is printed, HTTP, processes and files.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![cfg(target_os = "linux")]
+
+mod bootstrap;
+mod client;
+mod crash;
+mod demo;
+mod folder;
+mod lifecycle;
+mod model;
+mod plinth;
+mod replicas;
+mod secrets;
+mod settings;
