@@ -139,3 +139,8 @@ CROSS JOIN unnest(s.most_common_vals::text::text[]) WITH ORDINALITY AS v (value,
 WHERE s.schemaname = ANY ($1::name[]) AND s.tablename = ANY ($2::name[]) AND s.attname = ANY ($3::name[]) \
   AND NOT s.inherited AND v.at <= $4::int8 \
 ORDER BY s.schemaname, s.tablename, s.attname, v.at";
+
+/// Those of the tables that have pages: their size on disk is asked of the file system, not of the planner's memory,
+/// which knows nothing of a table that was filled a moment ago.
+pub(super) const FILLED: &str =
+    "SELECT t.oid FROM unnest($1::oid[]) AS t (oid) WHERE pg_relation_size(t.oid::regclass) > 0";

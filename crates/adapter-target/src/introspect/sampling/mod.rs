@@ -30,10 +30,12 @@ use self::statements::{Extent, statement};
 use super::assemble::Draft;
 use super::fields::{Fields, Unreadable};
 use super::statistics::Widths;
-use super::{SETTINGS, names, queries};
+use super::{SETTINGS, list, names, queries};
 use crate::{Query, ReadLimits, Session};
 
 const TABLES: usize = 400;
+/// Tables that are asked whether they hold anything, before [`TABLES`] of those that do are looked at.
+const CANDIDATES: usize = 2_000;
 const COLUMNS: usize = 24;
 const WHOLE_ROWS: u32 = 50_000;
 const PART_ROWS: u32 = 10_000;
@@ -66,7 +68,8 @@ struct Task {
 /// Fills [`samples`](plinth_schema_introspect::Column::samples) of as many columns as the limits allow.
 pub(super) async fn read(session: &mut Session, draft: &mut Draft, widths: &Widths) {
     let deadline = Instant::now() + TIME_LIMIT;
-    let mut tasks = tasks(&draft.catalog.relations, widths);
+    let tasks = tasks(&draft.catalog.relations, widths);
+    let Ok(mut tasks) = filled(session, draft, tasks, deadline).await else { return };
     let mut budget = Budget { bytes_left: TOTAL_BYTES };
     let Ok(frequent) = frequent_values(session, draft, &tasks, deadline).await else { return };
     for task in &mut tasks {
@@ -158,8 +161,34 @@ fn tasks(relations: &[Relation], widths: &Widths) -> Vec<Task> {
         let empty = relation.estimated_rows == Some(0.0);
         (empty, Reverse(referred.get(&relation.oid).copied().unwrap_or(0)), it.at)
     });
-    tasks.truncate(TABLES);
+    tasks.truncate(CANDIDATES);
     tasks
+}
+
+/// Those of the tables that hold anything, as many as are looked at: a schema of thousands of empty tables is common,
+/// and asking each of them for its values would take longer than reading the whole catalog.
+async fn filled(
+    session: &mut Session,
+    draft: &Draft,
+    mut tasks: Vec<Task>,
+    deadline: Instant,
+) -> Result<Vec<Task>, RunError> {
+    let relations = &draft.catalog.relations;
+    // A partitioned table has no pages of its own.
+    let has_pages = |it: &Task| relations[it.at].kind != RelationKind::PartitionedTable;
+    let oids = list(tasks.iter().filter(|it| has_pages(it)).map(|it| relations[it.at].oid));
+    let parameters = [Some(oids.as_str())];
+    let asked = [SETTINGS, Query { sql: queries::FILLED, parameters: &parameters }];
+    let answers = session.query_all(&asked, &limits(deadline)?).await?;
+    let mut filled = HashSet::new();
+    for row in answers.into_iter().nth(1).unwrap_or_default() {
+        if let Ok(oid) = Fields::of(&row).number::<u32>() {
+            filled.insert(oid);
+        }
+    }
+    tasks.retain(|it| !has_pages(it) || filled.contains(&relations[it.at].oid));
+    tasks.truncate(TABLES);
+    Ok(tasks)
 }
 
 /// The planner's most frequent values of columns of large tables.
