@@ -92,6 +92,18 @@ async fn a_database_of_the_operators_needs_a_strong_master_key() {
 }
 
 #[actix_web::test]
+async fn a_server_with_another_master_key_than_the_first_is_refused() {
+    let database = TestDatabase::create().await.unwrap();
+    let first = Running::start(&mut serve_on(&database.url())).up().await;
+    let other: String = MASTER_KEY.chars().rev().collect();
+    let ended = run(serve_on(&database.url()).env("PLINTH_MASTER_KEY", &other));
+    ended.assert_refused(&["not the master key"]);
+    assert!(!ended.stderr.contains(&other) && !ended.stdout.contains(&other));
+    assert_eq!(first.nobody().get("/readyz").await.status, 200);
+    first.stop(Signal::SIGTERM).await;
+}
+
+#[actix_web::test]
 async fn a_database_that_cannot_be_reached_is_said_without_its_password() {
     let nobody = "postgresql://somebody:hunter2canary@127.0.0.1:1/nothing";
     let ended = run(&mut serve_on(nobody));
