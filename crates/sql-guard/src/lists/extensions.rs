@@ -1,9 +1,10 @@
 //! Extensions whose functions, operators, casts and types are known.
 //!
 //! An extension's code runs with the server's rights, so one that is not known is refused like any function of the
-//! database's own. For the known ones their documentation (Postgres's appendix "Additional Supplied Modules", and the
-//! projects' own manuals) was read with three questions: does a function run SQL that comes as text, does it read or
-//! change anything but its arguments, can it hold the server for long without answering to a cancel?
+//! database's own. Of the known ones three questions were asked: does a function run SQL that comes as text, does it
+//! read or change anything but its arguments, can it hold the server for long without answering to a cancel? Those that
+//! come with Postgres are listed by its documentation (appendix "Additional Supplied Modules"); of the others only
+//! what is generally known to compute from its arguments is listed, and what is in doubt is refused.
 
 /// Which functions of an extension may be called.
 #[derive(Clone, Copy, Debug)]
