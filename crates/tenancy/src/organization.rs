@@ -44,7 +44,7 @@ impl OrganizationName {
         if length == 0 || length > 100 || text.chars().any(char::is_control) {
             return Err(InvalidName {
                 field: "organization",
-                rule: "has 1 to 100 characters and no control characters",
+                rule: "must have 1 to 100 characters and no control characters",
             });
         }
         Ok(Self(text.to_owned()))
@@ -94,7 +94,7 @@ impl Email {
         if good {
             Ok(Self(text))
         } else {
-            Err(InvalidName { field: "email", rule: "is an address like ann@example.com" })
+            Err(InvalidName { field: "email", rule: "must be an address like ann@example.com" })
         }
     }
 
