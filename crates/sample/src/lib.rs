@@ -44,4 +44,4 @@ mod support;
 mod words;
 mod world;
 
-pub use load::{LoadError, Options, Progress, SCHEMA, Summary, is_loaded, loaded_on, load};
+pub use load::{LoadError, Options, Progress, SCHEMA, Summary, is_loaded, load, loaded_on};
