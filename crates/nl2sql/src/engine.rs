@@ -17,6 +17,9 @@ use crate::{
     token::{self, Token},
 };
 
+/// The most that a reading is worth which leaves a word of weight unexplained: enough for a question back.
+const UNSURE: f64 = 0.9 * CONFIDENCE_THRESHOLD;
+
 /// What the engine must know beside the question and the schema.
 #[derive(Clone, Debug)]
 pub struct AskContext {
@@ -139,8 +142,8 @@ impl Engine {
             return Outcome::Meta(answer);
         }
         let times = time::find(&tokens, context.now.date());
-        let items = link::link(index, &tokens, &times);
-        let Some(read) = read(index, &items, &tokens) else {
+        let Some(read) = likeliest(index, &tokens, &times) else {
+            let items = link::link(index, &tokens, &times);
             return Outcome::NotAnswerable(NotUnderstood {
                 words: content(&items, &vec![false; items.len()]),
                 rephrasings: meta::examples(index, &[]),
@@ -192,8 +195,7 @@ impl Engine {
     ) -> Option<Reading> {
         let tokens = token::tokenize(question);
         let times = time::find(&tokens, context.now.date());
-        let items = link::link(index, &tokens, &times);
-        read(index, &items, &tokens)
+        likeliest(index, &tokens, &times)
     }
 
     /// The tables and columns that may matter to a question, most relevant first, at most `budget` columns in all.
@@ -207,6 +209,23 @@ impl Engine {
     ) -> Vec<RelevantTable> {
         crate::meta::relevant(question, index, budget)
     }
+}
+
+/// The better one of the readings over tables alone and over tables and views. Tables come first: a view wins only where
+/// they leave the question unanswered, and where it answers alone.
+fn likeliest(index: &SchemaIndex, tokens: &[Token], times: &[time::Found]) -> Option<Reading> {
+    let read_over = |index: &SchemaIndex| read(index, &link::link(index, tokens, times), tokens);
+    let Some(base) = &index.base else { return read_over(index) };
+    let plain = read_over(base);
+    if plain.as_ref().is_some_and(|it| it.confidence >= CONFIDENCE_THRESHOLD) {
+        return plain;
+    }
+    let viewed = read_over(index).filter(|it| {
+        let mut alone = true;
+        it.query.each(&mut |part| alone &= part.instances().len() <= 1);
+        alone && it.confidence >= CONFIDENCE_THRESHOLD
+    });
+    viewed.or(plain)
 }
 
 fn read(index: &SchemaIndex, items: &[Item], tokens: &[Token]) -> Option<Reading> {
@@ -225,7 +244,21 @@ fn read(index: &SchemaIndex, items: &[Item], tokens: &[Token]) -> Option<Reading
     });
     let ignored = content(items, &reader.used);
     let signals = confidence::signals(index, items, &reader, &query, &ignored);
-    let confidence = confidence::judge(&signals);
+    let mut ignored = ignored;
+    for note in &reader.notes {
+        if let Note::Idle(at) = note
+            && let Some(item) = items.get(*at)
+            && !ignored.contains(&item.text)
+        {
+            ignored.push(item.text.clone());
+        }
+    }
+    let mut confidence = confidence::judge(&signals);
+    // what is not understood may change the answer, however good the rest looks
+    let telling = ignored.iter().any(|it| !LEXICON.is_light(&it.to_lowercase()));
+    if telling || predicts(items) {
+        confidence = confidence.min(UNSURE);
+    }
     let assumptions = reader
         .notes
         .iter()
@@ -244,6 +277,19 @@ fn read(index: &SchemaIndex, items: &[Item], tokens: &[Token]) -> Option<Reading
         ignored,
         signals,
     })
+}
+
+/// Whether a question asks what is not known yet.
+fn predicts(items: &[Item]) -> bool {
+    let says = |words: &[&str]| items.iter().any(|it| it.is_word() && words.contains(&it.lower.as_str()));
+    let ahead = items.iter().any(|it| match &it.meaning {
+        Meaning::Time(time::Span::Range(Some(from), _)) => {
+            matches!(from, crate::logical::Moment::Start(_, steps) if *steps > 0)
+                || matches!(from, crate::logical::Moment::Now(_, 0))
+        }
+        _ => false,
+    });
+    says(&["forecast", "predict", "prediction", "projected", "expect"]) || ahead && says(&["will"])
 }
 
 /// The content words that were not used.

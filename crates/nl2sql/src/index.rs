@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use plinth_connections::AllowedTables;
-use plinth_schema_introspect::{Catalog, Column, Relation, TypeClass};
+use plinth_schema_introspect::{Catalog, Column, Relation, RelationKind, TypeClass};
 
 use crate::{lexicon::LEXICON, names, token::normalized};
 
@@ -30,6 +30,9 @@ pub struct SchemaIndex {
     pub(crate) stems: HashSet<String>,
     /// How many steps lie between two tables, `u8::MAX` if none lead there; row by row.
     pub(crate) distances: Vec<u8>,
+    /// The same without views, where there are both. What a view says can mostly be said of the tables it reads, and joined
+    /// with them it counts twice; so questions are read over tables first.
+    pub(crate) base: Option<Box<SchemaIndex>>,
 }
 
 /// The most values that an index keeps.
@@ -52,6 +55,8 @@ pub(crate) struct Table {
     /// The columns that name its rows to people.
     pub(crate) display: Vec<usize>,
     pub(crate) rows: f64,
+    /// What its owner wrote about it.
+    pub(crate) comment: Option<String>,
     /// Whether it does little but connect others.
     pub(crate) bridge: bool,
 }
@@ -138,17 +143,28 @@ pub(crate) struct ValueAt {
 impl SchemaIndex {
     /// Builds the index of what of that catalog may be asked about.
     pub fn build(catalog: &Catalog, allowed: &AllowedTables) -> Self {
-        let relations: Vec<&Relation> = catalog
+        let (views, mut relations): (Vec<&Relation>, Vec<&Relation>) = catalog
             .relations
             .iter()
             .filter(|it| {
                 it.readable && it.partition_of.is_none() && allowed.allows(&it.schema, &it.name)
             })
-            .collect();
+            .partition(|it| matches!(it.kind, RelationKind::View | RelationKind::MaterializedView));
+        if views.is_empty() || relations.is_empty() {
+            relations.extend(views);
+            return Self::of(catalog, &relations);
+        }
+        // The same positions in both: base tables stand first.
+        let base = Self::of(catalog, &relations);
+        relations.extend(views);
+        Self { base: Some(Box::new(base)), ..Self::of(catalog, &relations) }
+    }
+
+    fn of(catalog: &Catalog, relations: &[&Relation]) -> Self {
         let table_names: Vec<&str> = relations.iter().map(|it| it.name.as_str()).collect();
         let table_prefix = common_prefix_of_tables(&table_names);
         let mut known: HashSet<String> = HashSet::new();
-        for relation in &relations {
+        for relation in relations {
             let bare = &relation.name[if prefixed(&relation.name, table_prefix, &table_names) {
                 table_prefix
             } else {
@@ -172,14 +188,15 @@ impl SchemaIndex {
             longest_value: 1,
             stems: HashSet::new(),
             distances: Vec::new(),
+            base: None,
         };
-        for relation in &relations {
+        for relation in relations {
             let cut =
                 if prefixed(&relation.name, table_prefix, &table_names) { table_prefix } else { 0 };
             let bare = catalog.resolve(&relation.name).is_some_and(|it| it.oid == relation.oid);
             index.add_table(relation, cut, bare, &known);
         }
-        index.add_declared_edges(catalog, &relations);
+        index.add_declared_edges(catalog, relations);
         index.infer_edges();
         index.edges_of = (0..index.tables.len())
             .map(|table| {
@@ -272,6 +289,7 @@ impl SchemaIndex {
             declared_key: !relation.primary_key().is_empty(),
             display: Vec::new(),
             rows: relation.estimated_rows.unwrap_or(0.0),
+            comment: relation.comment.clone(),
             bridge: false,
         };
         info.display = display_columns(&info);
@@ -443,6 +461,11 @@ impl SchemaIndex {
                     let Some(key) = inferred_target(info, target, lone[from] || lone[to]) else {
                         continue;
                     };
+                    // who is unique in both tables by the same address or number is not thereby the same
+                    let apart = info.unique && !info.primary && target.columns[key].unique && !target.columns[key].primary;
+                    if apart && !declared.is_empty() {
+                        continue;
+                    }
                     // of two tables with the same key the one that is not its own key refers
                     if table.primary == [column] && target.primary == [key] && from < to {
                         continue;

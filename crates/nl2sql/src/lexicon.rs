@@ -37,6 +37,7 @@ pub(crate) struct Lexicon {
     phrases: HashMap<String, Vec<Vec<String>>>,
     degrees: HashMap<&'static str, Degree>,
     stop: HashSet<&'static str>,
+    light: HashSet<&'static str>,
     vocabulary: HashSet<&'static str>,
     places: HashMap<&'static str, usize>,
     place_groups: Vec<Vec<&'static str>>,
@@ -63,6 +64,9 @@ impl Lexicon {
             phrases: HashMap::new(),
             degrees: HashMap::new(),
             stop: lines(include_str!("../lexicon/stop.txt"))
+                .flat_map(str::split_whitespace)
+                .collect(),
+            light: lines(include_str!("../lexicon/light.txt"))
                 .flat_map(str::split_whitespace)
                 .collect(),
             vocabulary: lines(include_str!("../lexicon/vocabulary.txt"))
@@ -244,6 +248,11 @@ impl Lexicon {
     /// What that word compares, if it is an adjective of degree.
     pub(crate) fn degree(&self, word: &str) -> Option<&Degree> {
         self.degrees.get(word)
+    }
+
+    /// Whether an answer that leaves it out is hardly another one.
+    pub(crate) fn is_light(&self, word: &str) -> bool {
+        self.light.contains(word)
     }
 
     /// Whether it carries no content of its own.

@@ -7,6 +7,7 @@
 
 mod condition;
 mod draft;
+mod earnings;
 mod measure;
 mod moment;
 mod negation;
@@ -254,10 +255,11 @@ impl<'a> Interpreter<'a> {
         if self.skip.contains(&at) {
             return at + 1;
         }
-        let readers: [Reader<'a>; 13] = [
+        let readers: [Reader<'a>; 14] = [
             Self::read_two_names,
             Self::read_ratio,
             Self::read_order,
+            Self::read_spending,
             Self::read_group,
             Self::read_comparison,
             Self::read_superlative,

@@ -19,6 +19,9 @@ impl Interpreter<'_> {
         end: usize,
     ) -> Option<usize> {
         let _ = end;
+        if let Some(next) = self.read_earnings(draft, hand, *mode, at) {
+            return Some(next);
+        }
         if self.items[at].quoted || self.is_value(at) {
             return None;
         }
@@ -137,15 +140,6 @@ impl Interpreter<'_> {
                     }
                 }
             }
-            return Some(at + 1);
-        }
-        if matches!(self.word(at), "revenue" | "revenues" | "turnover" | "sales")
-            && *mode == Mode::Select
-            && let Some(measure) = self.revenue(draft)
-        {
-            let function = hand.aggregates.pop().unwrap_or(Aggregate::Sum);
-            hand.aggregates.clear();
-            draft.ask(Asked::Aggregate(function, measure));
             return Some(at + 1);
         }
         let function = match self.word(at) {

@@ -134,14 +134,13 @@ impl<'a> Interpreter<'a> {
             } else {
                 None
             };
-            if matches!(self.word(item), "revenue" | "sales" | "turnover" | "spending")
-                && let Some(measure) = self.revenue(draft)
+            if self.asks_for_earnings(item)
+                && let Some(measure) = self.earnings(draft)
             {
-                draft.order.push(Ordering {
-                    by: OrderBy::Expr(Expr::aggregate(Aggregate::Sum, measure)),
-                    descending: top,
-                });
+                let sum = Expr::aggregate(Aggregate::Sum, measure.amount.clone());
+                draft.order.push(Ordering { by: OrderBy::Expr(sum), descending: top });
                 draft.ranked = Some(GroupKey::Rows(draft.root?));
+                self.count_only(draft, &measure);
                 self.mark_used(by, item + 1);
                 self.blank(by, item + 1);
                 return Some(start);

@@ -1,0 +1,253 @@
+//! What was earned or spent: which column holds it, which rows count, and the verbs that ask for it.
+
+use plinth_schema_introspect::TypeClass;
+
+use super::{
+    Asked, Condition, Draft, GroupKey, Hand, Interpreter, Mode, Note,
+    draft::{OrderBy, Ordering},
+};
+use crate::{
+    logical::{Aggregate, ColumnRef, Comparison, Expr, Literal, Predicate},
+    token::normalized,
+};
+
+/// Words that ask for what was earned.
+const EARNED: [&str; 4] = ["revenue", "revenues", "turnover", "sales"];
+
+/// An amount of money for each row of a table.
+#[derive(Clone, Debug)]
+pub(super) struct Measure {
+    pub(super) table: usize,
+    pub(super) amount: Expr,
+    /// Rows that do not count, by what the owner wrote about the table.
+    pub(super) only: Vec<Predicate>,
+}
+
+impl Interpreter<'_> {
+    /// Whether a word there asks for what was earned, and no column is called so.
+    pub(super) fn asks_for_earnings(&self, at: usize) -> bool {
+        if !EARNED.contains(&self.word(at)) || self.items[at].capital {
+            return false;
+        }
+        // `the sales department` is a department
+        if self.is_value(at) {
+            let before = at.checked_sub(1).map_or("", |it| self.word(it));
+            return !matches!(before, "the" | "in" | "from" | "of" | "our")
+                && !self.is_name(at + 1)
+                && (at == 0 || before == "total" || before == "by");
+        }
+        let named = self.links(at).iter().any(|it| it.score > 0.9);
+        !named
+    }
+
+    /// Takes a word that asks for what was earned.
+    pub(super) fn read_earnings(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: Mode,
+        at: usize,
+    ) -> Option<usize> {
+        if mode != Mode::Select || !self.asks_for_earnings(at) {
+            return None;
+        }
+        let measure = self.earnings(draft)?;
+        let function = hand.aggregates.pop().unwrap_or(Aggregate::Sum);
+        hand.aggregates.clear();
+        if draft.asked.is_empty() {
+            draft.root = Some(measure.table);
+        }
+        self.count_only(draft, &measure);
+        draft.ask(Asked::Aggregate(function, measure.amount));
+        Some(at + 1)
+    }
+
+    /// Leaves out the rows that do not count.
+    pub(super) fn count_only(&mut self, draft: &mut Draft, measure: &Measure) {
+        for it in &measure.only {
+            draft.add(Condition::Row(it.clone()), false);
+        }
+        if !measure.only.is_empty() {
+            let name = self.index.tables[measure.table].name.clone();
+            self.notes.push(Note::Assumed(format!("rows of {name} count as its description says")));
+        }
+    }
+
+    /// `spent the most`, `spent more than 500 in total`: sums of what belongs to each.
+    pub(super) fn read_spending(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        end: usize,
+    ) -> Option<usize> {
+        if !matches!(self.word(at), "spent" | "spend" | "spends" | "spending")
+            || self.links(at).iter().any(|it| it.score > 0.9)
+        {
+            return None;
+        }
+        let root = draft.root?;
+        let measure = self.earnings(draft)?;
+        if measure.table == root || self.single(root, measure.table) {
+            return None;
+        }
+        let sum = Expr::aggregate(Aggregate::Sum, measure.amount.clone());
+        let mut next = at + 1;
+        while matches!(self.word(next), "the" | "a" | "total" | "of" | "money") {
+            next += 1;
+        }
+        let of = GroupKey::Rows(root);
+        if matches!(self.word(next), "most" | "least") {
+            let descending = self.word(next) == "most";
+            next += 1;
+            draft.order.push(Ordering { by: OrderBy::Expr(sum), descending });
+            draft.limit = hand.number.take().or(draft.limit).or(Some(1));
+            draft.ranked = Some(of);
+        } else {
+            let comparator = self.comparator(next)?;
+            let mut value_at = comparator.next;
+            while self.marked(value_at, '$') || self.marked(value_at, '€') {
+                value_at += 1;
+            }
+            let value = self.number(value_at).filter(|_| value_at < end)?;
+            let literal = Expr::Literal(Literal::Number(value));
+            let having = Predicate::Compare(sum, comparator.comparison, literal);
+            draft.add(
+                Condition::Group { of, having, joins: Some(measure.table) },
+                std::mem::take(&mut hand.or),
+            );
+            next = value_at + 1;
+        }
+        while self.says(next, "in total") || matches!(self.word(next), "money" | "overall" | "altogether" | "dollars") {
+            next += if self.word(next) == "in" { 2 } else { 1 };
+        }
+        self.count_only(draft, &measure);
+        if !draft.asks_something() {
+            draft.ask(Asked::Rows(root));
+        }
+        hand.column = None;
+        *mode = Mode::Where;
+        Some(next)
+    }
+
+    /// Where what was earned is kept: whole purchases, or their lines where the question speaks of what only lines know.
+    pub(super) fn earnings(&self, draft: &Draft) -> Option<Measure> {
+        let whole = self.purchases();
+        let lines = self.lines(draft);
+        let finer = |whole: usize| {
+            (0..self.index.tables.len()).any(|it| {
+                let spoken = self.weight[it] > 0.6 || draft.root == Some(it);
+                spoken && it != whole && !self.single(whole, it) && !self.single(it, whole)
+                    // customers have purchases; products have lines
+                    && !self.index.tables[it].bridge
+                    && lines.as_ref().is_some_and(|line| self.single(line.0, it) && line.0 != it)
+            })
+        };
+        let (table, amount) = match (whole, lines.clone()) {
+            (Some((table, _)), Some(lines)) if finer(table) => lines,
+            (Some((table, column)), _) => (table, Expr::Column(ColumnRef::new(table, column))),
+            (None, Some(lines)) => lines,
+            (None, None) => return None,
+        };
+        Some(Measure { table, amount, only: self.counted_rows(table) })
+    }
+
+    /// The table of purchases, with a moment of its own, and the column of what each brought.
+    fn purchases(&self) -> Option<(usize, usize)> {
+        let mut best: Option<(f64, (usize, usize))> = None;
+        for (table, info) in self.index.tables.iter().enumerate() {
+            if !info.columns.iter().any(|it| it.class.is_temporal()) {
+                continue;
+            }
+            let is = |words: &[&str]| info.words.iter().any(|it| words.contains(&it.as_str()));
+            let mut about = 0.0;
+            if is(&["order", "sale", "invoice", "purchase", "transaction", "booking"]) {
+                about += 2.0;
+            } else if is(&["payment", "receipt", "rental"]) {
+                about += 1.0;
+            } else {
+                continue;
+            }
+            if is(&["item", "line", "detail", "refund", "status", "type"]) {
+                about -= 1.5;
+            }
+            for (column, it) in info.columns.iter().enumerate() {
+                if !it.class.is_numeric() || it.is_id() || it.class == TypeClass::Boolean {
+                    continue;
+                }
+                let has = |word: &str| it.words.iter().any(|own| own == word);
+                let mut score = about;
+                if has("revenue") {
+                    score += 3.0;
+                } else if has("total") || has("grand") {
+                    score += 2.0;
+                } else if has("amount") || has("sale") {
+                    score += 1.5;
+                } else if has("price") && !has("unit") {
+                    score += 1.0;
+                } else {
+                    continue;
+                }
+                if ["discount", "tax", "shipping", "fee", "refund", "item", "tip", "freight", "unit", "quantity", "count", "number", "minimum"]
+                    .iter()
+                    .any(|it| has(it))
+                {
+                    score -= 1.2;
+                }
+                if best.is_none_or(|it| score > it.0 + 1e-9) {
+                    best = Some((score, (table, column)));
+                }
+            }
+        }
+        best.filter(|it| it.0 >= 2.5).map(|it| it.1)
+    }
+
+    /// The table of lines and what each brought: quantity by price.
+    fn lines(&self, draft: &Draft) -> Option<(usize, Expr)> {
+        let amount = self.revenue(draft)?;
+        let mut table = None;
+        amount.columns(&mut |it| table = Some(it.table));
+        Some((table?, amount))
+    }
+
+    /// What the description of a table, or of one that it belongs to, says of rows that do not count: "revenue counts all
+    /// but those that are cancelled".
+    fn counted_rows(&self, table: usize) -> Vec<Predicate> {
+        let mut all = Vec::new();
+        for (other, info) in self.index.tables.iter().enumerate() {
+            if other != table && !self.single(table, other) {
+                continue;
+            }
+            let Some(comment) = &info.comment else { continue };
+            for sentence in comment.split(['.', ';']) {
+                let said = normalized(sentence);
+                let words: Vec<&str> = said.split(' ').collect();
+                if !words.iter().any(|it| EARNED.contains(it)) {
+                    continue;
+                }
+                let Some(turn) = words
+                    .iter()
+                    .position(|it| matches!(*it, "but" | "except" | "excluding" | "without" | "not" | "excludes"))
+                else {
+                    continue;
+                };
+                for (column, it) in info.columns.iter().enumerate() {
+                    if !it.complete || it.values.len() > 40 {
+                        continue;
+                    }
+                    for value in &it.values {
+                        if words[turn..].contains(&normalized(value).as_str()) {
+                            all.push(Predicate::Compare(
+                                Expr::Column(ColumnRef::new(other, column)),
+                                Comparison::NotEqual,
+                                Expr::Literal(Literal::Text(value.clone())),
+                            ));
+                        }
+                    }
+                }
+            }
+        }
+        all
+    }
+}
