@@ -21,6 +21,7 @@ pub(crate) fn assemble(
 ) -> Option<LogicalQuery> {
     let root = draft.root?;
     implied(index, reader, &mut draft, root);
+    reader.count_groups(&mut draft);
     Interpreter::relax_groups(&mut draft);
     if draft.asked.is_empty() {
         draft.ask(Asked::Rows(root));
@@ -291,12 +292,31 @@ pub(crate) fn assemble(
             }
         }
     }
+    distinct_kinds(index, reader, &mut query);
     unify_keys(index, &mut query);
     shown_once(index, reader, &mut query);
     if let Some(from) = draft.percentage {
         percentage(&mut query, from);
     }
     Some(intersected(index, &draft, query))
+}
+
+/// `which carriers …`, `in which cities …`: each of them once, where the column is no name of a row.
+fn distinct_kinds(index: &SchemaIndex, reader: &Interpreter<'_>, query: &mut LogicalQuery) {
+    let [Expr::Column(column)] = query.select.as_slice() else { return };
+    let info = index.column(*column);
+    let table = &index.tables[column.table];
+    let kind = info.class.is_textual() && !info.unique && !info.primary && !table.display.contains(&column.column);
+    let listed = query.group.is_empty() && query.limit.is_none() && query.order.is_empty() && query.per.is_empty();
+    let asked = (0..2).any(|at| {
+        matches!(reader.word(at), "which" | "what")
+            && reader.items.get(at + 1).is_some_and(|it| {
+                it.lower.ends_with('s')
+                    && matches!(&it.meaning, crate::link::Meaning::Name(links)
+                        if links.iter().any(|it| it.table == column.table && it.column == Some(column.column)))
+            })
+    });
+    query.distinct |= kind && listed && asked;
 }
 
 /// A reference and the key that it refers to are equal where both tables are joined: shown once, grouped by once.

@@ -11,7 +11,7 @@ use crate::{
     join,
     lexicon::LEXICON,
     link::{self, Item, Meaning},
-    logical::LogicalQuery,
+    logical::{Expr, LogicalQuery},
     meta::{self, MetaAnswer},
     render, time,
     token::{self, Token},
@@ -253,10 +253,11 @@ fn read(index: &SchemaIndex, items: &[Item], tokens: &[Token]) -> Option<Reading
             ignored.push(item.text.clone());
         }
     }
+    ignored.extend(lost(items, &reader, &query, &ignored));
     let mut confidence = confidence::judge(&signals);
     // what is not understood may change the answer, however good the rest looks
     let telling = ignored.iter().any(|it| !LEXICON.is_light(&it.to_lowercase()));
-    if telling || predicts(items) {
+    if telling || predicts(items) || doubtful(index, items, &query, &signals) {
         confidence = confidence.min(UNSURE);
     }
     let assumptions = reader
@@ -277,6 +278,69 @@ fn read(index: &SchemaIndex, items: &[Item], tokens: &[Token]) -> Option<Reading
         ignored,
         signals,
     })
+}
+
+/// Names that were read, but of which nothing stands in the query.
+fn lost(items: &[Item], reader: &Interpreter<'_>, query: &LogicalQuery, known: &[String]) -> Vec<String> {
+    let mut tables: BTreeSet<usize> = BTreeSet::new();
+    let mut columns: BTreeSet<(usize, usize)> = BTreeSet::new();
+    query.each(&mut |part| {
+        tables.extend(part.instances().into_iter().map(|it| it.0));
+        let mut note = |it: crate::logical::ColumnRef| {
+            columns.insert((it.table, it.column));
+        };
+        for it in part.select.iter().chain(&part.group).chain(&part.per) {
+            it.columns(&mut note);
+        }
+        part.order.iter().for_each(|it| it.by.columns(&mut note));
+        part.filter.iter().chain(&part.having).for_each(|it| it.columns(&mut note));
+    });
+    let mut all = Vec::new();
+    for (item, used) in items.iter().zip(&reader.used) {
+        let Meaning::Name(links) = &item.meaning else { continue };
+        let idle = LEXICON.is_stop(&item.lower)
+            || link::is_question_word(&item.lower)
+            || LEXICON.degree(&item.lower).is_some()
+            || LEXICON.is_light(&item.lower);
+        let stands = links.iter().any(|it| match it.column {
+            Some(column) => {
+                columns.contains(&(it.table, column))
+                    || (it.with_table || reader.index.tables[it.table].display.contains(&column))
+                        && tables.contains(&it.table)
+            }
+            None => tables.contains(&it.table),
+        });
+        if *used && !idle && !stands && !known.contains(&item.text) {
+            all.push(item.text.clone());
+        }
+    }
+    all
+}
+
+/// Whether a query says less than it seems to: counts what is always one, joins what nobody spoke of, loses its groups.
+fn doubtful(index: &SchemaIndex, items: &[Item], query: &LogicalQuery, signals: &[f64]) -> bool {
+    let signal = |name: &str| confidence::SIGNALS.iter().position(|it| *it == name).map_or(0.0, |it| signals[it]);
+    if signal("unnamed_tables") > 1.5 {
+        return true;
+    }
+    let each = items.iter().any(|it| it.is_word() && matches!(it.lower.as_str(), "each" | "per" | "every"));
+    let mut grouped = false;
+    let mut empty = false;
+    query.each(&mut |part| {
+        grouped |= !part.group.is_empty() || !part.per.is_empty();
+        // one row for each group by a key
+        if let ([Expr::Column(key)], [_]) = (part.group.as_slice(), part.instances().as_slice()) {
+            let counts = part.order.iter().any(|it| it.by.is_aggregate())
+                || !part.having.is_empty()
+                || part.select.iter().any(Expr::is_aggregate);
+            empty |= counts && index.tables[key.table].primary == [key.column];
+        }
+        // a number over rows has no order
+        empty |= part.group.is_empty()
+            && part.select.iter().any(Expr::is_aggregate)
+            && part.order.iter().any(|it| !it.by.is_aggregate());
+    });
+    empty || each && !grouped
 }
 
 /// Whether a question asks what is not known yet.

@@ -319,6 +319,17 @@ fn word_hits(index: &SchemaIndex, tokens: &[Token]) -> Hits {
                         add_typo(index, stem, &mut hits);
                     }
                 }
+                // long endings are cut from stems, so the slip may hide a name that its whole word shows
+                if hits.is_empty() {
+                    for key in index.postings.keys().filter_map(|it| it.strip_prefix('=')) {
+                        if key.len() > 5
+                            && key.as_bytes().first() == token.lemma.as_bytes().first()
+                            && distance(&token.lemma, key, 1) <= 1
+                        {
+                            add_typo(index, &format!("={key}"), &mut hits);
+                        }
+                    }
+                }
             }
             hits
         })
@@ -376,6 +387,15 @@ fn names(
     if part.len() > 1
         && (matches!(part[0].kind, TokenKind::Number(_))
             && !hits[first].values().flatten().any(|it| it.1 >= 1.0))
+    {
+        return Vec::new();
+    }
+    // `products cost more than …`: a verb ends no name
+    if part.len() > 1
+        && matches!(part[part.len() - 1].lower.as_str(), "cost" | "costs")
+        && tokens.get(end).is_some_and(|it| {
+            matches!(it.lower.as_str(), "more" | "less" | "over" | "under" | "above" | "below" | "between" | "exactly" | "at")
+        })
     {
         return Vec::new();
     }

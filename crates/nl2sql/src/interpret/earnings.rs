@@ -203,6 +203,25 @@ impl Interpreter<'_> {
         best.filter(|it| it.0 >= 2.5).map(|it| it.1)
     }
 
+    /// What a row of a table is worth, where the table keeps one such amount.
+    pub(super) fn amount_of(&self, table: usize) -> Option<ColumnRef> {
+        if let Some((whole, column)) = self.purchases().filter(|it| it.0 == table) {
+            return Some(ColumnRef::new(whole, column));
+        }
+        let columns = &self.index.tables[table].columns;
+        ["amount", "total", "value", "price"].iter().find_map(|word| {
+            let mut found = columns
+                .iter()
+                .enumerate()
+                .filter(|it| it.1.class.is_numeric() && !it.1.is_id() && it.1.has_word(word))
+                .map(|it| it.0);
+            match (found.next(), found.next()) {
+                (Some(one), None) => Some(ColumnRef::new(table, one)),
+                _ => None,
+            }
+        })
+    }
+
     /// The table of lines and what each brought: quantity by price.
     fn lines(&self, draft: &Draft) -> Option<(usize, Expr)> {
         let amount = self.revenue(draft)?;

@@ -75,6 +75,16 @@ impl Interpreter<'_> {
     pub(super) fn how_much(&mut self, draft: &mut Draft, at: usize) -> Option<usize> {
         let root = draft.root?;
         let next = at + 2;
+        // `how much money did we refund`: the sum of the amounts kept there
+        if self.word(next) == "money" {
+            let table = (next + 1..self.items.len()).find_map(|it| self.table_at(it));
+            let kept = table.and_then(|it| self.amount_of(it));
+            if let Some(column) = kept {
+                draft.root = Some(column.table);
+                draft.ask(Asked::Aggregate(Aggregate::Sum, Expr::Column(column)));
+                return Some(next + 1);
+            }
+        }
         if self.is_name(next) {
             return Some(next);
         }

@@ -255,6 +255,18 @@ impl<'a> Interpreter<'a> {
         if self.skip.contains(&at) {
             return at + 1;
         }
+        // `products that cost more than …`: a verb, whatever column is called so
+        if matches!(self.word(at), "cost" | "costs")
+            && at > 0
+            && (self.table_at(at - 1).is_some() || matches!(self.word(at - 1), "that" | "which"))
+            && self.comparator(at + 1).is_some()
+        {
+            self.count_now(draft, hand);
+            *mode = Mode::Where;
+            hand.column = None;
+            self.mark_used(at, at + 1);
+            return at + 1;
+        }
         let readers: [Reader<'a>; 14] = [
             Self::read_two_names,
             Self::read_ratio,

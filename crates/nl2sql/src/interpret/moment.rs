@@ -74,6 +74,59 @@ impl Interpreter<'_> {
         Some(at + 1)
     }
 
+    /// The moment of what a verb before an expression of time tells: `cancelled last week` is when that was done.
+    fn told_by_verb(&self, draft: &Draft, root: usize, at: usize) -> Option<(ColumnRef, String)> {
+        let mut tables = vec![root];
+        tables.extend(draft.joins.iter().copied());
+        for back in 1..=4.min(at) {
+            let item = &self.items[at - back];
+            if item.quoted || item.end != item.first + 1 {
+                continue;
+            }
+            let token = &self.tokens[item.first];
+            if !token.lower.ends_with("ed") && token.lower == token.lemma {
+                continue;
+            }
+            for &table in &tables {
+                let column = self.index.tables[table]
+                    .columns
+                    .iter()
+                    .position(|it| it.class.is_temporal() && it.has_word(&token.stem));
+                if let Some(column) = column {
+                    return Some((ColumnRef::new(table, column), token.stem.clone()));
+                }
+            }
+        }
+        None
+    }
+
+    /// `valid today`: begun by then and not ended, where a table keeps both.
+    fn in_force(&self, root: usize, at: usize, span: &Span) -> Option<Predicate> {
+        use crate::logical::{Moment, TimeUnit};
+        let today = matches!(span, Span::Range(Some(Moment::Start(TimeUnit::Day, 0)), _));
+        let said = (1..=2.min(at)).any(|back| matches!(self.word(at - back), "valid" | "active" | "running" | "effective" | "open"));
+        if !today || !said {
+            return None;
+        }
+        let find = |words: &[&str]| {
+            self.index.tables[root].columns.iter().position(|it| {
+                it.class.is_temporal() && it.words.iter().any(|word| words.contains(&word.as_str()))
+            })
+        };
+        let from = ColumnRef::new(root, find(&["from", "start", "begin", "effective"])?);
+        let until = ColumnRef::new(root, find(&["until", "to", "end", "expiry", "expiration", "expire"])?);
+        if from == until {
+            return None;
+        }
+        let day = || Moment::Start(TimeUnit::Day, 0);
+        let begun = Predicate::During { moment: Expr::Column(from), from: None, until: Some(Moment::Start(TimeUnit::Day, 1)) };
+        let mut going = Predicate::During { moment: Expr::Column(until), from: Some(day()), until: None };
+        if self.index.column(until).nullable {
+            going = Predicate::Or(vec![Predicate::Null { column: until, negated: false }, going]);
+        }
+        Some(Predicate::And(vec![begun, going]))
+    }
+
     /// A span of time.
     pub(super) fn read_time(
         &mut self,
@@ -102,6 +155,7 @@ impl Interpreter<'_> {
                 || matches!(span, Span::Year(..))
                     && self.index.column(it).class.is_numeric()
                     && !self.index.column(it).is_id()
+                    && !draft.aggregates()
                     && hand.column == Some(item))
         {
             column = Some(it);
@@ -112,6 +166,26 @@ impl Interpreter<'_> {
             .map(|back| at - back)
             .find(|&it| self.wordy(it) && !LEXICON.is_stop(self.word(it)))
             .map(|it| LEXICON.stem(self.lemma(it)));
+        if column.is_none()
+            && let Some((told, stem)) = self.told_by_verb(draft, root, at)
+        {
+            // `shipped last week`: what was shipped then, wherever it stands now
+            draft.conditions.retain(|(it, _)| !matches!(it, Condition::Row(Predicate::Compare(Expr::Column(own), Comparison::Equal, Expr::Literal(Literal::Text(value))))
+                if own.table == told.table && LEXICON.stem(&LEXICON.lemma(&value.to_lowercase())) == stem));
+            column = Some(told);
+        }
+        if column.is_none()
+            && let Some(predicate) = self.in_force(root, at, &span)
+        {
+            if let Some(item) = hand.column.take() {
+                self.mark_used(item, item + 1);
+            }
+            draft.add(Condition::Row(predicate), std::mem::take(&mut hand.or));
+            if draft.asks_something() {
+                *mode = Mode::Where;
+            }
+            return Some(at + 1);
+        }
         if column.is_none()
             && let Span::Year(..) = span
         {

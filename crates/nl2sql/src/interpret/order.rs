@@ -365,12 +365,11 @@ impl Interpreter<'_> {
                 ],
             )
             .or_else(|| {
-                (self.word(at) == "by"
-                    && aggregating
-                    && *mode == Mode::Select
-                    && at > 0
-                    && !participle(self.word(at - 1)))
-                .then_some(1)
+                let heads = aggregating && *mode == Mode::Select
+                    || aggregating && self.marked(at.wrapping_sub(1), ',')
+                    || self.headline(draft);
+                (self.word(at) == "by" && heads && at > 0 && !participle(self.word(at - 1)))
+                    .then_some(1)
             })
             .or_else(|| {
                 let word = self.word(at);
@@ -477,6 +476,30 @@ impl Interpreter<'_> {
         }
         hand.column = None;
         Some(next)
+    }
+
+    /// Whether nothing but the rows of a table was named so far, without a word that asks: `orders last week by status`.
+    fn headline(&self, draft: &Draft) -> bool {
+        let bare = draft.asked.is_empty() && draft.root.is_some()
+            || matches!(draft.asked.as_slice(), [Asked::Rows(table)] if Some(*table) == draft.root);
+        let asks = matches!(
+            self.word(0),
+            "list" | "find" | "which" | "what" | "who" | "whose" | "get" | "name" | "select" | "return" | "sort" | "order" | "rank" | "are" | "is"
+        );
+        bare && !asks && draft.order.is_empty() && draft.limit.is_none()
+    }
+
+    /// Rows of a table for each of something, and nothing else asked for: how many of them.
+    pub(crate) fn count_groups(&self, draft: &mut Draft) {
+        if draft.groups.is_empty() || !self.headline(draft) || draft.groups.iter().any(|it| *it == GroupKey::Rows(draft.root.unwrap_or(usize::MAX))) {
+            return;
+        }
+        // `the students in each class` may be meant one by one, `students per class` are counted
+        let counted = draft.groups.iter().any(|it| matches!(it, GroupKey::Time(..) | GroupKey::Part(..)))
+            || (0..self.items.len()).any(|it| matches!(self.word(it), "per" | "by"));
+        if counted {
+            draft.asked = vec![Asked::Count { table: draft.root, column: None, distinct: false }];
+        }
     }
 
     /// Whether a word like "year" is a column of the table in question as it stands.

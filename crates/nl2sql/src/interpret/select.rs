@@ -607,6 +607,21 @@ impl Interpreter<'_> {
                 }
                 return;
             }
+            // `average order value`, `the total of all orders`: what one is worth
+            let told = matches!(self.word(at + 1), "value" | "size" | "amount" | "total" | "worth");
+            let of = (1..=3).any(|back| at >= back && self.word(at - back) == "of");
+            if (told || of)
+                && let Some(column) = self.amount_of(table)
+            {
+                for function in std::mem::take(&mut hand.aggregates) {
+                    draft.ask(Asked::Aggregate(function, Expr::Column(column)));
+                }
+                if told {
+                    self.skip.push(at + 1);
+                    self.mark_used(at + 1, at + 2);
+                }
+                return;
+            }
             // `the average of the orders`: nothing to calculate with
             self.notes.push(Note::Doubt("an aggregate of rows"));
             return;
