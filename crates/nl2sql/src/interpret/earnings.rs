@@ -64,7 +64,9 @@ impl Interpreter<'_> {
 
     /// Leaves out the rows that do not count.
     pub(super) fn count_only(&mut self, draft: &mut Draft, measure: &Measure) {
+        self.weight[measure.table] = self.weight[measure.table].max(0.5);
         for it in &measure.only {
+            it.columns(&mut |it| self.weight[it.table] = self.weight[it.table].max(0.5));
             draft.add(Condition::Row(it.clone()), false);
         }
         if !measure.only.is_empty() {

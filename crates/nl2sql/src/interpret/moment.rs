@@ -181,6 +181,8 @@ impl Interpreter<'_> {
                 self.mark_used(item, item + 1);
             }
             draft.add(Condition::Row(predicate), std::mem::take(&mut hand.or));
+            self.mark_used(at.saturating_sub(1), at);
+            self.notes.retain(|it| !matches!(it, Note::Idle(item) if *item + 1 == at));
             if draft.asks_something() {
                 *mode = Mode::Where;
             }
