@@ -11,7 +11,7 @@ use crate::{
     join,
     lexicon::LEXICON,
     link::{self, Item, Meaning},
-    logical::{Expr, LogicalQuery},
+    logical::{Comparison, Expr, LogicalQuery, Predicate},
     meta::{self, MetaAnswer},
     render, time,
     token::{self, Token},
@@ -335,6 +335,12 @@ fn doubtful(index: &SchemaIndex, items: &[Item], query: &LogicalQuery, signals: 
                 || part.select.iter().any(Expr::is_aggregate);
             empty |= counts && index.tables[key.table].primary == [key.column];
         }
+        // no row is of one year and not of another: rows of several kinds were meant
+        empty |= part.filter.iter().any(|it| {
+            let Predicate::Not(denied) = it else { return false };
+            let Predicate::Compare(a, Comparison::Equal, _) = denied.as_ref() else { return false };
+            part.filter.iter().any(|it| matches!(it, Predicate::Compare(b, Comparison::Equal, _) if a == b))
+        });
         // a number over rows has no order
         empty |= part.group.is_empty()
             && part.select.iter().any(Expr::is_aggregate)

@@ -198,6 +198,21 @@ impl Interpreter<'_> {
             comparison = comparison.negated();
             hand.negated = false;
         }
+        // `orders with a total of more than 500`: what one of them is worth
+        if let Operand::Number(value) = operand
+            && hand.column.is_none()
+            && hand.counted.is_none()
+            && hand.aggregates == [Aggregate::Sum]
+            && !self.is_name(next)
+            && let Some(column) = draft.root.and_then(|it| self.amount_of(it))
+        {
+            hand.aggregates.clear();
+            let literal = Expr::Literal(Literal::Number(value));
+            let predicate = Predicate::Compare(Expr::Column(column), comparison, literal);
+            draft.add(Condition::Row(predicate), std::mem::take(&mut hand.or));
+            *mode = Mode::Where;
+            return Some(next);
+        }
         let next = self.compare(
             draft,
             hand,

@@ -123,6 +123,8 @@ pub(crate) struct Draft {
     pub(crate) per_group: bool,
     /// Where in the conditions a superlative stood: the limited ranking applies to groups of this.
     pub(crate) ranked: Option<GroupKey>,
+    /// The table of what is summed up or ranked by: an expression of time says when that happened.
+    pub(crate) event: Option<usize>,
 }
 
 impl Draft {

@@ -64,6 +64,8 @@ impl Interpreter<'_> {
 
     /// Leaves out the rows that do not count.
     pub(super) fn count_only(&mut self, draft: &mut Draft, measure: &Measure) {
+        let whole = self.purchases().map(|it| it.0).filter(|it| self.single(measure.table, *it));
+        draft.event = Some(whole.unwrap_or(measure.table));
         self.weight[measure.table] = self.weight[measure.table].max(0.5);
         for it in &measure.only {
             it.columns(&mut |it| self.weight[it.table] = self.weight[it.table].max(0.5));
@@ -91,7 +93,7 @@ impl Interpreter<'_> {
         }
         let root = draft.root?;
         let measure = self.earnings(draft)?;
-        if measure.table == root || self.single(root, measure.table) {
+        if measure.table == root || !self.single(measure.table, root) {
             return None;
         }
         let sum = Expr::aggregate(Aggregate::Sum, measure.amount.clone());
@@ -131,6 +133,50 @@ impl Interpreter<'_> {
         hand.column = None;
         *mode = Mode::Where;
         Some(next)
+    }
+
+    /// `the best selling …`: by what was ordered of each.
+    pub(super) fn sold(&self, draft: &Draft) -> Option<(usize, Expr)> {
+        let (table, amount) = self.lines(draft)?;
+        let Expr::Arithmetic(_, quantity, _) = amount else { return None };
+        Some((table, Expr::aggregate(Aggregate::Sum, *quantity)))
+    }
+
+    /// `current employees`, `who works there at the moment`: those whose end is not known yet.
+    pub(super) fn read_current(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        _mode: &mut Mode,
+        at: usize,
+        _end: usize,
+    ) -> Option<usize> {
+        if !self.wordy(at) {
+            return None;
+        }
+        let length = self.one_of(
+            at,
+            &["current", "currently", "at the moment", "right now", "at present", "still work", "still works", "still working", "still employed", "still here"],
+        )?;
+        let ended = |table: usize| {
+            let columns = &self.index.tables[table].columns;
+            let at = columns.iter().position(|it| {
+                it.nullable
+                    && it.class.is_temporal()
+                    && ["left", "leave", "end", "until", "terminate", "terminated", "termination", "discontinued", "resigned", "departed", "exit", "ended", "to"]
+                        .iter()
+                        .any(|word| it.words.iter().any(|own| own == word))
+            })?;
+            Some(ColumnRef::new(table, at))
+        };
+        let next = self.table_at(at + length);
+        let named = (0..self.index.tables.len()).filter(|it| self.weight[*it] > 0.6);
+        let column = next.into_iter().chain(draft.root).chain(named).find_map(ended)?;
+        draft.add(
+            Condition::Row(Predicate::Null { column, negated: false }),
+            std::mem::take(&mut hand.or),
+        );
+        Some(at + length)
     }
 
     /// Where what was earned is kept: whole purchases, or their lines where the question speaks of what only lines know.

@@ -267,11 +267,12 @@ impl<'a> Interpreter<'a> {
             self.mark_used(at, at + 1);
             return at + 1;
         }
-        let readers: [Reader<'a>; 14] = [
+        let readers: [Reader<'a>; 15] = [
             Self::read_two_names,
             Self::read_ratio,
             Self::read_order,
             Self::read_spending,
+            Self::read_current,
             Self::read_group,
             Self::read_comparison,
             Self::read_superlative,

@@ -227,7 +227,7 @@ impl Interpreter<'_> {
                 let last = (0..at).rev().find_map(|it| self.table_at(it)).filter(|it| {
                     self.index.tables[*it].columns.iter().any(|it| it.class.is_temporal())
                 });
-                let table = last.unwrap_or(root);
+                let table = draft.event.or(last).unwrap_or(root);
                 let it = self
                     .moment_of(table, verb.as_deref())
                     .or_else(|| self.moment_of(root, verb.as_deref()))?;

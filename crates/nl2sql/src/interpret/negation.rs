@@ -2,6 +2,7 @@
 
 use super::{Condition, Draft, Hand, Interpreter, Mode, resolve::Want};
 use crate::{
+    lexicon::LEXICON,
     link::Meaning,
     logical::{ColumnRef, Expr, LogicalQuery, Predicate},
 };
@@ -20,6 +21,8 @@ impl Interpreter<'_> {
             at,
             &[
                 "not",
+                "nobody",
+                "no one",
                 "never",
                 "without",
                 "no",
@@ -79,11 +82,20 @@ impl Interpreter<'_> {
             && self.items[verb].end == self.items[verb].first + 1
             && self.word(verb).ends_with("ed")
         {
-            let stem = &self.tokens[self.items[verb].first].stem;
-            let column = self.index.tables[root]
-                .columns
-                .iter()
-                .position(|it| it.class.is_temporal() && it.nullable && it.has_word(stem));
+            let token = &self.tokens[self.items[verb].first];
+            // `logged in` is in `login`, `responded` in `response`
+            let joined = format!("{}{}", token.lemma, self.word(verb + 1));
+            let alike = |own: &str| {
+                own == joined
+                    || own == token.stem
+                    || LEXICON.stem(own) == token.stem
+                    || token.lemma.len() > 5
+                        && own.len() > 5
+                        && token.lemma.as_bytes()[..5] == own.as_bytes()[..5]
+            };
+            let column = self.index.tables[root].columns.iter().position(|it| {
+                it.class.is_temporal() && it.nullable && it.words.iter().any(|own| alike(own))
+            });
             if let Some(column) = column {
                 draft.add(
                     Condition::Row(Predicate::Null {
@@ -93,7 +105,10 @@ impl Interpreter<'_> {
                     std::mem::take(&mut hand.or),
                 );
                 *mode = Mode::Where;
-                let next = if self.word(verb + 1) == "yet" { verb + 2 } else { verb + 1 };
+                let mut next = verb + 1;
+                while next < until && matches!(self.word(next), "yet" | "in" | "to" | "on" | "so" | "far" | "out" | "back") {
+                    next += 1;
+                }
                 return Some(next);
             }
         }

@@ -107,6 +107,20 @@ impl Interpreter<'_> {
         end: usize,
     ) -> Option<usize> {
         let value = self.number(at)?;
+        // `5 star reviews`
+        let star = if self.marked(at + 1, '-') { at + 2 } else { at + 1 };
+        if matches!(self.word(star), "star" | "stars")
+            && let Some(root) = draft.root
+            && let Some(column) = ["star", "rating", "score"].iter().find_map(|it| self.column_with(root, it, Want::Number).filter(|it| it.table == root))
+        {
+            let literal = Expr::Literal(Literal::Number(value));
+            draft.add(
+                Condition::Row(Predicate::Compare(Expr::Column(column), Comparison::Equal, literal)),
+                std::mem::take(&mut hand.or),
+            );
+            self.skip.push(star);
+            return Some(star + 1);
+        }
         // `5 or more courses`, `18 or older`
         let or_more = [
             ("or more", Comparison::AtLeast),

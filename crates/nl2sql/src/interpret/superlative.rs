@@ -58,7 +58,34 @@ impl<'a> Interpreter<'a> {
             }
             return None;
         };
+        // `the ten best customers by revenue`, `best selling products`: what makes them so is said
+        if matches!(self.word(start), "best" | "worst" | "top") {
+            let up = self.word(start) != "worst";
+            let selling = self.word(next) == "selling" || self.marked(next, '-') && self.word(next + 1) == "selling";
+            let after = if selling { next + 1 + usize::from(self.marked(next, '-')) } else { next };
+            let by = (after..end).any(|it| {
+                self.word(it) == "by" && (self.asks_for_earnings(it + 1) || self.is_name(it + 1) || matches!(self.word(it + 1), "total" | "number"))
+            });
+            let limit = limit.or(hand.number.take()).or(Some(if self.plural(after) { 10 } else { 1 }));
+            if by {
+                let next = self.top(draft, hand, mode, after, end, up, limit)?;
+                self.mark_used(at, next);
+                return Some(next);
+            }
+            if selling && let Some((table, sum)) = self.sold(draft) {
+                draft.order.push(Ordering { by: OrderBy::Expr(sum), descending: up });
+                draft.ranked = Some(GroupKey::Rows(draft.root?));
+                draft.event = Some(table);
+                draft.limit = limit;
+                return Some(after);
+            }
+        }
         self.ranking_phrase(draft, hand, mode, at, next, end, most, adjective, limit)
+    }
+
+    /// Whether a noun there stands for several.
+    fn plural(&self, at: usize) -> bool {
+        self.items.get(at).is_some_and(|it| it.lower.ends_with('s') && it.lower != it.lemma)
     }
 
     /// A superlative word: whether it goes to the top, its adjective where it has one, and where it ends.
@@ -66,6 +93,8 @@ impl<'a> Interpreter<'a> {
         let word = self.word(at);
         let next = self.word(at + 1);
         match word {
+            "highest" | "best" if matches!(next, "paid" | "earning") => Some((true, Some("richest"), at + 2)),
+            "lowest" | "worst" if matches!(next, "paid" | "earning") => Some((true, Some("poorest"), at + 2)),
             "most" | "least" => {
                 let up = word == "most";
                 if LEXICON.degree(next).is_some_and(|it| it.form == Form::Positive)
