@@ -306,8 +306,14 @@ fn distinct_kinds(index: &SchemaIndex, reader: &Interpreter<'_>, query: &mut Log
     let [Expr::Column(column)] = query.select.as_slice() else { return };
     let info = index.column(*column);
     let table = &index.tables[column.table];
-    let kind = info.class.is_textual() && !info.unique && !info.primary && !table.display.contains(&column.column);
-    let listed = query.group.is_empty() && query.limit.is_none() && query.order.is_empty() && query.per.is_empty();
+    let kind = info.class.is_textual()
+        && !info.unique
+        && !info.primary
+        && !table.display.contains(&column.column);
+    let listed = query.group.is_empty()
+        && query.limit.is_none()
+        && query.order.is_empty()
+        && query.per.is_empty();
     let asked = (0..2).any(|at| {
         matches!(reader.word(at), "which" | "what")
             && reader.items.get(at + 1).is_some_and(|it| {

@@ -20,6 +20,9 @@ use crate::{
 /// The most that a reading is worth which leaves a word of weight unexplained: enough for a question back.
 const UNSURE: f64 = 0.9 * CONFIDENCE_THRESHOLD;
 
+/// What each verb costs that is left unexplained.
+const UNSAID: f64 = 0.15;
+
 /// What the engine must know beside the question and the schema.
 #[derive(Clone, Debug)]
 pub struct AskContext {
@@ -256,10 +259,17 @@ fn read(index: &SchemaIndex, items: &[Item], tokens: &[Token]) -> Option<Reading
     ignored.extend(lost(items, &reader, &query, &ignored));
     let mut confidence = confidence::judge(&signals);
     // what is not understood may change the answer, however good the rest looks
-    let telling = ignored.iter().any(|it| !LEXICON.is_light(&it.to_lowercase()));
-    if telling || predicts(items) || doubtful(index, items, &query, &signals) {
+    let unexplained: Vec<String> =
+        ignored.iter().map(|it| it.to_lowercase()).filter(|it| !LEXICON.is_light(it)).collect();
+    // what is done is mostly said by the tables that stand beside it; things and their kinds are not
+    let done = unexplained.iter().filter(|it| is_verb(it)).count();
+    for _ in 0..done {
+        confidence -= UNSAID;
+    }
+    if unexplained.len() > done || predicts(items) || doubtful(index, items, &query, &signals) {
         confidence = confidence.min(UNSURE);
     }
+    let confidence = confidence.max(0.0);
     let assumptions = reader
         .notes
         .iter()
@@ -281,7 +291,12 @@ fn read(index: &SchemaIndex, items: &[Item], tokens: &[Token]) -> Option<Reading
 }
 
 /// Names that were read, but of which nothing stands in the query.
-fn lost(items: &[Item], reader: &Interpreter<'_>, query: &LogicalQuery, known: &[String]) -> Vec<String> {
+fn lost(
+    items: &[Item],
+    reader: &Interpreter<'_>,
+    query: &LogicalQuery,
+    known: &[String],
+) -> Vec<String> {
     let mut tables: BTreeSet<usize> = BTreeSet::new();
     let mut columns: BTreeSet<(usize, usize)> = BTreeSet::new();
     query.each(&mut |part| {
@@ -319,11 +334,15 @@ fn lost(items: &[Item], reader: &Interpreter<'_>, query: &LogicalQuery, known: &
 
 /// Whether a query says less than it seems to: counts what is always one, joins what nobody spoke of, loses its groups.
 fn doubtful(index: &SchemaIndex, items: &[Item], query: &LogicalQuery, signals: &[f64]) -> bool {
-    let signal = |name: &str| confidence::SIGNALS.iter().position(|it| *it == name).map_or(0.0, |it| signals[it]);
+    let signal = |name: &str| {
+        confidence::SIGNALS.iter().position(|it| *it == name).map_or(0.0, |it| signals[it])
+    };
     if signal("unnamed_tables") > 1.5 {
         return true;
     }
-    let each = items.iter().any(|it| it.is_word() && matches!(it.lower.as_str(), "each" | "per" | "every"));
+    let each = items
+        .iter()
+        .any(|it| it.is_word() && matches!(it.lower.as_str(), "each" | "per" | "every"));
     let mut grouped = false;
     let mut empty = false;
     query.each(&mut |part| {
@@ -339,7 +358,9 @@ fn doubtful(index: &SchemaIndex, items: &[Item], query: &LogicalQuery, signals: 
         empty |= part.filter.iter().any(|it| {
             let Predicate::Not(denied) = it else { return false };
             let Predicate::Compare(a, Comparison::Equal, _) = denied.as_ref() else { return false };
-            part.filter.iter().any(|it| matches!(it, Predicate::Compare(b, Comparison::Equal, _) if a == b))
+            part.filter
+                .iter()
+                .any(|it| matches!(it, Predicate::Compare(b, Comparison::Equal, _) if a == b))
         });
         // a number over rows has no order
         empty |= part.group.is_empty()
@@ -349,9 +370,38 @@ fn doubtful(index: &SchemaIndex, items: &[Item], query: &LogicalQuery, signals: 
     empty || each && !grouped
 }
 
+/// Whether a word says what is done rather than what something is.
+fn is_verb(word: &str) -> bool {
+    !word.contains(' ')
+        && (word.len() > 4 && (word.ends_with("ed") || word.ends_with("ing"))
+            || matches!(
+                word,
+                "taught"
+                    | "built"
+                    | "run"
+                    | "runs"
+                    | "play"
+                    | "plays"
+                    | "flow"
+                    | "flows"
+                    | "born"
+                    | "won"
+                    | "led"
+                    | "sold"
+                    | "bought"
+                    | "stay"
+                    | "stays"
+                    | "eat"
+                    | "eats"
+                    | "spent"
+                    | "left"
+            ))
+}
+
 /// Whether a question asks what is not known yet.
 fn predicts(items: &[Item]) -> bool {
-    let says = |words: &[&str]| items.iter().any(|it| it.is_word() && words.contains(&it.lower.as_str()));
+    let says =
+        |words: &[&str]| items.iter().any(|it| it.is_word() && words.contains(&it.lower.as_str()));
     let ahead = items.iter().any(|it| match &it.meaning {
         Meaning::Time(time::Span::Range(Some(from), _)) => {
             matches!(from, crate::logical::Moment::Start(_, steps) if *steps > 0)

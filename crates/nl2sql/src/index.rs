@@ -462,7 +462,10 @@ impl SchemaIndex {
                         continue;
                     };
                     // who is unique in both tables by the same address or number is not thereby the same
-                    let apart = info.unique && !info.primary && target.columns[key].unique && !target.columns[key].primary;
+                    let apart = info.unique
+                        && !info.primary
+                        && target.columns[key].unique
+                        && !target.columns[key].primary;
                     if apart && !declared.is_empty() {
                         continue;
                     }

@@ -394,7 +394,18 @@ fn names(
     if part.len() > 1
         && matches!(part[part.len() - 1].lower.as_str(), "cost" | "costs")
         && tokens.get(end).is_some_and(|it| {
-            matches!(it.lower.as_str(), "more" | "less" | "over" | "under" | "above" | "below" | "between" | "exactly" | "at")
+            matches!(
+                it.lower.as_str(),
+                "more"
+                    | "less"
+                    | "over"
+                    | "under"
+                    | "above"
+                    | "below"
+                    | "between"
+                    | "exactly"
+                    | "at"
+            )
         })
     {
         return Vec::new();

@@ -320,9 +320,17 @@ impl Reader<'_> {
     /// A day without a year is in the year of the day it goes until.
     fn in_year_of(&self, from: Span, to: &Span, first: usize, end: usize) -> Span {
         let said = (first..end).any(|it| self.year(it).is_some());
-        if let (false, Span::Range(Some(Moment::Day(day)), _), Span::Range(_, Some(Moment::Day(until)))) = (said, &from, to)
+        if let (
+            false,
+            Span::Range(Some(Moment::Day(day)), _),
+            Span::Range(_, Some(Moment::Day(until))),
+        ) = (said, &from, to)
             && let Ok(last) = until.yesterday()
-            && let Ok(moved) = Date::new(if day.month() > last.month() { last.year() - 1 } else { last.year() }, day.month(), day.day())
+            && let Ok(moved) = Date::new(
+                if day.month() > last.month() { last.year() - 1 } else { last.year() },
+                day.month(),
+                day.day(),
+            )
         {
             return self.day(moved);
         }
@@ -407,7 +415,18 @@ impl Reader<'_> {
         let (span, end) = self.calendar(at)?;
         // a bare number of four digits is a number unless something says that it is a year
         let told = start > 0
-            && matches!(self.word(start - 1), "revenue" | "revenues" | "turnover" | "sales" | "orders" | "quarter" | "month" | "monthly" | "quarterly");
+            && matches!(
+                self.word(start - 1),
+                "revenue"
+                    | "revenues"
+                    | "turnover"
+                    | "sales"
+                    | "orders"
+                    | "quarter"
+                    | "month"
+                    | "monthly"
+                    | "quarterly"
+            );
         if matches!(span, Span::Year(..)) && !said && !told {
             return None;
         }

@@ -171,7 +171,8 @@ impl Interpreter<'_> {
             return Some(next);
         }
         let Comparator { mut comparison, next, adjective } = self.comparator(at)?;
-        let costs = at > 0 && hand.column.is_none() && matches!(self.word(at - 1), "cost" | "costs");
+        let costs =
+            at > 0 && hand.column.is_none() && matches!(self.word(at - 1), "cost" | "costs");
         let adjective = adjective.or_else(|| costs.then(|| "expensive".to_owned()));
         // `only`, `after`, `over` and the like are comparisons only where something comparable follows
         let (operand, mut next) = self.operand(draft, hand, next, end)?;

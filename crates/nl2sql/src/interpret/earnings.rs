@@ -123,7 +123,9 @@ impl Interpreter<'_> {
             );
             next = value_at + 1;
         }
-        while self.says(next, "in total") || matches!(self.word(next), "money" | "overall" | "altogether" | "dollars") {
+        while self.says(next, "in total")
+            || matches!(self.word(next), "money" | "overall" | "altogether" | "dollars")
+        {
             next += if self.word(next) == "in" { 2 } else { 1 };
         }
         self.count_only(draft, &measure);
@@ -156,16 +158,41 @@ impl Interpreter<'_> {
         }
         let length = self.one_of(
             at,
-            &["current", "currently", "at the moment", "right now", "at present", "still work", "still works", "still working", "still employed", "still here"],
+            &[
+                "current",
+                "currently",
+                "at the moment",
+                "right now",
+                "at present",
+                "still work",
+                "still works",
+                "still working",
+                "still employed",
+                "still here",
+            ],
         )?;
         let ended = |table: usize| {
             let columns = &self.index.tables[table].columns;
             let at = columns.iter().position(|it| {
                 it.nullable
                     && it.class.is_temporal()
-                    && ["left", "leave", "end", "until", "terminate", "terminated", "termination", "discontinued", "resigned", "departed", "exit", "ended", "to"]
-                        .iter()
-                        .any(|word| it.words.iter().any(|own| own == word))
+                    && [
+                        "left",
+                        "leave",
+                        "end",
+                        "until",
+                        "terminate",
+                        "terminated",
+                        "termination",
+                        "discontinued",
+                        "resigned",
+                        "departed",
+                        "exit",
+                        "ended",
+                        "to",
+                    ]
+                    .iter()
+                    .any(|word| it.words.iter().any(|own| own == word))
             })?;
             Some(ColumnRef::new(table, at))
         };
@@ -237,9 +264,12 @@ impl Interpreter<'_> {
                 } else {
                     continue;
                 }
-                if ["discount", "tax", "shipping", "fee", "refund", "item", "tip", "freight", "unit", "quantity", "count", "number", "minimum"]
-                    .iter()
-                    .any(|it| has(it))
+                if [
+                    "discount", "tax", "shipping", "fee", "refund", "item", "tip", "freight",
+                    "unit", "quantity", "count", "number", "minimum",
+                ]
+                .iter()
+                .any(|it| has(it))
                 {
                     score -= 1.2;
                 }
@@ -293,10 +323,9 @@ impl Interpreter<'_> {
                 if !words.iter().any(|it| EARNED.contains(it)) {
                     continue;
                 }
-                let Some(turn) = words
-                    .iter()
-                    .position(|it| matches!(*it, "but" | "except" | "excluding" | "without" | "not" | "excludes"))
-                else {
+                let Some(turn) = words.iter().position(|it| {
+                    matches!(*it, "but" | "except" | "excluding" | "without" | "not" | "excludes")
+                }) else {
                     continue;
                 };
                 for (column, it) in info.columns.iter().enumerate() {

@@ -104,7 +104,9 @@ impl Interpreter<'_> {
     fn in_force(&self, root: usize, at: usize, span: &Span) -> Option<Predicate> {
         use crate::logical::{Moment, TimeUnit};
         let today = matches!(span, Span::Range(Some(Moment::Start(TimeUnit::Day, 0)), _));
-        let said = (1..=2.min(at)).any(|back| matches!(self.word(at - back), "valid" | "active" | "running" | "effective" | "open"));
+        let said = (1..=2.min(at)).any(|back| {
+            matches!(self.word(at - back), "valid" | "active" | "running" | "effective" | "open")
+        });
         if !today || !said {
             return None;
         }
@@ -114,13 +116,19 @@ impl Interpreter<'_> {
             })
         };
         let from = ColumnRef::new(root, find(&["from", "start", "begin", "effective"])?);
-        let until = ColumnRef::new(root, find(&["until", "to", "end", "expiry", "expiration", "expire"])?);
+        let until =
+            ColumnRef::new(root, find(&["until", "to", "end", "expiry", "expiration", "expire"])?);
         if from == until {
             return None;
         }
         let day = || Moment::Start(TimeUnit::Day, 0);
-        let begun = Predicate::During { moment: Expr::Column(from), from: None, until: Some(Moment::Start(TimeUnit::Day, 1)) };
-        let mut going = Predicate::During { moment: Expr::Column(until), from: Some(day()), until: None };
+        let begun = Predicate::During {
+            moment: Expr::Column(from),
+            from: None,
+            until: Some(Moment::Start(TimeUnit::Day, 1)),
+        };
+        let mut going =
+            Predicate::During { moment: Expr::Column(until), from: Some(day()), until: None };
         if self.index.column(until).nullable {
             going = Predicate::Or(vec![Predicate::Null { column: until, negated: false }, going]);
         }

@@ -106,7 +106,12 @@ impl Interpreter<'_> {
                 );
                 *mode = Mode::Where;
                 let mut next = verb + 1;
-                while next < until && matches!(self.word(next), "yet" | "in" | "to" | "on" | "so" | "far" | "out" | "back") {
+                while next < until
+                    && matches!(
+                        self.word(next),
+                        "yet" | "in" | "to" | "on" | "so" | "far" | "out" | "back"
+                    )
+                {
                     next += 1;
                 }
                 return Some(next);

@@ -111,11 +111,17 @@ impl Interpreter<'_> {
         let star = if self.marked(at + 1, '-') { at + 2 } else { at + 1 };
         if matches!(self.word(star), "star" | "stars")
             && let Some(root) = draft.root
-            && let Some(column) = ["star", "rating", "score"].iter().find_map(|it| self.column_with(root, it, Want::Number).filter(|it| it.table == root))
+            && let Some(column) = ["star", "rating", "score"].iter().find_map(|it| {
+                self.column_with(root, it, Want::Number).filter(|it| it.table == root)
+            })
         {
             let literal = Expr::Literal(Literal::Number(value));
             draft.add(
-                Condition::Row(Predicate::Compare(Expr::Column(column), Comparison::Equal, literal)),
+                Condition::Row(Predicate::Compare(
+                    Expr::Column(column),
+                    Comparison::Equal,
+                    literal,
+                )),
                 std::mem::take(&mut hand.or),
             );
             self.skip.push(star);

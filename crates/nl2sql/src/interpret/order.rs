@@ -484,19 +484,37 @@ impl Interpreter<'_> {
             || matches!(draft.asked.as_slice(), [Asked::Rows(table)] if Some(*table) == draft.root);
         let asks = matches!(
             self.word(0),
-            "list" | "find" | "which" | "what" | "who" | "whose" | "get" | "name" | "select" | "return" | "sort" | "order" | "rank" | "are" | "is"
+            "list"
+                | "find"
+                | "which"
+                | "what"
+                | "who"
+                | "whose"
+                | "get"
+                | "name"
+                | "select"
+                | "return"
+                | "sort"
+                | "order"
+                | "rank"
+                | "are"
+                | "is"
         );
         bare && !asks && draft.order.is_empty() && draft.limit.is_none()
     }
 
     /// Rows of a table for each of something, and nothing else asked for: how many of them.
     pub(crate) fn count_groups(&self, draft: &mut Draft) {
-        if draft.groups.is_empty() || !self.headline(draft) || draft.groups.iter().any(|it| *it == GroupKey::Rows(draft.root.unwrap_or(usize::MAX))) {
+        if draft.groups.is_empty()
+            || !self.headline(draft)
+            || draft.groups.iter().any(|it| *it == GroupKey::Rows(draft.root.unwrap_or(usize::MAX)))
+        {
             return;
         }
         // `the students in each class` may be meant one by one, `students per class` are counted
-        let counted = draft.groups.iter().any(|it| matches!(it, GroupKey::Time(..) | GroupKey::Part(..)))
-            || (0..self.items.len()).any(|it| matches!(self.word(it), "per" | "by"));
+        let counted =
+            draft.groups.iter().any(|it| matches!(it, GroupKey::Time(..) | GroupKey::Part(..)))
+                || (0..self.items.len()).any(|it| matches!(self.word(it), "per" | "by"));
         if counted {
             draft.asked = vec![Asked::Count { table: draft.root, column: None, distinct: false }];
         }

@@ -61,12 +61,17 @@ impl<'a> Interpreter<'a> {
         // `the ten best customers by revenue`, `best selling products`: what makes them so is said
         if matches!(self.word(start), "best" | "worst" | "top") {
             let up = self.word(start) != "worst";
-            let selling = self.word(next) == "selling" || self.marked(next, '-') && self.word(next + 1) == "selling";
+            let selling = self.word(next) == "selling"
+                || self.marked(next, '-') && self.word(next + 1) == "selling";
             let after = if selling { next + 1 + usize::from(self.marked(next, '-')) } else { next };
             let by = (after..end).any(|it| {
-                self.word(it) == "by" && (self.asks_for_earnings(it + 1) || self.is_name(it + 1) || matches!(self.word(it + 1), "total" | "number"))
+                self.word(it) == "by"
+                    && (self.asks_for_earnings(it + 1)
+                        || self.is_name(it + 1)
+                        || matches!(self.word(it + 1), "total" | "number"))
             });
-            let limit = limit.or(hand.number.take()).or(Some(if self.plural(after) { 10 } else { 1 }));
+            let limit =
+                limit.or(hand.number.take()).or(Some(if self.plural(after) { 10 } else { 1 }));
             if by {
                 let next = self.top(draft, hand, mode, after, end, up, limit)?;
                 self.mark_used(at, next);
@@ -93,8 +98,12 @@ impl<'a> Interpreter<'a> {
         let word = self.word(at);
         let next = self.word(at + 1);
         match word {
-            "highest" | "best" if matches!(next, "paid" | "earning") => Some((true, Some("richest"), at + 2)),
-            "lowest" | "worst" if matches!(next, "paid" | "earning") => Some((true, Some("poorest"), at + 2)),
+            "highest" | "best" if matches!(next, "paid" | "earning") => {
+                Some((true, Some("richest"), at + 2))
+            }
+            "lowest" | "worst" if matches!(next, "paid" | "earning") => {
+                Some((true, Some("poorest"), at + 2))
+            }
             "most" | "least" => {
                 let up = word == "most";
                 if LEXICON.degree(next).is_some_and(|it| it.form == Form::Positive)
