@@ -11,7 +11,7 @@ use crate::{
     join,
     lexicon::LEXICON,
     link::{self, Item, Meaning},
-    logical::{Comparison, Expr, LogicalQuery, Predicate},
+    logical::{Aggregate, Comparison, Expr, LogicalQuery, Predicate},
     meta::{self, MetaAnswer},
     render, time,
     token::{self, Token},
@@ -361,6 +361,11 @@ fn doubtful(index: &SchemaIndex, items: &[Item], query: &LogicalQuery, signals: 
             part.filter
                 .iter()
                 .any(|it| matches!(it, Predicate::Compare(b, Comparison::Equal, _) if a == b))
+        });
+        // moments have no sum and no mean
+        empty |= part.select.iter().any(|it| {
+            matches!(it, Expr::Aggregate { function: Aggregate::Sum | Aggregate::Avg, argument: Some(of), .. }
+                if matches!(of.as_ref(), Expr::Column(it) if index.column(*it).class.is_temporal()))
         });
         // a number over rows has no order
         empty |= part.group.is_empty()

@@ -697,7 +697,18 @@ fn display_columns(table: &Table) -> Vec<usize> {
         return vec![at];
     }
     let references = |at: usize| table.columns[at].foreign;
-    for word in ["name", "title", "surname", "label", "description", "detail"] {
+    for word in ["name", "title", "surname", "label", "", "description", "detail"] {
+        // the number or code that people know a row by, where it is not the key that rows refer to
+        if word.is_empty() {
+            let number = texts.iter().find(|&&at| {
+                let it = &table.columns[at];
+                it.unique && !it.primary && !it.nullable && (ends(at, "number") || ends(at, "code"))
+            });
+            if let Some(&at) = number {
+                return vec![at];
+            }
+            continue;
+        }
         if let Some(&at) = texts.iter().find(|&&at| ends(at, word) && !references(at)) {
             return vec![at];
         }

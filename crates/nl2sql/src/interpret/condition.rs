@@ -417,11 +417,16 @@ impl Interpreter<'_> {
             }
             if matches!(self.word(next), "times" | "time") && !self.is_name(next) {
                 let of = self.subject(draft);
+                // `coupons used more than 5 times`: the rows that refer to each
+                let joins = match &of {
+                    GroupKey::Rows(table) if draft.joins.is_empty() => self.referring(*table),
+                    _ => None,
+                };
                 draft.add(
                     Condition::Group {
                         of,
                         having: Predicate::Compare(Expr::count(), comparison, literal),
-                        joins: None,
+                        joins,
                     },
                     or,
                 );

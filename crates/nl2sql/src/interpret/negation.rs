@@ -84,9 +84,13 @@ impl Interpreter<'_> {
         {
             let token = &self.tokens[self.items[verb].first];
             // `logged in` is in `login`, `responded` in `response`
-            let joined = format!("{}{}", token.lemma, self.word(verb + 1));
+            let particle = self.word(verb + 1);
+            let joined = format!("{}{particle}", token.lemma);
             let alike = |own: &str| {
                 own == joined
+                    || particle.len() > 1
+                        && own.len() > particle.len() + 2
+                        && own.strip_suffix(particle).is_some_and(|it| token.lower.starts_with(it))
                     || own == token.stem
                     || LEXICON.stem(own) == token.stem
                     || token.lemma.len() > 5
@@ -203,6 +207,17 @@ impl Interpreter<'_> {
         draft.add(Condition::Row(predicate), std::mem::take(&mut hand.or));
         *mode = Mode::Where;
         Some(until)
+    }
+
+    /// The only table whose rows refer to those of a table.
+    pub(super) fn referring(&self, table: usize) -> Option<usize> {
+        let mut from = self.index.edges_of[table]
+            .iter()
+            .map(|it| &self.index.edges[*it])
+            .filter(|it| it.to == table && it.from != table)
+            .map(|it| it.from);
+        let first = from.next()?;
+        from.all(|it| it == first).then_some(first)
     }
 
     fn subject_table(&self, draft: &Draft) -> usize {

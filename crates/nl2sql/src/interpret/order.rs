@@ -365,9 +365,9 @@ impl Interpreter<'_> {
                 ],
             )
             .or_else(|| {
-                let heads = aggregating && *mode == Mode::Select
-                    || aggregating && self.marked(at.wrapping_sub(1), ',')
-                    || self.headline(draft);
+                let heads = self.headline(draft)
+                    || aggregating
+                        && (*mode == Mode::Select || self.marked(at.wrapping_sub(1), ','));
                 (self.word(at) == "by" && heads && at > 0 && !participle(self.word(at - 1)))
                     .then_some(1)
             })
@@ -430,6 +430,11 @@ impl Interpreter<'_> {
                 found = true;
             } else if let Some(table) = self.table_at(next) {
                 self.mark_used(next, next + 1);
+                // `by product category`: the last noun says what is told apart
+                if next + 1 < end && self.table_at(next + 1).is_some() {
+                    next += 1;
+                    continue;
+                }
                 // `by` before a table may only name who did it
                 if self.word(at) == "by"
                     && length == 1

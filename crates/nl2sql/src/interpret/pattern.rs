@@ -140,6 +140,7 @@ impl Interpreter<'_> {
                 let root = draft.root?;
                 self.index.tables[root].display.first().map(|it| ColumnRef::new(root, *it))
             })?;
+            let column = self.written(column);
             if kind == "in"
                 && !self.items[next].quoted
                 && !single
@@ -192,6 +193,32 @@ impl Interpreter<'_> {
             return Some(at + 1);
         }
         None
+    }
+
+    /// Text to search, where rows are known by a key only: what somebody wrote there.
+    fn written(&self, column: ColumnRef) -> ColumnRef {
+        let info = self.index.column(column);
+        if info.class.is_textual() || !info.is_id() {
+            return column;
+        }
+        let columns = &self.index.tables[column.table].columns;
+        let usual = [
+            "comment",
+            "body",
+            "text",
+            "content",
+            "message",
+            "description",
+            "note",
+            "title",
+            "subject",
+        ];
+        usual
+            .iter()
+            .find_map(|word| {
+                columns.iter().position(|it| it.class.is_textual() && it.has_word(word))
+            })
+            .map_or(column, |it| ColumnRef::new(column.table, it))
     }
 
     pub(super) fn unask_pattern(

@@ -412,7 +412,12 @@ impl Interpreter<'_> {
                 } else {
                     draft.ask(Asked::Aggregate(Aggregate::Sum, Expr::Column(column)));
                 }
-            } else if info.primary && self.index.tables[table].primary.len() == 1 {
+            } else if info.primary && self.index.tables[table].primary.len() == 1
+                || info.class.is_temporal()
+                    && (self.items[at].lower.ends_with("ed")
+                        || self.items[at].lower.contains(" signed"))
+            {
+                // a key counts its rows, and so does what happened to them (`customers signed up`)
                 draft.ask(Asked::Count { table: Some(table), column: None, distinct: false });
             } else {
                 draft.ask(Asked::Count {

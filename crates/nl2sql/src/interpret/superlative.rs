@@ -508,9 +508,16 @@ impl<'a> Interpreter<'a> {
                 this.column_with(table, stem, Want::Number).filter(|it| it.table == table)
             };
             let here = degree.measures.iter().any(|it| own(self, &it.0).is_some());
+            // `the oldest ticket`: when it came, rather than an age of somebody near it
+            let moment = (!here && degree.measures.iter().any(|it| it.0 == "date"))
+                .then(|| self.moment_of(table, None))
+                .flatten()
+                .filter(|it| it.table == table);
             for (stem, up) in &degree.measures {
                 let column = if here {
                     own(self, stem)
+                } else if moment.is_some() {
+                    moment.filter(|_| stem == "date")
                 } else {
                     self.column_with(table, stem, Want::Number)
                 }
