@@ -372,7 +372,17 @@ fn doubtful(index: &SchemaIndex, items: &[Item], query: &LogicalQuery, signals: 
             && part.select.iter().any(Expr::is_aggregate)
             && part.order.iter().any(|it| !it.by.is_aggregate());
     });
-    empty || each && !grouped
+    // a second request that nothing answers
+    let who = items
+        .windows(2)
+        .any(|it| it[0].lower == "and" && matches!(it[1].lower.as_str(), "who" | "whom"));
+    let mut shown: BTreeSet<usize> = BTreeSet::new();
+    query.select.iter().for_each(|it| {
+        it.columns(&mut |it| {
+            shown.insert(it.table);
+        })
+    });
+    empty || each && !grouped || who && shown.len() < 2
 }
 
 /// Whether a word says what is done rather than what something is.

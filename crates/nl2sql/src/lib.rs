@@ -31,6 +31,7 @@ mod names;
 mod render;
 mod time;
 mod token;
+mod values;
 
 pub use confidence::{CONFIDENCE_THRESHOLD, SIGNALS};
 pub use engine::{

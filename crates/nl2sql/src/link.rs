@@ -1,11 +1,12 @@
 //! Links words of a question to what they may mean in a schema: tables, columns, values, numbers.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::{
     index::SchemaIndex,
     lexicon::LEXICON,
-    token::{Token, TokenKind, normalized},
+    token::{Token, TokenKind},
+    values::{exact_values, quoted_values, values},
 };
 
 /// A table or column that some words may mean.
@@ -646,133 +647,6 @@ fn match_name(
         }
     }
     Some(score)
-}
-
-fn exact_values(index: &SchemaIndex, text: &str) -> Vec<ValueLink> {
-    index
-        .values
-        .get(&normalized(text))
-        .into_iter()
-        .flatten()
-        .map(|it| ValueLink {
-            table: it.table,
-            column: it.column,
-            value: index.tables[it.table].columns[it.column].values[it.value].clone(),
-            score: 0.9,
-        })
-        .collect()
-}
-
-fn quoted_values(index: &SchemaIndex, text: &str) -> Vec<ValueLink> {
-    let mut links = exact_values(index, text);
-    for it in &mut links {
-        it.score = if it.value == text { 1.2 } else { 1.1 };
-    }
-    links.sort_by(|a, b| b.score.total_cmp(&a.score));
-    links
-}
-
-/// The values that these tokens may mean, best first.
-fn values(index: &SchemaIndex, tokens: &[Token], first: usize, end: usize) -> Vec<ValueLink> {
-    let part = &tokens[first..end];
-    if matches!(part[0].kind, TokenKind::Mark(_))
-        || matches!(part[part.len() - 1].kind, TokenKind::Mark(_))
-            && !part.last().is_some_and(|it| it.is_mark('.'))
-    {
-        return Vec::new();
-    }
-    let joined = part.iter().map(|it| it.lower.as_str()).collect::<Vec<_>>().join(" ");
-    let key = normalized(&joined);
-    let capital = part.iter().any(|it| it.capital);
-    let mut links = exact_values(index, &key);
-    let mut keys: HashSet<String> = HashSet::from([key.clone()]);
-    let base = if part.len() > 1 { 1.25 } else { 0.95 };
-    let boost = if capital { 0.25 } else { 0.0 };
-    for it in &mut links {
-        it.score = base + boost;
-    }
-    let only_word = part.len() == 1;
-    if matches!(part[part.len() - 1].kind, TokenKind::Word) {
-        // one of several, or several of one
-        let mut lemmas: Vec<&str> = part.iter().map(|it| it.lower.as_str()).collect();
-        let last = part[part.len() - 1].lemma.as_str();
-        lemmas.pop();
-        lemmas.push(last);
-        let plural = format!("{}s", part[part.len() - 1].lower);
-        let mut forms = vec![lemmas.join(" ")];
-        lemmas.pop();
-        lemmas.push(&plural);
-        forms.push(lemmas.join(" "));
-        for (number, form) in forms.into_iter().enumerate() {
-            let form = normalized(&form);
-            if keys.insert(form.clone()) {
-                for mut it in exact_values(index, &form) {
-                    it.score = if only_word && !capital && number == 0 {
-                        0.75
-                    } else {
-                        base - 0.15 + boost
-                    };
-                    links.push(it);
-                }
-            }
-        }
-        for place in LEXICON.place(&key) {
-            // `in` is no Indiana
-            if key.len() == 2 && place.len() > 2 && !capital {
-                continue;
-            }
-            let form = normalized(place);
-            if keys.insert(form.clone()) {
-                for mut it in exact_values(index, &form) {
-                    it.score = base - 0.1 + boost;
-                    links.push(it);
-                }
-            }
-        }
-    }
-    if links.is_empty() {
-        return links;
-    }
-    // words of every question are values only where something else says so
-    let only = part.len() == 1;
-    let lower = part[0].lower.as_str();
-    if only
-        && !capital
-        && (LEXICON.is_stop(lower) || LEXICON.degree(lower).is_some() || is_question_word(lower))
-    {
-        let shouted = part[0].text.len() > 1 && part[0].text.chars().all(char::is_uppercase);
-        if !shouted {
-            return Vec::new();
-        }
-    }
-    if only && lower.chars().count() == 1 && !(capital && lower != "a" && lower != "i") {
-        return Vec::new();
-    }
-    if only
-        && capital
-        && (LEXICON.is_stop(lower) || is_question_word(lower))
-        && part[0].text.len() > 1
-        && !part[0].text.chars().all(char::is_uppercase)
-    {
-        return Vec::new();
-    }
-    if !only && part.len() == 2 && matches!(part[0].lower.as_str(), "the" | "a" | "an") && !capital
-    {
-        return Vec::new();
-    }
-    if !only && part.iter().all(|it| LEXICON.is_stop(&it.lower)) {
-        return Vec::new();
-    }
-    if matches!(part[0].kind, TokenKind::Number(_)) && only {
-        for it in &mut links {
-            it.score = 0.4;
-        }
-    }
-    links.sort_by(|a, b| {
-        b.score.total_cmp(&a.score).then((a.table, a.column).cmp(&(b.table, b.column)))
-    });
-    links.truncate(20);
-    links
 }
 
 /// Words that ask, count and compare.

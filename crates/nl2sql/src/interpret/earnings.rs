@@ -281,6 +281,12 @@ impl Interpreter<'_> {
         best.filter(|it| it.0 >= 2.5).map(|it| it.1)
     }
 
+    /// What each purchase is worth, if that table holds them.
+    pub(super) fn worth_of(&self, table: usize) -> Option<ColumnRef> {
+        let (whole, column) = self.purchases()?;
+        (whole == table).then(|| ColumnRef::new(whole, column))
+    }
+
     /// What a row of a table is worth, where the table keeps one such amount.
     pub(super) fn amount_of(&self, table: usize) -> Option<ColumnRef> {
         if let Some((whole, column)) = self.purchases().filter(|it| it.0 == table) {

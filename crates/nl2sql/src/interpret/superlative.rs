@@ -513,8 +513,15 @@ impl<'a> Interpreter<'a> {
                 .then(|| self.moment_of(table, None))
                 .flatten()
                 .filter(|it| it.table == table);
+            // `the biggest order` is the one that is worth most
+            let worth = (degree.measures.iter().any(|it| it.0 == "amount")
+                && matches!(word.as_str(), "biggest" | "largest" | "smallest"))
+            .then(|| self.worth_of(table))
+            .flatten();
             for (stem, up) in &degree.measures {
-                let column = if here {
+                let column = if worth.is_some() {
+                    worth
+                } else if here {
                     own(self, stem)
                 } else if moment.is_some() {
                     moment.filter(|_| stem == "date")
