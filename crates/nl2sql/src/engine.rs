@@ -380,7 +380,7 @@ fn doubtful(index: &SchemaIndex, items: &[Item], query: &LogicalQuery, signals: 
     query.select.iter().for_each(|it| {
         it.columns(&mut |it| {
             shown.insert(it.table);
-        })
+        });
     });
     empty || each && !grouped || who && shown.len() < 2
 }
