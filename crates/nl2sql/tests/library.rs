@@ -1,78 +1,13 @@
 //! The embedded engine over the schema of a lending library, which stands for nothing but itself.
 
+mod schema;
+
 use plinth_connections::AllowedTables;
 use plinth_nl2sql::{AskContext, Engine, Outcome, SchemaIndex};
-use plinth_schema_introspect::{
-    Catalog, Column, ForeignKey, Key, Relation, RelationKind, Samples, Schema, TypeClass,
-};
+use plinth_schema_introspect::{Catalog, Schema};
 use proptest::prelude::*;
 
-/// `name type` columns; `*` marks the key, `>table` a reference, `=a|b` the values, `?` nullable.
-fn relation(oid: u32, name: &str, columns: &[&str], tables: &[&str]) -> Relation {
-    let mut it = Relation {
-        oid,
-        schema: "public".to_owned(),
-        name: name.to_owned(),
-        kind: RelationKind::Table,
-        comment: None,
-        readable: true,
-        columns: Vec::new(),
-        keys: Vec::new(),
-        foreign_keys: Vec::new(),
-        indexes: Vec::new(),
-        estimated_rows: Some(100.0),
-        partition_of: None,
-        inherits: Vec::new(),
-        definition: None,
-        row_security: false,
-    };
-    for (at, text) in columns.iter().enumerate() {
-        let (spec, values) = text.split_once('=').map_or((*text, None), |it| (it.0, Some(it.1)));
-        let (spec, target) = spec.split_once('>').map_or((spec, None), |it| (it.0, Some(it.1)));
-        let nullable = spec.contains('?');
-        let primary = spec.contains('*');
-        let spec = spec.replace(['?', '*'], "");
-        let (name, kind) = spec.split_once(' ').expect("a name and a type");
-        let class = match kind.trim() {
-            "integer" => TypeClass::Integer,
-            "numeric" => TypeClass::Decimal,
-            "boolean" => TypeClass::Boolean,
-            "date" => TypeClass::Date,
-            "timestamptz" => TypeClass::Timestamp,
-            _ => TypeClass::Text,
-        };
-        if primary {
-            it.keys.push(Key { name: format!("key_{at}"), columns: vec![at], primary: true });
-        }
-        if let Some(target) = target {
-            let number = tables.iter().position(|it| *it == target.trim()).expect("a table");
-            it.foreign_keys.push(ForeignKey {
-                name: format!("reference_{at}"),
-                columns: vec![at],
-                target: u32::try_from(number).expect("few") + 1,
-                target_columns: vec![0],
-            });
-        }
-        it.columns.push(Column {
-            name: name.to_owned(),
-            type_name: kind.trim().to_owned(),
-            type_oid: 0,
-            class,
-            nullable,
-            default: None,
-            generated: false,
-            comment: None,
-            readable: true,
-            enum_values: Vec::new(),
-            samples: values.map(|it| Samples {
-                values: it.split('|').map(str::to_owned).collect(),
-                complete: true,
-            }),
-            distinct: None,
-        });
-    }
-    it
-}
+use crate::schema::relation;
 
 fn catalog() -> Catalog {
     const TABLES: [&str; 5] = ["authors", "books", "branches", "loans", "readers"];
