@@ -51,7 +51,7 @@ fn index() -> SchemaIndex {
         let mut it = relation(oid, name, columns, &TABLES);
         match *name {
             "purchases" => {
-                it.comment = Some("Revenue counts all of them but void ones.".to_owned())
+                it.comment = Some("Revenue counts all of them but void ones.".to_owned());
             }
             "monthly_takings" => it.kind = RelationKind::View,
             _ => {}
