@@ -53,7 +53,7 @@ pub(crate) fn forward_signals() -> Result<()> {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
         signals.add(signal);
     }
-    // Blocked here and taken by one thread. Programs that we start begin with nothing blocked: `Command` sees to it.
+    // Blocked here and taken by one thread; `spawn` starts programs with nothing blocked.
     signals.thread_block().context("blocking signals")?;
     thread::spawn(move || {
         while let Ok(signal) = signals.wait() {
@@ -272,10 +272,13 @@ fn running() -> MutexGuard<'static, Option<Running>> {
 fn spawn(command: &mut Command, whom: Signalled) -> Result<Child> {
     // Held over the start, so that a signal in between finds the program.
     let mut running = running();
-    let child = command
-        .process_group(0)
-        .spawn()
-        .with_context(|| format!("starting {}", command.get_program().display()))?;
+    // A program inherits what is blocked where it is started, and would never hear that it is to stop. (A signal in just
+    // this moment ends xtask as it would have without `forward_signals`.)
+    let blocked = SigSet::thread_get_mask().context("reading which signals are blocked")?;
+    SigSet::empty().thread_set_mask().context("unblocking signals")?;
+    let child = command.process_group(0).spawn();
+    blocked.thread_set_mask().context("blocking signals")?;
+    let child = child.with_context(|| format!("starting {}", command.get_program().display()))?;
     *running = Some(Running { pid: pid_of(&child)?, whom });
     Ok(child)
 }

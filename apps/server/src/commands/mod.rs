@@ -20,6 +20,9 @@ const USUAL_LOG: &str = "info,actix_server=warn,refinery_core=warn,tokio_postgre
 
 /// Reads the command line and runs what it says.
 pub fn run() -> ExitCode {
+    // Whoever started us may have blocked the signals that tell us to stop; before any thread is there, this holds for
+    // all of them, and for Postgres too.
+    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
     let cli =
         Cli::from_arg_matches(&settings::command().get_matches()).unwrap_or_else(|err| err.exit());
     let unknown =

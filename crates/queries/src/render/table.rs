@@ -1,6 +1,6 @@
 use std::fmt::Write;
 
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
 use super::kind::{UserTypes, ValueKind};
 use super::text::utf8;
@@ -57,7 +57,7 @@ pub fn format_table(
                 text.push_str("  ");
             }
             let cell = shortened(cell, *width);
-            let blanks = width - cell.width();
+            let blanks = width.saturating_sub(cell.width());
             let (before, after) = if right(at) { (blanks, 0) } else { (0, blanks) };
             let _ = write!(text, "{:before$}{cell}{:after$}", "", "");
         }
@@ -123,11 +123,13 @@ fn shortened(text: &str, width: usize) -> String {
         return text.to_owned();
     }
     let mut out = String::new();
-    let mut left = width.saturating_sub(1);
     for it in text.chars() {
-        let Some(rest) = left.checked_sub(it.width().unwrap_or(0)) else { break };
-        left = rest;
         out.push(it);
+        // Measured as a whole: a variation selector widens the character before it.
+        if out.width() >= width {
+            out.pop();
+            break;
+        }
     }
     out.push('…');
     out
