@@ -115,6 +115,7 @@ pub(crate) fn signals(
                 weakest = weakest.max(1.0 - link);
             }
             Note::Unseen(_) => unseen += 1.0,
+            Note::Idle(at) if items.get(*at).is_some_and(|it| LEXICON.is_light(&it.lower)) => {}
             Note::Idle(_) => idle += 1.0,
             Note::Doubt(_) => doubt += 1.0,
             Note::Assumed(_) => {}
@@ -152,8 +153,20 @@ pub(crate) fn signals(
     });
     let unnamed =
         used.iter().filter(|it| reader.weight[**it] < 0.3 && !index.tables[**it].bridge).count();
+    // `without a coupon`: a reference that is empty speaks of the table it would refer to
+    let mut denied: Vec<usize> = Vec::new();
+    query.each(&mut |part| {
+        for it in &part.filter {
+            if let Predicate::Null { column, .. } = it {
+                let refers = index.edges.iter().filter(|edge| {
+                    edge.from == column.table && edge.from_columns == [column.column]
+                });
+                denied.extend(refers.map(|edge| edge.to));
+            }
+        }
+    });
     let unused = (0..index.tables.len())
-        .filter(|it| reader.weight[*it] > 0.85 && !used.contains(it))
+        .filter(|it| reader.weight[*it] > 0.85 && !used.contains(it) && !denied.contains(it))
         .count();
     let mut literals: Vec<f64> = Vec::new();
     let mut texts = 0;

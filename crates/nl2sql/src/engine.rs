@@ -140,7 +140,8 @@ impl Engine {
 
     /// What that question means over that schema. Takes a few milliseconds, never blocks, never fails.
     pub fn ask(&self, question: &str, index: &SchemaIndex, context: &AskContext) -> Outcome {
-        let tokens = token::tokenize(question);
+        let mut tokens = token::tokenize(question);
+        link::correct(index, &mut tokens);
         if let Some(answer) = meta::answer(index, &tokens) {
             return Outcome::Meta(answer);
         }
@@ -196,7 +197,8 @@ impl Engine {
         index: &SchemaIndex,
         context: &AskContext,
     ) -> Option<Reading> {
-        let tokens = token::tokenize(question);
+        let mut tokens = token::tokenize(question);
+        link::correct(index, &mut tokens);
         let times = time::find(&tokens, context.now.date());
         likeliest(index, &tokens, &times)
     }

@@ -79,6 +79,53 @@ impl Item {
 
 const MAX_NAME: usize = 6;
 
+/// Puts right slips of the finger in words that calculate and compare, which no schema holds.
+pub(crate) fn correct(index: &SchemaIndex, tokens: &mut [Token]) {
+    const WORDS: [&str; 16] = [
+        "average",
+        "total",
+        "number",
+        "maximum",
+        "minimum",
+        "highest",
+        "lowest",
+        "largest",
+        "smallest",
+        "between",
+        "without",
+        "revenue",
+        "month",
+        "quarter",
+        "percentage",
+        "currently",
+    ];
+    for token in tokens {
+        let known = token.kind != TokenKind::Word
+            || token.capital
+            || token.lower.len() < 5
+            || LEXICON.knows(&token.lower, &token.stem)
+            || LEXICON.is_light(&token.lower)
+            || LEXICON.degree(&token.lower).is_some()
+            || index.postings.contains_key(&token.stem)
+            || index.postings.contains_key(&token.lower)
+            || index.values.contains_key(&token.lower);
+        if known || WORDS.contains(&token.lower.as_str()) {
+            continue;
+        }
+        // a plural or another form is no slip
+        let meant = WORDS.iter().find(|it| {
+            it.as_bytes().first() == token.lower.as_bytes().first()
+                && distance(&token.lower, it, 1) <= 1
+                && !token.lower.starts_with(**it)
+        });
+        if let Some(meant) = meant {
+            token.lower = (*meant).to_owned();
+            token.lemma = LEXICON.lemma(meant);
+            token.stem = LEXICON.stem(&token.lemma);
+        }
+    }
+}
+
 /// Cuts the tokens into items so that as much as possible is understood.
 pub(crate) fn link(
     index: &SchemaIndex,
@@ -315,7 +362,8 @@ fn word_hits(index: &SchemaIndex, tokens: &[Token]) -> Hits {
                 for stem in &index.stems {
                     if stem.len() > 3
                         && stem.chars().next() == token.stem.chars().next()
-                        && distance(&token.stem, stem, limit) <= limit
+                        && (distance(&token.stem, stem, limit) <= limit
+                            || stem.len() > 5 && distance(&token.lemma, stem, 1) <= 1)
                     {
                         add_typo(index, stem, &mut hits);
                     }

@@ -78,12 +78,7 @@ pub(crate) fn answer(index: &SchemaIndex, tokens: &[Token]) -> Option<MetaAnswer
     if about_tables.iter().any(|it| text == *it || text.ends_with("tables are there"))
         && !index.stems.contains("tabl")
     {
-        let names: Vec<String> = index.tables.iter().map(|it| it.name.clone()).collect();
-        return Some(MetaAnswer {
-            answer: format!("There are {} tables: {}.", names.len(), names.join(", ")),
-            tables: (0..index.tables.len()).map(full).collect(),
-            examples: examples(index, &[]),
-        });
+        return Some(all_tables(index));
     }
     let items = link::link(index, tokens, &[]);
     // `which tables have emails?`
@@ -111,6 +106,11 @@ pub(crate) fn answer(index: &SchemaIndex, tokens: &[Token]) -> Option<MetaAnswer
                     }
                 }
             }
+        }
+        // no more than "which tables are in this database?"
+        let whole = ["database", "schema", "db", "there", "exist"];
+        if found.is_empty() && words.iter().any(|it| whole.contains(it)) {
+            return Some(all_tables(index));
         }
         found.truncate(12);
         let mut tables: Vec<usize> = found.iter().map(|it| it.0).collect();
@@ -160,6 +160,15 @@ pub(crate) fn answer(index: &SchemaIndex, tokens: &[Token]) -> Option<MetaAnswer
         });
     }
     None
+}
+
+fn all_tables(index: &SchemaIndex) -> MetaAnswer {
+    let names: Vec<&str> = index.tables.iter().map(|it| it.name.as_str()).collect();
+    MetaAnswer {
+        answer: format!("There are {} tables: {}.", names.len(), names.join(", ")),
+        tables: index.tables.iter().map(|it| format!("{}.{}", it.schema, it.name)).collect(),
+        examples: examples(index, &[]),
+    }
 }
 
 /// Up to three questions that can be answered over this schema, about these tables if there are any.
