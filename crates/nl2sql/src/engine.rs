@@ -348,6 +348,7 @@ fn doubtful(index: &SchemaIndex, items: &[Item], query: &LogicalQuery, signals: 
     let mut grouped = false;
     let mut empty = false;
     query.each(&mut |part| {
+        let nested = !std::ptr::eq(part, query);
         grouped |= !part.group.is_empty() || !part.per.is_empty();
         // one row for each group by a key
         if let ([Expr::Column(key)], [_]) = (part.group.as_slice(), part.instances().as_slice()) {
@@ -364,6 +365,16 @@ fn doubtful(index: &SchemaIndex, items: &[Item], query: &LogicalQuery, signals: 
                 .iter()
                 .any(|it| matches!(it, Predicate::Compare(b, Comparison::Equal, _) if a == b))
         });
+        // what is shown is what was given: no answer
+        empty |= !nested
+            && !part.select.is_empty()
+            && part.set.is_none()
+            && part.select.iter().all(|shown| {
+                matches!(shown, Expr::Column(_))
+                    && part.filter.iter().any(|it| {
+                        matches!(it, Predicate::Compare(left, Comparison::Equal, Expr::Literal(_)) if left == shown)
+                    })
+            });
         // moments have no sum and no mean
         empty |= part.select.iter().any(|it| {
             matches!(it, Expr::Aggregate { function: Aggregate::Sum | Aggregate::Avg, argument: Some(of), .. }
