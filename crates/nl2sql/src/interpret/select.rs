@@ -393,6 +393,19 @@ impl Interpreter<'_> {
         {
             hand.count = false;
         }
+        // `business customers`: a word near a column that is filled for some of them only
+        if hand.count
+            && self.table_at(at + 1) == Some(column.table)
+            && self.index.column(column).nullable
+            && self.index.column(column).class.is_textual()
+            && self.ranking(draft, at, want).first().is_some_and(|it| it.0 == column && it.2 < 0.9)
+        {
+            draft.add(
+                Condition::Row(Predicate::Null { column, negated: true }),
+                std::mem::take(&mut hand.or),
+            );
+            return Some(at + 1);
+        }
         if std::mem::take(&mut hand.count) {
             let info = self.index.column(column);
             let table = column.table;
