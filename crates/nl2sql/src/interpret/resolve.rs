@@ -82,6 +82,20 @@ impl Interpreter<'_> {
             .then_some(table.table)
     }
 
+    /// Of the tables that an item may name by a verb the one nearest to what is asked about (`faculty who participate in …`).
+    pub(super) fn nearest(&self, draft: &Draft, at: usize, table: usize) -> usize {
+        let Some(root) = draft.root else { return table };
+        let steps = |it: usize| self.index.distance(root, it).unwrap_or(9);
+        if steps(table) <= 1 || !self.index.tables[table].bridge {
+            return table;
+        }
+        self.links(at)
+            .iter()
+            .filter(|it| it.column.is_none() && it.score > 0.4 && steps(it.table) < steps(table))
+            .min_by_key(|it| steps(it.table))
+            .map_or(table, |it| it.table)
+    }
+
     /// How near a table is to those that are named well.
     fn near(&self, table: usize) -> f64 {
         let mut sum = 0.0;

@@ -676,20 +676,6 @@ impl Interpreter<'_> {
         draft.ask(Asked::Rows(table));
     }
 
-    /// Of the tables that an item may name by a verb the one nearest to what is asked about (`faculty who participate in …`).
-    pub(super) fn nearest(&self, draft: &Draft, at: usize, table: usize) -> usize {
-        let Some(root) = draft.root else { return table };
-        let steps = |it: usize| self.index.distance(root, it).unwrap_or(9);
-        if steps(table) <= 1 || !self.index.tables[table].bridge {
-            return table;
-        }
-        self.links(at)
-            .iter()
-            .filter(|it| it.column.is_none() && it.score > 0.4 && steps(it.table) < steps(table))
-            .min_by_key(|it| steps(it.table))
-            .map_or(table, |it| it.table)
-    }
-
     /// Verbs after which conditions follow, and verbs that name a column (`born`, `located`, `live`).
     pub(super) fn read_verb(
         &mut self,
