@@ -38,9 +38,10 @@ impl QueryStore for PostgresQueries {
         // One statement for many rows: a busy server writes thousands of entries a second.
         let insert = format!(
             "INSERT INTO queries ({COLUMNS})
-             SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
-                 $8::text[], $9::jsonb[], $10::jsonb[], $11::bigint[], $12::boolean[], $13::double precision[],
-                 $14::boolean[], $15::timestamptz[])
+             SELECT a, b, c, d, e, f, g, h, i::jsonb, j::jsonb, k, l, m, n, o
+             FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
+                 $8::text[], $9::text[], $10::text[], $11::bigint[], $12::boolean[], $13::double precision[],
+                 $14::boolean[], $15::timestamptz[]) AS it (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o)
              ON CONFLICT (id) DO NOTHING"
         );
         self.database
@@ -56,8 +57,8 @@ impl QueryStore for PostgresQueries {
                         &column(records, |it| it.question.as_deref().map(storable)),
                         &column(records, |it| it.sql.as_deref().map(storable)),
                         &column(records, |it| it.outcome.as_str()),
-                        &column(records, |it| Json(&it.notes)),
-                        &column(records, |it| it.error.as_ref().map(Json)),
+                        &column(records, |it| storable_json(&it.notes)),
+                        &column(records, |it| it.error.as_ref().map(storable_json)),
                         &column(records, |it| {
                             it.row_count.map(|it| i64::try_from(it).unwrap_or(i64::MAX))
                         }),
@@ -146,6 +147,12 @@ fn column<'a, T>(records: &'a [Arc<QueryRecord>], of: impl Fn(&'a QueryRecord) -
 /// Postgres keeps no NUL in a text; what callers send may hold one, and is still worth remembering.
 fn storable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
+}
+
+/// The same for what is kept as JSON, where a NUL stands as an escape.
+fn storable_json(value: &impl serde::Serialize) -> String {
+    let text = serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned());
+    if text.contains("\\u0000") { text.replace("\\u0000", "\\ufffd") } else { text }
 }
 
 fn read(row: &Row) -> Result<QueryRecord, StoreError> {

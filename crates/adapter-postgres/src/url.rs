@@ -51,6 +51,9 @@ impl DatabaseUrl {
         {
             return Err(InvalidUrl("it names a user, a host and a database"));
         }
+        if !config.get_hostaddrs().is_empty() {
+            return Err(InvalidUrl("`hostaddr` is not taken: give the address as the host"));
+        }
         if config.get_options().is_some() {
             return Err(InvalidUrl("`options` is not taken: Plinth sets its own"));
         }
@@ -103,11 +106,15 @@ impl DatabaseUrl {
         let ports = self.config.get_ports();
         let hosts = self.config.get_hosts().iter().enumerate();
         hosts
-            .filter_map(|(at, host)| match host {
+            .map(|(at, host)| match host {
                 tokio_postgres::config::Host::Tcp(host) => {
-                    Some((host.clone(), ports.get(at).or(ports.first()).copied().unwrap_or(5432)))
+                    (host.clone(), ports.get(at).or(ports.first()).copied().unwrap_or(5432))
                 }
-                tokio_postgres::config::Host::Unix(_) => None,
+                // By TCP the same server is on this machine.
+                tokio_postgres::config::Host::Unix(_) => (
+                    "127.0.0.1".to_owned(),
+                    ports.get(at).or(ports.first()).copied().unwrap_or(5432),
+                ),
             })
             .collect()
     }

@@ -209,15 +209,28 @@ impl History {
             let ours: Vec<_> = batch.iter().filter(|it| it.org == org).cloned().collect();
             match self.store.insert(org, &ours).await {
                 Ok(()) => self.forget(&ours),
-                // One organization's trouble (it was just deleted, say) is not another's.
-                Err(StoreError::Internal(err)) => {
-                    tracing::error!(org.id = %org, error = %err, entries = ours.len(), "history entries are dropped");
-                    self.forget(&ours);
-                }
+                // One organization's trouble (it was just deleted, say) is not another's, and one entry's not the next
+                // one's.
+                Err(StoreError::Internal(_)) => self.write_singly(org, &ours).await,
                 Err(err) => failed = Some(err),
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    async fn write_singly(&self, org: OrgId, entries: &[Arc<QueryRecord>]) {
+        for entry in entries {
+            let one = std::slice::from_ref(entry);
+            match self.store.insert(org, one).await {
+                Ok(()) => self.forget(one),
+                Err(StoreError::Internal(err)) => {
+                    tracing::error!(org.id = %org, query.id = %entry.id, error = %err, "a history entry cannot be kept");
+                    self.forget(one);
+                }
+                // It goes on waiting.
+                Err(StoreError::Unavailable(_)) => return,
+            }
+        }
     }
 
     fn forget(&self, written: &[Arc<QueryRecord>]) {

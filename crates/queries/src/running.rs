@@ -127,9 +127,21 @@ impl Drop for Running {
 }
 
 /// A history entry in the making.
+///
+/// One that is dropped before its end stands in the history as cancelled: the caller hung up while the schema was read,
+/// the question was understood or the database computed.
 pub(crate) struct Entry {
     pub(crate) history: Arc<History>,
     pub(crate) record: QueryRecord,
+    pub(crate) ended: bool,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(QueryOutcome::Cancelled, None, None);
+        }
+    }
 }
 
 impl Entry {
@@ -139,6 +151,7 @@ impl Entry {
         summary: Option<Summary>,
         error: Option<RecordedError>,
     ) {
+        self.ended = true;
         self.record.outcome = outcome;
         self.record.error = error;
         if let Some(summary) = summary {

@@ -64,6 +64,13 @@ pub async fn query_store_contract(
         .expect("a second time changes nothing");
     store.insert(theirs.0, &[other]).await.expect("kept");
 
+    let mut odd = record(theirs.0, theirs.1, live, at);
+    odd.question = Some("a\0b".to_owned());
+    odd.notes.explanation = Some("a\0b".to_owned());
+    store.insert(theirs.0, &[Arc::new(odd.clone())]).await.expect("whatever callers send is kept");
+    let odd = store.find(theirs.0, odd.id, all).await.expect("finds").expect("there");
+    assert_eq!(odd.notes.explanation.as_deref(), Some("a\u{fffd}b"));
+
     let found = store.find(ours.0, first.id, all).await.expect("finds");
     assert_eq!(found.as_ref(), Some(first.as_ref()), "everything is kept");
     assert!(store.find(theirs.0, first.id, all).await.expect("answers").is_none());

@@ -26,7 +26,7 @@ pub struct Snapshot {
     pub connection: ConnectionId,
     /// What was there.
     pub catalog: Catalog,
-    /// When it was read.
+    /// When reading it began.
     pub taken_at: Timestamp,
     /// How long reading took, in milliseconds.
     pub duration_ms: u64,
@@ -92,6 +92,8 @@ impl Schemas {
         id: ConnectionId,
     ) -> Result<(Arc<Opened>, Arc<Snapshot>), SchemaError> {
         let opened = self.connections.open(permit.principal(), id).await?;
+        let lock = self.lock(id);
+        let _one = lock.lock().await;
         let snapshot = self.read(&opened).await?;
         Ok((opened, snapshot))
     }
@@ -177,7 +179,8 @@ impl Schemas {
             org: opened.connection.org,
             connection: opened.connection.id,
             catalog,
-            taken_at: now,
+            // What was made while it was read may not be in it.
+            taken_at: started,
             duration_ms,
         });
         self.store.insert(&snapshot).await.map_err(|err| match err {

@@ -20,6 +20,8 @@ pub(crate) struct Storage {
     pub(crate) database: Database,
     /// Where that is.
     pub(crate) url: DatabaseUrl,
+    /// Where it is migrated, if another URL was given for that.
+    pub(crate) migrate_url: Option<DatabaseUrl>,
     /// Seals every stored credential.
     pub(crate) master: Arc<MasterKey>,
     /// The Postgres that this process runs, if it runs one.
@@ -92,11 +94,9 @@ impl Storage {
     ) -> anyhow::Result<Self> {
         let opened = async {
             let url = DatabaseUrl::parse(url)?;
-            let migrate_url = match &settings.migrate_url {
-                Some(url) => DatabaseUrl::parse(url).context("PLINTH_MIGRATE_URL")?,
-                None => url.clone(),
-            };
-            migrate(&migrate_url).await?;
+            let migrate_url = settings.migrate_url.as_ref().map(DatabaseUrl::parse).transpose();
+            let migrate_url = migrate_url.context("PLINTH_MIGRATE_URL")?;
+            migrate(migrate_url.as_ref().unwrap_or(&url)).await?;
             let database = Database::open(&url, settings.database_connections).await?;
             let check = master.derive("check of the master key");
             if !database.check_master_key(&check).await? {
@@ -105,10 +105,12 @@ impl Storage {
                      give the one that was there when it was first used"
                 );
             }
-            anyhow::Ok((database, url))
+            anyhow::Ok((database, url, migrate_url))
         };
         match opened.await {
-            Ok((database, url)) => Ok(Self { database, url, master, embedded, data_dir }),
+            Ok((database, url, migrate_url)) => {
+                Ok(Self { database, url, migrate_url, master, embedded, data_dir })
+            }
             Err(err) => {
                 // A server that cannot start leaves nothing running.
                 if let Some(embedded) = embedded {

@@ -20,6 +20,9 @@ use crate::boot::{EmbeddedAddress, Services, Storage, WiringParts};
 use crate::settings::{LimitSettings, ModelSettings, ServeSettings};
 use crate::{http, telemetry};
 
+/// How often measurements are folded into their buckets.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
 /// How often waiting history entries are written: they are at most a second behind.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
 
@@ -139,7 +142,15 @@ impl Server {
 /// Writes the history behind the requests; at the end until all of it is written, as nobody will do it later.
 async fn flush(services: Services, mut stopped: watch::Receiver<bool>) {
     let mut deadline = None;
+    let mut kept_up = Instant::now();
     loop {
+        // Without it what was measured grows until somebody asks for `/metrics`.
+        if let Some(metrics) =
+            services.metrics.as_ref().filter(|_| kept_up.elapsed() > UPKEEP_EVERY)
+        {
+            metrics.run_upkeep();
+            kept_up = Instant::now();
+        }
         if deadline.is_none() {
             tokio::select! {
                 () = tokio::time::sleep(FLUSH_EVERY) => {}
@@ -183,13 +194,14 @@ async fn gate(
     if let Some(embedded) = &storage.embedded {
         gate.protect(Own::LocalPort(embedded.port()));
     } else {
-        let name = storage.url.database().to_owned();
-        for (host, port) in storage.url.addresses() {
-            for ip in SystemResolver.resolve(&host).await.unwrap_or_default() {
-                gate.protect(Own::Database {
-                    address: SocketAddr::new(ip, port),
-                    name: name.clone(),
-                });
+        for url in [Some(&storage.url), storage.migrate_url.as_ref()].into_iter().flatten() {
+            for (host, port) in url.addresses() {
+                // Unprotected we do not serve.
+                let found = SystemResolver.resolve(&host).await;
+                for ip in found.with_context(|| format!("cannot resolve {host}"))? {
+                    let address = SocketAddr::new(ip, port);
+                    gate.protect(Own::Database { address, name: url.database().to_owned() });
+                }
             }
         }
     }

@@ -97,7 +97,13 @@ fn record(response: &ServiceResponse<BoxBody>, started: Instant) {
     let request = response.request();
     // The pattern, not the path: ids would make a metric for each thing there is.
     let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
-    let method = request.method().to_string();
+    // Strangers can send any word as a method.
+    let method = match request.method().as_str() {
+        known @ ("GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD" | "OPTIONS") => {
+            known.to_owned()
+        }
+        _ => "other".to_owned(),
+    };
     metrics::counter!(
         "plinth_http_requests_total",
         "method" => method.clone(), "route" => route.clone(), "status" => status.to_string()

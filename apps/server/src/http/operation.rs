@@ -23,7 +23,7 @@ pub(super) async fn healthz() -> HttpResponse {
     tag = "operation",
     responses(
         (status = 200, description = "It is ready."),
-        (status = 503, description = "Its database does not answer, or it is stopping."),
+        (status = 503, description = "Its database does not answer."),
     ),
     security(()),
 )]

@@ -144,12 +144,20 @@ struct TableBody<'a> {
 
 impl<'a> TableBody<'a> {
     fn new(it: &'a Relation, shown: &HashMap<u32, &'a Relation>) -> Self {
+        // What names a column that the role may not read is left out as a whole.
+        let readable = |columns: &[usize]| {
+            columns.iter().all(|at| it.columns.get(*at).is_some_and(|it| it.readable))
+        };
         let names = |columns: &[usize]| -> Vec<&'a str> {
             columns.iter().filter_map(|at| it.columns.get(*at)).map(|it| it.name.as_str()).collect()
         };
         let foreign_key = |key: &'a plinth_schema_introspect::ForeignKey| {
             // A reference to a table that is not shown would name it.
             let target = shown.get(&key.target)?;
+            let theirs = |at: &usize| target.columns.get(*at).is_some_and(|it| it.readable);
+            if !readable(&key.columns) || !key.target_columns.iter().all(theirs) {
+                return None;
+            }
             let target_columns = key.target_columns.iter().filter_map(|at| target.columns.get(*at));
             Some(ForeignKeyBody {
                 columns: names(&key.columns),
@@ -163,17 +171,22 @@ impl<'a> TableBody<'a> {
             kind: it.kind,
             comment: it.comment.as_deref(),
             columns: it.columns.iter().filter(|it| it.readable).map(ColumnBody::from).collect(),
-            primary_key: names(it.primary_key()),
+            primary_key: if readable(it.primary_key()) {
+                names(it.primary_key())
+            } else {
+                Vec::new()
+            },
             unique_keys: it
                 .keys
                 .iter()
-                .filter(|it| !it.primary)
+                .filter(|it| !it.primary && readable(&it.columns))
                 .map(|it| names(&it.columns))
                 .collect(),
             foreign_keys: it.foreign_keys.iter().filter_map(foreign_key).collect(),
             indexes: it
                 .indexes
                 .iter()
+                .filter(|it| readable(&it.columns))
                 .map(|index| IndexBody {
                     name: &index.name,
                     columns: names(&index.columns),

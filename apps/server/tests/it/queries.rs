@@ -260,7 +260,53 @@ async fn hanging_up_cancels_in_the_database() {
     until("the statement runs", async || running(&db).await > 0).await;
     request.abort();
     until("the statement is cancelled", async || running(&db).await == 0).await;
+    let outcomes = ann.get("/v1/queries").await;
+    let cancelled = outcomes.body["data"].as_array().unwrap().iter();
+    let cancelled: Vec<_> = cancelled.filter(|it| it["outcome"] == "cancelled").collect();
+    assert_eq!(cancelled.len(), 1, "it stands in the history: {}", outcomes.text);
     assert_eq!(ann.sql(&id, "SELECT 1").await.rows(), &json!([[1]]));
+}
+
+#[actix_web::test]
+async fn csv_says_when_it_is_cut_off() {
+    let app = TestApp::start().await;
+    let (ann, id, _db) = shop(&app).await;
+    let csv = |sql: &str, row_limit: u64| {
+        let body = json!({ "connection_id": id, "sql": sql, "row_limit": row_limit });
+        ann.request("POST", "/v1/queries").header("accept", "text/csv").json(&body)
+    };
+    let whole = send(csv("SELECT id FROM orders", 100)).await;
+    assert!(!whole.headers.contains_key("x-plinth-truncated"));
+    assert_eq!(whole.headers["x-plinth-row-limit"], "100");
+    let cut = send(csv("SELECT id FROM orders", 99)).await;
+    assert_eq!((cut.status, cut.headers["x-plinth-truncated"].to_str().unwrap()), (200, "rows"));
+    let streamed = "SELECT repeat('x', 100) FROM generate_series(1, 20000)";
+    assert_eq!(send(csv(streamed, 20_000)).await.text.lines().count(), 20_001);
+    let ended = csv(streamed, 10_000).send().await.unwrap().text().await;
+    assert!(ended.is_err(), "a part is not taken for the whole");
+}
+
+#[actix_web::test]
+async fn what_stands_beside_the_rows_is_bounded() {
+    let app = TestApp::start().await;
+    let (ann, id, _db) = shop(&app).await;
+    for format in ["json", "csv", "chart"] {
+        let body = json!({ "connection_id": id, "format": format,
+            "sql": "SELECT repeat('x', 25000) AS x, i FROM generate_series(1, 5000) i" });
+        let answer = ann.post("/v1/queries", body).await;
+        assert_eq!(answer.error(), (422, "validation_error"), "{format}");
+    }
+}
+
+#[actix_web::test]
+async fn a_question_with_a_zero_byte_hides_nothing() {
+    let app = TestApp::start().await;
+    let (ann, id, _db) = shop(&app).await;
+    ann.ask(&id, "How many orders are there?").await.rows();
+    ann.ask(&id, "glorp \"a\u{0}b\"").await;
+    ann.sql(&id, "SELECT 'a\u{0}b'").await;
+    let history = ann.get("/v1/queries").await;
+    assert_eq!(history.body["data"].as_array().unwrap().len(), 3, "{}", history.text);
 }
 
 #[actix_web::test]

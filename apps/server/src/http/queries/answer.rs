@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::stream;
 use plinth_queries::{
-    Answer, CsvRows, CutOff, JsonRows, Notes, QueryError, QueryRecord, Running, Summary, type_name,
+    Answer, CsvRows, CutOff, JsonRows, Notes, QueryRecord, Running, Summary, type_name,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -24,6 +24,9 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 /// Rows that `records`, `csv` and `chart` are made from at most: they stand beside the rows and cannot be streamed.
 const BESIDE_ROWS: u64 = 10_000;
+
+/// The size of each, and of the rows beside them, at most.
+const BESIDE_BYTES: usize = 16 << 20;
 
 /// In which form the caller wants the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +48,7 @@ impl Form {
             return Ok(Self::Csv);
         }
         if format != Format::Table && row_limit.is_some_and(|it| it > BESIDE_ROWS) {
-            let rule = "with format json, csv or chart, at most 10000; for more rows ask for a table, or send `Accept: text/csv`";
-            return Err(Problem::invalid(
-                format!("row_limit: {rule}"),
-                json!({ "row_limit": rule }),
-            ));
+            return Err(too_much_beside());
         }
         Ok(Self::Json(format))
     }
@@ -64,16 +63,31 @@ pub(super) async fn respond(
         Answer::Rows(running) => running,
         Answer::Meta(record) => return Ok(meta_answer(&record, reply)),
     };
-    let content_type = match form {
-        Form::Json(_) => "application/json",
-        Form::Csv => "text/csv; charset=utf-8; header=present",
-    };
+    // What stands beside the rows comes after them, so such an answer is collected whole, under its own bound.
+    let beside = matches!(form, Form::Json(format) if format != Format::Table);
+    if beside && running.row_limit() > BESIDE_ROWS {
+        return Err(too_much_beside());
+    }
+    let mut response = HttpResponse::Ok();
+    if form == Form::Csv {
+        // The text has no place for what an envelope says.
+        response.content_type("text/csv; charset=utf-8; header=present");
+        response.insert_header(("x-plinth-query-id", running.id().to_string()));
+        response.insert_header(("x-plinth-row-limit", running.row_limit().to_string()));
+    } else {
+        response.content_type("application/json");
+    }
     let mut writer = Writer::new(running, form, reply.meta());
     let mut collected = Vec::with_capacity(4 * 1024);
-    while collected.len() < COLLECTED_BYTES {
+    while beside || collected.len() < COLLECTED_BYTES {
         if !writer.write_some(&mut collected).await? {
-            let mut response = HttpResponse::Ok();
-            return Ok(response.content_type(content_type).body(collected));
+            if let (Form::Csv, Some(cut_off)) = (form, writer.cut_off()) {
+                response.insert_header(("x-plinth-truncated", cut_off));
+            }
+            return Ok(response.body(collected));
+        }
+        if beside && collected.len() > BESIDE_BYTES {
+            return Err(too_much_beside());
         }
     }
     let first = Bytes::from(collected);
@@ -85,16 +99,31 @@ pub(super) async fn respond(
             match writer.write_some(&mut piece).await {
                 Ok(true) if piece.len() < PIECE_BYTES => {}
                 Ok(true) => return Some((Ok(Bytes::from(piece)), Some(writer))),
+                // Nothing in a CSV text can say that rows are missing, and its head is long sent.
+                Ok(false) if writer.form == Form::Csv && writer.cut_off().is_some() => {
+                    tracing::info!("a CSV answer ended early because it ran into its limit");
+                    let rule =
+                        "the answer is larger than its limit; ask for more rows with row_limit";
+                    return Some((
+                        Err(Problem::invalid(rule, json!({ "row_limit": rule })).into()),
+                        None,
+                    ));
+                }
                 Ok(false) => return Some((Ok(Bytes::from(piece)), None)),
-                Err(err) => {
-                    tracing::warn!(error = %err, "an answer was cut off because its statement failed");
-                    return Some((Err(actix_web::Error::from(Problem::from(err))), None));
+                Err(problem) => {
+                    tracing::warn!(error = %problem, "an answer was cut off because its statement failed");
+                    return Some((Err(actix_web::Error::from(problem)), None));
                 }
             }
         }
     });
     let whole = futures_util::StreamExt::chain(stream::iter([Ok(first)]), rest);
-    Ok(HttpResponse::Ok().content_type(content_type).streaming(Box::pin(whole)))
+    Ok(response.streaming(Box::pin(whole)))
+}
+
+fn too_much_beside() -> Problem {
+    let rule = "format json, csv and chart hold at most 10000 rows and 16 MiB; for more ask for a table, or send `Accept: text/csv`";
+    Problem::invalid(rule, json!({ "format": rule }))
 }
 
 /// Turns a running statement into the bytes of its answer, one batch of rows at a time.
@@ -107,6 +136,8 @@ struct Writer {
     /// What stands beside the rows, collected while they pass.
     beside: Vec<u8>,
     chart: Option<ChartMaker>,
+    /// How large the rows were that the chart has taken.
+    chart_bytes: usize,
     begun: bool,
     wrote_row: bool,
 }
@@ -127,13 +158,22 @@ impl Writer {
             meta,
             running,
             beside: Vec::new(),
+            chart_bytes: 0,
             begun: false,
             wrote_row: false,
         }
     }
 
+    /// Which limit cut the rows off, once they have ended.
+    fn cut_off(&self) -> Option<&'static str> {
+        self.running.summary()?.cut_off.map(|it| match it {
+            CutOff::Rows => "rows",
+            CutOff::Bytes => "bytes",
+        })
+    }
+
     /// Writes what has come; `false` after the end.
-    async fn write_some(&mut self, out: &mut Vec<u8>) -> Result<bool, QueryError> {
+    async fn write_some(&mut self, out: &mut Vec<u8>) -> Result<bool, Problem> {
         if !self.begun {
             self.begun = true;
             self.write_head(out);
@@ -152,7 +192,11 @@ impl Writer {
                 self.beside.extend_from_slice(if self.beside.is_empty() { b"" } else { b"," });
                 self.json.write_object(row, &mut self.beside);
             }
+            if self.beside.len() + self.chart_bytes > BESIDE_BYTES {
+                return Err(too_much_beside());
+            }
             if let Some(chart) = &mut self.chart {
+                self.chart_bytes += row.size_bytes();
                 chart.add(self.json.values(row));
             }
             if self.wrote_row {
@@ -210,15 +254,15 @@ impl Writer {
             }
             Format::Table | Format::Chart => {}
         }
-        let cut_off = summary.cut_off.map(|it| match it {
-            CutOff::Rows => "rows",
-            CutOff::Bytes => "bytes",
-        });
+        let cut_off = self.cut_off();
+        let replaced =
+            self.json.replaced_text() || self.csv.as_ref().is_some_and(CsvRows::replaced_text);
         let counts = json!({
             "row_count": summary.row_count,
             "truncated": cut_off.is_some(),
             "truncated_by": cut_off,
             "row_limit": self.running.row_limit(),
+            "text_replaced": replaced,
         });
         out.push(b',');
         write_fields(out, &counts);

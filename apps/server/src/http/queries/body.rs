@@ -142,6 +142,8 @@ pub(super) struct ResultsBody {
     truncated_by: Option<String>,
     /// The limit on rows.
     row_limit: u64,
+    /// Whether some text was not UTF-8 and stands here with replacement characters.
+    text_replaced: bool,
 }
 
 /// A column of a result.

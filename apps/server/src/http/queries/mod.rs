@@ -37,7 +37,8 @@ const LIST: &str = "queries";
 /// own. The answer has the SQL, the rows, and for a question what was understood: an explanation, the tables, the
 /// assumptions and a confidence. A question that is not understood, or can be read in several ways, is a
 /// `validation_error` whose `details` has the words that were not understood, up to three rephrasings, or the readings
-/// to choose from; nothing is run then. With `Accept: text/csv` the rows come as CSV alone. Large answers are streamed:
+/// to choose from; nothing is run then. With `Accept: text/csv` the rows come as CSV alone,
+/// `x-plinth-truncated` in the head says whether a limit cut them off. Large answers are streamed:
 /// a connection that is cut before the end of the JSON means that the database failed in mid-answer.
 ///
 /// Needs the scope `queries:read`.
@@ -201,6 +202,6 @@ async fn run_query(
     let RunQuery { format, row_limit, timeout_ms } = RunQuery::parse(&body)?;
     let form = Form::of(&request, format, row_limit)?;
     let answer =
-        services.queries.run_again(&permit, id.into_inner(), row_limit, timeout_ms).await?;
+        count(services.queries.run_again(&permit, id.into_inner(), row_limit, timeout_ms).await)?;
     respond(answer, form, &reply).await
 }
