@@ -68,24 +68,32 @@ pub struct Relation {
     /// What it is.
     pub kind: RelationKind,
     /// What somebody wrote about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
     /// Whether the role may read the whole of it (`SELECT` on it, or on every column, and `USAGE` on its schema).
     pub readable: bool,
     /// Its columns, in order, dropped ones left out.
     pub columns: Vec<Column>,
     /// Primary key, unique keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<Key>,
     /// Foreign keys from here to another relation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign_keys: Vec<ForeignKey>,
     /// Indexes that are not keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub indexes: Vec<Index>,
     /// The planner's estimate of the number of rows; `None` if it was never analyzed or has no rows of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub estimated_rows: Option<f64>,
     /// The oid of the table it is a partition of.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub partition_of: Option<u32>,
     /// The oids of the tables it inherits from in the old way (partitions excepted).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inherits: Vec<u32>,
     /// A view's or materialized view's query, as the server prints it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub definition: Option<String>,
     /// Whether row-level security restricts the role here.
     pub row_security: bool,
@@ -122,19 +130,24 @@ pub struct Column {
     /// Whether it may be null.
     pub nullable: bool,
     /// The default expression, as the server prints it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
     /// Whether the server makes the value (identity or generated).
     pub generated: bool,
     /// What somebody wrote about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
     /// Whether the role may read it.
     pub readable: bool,
     /// The labels of its enum type, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub enum_values: Vec<String>,
     /// Values that were seen in it; `None` if it was not sampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub samples: Option<Samples>,
     /// The planner's estimate of how many distinct values it has: above zero a number, below zero the negated fraction
     /// of the rows (as in `pg_stats.n_distinct`); `None` if it was never analyzed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub distinct: Option<f32>,
 }
 
