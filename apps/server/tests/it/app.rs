@@ -185,6 +185,22 @@ pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
 }
 
 impl Answer {
+    /// Whether the call was done.
+    pub(crate) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// Status and body, for messages.
+    pub(crate) fn told(&self) -> String {
+        format!("was answered {} {:.500}", self.status, self.text)
+    }
+
+    /// Status and body, freed of this id and of the request's.
+    pub(crate) fn plain(&self, id: &str) -> (u16, String) {
+        let request = self.headers["x-request-id"].to_str().unwrap();
+        (self.status, self.text.replace(id, "<id>").replace(request, "<request>"))
+    }
+
     /// The error's code and the details' reason, for short assertions.
     pub(crate) fn error(&self) -> (u16, &str) {
         (self.status, self.body["error"]["code"].as_str().unwrap_or_default())

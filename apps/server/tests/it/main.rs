@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![expect(clippy::print_stdout, reason = "counts and skips are for whoever runs the tests")]
 
+mod access;
 mod app;
 mod attacks;
 mod connections;

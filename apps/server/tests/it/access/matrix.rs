@@ -1,0 +1,187 @@
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use plinth_core::Scope;
+use plinth_testdb::TestDatabase;
+
+use super::operations::Operation;
+use super::scene::{Call, Place, Scene};
+use super::table::{ANY_SCOPE, PUBLIC, sample};
+use crate::app::{Answer, Person, TestApp};
+
+/// Two organizations on one server.
+struct Stage {
+    app: TestApp,
+    ann: Scene,
+    bob: Scene,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let app = TestApp::start().await;
+        let script = "CREATE TABLE orders (id int PRIMARY KEY, total numeric NOT NULL);
+                      GRANT SELECT ON orders TO plinth_test_owner; ANALYZE;";
+        let target = Rc::new(TestDatabase::from_sql(script).await.unwrap());
+        let mut ann = Scene::new(&app, "Acme", target.clone()).await;
+        let mut bob = Scene::new(&app, "Other", target).await;
+        // Something of every kind on both sides, whichever operation comes first.
+        for operation in Operation::all() {
+            sample(&operation, &mut ann).await;
+            sample(&operation, &mut bob).await;
+        }
+        Self { app, ann, bob }
+    }
+}
+
+/// Every operation that asks who is calling.
+fn guarded() -> impl Iterator<Item = Operation> {
+    Operation::all().into_iter().filter(|it| PUBLIC.iter().all(|(id, _)| *id != it.id))
+}
+
+/// What is wrong, gathered so that one run tells everything.
+#[derive(Default)]
+struct Faults(Vec<String>);
+
+impl Faults {
+    fn expect(&mut self, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(what());
+        }
+    }
+
+    fn assert_none(self) {
+        assert!(self.0.is_empty(), "{} faults:\n{}", self.0.len(), self.0.join("\n"));
+    }
+}
+
+async fn by(person: &Person, operation: &Operation, call: &Call) -> Answer {
+    call.send(operation, |method, path| person.request(method, path)).await
+}
+
+#[test]
+fn every_operation_is_in_exactly_one_list() {
+    let mut faults = Faults::default();
+    let operations = Operation::all();
+    for it in &operations {
+        let is_listed = PUBLIC.iter().any(|(id, _)| *id == it.id);
+        faults.expect(it.is_public == is_listed, || {
+            format!(
+                "{}: the document says public = {}, access/table.rs says {is_listed}",
+                it.id, it.is_public
+            )
+        });
+        let any_scope = ANY_SCOPE.iter().any(|(id, _)| *id == it.id);
+        faults.expect(it.is_public || it.scope.is_some() != any_scope, || {
+            format!(
+                "{}: its description names a scope, or it is in ANY_SCOPE of access/table.rs",
+                it.id
+            )
+        });
+        if let Some(scope) = &it.scope {
+            faults
+                .expect(scope.parse::<Scope>().is_ok(), || format!("{}: no scope {scope}", it.id));
+        }
+    }
+    let known: BTreeSet<_> = operations.iter().map(|it| it.id.as_str()).collect();
+    for (id, _) in PUBLIC.iter().chain(ANY_SCOPE.iter()) {
+        faults.expect(known.contains(id), || {
+            format!("{id} is listed, but there is no such operation")
+        });
+    }
+    faults.assert_none();
+}
+
+#[actix_web::test]
+async fn whoever_may_not_is_refused_where_the_owner_is_answered() {
+    let mut stage = Stage::set().await;
+    let mut faults = Faults::default();
+    let (key, secret) = stage.ann.new_key(&["full"]).await;
+    let revoked = stage.app.somebody(&secret);
+    assert_eq!(stage.ann.owner.delete(&format!("/v1/api-keys/{key}")).await.status, 204);
+
+    for operation in guarded() {
+        let name = &operation.id;
+        let Some(first) = sample(&operation, &mut stage.ann).await else {
+            faults.0.push(format!("{name} has no sample: add one to `sample` in access/table.rs"));
+            continue;
+        };
+        // The owner's same call, on a twin of what the others try.
+        let answer = by(&stage.ann.owner, &operation, &first).await;
+        faults.expect(answer.is_success(), || {
+            format!("{name}: the owner's call answered {} {}", answer.status, answer.text)
+        });
+
+        let call = sample(&operation, &mut stage.ann).await.unwrap();
+        let nobody = call.send(&operation, |method, path| stage.app.request(method, path)).await;
+        faults.expect(nobody.status == 401, || format!("{name}: no token {}", nobody.told()));
+        let gone = by(&revoked, &operation, &call).await;
+        faults.expect(gone.status == 401, || format!("{name}: a revoked key {}", gone.told()));
+        if let Some(scope) = &operation.scope {
+            let others: Vec<_> =
+                Scope::ALL.iter().map(|it| it.as_str()).filter(|it| it != scope).collect();
+            let lower = stage.app.somebody(&stage.ann.new_key(&others).await.1);
+            let answer = by(&lower, &operation, &call).await;
+            faults.expect(answer.status == 403, || {
+                format!("{name}: a key with every scope but {scope} {}", answer.told())
+            });
+        }
+        foreign(&mut stage, &operation, &call, &mut faults).await;
+
+        // None of the refused calls has done anything.
+        let answer = by(&stage.ann.owner, &operation, &call).await;
+        faults.expect(answer.is_success(), || {
+            format!("{name}: after the refusals, the owner's call {}", answer.told())
+        });
+    }
+    faults.assert_none();
+}
+
+/// The other organization's owner, who may do everything in their own, at each id of the call.
+async fn foreign(stage: &mut Stage, operation: &Operation, call: &Call, faults: &mut Faults) {
+    let name = &operation.id;
+    let own = sample(operation, &mut stage.bob).await.unwrap();
+    let bob = stage.bob.owner.clone();
+    for place in own.places(&stage.bob) {
+        let mut ids = stage.ann.one_of_each();
+        // What the owner's own call is about, at the same place.
+        ids.push(("same thing", call.at(&place).to_owned()));
+        for (kind, id) in ids {
+            let answer = by(&bob, operation, &own.with(&place, &id)).await;
+            faults.expect(answer.status == 404 || is_unreadable(&place, &answer), || {
+                format!("{name}: another's {kind} at {place:?} {}", answer.told())
+            });
+        }
+        // It looks exactly like nothing.
+        let id = call.at(&place);
+        let none = like(id);
+        let theirs = by(&bob, operation, &own.with(&place, id)).await.plain(id);
+        let nothing = by(&bob, operation, &own.with(&place, &none)).await.plain(&none);
+        faults.expect(theirs == nothing, || {
+            format!("{name}: another's thing is told from none:\n  {theirs:?}\n  {nothing:?}")
+        });
+    }
+    let answer = by(&bob, operation, &own).await;
+    faults.expect(answer.is_success(), || format!("{name}: bob in his own {}", answer.told()));
+    for (kind, id) in &stage.ann.things {
+        faults
+            .expect(!answer.text.contains(id), || format!("{name}: bob is shown a {kind} of ann"));
+    }
+}
+
+/// An id of another kind does not fit into a field of the body.
+fn is_unreadable(place: &Place, answer: &Answer) -> bool {
+    matches!(place, Place::Body(_)) && answer.status == 422
+}
+
+/// An id of the same shape that nothing has.
+fn like(id: &str) -> String {
+    let (prefix, rest) = id.split_once('_').unwrap_or(("", id));
+    // A UUIDv7 of the year 2023: the shape is right, and nothing here is so old.
+    let old = "018a3a2b4c5d7e6f8091a2b3c4d5e6f7";
+    if prefix.is_empty() {
+        assert_eq!(rest.len(), 36, "{id} is no id");
+        return [&old[..8], &old[8..12], &old[12..16], &old[16..20], &old[20..]].join("-");
+    }
+    assert_eq!(rest.len(), old.len(), "{id} is no id");
+    format!("{prefix}_{old}")
+}

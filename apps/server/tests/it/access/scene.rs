@@ -1,0 +1,205 @@
+use std::rc::Rc;
+
+use plinth_testdb::TestDatabase;
+use serde_json::{Value, json};
+
+use crate::app::{Answer, Person, TestApp, connection, send};
+
+use super::operations::Operation;
+
+/// An organization with something of every kind, and its owner.
+pub(super) struct Scene {
+    pub(super) owner: Person,
+    /// The database that its connections lead to.
+    pub(super) target: Rc<TestDatabase>,
+    /// The kind and id of everything that was made here and that others must not see or touch.
+    pub(super) things: Vec<(&'static str, String)>,
+    connection: String,
+    count: u32,
+}
+
+impl Scene {
+    /// A new organization of this name.
+    pub(super) async fn new(app: &TestApp, name: &str, target: Rc<TestDatabase>) -> Self {
+        let owner = app.owner_of(name).await;
+        let connection = String::new();
+        let mut scene = Self { owner, target, things: Vec::new(), connection, count: 0 };
+        scene.connection = scene.new_connection().await;
+        scene
+    }
+
+    /// A name that nothing here has yet.
+    pub(super) fn name(&mut self, what: &str) -> String {
+        self.count += 1;
+        format!("{what} {}", self.count)
+    }
+
+    /// A body that connects the database under a new name.
+    pub(super) fn connection_body(&mut self) -> Value {
+        let name = self.name("Connection");
+        connection(&name, &self.target)
+    }
+
+    /// The connection that the samples ask.
+    pub(super) fn connection(&self) -> String {
+        self.connection.clone()
+    }
+
+    /// A connection that a sample may remove.
+    pub(super) async fn new_connection(&mut self) -> String {
+        let body = self.connection_body();
+        self.make("connection", "/v1/connections", body).await
+    }
+
+    /// A query of the history.
+    pub(super) async fn new_query(&mut self) -> String {
+        let body = json!({ "connection_id": self.connection, "sql": "SELECT 1 AS one" });
+        let made = self.owner.post("/v1/queries", body).await;
+        assert_eq!(made.status, 200, "{}", made.text);
+        self.keep("query", &made.body["data"]["query_id"])
+    }
+
+    /// An API key with these scopes: its id and its secret.
+    pub(super) async fn new_key(&mut self, scopes: &[&str]) -> (String, String) {
+        let body = json!({ "name": self.name("Key"), "scopes": scopes });
+        let made = self.owner.post("/v1/api-keys", body).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        let secret = made.body["data"]["key"].as_str().unwrap().to_owned();
+        (self.keep("key", &made.body["data"]["id"]), secret)
+    }
+
+    /// Makes something and gives the id that the answer has.
+    pub(super) async fn make(&mut self, kind: &'static str, path: &str, body: Value) -> String {
+        let made = self.owner.post(path, body).await;
+        assert!(made.is_success(), "making a {kind}: {} {}", made.status, made.text);
+        self.keep(kind, &made.body["data"]["id"])
+    }
+
+    /// Notes that this id is of this organization.
+    pub(super) fn keep(&mut self, kind: &'static str, id: &Value) -> String {
+        let id = id.as_str().unwrap_or_else(|| panic!("a {kind} without an id")).to_owned();
+        self.things.push((kind, id.clone()));
+        id
+    }
+
+    /// The kind of this id, if it is of something here.
+    pub(super) fn kind_of(&self, id: &str) -> Option<&'static str> {
+        self.things.iter().find(|it| it.1 == id).map(|it| it.0)
+    }
+
+    /// The newest thing of each kind.
+    pub(super) fn one_of_each(&self) -> Vec<(&'static str, String)> {
+        let mut each: Vec<(&'static str, String)> = Vec::new();
+        for (kind, id) in self.things.iter().rev() {
+            if !each.iter().any(|it| it.0 == *kind) {
+                each.push((kind, id.clone()));
+            }
+        }
+        each
+    }
+}
+
+/// A call of an operation, whoever sends it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Call {
+    /// The path's parameters, each of them an id.
+    ids: Vec<String>,
+    query: &'static str,
+    body: Option<Value>,
+}
+
+/// Where in a call an id stands.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// Which of the path's parameters.
+    Path(usize),
+    /// A JSON pointer into the body.
+    Body(String),
+}
+
+impl Call {
+    /// A call without anything but its path.
+    pub(super) fn plain() -> Self {
+        Self::default()
+    }
+
+    /// Adds the next parameter of the path, which is an id.
+    pub(super) fn id(mut self, id: impl Into<String>) -> Self {
+        self.ids.push(id.into());
+        self
+    }
+
+    /// With a query string, from the question mark on.
+    pub(super) fn query(mut self, query: &'static str) -> Self {
+        self.query = query;
+        self
+    }
+
+    /// With a body.
+    pub(super) fn json(mut self, body: Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// Everywhere that an id stands: the path's ids, and each text of the body that is the id of something in the scene.
+    pub(super) fn places(&self, scene: &Scene) -> Vec<Place> {
+        let mut places: Vec<_> = (0..self.ids.len()).map(Place::Path).collect();
+        if let Some(body) = &self.body {
+            find(body, String::new(), scene, &mut places);
+        }
+        places
+    }
+
+    /// What stands there.
+    pub(super) fn at(&self, place: &Place) -> &str {
+        match place {
+            Place::Path(at) => &self.ids[*at],
+            Place::Body(at) => self.body.as_ref().and_then(|it| it.pointer(at)?.as_str()).unwrap(),
+        }
+    }
+
+    /// The same call with another id there.
+    pub(super) fn with(&self, place: &Place, id: &str) -> Self {
+        let mut call = self.clone();
+        match place {
+            Place::Path(at) => id.clone_into(&mut call.ids[*at]),
+            Place::Body(at) => {
+                *call.body.as_mut().and_then(|it| it.pointer_mut(at)).unwrap() = id.into();
+            }
+        }
+        call
+    }
+
+    /// Sends it through what makes requests: a person, or the app for somebody without a key.
+    pub(super) async fn send(
+        &self,
+        operation: &Operation,
+        request: impl Fn(&str, &str) -> reqwest::RequestBuilder,
+    ) -> Answer {
+        let path = operation.path_with(self.ids.iter().map(String::as_str)) + self.query;
+        let request = request(operation.method.as_str(), &path);
+        send(match &self.body {
+            Some(body) => request.json(body),
+            None => request,
+        })
+        .await
+    }
+}
+
+fn find(value: &Value, at: String, scene: &Scene, places: &mut Vec<Place>) {
+    match value {
+        Value::String(text) if scene.kind_of(text).is_some() => places.push(Place::Body(at)),
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                find(item, format!("{at}/{index}"), scene, places);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                find(field, format!("{at}/{name}"), scene, places);
+            }
+        }
+        _ => {}
+    }
+}
