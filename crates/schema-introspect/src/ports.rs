@@ -10,13 +10,28 @@ use crate::{Catalog, Snapshot, SnapshotId};
 /// Reads the catalog of a database that is not ours.
 #[async_trait]
 pub trait CatalogReader: Send + Sync + 'static {
-    /// Reads everything that [`Catalog`] holds, in one pass; with `sampling` also a bounded number of the values of
-    /// columns that look like categories.
+    /// Reads everything that [`Catalog`] holds, in one pass, and beside it what `options` say.
     ///
     /// # Errors
     ///
     /// [`Diagnosis`] of the stage that failed.
-    async fn read(&self, target: &Target, sampling: Sampling) -> Result<Catalog, Diagnosis>;
+    async fn read(&self, target: &Target, options: ReadOptions) -> Result<Catalog, Diagnosis>;
+}
+
+/// What is read beside names, types and definitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// Whether values are looked at.
+    pub sampling: Sampling,
+    /// Whether [`Measures`](crate::Measures) are taken.
+    pub measures: bool,
+}
+
+impl Default for ReadOptions {
+    /// Everything.
+    fn default() -> Self {
+        Self { sampling: Sampling::default(), measures: true }
+    }
 }
 
 /// Whether values of columns are looked at while a catalog is read.

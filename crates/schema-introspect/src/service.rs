@@ -8,7 +8,7 @@ use plinth_core::{
 };
 use serde_json::Value;
 
-use crate::{Catalog, CatalogReader, InsertSnapshotError, Sampling, SnapshotStore};
+use crate::{Catalog, CatalogReader, InsertSnapshotError, ReadOptions, SnapshotStore};
 
 plinth_core::typed_id! {
     /// Identifies a snapshot.
@@ -169,7 +169,7 @@ impl Schemas {
         let started = self.clock.now();
         let catalog = self
             .reader
-            .read(&opened.target, Sampling::default())
+            .read(&opened.target, ReadOptions::default())
             .await
             .map_err(ConnectionError::from)?;
         let now = self.clock.now();

@@ -151,7 +151,7 @@ impl Facts {
                 schema: it.schema.clone(),
                 on_path: on_path(&it.schema),
                 harmless: is_harmless_type(it),
-                is_row: it.kind == UserTypeKind::Composite,
+                is_row: matches!(it.kind, UserTypeKind::Composite { .. }),
             });
         }
 
@@ -346,17 +346,17 @@ fn harmless(extension: Option<&str>, judge: impl Fn(&str) -> bool) -> bool {
 }
 
 /// Whether naming the type runs no code of the database's own: an enum, a domain without checks over a harmless type, or
-/// a type of a known extension. A composite's fields are not in the catalog, and a range may have functions of its own.
+/// a type of a known extension. A composite's fields may be of any type, and a range may have functions of its own.
 fn is_harmless_type(it: &UserType) -> bool {
     if harmless(it.extension.as_deref(), extensions::is_known) {
         return true;
     }
     match &it.kind {
         UserTypeKind::Enum { .. } => true,
-        UserTypeKind::Domain { base, checked } => {
+        UserTypeKind::Domain { base, checked, .. } => {
             !checked && types::is_allowed(&internal_name(base))
         }
-        UserTypeKind::Composite | UserTypeKind::Range | UserTypeKind::Base => false,
+        UserTypeKind::Composite { .. } | UserTypeKind::Range | UserTypeKind::Base => false,
     }
 }
 

@@ -137,20 +137,14 @@ impl Draft {
                 schema: schema.name.clone(),
                 name,
                 kind,
-                comment: None,
                 readable: fields.flag()? && schema.usable,
-                columns: Vec::new(),
-                keys: Vec::new(),
-                foreign_keys: Vec::new(),
-                indexes: Vec::new(),
                 estimated_rows: (estimate >= 0.0
                     && estimate.is_finite()
                     && kind != RelationKind::View)
                     .then_some(estimate),
                 partition_of: partition.then_some(0),
-                inherits: Vec::new(),
-                definition: None,
                 row_security: fields.flag()?,
+                ..Relation::default()
             });
         }
         relations.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
@@ -185,13 +179,9 @@ impl Draft {
                 type_oid,
                 class: TypeClass::Other,
                 nullable: !not_null,
-                default: None,
                 generated,
-                comment: None,
                 readable,
-                enum_values: Vec::new(),
-                samples: None,
-                distinct: None,
+                ..Column::default()
             });
             self.numbers[at].push((number, modifier));
         }
@@ -384,7 +374,8 @@ impl Draft {
             let Some(columns) = columns else { continue };
             if kind != 'f' {
                 key_indexes.insert(index);
-                self.catalog.relations[at].keys.push(Key { name, columns, primary: kind == 'p' });
+                let key = Key { name, columns, primary: kind == 'p', ..Key::default() };
+                self.catalog.relations[at].keys.push(key);
                 continue;
             }
             // A reference to a partitioned table is kept once more for each of its partitions.
@@ -394,7 +385,8 @@ impl Draft {
             let target_columns =
                 self.position(target).and_then(|it| self.positions(it, &target_numbers));
             if let Some(target_columns) = target_columns {
-                let key = ForeignKey { name, columns, target, target_columns };
+                let key =
+                    ForeignKey { name, columns, target, target_columns, ..ForeignKey::default() };
                 self.catalog.relations[at].foreign_keys.push(key);
             }
         }
@@ -414,7 +406,8 @@ impl Draft {
             // What comes after the key is only carried along (`INCLUDE`).
             numbers.truncate(fields.number()?);
             let columns = numbers.iter().filter_map(|it| self.column(at, *it)).collect();
-            self.catalog.relations[at].indexes.push(Index { name, columns, unique, method });
+            let index = Index { name, columns, unique, method, ..Index::default() };
+            self.catalog.relations[at].indexes.push(index);
         }
         Ok(())
     }

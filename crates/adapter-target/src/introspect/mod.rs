@@ -22,7 +22,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use plinth_connections::{Diagnosis, Fault, Stage, Target};
 use plinth_queries::{RawRow, RunError};
-use plinth_schema_introspect::{Catalog, CatalogReader, Sampling};
+use plinth_schema_introspect::{Catalog, CatalogReader, ReadOptions, Sampling};
 
 use self::assemble::{Answers, Draft};
 use self::fields::Unreadable;
@@ -45,7 +45,7 @@ const ATTEMPTS: usize = 8;
 /// Reads on one session, under limits of time, size and locks; `introspect` and `introspect::sampling` in the source say which.
 #[async_trait]
 impl CatalogReader for TargetDatabases {
-    async fn read(&self, target: &Target, sampling: Sampling) -> Result<Catalog, Diagnosis> {
+    async fn read(&self, target: &Target, options: ReadOptions) -> Result<Catalog, Diagnosis> {
         let (mut session, answers) = self.ask(target).await?;
         // Half a second of work for 10,000 tables would keep other requests of this thread waiting.
         let (mut draft, answers) = tokio::task::spawn_blocking(move || begin(answers))
@@ -62,7 +62,7 @@ impl CatalogReader for TargetDatabases {
         .map_err(unreadable)?;
         // What comes now makes answers better, and a catalog without it is a catalog all the same.
         let statistics = statistics::read(&mut session, &mut draft).await;
-        if sampling == Sampling::FewValued
+        if options.sampling == Sampling::FewValued
             && let Ok(statistics) = statistics
         {
             sampling::read(&mut session, &mut draft, &statistics).await;

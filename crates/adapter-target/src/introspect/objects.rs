@@ -52,9 +52,22 @@ fn functions(
         };
         let volatility = fields.letter()?;
         let extension = extensions.get(&oid).cloned();
-        let function =
-            UserFunction { oid, schema, name, kind, arguments, returns, volatility, extension };
-        catalog.functions.push(function);
+        catalog.functions.push(UserFunction {
+            oid,
+            schema,
+            name,
+            kind,
+            arguments,
+            returns,
+            volatility,
+            extension,
+            language: String::new(),
+            signature: String::new(),
+            result: None,
+            security_definer: false,
+            executable: true,
+            comment: None,
+        });
     }
     let key = |it: &UserFunction| (it.schema.clone(), it.name.clone(), it.arguments.clone());
     catalog.functions.sort_by_cached_key(key);

@@ -234,14 +234,18 @@ impl TypeBook {
                     'd' => UserTypeKind::Domain {
                         base: self.name(it.base, it.base_modifier),
                         checked: it.checked,
+                        not_null: it.not_null,
+                        default: None,
+                        checks: Vec::new(),
                     },
-                    'c' => UserTypeKind::Composite,
+                    'c' => UserTypeKind::Composite { attributes: Vec::new() },
                     'r' | 'm' => UserTypeKind::Range,
                     _ => UserTypeKind::Base,
                 },
                 array_oid: it.array,
                 delimiter: it.delimiter,
                 extension: extensions.get(oid).cloned(),
+                comment: None,
             })
             .collect();
         types.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));

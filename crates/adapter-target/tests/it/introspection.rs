@@ -3,8 +3,8 @@
 use plinth_adapter_target::TargetDatabases;
 use plinth_connections::{Fault, Stage, Target};
 use plinth_schema_introspect::{
-    Catalog, CatalogReader as _, Column, FunctionKind, Relation, RelationKind, Sampling, TypeClass,
-    UserTypeKind,
+    Catalog, CatalogReader as _, Column, FunctionKind, ReadOptions, Relation, RelationKind,
+    Sampling, TypeClass, UserTypeKind,
 };
 use plinth_testdb::TestDatabase;
 
@@ -26,7 +26,10 @@ fn as_reader(database: &TestDatabase) -> Target {
 }
 
 async fn read(databases: &TargetDatabases, target: &Target, sampling: Sampling) -> Catalog {
-    databases.read(target, sampling).await.expect("the catalogs are readable")
+    databases
+        .read(target, ReadOptions { sampling, measures: true })
+        .await
+        .expect("the catalogs are readable")
 }
 
 fn relation<'a>(catalog: &'a Catalog, name: &str) -> &'a Relation {
@@ -207,11 +210,15 @@ async fn types_functions_operators_and_casts_are_listed_with_their_extensions() 
         Some((labels(&["new", "paid", "packed", "shipped"]), None))
     );
     assert_eq!(kind("public", "order_status"), Some((labels(&["open", "closed"]), None)));
-    let email = UserTypeKind::Domain { base: "citext".into(), checked: true };
-    assert_eq!(kind("shop", "email"), Some((email, None)));
-    let code = UserTypeKind::Domain { base: "character varying(8)".into(), checked: false };
-    assert_eq!(kind("shop", "plain_code"), Some((code, None)));
-    assert_eq!(kind("shop", "place"), Some((UserTypeKind::Composite, None)));
+    let domain = |name: &str| match kind("shop", name) {
+        Some((UserTypeKind::Domain { base, checked, not_null, .. }, None)) => {
+            (base, checked, not_null)
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(domain("email"), ("citext".into(), true, true));
+    assert_eq!(domain("plain_code"), ("character varying(8)".into(), false, false));
+    assert!(matches!(kind("shop", "place"), Some((UserTypeKind::Composite { .. }, None))));
     assert_eq!(kind("shop", "period"), Some((UserTypeKind::Range, None)));
     assert_eq!(kind("shop", "periods"), Some((UserTypeKind::Range, None)));
     assert_eq!(kind("public", "hstore"), Some((UserTypeKind::Base, Some("hstore".into()))));
@@ -394,6 +401,6 @@ async fn names_of_types_are_those_that_the_server_prints() {
 async fn a_database_that_is_not_there_is_diagnosed() {
     let database = TestDatabase::create().await.unwrap();
     let target = Target { database: "plinth_no_such_database".to_owned(), ..target(&database) };
-    let diagnosis = databases().read(&target, Sampling::Off).await.unwrap_err();
+    let diagnosis = databases().read(&target, ReadOptions::default()).await.unwrap_err();
     assert_eq!((diagnosis.stage, diagnosis.fault), (Stage::Database, Fault::UnknownDatabase));
 }

@@ -2,7 +2,7 @@
 
 use plinth_connections::Target;
 use plinth_queries::{JsonRows, RunLimits, StatementRunner as _, UserTypes, type_name};
-use plinth_schema_introspect::{CatalogReader as _, Sampling};
+use plinth_schema_introspect::{CatalogReader as _, ReadOptions};
 use plinth_testdb::TestDatabase;
 use serde_json::Value;
 
@@ -121,7 +121,7 @@ async fn with_the_catalog_types_of_a_database_have_their_names() {
     let sql = "CREATE SCHEMA odd; CREATE TYPE odd.mood AS ENUM ('{so', 'good'); CREATE TYPE \"Pair\" AS (a int)";
     client.batch_execute(sql).await.unwrap();
     let target = target(&database);
-    let catalog = databases().read(&target, Sampling::Off).await.unwrap();
+    let catalog = databases().read(&target, ReadOptions::default()).await.unwrap();
     let types = UserTypes::new(&catalog);
     let sql = "SELECT '{so'::odd.mood, ARRAY['{so']::odd.mood[], NULL::\"Pair\"[]";
     let mut rows = databases().run(&target, &statement(sql), &limits()).await.unwrap();

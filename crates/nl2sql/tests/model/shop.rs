@@ -25,14 +25,8 @@ pub(crate) fn column(name: &str, type_name: &str, class: TypeClass) -> Column {
         type_name: type_name.to_owned(),
         type_oid: 0,
         class,
-        nullable: false,
-        default: None,
-        generated: false,
-        comment: None,
         readable: true,
-        enum_values: Vec::new(),
-        samples: None,
-        distinct: None,
+        ..Column::default()
     }
 }
 
@@ -42,22 +36,27 @@ pub(crate) fn relation(oid: u32, schema: &str, name: &str, columns: Vec<Column>)
         schema: schema.to_owned(),
         name: name.to_owned(),
         kind: RelationKind::Table,
-        comment: None,
         readable: true,
         columns,
-        keys: vec![Key { name: format!("{name}_pkey"), columns: vec![0], primary: true }],
-        foreign_keys: Vec::new(),
-        indexes: Vec::new(),
+        keys: vec![Key {
+            name: format!("{name}_pkey"),
+            columns: vec![0],
+            primary: true,
+            ..Key::default()
+        }],
         estimated_rows: Some(1000.0),
-        partition_of: None,
-        inherits: Vec::new(),
-        definition: None,
-        row_security: false,
+        ..Relation::default()
     }
 }
 
 fn reference(columns: Vec<usize>, target: u32) -> ForeignKey {
-    ForeignKey { name: "fk".to_owned(), columns, target, target_columns: vec![0] }
+    ForeignKey {
+        name: "fk".to_owned(),
+        columns,
+        target,
+        target_columns: vec![0],
+        ..ForeignKey::default()
+    }
 }
 
 /// Customers and their orders, and salaries that nobody may ask about.

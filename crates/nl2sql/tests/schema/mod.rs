@@ -11,17 +11,9 @@ pub(crate) fn relation(oid: u32, name: &str, columns: &[&str], tables: &[&str]) 
         schema: "public".to_owned(),
         name: name.to_owned(),
         kind: RelationKind::Table,
-        comment: None,
         readable: true,
-        columns: Vec::new(),
-        keys: Vec::new(),
-        foreign_keys: Vec::new(),
-        indexes: Vec::new(),
         estimated_rows: Some(100.0),
-        partition_of: None,
-        inherits: Vec::new(),
-        definition: None,
-        row_security: false,
+        ..Relation::default()
     };
     for (at, text) in columns.iter().enumerate() {
         let (spec, values) = text.split_once('=').map_or((*text, None), |it| (it.0, Some(it.1)));
@@ -39,7 +31,12 @@ pub(crate) fn relation(oid: u32, name: &str, columns: &[&str], tables: &[&str]) 
             _ => TypeClass::Text,
         };
         if primary {
-            it.keys.push(Key { name: format!("key_{at}"), columns: vec![at], primary: true });
+            it.keys.push(Key {
+                name: format!("key_{at}"),
+                columns: vec![at],
+                primary: true,
+                ..Key::default()
+            });
         }
         if let Some(target) = target {
             let number = tables.iter().position(|it| *it == target.trim()).expect("a table");
@@ -48,24 +45,20 @@ pub(crate) fn relation(oid: u32, name: &str, columns: &[&str], tables: &[&str]) 
                 columns: vec![at],
                 target: u32::try_from(number).expect("few") + 1,
                 target_columns: vec![0],
+                ..ForeignKey::default()
             });
         }
         it.columns.push(Column {
             name: name.to_owned(),
             type_name: kind.trim().to_owned(),
-            type_oid: 0,
             class,
             nullable,
-            default: None,
-            generated: false,
-            comment: None,
             readable: true,
-            enum_values: Vec::new(),
             samples: values.map(|it| Samples {
                 values: it.split('|').map(str::to_owned).collect(),
                 complete: true,
             }),
-            distinct: None,
+            ..Column::default()
         });
     }
     it

@@ -185,7 +185,7 @@ impl UserTypes {
                 // The base is known by name only, and the server sends it in place of the domain anyway.
                 UserTypeKind::Domain { .. }
                 | UserTypeKind::Enum { .. }
-                | UserTypeKind::Composite
+                | UserTypeKind::Composite { .. }
                 | UserTypeKind::Range
                 | UserTypeKind::Base => Shape::Scalar,
             };

@@ -404,30 +404,18 @@ mod tests {
             type_oid: 25,
             class: TypeClass::Text,
             nullable: true,
-            default: None,
-            generated: false,
-            comment: None,
             readable: true,
-            enum_values: Vec::new(),
-            samples: None,
-            distinct: None,
+            ..Column::default()
         };
         Relation {
             oid,
             schema: "public".into(),
             name: name.into(),
             kind: RelationKind::Table,
-            comment: None,
             readable: true,
             columns: vec![column],
-            keys: Vec::new(),
-            foreign_keys: Vec::new(),
-            indexes: Vec::new(),
             estimated_rows,
-            partition_of: None,
-            inherits: Vec::new(),
-            definition: None,
-            row_security: false,
+            ..Relation::default()
         }
     }
 
@@ -443,6 +431,7 @@ mod tests {
             columns: vec![0],
             target,
             target_columns: vec![0],
+            ..ForeignKey::default()
         };
         referring.foreign_keys = vec![key(3), key(4)];
         let relations =
