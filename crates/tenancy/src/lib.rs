@@ -7,6 +7,8 @@
 
 mod error;
 mod key;
+mod key_set;
+mod mail;
 mod organization;
 mod ports;
 mod role;
@@ -16,6 +18,8 @@ pub mod testing;
 
 pub use error::TenancyError;
 pub use key::{ApiKey, InvalidKey, KeyHash, KeyKind, KeyScope, KeySecret, NewKey};
+pub use key_set::{KeySetDocument, KeySetError, KeySetSource};
+pub use mail::{Mail, MailError, Mailer, Subject};
 pub use organization::{Email, InvalidName, Organization, OrganizationName, User};
 pub use ports::{FoundKey, FoundingError, NewOwner, TenancyStore};
 pub use role::{Role, UnknownRole};
