@@ -9,5 +9,5 @@ pub mod http;
 mod settings;
 mod telemetry;
 
-pub use boot::{Services, WiringParts};
+pub use boot::{Services, WiringParts, unlock};
 pub use commands::run;

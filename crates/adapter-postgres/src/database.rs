@@ -1,8 +1,10 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction};
-use plinth_core::{OrgId, StoreError};
-use tokio_postgres::{Client, Config};
+use plinth_core::{Clock, OrgId, StoreError};
+use plinth_tenancy::TrailKey;
+use tokio_postgres::{Client, Config, IsolationLevel};
 
 use crate::DatabaseUrl;
 use crate::tls::Verify;
@@ -14,6 +16,8 @@ const WAIT_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Database {
     pool: Pool,
+    trail: Option<TrailKey>,
+    clock: Option<Arc<dyn Clock>>,
 }
 
 impl Database {
@@ -45,7 +49,55 @@ impl Database {
             return Err(OpenError::NotBound(role));
         }
         drop(client);
-        Ok(Self { pool })
+        Ok(Self { pool, trail: None, clock: None })
+    }
+
+    /// The same, with the key that chains the audit trail; changes cannot be made without.
+    #[must_use]
+    pub fn with_trail(mut self, key: TrailKey) -> Self {
+        self.trail = Some(key);
+        self
+    }
+
+    /// The same, with a clock instead of the database's own, by which leases are decided. For tests.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// The key that chains the audit trail.
+    pub(crate) fn trail(&self) -> Result<&TrailKey, StoreError> {
+        self.trail
+            .as_ref()
+            .ok_or_else(|| internal("the database was opened without the trail's key"))
+    }
+
+    /// Every organization there is.
+    pub(crate) async fn organizations(&self) -> Result<Vec<OrgId>, StoreError> {
+        self.for_nobody(async |tx| {
+            let rows = tx.query("SELECT list_organizations()", &[]).await.map_err(store)?;
+            Ok(rows.iter().map(|row| OrgId::from_uuid(row.get(0))).collect())
+        })
+        .await
+    }
+
+    /// The wrapped key of the installation: the given one if there was none, else the one that is kept.
+    ///
+    /// # Errors
+    ///
+    /// Only when the database does not answer.
+    pub async fn keep_installation_key(
+        &self,
+        version: i32,
+        wrapped: &[u8],
+    ) -> Result<(i32, Vec<u8>), StoreError> {
+        self.for_nobody(async |tx| {
+            let keep = "SELECT kept_version, kept_wrapped FROM keep_installation_key($1, $2)";
+            let row = tx.query_one(keep, &[&version, &wrapped]).await.map_err(store)?;
+            Ok((row.try_get(0).map_err(internal)?, row.try_get(1).map_err(internal)?))
+        })
+        .await
     }
 
     /// Whether the database answers.
@@ -79,11 +131,33 @@ impl Database {
     ) -> Result<T, E> {
         let mut client = self.pool.get().await.map_err(unavailable)?;
         let tx = client.transaction().await.map_err(store)?;
+        self.run_for(org, tx, work).await
+    }
+
+    /// The same, reading only, with every statement seeing the same moment.
+    pub(crate) async fn for_org_as_of_now<T, E: From<StoreError>>(
+        &self,
+        org: OrgId,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut client = self.pool.get().await.map_err(unavailable)?;
+        let start = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+        let tx = start.read_only(true).start().await.map_err(store)?;
+        self.run_for(org, tx, work).await
+    }
+
+    async fn run_for<T, E: From<StoreError>>(
+        &self,
+        org: OrgId,
+        tx: Transaction<'_>,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let set = tx
             .prepare_cached("SELECT set_config('plinth.org_id', $1, true)")
             .await
             .map_err(store)?;
         tx.execute(&set, &[&org.to_string()]).await.map_err(store)?;
+        self.set_clock(&tx).await?;
         let done = work(&tx).await?;
         tx.commit().await.map_err(store)?;
         Ok(done)
@@ -96,9 +170,17 @@ impl Database {
     ) -> Result<T, E> {
         let mut client = self.pool.get().await.map_err(unavailable)?;
         let tx = client.transaction().await.map_err(store)?;
+        self.set_clock(&tx).await?;
         let done = work(&tx).await?;
         tx.commit().await.map_err(store)?;
         Ok(done)
+    }
+
+    async fn set_clock(&self, tx: &Transaction<'_>) -> Result<(), StoreError> {
+        let Some(clock) = &self.clock else { return Ok(()) };
+        let set = "SELECT set_config('plinth.test_now', $1, true)";
+        tx.execute(set, &[&clock.now().to_string()]).await.map_err(store)?;
+        Ok(())
     }
 }
 

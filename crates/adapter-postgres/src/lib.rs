@@ -4,9 +4,11 @@
 //! runs in a transaction that names its organization, as a role that row-level security binds.
 
 mod admin;
+mod audit;
 mod connections;
 mod database;
 mod migrate;
+mod outbox;
 mod queries;
 mod snapshots;
 mod tenancy;
@@ -14,9 +16,11 @@ mod tls;
 mod url;
 
 pub use admin::{Admin, open_session};
+pub use audit::PostgresAudit;
 pub use connections::PostgresConnections;
 pub use database::{Database, OpenError};
 pub use migrate::{MigrateError, SCHEMA, migrate, migrations};
+pub use outbox::PostgresOutbox;
 pub use queries::PostgresQueries;
 pub use snapshots::PostgresSnapshots;
 pub use tenancy::PostgresTenancy;

@@ -2,14 +2,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use plinth_core::{Cursor, KeyId, Limit, OrgId, StoreError, UserId};
 use plinth_tenancy::{
-    ApiKey, FoundKey, FoundingError, KeyHash, KeyKind, KeyScope, NewOwner, Organization,
-    OrganizationName, TenancyStore,
+    ApiKey, AuditEntry, FoundKey, FoundingError, KeyHash, KeyKind, KeyScope, NewOwner,
+    Organization, OrganizationName, TenancyStore,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::Database;
 use crate::database::{broken_constraint, internal, store};
+use crate::{Database, audit};
 
 /// [`TenancyStore`] in our own database.
 #[derive(Clone)]
@@ -32,6 +32,7 @@ impl TenancyStore for PostgresTenancy {
         &self,
         new: &NewOwner,
         token: Option<&[u8; 32]>,
+        entry: &AuditEntry,
     ) -> Result<UserId, FoundingError> {
         let (organization, key) = (&new.organization, &new.key);
         self.database
@@ -76,6 +77,7 @@ impl TenancyStore for PostgresTenancy {
                 .map_err(store)?;
                 let user = UserId::from_uuid(user);
                 insert_key(tx, &ApiKey { user, ..key.clone() }, &new.hash).await?;
+                audit::append(&self.database, tx, &entry.clone().by(user)).await?;
                 Ok(user)
             })
             .await
@@ -135,8 +137,18 @@ impl TenancyStore for PostgresTenancy {
             .await
     }
 
-    async fn insert_key(&self, key: &ApiKey, hash: &KeyHash) -> Result<(), StoreError> {
-        self.database.for_org(key.org, async |tx| insert_key(tx, key, hash).await).await
+    async fn insert_key(
+        &self,
+        key: &ApiKey,
+        hash: &KeyHash,
+        entry: &AuditEntry,
+    ) -> Result<(), StoreError> {
+        self.database
+            .for_org(key.org, async |tx| {
+                insert_key(tx, key, hash).await?;
+                audit::append(&self.database, tx, entry).await
+            })
+            .await
     }
 
     async fn list_keys(
@@ -160,12 +172,22 @@ impl TenancyStore for PostgresTenancy {
             .await
     }
 
-    async fn revoke_key(&self, org: OrgId, id: KeyId, at: Timestamp) -> Result<bool, StoreError> {
+    async fn revoke_key(
+        &self,
+        org: OrgId,
+        id: KeyId,
+        at: Timestamp,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
         let update = "UPDATE api_keys SET revoked_at = $3 WHERE org_id = $1 AND id = $2 AND revoked_at IS NULL";
         self.database
             .for_org(org, async |tx| {
                 let changed = tx.execute(update, &[&org.as_uuid(), &id.as_uuid(), &at]).await;
-                Ok(changed.map_err(store)? == 1)
+                if changed.map_err(store)? == 0 {
+                    return Ok(false);
+                }
+                audit::append(&self.database, tx, entry).await?;
+                Ok(true)
             })
             .await
     }

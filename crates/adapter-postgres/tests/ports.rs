@@ -31,7 +31,8 @@ async fn ours() -> Ours {
     .await
     .unwrap();
     let url = url(&test.url());
-    let database = Database::open(&url, 4).await.unwrap();
+    let database =
+        Database::open(&url, 4).await.unwrap().with_trail(plinth_tenancy::TrailKey::new([7; 32]));
     Ours { url, database, test }
 }
 
@@ -45,7 +46,10 @@ async fn two_organizations(database: &Database) -> [(OrgId, UserId); 2] {
     let (ours, _) = plinth_tenancy::testing::owner("Ours", "ann@example.com", at);
     let (theirs, _) = plinth_tenancy::testing::owner("Theirs", "bob@example.com", at);
     for new in [&ours, &theirs] {
-        store.found(new, None).await.unwrap();
+        store
+            .found(new, None, &plinth_tenancy::testing::entry(new.organization.id, at))
+            .await
+            .unwrap();
     }
     [ours, theirs].map(|it| (it.organization.id, it.user.id))
 }
@@ -190,7 +194,10 @@ async fn the_functions_that_look_over_the_wall_are_these() {
         "plinth.claim_setup_token(bytea) → boolean",
         "plinth.find_api_key(bytea) → TABLE(org_id uuid, key_id uuid)",
         "plinth.find_or_add_user(uuid,text,timestamp with time zone) → uuid",
+        "plinth.keep_installation_key(integer,bytea) → TABLE(kept_version integer, kept_wrapped bytea)",
+        "plinth.list_organizations() → SETOF uuid",
         "plinth.put_setup_token(bytea) → boolean",
+        "plinth.take_outbox(integer,interval) → TABLE(org_id uuid, message_id uuid)",
     ];
     assert_eq!(found, expected.map(str::to_owned).into());
 }

@@ -25,4 +25,4 @@ pub use diagnosis::{Diagnosis, Fault, Stage, TestReport};
 pub use error::{ConnectionError, InvalidConnection};
 pub use ports::{ConnectionStore, InsertError, Stored, TargetDatabase};
 pub use service::{Connections, Opened};
-pub use vault::{DataKey, Location, MasterKey, Sealed, VaultError};
+pub use vault::{DataKey, InstallationKey, Location, MasterKey, Sealed, VaultError};

@@ -78,15 +78,31 @@ impl MasterKey {
         Ok(Self { key: bytes.to_vec().into() })
     }
 
-    /// Derives a key for another purpose, so that the master key itself seals nothing else.
+    /// Derives a key for another purpose, so that the master key itself seals nothing else. Only for what must be known
+    /// before our database is; everything else derives from the [`InstallationKey`], which outlives the master key.
     pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
-        use hmac::{Hmac, Mac as _};
-        let mut mac =
-            <Hmac<sha2::Sha256> as hmac::KeyInit>::new_from_slice(self.key.expose_secret())
-                .expect("HMAC takes keys of any length");
-        mac.update(b"plinth ");
-        mac.update(purpose.as_bytes());
-        Zeroizing::new(mac.finalize().into_bytes().into())
+        derive(self.key.expose_secret(), purpose)
+    }
+
+    /// Makes the key of an installation, wrapped by this one.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::NoRandomness`] if the system has none.
+    pub fn make_installation_key(&self) -> Result<Sealed, VaultError> {
+        let mut key = Zeroizing::new([0; KEY_BYTES]);
+        getrandom::fill(key.as_mut()).map_err(|_| VaultError::NoRandomness)?;
+        seal(self.key.expose_secret(), MASTER_VERSION, installation_key_location(), key.as_ref())
+    }
+
+    /// Opens the key of the installation.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::DoesNotOpen`] if another master key wrapped it.
+    pub fn open_installation_key(&self, sealed: &Sealed) -> Result<InstallationKey, VaultError> {
+        let key = open(self.key.expose_secret(), installation_key_location(), sealed)?;
+        Ok(InstallationKey { key: key.to_vec().into() })
     }
 
     /// Makes a data key for an organization, wrapped by this one.
@@ -119,6 +135,46 @@ impl std::fmt::Debug for MasterKey {
 
 fn data_key_location(org: OrgId) -> Location<'static> {
     Location { org, table: "data_keys", column: "wrapped", record: org.as_uuid() }
+}
+
+fn installation_key_location() -> Location<'static> {
+    let nobody = uuid::Uuid::nil();
+    Location {
+        org: OrgId::from_uuid(nobody),
+        table: "installation",
+        column: "key_wrapped",
+        record: nobody,
+    }
+}
+
+/// Derives one key from another, for a purpose: HMAC-SHA-256 as a key derivation function (NIST SP 800-108).
+fn derive(key: &[u8], purpose: &str) -> Zeroizing<[u8; 32]> {
+    use hmac::{Hmac, Mac as _};
+    let mut mac = <Hmac<sha2::Sha256> as hmac::KeyInit>::new_from_slice(key)
+        .expect("HMAC takes keys of any length");
+    mac.update(b"plinth ");
+    mac.update(purpose.as_bytes());
+    Zeroizing::new(mac.finalize().into_bytes().into())
+}
+
+/// What everything derives from that belongs to the whole installation: the audit trail's key, cursors, links in mails.
+/// Made once; a new master key wraps it again and leaves it as it is.
+#[derive(Clone)]
+pub struct InstallationKey {
+    key: SecretSlice<u8>,
+}
+
+impl InstallationKey {
+    /// Derives the key of one purpose.
+    pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        derive(self.key.expose_secret(), purpose)
+    }
+}
+
+impl std::fmt::Debug for InstallationKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("InstallationKey")
+    }
 }
 
 /// One organization's key: seals that organization's secrets.

@@ -108,6 +108,18 @@ typed_id! {
     /// Identifies an API key; not a secret.
     KeyId, "key"
 }
+typed_id! {
+    /// Identifies a sign-in, or what a person granted to an app; not a secret.
+    SessionId, "sess"
+}
+typed_id! {
+    /// Identifies a third-party app; it is the app's OAuth client id.
+    AppId, "app"
+}
+typed_id! {
+    /// Identifies an organization's identity provider.
+    ProviderId, "idp"
+}
 
 #[cfg(test)]
 mod tests {

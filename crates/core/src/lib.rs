@@ -20,14 +20,14 @@ mod scope;
 pub use clock::ManualClock;
 pub use clock::{Clock, SystemClock};
 pub use error::{Classify, ErrorKind, StoreError, chain};
-pub use id::{InvalidId, KeyId, OrgId, UserId};
+pub use id::{AppId, InvalidId, KeyId, OrgId, ProviderId, SessionId, UserId};
 pub use page::{Cursor, CursorKey, InvalidCursor, InvalidLimit, Limit, Page};
 pub use permit::{
-    AdminAll, ConnectionsRead, ConnectionsWrite, DashboardsRead, DashboardsWrite, Permission,
-    Permit, PermitError, ProjectsRead, ProjectsWrite, QueriesRead, QueriesWrite, TeamRead,
-    TeamWrite, WorkflowsRead, WorkflowsWrite,
+    AdminAll, ConnectionsRead, ConnectionsWrite, DashboardsRead, DashboardsWrite, Member,
+    Ownership, Permission, Permit, PermitError, ProjectsRead, ProjectsWrite, QueriesRead,
+    QueriesWrite, SignedIn, TeamRead, TeamWrite, WorkflowsRead, WorkflowsWrite,
 };
-pub use principal::Principal;
+pub use principal::{Credential, Origin, Principal};
 pub use scope::{Scope, ScopeSet, UnknownScope};
 
 #[doc(hidden)]

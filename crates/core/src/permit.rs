@@ -2,12 +2,16 @@ use std::marker::PhantomData;
 
 use serde_json::{Value, json};
 
-use crate::{Classify, ErrorKind, OrgId, Principal, Scope, UserId};
+use crate::{Classify, Credential, ErrorKind, OrgId, Principal, Scope, UserId};
 
 /// A permission, as a type.
 pub trait Permission {
-    /// The scope that grants it.
-    const SCOPE: Scope;
+    /// Whether the principal has it.
+    ///
+    /// # Errors
+    ///
+    /// [`PermitError`], with what is missing.
+    fn check(principal: &Principal) -> Result<(), PermitError>;
 }
 
 macro_rules! permissions {
@@ -17,7 +21,10 @@ macro_rules! permissions {
         pub enum $name {}
 
         impl Permission for $name {
-            const SCOPE: Scope = Scope::$scope;
+            fn check(principal: &Principal) -> Result<(), PermitError> {
+                let granted = principal.scopes.contains(Scope::$scope);
+                granted.then_some(()).ok_or(PermitError::Scope(Scope::$scope))
+            }
         }
     )*};
 }
@@ -51,6 +58,38 @@ permissions! {
     AdminAll => Admin,
 }
 
+/// Any member of the organization, by any credential: what concerns only the caller.
+#[derive(Clone, Copy, Debug)]
+pub enum Member {}
+
+impl Permission for Member {
+    fn check(_: &Principal) -> Result<(), PermitError> {
+        Ok(())
+    }
+}
+
+/// The organization's owner: deleting the organization, handing it over.
+#[derive(Clone, Copy, Debug)]
+pub enum Ownership {}
+
+impl Permission for Ownership {
+    fn check(principal: &Principal) -> Result<(), PermitError> {
+        principal.is_owner.then_some(()).ok_or(PermitError::Owner)
+    }
+}
+
+/// A person who signed in to Plinth itself: what is theirs in all their organizations, which neither a key of one of
+/// them nor an app nor one organization's identity provider may touch.
+#[derive(Clone, Copy, Debug)]
+pub enum SignedIn {}
+
+impl Permission for SignedIn {
+    fn check(principal: &Principal) -> Result<(), PermitError> {
+        let signed_in = matches!(principal.credential, Credential::Session(_));
+        signed_in.then_some(()).ok_or(PermitError::SignedIn)
+    }
+}
+
 /// Proof that a principal holds `P`. A service method that takes one cannot be called without the check.
 #[derive(Clone, Debug)]
 pub struct Permit<P> {
@@ -63,11 +102,9 @@ impl<P: Permission> Permit<P> {
     ///
     /// # Errors
     ///
-    /// [`PermitError`] if the scope was not granted.
+    /// [`PermitError`] if it was not granted.
     pub fn check(principal: &Principal) -> Result<Self, PermitError> {
-        if !principal.scopes.contains(P::SCOPE) {
-            return Err(PermitError { needed: P::SCOPE });
-        }
+        P::check(principal)?;
         Ok(Self { principal: principal.clone(), permission: PhantomData })
     }
 }
@@ -89,11 +126,18 @@ impl<P> Permit<P> {
     }
 }
 
-/// The caller lacks a scope.
+/// What the caller lacks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this needs the scope `{needed}`")]
-pub struct PermitError {
-    needed: Scope,
+pub enum PermitError {
+    /// A scope.
+    #[error("this needs the scope `{0}`")]
+    Scope(Scope),
+    /// Ownership of the organization.
+    #[error("only the organization's owner may do this")]
+    Owner,
+    /// A sign-in: this is about the person, not about one organization.
+    #[error("this needs you to be signed in; an API key or an app's token is not enough")]
+    SignedIn,
 }
 
 impl Classify for PermitError {
@@ -102,7 +146,11 @@ impl Classify for PermitError {
     }
 
     fn details(&self) -> Option<Value> {
-        Some(json!({ "required_scope": self.needed.as_str() }))
+        Some(match self {
+            Self::Scope(scope) => json!({ "required_scope": scope.as_str() }),
+            Self::Owner => json!({ "reason": "owner_only" }),
+            Self::SignedIn => json!({ "reason": "sign_in_required" }),
+        })
     }
 }
 
@@ -119,13 +167,17 @@ mod tests {
         let principal = Principal {
             org: OrgId::new(at),
             user: UserId::new(at),
-            key: None,
+            credential: Credential::Job,
             scopes: ScopeSet::from_iter([Scope::QueriesRead]),
+            is_owner: false,
+            origin: std::sync::Arc::default(),
             test_only: false,
             saved_queries_only: false,
         };
         assert!(Permit::<QueriesRead>::check(&principal).is_ok());
         let refused = Permit::<ConnectionsWrite>::check(&principal).expect_err("not granted");
         assert_eq!(refused.to_string(), "this needs the scope `connections:write`");
+        assert!(Permit::<Ownership>::check(&principal).is_err());
+        assert!(Permit::<SignedIn>::check(&principal).is_err());
     }
 }

@@ -212,7 +212,7 @@ impl Queries {
             org: caller.org,
             connection: ask.connection,
             user: caller.user,
-            key: caller.key,
+            key: caller.key(),
             question,
             sql,
             outcome: QueryOutcome::Failed,

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use plinth_core::{Cursor, KeyId, Limit, OrgId, StoreError};
 
-use crate::{ApiKey, KeyHash, Organization, Role, User};
+use crate::{ApiKey, AuditEntry, KeyHash, Organization, Role, User};
 
 /// An organization with its first member and their first key: kept together or not at all.
 #[derive(Clone, Debug)]
@@ -26,7 +26,8 @@ pub struct FoundKey {
     pub role: Role,
 }
 
-/// Where organizations, people and keys are kept. Every method is one transaction.
+/// Where organizations, people and keys are kept. Every method is one transaction; where it takes an [`AuditEntry`], that
+/// is written in it if and only if something changes.
 #[async_trait]
 pub trait TenancyStore: Send + Sync + 'static {
     /// Keeps a new organization and returns its owner's id: the given one, or that of the person who has the address.
@@ -40,6 +41,7 @@ pub trait TenancyStore: Send + Sync + 'static {
         &self,
         new: &NewOwner,
         token: Option<&[u8; 32]>,
+        entry: &AuditEntry,
     ) -> Result<plinth_core::UserId, FoundingError>;
 
     /// Keeps the hash of a new setup token, unless an organization exists already; says whether it was kept.
@@ -52,7 +54,12 @@ pub trait TenancyStore: Send + Sync + 'static {
     async fn find_key(&self, hash: &KeyHash) -> Result<Option<FoundKey>, StoreError>;
 
     /// Keeps a key.
-    async fn insert_key(&self, key: &ApiKey, hash: &KeyHash) -> Result<(), StoreError>;
+    async fn insert_key(
+        &self,
+        key: &ApiKey,
+        hash: &KeyHash,
+        entry: &AuditEntry,
+    ) -> Result<(), StoreError>;
 
     /// The organization's keys, newest first; one more than `limit` if there are more.
     async fn list_keys(
@@ -63,7 +70,13 @@ pub trait TenancyStore: Send + Sync + 'static {
     ) -> Result<Vec<ApiKey>, StoreError>;
 
     /// Revokes a key; `false` if there is no such key that still works.
-    async fn revoke_key(&self, org: OrgId, id: KeyId, at: Timestamp) -> Result<bool, StoreError>;
+    async fn revoke_key(
+        &self,
+        org: OrgId,
+        id: KeyId,
+        at: Timestamp,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError>;
 
     /// Notes when a key was last used.
     async fn touch_key(&self, org: OrgId, id: KeyId, at: Timestamp) -> Result<(), StoreError>;

@@ -2,13 +2,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
-use plinth_core::{AdminAll, Clock, Cursor, KeyId, Limit, OrgId, Page, Permit, Principal, UserId};
+use plinth_core::{
+    AdminAll, Clock, Credential, Cursor, KeyId, Limit, OrgId, Origin, Page, Permit, Principal,
+    UserId,
+};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    ApiKey, Email, FoundKey, FoundingError, KeyHash, KeyKind, KeyScope, KeySecret, NewKey,
-    NewOwner, Organization, OrganizationName, TenancyError, TenancyStore, User,
+    ApiKey, AuditEntry, Email, FoundKey, FoundingError, KeyHash, KeyKind, KeyScope, KeySecret,
+    NewKey, NewOwner, Organization, OrganizationName, Role, TenancyError, TenancyStore, User,
 };
 
 /// How long a key that was found is trusted before it is looked up again: a revoked one stops working everywhere
@@ -147,12 +151,17 @@ impl Tenancy {
             revoked_at: None,
             last_used_at: None,
         };
+        let by = if token.is_some() { "setup" } else { "operator" };
+        let entry = AuditEntry::of_plinth(organization.id, now, by, "organization.created")
+            .on("organization", organization.id)
+            .with(json!({ "name": organization.name.as_str(), "owner": user.email.as_str() }));
         let new = NewOwner { organization, user, key, hash: secret.hash() };
-        let user = self.store.found(&new, token.as_ref()).await.map_err(|err| match err {
-            FoundingError::NameTaken => TenancyError::NameTaken(new.organization.name.clone()),
-            FoundingError::WrongToken => TenancyError::WrongToken,
-            FoundingError::Store(err) => err.into(),
-        })?;
+        let user =
+            self.store.found(&new, token.as_ref(), &entry).await.map_err(|err| match err {
+                FoundingError::NameTaken => TenancyError::NameTaken(new.organization.name.clone()),
+                FoundingError::WrongToken => TenancyError::WrongToken,
+                FoundingError::Store(err) => err.into(),
+            })?;
         Ok(Founded { organization: new.organization, user, key: secret })
     }
 
@@ -162,7 +171,11 @@ impl Tenancy {
     ///
     /// [`TenancyError::Unauthenticated`] for a text that is no key, an unknown, expired or revoked key, and one whose
     /// maker left the organization.
-    pub async fn authenticate(&self, text: &str) -> Result<Principal, TenancyError> {
+    pub async fn authenticate(
+        &self,
+        text: &str,
+        origin: Arc<Origin>,
+    ) -> Result<Principal, TenancyError> {
         let hash = KeySecret::parse(text).ok_or(TenancyError::Unauthenticated)?.hash();
         let now = self.clock.now();
         let known = self.known.read().expect("not poisoned").get(&hash).cloned();
@@ -177,10 +190,12 @@ impl Tenancy {
         Ok(Principal {
             org: found.key.org,
             user: found.key.user,
-            key: Some(found.key.id),
+            credential: Credential::Key(found.key.id),
             scopes: found.key.scope.scopes().intersection(found.role.scopes()),
             test_only: found.key.kind == KeyKind::Test,
             saved_queries_only: found.role.saved_queries_only(),
+            is_owner: found.role == Role::Owner && found.key.scope == KeyScope::Full,
+            origin,
         })
     }
 
@@ -281,7 +296,10 @@ impl Tenancy {
             revoked_at: None,
             last_used_at: None,
         };
-        self.store.insert_key(&key, &secret.hash()).await?;
+        let entry = AuditEntry::of(caller, now, "api_key.created").on("api_key", key.id).with(
+            json!({ "name": key.name, "scopes": key.scope.names(), "expires_at": key.expires_at }),
+        );
+        self.store.insert_key(&key, &secret.hash(), &entry).await?;
         Ok((key, secret))
     }
 
@@ -310,7 +328,9 @@ impl Tenancy {
         permit: &Permit<AdminAll>,
         id: KeyId,
     ) -> Result<(), TenancyError> {
-        if !self.store.revoke_key(permit.org(), id, self.clock.now()).await? {
+        let now = self.clock.now();
+        let entry = AuditEntry::of(permit.principal(), now, "api_key.revoked").on("api_key", id);
+        if !self.store.revoke_key(permit.org(), id, now, &entry).await? {
             return Err(TenancyError::KeyNotFound(id));
         }
         self.known.write().expect("not poisoned").retain(|_, it| it.found.key.id != id);

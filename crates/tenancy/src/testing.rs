@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use plinth_core::{Cursor, KeyId, Limit, OrgId, UserId};
 
 use crate::{
-    ApiKey, Email, FoundingError, KeyKind, KeyScope, KeySecret, NewOwner, Organization,
+    ApiKey, AuditEntry, Email, FoundingError, KeyKind, KeyScope, KeySecret, NewOwner, Organization,
     OrganizationName, Role, TenancyStore, User,
 };
 
@@ -28,6 +28,11 @@ pub fn owner(name: &str, email: &str, at: Timestamp) -> (NewOwner, KeySecret) {
         hash: secret.hash(),
     };
     (new, secret)
+}
+
+/// What a test's change leaves in the trail.
+pub fn entry(org: OrgId, at: Timestamp) -> AuditEntry {
+    AuditEntry::of_plinth(org, at, "operator", "test.changed")
 }
 
 fn key(org: OrgId, user: UserId, name: &str, secret: &KeySecret, at: Timestamp) -> ApiKey {
@@ -55,19 +60,35 @@ pub async fn tenancy_store_contract(store: &dyn TenancyStore) {
 
     assert!(store.put_setup_token(&[1; 32]).await.expect("kept"));
     assert!(store.put_setup_token(&[7; 32]).await.expect("kept"), "replaced while nobody is there");
-    let wrong = store.found(&ours, Some(&[1; 32])).await;
+    let wrong = store.found(&ours, Some(&[1; 32]), &entry(ours.organization.id, at)).await;
     assert!(matches!(wrong, Err(FoundingError::WrongToken)));
     assert!(store.organization(org).await.expect("answers").is_none(), "nothing was kept");
-    assert_eq!(store.found(&ours, Some(&[7; 32])).await.expect("founded"), ours.user.id);
-    let again = store.found(&theirs, Some(&[7; 32])).await;
+    assert_eq!(
+        store
+            .found(&ours, Some(&[7; 32]), &entry(ours.organization.id, at))
+            .await
+            .expect("founded"),
+        ours.user.id
+    );
+    let again = store.found(&theirs, Some(&[7; 32]), &entry(theirs.organization.id, at)).await;
     assert!(matches!(again, Err(FoundingError::WrongToken)), "a token works once");
     assert!(!store.put_setup_token(&[9; 32]).await.expect("answers"), "somebody is there");
 
-    store.found(&theirs, None).await.expect("an operator needs no token");
+    store
+        .found(&theirs, None, &entry(theirs.organization.id, at))
+        .await
+        .expect("an operator needs no token");
     let (same_name, _) = owner("Ours", "eve@example.com", at);
-    assert!(matches!(store.found(&same_name, None).await, Err(FoundingError::NameTaken)));
+    assert!(matches!(
+        store.found(&same_name, None, &entry(same_name.organization.id, at)).await,
+        Err(FoundingError::NameTaken)
+    ));
     let (second, _) = owner("Second", "ann@example.com", at);
-    assert_eq!(store.found(&second, None).await.expect("founded"), ours.user.id, "the same person");
+    assert_eq!(
+        store.found(&second, None, &entry(second.organization.id, at)).await.expect("founded"),
+        ours.user.id,
+        "the same person"
+    );
 
     assert_eq!(store.organization(org).await.expect("finds"), Some(ours.organization.clone()));
 
@@ -79,7 +100,7 @@ pub async fn tenancy_store_contract(store: &dyn TenancyStore) {
     let later = at + SignedDuration::from_secs(1);
     let spare = KeySecret::generate(KeyKind::Live).expect("randomness");
     let more = key(org, ours.user.id, "spare", &spare, later);
-    store.insert_key(&more, &spare.hash()).await.expect("kept");
+    store.insert_key(&more, &spare.hash(), &entry(org, at)).await.expect("kept");
     let limit = Limit::default();
     assert_eq!(
         store.list_keys(org, None, limit).await.expect("lists"),
@@ -92,9 +113,22 @@ pub async fn tenancy_store_contract(store: &dyn TenancyStore) {
     );
 
     store.touch_key(org, more.id, later).await.expect("noted");
-    assert!(!store.revoke_key(theirs.organization.id, more.id, later).await.expect("answers"));
-    assert!(store.revoke_key(org, more.id, later).await.expect("revoked"));
-    assert!(!store.revoke_key(org, more.id, later).await.expect("answers"), "once");
+    assert!(
+        !store
+            .revoke_key(
+                theirs.organization.id,
+                more.id,
+                later,
+                &entry(theirs.organization.id, later)
+            )
+            .await
+            .expect("answers")
+    );
+    assert!(store.revoke_key(org, more.id, later, &entry(org, later)).await.expect("revoked"));
+    assert!(
+        !store.revoke_key(org, more.id, later, &entry(org, later)).await.expect("answers"),
+        "once"
+    );
     let revoked = store.find_key(&spare.hash()).await.expect("finds").expect("there").key;
     assert_eq!((revoked.revoked_at, revoked.last_used_at), (Some(later), Some(later)));
     assert!(!revoked.is_valid(later));

@@ -9,4 +9,5 @@ mod wiring;
 pub(crate) use embedded::{EMBEDDED, EmbeddedAddress, EmbeddedDatabase};
 pub(crate) use folder::write_secret;
 pub(crate) use storage::Storage;
+pub use storage::unlock;
 pub use wiring::{Services, WiringParts};

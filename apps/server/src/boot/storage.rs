@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use plinth_adapter_postgres::{Database, DatabaseUrl, migrate};
-use plinth_connections::MasterKey;
+use plinth_connections::{InstallationKey, MasterKey, Sealed};
 use plinth_local_postgres::ClusterError;
+use plinth_tenancy::TrailKey;
 use secrecy::SecretString;
 
 use super::embedded::Embedded;
@@ -24,6 +25,8 @@ pub(crate) struct Storage {
     pub(crate) migrate_url: Option<DatabaseUrl>,
     /// Seals every stored credential.
     pub(crate) master: Arc<MasterKey>,
+    /// What the installation's own keys derive from.
+    pub(crate) installation: InstallationKey,
     /// The Postgres that this process runs, if it runs one.
     pub(crate) embedded: Option<Embedded>,
     /// The data folder, in embedded mode.
@@ -105,11 +108,12 @@ impl Storage {
                      give the one that was there when it was first used"
                 );
             }
-            anyhow::Ok((database, url, migrate_url))
+            let (database, installation) = unlock(database, &master).await?;
+            anyhow::Ok((database, installation, url, migrate_url))
         };
         match opened.await {
-            Ok((database, url, migrate_url)) => {
-                Ok(Self { database, url, migrate_url, master, embedded, data_dir })
+            Ok((database, installation, url, migrate_url)) => {
+                Ok(Self { database, url, migrate_url, master, installation, embedded, data_dir })
             }
             Err(err) => {
                 // A server that cannot start leaves nothing running.
@@ -136,6 +140,24 @@ impl Storage {
             None => Ok(()),
         }
     }
+}
+
+/// Opens the installation's own key, made at the first start, and gives the database what it takes from it.
+///
+/// # Errors
+///
+/// If the database does not answer, or another master key wrapped the key that is kept.
+pub async fn unlock(
+    database: Database,
+    master: &MasterKey,
+) -> anyhow::Result<(Database, InstallationKey)> {
+    let new = master.make_installation_key()?;
+    let (key_version, bytes) = database.keep_installation_key(new.key_version, &new.bytes).await?;
+    let key = master
+        .open_installation_key(&Sealed { key_version, bytes })
+        .context("the installation's key does not open with this master key")?;
+    let trail = TrailKey::new(*key.derive("audit trail"));
+    Ok((database.with_trail(trail), key))
 }
 
 fn is_locked(err: &anyhow::Error) -> bool {

@@ -2,22 +2,29 @@ use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use plinth_adapter_postgres::{
-    Database, PostgresConnections, PostgresQueries, PostgresSnapshots, PostgresTenancy,
+    Database, PostgresAudit, PostgresConnections, PostgresOutbox, PostgresQueries,
+    PostgresSnapshots, PostgresTenancy,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
-use plinth_connections::{Connections, MasterKey};
+use plinth_connections::{Connections, InstallationKey, MasterKey};
 use plinth_core::{Clock, CursorKey};
 use plinth_nl2sql::Engine;
 use plinth_nl2sql::model::ModelStrategy;
 use plinth_queries::{Queries, QueryParts, QuerySettings};
 use plinth_schema_introspect::Schemas;
-use plinth_tenancy::Tenancy;
+use plinth_tenancy::audit::AuditTrail;
+use plinth_tenancy::outbox::Outbox;
+use plinth_tenancy::{Tenancy, TrailKey};
 
 /// Every service that handlers can ask for, put together once.
 #[derive(Clone)]
 pub struct Services {
     /// Organizations, keys, and who a caller is.
     pub tenancy: Tenancy,
+    /// Who did what.
+    pub audit: AuditTrail,
+    /// What changes have left to be done.
+    pub outbox: Outbox,
     /// The connected databases.
     pub connections: Connections,
     /// Their schemas.
@@ -26,6 +33,8 @@ pub struct Services {
     pub queries: Queries,
     /// Signs cursors.
     pub cursors: CursorKey,
+    /// Under which URL callers reach the server, without a slash at its end.
+    pub public_url: Arc<str>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Our own database, to say whether it answers.
@@ -40,6 +49,10 @@ pub struct WiringParts {
     pub database: Database,
     /// Seals every stored credential.
     pub master: Arc<MasterKey>,
+    /// What the installation's own keys derive from.
+    pub installation: InstallationKey,
+    /// Under which URL callers reach the server, without a slash at its end.
+    pub public_url: String,
     /// How customers' databases are reached.
     pub targets: TargetSettings,
     /// How far a question or statement may go.
@@ -59,8 +72,23 @@ impl Services {
     ///
     /// If the system's certificates cannot be read.
     pub fn new(parts: WiringParts) -> std::io::Result<Self> {
-        let WiringParts { database, master, targets, queries, model, clock, metrics } = parts;
-        let cursors = CursorKey::new(master.derive("cursors").as_slice());
+        let WiringParts {
+            database,
+            master,
+            installation,
+            public_url,
+            targets,
+            queries,
+            model,
+            clock,
+            metrics,
+        } = parts;
+        let cursors = CursorKey::new(installation.derive("cursors").as_slice());
+        let audit = AuditTrail::new(
+            Arc::new(PostgresAudit::new(database.clone())),
+            TrailKey::new(*installation.derive("audit trail")),
+        );
+        let outbox = Outbox::new(Arc::new(PostgresOutbox::new(database.clone())), []);
         let targets = Arc::new(TargetDatabases::new(targets)?);
         let tenancy = Tenancy::new(Arc::new(PostgresTenancy::new(database.clone())), clock.clone());
         let connections = Connections::new(
@@ -86,6 +114,19 @@ impl Services {
             settings: queries,
             clock: clock.clone(),
         });
-        Ok(Self { tenancy, connections, schemas, queries, cursors, clock, database, metrics })
+        let public_url = public_url.into();
+        Ok(Self {
+            public_url,
+            tenancy,
+            audit,
+            outbox,
+            connections,
+            schemas,
+            queries,
+            cursors,
+            clock,
+            database,
+            metrics,
+        })
     }
 }

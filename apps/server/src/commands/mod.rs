@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod demo;
+mod jobs;
 mod sample;
 mod serve;
 mod server;

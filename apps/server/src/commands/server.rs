@@ -13,9 +13,10 @@ use plinth_egress::{Gate, Network, Own, Resolver as _};
 use plinth_nl2sql::model::{ModelSettings as ModelStrategySettings, ModelStrategy};
 use plinth_queries::QuerySettings;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
+use super::jobs;
 use crate::boot::{EmbeddedAddress, Services, Storage, WiringParts};
 use crate::settings::{LimitSettings, ModelSettings, ServeSettings};
 use crate::{http, telemetry};
@@ -46,6 +47,7 @@ pub(crate) struct Server {
     handle: ServerHandle,
     serving: JoinHandle<std::io::Result<()>>,
     flushing: JoinHandle<()>,
+    jobs: JoinSet<()>,
     stopping: watch::Sender<bool>,
 }
 
@@ -88,6 +90,8 @@ impl Server {
             let services = Services::new(WiringParts {
                 database: storage.database.clone(),
                 master: storage.master.clone(),
+                installation: storage.installation.clone(),
+                public_url: super::serve::public_url(settings, listen),
                 targets,
                 queries: query_settings(&settings.limits),
                 model: model(&settings.model)?,
@@ -120,8 +124,9 @@ impl Server {
         let handle = server.handle();
         let serving = tokio::spawn(server);
         let (stopping, stopped) = watch::channel(false);
+        let jobs = jobs::start(&services, &stopped);
         let flushing = tokio::spawn(flush(services.clone(), stopped));
-        Ok(Self { services, storage, listen, handle, serving, flushing, stopping })
+        Ok(Self { services, storage, listen, handle, serving, flushing, jobs, stopping })
     }
 
     /// Lets requests that are under way end, writes what waits, and stops what was started.
@@ -134,6 +139,8 @@ impl Server {
         self.serving.await??;
         let _ = self.stopping.send(true);
         self.flushing.await?;
+        // What they had taken they finish: a mail that was sent is noted as sent.
+        self.jobs.join_all().await;
         drop(self.services);
         self.storage.close().await
     }

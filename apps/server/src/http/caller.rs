@@ -1,11 +1,13 @@
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev::Payload, web};
-use plinth_core::{Permission, Permit, PermitError, Principal};
+use plinth_core::{Origin, Permission, Permit, PermitError, Principal};
 use plinth_tenancy::TenancyError;
 
+use super::envelope::RequestId;
 use super::{Problem, Services};
 
 /// The authenticated sender of a request. A handler that takes one cannot run without it.
@@ -29,12 +31,23 @@ impl FromRequest for Caller {
             let services =
                 request.app_data::<web::Data<Services>>().expect("every app has its services");
             let key = sent_key(&request).ok_or(TenancyError::Unauthenticated)?;
-            let principal = services.tenancy.authenticate(&key).await?;
+            let origin = Arc::new(origin(&request));
+            let principal = services.tenancy.authenticate(&key, origin).await?;
             tracing::Span::current().record("org.id", tracing::field::display(principal.org));
             let caller = Self(principal);
             request.extensions_mut().insert(caller.clone());
             Ok(caller)
         })
+    }
+}
+
+/// Where the request came from, for the audit trail.
+fn origin(request: &HttpRequest) -> Origin {
+    let id = request.extensions().get::<RequestId>().map(|it| it.0.clone());
+    Origin {
+        request_id: id.unwrap_or_default(),
+        address: request.peer_addr().map(|it| it.ip()),
+        idempotency: None,
     }
 }
 

@@ -10,7 +10,7 @@ use plinth_connections::MasterKey;
 use plinth_core::ManualClock;
 use plinth_egress::{Gate, Network, Own};
 use plinth_queries::QuerySettings;
-use plinth_server::{Services, WiringParts, http};
+use plinth_server::{Services, WiringParts, http, unlock};
 use plinth_tenancy::{Email, OrganizationName};
 use plinth_testdb::TestDatabase;
 use serde_json::{Value, json};
@@ -81,9 +81,14 @@ impl TestApp {
         let address = format!("{}:{}", database.host(), database.port()).parse().unwrap();
         gate.protect(Own::Database { address, name: database.name().to_owned() });
 
+        let master = Arc::new(MasterKey::new(&MASTER).unwrap());
+        let locked = Database::open(&url, 4).await.unwrap().with_clock(clock.clone());
+        let (ours, installation) = unlock(locked, &master).await.unwrap();
         let services = Services::new(WiringParts {
-            database: Database::open(&url, 4).await.unwrap(),
-            master: Arc::new(MasterKey::new(&MASTER).unwrap()),
+            database: ours,
+            master,
+            installation,
+            public_url: format!("http://{listen}"),
             targets: TargetSettings::new(gate, Arc::new(Nowhere)),
             queries: settings,
             model: None,

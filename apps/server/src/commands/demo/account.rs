@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use plinth_connections::{
@@ -31,7 +32,7 @@ impl Account {
         if let Ok(text) = fs::read_to_string(&file)
             && let Ok(kept) = serde_json::from_str::<Kept>(&text)
         {
-            match tenancy.authenticate(&kept.api_key).await {
+            match tenancy.authenticate(&kept.api_key, Arc::default()).await {
                 Ok(principal) => return Ok(Self { key: kept.api_key, principal }),
                 Err(TenancyError::Unauthenticated) => {}
                 Err(err) => return Err(err.into()),
@@ -52,7 +53,7 @@ impl Account {
         };
         let key = founded.key.expose().to_owned();
         write_secret(&file, serde_json::to_string(&Kept { api_key: key.clone() })?.as_bytes())?;
-        let principal = tenancy.authenticate(&key).await?;
+        let principal = tenancy.authenticate(&key, Arc::default()).await?;
         Ok(Self { key, principal })
     }
 

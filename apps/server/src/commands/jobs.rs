@@ -1,0 +1,42 @@
+use std::error::Error;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::boot::Services;
+
+/// How often the outbox is looked at: a mail leaves at most this long after what made it necessary.
+const OUTBOX_EVERY: Duration = Duration::from_secs(1);
+
+/// What a server does beside answering. Each job may run in any number of servers at once.
+pub(super) fn start(services: &Services, stopped: &watch::Receiver<bool>) -> JoinSet<()> {
+    let mut jobs = JoinSet::new();
+    let outbox = services.outbox.clone();
+    jobs.spawn(every("outbox", OUTBOX_EVERY, stopped.clone(), async move || {
+        outbox.drain().await.map(|_| ())
+    }));
+    jobs
+}
+
+/// Does `job` again and again with a pause between, until it is told to stop. What fails is tried again after the pause.
+async fn every<E: Error>(
+    name: &'static str,
+    pause: Duration,
+    mut stopped: watch::Receiver<bool>,
+    mut job: impl AsyncFnMut() -> Result<(), E>,
+) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stopped.changed() => return,
+        }
+        if let Err(err) = job().await {
+            tracing::warn!(
+                job = name,
+                error = plinth_core::chain(&err),
+                "a job failed and will be tried again"
+            );
+        }
+    }
+}

@@ -1,0 +1,254 @@
+use std::net::IpAddr;
+
+use async_trait::async_trait;
+use deadpool_postgres::Transaction;
+use plinth_core::{Cursor, Limit, OrgId, StoreError, UserId};
+use plinth_tenancy::AuditEntry;
+use plinth_tenancy::audit::{
+    AuditFilter, AuditId, AuditOutcome, AuditStore, ChainedEntry, Link, TrailPart,
+};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use crate::Database;
+use crate::database::{internal, store};
+
+/// [`AuditStore`] in our own database.
+#[derive(Clone)]
+pub struct PostgresAudit {
+    database: Database,
+}
+
+impl PostgresAudit {
+    /// Reads the trail in `database`.
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+}
+
+const COLUMNS: &str = "number, id, org_id, at, user_id, credential_kind, credential_id, action, target_kind, target_id,
+    outcome, address, request_id, details::text AS details, hash";
+
+/// Adds entries to their organization's trail, in the transaction of the change that they tell of.
+///
+/// The last thing a transaction does: from here until it commits, other changes of the organization wait. In the same
+/// order everywhere, two transactions never wait for each other.
+pub(crate) async fn append(
+    database: &Database,
+    tx: &Transaction<'_>,
+    entry: &AuditEntry,
+) -> Result<(), StoreError> {
+    append_all(database, tx, entry.org, std::slice::from_ref(entry)).await
+}
+
+/// Adds several entries of one organization, in their order.
+pub(crate) async fn append_all(
+    database: &Database,
+    tx: &Transaction<'_>,
+    org: OrgId,
+    entries: &[AuditEntry],
+) -> Result<(), StoreError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let key = database.trail()?;
+    let org_id = org.as_uuid();
+    let found = tx
+        .prepare_cached("SELECT number, hash FROM audit_heads WHERE org_id = $1 FOR UPDATE")
+        .await
+        .map_err(store)?;
+    let mut head = match tx.query_opt(&found, &[&org_id]).await.map_err(store)? {
+        Some(row) => read_link(&row)?,
+        None => {
+            // The first entry: whoever comes second waits here for the first.
+            let first = Link::default();
+            let insert = "INSERT INTO audit_heads (org_id, number, hash, signature) VALUES ($1, 0, $2, $3)
+                 ON CONFLICT (org_id) DO UPDATE SET org_id = excluded.org_id RETURNING number, hash";
+            let signature = key.sign(org, &first);
+            let row = tx
+                .query_one(insert, &[&org_id, &first.hash.as_slice(), &signature.as_slice()])
+                .await
+                .map_err(store)?;
+            read_link(&row)?
+        }
+    };
+    let insert = tx
+        .prepare_cached(
+            "INSERT INTO audit_entries (org_id, number, id, at, user_id, credential_kind, credential_id, action,
+                 target_kind, target_id, outcome, address, request_id, details, hash)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::text::json, $15)",
+        )
+        .await
+        .map_err(store)?;
+    for entry in entries {
+        let entry = storable(entry);
+        let details = entry.details.to_string();
+        head = key.link(&head, &entry, &details);
+        let parameters: [&(dyn ToSql + Sync); 15] = [
+            &org_id,
+            &head.number,
+            &entry.id.as_uuid(),
+            &entry.at,
+            &entry.user.map(UserId::as_uuid),
+            &entry.credential_kind,
+            &entry.credential_id,
+            &entry.action,
+            &entry.target_kind,
+            &entry.target_id,
+            &entry.outcome.as_str(),
+            &entry.address,
+            &entry.request_id,
+            &details,
+            &head.hash.as_slice(),
+        ];
+        tx.execute(&insert, &parameters).await.map_err(store)?;
+    }
+    let update = tx
+        .prepare_cached(
+            "UPDATE audit_heads SET number = $2, hash = $3, signature = $4 WHERE org_id = $1",
+        )
+        .await
+        .map_err(store)?;
+    let signature = key.sign(org, &head);
+    tx.execute(&update, &[&org_id, &head.number, &head.hash.as_slice(), &signature.as_slice()])
+        .await
+        .map_err(store)?;
+    Ok(())
+}
+
+/// Postgres keeps no zero bytes in a text; what is hashed has to be what is kept.
+fn storable(entry: &AuditEntry) -> AuditEntry {
+    let text = |it: &str| it.replace('\0', "\u{fffd}");
+    AuditEntry {
+        credential_id: entry.credential_id.as_deref().map(text),
+        action: text(&entry.action),
+        target_kind: entry.target_kind.as_deref().map(text),
+        target_id: entry.target_id.as_deref().map(text),
+        request_id: text(&entry.request_id),
+        // Its text escapes them: a `json` column keeps `\u0000` as it stands.
+        details: entry.details.clone(),
+        credential_kind: text(&entry.credential_kind),
+        ..entry.clone()
+    }
+}
+
+#[async_trait]
+impl AuditStore for PostgresAudit {
+    async fn list(
+        &self,
+        org: OrgId,
+        filter: &AuditFilter,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> Result<Vec<ChainedEntry>, StoreError> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM audit_entries
+             WHERE org_id = $1
+               AND ($2::timestamptz IS NULL OR (at, id) < ($2, $3))
+               AND ($5::uuid IS NULL OR user_id = $5)
+               AND ($6::text IS NULL OR action = $6 OR ($6 LIKE '%.' AND starts_with(action, $6)))
+               AND ($7::text IS NULL OR target_kind = $7)
+               AND ($8::text IS NULL OR target_id = $8)
+               AND ($9::text IS NULL OR request_id = $9)
+               AND ($10::text IS NULL OR outcome = $10)
+               AND ($11::timestamptz IS NULL OR at >= $11)
+               AND ($12::timestamptz IS NULL OR at < $12)
+             ORDER BY at DESC, id DESC LIMIT $4"
+        );
+        let (at, id) = (after.map(|it| it.created_at), after.map(|it| it.id));
+        let limit = i64::from(limit.get()) + 1;
+        self.database
+            .for_org(org, async |tx| {
+                let rows = tx
+                    .query(
+                        &query,
+                        &[
+                            &org.as_uuid(),
+                            &at,
+                            &id,
+                            &limit,
+                            &filter.user.map(UserId::as_uuid),
+                            &filter.action,
+                            &filter.target_kind,
+                            &filter.target_id,
+                            &filter.request_id,
+                            &filter.outcome.map(AuditOutcome::as_str),
+                            &filter.from,
+                            &filter.until,
+                        ],
+                    )
+                    .await;
+                rows.map_err(store)?.iter().map(read).collect()
+            })
+            .await
+    }
+
+    async fn part(&self, org: OrgId, number: i64, limit: usize) -> Result<TrailPart, StoreError> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM audit_entries WHERE org_id = $1 AND number > $2 ORDER BY number LIMIT $3"
+        );
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        // Entries and head as of one moment, while others go on writing.
+        self.database
+            .for_org_as_of_now(org, async |tx| {
+                let rows = tx.query(&query, &[&org.as_uuid(), &number, &limit]).await;
+                let entries = rows.map_err(store)?.iter().map(read).collect::<Result<_, _>>()?;
+                let head = "SELECT number, hash, signature FROM audit_heads WHERE org_id = $1";
+                let head = tx.query_opt(head, &[&org.as_uuid()]).await.map_err(store)?;
+                let head = head
+                    .map(|row| {
+                        let signature = row.try_get("signature").map_err(internal)?;
+                        Ok((read_link(&row)?, signature))
+                    })
+                    .transpose()?;
+                Ok(TrailPart { entries, head })
+            })
+            .await
+    }
+
+    async fn organizations(&self) -> Result<Vec<OrgId>, StoreError> {
+        self.database.organizations().await
+    }
+}
+
+fn read_link(row: &Row) -> Result<Link, StoreError> {
+    Ok(Link { number: row.try_get("number").map_err(internal)?, hash: read_hash(row)? })
+}
+
+fn read_hash(row: &Row) -> Result<[u8; 32], StoreError> {
+    let hash: &[u8] = row.try_get("hash").map_err(internal)?;
+    hash.try_into().map_err(internal)
+}
+
+fn read(row: &Row) -> Result<ChainedEntry, StoreError> {
+    let details_text: String = row.try_get("details").map_err(internal)?;
+    let outcome: &str = row.try_get("outcome").map_err(internal)?;
+    let outcome = AuditOutcome::ALL
+        .into_iter()
+        .find(|it| it.as_str() == outcome)
+        .ok_or_else(|| internal(format!("no outcome: {outcome}")))?;
+    let entry = AuditEntry {
+        id: AuditId::from_uuid(row.try_get("id").map_err(internal)?),
+        org: OrgId::from_uuid(row.try_get("org_id").map_err(internal)?),
+        at: row.try_get("at").map_err(internal)?,
+        user: row.try_get::<_, Option<Uuid>>("user_id").map_err(internal)?.map(UserId::from_uuid),
+        credential_kind: row.try_get("credential_kind").map_err(internal)?,
+        credential_id: row.try_get("credential_id").map_err(internal)?,
+        action: row.try_get("action").map_err(internal)?,
+        target_kind: row.try_get("target_kind").map_err(internal)?,
+        target_id: row.try_get("target_id").map_err(internal)?,
+        outcome,
+        address: row.try_get::<_, Option<IpAddr>>("address").map_err(internal)?,
+        request_id: row.try_get("request_id").map_err(internal)?,
+        // Who changed the text under us finds out by verifying, and must not break the list.
+        details: serde_json::from_str(&details_text).unwrap_or_default(),
+        idempotency: None,
+    };
+    Ok(ChainedEntry {
+        entry,
+        details_text,
+        number: row.try_get("number").map_err(internal)?,
+        hash: read_hash(row)?,
+    })
+}

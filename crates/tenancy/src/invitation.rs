@@ -1,0 +1,4 @@
+plinth_core::typed_id! {
+    /// Identifies an invitation into an organization.
+    InvitationId, "inv"
+}

@@ -1,0 +1,82 @@
+use jiff::Timestamp;
+use plinth_core::UserId;
+use serde::{Deserialize, Serialize};
+
+use crate::InvitationId;
+
+/// To whom a letter goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LetterTo {
+    /// To one address.
+    Address(String),
+    /// To the organization's owner and its admins, as they are when it is sent.
+    Managers,
+}
+
+/// What a letter says. Stored in the outbox, so it holds neither tokens nor credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Letter {
+    /// Somebody was invited. The link's token is made from the id and the number.
+    Invitation {
+        /// Which invitation.
+        invitation: InvitationId,
+        /// How often it was sent: each sending has a link of its own, and the newest counts.
+        sending: i32,
+        /// Who invites.
+        inviter: String,
+        /// Into which organization.
+        organization: String,
+        /// As what.
+        role: String,
+        /// Until when the link is good.
+        expires_at: Timestamp,
+    },
+    /// Somebody forgot their password. The link's token is made from the user and the number.
+    PasswordReset {
+        /// Who.
+        user: UserId,
+        /// The number of the request: a newer one makes older links useless, and so does a change of password.
+        number: i32,
+        /// Until when the link is good.
+        expires_at: Timestamp,
+    },
+    /// Somebody's password was changed: they should know, in case it was not they.
+    PasswordChanged {
+        /// When.
+        at: Timestamp,
+    },
+    /// A database has not answered for a while and is no longer used.
+    ConnectionLost {
+        /// The connection's name.
+        connection: String,
+        /// What is wrong, in a sentence.
+        title: String,
+        /// What can be done.
+        fix_steps: Vec<String>,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It answers again.
+    ConnectionRecovered {
+        /// The connection's name.
+        connection: String,
+        /// When it did.
+        at: Timestamp,
+    },
+    /// Somebody is the owner now.
+    OwnershipTransferred {
+        /// Of which organization.
+        organization: String,
+        /// The new owner's address.
+        owner: String,
+    },
+    /// An organization is going to be deleted.
+    OrganizationDeletion {
+        /// Which.
+        organization: String,
+        /// When it will be gone.
+        at: Timestamp,
+    },
+}
