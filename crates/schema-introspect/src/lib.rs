@@ -4,13 +4,17 @@
 
 mod catalog;
 mod constraint;
+mod drift;
 mod objects;
 mod ports;
 mod relation;
 mod service;
+mod visible;
+mod words;
 
 pub use catalog::{Catalog, Schema};
 pub use constraint::{Check, Deferral, Exclusion, ForeignKey, Index, Key, ReferenceAction};
+pub use drift::{Aspect, Change, ChangeKind, ObjectKind, changes_between};
 pub use objects::{
     Attribute, DomainCheck, FunctionKind, Sequence, UserCast, UserFunction, UserOperator, UserType,
     UserTypeKind,
@@ -21,3 +25,4 @@ pub use relation::{
     TypeClass,
 };
 pub use service::{SchemaError, Schemas, Snapshot, SnapshotId};
+pub use visible::{Reference, Visible, readable_columns, readable_names, readable_text};
