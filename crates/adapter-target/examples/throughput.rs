@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use plinth_adapter_target::{ManagedServers, SystemResolver, TargetDatabases, TargetSettings};
-use plinth_connections::{ConnectionId, Host, Place, SslMode, Target};
+use plinth_connections::{ConnectionId, Host, Place, SslMode, Target, TlsMaterial};
 use plinth_core::{Clock as _, OrgId, SystemClock};
 use plinth_egress::Gate;
 use plinth_queries::{RunLimits, Statement, StatementRunner as _};
@@ -51,6 +51,8 @@ async fn main() -> anyhow::Result<()> {
         username: database.user().to_owned(),
         password: database.password().to_owned().into(),
         ssl_mode: SslMode::Disable,
+        tls: TlsMaterial::default(),
+        tunnel: None,
         version: 1,
     };
     for round in 1..=3 {

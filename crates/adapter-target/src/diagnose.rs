@@ -525,7 +525,7 @@ pub(crate) fn read_schema(error: RunError) -> Diagnosis {
 
 #[cfg(test)]
 mod tests {
-    use plinth_connections::Host;
+    use plinth_connections::{Host, TlsMaterial};
     use plinth_core::{Clock as _, OrgId, SystemClock};
 
     use super::*;
@@ -542,6 +542,8 @@ mod tests {
             username: "ann".to_owned(),
             password: "secret".to_owned().into(),
             ssl_mode,
+            tls: TlsMaterial::default(),
+            tunnel: None,
             version: 1,
         }
     }

@@ -6,7 +6,7 @@ use plinth_core::{OrgId, UserId};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::{AllowedTables, InvalidConnection};
+use crate::{AllowedTables, InvalidConnection, TlsMaterial, Tunnel};
 
 plinth_core::typed_id! {
     /// Identifies a connection.
@@ -97,6 +97,10 @@ pub struct Target {
     pub password: SecretString,
     /// See [`Connection::ssl_mode`].
     pub ssl_mode: SslMode,
+    /// Certificates of its own, and how far the login is tied to TLS.
+    pub tls: TlsMaterial,
+    /// The bastion it is reached through, if any.
+    pub tunnel: Option<Tunnel>,
     /// Changes whenever anything that dialling depends on changes, so that pools of the old settings end.
     pub version: i64,
 }

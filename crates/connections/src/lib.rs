@@ -14,6 +14,7 @@ mod ports;
 mod service;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod transport;
 mod vault;
 
 pub use allowed::{AllowedTables, InvalidTableName, TableName};
@@ -25,4 +26,8 @@ pub use diagnosis::{Diagnosis, Fault, Stage, TestReport};
 pub use error::{ConnectionError, InvalidConnection};
 pub use ports::{ConnectionStore, InsertError, Stored, TargetDatabase};
 pub use service::{Connections, Opened};
+pub use transport::{
+    ChannelBinding, ClientCertificate, DEFAULT_SSH_PORT, HostKey, InvalidTransport, TlsMaterial,
+    TransportField, Tunnel, TunnelCredential,
+};
 pub use vault::{DataKey, InstallationKey, Location, MasterKey, Sealed, VaultError};

@@ -8,7 +8,7 @@ use plinth_core::{
 
 use crate::{
     Connection, ConnectionError, ConnectionId, ConnectionStore, DataKey, InsertError, Location,
-    MasterKey, NewConnection, Stored, Target, TargetDatabase, TestReport,
+    MasterKey, NewConnection, Stored, Target, TargetDatabase, TestReport, TlsMaterial,
 };
 
 /// How long an opened connection is used before its record is read again: a change made by another server counts here
@@ -243,6 +243,8 @@ fn target(connection: &Connection, password: secrecy::SecretString, version: i64
         username: connection.username.clone(),
         password,
         ssl_mode: connection.ssl_mode,
+        tls: TlsMaterial::default(),
+        tunnel: None,
         version,
     }
 }

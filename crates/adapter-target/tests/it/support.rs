@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plinth_adapter_target::{ManagedServers, SystemResolver, TargetDatabases, TargetSettings};
-use plinth_connections::{ConnectionId, Host, Place, SslMode, Target};
+use plinth_connections::{ConnectionId, Host, Place, SslMode, Target, TlsMaterial};
 use plinth_core::{Clock as _, OrgId, SystemClock};
 use plinth_egress::Gate;
 use plinth_queries::{CutOff, RawRow, RunError, RunLimits, Statement, StatementRunner as _};
@@ -37,6 +37,8 @@ pub(crate) fn free_target() -> Target {
         username: "ann".to_owned(),
         password: "secret".to_owned().into(),
         ssl_mode: SslMode::Disable,
+        tls: TlsMaterial::default(),
+        tunnel: None,
         version: 1,
     }
 }
