@@ -146,7 +146,8 @@ impl SchemaIndex {
         let (views, mut relations): (Vec<&Relation>, Vec<&Relation>) = catalog
             .relations
             .iter()
-            .filter(|it| {
+            .map(AsRef::as_ref)
+            .filter(|it: &&Relation| {
                 it.readable && it.partition_of.is_none() && allowed.allows(&it.schema, &it.name)
             })
             .partition(|it| matches!(it.kind, RelationKind::View | RelationKind::MaterializedView));

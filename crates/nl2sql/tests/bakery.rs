@@ -56,7 +56,7 @@ fn index() -> SchemaIndex {
             "monthly_takings" => it.kind = RelationKind::View,
             _ => {}
         }
-        catalog.relations.push(it);
+        catalog.relations.push(it.into());
     }
     SchemaIndex::build(&catalog, &AllowedTables::All)
 }

@@ -53,7 +53,7 @@ fn catalog() -> Catalog {
         .zip(columns)
         .enumerate()
         .map(|(at, (name, columns))| {
-            relation(u32::try_from(at).expect("few") + 1, name, columns, &TABLES)
+            relation(u32::try_from(at).expect("few") + 1, name, columns, &TABLES).into()
         })
         .collect();
     Catalog {

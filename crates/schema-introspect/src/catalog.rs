@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Relation, Sequence, UserCast, UserFunction, UserOperator, UserType};
@@ -12,6 +14,9 @@ use crate::{Relation, Sequence, UserCast, UserFunction, UserOperator, UserType};
 /// stored before can still be read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Catalog {
+    /// How much was read when this was: [`Catalog::REVISION`] of the version that did it, 0 if that was before there was one.
+    #[serde(default)]
+    pub revision: u32,
     /// `server_version_num`, like 150018.
     pub server_version_num: u32,
     /// The database's name.
@@ -25,8 +30,9 @@ pub struct Catalog {
     pub search_path: Vec<String>,
     /// Every schema that is not a system one, sorted by name.
     pub schemas: Vec<Schema>,
-    /// Every relation that can be queried, readable or not, sorted by schema and name.
-    pub relations: Vec<Relation>,
+    /// Every relation that can be queried, readable or not, sorted by schema and name. Each by itself can be shared between
+    /// catalogs: one in which a single table was read anew shares all others with the one before.
+    pub relations: Vec<Arc<Relation>>,
     /// Every type outside `pg_catalog`, row types of tables excepted.
     pub types: Vec<UserType>,
     /// Every function, aggregate, window function and procedure outside `pg_catalog`.
@@ -52,9 +58,12 @@ pub struct Schema {
 }
 
 impl Catalog {
+    /// Goes up when something is read that was not before, and that one table read anew cannot do without.
+    pub const REVISION: u32 = 1;
+
     /// The relation of that oid.
     pub fn relation(&self, oid: u32) -> Option<&Relation> {
-        self.relations.iter().find(|it| it.oid == oid)
+        self.relations.iter().map(Arc::as_ref).find(|it| it.oid == oid)
     }
 
     /// The relation of that schema and name.
@@ -62,7 +71,7 @@ impl Catalog {
         self.relations
             .binary_search_by(|it| (it.schema.as_str(), it.name.as_str()).cmp(&(schema, name)))
             .ok()
-            .map(|at| &self.relations[at])
+            .map(|at| &*self.relations[at])
     }
 
     /// What an unqualified name means: the first relation of that name along the search path.

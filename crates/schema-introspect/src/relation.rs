@@ -38,6 +38,9 @@ pub struct Relation {
     pub readable: bool,
     /// Its columns, in order, dropped ones left out.
     pub columns: Vec<Column>,
+    /// Numbers (`attnum`) that columns had which were dropped since, but for those after the last column that is left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<i16>,
     /// Primary key, unique keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<Key>,
@@ -131,6 +134,29 @@ impl Relation {
     /// The position in [`Relation::columns`] of the column of that name.
     pub fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|it| it.name == name)
+    }
+
+    /// The number (`attnum`) of the column at that position of [`Relation::columns`]: it stays the same when the column is
+    /// renamed, and no other column of the table ever gets it.
+    pub fn number(&self, position: usize) -> i16 {
+        let mut number = i16::try_from(position + 1).unwrap_or(i16::MAX);
+        for gap in &self.gaps {
+            if *gap > number {
+                break;
+            }
+            number = number.saturating_add(1);
+        }
+        number
+    }
+
+    /// The position in [`Relation::columns`] of the column of that number.
+    pub fn position(&self, number: i16) -> Option<usize> {
+        let gaps = self.gaps.partition_point(|it| *it < number);
+        if self.gaps.get(gaps) == Some(&number) {
+            return None;
+        }
+        let position = usize::try_from(number).ok()?.checked_sub(1 + gaps)?;
+        (position < self.columns.len()).then_some(position)
     }
 
     /// The positions of the primary key's columns; empty if it has none.
@@ -253,4 +279,23 @@ pub struct Samples {
     pub values: Vec<String>,
     /// Whether these are all values that the column has.
     pub complete: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_and_numbers_name_the_same_columns() {
+        let column = |name: &str| Column { name: name.into(), ..Column::default() };
+        let columns = ["a", "d", "e", "h"].map(column).to_vec();
+        let relation = Relation { columns, gaps: vec![2, 3, 6, 7], ..Relation::default() };
+        let numbers: Vec<_> = (0..4).map(|it| relation.number(it)).collect();
+        assert_eq!(numbers, [1, 4, 5, 8]);
+        let positions: Vec<_> = (-1..=9).map(|it| relation.position(it)).collect();
+        let none = None;
+        let expected =
+            [none, none, Some(0), none, none, Some(1), Some(2), none, none, Some(3), none];
+        assert_eq!(positions, expected);
+    }
 }

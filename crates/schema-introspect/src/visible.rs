@@ -59,12 +59,12 @@ impl<'a> Visible<'a> {
     /// The visible relations, sorted by schema and name.
     pub fn relations(&self) -> impl Iterator<Item = &'a Relation> {
         let catalog = self.catalog;
-        self.at.iter().map(move |at| &catalog.relations[*at])
+        self.at.iter().map(move |at| &*catalog.relations[*at])
     }
 
     /// The relation of that oid, if it is visible.
     pub fn relation(&self, oid: u32) -> Option<&'a Relation> {
-        self.by_oid.get(&oid).map(|at| &self.catalog.relations[*at])
+        self.by_oid.get(&oid).map(|at| &*self.catalog.relations[*at])
     }
 
     /// The relation of that schema and name, if it is visible.
@@ -210,14 +210,15 @@ mod tests {
         let mut catalog = Catalog {
             search_path: vec!["public".to_owned()],
             relations: vec![
-                relation(20_001, "plans", &[("a", false)]),
-                relation(20_002, "sales", &[("a", true)]),
+                relation(20_001, "plans", &[("a", false)]).into(),
+                relation(20_002, "sales", &[("a", true)]).into(),
                 Relation {
                     kind: RelationKind::View,
                     definition: Some("SELECT a FROM sales".to_owned()),
                     reads: vec![20_002, 1259],
                     ..relation(20_003, "v", &[("a", true)])
-                },
+                }
+                .into(),
             ],
             ..Catalog::default()
         };
@@ -229,7 +230,7 @@ mod tests {
         assert!(text(&catalog, &AllowedTables::All).is_some());
         let only = AllowedTables::parse(["public.v"]).expect("a name");
         assert_eq!(text(&catalog, &only), None, "its table is not allowed");
-        catalog.relations[2].reads = vec![20_001];
+        std::sync::Arc::make_mut(&mut catalog.relations[2]).reads = vec![20_001];
         assert_eq!(text(&catalog, &AllowedTables::All), None, "its table may not be read");
     }
 
@@ -239,7 +240,8 @@ mod tests {
         dotted.schema = "a".to_owned();
         let mut other = relation(2, "c", &[("a", true)]);
         other.schema = "x.y".to_owned();
-        let catalog = Catalog { relations: vec![dotted, other], ..Catalog::default() };
+        let catalog =
+            Catalog { relations: vec![dotted.into(), other.into()], ..Catalog::default() };
         let visible = Visible::new(&catalog, &AllowedTables::All);
         assert_eq!(visible.named("a.b.c").map(|it| it.oid), Some(1));
         assert_eq!(visible.named("x.y.c").map(|it| it.oid), Some(2));

@@ -114,7 +114,7 @@ impl<'a> SchemaBody<'a> {
 /// What a connection lets people know of: a table that may not be read is not even named.
 fn visible<'a>(opened: &Opened, catalog: &'a Catalog) -> impl Iterator<Item = &'a Relation> {
     let allowed = opened.connection.allowed_tables.clone();
-    catalog.relations.iter().filter(move |it| {
+    catalog.relations.iter().map(AsRef::as_ref).filter(move |it: &&Relation| {
         it.columns.iter().any(|column| column.readable) && allowed.allows(&it.schema, &it.name)
     })
 }

@@ -1,6 +1,7 @@
 //! From the rows of the catalogs to a [`Catalog`].
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use plinth_queries::RawRow;
 use plinth_schema_introspect::{
@@ -35,11 +36,13 @@ pub(super) struct Answers {
 
 /// A catalog being put together: what was read, still by oid and number.
 pub(super) struct Draft {
+    /// All but its relations.
     pub(super) catalog: Catalog,
+    pub(super) relations: Vec<Relation>,
     pub(super) types: TypeBook,
     /// Whether the role may read `pg_statistic`, which as a rule is a superuser's right.
     pub(super) reads_statistics: bool,
-    /// Where a relation stands in `catalog.relations`.
+    /// Where a relation stands in `relations`.
     at: HashMap<u32, usize>,
     /// For each relation, beside each of its columns: the number in the table, and the type's modifier.
     numbers: Vec<Vec<(i16, i32)>>,
@@ -63,7 +66,7 @@ impl Copies {
 impl Draft {
     /// Schemas, relations and columns, without the names of types, which may have to be asked for.
     pub(super) fn begin(answers: &mut Answers) -> Result<Self, Unreadable> {
-        let mut catalog = Catalog::default();
+        let mut catalog = Catalog { revision: Catalog::REVISION, ..Catalog::default() };
         let mut session = Fields::of(answers.session.first().ok_or(Unreadable)?);
         catalog.server_version_num = session.number()?;
         catalog.database = session.owned()?;
@@ -81,6 +84,7 @@ impl Draft {
 
         let mut draft = Self {
             catalog,
+            relations: Vec::new(),
             types,
             reads_statistics,
             at: HashMap::new(),
@@ -150,7 +154,7 @@ impl Draft {
         relations.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
         self.at = relations.iter().enumerate().map(|(at, it)| (it.oid, at)).collect();
         self.numbers = vec![Vec::new(); relations.len()];
-        self.catalog.relations = relations;
+        self.relations = relations;
         Ok(())
     }
 
@@ -158,14 +162,14 @@ impl Draft {
         let usable: HashMap<&str, bool> =
             self.catalog.schemas.iter().map(|it| (it.name.as_str(), it.usable)).collect();
         let usable: Vec<bool> =
-            self.catalog.relations.iter().map(|it| usable[it.schema.as_str()]).collect();
+            self.relations.iter().map(|it| usable[it.schema.as_str()]).collect();
         // Whether every column was granted by itself.
         let mut granted = vec![true; usable.len()];
         for row in rows {
             let mut fields = Fields::of(row);
             // Made between the two looks at the catalogs: there is none, but a server may be anything.
             let Some(at) = self.at.get(&fields.number()?).copied() else { continue };
-            let relation = &mut self.catalog.relations[at];
+            let relation = &mut self.relations[at];
             let number: i16 = fields.number()?;
             let name = fields.owned()?;
             let type_oid = fields.number()?;
@@ -185,7 +189,7 @@ impl Draft {
             });
             self.numbers[at].push((number, modifier));
         }
-        for (at, relation) in self.catalog.relations.iter_mut().enumerate() {
+        for (at, relation) in self.relations.iter_mut().enumerate() {
             relation.readable |= granted[at] && !relation.columns.is_empty();
             relation.columns.shrink_to_fit();
             let numbers = &mut self.numbers[at];
@@ -214,8 +218,8 @@ impl Draft {
                 }
             } else if let Some(at) = self.at.get(&oid).copied() {
                 match self.column(at, number) {
-                    Some(column) => self.catalog.relations[at].columns[column].comment = comment,
-                    None if number == 0 => self.catalog.relations[at].comment = comment,
+                    Some(column) => self.relations[at].columns[column].comment = comment,
+                    None if number == 0 => self.relations[at].comment = comment,
                     None => {}
                 }
             }
@@ -230,7 +234,7 @@ impl Draft {
 
     /// The positions of a relation and its column, by their names.
     pub(super) fn place(&self, schema: &str, name: &str, column: &str) -> Option<(usize, usize)> {
-        let relations = &self.catalog.relations;
+        let relations = &self.relations;
         let key = |it: &Relation| (it.schema.as_str(), it.name.as_str()).cmp(&(schema, name));
         let at = relations.binary_search_by(key).ok()?;
         Some((at, relations[at].column(column)?))
@@ -248,7 +252,7 @@ impl Draft {
     /// The types that columns, functions, casts and domains have and that are not known yet.
     pub(super) fn missing_types(&self, answers: &Answers) -> Result<BTreeSet<u32>, Unreadable> {
         let mut oids = self.types.bases();
-        oids.extend(self.catalog.relations.iter().flat_map(|it| &it.columns).map(|it| it.type_oid));
+        oids.extend(self.relations.iter().flat_map(|it| &it.columns).map(|it| it.type_oid));
         for row in &answers.functions {
             let mut fields = Fields::of(row);
             for _ in 0..4 {
@@ -268,7 +272,7 @@ impl Draft {
 
     /// The types with modifiers that only the server can print.
     pub(super) fn modified_types(&self) -> BTreeSet<(u32, i32)> {
-        let columns = self.catalog.relations.iter().zip(&self.numbers);
+        let columns = self.relations.iter().zip(&self.numbers);
         columns
             .flat_map(|(relation, numbers)| relation.columns.iter().zip(numbers))
             .map(|(column, number)| (column.type_oid, number.1))
@@ -276,9 +280,15 @@ impl Draft {
             .collect()
     }
 
+    /// The finished catalog.
+    pub(super) fn into_catalog(self) -> Catalog {
+        let relations = self.relations.into_iter().map(Arc::new).collect();
+        Catalog { relations, ..self.catalog }
+    }
+
     /// Everything else, once every type is known.
     pub(super) fn complete(&mut self, answers: &Answers) -> Result<(), Unreadable> {
-        for (relation, numbers) in self.catalog.relations.iter_mut().zip(&self.numbers) {
+        for (relation, numbers) in self.relations.iter_mut().zip(&self.numbers) {
             for (column, (_, modifier)) in relation.columns.iter_mut().zip(numbers) {
                 let described = self.types.describe(column.type_oid, *modifier);
                 column.type_name = described.name;
@@ -296,7 +306,7 @@ impl Draft {
         let key_indexes = self.constraints(&answers.constraints)?;
         self.indexes(&answers.indexes, &key_indexes)?;
         self.estimate_parents();
-        for relation in &mut self.catalog.relations {
+        for relation in &mut self.relations {
             relation.keys.sort_by(|a, b| (b.primary, &a.name).cmp(&(a.primary, &b.name)));
             relation.foreign_keys.sort_by(|a, b| a.name.cmp(&b.name));
             relation.indexes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -317,7 +327,7 @@ impl Draft {
                     && self.copies.afford(expression.len())
                 {
                     let default = Some(expression.clone().into_owned());
-                    self.catalog.relations[at].columns[column].default = default;
+                    self.relations[at].columns[column].default = default;
                 }
             }
         }
@@ -328,7 +338,7 @@ impl Draft {
         for row in rows {
             let mut fields = Fields::of(row);
             if let Some(at) = self.position(fields.number()?) {
-                self.catalog.relations[at].definition =
+                self.relations[at].definition =
                     fields.optional_text()?.map(std::borrow::Cow::into_owned);
             }
         }
@@ -339,14 +349,14 @@ impl Draft {
         for row in rows {
             let mut fields = Fields::of(row);
             if let Some(at) = self.position(fields.number()?) {
-                let relation = &mut self.catalog.relations[at];
+                let relation = &mut self.relations[at];
                 match relation.partition_of {
                     Some(_) => relation.partition_of = Some(fields.number()?),
                     None => relation.inherits.push(fields.number()?),
                 }
             }
         }
-        for relation in &mut self.catalog.relations {
+        for relation in &mut self.relations {
             relation.partition_of = relation.partition_of.filter(|it| *it != 0);
         }
         Ok(())
@@ -375,7 +385,7 @@ impl Draft {
             if kind != 'f' {
                 key_indexes.insert(index);
                 let key = Key { name, columns, primary: kind == 'p', ..Key::default() };
-                self.catalog.relations[at].keys.push(key);
+                self.relations[at].keys.push(key);
                 continue;
             }
             // A reference to a partitioned table is kept once more for each of its partitions.
@@ -387,7 +397,7 @@ impl Draft {
             if let Some(target_columns) = target_columns {
                 let key =
                     ForeignKey { name, columns, target, target_columns, ..ForeignKey::default() };
-                self.catalog.relations[at].foreign_keys.push(key);
+                self.relations[at].foreign_keys.push(key);
             }
         }
         Ok(key_indexes)
@@ -407,7 +417,7 @@ impl Draft {
             numbers.truncate(fields.number()?);
             let columns = numbers.iter().filter_map(|it| self.column(at, *it)).collect();
             let index = Index { name, columns, unique, method, ..Index::default() };
-            self.catalog.relations[at].indexes.push(index);
+            self.relations[at].indexes.push(index);
         }
         Ok(())
     }
@@ -415,7 +425,7 @@ impl Draft {
     /// A parent that was never analyzed itself has as many rows as its partitions.
     fn estimate_parents(&mut self) {
         let mut sums: HashMap<u32, Option<f64>> = HashMap::new();
-        for relation in &self.catalog.relations {
+        for relation in &self.relations {
             if let Some(parent) = relation.partition_of
                 && relation.kind != RelationKind::PartitionedTable
             {
@@ -426,14 +436,13 @@ impl Draft {
                     let sum = sums.entry(oid).or_insert(Some(0.0));
                     *sum = sum.zip(relation.estimated_rows).map(|(a, b)| a + b);
                     next = self
-                        .catalog
                         .relations
                         .get(self.at.get(&oid).copied().unwrap_or(usize::MAX))
                         .and_then(|it| it.partition_of);
                 }
             }
         }
-        for relation in &mut self.catalog.relations {
+        for relation in &mut self.relations {
             if relation.kind == RelationKind::PartitionedTable && relation.estimated_rows.is_none()
             {
                 relation.estimated_rows = sums.get(&relation.oid).copied().flatten();

@@ -67,7 +67,7 @@ impl CatalogReader for TargetDatabases {
         {
             sampling::read(&mut session, &mut draft, &statistics).await;
         }
-        Ok(draft.catalog)
+        Ok(draft.into_catalog())
     }
 }
 

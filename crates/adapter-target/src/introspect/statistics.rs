@@ -26,7 +26,7 @@ pub(super) type Widths = HashMap<(usize, usize), u32>;
 ///
 /// [`RunError`]; then nothing is filled.
 pub(super) async fn read(session: &mut Session, draft: &mut Draft) -> Result<Widths, RunError> {
-    let relations = &draft.catalog.relations;
+    let relations = &draft.relations;
     let mut analyzed: Vec<_> =
         relations.iter().filter(|it| it.estimated_rows.is_some_and(|rows| rows > 0.0)).collect();
     if analyzed.is_empty() {
@@ -81,7 +81,7 @@ fn fill(
 ) -> Result<(), Unreadable> {
     // Zero is what the planner writes where it does not know.
     let distinct: f32 = fields.number()?;
-    draft.catalog.relations[at].columns[column].distinct =
+    draft.relations[at].columns[column].distinct =
         (distinct != 0.0 && distinct.is_finite()).then_some(distinct);
     widths.insert((at, column), fields.number()?);
     Ok(())

@@ -35,7 +35,7 @@ async fn poisoned_names_comments_and_values_stay_inside_the_data_and_obeying_the
         let answer = serde_json::json!({ "sql": obedient, "explanation": poison }).to_string();
         let mut stage = Stage::new([answer.as_str(); 3]);
         stage.privacy = ModelPrivacy::SampleValues;
-        let orders = &mut stage.catalog.relations[2];
+        let orders = std::sync::Arc::make_mut(&mut stage.catalog.relations[2]);
         orders.comment = Some(poison.to_owned());
         orders.columns[3].comment = Some(poison.to_owned());
         orders.columns[2].enum_values.push(poison.to_owned());
@@ -71,7 +71,7 @@ async fn a_poisoned_table_name_is_data_too() {
     for (poison, _) in POISON {
         let mut stage = Stage::new([r#"{"sql": "SELECT count(*) FROM orders"}"#]);
         let columns = vec![column("id", "bigint", TypeClass::Integer)];
-        stage.catalog.relations.push(relation(9, "public", poison, columns));
+        stage.catalog.relations.push(relation(9, "public", poison, columns).into());
         stage.catalog.relations.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
         let reading = stage.ask("How many orders are there?").await.expect("an answer");
         assert_eq!(reading.tables, ["public.orders"]);

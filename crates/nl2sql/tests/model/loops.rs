@@ -177,13 +177,13 @@ async fn a_schema_that_is_too_large_is_cut_until_it_fits() {
     let mut stage = Stage::new([COUNT]);
     stage.settings.prompt_bytes = 4_000;
     for table in &mut stage.catalog.relations {
-        table.comment = Some("x".repeat(10_000));
+        std::sync::Arc::make_mut(table).comment = Some("x".repeat(10_000));
     }
     let wide = (0..500).map(|at| {
         let name = format!("extra_{at}");
         crate::shop::column(&name, "text", plinth_schema_introspect::TypeClass::Text)
     });
-    stage.catalog.relations[1].columns.extend(wide);
+    std::sync::Arc::make_mut(&mut stage.catalog.relations[1]).columns.extend(wide);
     stage.ask("How many orders are there?").await.expect("an answer");
     let size: usize = stage.request(0).messages.iter().map(|it| it.content.len()).sum();
     assert!(size <= 4_000, "{size}");

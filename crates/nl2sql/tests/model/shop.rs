@@ -108,7 +108,7 @@ pub(crate) fn catalog() -> Catalog {
         role: "reader".to_owned(),
         search_path: vec!["public".to_owned()],
         schemas: vec![schema("hr"), schema("public")],
-        relations: vec![salaries, customers, orders],
+        relations: [salaries, customers, orders].map(Into::into).to_vec(),
         ..Catalog::default()
     }
 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use plinth_connections::AllowedTables;
 
 use super::{Aspect, Change, ChangeKind, ObjectKind, changes_between};
@@ -68,7 +70,7 @@ fn shop() -> Catalog {
     let reviews = table(103, "reviews", &[("id", "integer"), ("stars", "smallint")]);
     Catalog {
         search_path: vec!["public".to_owned()],
-        relations: vec![customers, orders, reviews],
+        relations: [customers, orders, reviews].map(Arc::new).to_vec(),
         ..Catalog::default()
     }
 }
@@ -90,6 +92,10 @@ fn lines(changes: &[Change]) -> Vec<String> {
     changes.iter().map(line).collect()
 }
 
+fn edit(catalog: &mut Catalog, at: usize) -> &mut Relation {
+    Arc::make_mut(&mut catalog.relations[at])
+}
+
 #[test]
 fn the_same_catalog_has_not_drifted() {
     assert_eq!(changes(&shop(), &shop()), []);
@@ -98,24 +104,24 @@ fn the_same_catalog_has_not_drifted() {
 #[test]
 fn estimates_and_new_numbers_are_no_drift() {
     let mut after = shop();
-    for (at, relation) in after.relations.iter_mut().enumerate() {
+    for (at, relation) in after.relations.iter_mut().map(Arc::make_mut).enumerate() {
         relation.estimated_rows = Some(1e6);
         relation.oid = 500 + u32::try_from(at).unwrap();
     }
-    after.relations[1].foreign_keys[0].target = 500;
+    edit(&mut after, 1).foreign_keys[0].target = 500;
     assert_eq!(changes(&shop(), &after), [], "a copy restored elsewhere is the same");
 }
 
 #[test]
 fn every_side_of_a_column_is_told() {
     let mut after = shop();
-    let total = &mut after.relations[1].columns[2];
+    let total = &mut edit(&mut after, 1).columns[2];
     total.type_name = "numeric(14,2)".to_owned();
     total.nullable = false;
     total.default = Some("0".to_owned());
     total.comment = Some("In dollars.".to_owned());
-    after.relations[1].columns.push(column("paid_at", "timestamp with time zone"));
-    after.relations[1].columns.remove(3);
+    edit(&mut after, 1).columns.push(column("paid_at", "timestamp with time zone"));
+    edit(&mut after, 1).columns.remove(3);
     assert_eq!(
         lines(&changes(&shop(), &after)),
         [
@@ -132,8 +138,8 @@ fn every_side_of_a_column_is_told() {
 #[test]
 fn a_renamed_column_takes_its_keys_and_conditions_along() {
     let mut after = shop();
-    after.relations[1].columns[2].name = "total_amount".to_owned();
-    after.relations[1].checks[0].definition = "CHECK ((total_amount >= 0))".to_owned();
+    edit(&mut after, 1).columns[2].name = "total_amount".to_owned();
+    edit(&mut after, 1).checks[0].definition = "CHECK ((total_amount >= 0))".to_owned();
     let found = changes(&shop(), &after);
     assert_eq!(lines(&found), ["renamed column total_amount: total → total_amount"]);
     assert!(found[0].breaking);
@@ -143,10 +149,10 @@ fn a_renamed_column_takes_its_keys_and_conditions_along() {
 #[test]
 fn a_column_of_another_kind_in_another_place_is_not_a_renamed_one() {
     let mut after = shop();
-    after.relations[1].columns.remove(2);
-    after.relations[1].columns.push(column("shipped_on", "date"));
-    after.relations[1].checks.clear();
-    after.relations[1].indexes.clear();
+    edit(&mut after, 1).columns.remove(2);
+    edit(&mut after, 1).columns.push(column("shipped_on", "date"));
+    edit(&mut after, 1).checks.clear();
+    edit(&mut after, 1).indexes.clear();
     let found = changes(&shop(), &after);
     assert!(found.iter().all(|it| it.kind != ChangeKind::Renamed), "{:?}", lines(&found));
 }
@@ -155,13 +161,13 @@ fn a_column_of_another_kind_in_another_place_is_not_a_renamed_one() {
 fn a_renamed_table_is_the_same_by_its_number_or_by_its_columns() {
     for new_oid in [false, true] {
         let mut after = shop();
-        after.relations[0].name = "clients".to_owned();
+        edit(&mut after, 0).name = "clients".to_owned();
         if new_oid {
             // Restored elsewhere: every number is another.
-            for relation in &mut after.relations {
+            for relation in after.relations.iter_mut().map(Arc::make_mut) {
                 relation.oid += 1_000;
             }
-            after.relations[1].foreign_keys[0].target = 1_101;
+            edit(&mut after, 1).foreign_keys[0].target = 1_101;
         }
         after.relations.sort_by(|a, b| a.name.cmp(&b.name));
         let found = changes(&shop(), &after);
@@ -182,8 +188,8 @@ fn a_partition_that_comes_is_not_the_one_that_went() {
         ..table(oid, name, &[("id", "integer"), ("at", "date"), ("what", "text")])
     };
     let (mut before, mut after) = (shop(), shop());
-    before.relations.insert(1, part(201, "events_01"));
-    after.relations.insert(1, part(202, "events_02"));
+    before.relations.insert(1, part(201, "events_01").into());
+    after.relations.insert(1, part(202, "events_02").into());
     let found = changes(&before, &after);
     assert_eq!(
         found.iter().map(|it| it.kind).collect::<Vec<_>>(),
@@ -195,8 +201,8 @@ fn a_partition_that_comes_is_not_the_one_that_went() {
 fn of_several_that_may_be_meant_none_is_sure() {
     let two = |a: &str, b: &str| Catalog {
         relations: vec![
-            table(1, a, &[("id", "integer"), ("name", "text")]),
-            table(2, b, &[("id", "integer"), ("name", "text")]),
+            table(1, a, &[("id", "integer"), ("name", "text")]).into(),
+            table(2, b, &[("id", "integer"), ("name", "text")]).into(),
         ],
         ..Catalog::default()
     };
@@ -209,10 +215,10 @@ fn of_several_that_may_be_meant_none_is_sure() {
 #[test]
 fn keys_references_and_indexes_are_told_by_what_they_say() {
     let mut after = shop();
-    after.relations[1].foreign_keys[0].on_delete = crate::ReferenceAction::Cascade;
-    after.relations[1].indexes[0].name = "orders_by_total".to_owned();
-    after.relations[1].checks.clear();
-    after.relations[2].keys = vec![Key {
+    edit(&mut after, 1).foreign_keys[0].on_delete = crate::ReferenceAction::Cascade;
+    edit(&mut after, 1).indexes[0].name = "orders_by_total".to_owned();
+    edit(&mut after, 1).checks.clear();
+    edit(&mut after, 2).keys = vec![Key {
         name: "reviews_pkey".to_owned(),
         columns: vec![0],
         primary: true,
@@ -240,7 +246,7 @@ fn labels_of_an_enum_drift_once_and_not_with_each_column() {
             enum_values: labels.clone(),
             ..column("status", "order_status")
         };
-        catalog.relations[1].columns.push(status);
+        edit(&mut catalog, 1).columns.push(status);
         catalog.types = vec![UserType {
             oid: 900,
             schema: "public".to_owned(),
@@ -265,9 +271,9 @@ fn labels_of_an_enum_drift_once_and_not_with_each_column() {
 #[test]
 fn what_a_connection_hides_does_not_drift() {
     let mut after = shop();
-    after.relations[1].columns[2].type_name = "money".to_owned();
-    after.relations[0].columns[2].readable = false;
-    after.relations[0].readable = false;
+    edit(&mut after, 1).columns[2].type_name = "money".to_owned();
+    edit(&mut after, 0).columns[2].readable = false;
+    edit(&mut after, 0).readable = false;
     let allowed = AllowedTables::parse(["public.customers"]).unwrap();
     let (before, after) = (shop(), after);
     let found = changes_between(&Visible::new(&before, &allowed), &Visible::new(&after, &allowed));
@@ -277,9 +283,9 @@ fn what_a_connection_hides_does_not_drift() {
 #[test]
 fn a_table_that_became_a_view_is_still_the_same_thing() {
     let mut after = shop();
-    after.relations[2].kind = RelationKind::View;
-    after.relations[2].definition = Some("SELECT 1 AS id, 2 AS stars".to_owned());
-    after.relations[2].oid = 999;
+    edit(&mut after, 2).kind = RelationKind::View;
+    edit(&mut after, 2).definition = Some("SELECT 1 AS id, 2 AS stars".to_owned());
+    edit(&mut after, 2).oid = 999;
     let found = changes(&shop(), &after);
     assert_eq!(lines(&found), ["changed view public.reviews kind: table → view"]);
     assert_eq!((found[0].object, found[0].aspect), (ObjectKind::View, Some(Aspect::Kind)));
@@ -292,7 +298,7 @@ fn thousands_of_new_tables_are_compared_in_a_moment() {
             .map(|at| {
                 let name = format!("{prefix}_{at:05}");
                 let own = format!("of_{at}");
-                table(oid + at, &name, &[("id", "integer"), (&own, "text"), ("at", "date")])
+                table(oid + at, &name, &[("id", "integer"), (&own, "text"), ("at", "date")]).into()
             })
             .collect(),
         ..Catalog::default()

@@ -68,7 +68,7 @@ struct Task {
 /// Fills [`samples`](plinth_schema_introspect::Column::samples) of as many columns as the limits allow.
 pub(super) async fn read(session: &mut Session, draft: &mut Draft, widths: &Widths) {
     let deadline = Instant::now() + TIME_LIMIT;
-    let tasks = tasks(&draft.catalog.relations, widths);
+    let tasks = tasks(&draft.relations, widths);
     let Ok(mut tasks) = filled(session, draft, tasks, deadline).await else { return };
     let mut budget = Budget { bytes_left: TOTAL_BYTES };
     let Ok(frequent) = frequent_values(session, draft, &tasks, deadline).await else { return };
@@ -76,7 +76,7 @@ pub(super) async fn read(session: &mut Session, draft: &mut Draft, widths: &Widt
         task.columns.retain(|column| match frequent.get(&(task.at, *column)) {
             Some(values) => {
                 let seen = Seen { values: values.clone(), all: false };
-                draft.catalog.relations[task.at].columns[*column].samples = budget.take(seen);
+                draft.relations[task.at].columns[*column].samples = budget.take(seen);
                 false
             }
             None => true,
@@ -173,7 +173,7 @@ async fn filled(
     mut tasks: Vec<Task>,
     deadline: Instant,
 ) -> Result<Vec<Task>, RunError> {
-    let relations = &draft.catalog.relations;
+    let relations = &draft.relations;
     // A partitioned table has no pages of its own.
     let has_pages = |it: &Task| relations[it.at].kind != RelationKind::PartitionedTable;
     let oids = list(tasks.iter().filter(|it| has_pages(it)).map(|it| relations[it.at].oid));
@@ -198,7 +198,7 @@ async fn frequent_values(
     tasks: &[Task],
     deadline: Instant,
 ) -> Result<HashMap<(usize, usize), Vec<String>>, RunError> {
-    let relations = &draft.catalog.relations;
+    let relations = &draft.relations;
     let columns: BTreeSet<(usize, usize)> = tasks
         .iter()
         .filter(|it| it.extent != Extent::Whole)
@@ -265,10 +265,8 @@ async fn look(
     let limits = limits(deadline)?;
     let time_ms = STATEMENT_LIMIT.min(limits.time).as_millis().to_string();
     let settings = [Some("100"), Some(time_ms.as_str())];
-    let statements: Vec<String> = tasks
-        .iter()
-        .map(|it| statement(&draft.catalog.relations[it.at], &it.columns, it.extent))
-        .collect();
+    let statements: Vec<String> =
+        tasks.iter().map(|it| statement(&draft.relations[it.at], &it.columns, it.extent)).collect();
     let mut asked = vec![Query { sql: queries::SETTINGS, parameters: &settings }];
     asked.extend(statements.iter().map(|sql| Query { sql, parameters: &[] }));
     let answers = session.query_all(&asked, &limits).await?;
@@ -321,7 +319,7 @@ struct Budget {
 impl Budget {
     fn keep(&mut self, draft: &mut Draft, seen: Vec<((usize, usize), Seen)>) {
         for ((at, column), seen) in seen {
-            draft.catalog.relations[at].columns[column].samples = self.take(seen);
+            draft.relations[at].columns[column].samples = self.take(seen);
         }
     }
 
