@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::test::TestOptions;
+use crate::fuzz::{self, FuzzOptions, Fuzzed};
+use crate::test::{Skip, TestOptions};
 use crate::workspace::{self, Workspace};
 use crate::{check, product, setup, shell, test};
 
@@ -55,10 +56,26 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
         programs = test::build(workspace, &options)?;
         Ok(())
     })?;
+    let mut built = None;
+    let mut skipped = Vec::new();
     step("generated files", &mut || {
         let plinth = workspace::take(&mut programs, "plinth").context("it needs the build")?;
-        product::generate_with(workspace, &plinth, true)
+        product::generate_with(workspace, &plinth, true)?;
+        built = Some(plinth);
+        Ok(())
     })?;
+    // What is fuzzed is what the document says.
+    if let Some(plinth) = built {
+        step("API fuzz, short", &mut || {
+            match fuzz::run_built(workspace, &plinth, &FuzzOptions::SHORT)? {
+                Fuzzed::Clean => {}
+                Fuzzed::Skipped(reason) => {
+                    skipped.push(Skip { name: fuzz::NAME.to_owned(), reason });
+                }
+            }
+            Ok(())
+        })?;
+    }
     if failed.contains(&"build") {
         bail!("failed: {}", failed.join(", "));
     }
@@ -67,7 +84,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     if !failed.is_empty() {
         println!("✗ failed before the tests: {}", failed.join(", "));
     }
-    let tests = test::run_built(workspace, &options)?;
+    let tests = test::run_built(workspace, &options, skipped)?;
     Ok(if failed.is_empty() { tests } else { ExitCode::FAILURE })
 }
 

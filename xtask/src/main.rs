@@ -8,6 +8,7 @@
 
 mod check;
 mod ci;
+mod fuzz;
 mod product;
 mod setup;
 mod shell;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::fuzz::{FuzzOptions, Fuzzed};
 use crate::product::DemoOptions;
 use crate::test::TestOptions;
 use crate::workspace::Workspace;
@@ -71,6 +73,20 @@ enum Task {
     Check,
     /// All that must hold before a change is kept: format, clippy, docs, rules, generated files, tests
     Ci,
+    /// Send the API thousands of requests made from its document, right and wrong, and judge every answer
+    ///
+    /// Needs Python and its package index: schemathesis is installed below the target folder.
+    FuzzApi {
+        /// At least so many requests
+        #[arg(long, default_value_t = FuzzOptions::LONG, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        requests: u32,
+        /// Repeat the run that printed this
+        #[arg(long, value_name = "N")]
+        seed: Option<u32>,
+        /// Build it optimized
+        #[arg(long)]
+        release: bool,
+    },
     /// Measure how many questions are answered rightly, by kind (the arguments go to `plinth-bench eval`)
     #[command(disable_help_flag = true)]
     Eval {
@@ -104,6 +120,12 @@ fn main() -> ExitCode {
             }
             Task::Check => check::run(&workspace).map(|()| ExitCode::SUCCESS),
             Task::Ci => ci::run(&workspace),
+            Task::FuzzApi { requests, seed, release } => {
+                match fuzz::run(&workspace, &FuzzOptions { requests, seed }, release)? {
+                    Fuzzed::Clean => Ok(ExitCode::SUCCESS),
+                    Fuzzed::Skipped(reason) => anyhow::bail!("{reason}"),
+                }
+            }
             Task::Eval { arguments } => product::measure(&workspace, "eval", &arguments),
             Task::Bench { arguments } => product::measure(&workspace, "bench", &arguments),
         }

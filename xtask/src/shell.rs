@@ -236,6 +236,57 @@ pub(crate) fn colours() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
+/// A program that runs beside others, like a server; it is stopped with this value at the latest.
+pub(crate) struct Background {
+    child: Child,
+}
+
+impl Background {
+    /// Starts it. Until another program is run, it is the one that gets the signals meant for xtask.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
+        Ok(Self { child: spawn(command.stdin(Stdio::null()), Signalled::Leader)? })
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().context("looking after a program")
+    }
+
+    /// Asks it to stop and waits; one that does not within `limit` is killed.
+    ///
+    /// # Errors
+    /// If it had to be killed.
+    pub(crate) fn stop(&mut self, limit: Duration) -> Result<ExitStatus> {
+        if let Some(status) = self.ended()? {
+            return Ok(status);
+        }
+        kill(pid_of(&self.child)?, Signal::SIGTERM).context("asking a program to stop")?;
+        let asked = Instant::now();
+        while asked.elapsed() < limit {
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        self.child.kill()?;
+        self.child.wait()?;
+        bail!("a program did not stop within {} s and was killed", limit.as_secs())
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // We are on the way out with another error, or it has ended.
+        let _ = self.stop(Duration::from_secs(30));
+    }
+}
+
 /// The first file of this name on PATH.
 pub(crate) fn on_path(program: &str) -> Option<std::path::PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?)

@@ -18,6 +18,8 @@ pub(crate) enum Need {
     Libclang,
     /// For the embedded database, and for every test.
     Postgres,
+    /// For fuzzing the API with a tool from Python's package index.
+    Python,
 }
 
 /// What looking for a need gave.
@@ -30,13 +32,18 @@ pub(crate) enum Found {
 }
 
 impl Need {
-    pub(crate) const ALL: [Self; 3] = [Self::Compiler, Self::Libclang, Self::Postgres];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Compiler, Self::Libclang, Self::Postgres, Self::Python];
+
+    /// What building and running Plinth takes.
+    pub(crate) const TO_BUILD: [Self; 3] = [Self::Compiler, Self::Libclang, Self::Postgres];
 
     pub(crate) fn find(self) -> Found {
         match self {
             Self::Compiler => compiler(),
             Self::Libclang => libclang(),
             Self::Postgres => postgres(),
+            Self::Python => python(),
         }
     }
 }
@@ -47,6 +54,7 @@ impl fmt::Display for Need {
             Self::Compiler => "C compiler",
             Self::Libclang => "libclang",
             Self::Postgres => "PostgreSQL server",
+            Self::Python => "Python with venv",
         })
     }
 }
@@ -190,6 +198,24 @@ fn major_version(text: &str) -> Option<u32> {
     let (_, version) = text.split_once("(PostgreSQL) ")?;
     let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()
+}
+
+/// A Python that can make environments with pip in them; on Debian that is a package of its own.
+fn python() -> Found {
+    let script = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2]); \
+                  sys.exit(sys.version_info < (3, 10))";
+    let output = Command::new("python3").args(["-c", script]).stdin(Stdio::null()).output();
+    match output {
+        Ok(output) if output.status.success() => {
+            Found::At(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        }
+        Ok(output) if !output.stdout.is_empty() => {
+            let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            Found::Not(format!("{version} is too old: 3.10 is needed"))
+        }
+        Ok(_) => Found::Not("python3 is there, but not its modules venv and ensurepip".into()),
+        Err(_) => Found::Not("not there".into()),
+    }
 }
 
 /// What lies in the folder and begins so, in the order of the names with numbers as numbers (9 before 14); nothing

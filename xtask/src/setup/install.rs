@@ -49,6 +49,10 @@ impl Manager {
             (Self::Apt, Need::Compiler) => "gcc libc6-dev",
             (Self::Apt, Need::Libclang) => "libclang-dev",
             (Self::Apt | Self::Pacman, Need::Postgres) => "postgresql",
+            (Self::Apt, Need::Python) => "python3-venv",
+            (Self::Dnf | Self::Apk, Need::Python) => "python3",
+            (Self::Pacman, Need::Python) => "python",
+            (Self::Brew, Need::Python) => "python@3.13",
             (Self::Dnf | Self::Pacman, Need::Compiler) => "gcc",
             (Self::Dnf, Need::Libclang) => "clang-devel",
             (Self::Dnf, Need::Postgres) => "postgresql-server postgresql-contrib",
@@ -211,7 +215,11 @@ mod tests {
     #[test]
     fn one_command_installs_everything_and_makes_no_cluster() {
         let command = Manager::Apt.command(&Need::ALL);
-        assert!(command.ends_with("apt-get install -y gcc libc6-dev libclang-dev postgresql'"));
+        assert!(
+            command.ends_with(
+                "apt-get install -y gcc libc6-dev libclang-dev postgresql python3-venv'"
+            )
+        );
         assert!(command.find("create_main_cluster = false") < command.find("install -y"));
         assert_eq!(command.lines().count(), 1);
     }
@@ -224,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_package_that_meets_two_needs_is_named_once() {
-        let command = Manager::Brew.command(&Need::ALL);
+        let command = Manager::Brew.command(&Need::TO_BUILD);
         assert_eq!(command, "brew install llvm postgresql@17");
     }
 

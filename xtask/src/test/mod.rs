@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use self::skips::{Listed, Skip};
+use self::skips::Listed;
+pub(crate) use self::skips::Skip;
 use crate::setup;
 use crate::shell::{self, Signalled};
 use crate::workspace::Workspace;
@@ -79,7 +80,7 @@ impl Totals {
 pub(crate) fn run(workspace: &Workspace, options: &TestOptions) -> Result<ExitCode> {
     setup::ensure()?;
     build(workspace, options)?;
-    run_built(workspace, options)
+    run_built(workspace, options, Vec::new())
 }
 
 /// Builds the tests, and with them every program of the workspace, with the same features: so nothing is built twice.
@@ -99,11 +100,15 @@ pub(crate) fn build(
     workspace.build(&arguments)
 }
 
-/// Runs the tests that [`build`] has built.
+/// Runs the tests that [`build`] has built; `skipped` are checks beside them that could not do their work here.
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn run_built(workspace: &Workspace, options: &TestOptions) -> Result<ExitCode> {
+pub(crate) fn run_built(
+    workspace: &Workspace,
+    options: &TestOptions,
+    skipped: Vec<Skip>,
+) -> Result<ExitCode> {
     let listed = Listed::read(&workspace.root().join("xtask/skipped-tests.txt"))?;
     let markers = skips::Markers::fresh(&workspace.target_dir()?)?;
     let outcome = run_all(workspace, options, &markers);
@@ -119,6 +124,7 @@ pub(crate) fn run_built(workspace: &Workspace, options: &TestOptions) -> Result<
     let marked = markers.read()?;
     totals.passed = totals.passed.saturating_sub(marked.len() as u64);
     totals.skipped.extend(marked);
+    totals.skipped.extend(skipped);
     let complaints = judge(&totals, &listed, is_ci());
     println!();
     for skip in &totals.skipped {

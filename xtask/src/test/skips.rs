@@ -12,9 +12,9 @@ pub(super) const MARKERS_VARIABLE: &str = "XTASK_SKIPPED_DIR";
 
 /// A test that did not run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Skip {
-    pub(super) name: String,
-    pub(super) reason: String,
+pub(crate) struct Skip {
+    pub(crate) name: String,
+    pub(crate) reason: String,
 }
 
 impl fmt::Display for Skip {

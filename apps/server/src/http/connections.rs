@@ -184,7 +184,7 @@ struct CreateConnection {
     password: SecretString,
     /// How the transport is protected, meaning what libpq means by it.
     #[serde(default)]
-    #[schema(value_type = String, example = "require", default = "prefer", pattern = "^(disable|prefer|require|verify-ca|verify-full)$")]
+    #[schema(value_type = Option<String>, example = "require", default = "prefer", pattern = "^(disable|prefer|require|verify-ca|verify-full)$")]
     ssl_mode: Option<String>,
     /// The tables that may be read, as `schema.table`; without it, every table that the role may read, system catalogs
     /// excepted.

@@ -10,6 +10,7 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use plinth_core::{Cursor, CursorKey, ErrorKind, InvalidCursor, InvalidLimit, Limit};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use utoipa::IntoParams;
 use validator::{Validate, ValidationErrors};
@@ -97,13 +98,23 @@ impl<T: DeserializeOwned + Validate + 'static> FromRequest for Valid<T> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Self::Error>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = Json::<T>::from_request(request, payload);
+        let body = Json::<Box<RawValue>>::from_request(request, payload);
         Box::pin(async move {
-            let body = body.await?.into_inner();
+            let body: T = read_object(body.await?.get())?;
             body.validate().map_err(|errors| broken_rules(&errors))?;
             Ok(Self(body))
         })
     }
+}
+
+/// Reads a JSON object. serde would also take an array and give its items to the fields in their order, which no
+/// document describes.
+pub(crate) fn read_object<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    if !text.trim_ascii_start().starts_with('{') {
+        let rule = "the body does not fit: it has to be an object";
+        return Err(Problem::invalid(rule, json!({ "body": rule })));
+    }
+    serde_json::from_str(text).map_err(|err| unreadable_body(&JsonPayloadError::Deserialize(err)))
 }
 
 fn broken_rules(errors: &ValidationErrors) -> Problem {

@@ -26,6 +26,26 @@ fn every_reference_leads_somewhere() {
     check(&api, &api);
 }
 
+/// A text that must also be an object: no value could ever be one, and SDKs make nonsense of it.
+#[test]
+fn no_schema_asks_for_two_types_at_once() {
+    fn check(at: &Value, path: &str) {
+        if let Some(parts) = at["allOf"].as_array() {
+            let types: std::collections::BTreeSet<_> =
+                parts.iter().filter_map(|it| it["type"].as_str()).collect();
+            assert!(types.len() < 2, "{path}: {types:?}");
+        }
+        match at {
+            Value::Object(fields) => {
+                fields.iter().for_each(|(name, it)| check(it, &format!("{path}/{name}")));
+            }
+            Value::Array(items) => items.iter().for_each(|it| check(it, path)),
+            _ => (),
+        }
+    }
+    check(&document(), "");
+}
+
 #[test]
 fn the_checked_in_document_is_the_codes() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../openapi/plinth.json");
@@ -105,4 +125,22 @@ async fn the_document_and_the_page_are_served() {
     assert_eq!(served.body, document());
     let page = send(app.request("GET", "/docs/")).await;
     assert!(page.status == 200 && page.text.contains("swagger-ui"), "{}", page.text);
+}
+
+#[actix_web::test]
+async fn a_body_is_an_object_and_not_a_list_of_its_fields_values() {
+    let app = TestApp::start().await;
+    let ann = app.owner_of("Acme").await;
+    let list = serde_json::json!(["report", ["read"], false, null]);
+    for (path, body) in [
+        ("/v1/api-keys", list),
+        ("/v1/queries/q_018f3a2b4c5d7e6f8091a2b3c4d5e6f7/run", serde_json::json!([])),
+    ] {
+        let answer = ann.post(path, body).await;
+        assert_eq!(answer.error(), (422, "validation_error"), "{path}");
+        assert_eq!(
+            answer.body["error"]["details"]["body"],
+            "the body does not fit: it has to be an object"
+        );
+    }
 }

@@ -8,6 +8,7 @@ use validator::Validate;
 
 use crate::http::Problem;
 use crate::http::envelope::{envelope, page_envelope};
+use crate::http::input::read_object;
 
 /// A question or a statement.
 #[derive(Debug, Deserialize, ToSchema, Validate)]
@@ -25,7 +26,6 @@ pub(super) struct CreateQuery {
     pub(super) connection_id: ConnectionId,
     /// What the answer carries beside the rows.
     #[serde(default)]
-    #[schema(inline)]
     pub(super) format: Format,
     /// Rows wanted at most; 10,000 unless the operator set another number. An answer that is cut off says `truncated`.
     #[schema(minimum = 1)]
@@ -40,7 +40,6 @@ pub(super) struct CreateQuery {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RunQuery {
     /// What the answer carries beside the rows.
-    #[schema(inline)]
     pub(super) format: Format,
     /// As when asking.
     #[schema(minimum = 1)]
@@ -53,15 +52,15 @@ pub(super) struct RunQuery {
 impl RunQuery {
     /// Reads a body that may be missing.
     pub(super) fn parse(body: &[u8]) -> Result<Self, Problem> {
-        if body.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Self::default());
+        let text = std::str::from_utf8(body).map_err(|err| {
+            let text = format!("the body is not UTF-8: {err}");
+            Problem::invalid(text.clone(), json!({ "body": text }))
+        })?;
+        match text.trim_ascii() {
+            // `null` says the same as nothing.
+            "" | "null" => Ok(Self::default()),
+            text => read_object(text),
         }
-        serde_json::from_slice(body).map_err(|err| {
-            Problem::invalid(
-                format!("the body cannot be read: {err}"),
-                json!({ "body": err.to_string() }),
-            )
-        })
     }
 }
 
