@@ -61,7 +61,9 @@ pub(crate) fn refusal(refusal: &Refusal) -> Diagnosis {
                 ],
             )
         }
-        Refusal::Unresolved { host, .. } | Refusal::NoAddress { host } => diagnosis(
+        Refusal::Malformed { host }
+        | Refusal::Unresolved { host, .. }
+        | Refusal::NoAddress { host } => diagnosis(
             resolve,
             Fault::UnknownHost,
             format!("The host {host} is not known"),

@@ -15,6 +15,17 @@ impl Network {
     /// The IPv6 loopback address.
     pub const LOOPBACK_V6: Self = Self { base: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix: 128 };
 
+    /// How many leading bits all its addresses share; the more, the narrower it is.
+    pub(crate) fn prefix(self) -> u8 {
+        self.prefix
+    }
+
+    /// Whether it is that one address and no other.
+    pub(crate) fn is_just(self, address: IpAddr) -> bool {
+        let widest = if self.base.is_ipv4() { 32 } else { 128 };
+        self.prefix == widest && self.contains(address)
+    }
+
     /// Whether the address is in the range. An IPv4 address in its IPv6 dress counts as what it is.
     pub fn contains(self, address: IpAddr) -> bool {
         match (self.base, address.to_canonical()) {

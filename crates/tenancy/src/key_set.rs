@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use plinth_core::{Classify, ErrorKind};
 use serde_json::Value;
 
-/// A JSON document as an identity provider serves it: a key set (RFC 7517) or its description (OpenID Connect
-/// Discovery).
+/// A JSON document as an identity provider serves it: a key set (RFC 7517) or its description
+/// (`/.well-known/openid-configuration`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeySetDocument {
     /// What was served: valid JSON and an object, nothing more is promised.
