@@ -15,6 +15,7 @@ mod service;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod transport;
+mod url;
 mod vault;
 
 pub use allowed::{AllowedTables, InvalidTableName, TableName};
@@ -30,4 +31,5 @@ pub use transport::{
     ChannelBinding, ClientCertificate, DEFAULT_SSH_PORT, HostKey, InvalidTransport, TlsMaterial,
     TransportField, Tunnel, TunnelCredential,
 };
+pub use url::{ConnectionUrl, DEFAULT_PORT, InvalidUrl};
 pub use vault::{DataKey, InstallationKey, Location, MasterKey, Sealed, VaultError};

@@ -4,6 +4,8 @@
 
 mod error;
 mod ssh;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod tunnel;
 
