@@ -11,8 +11,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::Database;
 use crate::database::{internal, store};
+use crate::{Database, idempotency};
 
 /// [`AuditStore`] in our own database.
 #[derive(Clone)]
@@ -82,6 +82,7 @@ pub(crate) async fn append_all(
         .await
         .map_err(store)?;
     for entry in entries {
+        idempotency::mark(tx, entry).await?;
         let entry = storable(entry);
         let details = entry.details.to_string();
         head = key.link(&head, &entry, &details);

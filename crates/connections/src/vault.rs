@@ -165,6 +165,11 @@ pub struct InstallationKey {
 }
 
 impl InstallationKey {
+    /// A key that seals what belongs to the installation for one purpose.
+    pub fn data_key(&self, purpose: &str) -> DataKey {
+        DataKey { key: self.derive(purpose).to_vec().into() }
+    }
+
     /// Derives the key of one purpose.
     pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
         derive(self.key.expose_secret(), purpose)

@@ -10,9 +10,11 @@
 
 pub mod audit;
 mod error;
+pub mod idempotency;
 mod invitation;
 mod key;
 mod key_set;
+pub mod limits;
 mod link;
 mod mail;
 mod organization;

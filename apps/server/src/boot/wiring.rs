@@ -2,17 +2,19 @@ use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use plinth_adapter_postgres::{
-    Database, PostgresAudit, PostgresConnections, PostgresOutbox, PostgresQueries,
-    PostgresSnapshots, PostgresTenancy,
+    Database, PostgresAudit, PostgresConnections, PostgresIdempotency, PostgresOutbox,
+    PostgresQueries, PostgresRates, PostgresSnapshots, PostgresTenancy,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
-use plinth_connections::{Connections, InstallationKey, MasterKey};
+use plinth_connections::{Connections, DataKey, InstallationKey, MasterKey};
 use plinth_core::{Clock, CursorKey};
 use plinth_nl2sql::Engine;
 use plinth_nl2sql::model::ModelStrategy;
 use plinth_queries::{Queries, QueryParts, QuerySettings};
 use plinth_schema_introspect::Schemas;
 use plinth_tenancy::audit::AuditTrail;
+use plinth_tenancy::idempotency::Idempotency;
+use plinth_tenancy::limits::Limiter;
 use plinth_tenancy::outbox::Outbox;
 use plinth_tenancy::{Tenancy, TrailKey};
 
@@ -23,6 +25,12 @@ pub struct Services {
     pub tenancy: Tenancy,
     /// Who did what.
     pub audit: AuditTrail,
+    /// How many requests are let through.
+    pub limiter: Limiter,
+    /// Requests that may be sent twice.
+    pub idempotency: Idempotency,
+    /// Seals the answers that are given again.
+    pub answers: DataKey,
     /// What changes have left to be done.
     pub outbox: Outbox,
     /// The connected databases.
@@ -88,6 +96,10 @@ impl Services {
             Arc::new(PostgresAudit::new(database.clone())),
             TrailKey::new(*installation.derive("audit trail")),
         );
+        let limiter = Limiter::new(Arc::new(PostgresRates::new(database.clone())), clock.clone());
+        let idempotency =
+            Idempotency::new(Arc::new(PostgresIdempotency::new(database.clone())), clock.clone());
+        let answers = installation.data_key("idempotent answers");
         let outbox = Outbox::new(Arc::new(PostgresOutbox::new(database.clone())), []);
         let targets = Arc::new(TargetDatabases::new(targets)?);
         let tenancy = Tenancy::new(Arc::new(PostgresTenancy::new(database.clone())), clock.clone());
@@ -118,6 +130,9 @@ impl Services {
         Ok(Self {
             public_url,
             tenancy,
+            limiter,
+            idempotency,
+            answers,
             audit,
             outbox,
             connections,

@@ -9,6 +9,9 @@ use crate::boot::Services;
 /// How often the outbox is looked at: a mail leaves at most this long after what made it necessary.
 const OUTBOX_EVERY: Duration = Duration::from_secs(1);
 
+/// How often reserved requests that are not used are given back to other servers.
+const LIMITS_EVERY: Duration = Duration::from_secs(1);
+
 /// What a server does beside answering. Each job may run in any number of servers at once.
 pub(super) fn start(services: &Services, stopped: &watch::Receiver<bool>) -> JoinSet<()> {
     let mut jobs = JoinSet::new();
@@ -16,6 +19,8 @@ pub(super) fn start(services: &Services, stopped: &watch::Receiver<bool>) -> Joi
     jobs.spawn(every("outbox", OUTBOX_EVERY, stopped.clone(), async move || {
         outbox.drain().await.map(|_| ())
     }));
+    let limiter = services.limiter.clone();
+    jobs.spawn(every("limits", LIMITS_EVERY, stopped.clone(), async move || limiter.tick().await));
     jobs
 }
 

@@ -6,15 +6,29 @@ use actix_web::http::header;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev::Payload, web};
 use plinth_core::{Origin, Permission, Permit, PermitError, Principal};
 use plinth_tenancy::TenancyError;
+use uuid::Uuid;
 
 use super::envelope::RequestId;
-use super::{Problem, Services};
+use super::{Problem, Services, limits};
 
 /// The authenticated sender of a request. A handler that takes one cannot run without it.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller(Principal);
 
 impl Caller {
+    /// Who it is.
+    pub(crate) fn principal(&self) -> &Principal {
+        &self.0
+    }
+
+    /// The same caller, whose changes mark that record of an idempotent request.
+    pub(crate) fn marking(&self, idempotency: Uuid) -> Self {
+        let mut principal = self.0.clone();
+        let origin = Origin { idempotency: Some(idempotency), ..Origin::clone(&principal.origin) };
+        principal.origin = Arc::new(origin);
+        Self(principal)
+    }
+
     /// Proof that the caller may do `P`.
     pub(crate) fn permit<P: Permission>(&self) -> Result<Permit<P>, PermitError> {
         Permit::check(&self.0)
@@ -28,12 +42,21 @@ impl FromRequest for Caller {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
+            // Whatever asked before has found out and counted the request already.
+            if let Some(known) = request.extensions().get::<Self>() {
+                return Ok(known.clone());
+            }
             let services =
                 request.app_data::<web::Data<Services>>().expect("every app has its services");
             let key = sent_key(&request).ok_or(TenancyError::Unauthenticated)?;
             let origin = Arc::new(origin(&request));
             let principal = services.tenancy.authenticate(&key, origin).await?;
             tracing::Span::current().record("org.id", tracing::field::display(principal.org));
+            let admission = services.limiter.admit(&principal).await?;
+            request.extensions_mut().insert(admission);
+            if !admission.is_admitted {
+                return Err(limits::refused(&admission));
+            }
             let caller = Self(principal);
             request.extensions_mut().insert(caller.clone());
             Ok(caller)

@@ -5,8 +5,10 @@ use std::sync::OnceLock;
 use actix_web::http::header;
 use actix_web::{HttpResponse, get};
 use utoipa::OpenApi as _;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{OpenApi, Required};
 use utoipa_actix_web::{AppExt as _, scope};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
@@ -17,7 +19,7 @@ use super::{operation, platform};
 #[openapi(
     info(
         title = "Plinth",
-        description = "Makes Postgres answer people: questions in plain language in, SQL and rows out.\n\nSend an API key as `Authorization: Bearer …` or as `x-api-key`. Every answer is `{\"data\": …, \"meta\": …}`, every error `{\"error\": {\"code\", \"message\", \"details\"}, \"meta\": …}`; with `Accept: application/problem+json` errors come as RFC 9457. All routes below `/v1` also answer below `/api/v1`.",
+        description = "Makes Postgres answer people: questions in plain language in, SQL and rows out.\n\nSend an API key as `Authorization: Bearer …` or as `x-api-key`. Every answer is `{\"data\": …, \"meta\": …}`, every error `{\"error\": {\"code\", \"message\", \"details\"}, \"meta\": …}`; with `Accept: application/problem+json` errors come as RFC 9457. Answers to requests with credentials carry `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` (Unix seconds), and `Retry-After` on 429. All routes below `/v1` also answer below `/api/v1`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     // Listed here because schemas that are used only in error answers are not collected.
@@ -51,7 +53,7 @@ impl utoipa::Modify for Keys {
 
 /// The document of every route.
 pub fn openapi() -> OpenApi {
-    let (_, api) = actix_web::App::new()
+    let (_, mut api) = actix_web::App::new()
         .into_utoipa_app()
         .openapi(Document::openapi())
         .service(scope("/v1").configure(platform))
@@ -62,7 +64,36 @@ pub fn openapi() -> OpenApi {
                 .service(operation::metrics);
         })
         .split_for_parts();
+    idempotent(&mut api);
     api
+}
+
+/// Says of every POST that takes credentials that it takes an `Idempotency-Key` too: the middleware sees to it for all.
+fn idempotent(api: &mut OpenApi) {
+    let header = ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "Any text of 1 to 255 printable ASCII characters, new for each request. The same request sent again within \
+             24 hours takes effect once and gets the first answer, with `Idempotent-Replayed: true` (a secret that is \
+             shown once is not in it). Another request with the same key is refused with 422, and the same one while \
+             the first still runs with 409.",
+        ))
+        .schema(Some(
+            ObjectBuilder::new()
+                .schema_type(SchemaType::Type(Type::String))
+                .min_length(Some(1))
+                .max_length(Some(255))
+                .pattern(Some("^[!-~]+$")),
+        ))
+        .example(Some("7c2f1d52-0d5b-4c2a-9c43-52c1a4bb1f0e".into()))
+        .build();
+    let posts = api.paths.paths.values_mut().filter_map(|it| it.post.as_mut());
+    // Public operations name an empty requirement of their own.
+    for post in posts.filter(|it| it.security.is_none()) {
+        post.parameters.get_or_insert_default().push(header.clone().into());
+    }
 }
 
 /// The document as it is checked in and served.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Services;
+use super::idempotency::ShownOnce;
 
 /// The id of a request: the caller's own, when it sent a sane one.
 #[derive(Clone, Debug)]
@@ -50,6 +51,20 @@ impl Reply {
         HttpResponse::Created()
             .insert_header((header::LOCATION, location))
             .json(Envelope { data, meta: self.meta() })
+    }
+
+    /// An answer with a secret that is shown once: `kept` is the same without it, for whoever sends the request again.
+    pub(crate) fn created_once<T: Serialize>(
+        &self,
+        location: String,
+        data: T,
+        kept: T,
+    ) -> HttpResponse {
+        let mut response = self.created(location, data);
+        // What cannot be written is not kept: sending it again is then refused, and no secret lies anywhere.
+        let kept = serde_json::to_string(&Envelope { data: kept, meta: self.meta() });
+        response.extensions_mut().insert(ShownOnce(kept.unwrap_or_default()));
+        response
     }
 
     pub(crate) fn page<T: Serialize>(

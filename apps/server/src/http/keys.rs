@@ -88,8 +88,10 @@ async fn create_api_key(
     let new = NewKey { name, kind, scope: KeyScope::parse(&scopes)?, expires_at };
     let (key, secret) = services.tenancy.create_key(&permit, new).await?;
     let location = format!("/v1/api-keys/{}", key.id);
-    let body = NewApiKeyBody { key: secret.expose().to_owned(), about: key.into() };
-    Ok(reply.created(location, body))
+    let about = ApiKeyBody::from(key);
+    let kept = NewApiKeyBody { key: None, about: about.clone() };
+    let body = NewApiKeyBody { key: Some(secret.expose().to_owned()), about };
+    Ok(reply.created_once(location, body, kept))
 }
 
 /// Revoke an API key
@@ -154,7 +156,7 @@ struct CreateApiKey {
 }
 
 /// An API key without its secret.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = ApiKey)]
 struct ApiKeyBody {
     #[schema(example = "key_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")]
@@ -197,9 +199,9 @@ impl From<ApiKey> for ApiKeyBody {
 #[derive(Serialize, ToSchema)]
 #[schema(as = NewApiKey)]
 struct NewApiKeyBody {
-    /// The secret. Shown once.
-    #[schema(example = "plinth_live_…")]
-    key: String,
+    /// The secret. Shown once: null where the answer is given again for an `Idempotency-Key`.
+    #[schema(required = true, example = "plinth_live_…")]
+    key: Option<String>,
     #[serde(flatten)]
     about: ApiKeyBody,
 }

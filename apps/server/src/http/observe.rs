@@ -11,8 +11,8 @@ use actix_web::{Error, HttpMessage as _};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::Problem;
 use super::envelope::RequestId;
+use super::{Problem, idempotency, limits};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -30,12 +30,8 @@ pub async fn observe(
     request.extensions_mut().insert(RequestId(id.clone()));
     let span = tracing::info_span!("request", request.id = %id, org.id = tracing::field::Empty);
 
-    let answered = next.call(request).instrument(span.clone()).await;
-    let mut response = match answered {
-        Ok(response) => response.map_into_boxed_body(),
-        // Middleware inside this one failed; actix would answer in plain text.
-        Err(err) => return Err(err),
-    };
+    // Middleware inside this one that fails would be answered in plain text by actix; ours does not.
+    let mut response = idempotency::call(request, next).instrument(span.clone()).await?;
     if let Some(err) = response.response().error() {
         let problem = match err.as_error::<Problem>() {
             Some(problem) => problem.clone(),
@@ -51,6 +47,7 @@ pub async fn observe(
             response.headers_mut().append(name.clone(), value.clone());
         }
     }
+    limits::tell(&mut response);
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -74,7 +71,7 @@ fn request_id(request: &ServiceRequest) -> Arc<str> {
 }
 
 /// An error that actix made itself, in our form.
-fn foreign(err: &Error) -> Problem {
+pub(super) fn foreign(err: &Error) -> Problem {
     use plinth_core::ErrorKind;
     let status = err.as_response_error().status_code();
     let kind = match status.as_u16() {

@@ -246,6 +246,9 @@ pub(crate) enum Problems {
     /// `validation_error`: the request breaks a rule; `details` says which.
     #[response(status = 422)]
     Invalid(ErrorBody),
+    /// `rate_limit_exceeded`: too many requests; `Retry-After` says when to try again.
+    #[response(status = 429)]
+    RateLimited(ErrorBody),
     /// `internal_error`: a fault of ours.
     #[response(status = 500)]
     Internal(ErrorBody),

@@ -21,7 +21,7 @@ pub(crate) struct TestApp {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) url: String,
     client: reqwest::Client,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 /// Somebody who sends requests with a key.
@@ -109,7 +109,19 @@ impl TestApp {
         .run();
         actix_web::rt::spawn(server);
         let client = reqwest::Client::builder().timeout(Duration::from_mins(1)).build().unwrap();
-        Self { services, clock, url: format!("http://{listen}"), client, _database: database }
+        Self { services, clock, url: format!("http://{listen}"), client, database }
+    }
+
+    /// Runs statements on Plinth's own database, past all its rules.
+    pub(crate) async fn behind_its_back(&self, sql: &str) {
+        let (client, connection) =
+            tokio_postgres::connect(&self.database.superuser_url(), tokio_postgres::NoTls)
+                .await
+                .unwrap();
+        let connection = actix_web::rt::spawn(connection);
+        client.batch_execute(&format!("SET search_path = plinth; {sql}")).await.unwrap();
+        drop(client);
+        connection.await.unwrap().unwrap();
     }
 
     /// The owner of a new organization.

@@ -7,5 +7,7 @@ mod app;
 mod attacks;
 mod connections;
 mod document;
+mod idempotency;
 mod keys;
+mod limits;
 mod queries;
