@@ -58,20 +58,20 @@ pub(crate) async fn append_all(
         .prepare_cached("SELECT number, hash FROM audit_heads WHERE org_id = $1 FOR UPDATE")
         .await
         .map_err(store)?;
-    let mut head = match tx.query_opt(&found, &[&org_id]).await.map_err(store)? {
-        Some(row) => read_link(&row)?,
-        None => {
-            // The first entry: whoever comes second waits here for the first.
-            let first = Link::default();
-            let insert = "INSERT INTO audit_heads (org_id, number, hash, signature) VALUES ($1, 0, $2, $3)
+    let found = tx.query_opt(&found, &[&org_id]).await.map_err(store)?;
+    let mut head = if let Some(row) = found {
+        read_link(&row)?
+    } else {
+        // The first entry: whoever comes second waits here for the first.
+        let first = Link::default();
+        let insert = "INSERT INTO audit_heads (org_id, number, hash, signature) VALUES ($1, 0, $2, $3)
                  ON CONFLICT (org_id) DO UPDATE SET org_id = excluded.org_id RETURNING number, hash";
-            let signature = key.sign(org, &first);
-            let row = tx
-                .query_one(insert, &[&org_id, &first.hash.as_slice(), &signature.as_slice()])
-                .await
-                .map_err(store)?;
-            read_link(&row)?
-        }
+        let signature = key.sign(org, &first);
+        let row = tx
+            .query_one(insert, &[&org_id, &first.hash.as_slice(), &signature.as_slice()])
+            .await
+            .map_err(store)?;
+        read_link(&row)?
     };
     let insert = tx
         .prepare_cached(

@@ -128,17 +128,17 @@ impl Services {
         });
         let public_url = public_url.into();
         Ok(Self {
-            public_url,
             tenancy,
+            audit,
             limiter,
             idempotency,
             answers,
-            audit,
             outbox,
             connections,
             schemas,
             queries,
             cursors,
+            public_url,
             clock,
             database,
             metrics,

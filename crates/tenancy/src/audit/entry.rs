@@ -114,6 +114,7 @@ impl AuditEntry {
 
     /// What it was done to.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "ids are small and copied")]
     pub fn on(mut self, kind: &str, id: impl ToString) -> Self {
         self.target_kind = Some(kind.to_owned());
         self.target_id = Some(id.to_string());

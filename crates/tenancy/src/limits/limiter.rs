@@ -71,12 +71,15 @@ pub struct Admission {
     pub is_keys: bool,
 }
 
+/// What holds for each caller, and when it was read.
+type RateCache = HashMap<(OrgId, Option<KeyId>), (Timestamp, Rates)>;
+
 /// Lets requests through until their limits are reached.
 #[derive(Clone)]
 pub struct Limiter {
     store: Arc<dyn RateStore>,
     clock: Arc<dyn Clock>,
-    rates: Arc<Mutex<HashMap<(OrgId, Option<KeyId>), (Timestamp, Rates)>>>,
+    rates: Arc<Mutex<RateCache>>,
     windows: Arc<Mutex<HashMap<Bucket, Window>>>,
     /// Held while a block is reserved, so that a burst makes one reservation and not one for each request. Several, so
     /// that organizations seldom wait for each other.
