@@ -125,12 +125,11 @@ impl ConnectionStore for PostgresConnections {
                     )
                     .await
                     .map_err(store)?;
-                tx.execute(
-                    "DELETE FROM schema_snapshots WHERE org_id = $1 AND connection_id = $2",
-                    &[&org.as_uuid(), &id.as_uuid()],
-                )
-                .await
-                .map_err(store)?;
+                for table in ["schema_snapshots", "schema_annotations"] {
+                    let forget =
+                        format!("DELETE FROM {table} WHERE org_id = $1 AND connection_id = $2");
+                    tx.execute(&forget, &[&org.as_uuid(), &id.as_uuid()]).await.map_err(store)?;
+                }
                 Ok(removed == 1)
             })
             .await

@@ -4,6 +4,7 @@
 //! runs in a transaction that names its organization, as a role that row-level security binds.
 
 mod admin;
+mod annotations;
 mod audit;
 mod connections;
 mod database;
@@ -18,6 +19,7 @@ mod tls;
 mod url;
 
 pub use admin::{Admin, open_session};
+pub use annotations::PostgresAnnotations;
 pub use audit::PostgresAudit;
 pub use connections::PostgresConnections;
 pub use database::{Database, OpenError};

@@ -7,9 +7,15 @@ use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use jiff::Timestamp;
 use plinth_connections::ConnectionId;
-use plinth_core::{OrgId, StoreError};
-use plinth_schema_introspect::{Catalog, InsertSnapshotError, Snapshot, SnapshotId, SnapshotStore};
+use plinth_core::{Cursor, Limit, OrgId, StoreError};
+use plinth_schema_introspect::{
+    Catalog, InsertSnapshotError, KEPT_DAYS, KEPT_SNAPSHOTS, Snapshot, SnapshotId, SnapshotStore,
+    SnapshotSummary,
+};
+use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
 use crate::Database;
 use crate::database::{internal, store};
@@ -27,22 +33,37 @@ impl PostgresSnapshots {
     }
 }
 
-/// How many snapshots of a connection are kept: enough to say what changed.
-const KEPT: i64 = 5;
+/// How many ids of replaced snapshots one remembers; who noted an older one has to begin anew.
+const EARLIER_IDS: usize = 500;
 
 #[async_trait]
 impl SnapshotStore for PostgresSnapshots {
     async fn insert(&self, snapshot: &Snapshot) -> Result<(), InsertSnapshotError> {
         let catalog = deflate(&snapshot.catalog)?;
+        let structure = snapshot.catalog.structure_digest();
         let (org, connection) = (snapshot.org.as_uuid(), snapshot.connection.as_uuid());
         let duration_ms = i64::try_from(snapshot.duration_ms).unwrap_or(i64::MAX);
         self.database
             .for_org(snapshot.org, async |tx| {
+                let newest = "SELECT id, coalesce(first_read_at, taken_at) AS first_read_at, earlier_ids
+                              FROM schema_snapshots s
+                              WHERE org_id = $1 AND connection_id = $2 AND structure = $3
+                                AND NOT EXISTS (
+                                  SELECT FROM schema_snapshots later WHERE later.org_id = $1 AND later.connection_id = $2
+                                    AND (later.taken_at, later.id) > (s.taken_at, s.id))";
+                let structure = structure.as_bytes().as_slice();
+                let same = tx.query_opt(newest, &[&org, &connection, &structure]).await;
+                let same = same.map_err(store)?.as_ref().map(replaced).transpose()?;
+                let (first_read_at, earlier) = match &same {
+                    Some(it) => (it.first_read_at, it.ids.as_slice()),
+                    None => (snapshot.taken_at, &[][..]),
+                };
                 // Only into a connection that is still there: the foreign key does not know of soft removal.
                 let inserted = tx
                     .execute(
-                        "INSERT INTO schema_snapshots (id, org_id, connection_id, taken_at, duration_ms, catalog)
-                         SELECT $1, org_id, id, $4, $5, $6 FROM connections
+                        "INSERT INTO schema_snapshots
+                             (id, org_id, connection_id, taken_at, duration_ms, catalog, structure, first_read_at, earlier_ids)
+                         SELECT $1, org_id, id, $4, $5, $6, $7, $8, $9 FROM connections
                          WHERE org_id = $2 AND id = $3 AND deleted_at IS NULL",
                         &[
                             &snapshot.id.as_uuid(),
@@ -51,6 +72,9 @@ impl SnapshotStore for PostgresSnapshots {
                             &snapshot.taken_at,
                             &duration_ms,
                             &catalog,
+                            &structure,
+                            &first_read_at,
+                            &earlier,
                         ],
                     )
                     .await
@@ -63,11 +87,25 @@ impl SnapshotStore for PostgresSnapshots {
                 if inserted == 0 {
                     return Err(InsertSnapshotError::NoConnection);
                 }
+                if let Some(id) = same.and_then(|it| it.ids.last().copied()) {
+                    let delete = "DELETE FROM schema_snapshots WHERE org_id = $1 AND id = $2";
+                    tx.execute(delete, &[&org, &id]).await.map_err(store)?;
+                }
                 tx.execute(
                     "DELETE FROM schema_snapshots WHERE org_id = $1 AND connection_id = $2 AND id NOT IN (
                          SELECT id FROM schema_snapshots WHERE org_id = $1 AND connection_id = $2
-                         ORDER BY taken_at DESC, id DESC LIMIT $3)",
-                    &[&org, &connection, &KEPT],
+                         ORDER BY taken_at DESC, id DESC LIMIT $3)
+                     AND id NOT IN (
+                         SELECT DISTINCT ON ((taken_at AT TIME ZONE 'UTC')::date) id FROM schema_snapshots
+                         WHERE org_id = $1 AND connection_id = $2 AND taken_at > $4::timestamptz - make_interval(days => $5)
+                         ORDER BY (taken_at AT TIME ZONE 'UTC')::date, taken_at DESC, id DESC)",
+                    &[
+                        &org,
+                        &connection,
+                        &i64::from(KEPT_SNAPSHOTS),
+                        &snapshot.taken_at,
+                        &i32::try_from(KEPT_DAYS).unwrap_or(i32::MAX),
+                    ],
                 )
                 .await
                 .map_err(store)?;
@@ -98,19 +136,51 @@ impl SnapshotStore for PostgresSnapshots {
             .await
     }
 
+    async fn list(
+        &self,
+        org: OrgId,
+        connection: ConnectionId,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> Result<Vec<SnapshotSummary>, StoreError> {
+        let query =
+            "SELECT id, coalesce(first_read_at, taken_at) AS first_read_at, taken_at, duration_ms
+                     FROM schema_snapshots
+                     WHERE org_id = $1 AND connection_id = $2
+                       AND ($3::timestamptz IS NULL OR (taken_at, id) < ($3, $4))
+                     ORDER BY taken_at DESC, id DESC LIMIT $5";
+        let (at, id) = (after.map(|it| it.created_at), after.map(|it| it.id));
+        let limit = i64::from(limit.get()) + 1;
+        self.database
+            .for_org(org, async |tx| {
+                let parameters: [&(dyn ToSql + Sync); 5] =
+                    [&org.as_uuid(), &connection.as_uuid(), &at, &id, &limit];
+                let rows = tx.query(query, &parameters).await.map_err(store)?;
+                rows.iter().map(summary).collect()
+            })
+            .await
+    }
+
     async fn find(&self, org: OrgId, id: SnapshotId) -> Result<Option<Arc<Snapshot>>, StoreError> {
-        let query = "SELECT connection_id, taken_at, duration_ms, catalog FROM schema_snapshots
-                     WHERE org_id = $1 AND id = $2";
+        let columns =
+            "SELECT id, connection_id, taken_at, duration_ms, catalog FROM schema_snapshots
+                       WHERE org_id = $1";
         let row = self
             .database
             .for_org(org, async |tx| {
-                tx.query_opt(query, &[&org.as_uuid(), &id.as_uuid()]).await.map_err(store)
+                let own = format!("{columns} AND id = $2");
+                let parameters: [&(dyn ToSql + Sync); 2] = [&org.as_uuid(), &id.as_uuid()];
+                if let Some(row) = tx.query_opt(&own, &parameters).await.map_err(store)? {
+                    return Ok(Some(row));
+                }
+                let later = format!("{columns} AND earlier_ids @> ARRAY[$2::uuid] LIMIT 1");
+                tx.query_opt(&later, &parameters).await.map_err(store)
             })
             .await?;
         let Some(row) = row else { return Ok(None) };
         let duration_ms: i64 = row.try_get("duration_ms").map_err(internal)?;
         Ok(Some(Arc::new(Snapshot {
-            id,
+            id: SnapshotId::from_uuid(row.try_get("id").map_err(internal)?),
             org,
             connection: ConnectionId::from_uuid(row.try_get("connection_id").map_err(internal)?),
             catalog: inflate(row.try_get("catalog").map_err(internal)?)?,
@@ -118,6 +188,30 @@ impl SnapshotStore for PostgresSnapshots {
             duration_ms: u64::try_from(duration_ms).map_err(internal)?,
         })))
     }
+}
+
+/// A snapshot whose place another takes.
+struct Replaced {
+    first_read_at: Timestamp,
+    /// Its own id last.
+    ids: Vec<Uuid>,
+}
+
+fn replaced(row: &Row) -> Result<Replaced, StoreError> {
+    let mut ids: Vec<Uuid> = row.try_get("earlier_ids").map_err(internal)?;
+    ids.drain(..ids.len().saturating_sub(EARLIER_IDS - 1));
+    ids.push(row.try_get("id").map_err(internal)?);
+    Ok(Replaced { first_read_at: row.try_get("first_read_at").map_err(internal)?, ids })
+}
+
+fn summary(row: &Row) -> Result<SnapshotSummary, StoreError> {
+    let duration_ms: i64 = row.try_get("duration_ms").map_err(internal)?;
+    Ok(SnapshotSummary {
+        id: SnapshotId::from_uuid(row.try_get("id").map_err(internal)?),
+        first_read_at: row.try_get("first_read_at").map_err(internal)?,
+        taken_at: row.try_get("taken_at").map_err(internal)?,
+        duration_ms: u64::try_from(duration_ms).map_err(internal)?,
+    })
 }
 
 /// JSON through a buffered deflater: neither the text nor its compressed form is held twice.

@@ -4,14 +4,12 @@
 use std::collections::BTreeSet;
 
 use plinth_adapter_postgres::{
-    Database, DatabaseUrl, PostgresConnections, PostgresQueries, PostgresSnapshots,
-    PostgresTenancy, migrate, migrations,
+    Database, DatabaseUrl, PostgresAnnotations, PostgresConnections, PostgresQueries,
+    PostgresSnapshots, PostgresTenancy, migrate, migrations,
 };
 use plinth_connections::ConnectionStore as _;
 use plinth_core::{OrgId, UserId};
-use plinth_schema_introspect::{
-    Catalog, InsertSnapshotError, Snapshot, SnapshotId, SnapshotStore as _,
-};
+use plinth_schema_introspect::{AnnotationStore as _, InsertSnapshotError, SnapshotStore as _};
 use plinth_tenancy::TenancyStore as _;
 use plinth_testdb::TestDatabase;
 use tokio_postgres::NoTls;
@@ -85,34 +83,36 @@ async fn queries_keep_their_contract() {
 }
 
 #[tokio::test]
-async fn a_snapshot_comes_back_whole_and_goes_with_its_connection() {
+async fn snapshots_keep_their_contract_and_go_with_their_connection() {
     let ours = ours().await;
     let [us, them] = two_organizations(&ours.database).await;
     let at = "2026-01-01T00:00:00Z".parse().unwrap();
     let connections = PostgresConnections::new(ours.database.clone());
     let sales = plinth_connections::testing::connection(us.0, us.1, "sales", at);
     connections.insert(&sales).await.unwrap();
-    let store = PostgresSnapshots::new(ours.database.clone());
-    let snapshot = Snapshot {
-        id: SnapshotId::new(at),
-        org: us.0,
-        connection: sales.connection.id,
-        catalog: Catalog { database: "shop".to_owned(), ..Catalog::default() },
-        taken_at: at,
-        duration_ms: 12,
-    };
-    store.insert(&snapshot).await.unwrap();
-    let newest = store.newest(us.0, snapshot.connection).await.unwrap();
-    assert_eq!(newest, Some((snapshot.id, at)));
-    assert!(store.newest(them.0, snapshot.connection).await.unwrap().is_none());
-    let found = store.find(us.0, snapshot.id).await.unwrap().unwrap();
-    assert_eq!((&found.catalog, found.duration_ms), (&snapshot.catalog, 12));
-    assert!(store.find(them.0, snapshot.id).await.unwrap().is_none());
+    let (store, id) = (PostgresSnapshots::new(ours.database.clone()), sales.connection.id);
+    plinth_schema_introspect::testing::snapshot_store_contract(&store, (us.0, them.0), id).await;
 
-    assert!(connections.remove(us.0, snapshot.connection, at).await.unwrap());
-    assert!(store.find(us.0, snapshot.id).await.unwrap().is_none());
-    let late = Snapshot { id: SnapshotId::new(at), ..snapshot };
+    let (newest, _) = store.newest(us.0, id).await.unwrap().unwrap();
+    assert!(connections.remove(us.0, id, at).await.unwrap());
+    assert!(store.find(us.0, newest).await.unwrap().is_none());
+    let late = plinth_schema_introspect::testing::snapshot(us.0, id, "orders", at);
     assert!(matches!(store.insert(&late).await, Err(InsertSnapshotError::NoConnection)));
+}
+
+#[tokio::test]
+async fn annotations_keep_their_contract_and_go_with_their_connection() {
+    let ours = ours().await;
+    let [us, them] = two_organizations(&ours.database).await;
+    let at = "2026-01-01T00:00:00Z".parse().unwrap();
+    let connections = PostgresConnections::new(ours.database.clone());
+    let sales = plinth_connections::testing::connection(us.0, us.1, "sales", at);
+    connections.insert(&sales).await.unwrap();
+    let (store, id) = (PostgresAnnotations::new(ours.database.clone()), sales.connection.id);
+    plinth_schema_introspect::testing::annotation_store_contract(&store, us, them, id).await;
+    assert!(!store.all(us.0, id).await.unwrap().is_empty());
+    assert!(connections.remove(us.0, id, at).await.unwrap());
+    assert!(store.all(us.0, id).await.unwrap().is_empty());
 }
 
 #[tokio::test]

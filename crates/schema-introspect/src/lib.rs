@@ -2,24 +2,40 @@
 //!
 //! Start with [`Catalog`], then [`Schemas`] and its ports.
 
+mod annotating;
+mod annotation;
 mod catalog;
 mod constraint;
+mod digest;
 mod drift;
+mod history;
 mod objects;
 mod ports;
 mod relation;
 mod service;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod visible;
 mod words;
 
+pub use annotating::{ListedAnnotation, SchemaAnnotations};
+pub use annotation::{
+    Annotation, AnnotationTarget, AnnotationText, Annotations, InvalidAnnotation,
+    MAX_DESCRIPTION_CHARS, MAX_SYNONYM_CHARS, MAX_SYNONYMS,
+};
 pub use catalog::{Catalog, Schema};
 pub use constraint::{Check, Deferral, Exclusion, ForeignKey, Index, Key, ReferenceAction};
+pub use digest::StructureDigest;
 pub use drift::{Aspect, Change, ChangeKind, ObjectKind, changes_between};
+pub use history::{SchemaDrift, SnapshotSummary};
 pub use objects::{
     Attribute, DomainCheck, FunctionKind, Sequence, UserCast, UserFunction, UserOperator, UserType,
     UserTypeKind,
 };
-pub use ports::{CatalogReader, InsertSnapshotError, ReadOptions, Sampling, SnapshotStore};
+pub use ports::{
+    AnnotationStore, CatalogReader, InsertSnapshotError, KEPT_DAYS, KEPT_SNAPSHOTS,
+    PutAnnotationError, ReadOptions, Sampling, SnapshotStore,
+};
 pub use relation::{
     Column, Generation, Measures, PartitionKey, PartitionStrategy, Relation, RelationKind, Samples,
     TypeClass,

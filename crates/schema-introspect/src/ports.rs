@@ -3,9 +3,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use plinth_connections::{ConnectionId, Diagnosis, Target};
-use plinth_core::{OrgId, StoreError};
+use plinth_core::{Cursor, Limit, OrgId, StoreError};
+use plinth_tenancy::AuditEntry;
 
-use crate::{Catalog, Snapshot, SnapshotId};
+use crate::{
+    Annotation, AnnotationTarget, Annotations, Catalog, Snapshot, SnapshotId, SnapshotSummary,
+};
 
 /// Reads the catalog of a database that is not ours.
 #[async_trait]
@@ -44,10 +47,18 @@ pub enum Sampling {
     FewValued,
 }
 
+/// How many snapshots of a connection are kept at least.
+pub const KEPT_SNAPSHOTS: u32 = 30;
+
+/// For how many days the last snapshot of each day (in UTC) is kept beside them.
+pub const KEPT_DAYS: u32 = 90;
+
 /// Where snapshots are kept. Every method is one transaction.
 #[async_trait]
 pub trait SnapshotStore: Send + Sync + 'static {
-    /// Keeps a snapshot, and of the older ones of that connection the last few.
+    /// Keeps a snapshot. One that says nothing new, by its [structure](crate::StructureDigest), takes the place of the
+    /// newest of that connection and goes on answering to its id; so the history holds what changed and nothing else.
+    /// Of older snapshots the newest [`KEPT_SNAPSHOTS`] stay, and for [`KEPT_DAYS`] days the last one of each day.
     ///
     /// # Errors
     ///
@@ -61,7 +72,16 @@ pub trait SnapshotStore: Send + Sync + 'static {
         connection: ConnectionId,
     ) -> Result<Option<(SnapshotId, Timestamp)>, StoreError>;
 
-    /// A whole snapshot.
+    /// The history of a connection's schema, newest first, from after `after`; one more than `limit` if there are more.
+    async fn list(
+        &self,
+        org: OrgId,
+        connection: ConnectionId,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> Result<Vec<SnapshotSummary>, StoreError>;
+
+    /// A whole snapshot, by its own id or that of one whose place it took.
     async fn find(&self, org: OrgId, id: SnapshotId) -> Result<Option<Arc<Snapshot>>, StoreError>;
 }
 
@@ -71,6 +91,58 @@ pub enum InsertSnapshotError {
     /// The connection is gone.
     #[error("the connection is gone")]
     NoConnection,
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Where annotations are kept. Every method is one transaction.
+#[async_trait]
+pub trait AnnotationStore: Send + Sync + 'static {
+    /// The number of the last change to a connection's annotations, 0 if there never was one; cheap.
+    async fn version(&self, org: OrgId, connection: ConnectionId) -> Result<i64, StoreError>;
+
+    /// All annotations of a connection.
+    async fn all(&self, org: OrgId, connection: ConnectionId) -> Result<Annotations, StoreError>;
+
+    /// Writes an annotation, or writes it anew, and gives the number of this change; the one in `annotation` does not
+    /// count. With `expected`, only if the one that is there has that number.
+    ///
+    /// # Errors
+    ///
+    /// - [`PutAnnotationError::NoConnection`] if the connection was removed meanwhile.
+    /// - [`PutAnnotationError::Changed`] if it is not the expected one; nothing changes.
+    async fn put(
+        &self,
+        annotation: &Annotation,
+        expected: Option<i64>,
+        entry: &AuditEntry,
+    ) -> Result<i64, PutAnnotationError>;
+
+    /// Removes an annotation; `false` if there was none. `expected` as for [`AnnotationStore::put`].
+    ///
+    /// # Errors
+    ///
+    /// [`PutAnnotationError::Changed`] if it is not the expected one; nothing changes.
+    async fn remove(
+        &self,
+        org: OrgId,
+        connection: ConnectionId,
+        target: &AnnotationTarget,
+        expected: Option<i64>,
+        entry: &AuditEntry,
+    ) -> Result<bool, PutAnnotationError>;
+}
+
+/// Why an annotation was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum PutAnnotationError {
+    /// The connection is gone.
+    #[error("the connection is gone")]
+    NoConnection,
+    /// Somebody else changed it since the caller read it.
+    #[error("the annotation has changed")]
+    Changed,
     /// See [`StoreError`].
     #[error(transparent)]
     Store(#[from] StoreError),

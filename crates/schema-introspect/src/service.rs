@@ -41,9 +41,9 @@ const HELD: usize = 64;
 /// The schemas of connected databases: reading them, keeping them, giving the newest.
 #[derive(Clone)]
 pub struct Schemas {
-    connections: Connections,
+    pub(crate) connections: Connections,
     reader: Arc<dyn CatalogReader>,
-    store: Arc<dyn SnapshotStore>,
+    pub(crate) store: Arc<dyn SnapshotStore>,
     clock: Arc<dyn Clock>,
     held: Arc<Mutex<HashMap<(OrgId, ConnectionId), Held>>>,
     reading: Arc<Mutex<HashMap<ConnectionId, Arc<tokio::sync::Mutex<()>>>>>,
@@ -210,6 +210,26 @@ pub enum SchemaError {
     /// No such connection, or the database cannot be reached.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
+    /// The history of this connection has no such snapshot.
+    #[error("there is no snapshot {0} of this connection's schema")]
+    SnapshotNotFound(SnapshotId),
+    /// The connection shows no such table.
+    #[error("there is no table `{0}`, or this connection does not show it")]
+    TableNotFound(String),
+    /// The table has no such column.
+    #[error("the table `{table}` has no column `{column}`, or this connection does not show it")]
+    ColumnNotFound {
+        /// The table, as the caller named it.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// Nobody wrote anything there.
+    #[error("there is no annotation of `{0}`")]
+    AnnotationNotFound(String),
+    /// Somebody else changed the annotation since the caller read it.
+    #[error("the annotation of `{0}` has changed; read it again")]
+    AnnotationChanged(String),
     /// Our own storage failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -219,6 +239,11 @@ impl Classify for SchemaError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Connection(err) => err.kind(),
+            Self::SnapshotNotFound(_)
+            | Self::TableNotFound(_)
+            | Self::ColumnNotFound { .. }
+            | Self::AnnotationNotFound(_) => ErrorKind::NotFound,
+            Self::AnnotationChanged(_) => ErrorKind::PreconditionFailed,
             Self::Store(err) => err.kind(),
         }
     }
@@ -226,6 +251,11 @@ impl Classify for SchemaError {
     fn details(&self) -> Option<Value> {
         match self {
             Self::Connection(err) => err.details(),
+            Self::SnapshotNotFound(_)
+            | Self::TableNotFound(_)
+            | Self::ColumnNotFound { .. }
+            | Self::AnnotationNotFound(_)
+            | Self::AnnotationChanged(_) => None,
             Self::Store(err) => err.details(),
         }
     }

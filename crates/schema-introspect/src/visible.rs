@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use plinth_connections::AllowedTables;
 
-use crate::{Catalog, Column, ForeignKey, Relation, UserType};
+use crate::{Catalog, Column, ForeignKey, Relation, SchemaError, UserType};
 
 /// What of a catalog a connection lets people know of: a table that may not be read is not even named, nor is a column
 /// that may not be read.
@@ -80,6 +80,15 @@ impl<'a> Visible<'a> {
             let path = self.catalog.search_path.iter();
             path.map(String::as_str).find_map(|schema| self.find(schema, text))
         })
+    }
+
+    /// The same as [`Visible::named`].
+    ///
+    /// # Errors
+    ///
+    /// [`SchemaError::TableNotFound`] if there is none, or it is hidden.
+    pub fn table(&self, text: &str) -> Result<&'a Relation, SchemaError> {
+        self.named(text).ok_or_else(|| SchemaError::TableNotFound(text.to_owned()))
     }
 
     /// The foreign keys of a relation whose two ends are visible; one that is not would name what is hidden.

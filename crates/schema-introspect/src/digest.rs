@@ -1,0 +1,225 @@
+use std::collections::HashMap;
+use std::io::{BufWriter, Write as _};
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::{Catalog, Column, ForeignKey, Relation, UserFunction, UserType};
+
+/// What a schema says, in 32 bytes: two catalogs have the same digest if nothing differs between them but what changes
+/// without anybody changing the schema (estimates, sizes, sampled values, oids). SHA-256 over everything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StructureDigest([u8; 32]);
+
+impl StructureDigest {
+    /// For the store.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl Catalog {
+    /// Its structure's digest. Costs about as much as writing the catalog out as JSON.
+    pub fn structure_digest(&self) -> StructureDigest {
+        let mut out = BufWriter::with_capacity(1 << 16, Hasher(Sha256::new()));
+        // Each struct is taken apart in full: whoever adds a field decides here whether it is structure.
+        let Self {
+            server_version_num,
+            database,
+            comment,
+            role,
+            search_path,
+            schemas,
+            relations,
+            types,
+            functions,
+            operators,
+            casts,
+            sequences,
+        } = self;
+        feed(&mut out, &(server_version_num, database, comment, role, search_path, schemas));
+        let names: HashMap<u32, (&str, &str)> =
+            relations.iter().map(|it| (it.oid, (it.schema.as_str(), it.name.as_str()))).collect();
+        for it in relations {
+            relation(&mut out, it, &names);
+        }
+        for it in types {
+            let UserType {
+                oid: _,
+                schema,
+                name,
+                kind,
+                array_oid: _,
+                delimiter,
+                extension,
+                comment,
+            } = it;
+            feed(&mut out, &(schema, name, kind, delimiter, extension, comment));
+        }
+        for it in functions {
+            let UserFunction {
+                oid: _,
+                schema,
+                name,
+                kind,
+                arguments,
+                returns,
+                volatility,
+                extension,
+                language,
+                signature,
+                result,
+                security_definer,
+                executable,
+                comment,
+            } = it;
+            feed(&mut out, &(schema, name, kind, arguments, returns, volatility, extension));
+            feed(&mut out, &(language, signature, result, security_definer, executable, comment));
+        }
+        feed(&mut out, &(operators, casts));
+        for it in sequences {
+            let owner = it.owner.as_ref().map(|(table, column)| (names.get(table), column));
+            let plain = crate::Sequence { owner: None, ..it.clone() };
+            feed(&mut out, &(plain, owner));
+        }
+        let hasher = out.into_inner().map_err(std::io::IntoInnerError::into_error);
+        StructureDigest(hasher.expect("writing to memory does not fail").0.finalize().into())
+    }
+}
+
+type Names<'a> = HashMap<u32, (&'a str, &'a str)>;
+type Out = BufWriter<Hasher>;
+
+fn relation(out: &mut Out, it: &Relation, names: &Names<'_>) {
+    let Relation {
+        oid: _,
+        schema,
+        name,
+        kind,
+        comment,
+        readable,
+        columns,
+        keys,
+        foreign_keys,
+        indexes,
+        checks,
+        exclusions,
+        estimated_rows: _,
+        partition_of,
+        partition_bound,
+        partition_key,
+        inherits,
+        definition,
+        reads,
+        server,
+        row_security,
+        measures: _,
+    } = it;
+    feed(out, &(schema, name, kind, comment, readable, keys, indexes, checks, exclusions));
+    let of = partition_of.map(|it| names.get(&it));
+    let parents: Vec<_> = inherits.iter().map(|it| names.get(it)).collect();
+    feed(out, &(of, partition_bound, partition_key, parents, definition, server, row_security));
+    // Those of the server's own catalogs have no name here and always the same number.
+    let mut read: Vec<_> = reads.iter().map(|it| names.get(it)).collect();
+    read.sort_unstable();
+    feed(out, &read);
+    for key in foreign_keys {
+        feed(out, &(ForeignKey { target: 0, ..key.clone() }, names.get(&key.target)));
+    }
+    for it in columns {
+        let Column {
+            name,
+            type_name,
+            type_oid: _,
+            class,
+            nullable,
+            default,
+            generated,
+            generation,
+            collation,
+            comment,
+            readable,
+            enum_values,
+            samples: _,
+            distinct: _,
+        } = it;
+        feed(out, &(name, type_name, class, nullable, default, generated, generation));
+        feed(out, &(collation, comment, readable, enum_values));
+    }
+}
+
+/// As JSON, which divides one field from the next.
+fn feed(out: &mut Out, what: &impl Serialize) {
+    serde_json::to_writer(&mut *out, what).expect("no map here has keys that JSON cannot write");
+    out.write_all(b"\n").expect("writing to memory does not fail");
+}
+
+struct Hasher(Sha256);
+
+impl std::io::Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Measures, Samples};
+
+    fn catalog() -> Catalog {
+        let id = Column { name: "id".to_owned(), readable: true, ..Column::default() };
+        let table = |oid, name: &str| Relation {
+            oid,
+            schema: "public".to_owned(),
+            name: name.to_owned(),
+            columns: vec![id.clone()],
+            ..Relation::default()
+        };
+        let mut orders = table(2, "orders");
+        orders.foreign_keys =
+            vec![ForeignKey { target: 1, columns: vec![0], ..ForeignKey::default() }];
+        Catalog { relations: vec![table(1, "customers"), orders], ..Catalog::default() }
+    }
+
+    #[test]
+    fn what_changes_by_itself_leaves_the_digest_as_it_is() {
+        let mut other = catalog();
+        for (at, relation) in other.relations.iter_mut().enumerate() {
+            relation.oid += 100;
+            relation.estimated_rows = Some(12.0);
+            relation.measures = Some(Measures { table_bytes: 8192, ..Measures::default() });
+            relation.columns[0].distinct = Some(-1.0);
+            relation.columns[0].type_oid = 23 + u32::try_from(at).unwrap();
+            relation.columns[0].samples =
+                Some(Samples { values: vec!["a".to_owned()], complete: true });
+        }
+        other.relations[1].foreign_keys[0].target = 101;
+        assert_eq!(catalog().structure_digest(), other.structure_digest());
+    }
+
+    #[test]
+    fn whatever_somebody_changes_gives_another_digest() {
+        let changes: [fn(&mut Catalog); 8] = [
+            |it| it.relations[0].name = "clients".to_owned(),
+            |it| it.relations[0].comment = Some("Who buys.".to_owned()),
+            |it| it.relations[0].columns[0].type_name = "bigint".to_owned(),
+            |it| it.relations[0].columns[0].nullable = true,
+            |it| it.relations[0].columns[0].readable = false,
+            |it| it.relations[1].foreign_keys[0].target = 2,
+            |it| it.relations[1].partition_of = Some(1),
+            |it| it.search_path = vec!["public".to_owned()],
+        ];
+        let mut seen = std::collections::HashSet::from([catalog().structure_digest()]);
+        for change in changes {
+            let mut changed = catalog();
+            change(&mut changed);
+            assert!(seen.insert(changed.structure_digest()));
+        }
+    }
+}
