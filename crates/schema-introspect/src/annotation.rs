@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use plinth_connections::ConnectionId;
@@ -181,8 +182,9 @@ impl Annotations {
             return Cow::Borrowed(catalog);
         }
         let mut catalog = catalog.clone();
-        for relation in &mut catalog.relations {
-            let Some(of) = self.of(&relation.schema, &relation.name) else { continue };
+        for shared in &mut catalog.relations {
+            let Some(of) = self.of(&shared.schema, &shared.name) else { continue };
+            let relation = Arc::make_mut(shared);
             if let Some(it) = &of.table {
                 relation.comment = Some(together(&it.text, relation.comment.as_deref()));
             }
@@ -274,12 +276,15 @@ mod tests {
             ..Column::default()
         };
         let catalog = Catalog {
-            relations: vec![Relation {
-                schema: "public".to_owned(),
-                name: "t".to_owned(),
-                columns: vec![column("a", Some("Net, in cents")), column("b", None)],
-                ..Relation::default()
-            }],
+            relations: vec![
+                Relation {
+                    schema: "public".to_owned(),
+                    name: "t".to_owned(),
+                    columns: vec![column("a", Some("Net, in cents")), column("b", None)],
+                    ..Relation::default()
+                }
+                .into(),
+            ],
             ..Catalog::default()
         };
         let words = AnnotationText::parse(None, ["turnover", "revenue"]).expect("good");

@@ -24,6 +24,8 @@ impl Catalog {
         let mut out = BufWriter::with_capacity(1 << 16, Hasher(Sha256::new()));
         // Each struct is taken apart in full: whoever adds a field decides here whether it is structure.
         let Self {
+            // What an older version could not read yet is not a change of the schema.
+            revision: _,
             server_version_num,
             database,
             comment,
@@ -99,6 +101,8 @@ fn relation(out: &mut Out, it: &Relation, names: &Names<'_>) {
         comment,
         readable,
         columns,
+        // Of columns that are not there any more.
+        gaps: _,
         keys,
         foreign_keys,
         indexes,
@@ -169,6 +173,8 @@ impl std::io::Write for Hasher {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{Measures, Samples};
 
@@ -184,13 +190,18 @@ mod tests {
         let mut orders = table(2, "orders");
         orders.foreign_keys =
             vec![ForeignKey { target: 1, columns: vec![0], ..ForeignKey::default() }];
-        Catalog { relations: vec![table(1, "customers"), orders], ..Catalog::default() }
+        let relations = [table(1, "customers"), orders].map(Arc::new).to_vec();
+        Catalog { relations, ..Catalog::default() }
+    }
+
+    fn edit(catalog: &mut Catalog, at: usize) -> &mut Relation {
+        Arc::make_mut(&mut catalog.relations[at])
     }
 
     #[test]
     fn what_changes_by_itself_leaves_the_digest_as_it_is() {
         let mut other = catalog();
-        for (at, relation) in other.relations.iter_mut().enumerate() {
+        for (at, relation) in other.relations.iter_mut().map(Arc::make_mut).enumerate() {
             relation.oid += 100;
             relation.estimated_rows = Some(12.0);
             relation.measures = Some(Measures { table_bytes: 8192, ..Measures::default() });
@@ -199,20 +210,20 @@ mod tests {
             relation.columns[0].samples =
                 Some(Samples { values: vec!["a".to_owned()], complete: true });
         }
-        other.relations[1].foreign_keys[0].target = 101;
+        Arc::make_mut(&mut other.relations[1]).foreign_keys[0].target = 101;
         assert_eq!(catalog().structure_digest(), other.structure_digest());
     }
 
     #[test]
     fn whatever_somebody_changes_gives_another_digest() {
         let changes: [fn(&mut Catalog); 8] = [
-            |it| it.relations[0].name = "clients".to_owned(),
-            |it| it.relations[0].comment = Some("Who buys.".to_owned()),
-            |it| it.relations[0].columns[0].type_name = "bigint".to_owned(),
-            |it| it.relations[0].columns[0].nullable = true,
-            |it| it.relations[0].columns[0].readable = false,
-            |it| it.relations[1].foreign_keys[0].target = 2,
-            |it| it.relations[1].partition_of = Some(1),
+            |it| edit(it, 0).name = "clients".to_owned(),
+            |it| edit(it, 0).comment = Some("Who buys.".to_owned()),
+            |it| edit(it, 0).columns[0].type_name = "bigint".to_owned(),
+            |it| edit(it, 0).columns[0].nullable = true,
+            |it| edit(it, 0).columns[0].readable = false,
+            |it| edit(it, 1).foreign_keys[0].target = 2,
+            |it| edit(it, 1).partition_of = Some(1),
             |it| it.search_path = vec!["public".to_owned()],
         ];
         let mut seen = std::collections::HashSet::from([catalog().structure_digest()]);

@@ -1,5 +1,7 @@
 //! The contracts that every [`SnapshotStore`] and [`AnnotationStore`] keeps; run them against each of them.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use plinth_connections::ConnectionId;
 use plinth_core::{Cursor, Limit, OrgId, UserId};
@@ -20,7 +22,7 @@ pub fn snapshot(org: OrgId, connection: ConnectionId, table: &str, at: Timestamp
         ..Relation::default()
     };
     let catalog =
-        Catalog { database: "shop".into(), relations: vec![relation], ..Catalog::default() };
+        Catalog { database: "shop".into(), relations: vec![relation.into()], ..Catalog::default() };
     Snapshot { id: SnapshotId::new(at), org, connection, catalog, taken_at: at, duration_ms: 12 }
 }
 
@@ -47,7 +49,7 @@ pub async fn snapshot_store_contract(
 
     // The same again, but for an estimate.
     let mut again = snapshot(ours, connection, "orders", hour(1));
-    again.catalog.relations[0].estimated_rows = Some(7.0);
+    Arc::make_mut(&mut again.catalog.relations[0]).estimated_rows = Some(7.0);
     store.insert(&again).await.expect("inserts");
     let all = list(None, limit).await;
     assert_eq!(all.len(), 1, "nothing new is no history");

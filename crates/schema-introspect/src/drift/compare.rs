@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use super::pairs;
+use super::pairs::{self, Kinship};
 use super::texts::{
     action_name, deferral, describe, generation, key_text, kind_name, summary, type_text,
 };
@@ -115,8 +115,13 @@ impl<'a> Drift<'_, 'a> {
                 ..table
             });
         }
-        let same_table = same_database && old.oid == new.oid;
-        let pairs = pairs::columns(old, new, same_table);
+        let numbered = |it: &Visible<'_>| it.catalog().revision >= 1;
+        let kinship = match same_database && old.oid == new.oid {
+            true if numbered(self.before) && numbered(self.after) => Kinship::Numbered,
+            true => Kinship::Same,
+            false => Kinship::Alike,
+        };
+        let pairs = pairs::columns(old, new, kinship);
         let mut same = Same { old, new, columns: HashMap::new() };
         for pair in pairs {
             let (was, is) = (&old.columns[pair.before], &new.columns[pair.after]);

@@ -89,8 +89,19 @@ fn table_confidence(old: &Relation, new: &Relation, same_database: bool) -> f64 
     (known_other * (0.8 * structure * evidence + 0.2 * name + moved)).min(0.99)
 }
 
+/// What is known of two tables that are taken for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kinship {
+    /// Only that they look alike, or have the same name.
+    Alike,
+    /// The database says that they are the same, but the numbers of columns were not read.
+    Same,
+    /// They are the same, and so are columns of the same number.
+    Numbered,
+}
+
 /// Pairs the removed columns of a table with those that were added to it.
-pub(super) fn columns(old: &Relation, new: &Relation, same_table: bool) -> Vec<Pair> {
+pub(super) fn columns(old: &Relation, new: &Relation, kinship: Kinship) -> Vec<Pair> {
     let names = |it: &Relation| -> HashSet<String> {
         readable_columns(it).map(|it| it.name.clone()).collect()
     };
@@ -104,8 +115,14 @@ pub(super) fn columns(old: &Relation, new: &Relation, same_table: bool) -> Vec<P
     let mut candidates = Vec::new();
     for (at, before) in &removed {
         for (new_at, after) in &added {
-            let in_place = same_table && last_kept.is_some_and(|last| *new_at < last);
-            let confidence = column_confidence((old, *at, before), (new, *new_at, after), in_place);
+            let in_place = kinship == Kinship::Same && last_kept.is_some_and(|last| *new_at < last);
+            let looks = column_confidence((old, *at, before), (new, *new_at, after), in_place);
+            let confidence = match kinship {
+                Kinship::Numbered if old.number(*at) == new.number(*new_at) => 1.0,
+                // Another column, which may have taken the place of the former one all the same.
+                Kinship::Numbered => 0.85 * looks,
+                Kinship::Same | Kinship::Alike => looks,
+            };
             candidates.push(Pair { before: *at, after: *new_at, confidence });
         }
     }

@@ -147,6 +147,23 @@ fn a_renamed_column_takes_its_keys_and_conditions_along() {
 }
 
 #[test]
+fn the_number_of_a_column_outlives_its_name() {
+    let numbered = || Catalog { revision: 1, ..shop() };
+    let mut after = numbered();
+    let orders = edit(&mut after, 1);
+    orders.columns[3].name = "zzz".to_owned();
+    let found = changes(&numbered(), &after);
+    assert_eq!(lines(&found), ["renamed column zzz: note → zzz"]);
+    assert_eq!(found[0].confidence, Some(1.0), "whatever it is called now");
+
+    // Dropped, and another one made in its place: only the number tells.
+    let orders = edit(&mut after, 1);
+    orders.gaps = vec![4];
+    let found = changes(&numbered(), &after);
+    assert!(found.iter().all(|it| it.kind != ChangeKind::Renamed), "{:?}", lines(&found));
+}
+
+#[test]
 fn a_column_of_another_kind_in_another_place_is_not_a_renamed_one() {
     let mut after = shop();
     edit(&mut after, 1).columns.remove(2);
