@@ -75,11 +75,17 @@ fn origin(request: &HttpRequest) -> Origin {
 }
 
 /// The key, from whichever of the two headers carries it.
+///
+/// A request has one credential. Of two that differ, which one counts would depend on who looks: on us or on a proxy in
+/// front; so neither does.
 fn sent_key(request: &HttpRequest) -> Option<String> {
     let headers = request.headers();
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
+    let bearers = headers.get_all(header::AUTHORIZATION).map(|value| {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-        return scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned());
-    }
-    Some(headers.get("x-api-key")?.to_str().ok()?.trim().to_owned())
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    let keys = headers.get_all("x-api-key").map(|value| Some(value.to_str().ok()?.trim()));
+    let mut sent = bearers.chain(keys);
+    let first = sent.next()??;
+    sent.all(|it| it == Some(first)).then(|| first.to_owned())
 }
