@@ -13,6 +13,7 @@ mod limits;
 mod migrate;
 mod outbox;
 mod queries;
+mod roles;
 mod snapshots;
 mod tenancy;
 mod tls;

@@ -1,14 +1,18 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use plinth_core::{Cursor, KeyId, Limit, OrgId, StoreError, UserId};
+use plinth_tenancy::limits::{Plan, Rate};
 use plinth_tenancy::{
-    ApiKey, AuditEntry, FoundKey, FoundingError, KeyHash, KeyKind, KeyScope, NewOwner,
-    Organization, OrganizationName, TenancyStore,
+    ApiKey, AuditEntry, DecideKey, FoundKey, FoundingError, InvalidKey, KeyHash, KeyKind,
+    KeyLimits, KeyScope, MemberId, NewOwner, Organization, OrganizationName, OrganizationSettings,
+    TenancyStore,
 };
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::database::{broken_constraint, internal, store};
+use crate::roles::{JOIN_ROLES, ROLE_COLUMNS, read_role};
 use crate::{Database, audit};
 
 /// [`TenancyStore`] in our own database.
@@ -24,7 +28,12 @@ impl PostgresTenancy {
     }
 }
 
-const KEY_COLUMNS: &str = "id, org_id, user_id, name, kind, scopes, hint, created_at, expires_at, revoked_at, last_used_at";
+const KEY_COLUMNS: &str = "api_keys.id, api_keys.org_id, api_keys.user_id, api_keys.name, api_keys.kind, api_keys.scopes,
+    api_keys.hint, api_keys.created_at, api_keys.expires_at, api_keys.revoked_at, api_keys.last_used_at,
+    api_keys.rate_limit_per_minute, api_keys.rate_limit_per_day";
+
+/// What an organization is read from.
+pub(crate) const ORGANIZATION_COLUMNS: &str = "id, name, time_zone, created_at, plan, plan_per_minute, plan_per_day, member_keys, deleting_at";
 
 #[async_trait]
 impl TenancyStore for PostgresTenancy {
@@ -70,8 +79,13 @@ impl TenancyStore for PostgresTenancy {
                     .map_err(store)?
                     .get(0);
                 tx.execute(
-                    "INSERT INTO members (org_id, user_id, role, created_at) VALUES ($1, $2, 'owner', $3)",
-                    &[&organization.id.as_uuid(), &user, &organization.created_at],
+                    "INSERT INTO members (org_id, id, user_id, role, created_at) VALUES ($1, $2, $3, 'owner', $4)",
+                    &[
+                        &organization.id.as_uuid(),
+                        &MemberId::new(organization.created_at).as_uuid(),
+                        &user,
+                        &organization.created_at,
+                    ],
                 )
                 .await
                 .map_err(store)?;
@@ -93,10 +107,10 @@ impl TenancyStore for PostgresTenancy {
     }
 
     async fn organization(&self, org: OrgId) -> Result<Option<Organization>, StoreError> {
-        let query = "SELECT id, name, time_zone, created_at FROM organizations WHERE id = $1";
+        let query = format!("SELECT {ORGANIZATION_COLUMNS} FROM organizations WHERE id = $1");
         self.database
             .for_org(org, async |tx| {
-                let query = tx.prepare_cached(query).await.map_err(store)?;
+                let query = tx.prepare_cached(&query).await.map_err(store)?;
                 let row = tx.query_opt(&query, &[&org.as_uuid()]).await.map_err(store)?;
                 row.as_ref().map(read_organization).transpose()
             })
@@ -120,19 +134,17 @@ impl TenancyStore for PostgresTenancy {
         let Some((org, id)) = ids else { return Ok(None) };
         // From here on as everywhere: in the organization's own view.
         let query = format!(
-            "SELECT {KEY_COLUMNS}, (SELECT role FROM members WHERE org_id = $1 AND user_id = api_keys.user_id) AS role
-             FROM api_keys WHERE org_id = $1 AND id = $2"
+            "SELECT {KEY_COLUMNS}, {ROLE_COLUMNS}
+             FROM api_keys
+             JOIN members ON members.org_id = $1 AND members.user_id = api_keys.user_id {JOIN_ROLES}
+             WHERE api_keys.org_id = $1 AND api_keys.id = $2"
         );
         self.database
             .for_org(org, async |tx| {
                 let query = tx.prepare_cached(&query).await.map_err(store)?;
                 let row = tx.query_opt(&query, &[&org.as_uuid(), &id]).await.map_err(store)?;
-                let Some(row) = row else { return Ok(None) };
-                let Some(role) = row.try_get::<_, Option<&str>>("role").map_err(internal)? else {
-                    return Ok(None);
-                };
-                let role = role.parse().map_err(internal)?;
-                Ok(Some(FoundKey { key: read_key(&row)?, role }))
+                row.map(|row| Ok(FoundKey { key: read_key(&row)?, role: read_role(&row)? }))
+                    .transpose()
             })
             .await
     }
@@ -154,20 +166,57 @@ impl TenancyStore for PostgresTenancy {
     async fn list_keys(
         &self,
         org: OrgId,
+        of: Option<UserId>,
         after: Option<Cursor>,
         limit: Limit,
     ) -> Result<Vec<ApiKey>, StoreError> {
         let query = format!(
             "SELECT {KEY_COLUMNS} FROM api_keys
              WHERE org_id = $1 AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))
+               AND ($5::uuid IS NULL OR user_id = $5)
              ORDER BY created_at DESC, id DESC LIMIT $4"
         );
+        let of = of.map(UserId::as_uuid);
         let (at, id) = (after.map(|it| it.created_at), after.map(|it| it.id));
         let limit = i64::from(limit.get()) + 1;
         self.database
             .for_org(org, async |tx| {
-                let rows = tx.query(&query, &[&org.as_uuid(), &at, &id, &limit]).await;
+                let rows = tx.query(&query, &[&org.as_uuid(), &at, &id, &limit, &of]).await;
                 rows.map_err(store)?.iter().map(read_key).collect()
+            })
+            .await
+    }
+
+    async fn change_key(
+        &self,
+        org: OrgId,
+        id: KeyId,
+        of: Option<UserId>,
+        decide: DecideKey<'_>,
+        entry: &AuditEntry,
+    ) -> Result<Option<Result<ApiKey, InvalidKey>>, StoreError> {
+        let find = format!(
+            "SELECT {KEY_COLUMNS} FROM api_keys
+             WHERE org_id = $1 AND id = $2 AND revoked_at IS NULL AND ($3::uuid IS NULL OR user_id = $3) FOR UPDATE"
+        );
+        let update =
+            "UPDATE api_keys SET name = $3, rate_limit_per_minute = $4, rate_limit_per_day = $5
+             WHERE org_id = $1 AND id = $2";
+        let of = of.map(UserId::as_uuid);
+        self.database
+            .for_org(org, async |tx| {
+                let found = tx.query_opt(&find, &[&org.as_uuid(), &id.as_uuid(), &of]).await;
+                let Some(row) = found.map_err(store)? else { return Ok(None) };
+                let mut key = read_key(&row)?;
+                if let Err(err) = decide(&mut key) {
+                    return Ok(Some(Err(err)));
+                }
+                let (minute, day) = limit_numbers(&key.limits);
+                let parameters: [&(dyn ToSql + Sync); 5] =
+                    [&org.as_uuid(), &id.as_uuid(), &key.name, &minute, &day];
+                tx.execute(update, &parameters).await.map_err(store)?;
+                audit::append(&self.database, tx, entry).await?;
+                Ok(Some(Ok(key)))
             })
             .await
     }
@@ -176,13 +225,16 @@ impl TenancyStore for PostgresTenancy {
         &self,
         org: OrgId,
         id: KeyId,
+        of: Option<UserId>,
         at: Timestamp,
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
-        let update = "UPDATE api_keys SET revoked_at = $3 WHERE org_id = $1 AND id = $2 AND revoked_at IS NULL";
+        let update = "UPDATE api_keys SET revoked_at = $3
+             WHERE org_id = $1 AND id = $2 AND revoked_at IS NULL AND ($4::uuid IS NULL OR user_id = $4)";
+        let of = of.map(UserId::as_uuid);
         self.database
             .for_org(org, async |tx| {
-                let changed = tx.execute(update, &[&org.as_uuid(), &id.as_uuid(), &at]).await;
+                let changed = tx.execute(update, &[&org.as_uuid(), &id.as_uuid(), &at, &of]).await;
                 if changed.map_err(store)? == 0 {
                     return Ok(false);
                 }
@@ -212,9 +264,11 @@ async fn insert_key(
         KeyKind::Live => "live",
         KeyKind::Test => "test",
     };
+    let (minute, day) = limit_numbers(&key.limits);
     tx.execute(
-        "INSERT INTO api_keys (id, org_id, user_id, name, kind, scopes, hint, hash, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO api_keys (id, org_id, user_id, name, kind, scopes, hint, hash, created_at, expires_at,
+             rate_limit_per_minute, rate_limit_per_day)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         &[
             &key.id.as_uuid(),
             &key.org.as_uuid(),
@@ -226,6 +280,8 @@ async fn insert_key(
             &hash.as_bytes(),
             &key.created_at,
             &key.expires_at,
+            &minute,
+            &day,
         ],
     )
     .await
@@ -233,8 +289,27 @@ async fn insert_key(
     Ok(())
 }
 
-fn read_organization(row: &Row) -> Result<Organization, StoreError> {
+/// As the database keeps them; they were checked to fit.
+fn limit_numbers(limits: &KeyLimits) -> (Option<i32>, Option<i32>) {
+    let number = |it: Option<u32>| it.map(|it| i32::try_from(it).unwrap_or(i32::MAX));
+    (number(limits.per_minute), number(limits.per_day))
+}
+
+fn read_number(row: &Row, column: &str) -> Result<Option<u32>, StoreError> {
+    let number: Option<i32> = row.try_get(column).map_err(internal)?;
+    number.map(u32::try_from).transpose().map_err(internal)
+}
+
+pub(crate) fn read_organization(row: &Row) -> Result<Organization, StoreError> {
+    let plan: &str = row.try_get("plan").map_err(internal)?;
+    let custom = read_number(row, "plan_per_minute")?.zip(read_number(row, "plan_per_day")?);
+    let custom = custom.map(|(per_minute, per_day)| Rate { per_minute, per_day });
     Ok(Organization {
+        plan: Plan::read(plan, custom).ok_or_else(|| internal(format!("no plan: {plan}")))?,
+        settings: OrganizationSettings {
+            member_keys: row.try_get("member_keys").map_err(internal)?,
+        },
+        deleting_at: row.try_get("deleting_at").map_err(internal)?,
         id: OrgId::from_uuid(row.try_get("id").map_err(internal)?),
         name: OrganizationName::parse(row.try_get("name").map_err(internal)?).map_err(internal)?,
         time_zone: row.try_get("time_zone").map_err(internal)?,
@@ -261,5 +336,9 @@ fn read_key(row: &Row) -> Result<ApiKey, StoreError> {
         expires_at: row.try_get("expires_at").map_err(internal)?,
         revoked_at: row.try_get("revoked_at").map_err(internal)?,
         last_used_at: row.try_get("last_used_at").map_err(internal)?,
+        limits: KeyLimits {
+            per_minute: read_number(row, "rate_limit_per_minute")?,
+            per_day: read_number(row, "rate_limit_per_day")?,
+        },
     })
 }

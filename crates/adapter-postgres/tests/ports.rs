@@ -192,6 +192,9 @@ async fn the_functions_that_look_over_the_wall_are_these() {
     let expected = [
         "plinth.check_master_key(bytea) → boolean",
         "plinth.claim_setup_token(bytea) → boolean",
+        "plinth.find_invitation(uuid) → uuid",
+        "plinth.organizations_of(uuid) → SETOF uuid",
+        "plinth.organizations_to_delete() → SETOF uuid",
         "plinth.find_api_key(bytea) → TABLE(org_id uuid, key_id uuid)",
         "plinth.find_or_add_user(uuid,text,timestamp with time zone) → uuid",
         "plinth.keep_installation_key(integer,bytea) → TABLE(kept_version integer, kept_wrapped bytea)",

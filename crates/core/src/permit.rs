@@ -90,6 +90,17 @@ impl Permission for SignedIn {
     }
 }
 
+/// One's own API keys: for who has the scope `admin`, and for who signed in. A key without that scope makes no further
+/// keys, so that one that leaked does not outlive its end.
+#[derive(Clone, Copy, Debug)]
+pub enum OwnKeys {}
+
+impl Permission for OwnKeys {
+    fn check(principal: &Principal) -> Result<(), PermitError> {
+        AdminAll::check(principal).or_else(|err| SignedIn::check(principal).map_err(|_| err))
+    }
+}
+
 /// Proof that a principal holds `P`. A service method that takes one cannot be called without the check.
 #[derive(Clone, Debug)]
 pub struct Permit<P> {
@@ -179,5 +190,8 @@ mod tests {
         assert_eq!(refused.to_string(), "this needs the scope `connections:write`");
         assert!(Permit::<Ownership>::check(&principal).is_err());
         assert!(Permit::<SignedIn>::check(&principal).is_err());
+        assert!(Permit::<OwnKeys>::check(&principal).is_err());
+        let credential = Credential::Session(crate::SessionId::new(at));
+        assert!(Permit::<OwnKeys>::check(&Principal { credential, ..principal }).is_ok());
     }
 }

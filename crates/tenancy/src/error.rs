@@ -1,3 +1,4 @@
+use jiff::Timestamp;
 use plinth_core::{Classify, ErrorKind, KeyId, StoreError};
 use serde_json::{Value, json};
 
@@ -21,6 +22,12 @@ pub enum TenancyError {
     /// The setup token is wrong or was used.
     #[error("the setup token is wrong or was used already")]
     WrongToken,
+    /// The organization is being deleted.
+    #[error("the organization will be deleted at {0}; its owner can restore it until then")]
+    Closing(Timestamp),
+    /// Who has not the scope `admin` makes no keys here.
+    #[error("in this organization only admins make API keys")]
+    KeysByAdminsOnly,
     /// A key may not carry more than its maker.
     #[error("a key cannot carry scopes that you do not have")]
     Escalation,
@@ -47,8 +54,8 @@ impl Classify for TenancyError {
             Self::Unauthenticated => ErrorKind::Unauthenticated,
             Self::InvalidName(err) => err.kind(),
             Self::InvalidKey(err) => err.kind(),
-            Self::NameTaken(_) => ErrorKind::Conflict,
-            Self::WrongToken | Self::Escalation => ErrorKind::Forbidden,
+            Self::NameTaken(_) | Self::Closing(_) => ErrorKind::Conflict,
+            Self::WrongToken | Self::Escalation | Self::KeysByAdminsOnly => ErrorKind::Forbidden,
             Self::KeyNotFound(_) => ErrorKind::NotFound,
             Self::NoRandomness => ErrorKind::Internal,
             Self::Store(err) => err.kind(),
@@ -59,6 +66,10 @@ impl Classify for TenancyError {
         match self {
             Self::InvalidName(err) => err.details(),
             Self::InvalidKey(err) => err.details(),
+            Self::Closing(at) => {
+                Some(json!({ "reason": "organization_deleting", "deleting_at": at }))
+            }
+            Self::KeysByAdminsOnly => Some(json!({ "reason": "admins_only" })),
             Self::Escalation => Some(json!({ "reason": "role_escalation_denied" })),
             Self::Unauthenticated
             | Self::NameTaken(_)

@@ -85,6 +85,74 @@ pub struct NewKey {
     pub scope: KeyScope,
     /// From when it no longer works; `None` for never.
     pub expires_at: Option<Timestamp>,
+    /// See [`ApiKey::limits`].
+    pub limits: KeyLimits,
+}
+
+/// Limits of one key below those of its organization; `None` for no further limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyLimits {
+    /// Requests a minute; at least 1.
+    pub per_minute: Option<u32>,
+    /// Requests a day; at least 1.
+    pub per_day: Option<u32>,
+}
+
+impl KeyLimits {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidKey::PerMinute`] and [`InvalidKey::PerDay`] for numbers outside 1 to 2,000,000,000.
+    pub fn check(&self) -> Result<(), InvalidKey> {
+        let fits = |it: Option<u32>| it.is_none_or(|it| (1..=2_000_000_000).contains(&it));
+        if !fits(self.per_minute) {
+            return Err(InvalidKey::PerMinute);
+        }
+        if !fits(self.per_day) {
+            return Err(InvalidKey::PerDay);
+        }
+        Ok(())
+    }
+}
+
+/// What is to be changed of a key; `None` leaves a thing as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyChange {
+    /// See [`NewKey::name`].
+    pub name: Option<String>,
+    /// See [`KeyLimits::per_minute`]; `Some(None)` takes the limit away.
+    pub per_minute: Option<Option<u32>>,
+    /// See [`KeyLimits::per_day`]; `Some(None)` takes the limit away.
+    pub per_day: Option<Option<u32>>,
+}
+
+impl KeyChange {
+    /// Changes the key.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidKey`] as for [`NewKey::check`]; the key is as it was.
+    pub fn apply(&self, key: &mut ApiKey) -> Result<(), InvalidKey> {
+        let name = self.name.as_deref().map(str::trim).unwrap_or(&key.name);
+        check_name(name)?;
+        let limits = KeyLimits {
+            per_minute: self.per_minute.unwrap_or(key.limits.per_minute),
+            per_day: self.per_day.unwrap_or(key.limits.per_day),
+        };
+        limits.check()?;
+        key.name = name.to_owned();
+        key.limits = limits;
+        Ok(())
+    }
+}
+
+fn check_name(name: &str) -> Result<(), InvalidKey> {
+    let length = name.trim().chars().count();
+    if length == 0 || length > 100 || name.chars().any(char::is_control) {
+        return Err(InvalidKey::Name);
+    }
+    Ok(())
 }
 
 impl NewKey {
@@ -94,10 +162,8 @@ impl NewKey {
     ///
     /// [`InvalidKey`] for a bad name or an expiry that is not in the future.
     pub fn check(&self, now: Timestamp) -> Result<(), InvalidKey> {
-        let length = self.name.trim().chars().count();
-        if length == 0 || length > 100 || self.name.chars().any(char::is_control) {
-            return Err(InvalidKey::Name);
-        }
+        check_name(&self.name)?;
+        self.limits.check()?;
         if self.expires_at.is_some_and(|it| it <= now) {
             return Err(InvalidKey::Expiry);
         }
@@ -117,6 +183,12 @@ pub enum InvalidKey {
     /// See [`NewKey::expires_at`].
     #[error("a key expires in the future or never")]
     Expiry,
+    /// See [`KeyLimits::per_minute`].
+    #[error("a key's limit a minute is at least 1")]
+    PerMinute,
+    /// See [`KeyLimits::per_day`].
+    #[error("a key's limit a day is at least 1")]
+    PerDay,
 }
 
 impl Classify for InvalidKey {
@@ -129,6 +201,8 @@ impl Classify for InvalidKey {
             Self::Name => "name",
             Self::Scope => "scopes",
             Self::Expiry => "expires_at",
+            Self::PerMinute => "rate_limit_per_minute",
+            Self::PerDay => "rate_limit_per_day",
         };
         Some(json!({ field: self.to_string() }))
     }
@@ -159,6 +233,8 @@ pub struct ApiKey {
     pub revoked_at: Option<Timestamp>,
     /// When it was last used, at most a minute behind.
     pub last_used_at: Option<Timestamp>,
+    /// What it may call less than its organization.
+    pub limits: KeyLimits,
 }
 
 impl ApiKey {

@@ -17,6 +17,7 @@ mod key_set;
 pub mod limits;
 mod link;
 mod mail;
+mod member;
 mod organization;
 pub mod outbox;
 mod ports;
@@ -28,11 +29,19 @@ pub mod testing;
 pub use audit::{AuditEntry, TrailKey};
 pub use error::TenancyError;
 pub use invitation::InvitationId;
-pub use key::{ApiKey, InvalidKey, KeyHash, KeyKind, KeyScope, KeySecret, NewKey};
+pub use key::{
+    ApiKey, InvalidKey, KeyChange, KeyHash, KeyKind, KeyLimits, KeyScope, KeySecret, NewKey,
+};
 pub use key_set::{KeySetDocument, KeySetError, KeySetSource};
 pub use link::{LinkKey, LinkPurpose};
 pub use mail::{Mail, MailError, Mailer, Subject};
-pub use organization::{Email, InvalidName, Organization, OrganizationName, User};
-pub use ports::{FoundKey, FoundingError, NewOwner, TenancyStore};
-pub use role::{Role, UnknownRole};
+pub use member::{Member, MemberId};
+pub use organization::{
+    Email, InvalidName, Organization, OrganizationName, OrganizationSettings, TimeZoneName, User,
+};
+pub use ports::{DecideKey, FoundKey, FoundingError, NewOwner, TenancyStore};
+pub use role::{
+    CustomRole, Grantor, InvalidRole, MemberRole, NewRole, Role, RoleChange, RoleId, RoleKey,
+    RoleName, UnknownRole, scope_set,
+};
 pub use service::{Founded, SetupToken, Tenancy};

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use plinth_core::{Classify, ErrorKind, OrgId, UserId};
 use serde_json::{Value, json};
 
+use crate::limits::Plan;
+
 /// A tenant: to whom connections, queries and everything else belong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Organization {
@@ -15,6 +17,72 @@ pub struct Organization {
     pub time_zone: String,
     /// When it was made.
     pub created_at: Timestamp,
+    /// How much it may call; the operator's to say.
+    pub plan: Plan,
+    /// What its admins decided.
+    pub settings: OrganizationSettings,
+    /// When it will be deleted for good; `None` unless its owner asked for that.
+    pub deleting_at: Option<Timestamp>,
+}
+
+impl Organization {
+    /// A new one, as it is unless somebody says otherwise.
+    pub fn new(id: OrgId, name: OrganizationName, time_zone: TimeZoneName, at: Timestamp) -> Self {
+        Self {
+            id,
+            name,
+            time_zone: time_zone.0,
+            created_at: at,
+            plan: Plan::default(),
+            settings: OrganizationSettings::default(),
+            deleting_at: None,
+        }
+    }
+}
+
+/// What the admins of an organization decide for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrganizationSettings {
+    /// Whether members without the scope `admin` may make API keys for themselves.
+    pub member_keys: bool,
+}
+
+impl Default for OrganizationSettings {
+    fn default() -> Self {
+        Self { member_keys: true }
+    }
+}
+
+/// A time zone of the IANA database that this system knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeZoneName(String);
+
+impl TimeZoneName {
+    /// Parses what a person typed; the case of its letters becomes that of the database.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidName`] if this system does not know such a zone.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        let invalid = InvalidName {
+            field: "time_zone",
+            rule: "must be the IANA name of a time zone, like Europe/Berlin or UTC",
+        };
+        let zone = jiff::tz::TimeZone::get(text.trim()).map_err(|_| invalid)?;
+        // `Etc/Unknown` is a zone for programs that do not know theirs.
+        let name = zone.iana_name().filter(|it| *it != "Etc/Unknown").ok_or(invalid)?;
+        Ok(Self(name.to_owned()))
+    }
+
+    /// The zone of organizations that did not say.
+    pub fn utc() -> Self {
+        Self("UTC".to_owned())
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// A person. May belong to several organizations.
@@ -142,6 +210,16 @@ mod tests {
             if let Ok(email) = Email::parse(&text) {
                 prop_assert_eq!(&Email::parse(email.as_str()).unwrap(), &email);
             }
+        }
+    }
+
+    #[test]
+    fn a_time_zone_is_one_that_exists() {
+        for (text, name) in [("UTC", "UTC"), ("europe/berlin ", "Europe/Berlin")] {
+            assert_eq!(TimeZoneName::parse(text).expect("known").as_str(), name);
+        }
+        for bad in ["", "Mars/Olympus", "+02:00", "CEST-2", "Etc/Unknown", "../../etc/passwd"] {
+            assert!(TimeZoneName::parse(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,8 +1,8 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
-use plinth_core::{Cursor, KeyId, Limit, OrgId, StoreError};
+use plinth_core::{Cursor, KeyId, Limit, OrgId, StoreError, UserId};
 
-use crate::{ApiKey, AuditEntry, KeyHash, Organization, Role, User};
+use crate::{ApiKey, AuditEntry, InvalidKey, KeyHash, MemberRole, Organization, User};
 
 /// An organization with its first member and their first key: kept together or not at all.
 #[derive(Clone, Debug)]
@@ -23,8 +23,11 @@ pub struct FoundKey {
     /// The key.
     pub key: ApiKey,
     /// What its maker is in the organization now.
-    pub role: Role,
+    pub role: MemberRole,
 }
+
+/// A decision about a key: pure.
+pub type DecideKey<'a> = &'a (dyn Fn(&mut ApiKey) -> Result<(), InvalidKey> + Send + Sync);
 
 /// Where organizations, people and keys are kept. Every method is one transaction; where it takes an [`AuditEntry`], that
 /// is written in it if and only if something changes.
@@ -42,7 +45,7 @@ pub trait TenancyStore: Send + Sync + 'static {
         new: &NewOwner,
         token: Option<&[u8; 32]>,
         entry: &AuditEntry,
-    ) -> Result<plinth_core::UserId, FoundingError>;
+    ) -> Result<UserId, FoundingError>;
 
     /// Keeps the hash of a new setup token, unless an organization exists already; says whether it was kept.
     async fn put_setup_token(&self, hash: &[u8; 32]) -> Result<bool, StoreError>;
@@ -61,19 +64,32 @@ pub trait TenancyStore: Send + Sync + 'static {
         entry: &AuditEntry,
     ) -> Result<(), StoreError>;
 
-    /// The organization's keys, newest first; one more than `limit` if there are more.
+    /// The organization's keys, or those that one person made, newest first; one more than `limit` if there are more.
     async fn list_keys(
         &self,
         org: OrgId,
+        of: Option<UserId>,
         after: Option<Cursor>,
         limit: Limit,
     ) -> Result<Vec<ApiKey>, StoreError>;
 
-    /// Revokes a key; `false` if there is no such key that still works.
+    /// Changes name and limits of a key that was not revoked, as `decide` says, and returns it as it is then; `None` if
+    /// there is no such key.
+    async fn change_key(
+        &self,
+        org: OrgId,
+        id: KeyId,
+        of: Option<UserId>,
+        decide: DecideKey<'_>,
+        entry: &AuditEntry,
+    ) -> Result<Option<Result<ApiKey, InvalidKey>>, StoreError>;
+
+    /// Revokes a key; `false` if there is no such key that still works. With `of` only a key that this person made.
     async fn revoke_key(
         &self,
         org: OrgId,
         id: KeyId,
+        of: Option<UserId>,
         at: Timestamp,
         entry: &AuditEntry,
     ) -> Result<bool, StoreError>;

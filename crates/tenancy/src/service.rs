@@ -3,16 +3,17 @@ use std::sync::{Arc, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
 use plinth_core::{
-    AdminAll, Clock, Credential, Cursor, KeyId, Limit, OrgId, Origin, Page, Permit, Principal,
-    UserId,
+    AdminAll, Clock, Credential, Cursor, KeyId, Limit, OrgId, Origin, OwnKeys, Page, Permit,
+    Principal, UserId,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    ApiKey, AuditEntry, Email, FoundKey, FoundingError, KeyHash, KeyKind, KeyScope, KeySecret,
-    NewKey, NewOwner, Organization, OrganizationName, Role, TenancyError, TenancyStore, User,
+    ApiKey, AuditEntry, Email, FoundKey, FoundingError, KeyChange, KeyHash, KeyKind, KeyLimits,
+    KeyScope, KeySecret, NewKey, NewOwner, Organization, OrganizationName, TenancyError,
+    TenancyStore, TimeZoneName, User,
 };
 
 /// How long a key that was found is trusted before it is looked up again: a revoked one stops working everywhere
@@ -56,8 +57,8 @@ pub struct Founded {
     pub key: KeySecret,
 }
 
-/// Each organization's time zone, and when it was read.
-type ZoneCache = HashMap<OrgId, (Timestamp, Arc<str>)>;
+/// Each organization as it was at most a second ago, and when it was read.
+type OrganizationCache = HashMap<OrgId, (Timestamp, Arc<Organization>)>;
 
 /// Organizations, members and keys, and who a caller is.
 #[derive(Clone)]
@@ -65,7 +66,7 @@ pub struct Tenancy {
     store: Arc<dyn TenancyStore>,
     clock: Arc<dyn Clock>,
     known: Arc<RwLock<HashMap<KeyHash, Known>>>,
-    zones: Arc<RwLock<ZoneCache>>,
+    organizations: Arc<RwLock<OrganizationCache>>,
 }
 
 #[derive(Clone)]
@@ -78,7 +79,7 @@ struct Known {
 impl Tenancy {
     /// Puts the service together from its ports.
     pub fn new(store: Arc<dyn TenancyStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, known: Arc::default(), zones: Arc::default() }
+        Self { store, clock, known: Arc::default(), organizations: Arc::default() }
     }
 
     /// Makes the token for the first owner, unless an organization exists already.
@@ -130,12 +131,7 @@ impl Tenancy {
         token: Option<[u8; 32]>,
     ) -> Result<Founded, TenancyError> {
         let now = self.clock.now();
-        let organization = Organization {
-            id: OrgId::new(now),
-            name,
-            time_zone: "UTC".to_owned(),
-            created_at: now,
-        };
+        let organization = Organization::new(OrgId::new(now), name, TimeZoneName::utc(), now);
         let user = User { id: UserId::new(now), email, created_at: now };
         let secret = KeySecret::generate(KeyKind::Live)?;
         let key = ApiKey {
@@ -150,6 +146,7 @@ impl Tenancy {
             expires_at: None,
             revoked_at: None,
             last_used_at: None,
+            limits: KeyLimits::default(),
         };
         let by = if token.is_some() { "setup" } else { "operator" };
         let entry = AuditEntry::of_plinth(organization.id, now, by, "organization.created")
@@ -194,7 +191,7 @@ impl Tenancy {
             scopes: found.key.scope.scopes().intersection(found.role.scopes()),
             test_only: found.key.kind == KeyKind::Test,
             saved_queries_only: found.role.saved_queries_only(),
-            is_owner: found.role == Role::Owner && found.key.scope == KeyScope::Full,
+            is_owner: found.role.is_owner() && found.key.scope == KeyScope::Full,
             origin,
         })
     }
@@ -235,37 +232,73 @@ impl Tenancy {
         self.store.organization(org).await?.ok_or(TenancyError::Unauthenticated)
     }
 
-    /// The organization's time zone, remembered for a second.
+    /// The organization as it is now or was a second ago.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Tenancy::organization`].
+    pub async fn current(&self, org: OrgId) -> Result<Arc<Organization>, TenancyError> {
+        let now = self.clock.now();
+        if let Some((read_at, found)) = self.organizations.read().expect("not poisoned").get(&org)
+            && now.duration_since(*read_at) < TRUST
+        {
+            return Ok(found.clone());
+        }
+        let found = Arc::new(self.organization(org).await?);
+        let mut organizations = self.organizations.write().expect("not poisoned");
+        if organizations.len() >= REMEMBERED {
+            organizations.retain(|_, it| now.duration_since(it.0) < TRUST);
+        }
+        organizations.insert(org, (now, found.clone()));
+        Ok(found)
+    }
+
+    /// The organization's time zone, as it is now or was a second ago.
     ///
     /// # Errors
     ///
     /// As for [`Tenancy::organization`].
     pub async fn time_zone(&self, org: OrgId) -> Result<Arc<str>, TenancyError> {
-        let now = self.clock.now();
-        if let Some((read_at, zone)) = self.zones.read().expect("not poisoned").get(&org)
-            && now.duration_since(*read_at) < TRUST
-        {
-            return Ok(zone.clone());
-        }
-        let zone: Arc<str> = self.organization(org).await?.time_zone.into();
-        self.zones.write().expect("not poisoned").insert(org, (now, zone.clone()));
-        Ok(zone)
+        Ok(self.current(org).await?.time_zone.as_str().into())
     }
 
-    /// Makes a key. Its text is in the answer and nowhere else.
+    /// Says whether the organization can be worked in.
+    ///
+    /// # Errors
+    ///
+    /// [`TenancyError::Closing`] if it is being deleted; else as for [`Tenancy::organization`].
+    pub async fn require_open(&self, org: OrgId) -> Result<(), TenancyError> {
+        match self.current(org).await?.deleting_at {
+            Some(at) => Err(TenancyError::Closing(at)),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets what is remembered of an organization, its keys included, because it has changed: what this server does
+    /// next goes by the change, other servers follow within a second.
+    pub fn forget(&self, org: OrgId) {
+        self.organizations.write().expect("not poisoned").remove(&org);
+        self.known.write().expect("not poisoned").retain(|_, it| it.found.key.org != org);
+    }
+
+    /// Makes a key for the caller. Its text is in the answer and nowhere else.
     ///
     /// # Errors
     ///
     /// - [`TenancyError::InvalidKey`] if the request breaks a rule.
     /// - [`TenancyError::Escalation`] if it names scopes that the caller does not have.
+    /// - [`TenancyError::KeysByAdminsOnly`] if the organization does not let its members make keys.
     pub async fn create_key(
         &self,
-        permit: &Permit<AdminAll>,
+        permit: &Permit<OwnKeys>,
         new: NewKey,
     ) -> Result<(ApiKey, KeySecret), TenancyError> {
         let now = self.clock.now();
         new.check(now)?;
         let caller = permit.principal();
+        if whose(permit).is_some() && !self.current(permit.org()).await?.settings.member_keys {
+            return Err(TenancyError::KeysByAdminsOnly);
+        }
         let listed = match &new.scope {
             // "All that I may" is never more than that: the intersection at every use sees to it.
             KeyScope::Full => caller.scopes,
@@ -275,11 +308,12 @@ impl Tenancy {
         if wider || !listed.is_subset(caller.scopes) {
             return Err(TenancyError::Escalation);
         }
-        // A narrow key that makes a "full" one gives what it has, not what its maker has.
+        // What a narrow credential makes "full" gives what it has, not what its maker has. Who signed in has nothing
+        // narrow: their key goes with their role.
+        let is_whole = matches!(caller.credential, Credential::Session(_))
+            || caller.scopes == plinth_core::ScopeSet::all();
         let scope = match new.scope {
-            KeyScope::Full if caller.scopes != plinth_core::ScopeSet::all() => {
-                KeyScope::Listed(caller.scopes)
-            }
+            KeyScope::Full if !is_whole => KeyScope::Listed(caller.scopes),
             other => other,
         };
         let secret = KeySecret::generate(new.kind)?;
@@ -295,6 +329,7 @@ impl Tenancy {
             expires_at: new.expires_at,
             revoked_at: None,
             last_used_at: None,
+            limits: new.limits,
         };
         let entry = AuditEntry::of(caller, now, "api_key.created").on("api_key", key.id).with(
             json!({ "name": key.name, "scopes": key.scope.names(), "expires_at": key.expires_at }),
@@ -303,37 +338,74 @@ impl Tenancy {
         Ok((key, secret))
     }
 
-    /// The organization's keys, newest first, revoked ones included.
+    /// The organization's keys, newest first, revoked ones included; without the scope `admin` the caller's own.
     ///
     /// # Errors
     ///
     /// Only when storage fails.
     pub async fn list_keys(
         &self,
-        permit: &Permit<AdminAll>,
+        permit: &Permit<OwnKeys>,
         after: Option<Cursor>,
         limit: Limit,
     ) -> Result<Page<ApiKey>, TenancyError> {
-        let items = self.store.list_keys(permit.org(), after, limit).await?;
+        let items = self.store.list_keys(permit.org(), whose(permit), after, limit).await?;
         Ok(Page::cut(items, limit, |it| Cursor { created_at: it.created_at, id: it.id.as_uuid() }))
     }
 
-    /// Ends a key: here at once, on other servers within a second.
+    /// Changes a key's name or limits; without the scope `admin` only one of the caller's own.
     ///
     /// # Errors
     ///
-    /// [`TenancyError::KeyNotFound`] if the organization has no such key that still works.
+    /// - [`TenancyError::InvalidKey`] if a new value breaks a rule.
+    /// - [`TenancyError::KeyNotFound`] if there is no such key that was not revoked.
+    pub async fn change_key(
+        &self,
+        permit: &Permit<OwnKeys>,
+        id: KeyId,
+        change: &KeyChange,
+    ) -> Result<ApiKey, TenancyError> {
+        let entry = AuditEntry::of(permit.principal(), self.clock.now(), "api_key.changed")
+            .on("api_key", id)
+            .with(json!({
+                "name": change.name,
+                "rate_limit_per_minute": change.per_minute,
+                "rate_limit_per_day": change.per_day,
+            }));
+        let decide = |key: &mut ApiKey| change.apply(key);
+        let changed =
+            self.store.change_key(permit.org(), id, whose(permit), &decide, &entry).await?;
+        let key = changed.ok_or(TenancyError::KeyNotFound(id))??;
+        self.forget_key(id);
+        Ok(key)
+    }
+
+    /// Ends a key: here at once, on other servers within a second. Without the scope `admin` only one of the caller's
+    /// own.
+    ///
+    /// # Errors
+    ///
+    /// [`TenancyError::KeyNotFound`] if there is no such key that still works.
     pub async fn revoke_key(
         &self,
-        permit: &Permit<AdminAll>,
+        permit: &Permit<OwnKeys>,
         id: KeyId,
     ) -> Result<(), TenancyError> {
         let now = self.clock.now();
         let entry = AuditEntry::of(permit.principal(), now, "api_key.revoked").on("api_key", id);
-        if !self.store.revoke_key(permit.org(), id, now, &entry).await? {
+        if !self.store.revoke_key(permit.org(), id, whose(permit), now, &entry).await? {
             return Err(TenancyError::KeyNotFound(id));
         }
-        self.known.write().expect("not poisoned").retain(|_, it| it.found.key.id != id);
+        self.forget_key(id);
         Ok(())
     }
+
+    fn forget_key(&self, id: KeyId) {
+        self.known.write().expect("not poisoned").retain(|_, it| it.found.key.id != id);
+    }
+}
+
+/// Whose keys a caller may see and change: everybody's with the scope `admin`, else their own.
+fn whose(permit: &Permit<OwnKeys>) -> Option<UserId> {
+    Permit::<AdminAll>::check(permit.principal()).is_err().then(|| permit.user())
 }

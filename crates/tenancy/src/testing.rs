@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use plinth_core::{Cursor, KeyId, Limit, OrgId, UserId};
 
 use crate::{
-    ApiKey, AuditEntry, Email, FoundingError, KeyKind, KeyScope, KeySecret, NewOwner, Organization,
-    OrganizationName, Role, TenancyStore, User,
+    ApiKey, AuditEntry, Email, FoundingError, InvalidKey, KeyChange, KeyKind, KeyLimits, KeyScope,
+    KeySecret, NewOwner, Organization, OrganizationName, Role, TenancyStore, TimeZoneName, User,
 };
 
 /// An organization as a test needs it, with the text of its owner's key.
@@ -13,12 +13,12 @@ pub fn owner(name: &str, email: &str, at: Timestamp) -> (NewOwner, KeySecret) {
     let secret = KeySecret::generate(KeyKind::Live).expect("randomness");
     let (org, user) = (OrgId::new(at), UserId::new(at));
     let new = NewOwner {
-        organization: Organization {
-            id: org,
-            name: OrganizationName::parse(name).expect("a good name"),
-            time_zone: "UTC".to_owned(),
-            created_at: at,
-        },
+        organization: Organization::new(
+            org,
+            OrganizationName::parse(name).expect("a good name"),
+            TimeZoneName::utc(),
+            at,
+        ),
         user: User {
             id: user,
             email: Email::parse(email).expect("a good address"),
@@ -48,6 +48,7 @@ fn key(org: OrgId, user: UserId, name: &str, secret: &KeySecret, at: Timestamp) 
         expires_at: Some(at + SignedDuration::from_hours(24)),
         revoked_at: None,
         last_used_at: None,
+        limits: KeyLimits { per_minute: Some(7), per_day: None },
     }
 }
 
@@ -93,7 +94,7 @@ pub async fn tenancy_store_contract(store: &dyn TenancyStore) {
     assert_eq!(store.organization(org).await.expect("finds"), Some(ours.organization.clone()));
 
     let found = store.find_key(&secret.hash()).await.expect("finds").expect("there");
-    assert_eq!((found.key, found.role), (ours.key.clone(), Role::Owner));
+    assert_eq!((found.key, found.role), (ours.key.clone(), Role::Owner.into()));
     let unknown = KeySecret::generate(KeyKind::Live).expect("randomness");
     assert!(store.find_key(&unknown.hash()).await.expect("answers").is_none());
 
@@ -103,13 +104,41 @@ pub async fn tenancy_store_contract(store: &dyn TenancyStore) {
     store.insert_key(&more, &spare.hash(), &entry(org, at)).await.expect("kept");
     let limit = Limit::default();
     assert_eq!(
-        store.list_keys(org, None, limit).await.expect("lists"),
+        store.list_keys(org, None, None, limit).await.expect("lists"),
         [more.clone(), ours.key.clone()]
     );
     let after = Cursor { created_at: later, id: more.id.as_uuid() };
     assert_eq!(
-        store.list_keys(org, Some(after), limit).await.expect("lists"),
+        store.list_keys(org, Some(ours.user.id), Some(after), limit).await.expect("lists"),
         std::slice::from_ref(&ours.key)
+    );
+
+    let nobody = UserId::new(at);
+    assert!(store.list_keys(org, Some(nobody), None, limit).await.expect("lists").is_empty());
+    let change = KeyChange {
+        name: Some("renamed".to_owned()),
+        per_minute: Some(None),
+        per_day: Some(Some(9)),
+    };
+    let decide = |key: &mut ApiKey| change.apply(key);
+    for (of, by) in [(None, theirs.organization.id), (Some(nobody), org)] {
+        let changed = store.change_key(by, more.id, of, &decide, &entry(by, later)).await;
+        assert!(changed.expect("answers").is_none(), "another's key is none");
+    }
+    let refuse = |_: &mut ApiKey| Err(InvalidKey::Name);
+    let refused = store.change_key(org, more.id, None, &refuse, &entry(org, later)).await;
+    assert_eq!(refused.expect("answers"), Some(Err(InvalidKey::Name)));
+    let mine = Some(ours.user.id);
+    let changed = store.change_key(org, more.id, mine, &decide, &entry(org, later)).await;
+    let changed = changed.expect("answers").expect("there").expect("good");
+    assert_eq!(changed.limits, KeyLimits { per_minute: None, per_day: Some(9) });
+    let found = store.find_key(&spare.hash()).await.expect("finds").expect("there");
+    assert_eq!((found.key.name.as_str(), &found.key), ("renamed", &changed));
+    assert!(
+        !store
+            .revoke_key(org, more.id, Some(nobody), later, &entry(org, later))
+            .await
+            .expect("answers")
     );
 
     store.touch_key(org, more.id, later).await.expect("noted");
@@ -118,17 +147,22 @@ pub async fn tenancy_store_contract(store: &dyn TenancyStore) {
             .revoke_key(
                 theirs.organization.id,
                 more.id,
+                None,
                 later,
                 &entry(theirs.organization.id, later)
             )
             .await
             .expect("answers")
     );
-    assert!(store.revoke_key(org, more.id, later, &entry(org, later)).await.expect("revoked"));
     assert!(
-        !store.revoke_key(org, more.id, later, &entry(org, later)).await.expect("answers"),
+        store.revoke_key(org, more.id, None, later, &entry(org, later)).await.expect("revoked")
+    );
+    assert!(
+        !store.revoke_key(org, more.id, None, later, &entry(org, later)).await.expect("answers"),
         "once"
     );
+    let changed = store.change_key(org, more.id, None, &decide, &entry(org, later)).await;
+    assert!(changed.expect("answers").is_none(), "a revoked key stays as it is");
     let revoked = store.find_key(&spare.hash()).await.expect("finds").expect("there").key;
     assert_eq!((revoked.revoked_at, revoked.last_used_at), (Some(later), Some(later)));
     assert!(!revoked.is_valid(later));

@@ -35,33 +35,67 @@ impl Caller {
     }
 }
 
+/// The authenticated sender of a request, even if their organization is being deleted: for what tells of that and takes
+/// it back. Everything else asks for a [`Caller`].
+#[derive(Clone, Debug)]
+pub(crate) struct CallerOfClosing(Caller);
+
+impl std::ops::Deref for CallerOfClosing {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.0
+    }
+}
+
+type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
+
 impl FromRequest for Caller {
     type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Self::Error>>>>;
+    type Future = Extracting<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            // Whatever asked before has found out and counted the request already.
-            if let Some(known) = request.extensions().get::<Self>() {
-                return Ok(known.clone());
-            }
-            let services =
-                request.app_data::<web::Data<Services>>().expect("every app has its services");
-            let key = sent_key(&request).ok_or(TenancyError::Unauthenticated)?;
-            let origin = Arc::new(origin(&request));
-            let principal = services.tenancy.authenticate(&key, origin).await?;
-            tracing::Span::current().record("org.id", tracing::field::display(principal.org));
-            let admission = services.limiter.admit(&principal).await?;
-            request.extensions_mut().insert(admission);
-            if !admission.is_admitted {
-                return Err(limits::refused(&admission));
-            }
-            let caller = Self(principal);
-            request.extensions_mut().insert(caller.clone());
+            let caller = authenticate(&request).await?;
+            services(&request).tenancy.require_open(caller.0.org).await?;
             Ok(caller)
         })
     }
+}
+
+impl FromRequest for CallerOfClosing {
+    type Error = Problem;
+    type Future = Extracting<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move { authenticate(&request).await.map(Self) })
+    }
+}
+
+fn services(request: &HttpRequest) -> &web::Data<Services> {
+    request.app_data::<web::Data<Services>>().expect("every app has its services")
+}
+
+async fn authenticate(request: &HttpRequest) -> Result<Caller, Problem> {
+    // Whatever asked before has found out and counted the request already.
+    if let Some(known) = request.extensions().get::<Caller>() {
+        return Ok(known.clone());
+    }
+    let services = services(request);
+    let key = sent_key(request).ok_or(TenancyError::Unauthenticated)?;
+    let origin = Arc::new(origin(request));
+    let principal = services.tenancy.authenticate(&key, origin).await?;
+    tracing::Span::current().record("org.id", tracing::field::display(principal.org));
+    let admission = services.limiter.admit(&principal).await?;
+    request.extensions_mut().insert(admission);
+    if !admission.is_admitted {
+        return Err(limits::refused(&admission));
+    }
+    let caller = Caller(principal);
+    request.extensions_mut().insert(caller.clone());
+    Ok(caller)
 }
 
 /// Where the request came from, for the audit trail.

@@ -1,7 +1,9 @@
 use actix_web::{HttpResponse, delete, get, post, web};
 use jiff::Timestamp;
 use plinth_core::KeyId;
-use plinth_tenancy::{ApiKey, Email, KeyKind, KeyScope, NewKey, OrganizationName, SetupToken};
+use plinth_tenancy::{
+    ApiKey, Email, KeyKind, KeyLimits, KeyScope, NewKey, OrganizationName, SetupToken,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -85,7 +87,8 @@ async fn create_api_key(
     let permit = caller.permit()?;
     let CreateApiKey { name, scopes, is_test, expires_at } = body.0;
     let kind = if is_test { KeyKind::Test } else { KeyKind::Live };
-    let new = NewKey { name, kind, scope: KeyScope::parse(&scopes)?, expires_at };
+    let limits = KeyLimits::default();
+    let new = NewKey { name, kind, scope: KeyScope::parse(&scopes)?, expires_at, limits };
     let (key, secret) = services.tenancy.create_key(&permit, new).await?;
     let location = format!("/v1/api-keys/{}", key.id);
     let about = ApiKeyBody::from(key);

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use plinth_core::{Scope, ScopeSet};
 
 /// What a member is in an organization.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// Sees dashboards and runs saved queries.
     Viewer,
@@ -66,7 +66,7 @@ impl fmt::Display for Role {
 
 /// A text that names no role.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no role `{0}`; use owner, admin, editor or viewer")]
+#[error("there is no role `{0}`; use admin, editor, viewer, or the id of one of your own")]
 pub struct UnknownRole(pub String);
 
 impl FromStr for Role {
