@@ -12,6 +12,7 @@ mod history;
 mod objects;
 mod ports;
 mod relation;
+mod search;
 mod service;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -40,5 +41,6 @@ pub use relation::{
     Column, Generation, Measures, PartitionKey, PartitionStrategy, Relation, RelationKind, Samples,
     TypeClass,
 };
+pub use search::{ColumnHit, MAX_SEARCH_CHARS, SearchHit, search};
 pub use service::{SchemaError, Schemas, Snapshot, SnapshotId};
 pub use visible::{Reference, Visible, readable_columns, readable_names, readable_text};

@@ -120,7 +120,7 @@ pub(super) fn columns(old: &Relation, new: &Relation, kinship: Kinship) -> Vec<P
             let confidence = match kinship {
                 Kinship::Numbered if old.number(*at) == new.number(*new_at) => 1.0,
                 // Another column, which may have taken the place of the former one all the same.
-                Kinship::Numbered => 0.85 * looks,
+                Kinship::Numbered => 0.7 * looks,
                 Kinship::Same | Kinship::Alike => looks,
             };
             candidates.push(Pair { before: *at, after: *new_at, confidence });
