@@ -1,16 +1,10 @@
-use std::sync::Arc;
+use plinth_egress::{Gate, InvalidWebAddress, Scheme, WebAddress};
 
-use plinth_egress::Gate;
-use reqwest::{
-    Url,
-    dns::{Addrs, Name, Resolve, Resolving},
-};
-
-/// Where a model answers, and whether that address may be anything.
+/// Where a model answers, and which gate stands before it.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    url: Url,
-    gate: Option<Gate>,
+    address: WebAddress,
+    gate: Gate,
 }
 
 /// A text that is no base URL.
@@ -30,93 +24,64 @@ pub enum InvalidEndpoint {
 }
 
 impl Endpoint {
-    /// The operator's own word, from the process' settings: it may be on this machine or in its network, as a local
-    /// Ollama is. Never for what somebody types into the product.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidEndpoint`].
-    pub fn of_operator(base_url: &str) -> Result<Self, InvalidEndpoint> {
-        Ok(Self { url: parse(base_url)?, gate: None })
-    }
-
-    /// An organization's word: every call goes through the gate, and only addresses that it admitted are dialled.
+    /// Every call goes through the gate, and only addresses that it admitted are dialled. For the process' settings that
+    /// is [`Gate::of_operator`], as a local Ollama is on this machine; never for what somebody types into the product.
     ///
     /// # Errors
     ///
     /// [`InvalidEndpoint`]; whether the address may be reached is judged at each call.
-    pub fn of_organization(base_url: &str, gate: Gate) -> Result<Self, InvalidEndpoint> {
-        Ok(Self { url: parse(base_url)?, gate: Some(gate) })
+    pub fn new(base_url: &str, gate: Gate) -> Result<Self, InvalidEndpoint> {
+        Ok(Self { address: parse(base_url)?, gate })
     }
 
     /// The URL of chat completions.
-    pub(crate) fn url(&self) -> &Url {
-        &self.url
+    pub(crate) fn address(&self) -> &WebAddress {
+        &self.address
     }
 
-    /// Has the gate judge the host once more; a URL with an address in it is resolved by nobody else.
-    ///
-    /// # Errors
-    ///
-    /// What the gate says, fit for people.
-    pub(crate) async fn admit(&self) -> Result<(), plinth_egress::Refusal> {
-        if let Some(gate) = &self.gate {
-            gate.admit(self.url.host_str().unwrap_or_default(), self.port()).await?;
-        }
-        Ok(())
-    }
-
-    /// What resolves the host's name for the client, if it is not the system.
-    pub(crate) fn resolver(&self) -> Option<Arc<GatedResolver>> {
-        let gate = self.gate.clone()?;
-        Some(Arc::new(GatedResolver { gate, port: self.port() }))
-    }
-
-    fn port(&self) -> u16 {
-        self.url.port_or_known_default().unwrap_or(443)
+    /// What judges it.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
     }
 }
 
-fn parse(text: &str) -> Result<Url, InvalidEndpoint> {
-    let mut url = Url::parse(text.trim()).map_err(|_| InvalidEndpoint::NotAUrl)?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
-        return Err(InvalidEndpoint::NotAUrl);
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(InvalidEndpoint::Credentials);
-    }
-    if url.query().is_some() || url.fragment().is_some() {
+fn parse(text: &str) -> Result<WebAddress, InvalidEndpoint> {
+    let address = WebAddress::parse(text, Scheme::Any).map_err(|error| match error {
+        InvalidWebAddress::NotAUrl | InvalidWebAddress::NotEncrypted => InvalidEndpoint::NotAUrl,
+        InvalidWebAddress::Credentials => InvalidEndpoint::Credentials,
+        InvalidWebAddress::Fragment => InvalidEndpoint::NotABase,
+    })?;
+    if address.query().is_some() {
         return Err(InvalidEndpoint::NotABase);
     }
-    let path = url.path().trim_end_matches('/');
+    let path = address.path().trim_end_matches('/');
     // Some documentation gives the whole address.
     let base = path.strip_suffix("/chat/completions").unwrap_or(path);
-    let path = format!("{base}/chat/completions");
-    url.set_path(&path);
-    Ok(url)
-}
-
-/// Resolves names through the gate, so that what was judged is what is dialled.
-#[derive(Debug)]
-pub(crate) struct GatedResolver {
-    gate: Gate,
-    port: u16,
-}
-
-impl Resolve for GatedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let (gate, port) = (self.gate.clone(), self.port);
-        Box::pin(async move {
-            let admitted = gate.admit(name.as_str(), port).await?;
-            let addresses: Addrs = Box::new(admitted.into_iter());
-            Ok(addresses)
-        })
-    }
+    Ok(address.with_path(&format!("{base}/chat/completions")))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+    use std::sync::Arc;
+
+    use plinth_egress::Resolver;
+
     use super::*;
+
+    /// Parsing asks nobody.
+    struct Nobody;
+
+    #[async_trait::async_trait]
+    impl Resolver for Nobody {
+        async fn resolve(&self, _: &str) -> std::io::Result<Vec<IpAddr>> {
+            Err(std::io::ErrorKind::NotFound.into())
+        }
+    }
+
+    fn endpoint(base: &str) -> Result<Endpoint, InvalidEndpoint> {
+        Endpoint::new(base, Gate::new(Arc::new(Nobody), [], []))
+    }
 
     #[test]
     fn the_path_is_completed_once() {
@@ -129,7 +94,7 @@ mod tests {
                 "https://h.example.com/a/chat/completions",
             ),
         ] {
-            assert_eq!(Endpoint::of_operator(base).expect(base).url().as_str(), url);
+            assert_eq!(endpoint(base).expect(base).address().as_str(), url);
         }
     }
 
@@ -145,7 +110,7 @@ mod tests {
             ("https://api.example.com/v1?key=sk-secret", InvalidEndpoint::NotABase),
             ("https://api.example.com/v1#sk-secret", InvalidEndpoint::NotABase),
         ] {
-            let error = Endpoint::of_operator(base).expect_err(base);
+            let error = endpoint(base).expect_err(base);
             assert_eq!(error, expected, "{base}");
             assert!(!error.to_string().contains("secret"));
         }

@@ -7,7 +7,6 @@
 
 mod endpoint;
 mod openai;
-mod tls;
 mod wire;
 
 pub use endpoint::{Endpoint, InvalidEndpoint};

@@ -1,18 +1,14 @@
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use plinth_adapter_http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use plinth_adapter_http::{HttpClient, HttpError, HttpRequest, HttpSettings, InvalidHttpSettings};
 use plinth_nl2sql::model::{Completion, LanguageModel, ModelError, ModelRequest};
-use reqwest::{
-    Client, Response,
-    header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER},
-    redirect,
-};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     endpoint::Endpoint,
-    tls,
     wire::{self, Dialect},
 };
 
@@ -61,12 +57,9 @@ pub enum InvalidModelSettings {
     /// The key holds characters that cannot be sent.
     #[error("the model's key holds characters that a header cannot carry")]
     Key,
-    /// TLS could not be set up.
-    #[error("TLS for the model's client could not be set up")]
-    Tls(#[from] rustls::Error),
     /// The client could not be set up.
     #[error("the model's client could not be set up")]
-    Client(#[source] reqwest::Error),
+    Client(#[from] InvalidHttpSettings),
 }
 
 /// A model behind `POST …/chat/completions`.
@@ -76,7 +69,9 @@ pub enum InvalidModelSettings {
 /// `Retry-After` says. What a server does not know of the protocol (`response_format`, `max_tokens`, `temperature`) is
 /// left out or renamed once it says so.
 pub struct OpenAiCompatible {
-    client: Client,
+    client: HttpClient,
+    /// What is sent as `Authorization`.
+    authorization: Option<HeaderValue>,
     settings: OpenAiSettings,
     dialect: Dialect,
 }
@@ -109,29 +104,22 @@ impl OpenAiCompatible {
         if settings.model.trim().is_empty() {
             return Err(InvalidModelSettings::NoModel);
         }
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        if let Some(key) = &settings.key {
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()))
-                .map_err(|_| InvalidModelSettings::Key)?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
-        let mut client = Client::builder()
-            .tls_backend_preconfigured(tls::config()?)
-            .user_agent(concat!("plinth/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .referer(false)
-            .connect_timeout(CONNECT_LIMIT.min(settings.time_limit))
-            .pool_max_idle_per_host(8)
-            .pool_idle_timeout(Duration::from_mins(1));
-        if let Some(resolver) = settings.endpoint.resolver() {
-            client = client.dns_resolver(resolver);
-        }
-        let client = client.build().map_err(InvalidModelSettings::Client)?;
-        Ok(Self { client, settings, dialect: Dialect::default() })
+        let authorization = match &settings.key {
+            None => None,
+            Some(key) => {
+                let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()))
+                    .map_err(|_| InvalidModelSettings::Key)?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+        };
+        let client = HttpClient::new(HttpSettings {
+            time_limit: settings.time_limit,
+            connect_limit: CONNECT_LIMIT,
+            max_body_bytes: MAX_ANSWER,
+            ..HttpSettings::new(settings.endpoint.gate().clone())
+        })?;
+        Ok(Self { client, authorization, settings, dialect: Dialect::default() })
     }
 
     /// Tries until there is an answer or no hope of one.
@@ -157,27 +145,25 @@ impl OpenAiCompatible {
     }
 
     async fn attempt(&self, request: &ModelRequest) -> Result<Completion, Failed> {
-        self.settings
-            .endpoint
-            .admit()
-            .await
-            .map_err(|refusal| Failed::ForGood(ModelError::Unreachable(refusal.to_string())))?;
         let body = self.dialect.body(&self.settings.model, request);
-        let response = self
-            .client
-            .post(self.settings.endpoint.url().clone())
-            .json(&body)
-            .send()
-            .await
-            .map_err(|error| Failed::ForNow(unreachable(&error), None))?;
-        let status = response.status();
-        let retry_after = retry_after(response.headers());
-        let answer = self.body(response).await?;
+        let address = self.settings.endpoint.address().clone();
+        let mut sent = HttpRequest::post_json(address, body.to_string().into_bytes())
+            .header(ACCEPT, HeaderValue::from_static("application/json"));
+        if let Some(authorization) = &self.authorization {
+            sent = sent.header(AUTHORIZATION, authorization.clone());
+        }
+        let answered = self.client.send(sent).await.map_err(|error| match error {
+            HttpError::TooLarge(_) => Failed::ForGood(ModelError::Protocol(error.to_string())),
+            HttpError::Timeout(limit) => Failed::ForNow(ModelError::Timeout(limit), None),
+            HttpError::Refused(_) => Failed::ForGood(ModelError::Unreachable(error.to_string())),
+            HttpError::Unreachable(what) => Failed::ForNow(ModelError::Unreachable(what), None),
+        })?;
+        let (status, answer) = (answered.status, answered.body);
+        let retry_after = retry_after(&answered.headers);
         let redact = |text: &str| self.redacted(text);
-        if status.is_success() {
+        if (200..300).contains(&status) {
             return wire::read(&answer, &redact).map_err(Failed::ForGood);
         }
-        let status = status.as_u16();
         if self.dialect.learn(status, &answer, &body) {
             return Err(Failed::Learned);
         }
@@ -188,26 +174,6 @@ impl OpenAiCompatible {
             _ => false,
         };
         Err(if may_help { Failed::ForNow(error, retry_after) } else { Failed::ForGood(error) })
-    }
-
-    /// The whole body, as far as it is allowed to be.
-    async fn body(&self, mut response: Response) -> Result<Vec<u8>, Failed> {
-        let too_large = || {
-            let message = format!("the body is larger than {MAX_ANSWER} bytes");
-            Failed::ForGood(ModelError::Protocol(message))
-        };
-        if response.content_length().is_some_and(|it| it > MAX_ANSWER as u64) {
-            return Err(too_large());
-        }
-        let mut body = Vec::new();
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > MAX_ANSWER => return Err(too_large()),
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => return Ok(body),
-                Err(error) => return Err(Failed::ForNow(unreachable(&error), None)),
-            }
-        }
     }
 
     /// A server's words without the key: some repeat it when they do not like it.
@@ -237,18 +203,4 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds =
         number("retry-after-ms").map(|it| it / 1000.0).or_else(|| number(RETRY_AFTER.as_str()))?;
     Duration::try_from_secs_f64(seconds).ok()
-}
-
-/// The innermost cause, which says what happened; the outer ones repeat the address.
-fn unreachable(error: &reqwest::Error) -> ModelError {
-    let mut cause: &dyn Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    let what = if std::ptr::addr_eq(cause, error) {
-        "the connection failed".to_owned()
-    } else {
-        cause.to_string()
-    };
-    ModelError::Unreachable(what)
 }

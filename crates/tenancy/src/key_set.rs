@@ -21,7 +21,8 @@ pub struct KeySetDocument {
 /// egress gate, has a limit of time and size, and follows no redirect. Nothing is cached.
 #[async_trait]
 pub trait KeySetSource: Send + Sync + 'static {
-    /// The document at `url`, an `https` URL without user, password and fragment.
+    /// The document at `url`: an `https` URL without user, password and fragment, or an `http` one on this machine's
+    /// loopback (`127.0.0.1`, `[::1]`, `localhost`) where the gate lets that through.
     ///
     /// # Errors
     ///
@@ -32,7 +33,8 @@ pub trait KeySetSource: Send + Sync + 'static {
 /// Why there is no document.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeySetError {
-    /// It is no URL that may be fetched: not `https`, or with a user name, a password or a fragment in it.
+    /// It is no URL that may be fetched: not `https`, or with a user name, a password or a fragment in it. Also what no
+    /// URL can be made of.
     #[error(
         "the address of an identity provider's document must be an https URL without user name, password and fragment"
     )]

@@ -21,7 +21,7 @@ const CONTROL_PLANE: (&str, [&str; 4]) = (
     ["plinth-core", "plinth-egress", "plinth-tenancy", "plinth-connections"],
 );
 
-/// One outside thing each; they use the domain, and of each other only [`LOCAL_POSTGRES`].
+/// One outside thing each; they use the domain, and of each other only [`LOCAL_POSTGRES`] and [`HTTP`].
 const ADAPTERS: [&str; 5] = [
     "plinth-adapter-postgres",
     "plinth-adapter-target",
@@ -29,6 +29,9 @@ const ADAPTERS: [&str; 5] = [
     "plinth-adapter-neon",
     "plinth-adapter-notify",
 ];
+
+/// An adapter too, on which others may stand: the one HTTP client.
+const HTTP: &str = "plinth-adapter-http";
 
 /// An adapter too, on which others may stand: it gives them a server to talk to.
 const LOCAL_POSTGRES: &str = "plinth-local-postgres";
@@ -50,7 +53,7 @@ struct Reserved {
     in_tests: &'static [&'static str],
 }
 
-const RESERVED: [Reserved; 3] = [
+const RESERVED: [Reserved; 4] = [
     Reserved {
         family: &["actix", "tracing-actix", "utoipa-actix", "utoipa-swagger-ui"],
         owners: &["plinth-server"],
@@ -69,9 +72,10 @@ const RESERVED: [Reserved; 3] = [
     },
     Reserved {
         family: &["reqwest", "hyper", "ureq", "awc", "isahc", "curl", "attohttpc"],
-        owners: &["plinth-adapter-llm", "plinth-adapter-neon", "plinth-adapter-notify"],
+        owners: &[HTTP],
         in_tests: &["plinth-server"],
     },
+    Reserved { family: &["lettre"], owners: &["plinth-adapter-notify"], in_tests: &[] },
 ];
 
 pub(super) fn check(graph: &Graph) -> Report {
@@ -104,6 +108,7 @@ enum Place {
     Domain(usize),
     ControlPlane,
     LocalPostgres,
+    Http,
     Support,
     Adapter,
     App,
@@ -117,6 +122,7 @@ impl Place {
         }
         match name {
             LOCAL_POSTGRES => Some(Self::LocalPostgres),
+            HTTP => Some(Self::Http),
             XTASK => Some(Self::Xtask),
             _ if name == CONTROL_PLANE.0 => Some(Self::ControlPlane),
             _ if ADAPTERS.contains(&name) => Some(Self::Adapter),
@@ -136,7 +142,10 @@ impl Place {
             // It is the control plane's substrate as well.
             Self::LocalPostgres => core || *below == Self::ControlPlane,
             Self::Support => core || *below == Self::LocalPostgres || in_tests,
-            Self::Adapter => domain || *below == Self::LocalPostgres || in_tests,
+            Self::Http => domain || in_tests,
+            Self::Adapter => {
+                domain || matches!(below, Self::LocalPostgres | Self::Http) || in_tests
+            }
             Self::App => !matches!(below, Self::App | Self::Xtask),
             Self::Xtask => false,
         }
@@ -198,6 +207,7 @@ mod tests {
                 ],
             ),
             ("plinth-control-plane", &[("plinth-connections", Kind::Normal)]),
+            ("plinth-adapter-llm", &[("plinth-adapter-http", Kind::Normal)]),
             ("plinth-sample", &[("plinth-testdb", Kind::Dev)]),
         ]);
         assert_eq!(none, Vec::<String>::new());
@@ -216,6 +226,7 @@ mod tests {
             ("plinth-queries", "plinth-control-plane"),
             ("plinth-adapter-llm", "plinth-adapter-postgres"),
             ("plinth-adapter-postgres", "plinth-testdb"),
+            ("plinth-adapter-http", "plinth-adapter-llm"),
             ("plinth-local-postgres", "plinth-queries"),
             ("plinth-sample", "plinth-queries"),
             ("plinth-sample", "plinth-testdb"),
@@ -237,6 +248,8 @@ mod tests {
             ("plinth-server", "deadpool-postgres", Kind::Normal),
             ("plinth-adapter-postgres", "actix-web", Kind::Dev),
             ("plinth-adapter-target", "reqwest", Kind::Normal),
+            ("plinth-adapter-llm", "reqwest", Kind::Normal),
+            ("plinth-tenancy", "lettre", Kind::Normal),
             ("plinth-core", "actix", Kind::Normal),
             ("plinth-nl2sql", "ureq", Kind::Build),
         ] {

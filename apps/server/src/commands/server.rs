@@ -85,6 +85,7 @@ impl Server {
                 Some(embedded) => embedded.address()?,
                 None => EmbeddedAddress::default(),
             };
+            let model = model(&settings.model, &gate)?;
             let mut targets = TargetSettings::new(gate, Arc::new(managed));
             targets.sessions_per_connection = settings.limits.sessions_per_connection;
             let services = Services::new(WiringParts {
@@ -94,7 +95,7 @@ impl Server {
                 public_url: super::serve::public_url(settings, listen),
                 targets,
                 queries: query_settings(&settings.limits),
-                model: model(&settings.model)?,
+                model,
                 clock: Arc::new(SystemClock),
                 metrics: Some(metrics),
             })?;
@@ -226,12 +227,12 @@ fn query_settings(limits: &LimitSettings) -> QuerySettings {
     }
 }
 
-/// The configured model, if there is one. Its address is the operator's own word, so the gate does not judge it.
-fn model(settings: &ModelSettings) -> anyhow::Result<Option<ModelStrategy>> {
+/// The configured model, if there is one. Its address is the operator's own word, so the gate lets it be anywhere.
+fn model(settings: &ModelSettings, gate: &Gate) -> anyhow::Result<Option<ModelStrategy>> {
     let (Some(url), Some(name)) = (&settings.llm_base_url, &settings.llm_model) else {
         return Ok(None);
     };
-    let endpoint = Endpoint::of_operator(url).context("PLINTH_LLM_BASE_URL")?;
+    let endpoint = Endpoint::new(url, gate.of_operator()).context("PLINTH_LLM_BASE_URL")?;
     let settings = OpenAiSettings::new(
         endpoint,
         name.clone(),

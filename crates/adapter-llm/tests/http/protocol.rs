@@ -1,14 +1,13 @@
 //! One completion: what is sent, what every answer means, what is tried again.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use plinth_adapter_llm::{Endpoint, OpenAiCompatible, OpenAiSettings};
-use plinth_egress::{Gate, Network, Resolver};
+use plinth_egress::{Gate, Network};
 use plinth_nl2sql::model::{LanguageModel, ModelError, Usage};
 use serde_json::json;
 
-use crate::server::{KEY, Line, Server, client, request};
+use crate::server::{Here, KEY, Line, Server, client, of_operator, request};
 
 const PATIENT: Duration = Duration::from_secs(20);
 
@@ -54,7 +53,7 @@ async fn a_completion_is_asked_for_as_the_protocol_says() {
 async fn without_a_key_no_credentials_are_sent() {
     for key in [None, Some("".into())] {
         let server = Server::saying([Line::says("hello")]).await;
-        let endpoint = Endpoint::of_operator(&server.base_url).expect("a URL");
+        let endpoint = of_operator(&server.base_url);
         let model = OpenAiCompatible::new(OpenAiSettings::new(endpoint, "tiny", key, PATIENT));
         model.expect("a client").complete(&request()).await.expect("an answer");
         assert!(!server.received()[0].head.to_lowercase().contains("authorization"));
@@ -233,18 +232,9 @@ async fn nobody_at_the_address_is_said_plainly() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let base = format!("http://{}", listener.local_addr().expect("an address"));
     drop(listener);
-    let model = client(Endpoint::of_operator(&base).expect("a URL"), PATIENT);
+    let model = client(of_operator(&base), PATIENT);
     let error = model.complete(&request()).await.expect_err("nobody");
     assert!(matches!(&error, ModelError::Unreachable(it) if it.contains("refused")), "{error:?}");
-}
-
-struct Here;
-
-#[async_trait]
-impl Resolver for Here {
-    async fn resolve(&self, _: &str) -> std::io::Result<Vec<IpAddr>> {
-        Ok(vec![[127, 0, 0, 1].into()])
-    }
 }
 
 #[tokio::test]
@@ -253,12 +243,12 @@ async fn an_organizations_endpoint_reaches_only_what_the_gate_admits() {
     let named = server.base_url.replace("127.0.0.1", "model.example.test");
     for base in [&server.base_url, &named] {
         let shut = Gate::new(Arc::new(Here), [], []);
-        let model = client(Endpoint::of_organization(base, shut).expect("a URL"), PATIENT);
+        let model = client(Endpoint::new(base, shut).expect("a URL"), PATIENT);
         let error = model.complete(&request()).await.expect_err("shut out");
         assert!(matches!(error, ModelError::Unreachable(_)), "{error:?}");
     }
     assert!(server.received().is_empty());
     let open = Gate::new(Arc::new(Here), [Network::LOOPBACK_V4], []);
-    let model = client(Endpoint::of_organization(&named, open).expect("a URL"), PATIENT);
+    let model = client(Endpoint::new(&named, open).expect("a URL"), PATIENT);
     assert_eq!(model.complete(&request()).await.expect("an answer").text, "inside");
 }

@@ -1,11 +1,14 @@
 //! A server that speaks the protocol by a script.
 
 use std::{
+    net::IpAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use async_trait::async_trait;
 use plinth_adapter_llm::{Endpoint, OpenAiCompatible, OpenAiSettings};
+use plinth_egress::{Gate, Resolver};
 use plinth_nl2sql::model::{Message, ModelRequest, Role};
 use serde_json::{Value, json};
 use tokio::{
@@ -105,8 +108,24 @@ impl Server {
 
     /// A client of it, impatient between tries.
     pub(crate) fn client(&self, time_limit: Duration) -> OpenAiCompatible {
-        client(Endpoint::of_operator(&self.base_url).expect("a URL"), time_limit)
+        client(of_operator(&self.base_url), time_limit)
     }
+}
+
+/// Every name is this machine's.
+pub(crate) struct Here;
+
+#[async_trait]
+impl Resolver for Here {
+    async fn resolve(&self, _: &str) -> std::io::Result<Vec<IpAddr>> {
+        Ok(vec![[127, 0, 0, 1].into()])
+    }
+}
+
+/// An endpoint that the operator named.
+pub(crate) fn of_operator(base_url: &str) -> Endpoint {
+    let gate = Gate::new(Arc::new(Here), [], []).of_operator();
+    Endpoint::new(base_url, gate).expect("a URL")
 }
 
 pub(crate) fn client(endpoint: Endpoint, time_limit: Duration) -> OpenAiCompatible {

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 /// TLS with the one provider of this workspace and the machine's authorities; Mozilla's where the machine has none, as
-/// in a bare container.
-pub(crate) fn config() -> Result<ClientConfig, rustls::Error> {
+/// in a bare container. `more` are trusted beside them.
+pub(crate) fn config(more: &[CertificateDer<'static>]) -> Result<ClientConfig, rustls::Error> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     for error in &native.errors {
@@ -13,6 +14,9 @@ pub(crate) fn config() -> Result<ClientConfig, rustls::Error> {
     roots.add_parsable_certificates(native.certs);
     if roots.is_empty() {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    for authority in more {
+        roots.add(authority.clone())?;
     }
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?

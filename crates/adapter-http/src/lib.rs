@@ -1,0 +1,18 @@
+//! What the server itself fetches over HTTP, for whomever: one client, behind the egress gate.
+//!
+//! Start with [`HttpClient`]. [`HttpKeySets`] fetches identity providers' documents with it; the crates for language
+//! models and for other outside APIs stand on it too.
+//!
+//! **Invariant:** nobody else in the workspace makes an HTTP client (`cargo xtask check` looks for it), and this one dials
+//! only addresses that the gate admitted for the very request.
+
+mod client;
+mod key_set;
+mod pin;
+mod tls;
+
+pub use client::{
+    HttpAnswer, HttpClient, HttpError, HttpRequest, HttpSettings, InvalidHttpSettings,
+};
+pub use key_set::HttpKeySets;
+pub use reqwest::{Method, header};
