@@ -39,6 +39,9 @@ enum Task {
     Eval(Box<eval::Options>),
     /// Measure speed and memory beside others on the same Postgres
     Bench(bench::Options),
+    /// Answer every request with a file, as a server that does nothing else (`bench auth` starts this)
+    #[command(hide = true)]
+    Bare(bench::BareOptions),
 }
 
 #[tokio::main]
@@ -57,6 +60,7 @@ async fn run(arguments: Arguments) -> Result<()> {
     match arguments.task {
         Task::Eval(options) => eval::run(&arguments.plinth, &options).await,
         Task::Bench(options) => bench::run(&arguments.plinth, &options).await,
+        Task::Bare(options) => bench::serve_bare(options).await,
     }
 }
 

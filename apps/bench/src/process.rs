@@ -182,6 +182,11 @@ impl Plinth {
         Client::new(self.address, &self.key)
     }
 
+    /// A client with a connection of its own that sends this key or token.
+    pub(crate) fn client_with(&self, token: &str) -> Client {
+        Client::new(self.address, token)
+    }
+
     /// The process id of the server.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
@@ -300,7 +305,10 @@ fn signal(child: &Child, signal: Signal) -> Result<()> {
 }
 
 /// An address on this machine that nobody listens on.
-fn free_address() -> Result<SocketAddr> {
+///
+/// # Errors
+/// If there is none.
+pub(crate) fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port")?;
     Ok(listener.local_addr()?)
 }

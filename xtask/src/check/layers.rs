@@ -56,7 +56,7 @@ struct Reserved {
 const RESERVED: [Reserved; 4] = [
     Reserved {
         family: &["actix", "tracing-actix", "utoipa-actix", "utoipa-swagger-ui"],
-        owners: &["plinth-server"],
+        owners: &["plinth-server", "plinth-bench"],
         in_tests: &[],
     },
     Reserved {

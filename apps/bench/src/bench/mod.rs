@@ -1,6 +1,8 @@
 //! Speed and memory beside peers on the same Postgres, in one run. Rounds alternate between Plinth and its peer, and
 //! ratios are taken pair by pair, so that what else the machine does hits both.
 
+mod auth;
+mod bare;
 mod engine;
 mod figure;
 mod introspect;
@@ -17,6 +19,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value as Json, json};
 
+pub(crate) use self::bare::{BareOptions, serve as serve_bare};
 use self::figure::{Figure, show};
 use crate::client::Client;
 use crate::machine::Machine;
@@ -56,6 +59,8 @@ enum What {
     Introspect,
     /// The embedded engine's own time for a question
     Engine,
+    /// Authenticated requests beside a handler that asks nobody who they are
+    Auth,
     /// All of these
     All,
 }
@@ -108,6 +113,9 @@ pub(crate) async fn run(binary: &Path, options: &Options) -> Result<()> {
     }
     if wanted(What::Introspect) {
         figures.extend(introspect::measure(&stage).await.context("measuring introspection")?);
+    }
+    if wanted(What::Auth) {
+        figures.extend(auth::measure(&stage).await.context("measuring authentication")?);
     }
     databases.stop().await?;
 
