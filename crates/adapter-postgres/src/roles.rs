@@ -51,7 +51,6 @@ pub(crate) fn read_custom(row: &Row) -> Result<CustomRole, StoreError> {
 const CUSTOM: &str = "custom";
 
 /// The two columns of a role that is held: `role` and `custom_role`.
-#[expect(dead_code, reason = "for invitations and changes of roles, which come next")]
 pub(crate) fn role_columns(key: RoleKey) -> (&'static str, Option<Uuid>) {
     match key {
         RoleKey::BuiltIn(role) => (role.as_str(), None),

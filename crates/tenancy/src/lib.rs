@@ -11,6 +11,7 @@
 pub mod audit;
 mod error;
 pub mod idempotency;
+pub mod identity;
 mod invitation;
 mod key;
 mod key_set;
