@@ -8,6 +8,7 @@ import collections
 import json
 import os
 import threading
+import uuid
 
 import schemathesis
 from schemathesis.core.parameters import ParameterLocation
@@ -46,7 +47,11 @@ def before_call(context, case, kwargs):
     operation = case.operation
     meta = case.meta
     if meta is not None and meta.phase.name.value == "stateful":
-        return  # its links have real ids already
+        # Its links have real ids already. But a key that comes twice is answered with what was made the first time, which
+        # may be gone by now.
+        if "Idempotency-Key" in case.headers:
+            case.headers["Idempotency-Key"] = str(uuid.uuid4())
+        return
     if case.method.upper() != operation.method.upper():
         return  # a probe for methods that are not there
     is_valid = meta is None or meta.generation.mode.is_positive
