@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::SignedDuration;
-use plinth_core::{Classify, Clock, ErrorKind, OrgId, Principal, StoreError};
+use plinth_core::{Classify, Clock, Credential, ErrorKind, OrgId, Principal, StoreError};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -164,8 +164,14 @@ impl Idempotency {
         let new = NewRequest {
             id: Uuid::new_v4(),
             org: caller.org,
-            // A session's successor is the same person; a key is itself.
-            caller: caller.key().map_or_else(|| caller.user.to_string(), |it| it.to_string()),
+            // A session's successor is the same person; a key is itself. What an app may do for a person is less than
+            // the person may, so it is not shown what they were answered.
+            caller: match caller.credential {
+                Credential::Key(key) => key.to_string(),
+                Credential::App { app, .. } => format!("{} {app}", caller.user),
+                Credential::Provider(provider) => format!("{} {provider}", caller.user),
+                Credential::Session(_) | Credential::Job => caller.user.to_string(),
+            },
             key,
             fingerprint,
             at: self.clock.now(),

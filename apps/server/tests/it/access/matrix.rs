@@ -106,10 +106,14 @@ async fn whoever_may_not_is_refused_where_the_owner_is_answered() {
             continue;
         };
         // The owner's same call, on a twin of what the others try.
+        let first = first.header("idempotency-key", format!("of-{name}"));
         let answer = by(&stage.ann.owner, &operation, &first).await;
         faults.expect(answer.is_success(), || {
             format!("{name}: the owner's call answered {} {}", answer.status, answer.text)
         });
+        // The very same again, with the owner's idempotency key: nobody else is given the owner's answer.
+        let again = by(&revoked, &operation, &first).await;
+        faults.expect(again.status == 401, || format!("{name}: a replay {}", again.told()));
 
         let call = sample(&operation, &mut stage.ann).await.unwrap();
         let nobody = call.send(&operation, |method, path| stage.app.request(method, path)).await;
@@ -120,6 +124,10 @@ async fn whoever_may_not_is_refused_where_the_owner_is_answered() {
             let others: Vec<_> =
                 Scope::ALL.iter().map(|it| it.as_str()).filter(|it| it != scope).collect();
             let lower = stage.app.somebody(&stage.ann.new_key(&others).await.1);
+            let replayed = by(&lower, &operation, &first).await;
+            faults.expect(replayed.status == 403, || {
+                format!("{name}: a replay without {scope} {}", replayed.told())
+            });
             let answer = by(&lower, &operation, &call).await;
             faults.expect(answer.status == 403, || {
                 format!("{name}: a key with every scope but {scope} {}", answer.told())

@@ -105,6 +105,7 @@ pub(super) struct Call {
     /// The path's parameters, each of them an id.
     ids: Vec<String>,
     query: &'static str,
+    headers: Vec<(&'static str, String)>,
     body: Option<Value>,
 }
 
@@ -132,6 +133,12 @@ impl Call {
     /// With a query string, from the question mark on.
     pub(super) fn query(mut self, query: &'static str) -> Self {
         self.query = query;
+        self
+    }
+
+    /// With one header more.
+    pub(super) fn header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
         self
     }
 
@@ -177,7 +184,10 @@ impl Call {
         request: impl Fn(&str, &str) -> reqwest::RequestBuilder,
     ) -> Answer {
         let path = operation.path_with(self.ids.iter().map(String::as_str)) + self.query;
-        let request = request(operation.method.as_str(), &path);
+        let mut request = request(operation.method.as_str(), &path);
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
         send(match &self.body {
             Some(body) => request.json(body),
             None => request,
