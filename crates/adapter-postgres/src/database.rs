@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction};
-use plinth_core::{Clock, OrgId, StoreError};
+use plinth_core::{Clock, OrgId, StoreError, UserId};
 use plinth_tenancy::TrailKey;
 use tokio_postgres::{Client, Config, IsolationLevel};
 
@@ -157,6 +157,27 @@ impl Database {
             .await
             .map_err(store)?;
         tx.execute(&set, &[&org.to_string()]).await.map_err(store)?;
+        self.set_clock(&tx).await?;
+        let done = work(&tx).await?;
+        tx.commit().await.map_err(store)?;
+        Ok(done)
+    }
+
+    /// Runs `work` in one transaction that sees that person's own rows and where they belong, and besides all rows of
+    /// `org`, if one is given: for what a person's act leaves there.
+    pub(crate) async fn for_person<T, E: From<StoreError>>(
+        &self,
+        person: UserId,
+        org: Option<OrgId>,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut client = self.pool.get().await.map_err(unavailable)?;
+        let tx = client.transaction().await.map_err(store)?;
+        let set =
+            "SELECT set_config('plinth.user_id', $1, true), set_config('plinth.org_id', $2, true)";
+        let set = tx.prepare_cached(set).await.map_err(store)?;
+        let org = org.map(|it| it.to_string()).unwrap_or_default();
+        tx.execute(&set, &[&person.as_uuid().to_string(), &org]).await.map_err(store)?;
         self.set_clock(&tx).await?;
         let done = work(&tx).await?;
         tx.commit().await.map_err(store)?;

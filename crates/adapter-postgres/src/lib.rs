@@ -3,6 +3,7 @@
 //! **Invariant:** SQL over our own tables lives in this crate and in `migrations/`, nowhere else; and every statement
 //! runs in a transaction that names its organization, as a role that row-level security binds.
 
+mod accounts;
 mod admin;
 mod annotations;
 mod audit;
@@ -15,11 +16,13 @@ mod migrate;
 mod outbox;
 mod queries;
 mod roles;
+mod signing;
 mod snapshots;
 mod tenancy;
 mod tls;
 mod url;
 
+pub use accounts::{PostgresAccounts, PostgresAttempts};
 pub use admin::{Admin, open_session};
 pub use annotations::PostgresAnnotations;
 pub use audit::PostgresAudit;
@@ -31,6 +34,7 @@ pub use limits::PostgresRates;
 pub use migrate::{MigrateError, SCHEMA, migrate, migrations};
 pub use outbox::PostgresOutbox;
 pub use queries::PostgresQueries;
+pub use signing::PostgresSigningKeys;
 pub use snapshots::PostgresSnapshots;
 pub use tenancy::PostgresTenancy;
 pub use url::{DatabaseUrl, InvalidUrl};

@@ -8,7 +8,7 @@ use crate::{InvalidKey, InvalidName, OrganizationName};
 #[derive(Debug, thiserror::Error)]
 pub enum TenancyError {
     /// No key, or one that does not work. Never says which: that would tell a stranger what exists.
-    #[error("send a valid API key as `Authorization: Bearer …` or `x-api-key`")]
+    #[error("send a valid API key or token as `Authorization: Bearer …`, or a key as `x-api-key`")]
     Unauthenticated,
     /// Input that breaks a rule.
     #[error(transparent)]

@@ -3,11 +3,15 @@
 //! Read in this order: [`Organization`], [`Role`], [`ApiKey`] and [`KeySecret`], then [`Tenancy`] and the port
 //! [`TenancyStore`].
 //!
+//! How people sign in: [`accounts`], with [`password`], [`session`] and [`signing`] below it.
+//!
 //! What a change leaves behind: [`audit`] tells of it, and [`outbox`] holds what it makes necessary elsewhere.
 //!
-//! **Invariant:** a key's secret leaves this crate once, when it is made; what is stored is its SHA-256. Every change is
+//! **Invariant:** a key's secret leaves this crate once, when it is made; what is stored is its SHA-256. A password is
+//! kept as its Argon2id hash, and the tokens of sessions and of links in mails not at all. Every change is
 //! written together with its [`AuditEntry`].
 
+pub mod accounts;
 pub mod audit;
 mod error;
 pub mod idempotency;
@@ -21,12 +25,16 @@ mod mail;
 mod member;
 mod organization;
 pub mod outbox;
+pub mod password;
 mod ports;
 mod role;
 mod service;
+pub mod session;
+pub mod signing;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use accounts::{AccountError, Accounts};
 pub use audit::{AuditEntry, TrailKey};
 pub use error::TenancyError;
 pub use invitation::InvitationId;

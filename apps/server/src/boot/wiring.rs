@@ -2,8 +2,9 @@ use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use plinth_adapter_postgres::{
-    Database, PostgresAudit, PostgresConnections, PostgresIdempotency, PostgresOutbox,
-    PostgresQueries, PostgresRates, PostgresSnapshots, PostgresTenancy,
+    Database, PostgresAccounts, PostgresAttempts, PostgresAudit, PostgresConnections,
+    PostgresIdempotency, PostgresOutbox, PostgresQueries, PostgresRates, PostgresSigningKeys,
+    PostgresSnapshots, PostgresTenancy,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
 use plinth_connections::{Connections, DataKey, InstallationKey, MasterKey};
@@ -12,17 +13,23 @@ use plinth_nl2sql::Engine;
 use plinth_nl2sql::model::ModelStrategy;
 use plinth_queries::{Queries, QueryParts, QuerySettings};
 use plinth_schema_introspect::Schemas;
+use plinth_tenancy::accounts::{AccountParts, Accounts};
 use plinth_tenancy::audit::AuditTrail;
 use plinth_tenancy::idempotency::Idempotency;
 use plinth_tenancy::limits::Limiter;
 use plinth_tenancy::outbox::Outbox;
-use plinth_tenancy::{Tenancy, TrailKey};
+use plinth_tenancy::password::PasswordHashing;
+use plinth_tenancy::session::RefreshKey;
+use plinth_tenancy::signing::SigningKeys;
+use plinth_tenancy::{LinkKey, Tenancy, TrailKey};
 
 /// Every service that handlers can ask for, put together once.
 #[derive(Clone)]
 pub struct Services {
     /// Organizations, keys, and who a caller is.
     pub tenancy: Tenancy,
+    /// People, their sessions, and who a token is.
+    pub accounts: Accounts,
     /// Who did what.
     pub audit: AuditTrail,
     /// How many requests are let through.
@@ -78,7 +85,7 @@ impl Services {
     ///
     /// # Errors
     ///
-    /// If the system's certificates cannot be read.
+    /// If the system's certificates cannot be read, or it has no randomness.
     pub fn new(parts: WiringParts) -> std::io::Result<Self> {
         let WiringParts {
             database,
@@ -103,6 +110,7 @@ impl Services {
         let outbox = Outbox::new(Arc::new(PostgresOutbox::new(database.clone())), []);
         let targets = Arc::new(TargetDatabases::new(targets)?);
         let tenancy = Tenancy::new(Arc::new(PostgresTenancy::new(database.clone())), clock.clone());
+        let accounts = accounts(&database, &installation, &public_url, clock.clone())?;
         let connections = Connections::new(
             Arc::new(PostgresConnections::new(database.clone())),
             targets.clone(),
@@ -129,6 +137,7 @@ impl Services {
         let public_url = public_url.into();
         Ok(Self {
             tenancy,
+            accounts,
             audit,
             limiter,
             idempotency,
@@ -144,4 +153,33 @@ impl Services {
             metrics,
         })
     }
+}
+
+/// People and their sessions, also for commands that serve nothing.
+///
+/// # Errors
+///
+/// If the system has no randomness.
+pub(crate) fn accounts(
+    database: &Database,
+    installation: &InstallationKey,
+    public_url: &str,
+    clock: Arc<dyn Clock>,
+) -> std::io::Result<Accounts> {
+    let signing = SigningKeys::new(
+        Arc::new(PostgresSigningKeys::new(database.clone())),
+        clock.clone(),
+        *installation.derive("signing keys"),
+        public_url,
+    );
+    Ok(Accounts::new(AccountParts {
+        store: Arc::new(PostgresAccounts::new(database.clone())),
+        attempts: Arc::new(PostgresAttempts::new(database.clone())),
+        hashing: PasswordHashing::new().map_err(std::io::Error::other)?,
+        signing,
+        refresh: RefreshKey::new(*installation.derive("refresh tokens")),
+        links: LinkKey::new(*installation.derive("mailed links")),
+        subjects: installation.derive("attempts"),
+        clock,
+    }))
 }

@@ -1,15 +1,21 @@
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev::Payload, web};
-use plinth_core::{Origin, Permission, Permit, PermitError, Principal};
-use plinth_tenancy::TenancyError;
+use plinth_core::{OrgId, Origin, Permission, Permit, PermitError, Principal};
+use plinth_tenancy::AccountError;
+use plinth_tenancy::accounts::Person;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::envelope::RequestId;
 use super::{Problem, Services, limits};
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const TENANT: HeaderName = HeaderName::from_static("x-tenant-id");
 
 /// The authenticated sender of a request. A handler that takes one cannot run without it.
 #[derive(Clone, Debug)]
@@ -40,7 +46,7 @@ impl Caller {
 #[derive(Clone, Debug)]
 pub(crate) struct CallerOfClosing(Caller);
 
-impl std::ops::Deref for CallerOfClosing {
+impl Deref for CallerOfClosing {
     type Target = Caller;
 
     fn deref(&self) -> &Caller {
@@ -78,15 +84,59 @@ fn services(request: &HttpRequest) -> &web::Data<Services> {
     request.app_data::<web::Data<Services>>().expect("every app has its services")
 }
 
+/// A person who signed in, for what is theirs whichever organization they are in, or in none.
+#[derive(Clone, Debug)]
+pub(crate) struct SignedInCaller(Person);
+
+impl Deref for SignedInCaller {
+    type Target = Person;
+
+    fn deref(&self) -> &Person {
+        &self.0
+    }
+}
+
+impl FromRequest for SignedInCaller {
+    type Error = Problem;
+    type Future = Extracting<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let Some(Sent::Token(token)) = Sent::with(request.headers()) else {
+                // A key that works is told that it is not enough; one that does not, that it does not.
+                authenticate(&request).await?;
+                return Err(PermitError::SignedIn.into());
+            };
+            let accounts = &services(&request).accounts;
+            let mut person = accounts.person(token, Arc::new(origin(&request))).await?;
+            if person.org().is_some() || request.headers().contains_key(TENANT) {
+                // Counted where it belongs to somebody's count, and marked as that caller's.
+                let caller = authenticate(&request).await?;
+                person = person.with_origin(caller.0.origin.clone());
+            }
+            Ok(Self(person))
+        })
+    }
+}
+
 async fn authenticate(request: &HttpRequest) -> Result<Caller, Problem> {
     // Whatever asked before has found out and counted the request already.
     if let Some(known) = request.extensions().get::<Caller>() {
         return Ok(known.clone());
     }
     let services = services(request);
-    let key = sent_key(request).ok_or(TenancyError::Unauthenticated)?;
+    let sent = Sent::with(request.headers()).ok_or(AccountError::Unauthenticated)?;
+    let picked = picked(request.headers())?;
     let origin = Arc::new(origin(request));
-    let principal = services.tenancy.authenticate(&key, origin).await?;
+    let principal = match sent {
+        Sent::Key(key) => services.tenancy.authenticate(key, origin).await?,
+        Sent::Token(token) => services.accounts.authenticate(token, picked, origin).await?,
+    };
+    // A key is one organization's.
+    if let Some(org) = picked.filter(|it| *it != principal.org) {
+        return Err(AccountError::NotAMember(org).into());
+    }
     tracing::Span::current().record("org.id", tracing::field::display(principal.org));
     let admission = services.limiter.admit(&principal).await?;
     request.extensions_mut().insert(admission);
@@ -99,7 +149,7 @@ async fn authenticate(request: &HttpRequest) -> Result<Caller, Problem> {
 }
 
 /// Where the request came from, for the audit trail.
-fn origin(request: &HttpRequest) -> Origin {
+pub(super) fn origin(request: &HttpRequest) -> Origin {
     let id = request.extensions().get::<RequestId>().map(|it| it.0.clone());
     Origin {
         request_id: id.unwrap_or_default(),
@@ -108,18 +158,47 @@ fn origin(request: &HttpRequest) -> Origin {
     }
 }
 
-/// The key, from whichever of the two headers carries it.
-///
-/// A request has one credential. Of two that differ, which one counts would depend on who looks: on us or on a proxy in
-/// front; so neither does.
-fn sent_key(request: &HttpRequest) -> Option<String> {
-    let headers = request.headers();
-    let bearers = headers.get_all(header::AUTHORIZATION).map(|value| {
-        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    let keys = headers.get_all("x-api-key").map(|value| Some(value.to_str().ok()?.trim()));
-    let mut sent = bearers.chain(keys);
-    let first = sent.next()??;
-    sent.all(|it| it == Some(first)).then(|| first.to_owned())
+/// What a caller sent to show who they are.
+enum Sent<'a> {
+    /// An API key.
+    Key(&'a str),
+    /// A token of a sign-in.
+    Token(&'a str),
+}
+
+impl<'a> Sent<'a> {
+    /// The credential, from whichever of the two headers carries it.
+    ///
+    /// A request has one. Of two that differ, which one counts would depend on who looks: on us or on a proxy in front;
+    /// so neither does.
+    fn with(headers: &'a HeaderMap) -> Option<Self> {
+        let bearers = headers.get_all(header::AUTHORIZATION).map(|value| {
+            let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+        let keys = headers.get_all(API_KEY).map(|value| Some(value.to_str().ok()?.trim()));
+        let mut sent = bearers.chain(keys);
+        let first = sent.next()??;
+        if !sent.all(|it| it == Some(first)) {
+            return None;
+        }
+        let is_key = ["plinth_live_", "plinth_test_"].iter().any(|it| first.starts_with(it));
+        // A token has one header only.
+        Some(if is_key || headers.contains_key(API_KEY) {
+            Self::Key(first)
+        } else {
+            Self::Token(first)
+        })
+    }
+}
+
+/// The organization that the caller picks by header.
+fn picked(headers: &HeaderMap) -> Result<Option<OrgId>, Problem> {
+    let mut values = headers.get_all(TENANT);
+    let (Some(value), second) = (values.next(), values.next()) else { return Ok(None) };
+    let id = value.to_str().ok().filter(|_| second.is_none()).and_then(|it| it.trim().parse().ok());
+    id.map(Some).ok_or_else(|| {
+        let rule = "must be the id of one organization";
+        Problem::invalid(format!("x-tenant-id {rule}"), json!({ "x-tenant-id": rule }))
+    })
 }

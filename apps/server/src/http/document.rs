@@ -13,7 +13,7 @@ use utoipa_actix_web::{AppExt as _, scope};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::ErrorBody;
-use super::{operation, platform};
+use super::{auth, operation, platform};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -30,6 +30,8 @@ use super::{operation, platform};
         (name = "queries", description = "Ask, run, and the history of both."),
         (name = "connections", description = "The databases that an organization connects."),
         (name = "schemas", description = "What those databases look like."),
+        (name = "authentication", description = "Signing in and out, tokens and passwords."),
+        (name = "me", description = "Who is calling, and what is theirs."),
         (name = "api keys", description = "Who may call."),
         (name = "operation", description = "For whoever runs the server."),
     ),
@@ -43,7 +45,7 @@ impl utoipa::Modify for Keys {
         let components = api.components.get_or_insert_default();
         let bearer = Http::builder()
             .scheme(HttpAuthScheme::Bearer)
-            .description(Some("An API key: `plinth_live_…` or `plinth_test_…`."))
+            .description(Some("An API key (`plinth_live_…` or `plinth_test_…`), or the access token of a sign-in."))
             .build();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
         let header = ApiKeyValue::with_description("x-api-key", "The same key in another header.");
@@ -61,7 +63,8 @@ pub fn openapi() -> OpenApi {
             config
                 .service(operation::healthz)
                 .service(operation::readyz)
-                .service(operation::metrics);
+                .service(operation::metrics)
+                .service(auth::jwks);
         })
         .split_for_parts();
     idempotent(&mut api);

@@ -4,6 +4,7 @@ use plinth_core::KeyId;
 use plinth_tenancy::{
     ApiKey, Email, KeyKind, KeyLimits, KeyScope, NewKey, OrganizationName, SetupToken,
 };
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -36,9 +37,17 @@ async fn set_up(
     body: Valid<SetUp>,
     reply: Reply,
 ) -> Result<HttpResponse, Problem> {
-    let SetUp { token, organization, email } = body.0;
+    let SetUp { token, organization, email, password } = body.0;
     let (name, email) = (OrganizationName::parse(&organization)?, Email::parse(&email)?);
+    // Looked at first: a password that will not do must not use the token up.
+    let hash = match &password {
+        Some(password) => Some(services.accounts.prepare_password(password, &email).await?),
+        None => None,
+    };
     let founded = services.tenancy.set_up(&SetupToken::new(token), name, email).await?;
+    if let Some(hash) = hash {
+        services.accounts.keep_first_password(founded.user, &hash).await?;
+    }
     let body = FoundedBody {
         organization_id: founded.organization.id.as_uuid(),
         user_id: founded.user.to_string(),
@@ -129,6 +138,9 @@ struct SetUp {
     /// The owner's e-mail address.
     #[schema(example = "owner@example.com")]
     email: String,
+    /// With it the owner can sign in; without one, only the API key is there until a password is chosen by a link.
+    #[schema(write_only, value_type = Option<String>, example = "correct horse battery staple")]
+    password: Option<SecretString>,
 }
 
 /// What came of it.

@@ -1,5 +1,6 @@
 //! Routes and what they share. A handler parses, takes a permit, calls one service and answers.
 
+mod auth;
 mod caller;
 mod connections;
 mod document;
@@ -9,6 +10,7 @@ mod idempotency;
 mod input;
 mod keys;
 mod limits;
+mod me;
 mod observe;
 mod operation;
 mod problem;
@@ -18,7 +20,7 @@ mod schemas;
 use actix_web::web;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-pub(crate) use caller::Caller;
+pub(crate) use caller::{Caller, SignedInCaller};
 pub use document::openapi;
 pub(crate) use document::text as document_text;
 pub use problem::Problem;
@@ -31,6 +33,8 @@ fn platform(config: &mut ServiceConfig<'_>) {
     schemas::routes(config);
     queries::routes(config);
     keys::routes(config);
+    auth::routes(config);
+    me::routes(config);
 }
 
 /// Everything that a server answers; `main` and tests use the same.
@@ -47,7 +51,8 @@ pub fn configure(services: Services) -> impl FnOnce(&mut web::ServiceConfig) {
             .service(document::swagger_ui())
             .service(operation::healthz)
             .service(operation::readyz)
-            .service(operation::metrics);
+            .service(operation::metrics)
+            .service(auth::jwks);
         // `/api/v1` is the self-hosted address of the same routes.
         for prefix in ["/v1", "/api/v1"] {
             let routes =

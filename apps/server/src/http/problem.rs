@@ -121,6 +121,11 @@ impl Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
+        if let Some(seconds) =
+            self.details.as_ref().and_then(|it| it["retry_after_seconds"].as_i64())
+        {
+            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
         if accept.is_some_and(|it| it.contains("application/problem+json")) {
             let title = self.status.canonical_reason().unwrap_or("Error");
             response.content_type("application/problem+json").json(json!({

@@ -32,6 +32,14 @@ pub(crate) struct Person {
     client: reqwest::Client,
 }
 
+/// The password of everybody who has one.
+pub(crate) const PASSWORD: &str = "tall giraffes eat acacia";
+
+/// The address of an organization's first owner.
+pub(crate) fn address(organization: &str) -> String {
+    format!("owner@{}.example.com", organization.to_lowercase())
+}
+
 /// What came back.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
@@ -127,9 +135,29 @@ impl TestApp {
     /// The owner of a new organization.
     pub(crate) async fn owner_of(&self, organization: &str) -> Person {
         let name = OrganizationName::parse(organization).unwrap();
-        let email = format!("owner@{}.example.com", organization.to_lowercase());
+        let email = address(organization);
         let founded = self.services.tenancy.bootstrap(name, Email::parse(&email).unwrap()).await;
         self.somebody(founded.unwrap().key.expose())
+    }
+
+    /// The owner of a new organization, who can also sign in: with [`PASSWORD`] at [`address`].
+    pub(crate) async fn owner_with_password(&self, organization: &str) -> Person {
+        let owner = self.owner_of(organization).await;
+        let email = Email::parse(&address(organization)).unwrap();
+        let accounts = &self.services.accounts;
+        let hash = accounts.prepare_password(&PASSWORD.to_owned().into(), &email).await.unwrap();
+        let user =
+            owner.get("/v1/me").await.body["data"]["user"]["id"].as_str().unwrap().to_owned();
+        assert!(accounts.keep_first_password(user.parse().unwrap(), &hash).await.unwrap());
+        owner
+    }
+
+    /// Somebody's sign-in: who sends requests with its access token, and the whole answer.
+    pub(crate) async fn sign_in(&self, email: &str) -> (Person, Answer) {
+        let body = json!({ "email": email, "password": PASSWORD });
+        let answer = send(self.request("POST", "/v1/auth/login").json(&body)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        (self.somebody(answer.body["data"]["access_token"].as_str().unwrap()), answer)
     }
 
     /// Whoever holds that key.

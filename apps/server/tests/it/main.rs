@@ -5,6 +5,7 @@
 mod access;
 mod app;
 mod attacks;
+mod auth;
 mod connections;
 mod document;
 mod idempotency;

@@ -47,6 +47,11 @@ pub enum Letter {
         /// When.
         at: Timestamp,
     },
+    /// A session was ended because its refresh token was used twice: somebody may have stolen it.
+    SessionEnded {
+        /// When.
+        at: Timestamp,
+    },
     /// A database has not answered for a while and is no longer used.
     ConnectionLost {
         /// The connection's name.

@@ -1,0 +1,17 @@
+//! People and their sessions: signing in and out, tokens, passwords.
+
+mod authenticate;
+mod error;
+mod passwords;
+mod ports;
+mod service;
+mod sessions;
+mod throttle;
+
+pub use authenticate::Person;
+pub use error::AccountError;
+pub use ports::{
+    Account, AccountStore, AttemptStore, LiveSession, Membership, NewPassword, Refused, Reuse,
+};
+pub use service::{AccountParts, Accounts, Tokens};
+pub use throttle::{Subject, WINDOW};
