@@ -154,10 +154,7 @@ impl TestApp {
 
     /// Somebody's sign-in: who sends requests with its access token, and the whole answer.
     pub(crate) async fn sign_in(&self, email: &str) -> (Person, Answer) {
-        let body = json!({ "email": email, "password": PASSWORD });
-        let answer = send(self.request("POST", "/v1/auth/login").json(&body)).await;
-        assert_eq!(answer.status, 200, "{}", answer.text);
-        (self.somebody(answer.body["data"]["access_token"].as_str().unwrap()), answer)
+        self.somebody("").sign_in(email).await
     }
 
     /// Whoever holds that key.
@@ -175,6 +172,16 @@ impl Person {
     pub(crate) fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let url = format!("{}{path}", self.url);
         self.client.request(method.parse().unwrap(), url).bearer_auth(&self.key)
+    }
+
+    /// A sign-in at that address, with [`PASSWORD`]; and the whole answer.
+    pub(crate) async fn sign_in(&self, email: &str) -> (Self, Answer) {
+        let login = format!("{}/v1/auth/login", self.url);
+        let body = json!({ "email": email, "password": PASSWORD });
+        let answer = send(self.client.post(login).json(&body)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let token = answer.body["data"]["access_token"].as_str().unwrap().to_owned();
+        (Self { key: token, ..self.clone() }, answer)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

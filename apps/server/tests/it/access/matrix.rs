@@ -6,7 +6,7 @@ use plinth_testdb::TestDatabase;
 
 use super::operations::Operation;
 use super::scene::{Call, Place, Scene};
-use super::table::{ANY_SCOPE, PUBLIC, sample};
+use super::table::{ANY_SCOPE, PUBLIC, SIGNED_IN, sample};
 use crate::app::{Answer, Person, TestApp};
 
 /// Two organizations on one server.
@@ -71,9 +71,11 @@ fn every_operation_is_in_exactly_one_list() {
             )
         });
         let any_scope = ANY_SCOPE.iter().any(|(id, _)| *id == it.id);
-        faults.expect(it.is_public || it.scope.is_some() != any_scope, || {
+        let signed_in = SIGNED_IN.iter().any(|(id, _)| *id == it.id);
+        let needs = [it.scope.is_some(), any_scope, signed_in, it.is_public];
+        faults.expect(needs.iter().filter(|it| **it).count() == 1, || {
             format!(
-                "{}: its description names a scope, or it is in ANY_SCOPE of access/table.rs",
+                "{}: either its description names a scope, or it is in ANY_SCOPE or SIGNED_IN of access/table.rs",
                 it.id
             )
         });
@@ -83,7 +85,7 @@ fn every_operation_is_in_exactly_one_list() {
         }
     }
     let known: BTreeSet<_> = operations.iter().map(|it| it.id.as_str()).collect();
-    for (id, _) in PUBLIC.iter().chain(ANY_SCOPE.iter()) {
+    for (id, _) in PUBLIC.iter().chain(&ANY_SCOPE).chain(&SIGNED_IN) {
         faults.expect(known.contains(id), || {
             format!("{id} is listed, but there is no such operation")
         });
@@ -107,7 +109,7 @@ async fn whoever_may_not_is_refused_where_the_owner_is_answered() {
         };
         // The owner's same call, on a twin of what the others try.
         let first = first.header("idempotency-key", format!("of-{name}"));
-        let answer = by(&stage.ann.owner, &operation, &first).await;
+        let answer = by(&stage.ann.caller(&operation).await, &operation, &first).await;
         faults.expect(answer.is_success(), || {
             format!("{name}: the owner's call answered {} {}", answer.status, answer.text)
         });
@@ -120,6 +122,10 @@ async fn whoever_may_not_is_refused_where_the_owner_is_answered() {
         faults.expect(nobody.status == 401, || format!("{name}: no token {}", nobody.told()));
         let gone = by(&revoked, &operation, &call).await;
         faults.expect(gone.status == 401, || format!("{name}: a revoked key {}", gone.told()));
+        if SIGNED_IN.iter().any(|(id, _)| id == name) {
+            let answer = by(&stage.ann.owner, &operation, &call).await;
+            faults.expect(answer.status == 403, || format!("{name}: an API key {}", answer.told()));
+        }
         if let Some(scope) = &operation.scope {
             let others: Vec<_> =
                 Scope::ALL.iter().map(|it| it.as_str()).filter(|it| it != scope).collect();
@@ -136,7 +142,7 @@ async fn whoever_may_not_is_refused_where_the_owner_is_answered() {
         foreign(&mut stage, &operation, &call, &mut faults).await;
 
         // None of the refused calls has done anything.
-        let answer = by(&stage.ann.owner, &operation, &call).await;
+        let answer = by(&stage.ann.caller(&operation).await, &operation, &call).await;
         faults.expect(answer.is_success(), || {
             format!("{name}: after the refusals, the owner's call {}", answer.told())
         });
@@ -148,7 +154,7 @@ async fn whoever_may_not_is_refused_where_the_owner_is_answered() {
 async fn foreign(stage: &mut Stage, operation: &Operation, call: &Call, faults: &mut Faults) {
     let name = &operation.id;
     let own = sample(operation, &mut stage.bob).await.unwrap();
-    let bob = stage.bob.owner.clone();
+    let bob = stage.bob.caller(operation).await;
     for place in own.places(&stage.bob) {
         let mut ids = stage.ann.one_of_each();
         // What the owner's own call is about, at the same place.

@@ -3,13 +3,17 @@ use std::rc::Rc;
 use plinth_testdb::TestDatabase;
 use serde_json::{Value, json};
 
-use crate::app::{Answer, Person, TestApp, connection, send};
+use super::table::SIGNED_IN;
+use crate::app::{Answer, Person, TestApp, address, connection, send};
 
 use super::operations::Operation;
 
 /// An organization with something of every kind, and its owner.
 pub(super) struct Scene {
+    /// With an API key.
     pub(super) owner: Person,
+    /// The owner's address.
+    email: String,
     /// The database that its connections lead to.
     pub(super) target: Rc<TestDatabase>,
     /// The kind and id of everything that was made here and that others must not see or touch.
@@ -21,9 +25,10 @@ pub(super) struct Scene {
 impl Scene {
     /// A new organization of this name.
     pub(super) async fn new(app: &TestApp, name: &str, target: Rc<TestDatabase>) -> Self {
-        let owner = app.owner_of(name).await;
+        let owner = app.owner_with_password(name).await;
+        let email = address(name);
         let connection = String::new();
-        let mut scene = Self { owner, target, things: Vec::new(), connection, count: 0 };
+        let mut scene = Self { owner, email, target, things: Vec::new(), connection, count: 0 };
         scene.connection = scene.new_connection().await;
         scene
     }
@@ -66,6 +71,20 @@ impl Scene {
         assert_eq!(made.status, 201, "{}", made.text);
         let secret = made.body["data"]["key"].as_str().unwrap().to_owned();
         (self.keep("key", &made.body["data"]["id"]), secret)
+    }
+
+    /// Who calls that operation for the owner: they with their key, or where that is not enough, a new sign-in of theirs.
+    pub(super) async fn caller(&self, operation: &Operation) -> Person {
+        match SIGNED_IN.iter().any(|(id, _)| *id == operation.id) {
+            true => self.owner.sign_in(&self.email).await.0,
+            false => self.owner.clone(),
+        }
+    }
+
+    /// A session of the owner's that a sample may end.
+    pub(super) async fn new_session(&mut self) -> String {
+        let (_, answer) = self.owner.sign_in(&self.email).await;
+        self.keep("session", &answer.body["data"]["session_id"])
     }
 
     /// Makes something and gives the id that the answer has.

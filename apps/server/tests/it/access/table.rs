@@ -2,17 +2,33 @@ use serde_json::json;
 
 use super::operations::Operation;
 use super::scene::{Call, Scene};
+use crate::app::PASSWORD;
 
 /// Operations that anybody may call, each with why.
-pub(super) const PUBLIC: [(&str, &str); 4] = [
+pub(super) const PUBLIC: [(&str, &str); 9] = [
     ("healthz", "a load balancer asks it"),
     ("readyz", "a load balancer asks it"),
     ("metrics", "Prometheus asks it; it has numbers only, none of them an organization's"),
+    ("jwks", "other services check our tokens with it; public keys only"),
+    ("sign_in", "takes the password"),
+    ("refresh_tokens", "takes the refresh token"),
+    ("forgot_password", "says nothing; the letter goes to whoever has the address"),
+    ("reset_password", "takes the token of the letter"),
     ("set_up", "makes the first owner, against the one-time token that the server printed"),
 ];
 
 /// Operations that every signed-in caller may call, whatever the scopes, each with why.
-pub(super) const ANY_SCOPE: [(&str, &str); 0] = [];
+pub(super) const ANY_SCOPE: [(&str, &str); 1] = [("get_me", "tells callers about themselves")];
+
+/// Operations about a person, which takes a sign-in: a key is one organization's. Each with why.
+pub(super) const SIGNED_IN: [(&str, &str); 6] = [
+    ("sign_out", "ends the session"),
+    ("sign_out_everywhere", "ends all sessions"),
+    ("change_password", "the password is the person's"),
+    ("list_my_organizations", "other organizations than the key's"),
+    ("list_my_sessions", "the sessions are the person's"),
+    ("end_my_session", "the sessions are the person's"),
+];
 
 /// A call of the operation that succeeds for the scene's owner, each time it is made; `None` for an operation without one.
 ///
@@ -35,6 +51,17 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
 
         "create_api_key" => call.json(json!({ "name": scene.name("Key"), "scopes": ["read"] })),
         "revoke_api_key" => call.id(scene.new_key(&["read"]).await.0),
+
+        "get_me"
+        | "sign_out"
+        | "sign_out_everywhere"
+        | "list_my_organizations"
+        | "list_my_sessions" => call,
+        "end_my_session" => call.id(scene.new_session().await),
+        // To the same one, so that it can be done again.
+        "change_password" => {
+            call.json(json!({ "current_password": PASSWORD, "new_password": PASSWORD }))
+        }
         _ => return None,
     })
 }
