@@ -2,10 +2,10 @@
 
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator as _;
-use plinth_connections::{Diagnosis, Stage, Target};
+use plinth_connections::{ChannelBinding, Diagnosis, Stage, Target};
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{
-    ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256,
+    ChannelBinding as Binding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256,
 };
 use postgres_protocol::message::backend::{AuthenticationSaslBody, Message};
 use postgres_protocol::message::frontend;
@@ -83,17 +83,42 @@ async fn receive(session: &mut Session, target: &Target, stage: Stage) -> Result
             Err(diagnose::server(stage, &error, target))
         }
         Ok(frame) => Ok(frame),
-        Err(Broken::Cut | Broken::Late) => Err(diagnose::cut(stage, target)),
+        Err(Broken::Cut | Broken::Late) => Err(cut(session, target, stage)),
         Err(Broken::Malformed | Broken::RowTooLarge) => Err(diagnose::not_postgres(stage, target)),
     }
 }
 
+/// In TLS 1.3 the server judges a client's certificate after the handshake as we see it.
+fn cut(session: &Session, target: &Target, stage: Stage) -> Diagnosis {
+    match &session.cut_by {
+        Some(it) if diagnose::is_alert(it) => diagnose::tls(it, target),
+        _ => diagnose::cut(stage, target),
+    }
+}
+
 async fn send(session: &mut Session, target: &Target) -> Result<(), Diagnosis> {
-    session.send().await.map_err(|_| diagnose::cut(Stage::Auth, target))
+    match session.send().await {
+        Ok(()) => Ok(()),
+        // What the server said before it closed may still be there to read.
+        Err(_) => Err(match receive(session, target, Stage::Auth).await {
+            Err(said) => said,
+            Ok(_) => diagnose::cut(Stage::Auth, target),
+        }),
+    }
 }
 
 async fn authenticate(session: &mut Session, target: &Target) -> Result<(), Diagnosis> {
     send(session, target).await?;
+    let mut bound = target.tls.channel_binding == ChannelBinding::Require;
+    let not_ours = match session.first_bytes().await {
+        // A request for authentication, an error, a notice, or another version of the protocol.
+        Ok(bytes) if !b"RENv".contains(&bytes[0]) => Some(bytes.to_vec()),
+        Ok(_) => None,
+        Err(_) => return Err(cut(session, target, Stage::Auth)),
+    };
+    if let Some(heard) = not_ours {
+        return Err(diagnose::not_postgres_but(Stage::Auth, target, &heard));
+    }
     let password = target.expose_password().as_bytes();
     let unsendable = |_| diagnose::unsupported_authentication("a password without zero bytes");
     loop {
@@ -101,6 +126,17 @@ async fn authenticate(session: &mut Session, target: &Target) -> Result<(), Diag
             return Err(diagnose::not_postgres(Stage::Auth, target));
         };
         match message {
+            Message::AuthenticationSasl(it) => {
+                scram(session, target, &it).await?;
+                // From here on the server has proved that it is the one at the other end of TLS.
+                bound = false;
+                continue;
+            }
+            // Before anything is sent that somebody in between could use.
+            _ if bound => {
+                let why = "the server did not ask for a login by SCRAM";
+                return Err(diagnose::no_channel_binding(why));
+            }
             Message::AuthenticationOk => return Ok(()),
             Message::AuthenticationCleartextPassword => {
                 if !session.is_tls() {
@@ -113,10 +149,6 @@ async fn authenticate(session: &mut Session, target: &Target) -> Result<(), Diag
                 let hash = md5_hash(target.username.as_bytes(), password, it.salt());
                 frontend::password_message(hash.as_bytes(), &mut session.outbox)
                     .map_err(unsendable)?;
-            }
-            Message::AuthenticationSasl(it) => {
-                scram(session, target, &it).await?;
-                continue;
             }
             Message::AuthenticationGss | Message::AuthenticationSspi => {
                 return Err(diagnose::unsupported_authentication("GSSAPI or SSPI (Kerberos)"));
@@ -143,12 +175,32 @@ async fn scram(
         plain |= it == SCRAM_SHA_256;
         plus |= it == SCRAM_SHA_256_PLUS;
     }
-    let hash = session.server_certificate().and_then(end_point_hash);
+    let wish = target.tls.channel_binding;
+    let hash = match wish {
+        ChannelBinding::Disable => None,
+        ChannelBinding::Prefer | ChannelBinding::Require => {
+            session.server_certificate().and_then(end_point_hash)
+        }
+    };
+    if wish == ChannelBinding::Require {
+        let why = if !session.is_tls() {
+            Some("the connection is not encrypted")
+        } else if hash.is_none() {
+            Some("the server's certificate is signed in a way for which no binding is defined")
+        } else if !plus {
+            Some("the server does not offer SCRAM-SHA-256-PLUS")
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            return Err(diagnose::no_channel_binding(why));
+        }
+    }
     let (binding, mechanism) = match hash {
-        Some(hash) if plus => (ChannelBinding::tls_server_end_point(hash), SCRAM_SHA_256_PLUS),
+        Some(hash) if plus => (Binding::tls_server_end_point(hash), SCRAM_SHA_256_PLUS),
         // Says that we could have: a server that could too then knows that somebody in between took its offer away.
-        Some(_) if plain => (ChannelBinding::unrequested(), SCRAM_SHA_256),
-        None if plain => (ChannelBinding::unsupported(), SCRAM_SHA_256),
+        Some(_) if plain => (Binding::unrequested(), SCRAM_SHA_256),
+        None if plain => (Binding::unsupported(), SCRAM_SHA_256),
         _ => return Err(diagnose::unsupported_authentication("a SASL mechanism other than SCRAM")),
     };
     let failed = |it| diagnose::login_exchange(&it);

@@ -3,20 +3,21 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use deadpool::Runtime;
-use deadpool::managed::{
-    Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult,
-};
+use deadpool::managed::{Object, Pool, PoolError, QueueMode};
 use plinth_connections::{ConnectionId, Diagnosis, Target};
-use tokio::sync::Semaphore;
+use plinth_core::OrgId;
 use tokio::time::timeout;
 
 use crate::dial::Dialer;
+use crate::opener::Opener;
 use crate::session::{Session, State};
 use crate::settings::TargetSettings;
+use crate::share::{Lack, Purpose, Share, Shares};
+use crate::ssh::TunnelSlot;
 
 /// How often idle sessions are looked at.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
@@ -34,19 +35,20 @@ pub(crate) enum NoSession {
 pub(crate) struct Pools {
     dialer: Dialer,
     settings: TargetSettings,
-    share: Arc<Semaphore>,
+    shares: Shares,
     by_connection: RwLock<HashMap<ConnectionId, Entry>>,
 }
 
 struct Entry {
+    org: OrgId,
     version: i64,
     pool: Pool<Opener>,
 }
 
 impl Pools {
     pub(crate) fn new(dialer: Dialer, settings: TargetSettings) -> Self {
-        let share = Arc::new(Semaphore::new(settings.sessions_total));
-        Self { dialer, settings, share, by_connection: RwLock::default() }
+        let shares = Shares::new(&settings);
+        Self { dialer, settings, shares, by_connection: RwLock::default() }
     }
 
     /// A session from the target's pool, or a new one.
@@ -73,25 +75,35 @@ impl Pools {
         self: &Arc<Self>,
         target: &Target,
     ) -> Result<PooledSession, NoSession> {
-        let lease = Lease::Alone(self.open(target).await?);
+        let lease = Lease::Alone(self.open(target, &TunnelSlot::default(), Purpose::Trial).await?);
         Ok(PooledSession { lease: Some(lease), age_limit: self.settings.age_limit })
     }
 
-    async fn open(&self, target: &Target) -> Result<Box<Session>, NoSession> {
-        let share = self.share.clone();
-        let permit = if let Ok(it) = share.clone().try_acquire_owned() {
-            it
-        } else {
-            // Somebody else's idle session is worth less than this one.
-            self.close_longest_idle();
-            timeout(self.settings.wait_limit, share.acquire_owned())
-                .await
-                .map_err(|_| NoSession::Busy)?
-                .map_err(|_| NoSession::Busy)?
+    /// Dials, if the bounds allow one more session or come to allow it soon.
+    pub(crate) async fn open(
+        &self,
+        target: &Target,
+        slot: &TunnelSlot,
+        purpose: Purpose<'_>,
+    ) -> Result<Box<Session>, NoSession> {
+        let share = match self.shares.try_take(target.org, purpose) {
+            Ok(it) => it,
+            Err(lack) => {
+                // Somebody else's idle session is worth less than this one.
+                self.close_longest_idle(lack, target.org);
+                timeout(self.settings.wait_limit, self.shares.take(target.org, purpose))
+                    .await
+                    .ok()
+                    .flatten()
+                    .ok_or(NoSession::Busy)?
+            }
         };
-        let mut session =
-            self.dialer.open(target).await.map_err(|it| NoSession::Unreachable(Box::new(it)))?;
-        session.permit = Some(permit);
+        let mut session = self
+            .dialer
+            .open(target, slot)
+            .await
+            .map_err(|it| NoSession::Unreachable(Box::new(it)))?;
+        session.share = Some(share);
         Ok(Box::new(session))
     }
 
@@ -114,7 +126,7 @@ impl Pools {
             Some(it) => it.pool.close(),
             None => {}
         }
-        let opener = Opener { pools: Arc::downgrade(self), target: target.clone() };
+        let opener = Opener::new(self, target.clone(), self.settings.connect_limit);
         let pool = Pool::builder(opener)
             .max_size(self.settings.sessions_per_connection)
             .wait_timeout(Some(self.settings.wait_limit))
@@ -125,7 +137,10 @@ impl Pools {
         if pools.is_empty() {
             self.sweep_regularly();
         }
-        pools.insert(connection, Entry { version: target.version, pool: pool.clone() });
+        pools.insert(
+            connection,
+            Entry { org: target.org, version: target.version, pool: pool.clone() },
+        );
         Some(pool)
     }
 
@@ -136,22 +151,31 @@ impl Pools {
         }
     }
 
-    /// Makes room for one session, if any is idle.
-    fn close_longest_idle(&self) {
+    /// Makes room for one session of what lacks, if a fitting one is idle.
+    fn close_longest_idle(&self, lack: Lack, org: OrgId) {
+        let beyond = |it: &Session| it.share.as_ref().is_some_and(Share::is_beyond_first);
+        let fits = |entry: &Entry, session: &Session| match lack {
+            Lack::Total => true,
+            Lack::BeyondFirst => beyond(session),
+            Lack::Organization => entry.org == org && beyond(session),
+            Lack::Trial => false,
+        };
         let pools = self.by_connection.read().unwrap_or_else(PoisonError::into_inner);
         let mut longest = None;
         for it in pools.values() {
-            it.pool.retain(|_, metrics| {
-                longest = longest.max(Some(metrics.last_used()));
+            it.pool.retain(|session, metrics| {
+                if fits(it, session) {
+                    longest = longest.max(Some(metrics.last_used()));
+                }
                 true
             });
         }
         let Some(longest) = longest else { return };
         let mut closed = false;
         for it in pools.values() {
-            it.pool.retain(|_, metrics| {
+            it.pool.retain(|session, metrics| {
                 // The clock has gone on since.
-                let close = !closed && metrics.last_used() >= longest;
+                let close = !closed && fits(it, session) && metrics.last_used() >= longest;
                 closed |= close;
                 !close
             });
@@ -169,6 +193,7 @@ impl Pools {
             let status = it.pool.status();
             status.size > 0 || status.waiting > 0
         });
+        self.shares.sweep();
     }
 
     /// Sweeps until no pool is left.
@@ -192,26 +217,6 @@ impl Pools {
 impl fmt::Debug for Pools {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pools").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
-/// Opens and checks the sessions of one pool.
-pub(crate) struct Opener {
-    pools: Weak<Pools>,
-    target: Target,
-}
-
-impl Manager for Opener {
-    type Type = Box<Session>;
-    type Error = NoSession;
-
-    async fn create(&self) -> Result<Box<Session>, NoSession> {
-        let pools = self.pools.upgrade().ok_or(NoSession::Busy)?;
-        pools.open(&self.target).await
-    }
-
-    async fn recycle(&self, session: &mut Box<Session>, _: &Metrics) -> RecycleResult<NoSession> {
-        if session.is_fit() { Ok(()) } else { Err(RecycleError::message("it has ended")) }
     }
 }
 

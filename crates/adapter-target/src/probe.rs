@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plinth_connections::{Diagnosis, Stage, Target, TestReport};
+use plinth_connections::{Diagnosis, SslMode, Stage, Target, TestReport};
 use plinth_queries::RawRow;
 use tokio::time::Instant;
 
@@ -47,10 +47,16 @@ pub(crate) async fn probe(
         diagnosis
     })?;
     let mut warnings = Vec::new();
-    let remote = !session.cancel.address.ip().is_loopback();
-    if remote && !session.is_tls() {
+    if let Some(clear) = session.cancel.in_clear_from()
+        && !session.is_tls()
+    {
+        warnings.push(format!(
+            "The connection is not encrypted {clear}: passwords and results can be read there. Set `ssl_mode` to `require` or stronger."
+        ));
+    }
+    if target.ssl_mode == SslMode::VerifyCa && target.tls.roots().is_none() {
         warnings.push(
-            "The connection is not encrypted: passwords and results can be read on the way. Set `ssl_mode` to `require` or stronger."
+            "`ssl_mode` `verify-ca` without `ssl_root_cert` trusts everybody who has a certificate of a public authority. Use `verify-full`, or give the server's authority."
                 .to_owned(),
         );
     }

@@ -8,12 +8,12 @@ use postgres_protocol::message::backend::Message;
 use postgres_protocol::message::frontend;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::diagnose;
 use crate::dial::Cancel;
 use crate::login::settings_calls;
+use crate::share::Share;
 use crate::stream::Stream;
 use crate::wire::{Frame, FrameError, Frames, ServerError};
 
@@ -59,8 +59,10 @@ pub struct Session {
     /// Whether a statement ran on it before.
     pub(crate) used: bool,
     pub(crate) opened: Instant,
+    /// What cut the transport, where the system or TLS said something.
+    pub(crate) cut_by: Option<io::Error>,
     /// Its share of the sessions that there may be in all; goes with it.
-    pub(crate) permit: Option<OwnedSemaphorePermit>,
+    pub(crate) share: Option<Share>,
     pub(crate) server_version: String,
     pub(crate) server_version_num: u32,
 }
@@ -154,7 +156,8 @@ impl Session {
             applied: None,
             used: false,
             opened: Instant::now(),
-            permit: None,
+            cut_by: None,
+            share: None,
             server_version: String::new(),
             server_version_num: 0,
         }
@@ -238,7 +241,7 @@ impl Session {
     }
 
     /// Whether it can take another statement, as far as can be known without asking the server.
-    pub(crate) fn is_fit(&self) -> bool {
+    pub(crate) fn is_fit(&mut self) -> bool {
         self.state == State::Idle && self.frames.buffer.is_empty() && self.stream.is_quiet()
     }
 
@@ -253,8 +256,9 @@ impl Session {
         if self.outbox.capacity() > KEPT_BYTES {
             self.outbox = BytesMut::with_capacity(1024);
         }
-        sent.map_err(|_| {
+        sent.map_err(|error| {
             self.state = State::Dead;
+            self.cut_by = Some(error);
             Broken::Cut
         })
     }
@@ -291,12 +295,22 @@ impl Session {
     async fn fill(&mut self) -> Result<(), Broken> {
         self.frames.make_room();
         match self.stream.read_buf(&mut self.frames.buffer).await {
-            Ok(0) | Err(_) => {
+            Ok(1..) => Ok(()),
+            ended => {
                 self.state = State::Dead;
+                // The first says most.
+                self.cut_by = self.cut_by.take().or(ended.err());
                 Err(Broken::Cut)
             }
-            Ok(_) => Ok(()),
         }
+    }
+
+    /// Waits for the first bytes of an answer, and shows what has come of it.
+    pub(crate) async fn first_bytes(&mut self) -> Result<&[u8], Broken> {
+        if self.frames.buffer.is_empty() {
+            self.fill().await?;
+        }
+        Ok(&self.frames.buffer)
     }
 
     /// Puts into the outbox what comes before a statement: the session's settings where they differ from the last, and the
@@ -494,8 +508,10 @@ impl Session {
 
     /// Cancels what runs, and waits until the server has stopped or for some seconds. The session must be closed then.
     pub(crate) async fn abandon(&mut self) {
-        self.cancel.send().await;
-        let _ = timeout(ABANDON_LIMIT, self.drain(CANCELLED_BYTES)).await;
+        let cancel = self.cancel.clone();
+        // Both at once: behind a bastion the cancel goes through the same SSH session, which may wait for us to read.
+        let drain = timeout(ABANDON_LIMIT, self.drain(CANCELLED_BYTES));
+        let _ = tokio::join!(cancel.send(), drain);
     }
 
     /// Gets rid of a result of which no more is wanted: reads on if little is left, else cancels it.
@@ -509,8 +525,11 @@ impl Session {
             if !self.direct || self.state == State::Dead {
                 return;
             }
-            self.cancel.send().await;
-            self.settle(CANCELLED_BYTES).await;
+            let cancel = self.cancel.clone();
+            let ((), drained) = tokio::join!(cancel.send(), self.drain(CANCELLED_BYTES));
+            if let Some((status, failed)) = drained {
+                self.finish(status, failed).await;
+            }
         })
         .await;
     }

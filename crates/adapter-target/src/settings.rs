@@ -24,8 +24,16 @@ pub struct TargetSettings {
     pub connect_limit: Duration,
     /// Sessions for each connection, at most.
     pub sessions_per_connection: usize,
-    /// Sessions over all connections, at most.
+    /// Sessions of all pools, at most; more than there are connections in use at once, so that each can have one.
     pub sessions_total: usize,
+    /// Sessions of all pools beyond the first of each, at most.
+    pub sessions_beyond_first: usize,
+    /// Sessions of an organization's pools beyond the first of each, at most.
+    pub sessions_per_organization: usize,
+    /// Sessions for one use, as tests of connections are, at most.
+    pub trials_total: usize,
+    /// Such sessions of one organization, at most.
+    pub trials_per_organization: usize,
     /// How long to wait for a free session before [`RunError::Busy`](plinth_queries::RunError::Busy).
     pub wait_limit: Duration,
     /// A session that was not used for so long is closed.
@@ -43,7 +51,11 @@ impl TargetSettings {
             extra_roots_pem: Vec::new(),
             connect_limit: Duration::from_secs(10),
             sessions_per_connection: 8,
-            sessions_total: 512,
+            sessions_total: 1024,
+            sessions_beyond_first: 256,
+            sessions_per_organization: 64,
+            trials_total: 128,
+            trials_per_organization: 8,
             wait_limit: Duration::from_secs(5),
             idle_limit: Duration::from_mins(3),
             age_limit: Duration::from_mins(30),

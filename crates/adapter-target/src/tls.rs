@@ -1,20 +1,21 @@
 //! TLS to customers' databases: what libpq's `sslmode` means, said in rustls.
 
-use std::io::{self, Cursor};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plinth_connections::SslMode;
+use plinth_connections::{ClientCertificate, SslMode, Target};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
+use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use tokio_rustls::TlsConnector;
 use x509_cert::Certificate;
@@ -24,9 +25,12 @@ use x509_cert::der::oid::db::rfc5912::{
     SHA_256_WITH_RSA_ENCRYPTION, SHA_384_WITH_RSA_ENCRYPTION, SHA_512_WITH_RSA_ENCRYPTION,
 };
 
-/// The connectors for each way of checking a server's certificate; made once, because they hold the authorities.
+/// The connectors for each way of checking a server's certificate; made once, because they hold the authorities. Connections that
+/// bring certificates of their own get connectors of their own.
 #[derive(Clone)]
 pub(crate) struct Tls {
+    provider: Arc<CryptoProvider>,
+    machine: Roots,
     unchecked: TlsConnector,
     chain: TlsConnector,
     full: TlsConnector,
@@ -40,58 +44,115 @@ impl Tls {
     /// If `extra_pem` has something that is no certificate.
     pub(crate) fn new(extra_pem: &[u8]) -> io::Result<Self> {
         let provider = Arc::new(ring::default_provider());
-        let mut roots = RootCertStore::empty();
         let native = rustls_native_certs::load_native_certs();
         for error in &native.errors {
             tracing::warn!(%error, "some of the machine's certificate authorities could not be read");
         }
-        roots.add_parsable_certificates(native.certs);
-        let mut extra = Vec::new();
-        for certificate in CertificateDer::pem_reader_iter(Cursor::new(extra_pem)) {
-            let certificate = certificate.map_err(io::Error::other)?;
-            roots.add(certificate.clone()).map_err(io::Error::other)?;
-            extra.push(certificate);
+        let machine = Roots::new(native.certs, extra_pem, &provider).map_err(io::Error::other)?;
+        let connector =
+            |check| connector(check, &machine, None, &provider).map_err(io::Error::other);
+        let (unchecked, chain, full) =
+            (connector(Check::Nothing)?, connector(Check::Chain)?, connector(Check::ChainAndName)?);
+        Ok(Self { provider, machine, unchecked, chain, full })
+    }
+
+    /// What a target's mode and certificates ask for. The same as libpq makes of `sslmode` and `sslrootcert`: certificate authorities
+    /// that were given are used, whatever the mode; without any, only the modes that verify look at the machine's.
+    ///
+    /// # Errors
+    ///
+    /// If the target's certificates or key cannot be used.
+    pub(crate) fn connector(&self, target: &Target) -> Result<TlsConnector, Error> {
+        let material = &target.tls;
+        let check =
+            match target.ssl_mode {
+                SslMode::VerifyFull => Check::ChainAndName,
+                SslMode::VerifyCa => Check::Chain,
+                SslMode::Disable | SslMode::Prefer | SslMode::Require => {
+                    if material.roots().is_some() { Check::Chain } else { Check::Nothing }
+                }
+            };
+        if material.roots().is_none() && material.client().is_none() {
+            return Ok(match check {
+                Check::Nothing => self.unchecked.clone(),
+                Check::Chain => self.chain.clone(),
+                Check::ChainAndName => self.full.clone(),
+            });
+        }
+        let own = material
+            .roots()
+            .map(|it| Roots::new(Vec::new(), it.as_bytes(), &self.provider))
+            .transpose()?;
+        connector(check, own.as_ref().unwrap_or(&self.machine), material.client(), &self.provider)
+    }
+}
+
+/// The authorities that are trusted.
+#[derive(Clone)]
+struct Roots {
+    /// `None` without any authority: then nothing is trusted but `exact`.
+    webpki: Option<Arc<WebPkiServerVerifier>>,
+    /// Those that may also be the server's own certificate.
+    exact: Vec<CertificateDer<'static>>,
+}
+
+impl Roots {
+    fn new(
+        machine: Vec<CertificateDer<'static>>,
+        pem: &[u8],
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Self, Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(machine);
+        let mut exact = Vec::new();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|it| Error::General(it.to_string()))?;
+            roots.add(certificate.clone())?;
+            exact.push(certificate);
         }
         let webpki = if roots.is_empty() {
             None
         } else {
             let builder =
                 WebPkiServerVerifier::builder_with_provider(roots.into(), provider.clone());
-            Some(builder.build().map_err(io::Error::other)?)
+            Some(builder.build().map_err(|it| Error::General(it.to_string()))?)
         };
-        let connector = |check| -> io::Result<TlsConnector> {
-            let verifier = Verifier {
-                check,
-                webpki: webpki.clone(),
-                extra: extra.clone(),
-                provider: provider.clone(),
-            };
-            let mut config = ClientConfig::builder_with_provider(provider.clone())
-                .with_safe_default_protocol_versions()
-                .map_err(io::Error::other)?
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(verifier))
-                .with_no_client_auth();
-            // A ticket that one tenant's server gave must not say anything about another's session.
-            config.resumption = Resumption::disabled();
-            // Proxies in front of servers tell by this that Postgres is meant.
-            config.alpn_protocols = vec![b"postgresql".to_vec()];
-            Ok(TlsConnector::from(Arc::new(config)))
-        };
-        Ok(Self {
-            unchecked: connector(Check::Nothing)?,
-            chain: connector(Check::Chain)?,
-            full: connector(Check::ChainAndName)?,
-        })
+        Ok(Self { webpki, exact })
     }
+}
 
-    pub(crate) fn connector(&self, mode: SslMode) -> &TlsConnector {
-        match mode {
-            SslMode::Disable | SslMode::Prefer | SslMode::Require => &self.unchecked,
-            SslMode::VerifyCa => &self.chain,
-            SslMode::VerifyFull => &self.full,
+fn connector(
+    check: Check,
+    roots: &Roots,
+    client: Option<&ClientCertificate>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<TlsConnector, Error> {
+    let verifier = Verifier {
+        check,
+        webpki: roots.webpki.clone(),
+        extra: roots.exact.clone(),
+        provider: provider.clone(),
+    };
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match client {
+        None => builder.with_no_client_auth(),
+        Some(it) => {
+            let pem = |it: rustls::pki_types::pem::Error| Error::General(it.to_string());
+            let chain = CertificateDer::pem_slice_iter(it.chain().as_bytes());
+            let chain = chain.collect::<Result<Vec<_>, _>>().map_err(pem)?;
+            let key = it.key().expose_secret().as_bytes();
+            builder
+                .with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key).map_err(pem)?)?
         }
-    }
+    };
+    // A ticket that one tenant's server gave must not say anything about another's session.
+    config.resumption = Resumption::disabled();
+    // Proxies in front of servers tell by this that Postgres is meant.
+    config.alpn_protocols = vec![b"postgresql".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

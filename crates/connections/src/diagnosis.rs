@@ -46,6 +46,20 @@ pub enum Fault {
     TlsFailed,
     /// The server takes TLS connections only.
     TlsRequired,
+    /// The server wants a client certificate, or did not take the one that it got.
+    ClientCertificate,
+    /// The login could not be tied to the TLS session although that is required.
+    ChannelBinding,
+    /// The bastion cannot be reached, or does not speak SSH.
+    TunnelUnreachable,
+    /// The bastion showed another key than the expected one.
+    TunnelHostKey,
+    /// The bastion did not let us log in.
+    TunnelLogin,
+    /// The bastion forwards no connections, or not to there.
+    TunnelForwarding,
+    /// The bastion could not reach the database.
+    TunnelTarget,
     /// The password is wrong, or there is no such role.
     WrongPassword,
     /// `pg_hba.conf` lets nobody in from here.

@@ -1,8 +1,10 @@
 //! Against a real Postgres, and against servers that do not behave.
 
 mod introspection;
+mod server;
 mod support;
 
+mod certificates;
 mod hostile;
 mod pooling;
 mod reaching;
