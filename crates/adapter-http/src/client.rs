@@ -9,7 +9,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 
 use crate::pin::{Origins, Pinned};
-use crate::tls;
+use crate::tls::tls_config;
 
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_mins(1);
@@ -166,7 +166,8 @@ impl HttpClient {
     ///
     /// [`InvalidHttpSettings`].
     pub fn new(settings: HttpSettings) -> Result<Self, InvalidHttpSettings> {
-        let tls = tls::config(&settings.authorities)?;
+        let mut tls = tls_config(&settings.authorities)?;
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self { settings, tls, origins: Arc::default() })
     }
 

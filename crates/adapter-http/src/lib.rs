@@ -16,3 +16,4 @@ pub use client::{
 };
 pub use key_set::HttpKeySets;
 pub use reqwest::{Method, header};
+pub use tls::tls_config;

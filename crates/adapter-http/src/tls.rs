@@ -3,9 +3,13 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
-/// TLS with the one provider of this workspace and the machine's authorities; Mozilla's where the machine has none, as
-/// in a bare container. `more` are trusted beside them.
-pub(crate) fn config(more: &[CertificateDer<'static>]) -> Result<ClientConfig, rustls::Error> {
+/// TLS for clients, with the one provider of this workspace and the machine's authorities (those of `SSL_CERT_FILE` and
+/// `SSL_CERT_DIR`, if set); Mozilla's where the machine has none, as in a bare container. `more` are trusted beside them.
+///
+/// # Errors
+///
+/// If one of `more` is no authority.
+pub fn tls_config(more: &[CertificateDer<'static>]) -> Result<ClientConfig, rustls::Error> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     for error in &native.errors {
@@ -18,10 +22,8 @@ pub(crate) fn config(more: &[CertificateDer<'static>]) -> Result<ClientConfig, r
     for authority in more {
         roots.add(authority.clone())?;
     }
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    Ok(ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+        .with_no_client_auth())
 }

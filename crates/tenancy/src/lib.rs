@@ -43,6 +43,8 @@ pub use key::{
 };
 pub use key_set::{KeySetDocument, KeySetError, KeySetSource};
 pub use link::{LinkKey, LinkPurpose};
+#[cfg(feature = "testing")]
+pub use mail::RecordingMailer;
 pub use mail::{Mail, MailError, Mailer, Subject};
 pub use member::{Member, MemberId};
 pub use organization::{

@@ -109,6 +109,44 @@ impl MailError {
     }
 }
 
+/// Keeps mails instead of sending them, for tests.
+#[cfg(feature = "testing")]
+#[derive(Debug, Default)]
+pub struct RecordingMailer {
+    sent: std::sync::Mutex<Vec<Mail>>,
+    fault: std::sync::Mutex<Option<MailError>>,
+}
+
+#[cfg(feature = "testing")]
+impl RecordingMailer {
+    /// What was sent so far, in that order.
+    pub fn sent(&self) -> Vec<Mail> {
+        self.sent.lock().expect("not poisoned").clone()
+    }
+
+    /// The mails to that address, in the order in which they were sent.
+    pub fn sent_to(&self, to: &str) -> Vec<Mail> {
+        self.sent().into_iter().filter(|it| it.to.as_str() == to).collect()
+    }
+
+    /// From now on sending fails with that, and keeps nothing; `None` lets it work again.
+    pub fn fail_with(&self, fault: Option<MailError>) {
+        *self.fault.lock().expect("not poisoned") = fault;
+    }
+}
+
+#[cfg(feature = "testing")]
+#[async_trait]
+impl Mailer for RecordingMailer {
+    async fn send(&self, mail: &Mail) -> Result<(), MailError> {
+        if let Some(fault) = self.fault.lock().expect("not poisoned").clone() {
+            return Err(fault);
+        }
+        self.sent.lock().expect("not poisoned").push(mail.clone());
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
