@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use plinth_adapter_notify::Sender;
 use plinth_egress::Network;
 use secrecy::SecretString;
 
@@ -107,6 +108,8 @@ pub(crate) struct ServeSettings {
     pub(crate) limits: LimitSettings,
     #[command(flatten)]
     pub(crate) model: ModelSettings,
+    #[command(flatten)]
+    pub(crate) mail: MailSettings,
 }
 
 /// How far one question or statement may go.
@@ -149,6 +152,24 @@ pub(crate) struct ModelSettings {
     /// Seconds that the model may take for one answer.
     #[arg(long, env = "PLINTH_LLM_SECONDS", default_value = "30", value_parser = seconds, value_name = "S")]
     pub(crate) llm_seconds: Duration,
+}
+
+/// How mail leaves: invitations, password resets, notices.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct MailSettings {
+    /// The mail server, like `smtps://user:password@mail.example.com` or `smtp://user:password@mail.example.com:587`.
+    /// Without one mail is left in the data folder.
+    #[arg(
+        long,
+        env = "PLINTH_SMTP_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        requires = "mail_from"
+    )]
+    pub(crate) smtp_url: Option<SecretString>,
+    /// From whom mail is, like `Plinth <plinth@example.com>`.
+    #[arg(long, env = "PLINTH_MAIL_FROM", value_name = "SENDER")]
+    pub(crate) mail_from: Option<Sender>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -3,11 +3,13 @@
 mod embedded;
 mod folder;
 mod keys;
+mod mail;
 mod storage;
 mod wiring;
 
 pub(crate) use embedded::{EMBEDDED, EmbeddedAddress, EmbeddedDatabase};
 pub(crate) use folder::write_secret;
+pub(crate) use mail::mailer;
 pub(crate) use storage::Storage;
 pub use storage::unlock;
 pub use wiring::{Services, WiringParts};

@@ -21,7 +21,7 @@ use plinth_tenancy::outbox::Outbox;
 use plinth_tenancy::password::PasswordHashing;
 use plinth_tenancy::session::RefreshKey;
 use plinth_tenancy::signing::SigningKeys;
-use plinth_tenancy::{LinkKey, Tenancy, TrailKey};
+use plinth_tenancy::{LinkKey, Mailer, Tenancy, TrailKey};
 
 /// Every service that handlers can ask for, put together once.
 #[derive(Clone)]
@@ -40,6 +40,8 @@ pub struct Services {
     pub answers: DataKey,
     /// What changes have left to be done.
     pub outbox: Outbox,
+    /// Sends mail; for workers, never while a caller waits.
+    pub mailer: Arc<dyn Mailer>,
     /// The connected databases.
     pub connections: Connections,
     /// Their schemas.
@@ -74,6 +76,8 @@ pub struct WiringParts {
     pub queries: QuerySettings,
     /// A language model beside the embedded engine.
     pub model: Option<ModelStrategy>,
+    /// Sends mail.
+    pub mailer: Arc<dyn Mailer>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Renders `/metrics`.
@@ -95,6 +99,7 @@ impl Services {
             targets,
             queries,
             model,
+            mailer,
             clock,
             metrics,
         } = parts;
@@ -143,6 +148,7 @@ impl Services {
             idempotency,
             answers,
             outbox,
+            mailer,
             connections,
             schemas,
             queries,

@@ -17,7 +17,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::jobs;
-use crate::boot::{EmbeddedAddress, Services, Storage, WiringParts};
+use crate::boot::{EmbeddedAddress, Services, Storage, WiringParts, mailer};
 use crate::settings::{LimitSettings, ModelSettings, ServeSettings};
 use crate::{http, telemetry};
 
@@ -86,6 +86,7 @@ impl Server {
                 None => EmbeddedAddress::default(),
             };
             let model = model(&settings.model, &gate)?;
+            let mailer = mailer(&settings.mail, &storage, &gate, Arc::new(SystemClock))?;
             let mut targets = TargetSettings::new(gate, Arc::new(managed));
             targets.sessions_per_connection = settings.limits.sessions_per_connection;
             let services = Services::new(WiringParts {
@@ -96,6 +97,7 @@ impl Server {
                 targets,
                 queries: query_settings(&settings.limits),
                 model,
+                mailer,
                 clock: Arc::new(SystemClock),
                 metrics: Some(metrics),
             })?;

@@ -11,7 +11,7 @@ use plinth_core::ManualClock;
 use plinth_egress::{Gate, Network, Own};
 use plinth_queries::QuerySettings;
 use plinth_server::{Services, WiringParts, http, unlock};
-use plinth_tenancy::{Email, OrganizationName};
+use plinth_tenancy::{Email, OrganizationName, RecordingMailer};
 use plinth_testdb::TestDatabase;
 use serde_json::{Value, json};
 
@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 pub(crate) struct TestApp {
     pub(crate) services: Services,
     pub(crate) clock: Arc<ManualClock>,
+    /// Keeps the mail that was sent.
+    pub(crate) mailer: Arc<RecordingMailer>,
     pub(crate) url: String,
     client: reqwest::Client,
     database: TestDatabase,
@@ -92,6 +94,7 @@ impl TestApp {
         let master = Arc::new(MasterKey::new(&MASTER).unwrap());
         let locked = Database::open(&url, 4).await.unwrap().with_clock(clock.clone());
         let (ours, installation) = unlock(locked, &master).await.unwrap();
+        let mailer = Arc::new(RecordingMailer::default());
         let services = Services::new(WiringParts {
             database: ours,
             master,
@@ -100,6 +103,7 @@ impl TestApp {
             targets: TargetSettings::new(gate, Arc::new(Nowhere)),
             queries: settings,
             model: None,
+            mailer: mailer.clone(),
             clock: clock.clone(),
             metrics: None,
         })
@@ -117,7 +121,7 @@ impl TestApp {
         .run();
         actix_web::rt::spawn(server);
         let client = reqwest::Client::builder().timeout(Duration::from_mins(1)).build().unwrap();
-        Self { services, clock, url: format!("http://{listen}"), client, database }
+        Self { services, clock, mailer, url: format!("http://{listen}"), client, database }
     }
 
     /// Runs statements on Plinth's own database, past all its rules.
