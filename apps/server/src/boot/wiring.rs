@@ -3,8 +3,8 @@ use std::sync::Arc;
 use metrics_exporter_prometheus::PrometheusHandle;
 use plinth_adapter_postgres::{
     Database, PostgresAccounts, PostgresAttempts, PostgresAudit, PostgresConnections,
-    PostgresIdempotency, PostgresOutbox, PostgresQueries, PostgresRates, PostgresSigningKeys,
-    PostgresSnapshots, PostgresTenancy,
+    PostgresIdempotency, PostgresIdentities, PostgresOutbox, PostgresQueries, PostgresRates,
+    PostgresSigningKeys, PostgresSnapshots, PostgresTenancy,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
 use plinth_connections::{Connections, DataKey, InstallationKey, MasterKey};
@@ -16,12 +16,13 @@ use plinth_schema_introspect::Schemas;
 use plinth_tenancy::accounts::{AccountParts, Accounts};
 use plinth_tenancy::audit::AuditTrail;
 use plinth_tenancy::idempotency::Idempotency;
+use plinth_tenancy::identity::Identities;
 use plinth_tenancy::limits::Limiter;
 use plinth_tenancy::outbox::Outbox;
 use plinth_tenancy::password::PasswordHashing;
 use plinth_tenancy::session::RefreshKey;
 use plinth_tenancy::signing::SigningKeys;
-use plinth_tenancy::{LinkKey, Mailer, Tenancy, TrailKey};
+use plinth_tenancy::{KeySetSource, LinkKey, Mailer, Tenancy, TrailKey};
 
 /// Every service that handlers can ask for, put together once.
 #[derive(Clone)]
@@ -38,6 +39,8 @@ pub struct Services {
     pub idempotency: Idempotency,
     /// Seals the answers that are given again.
     pub answers: DataKey,
+    /// Outside identity providers.
+    pub identities: Identities,
     /// What changes have left to be done.
     pub outbox: Outbox,
     /// Sends mail; for workers, never while a caller waits.
@@ -72,6 +75,8 @@ pub struct WiringParts {
     pub public_url: String,
     /// How customers' databases are reached.
     pub targets: TargetSettings,
+    /// How identity providers' keys are read.
+    pub key_sets: Arc<dyn KeySetSource>,
     /// How far a question or statement may go.
     pub queries: QuerySettings,
     /// A language model beside the embedded engine.
@@ -97,6 +102,7 @@ impl Services {
             installation,
             public_url,
             targets,
+            key_sets,
             queries,
             model,
             mailer,
@@ -111,6 +117,11 @@ impl Services {
         let limiter = Limiter::new(Arc::new(PostgresRates::new(database.clone())), clock.clone());
         let idempotency =
             Idempotency::new(Arc::new(PostgresIdempotency::new(database.clone())), clock.clone());
+        let identities = Identities::new(
+            Arc::new(PostgresIdentities::new(database.clone())),
+            key_sets,
+            clock.clone(),
+        );
         let answers = installation.data_key("idempotent answers");
         let outbox = Outbox::new(Arc::new(PostgresOutbox::new(database.clone())), []);
         let targets = Arc::new(TargetDatabases::new(targets)?);
@@ -147,6 +158,7 @@ impl Services {
             limiter,
             idempotency,
             answers,
+            identities,
             outbox,
             mailer,
             connections,

@@ -6,6 +6,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
+use plinth_adapter_http::HttpKeySets;
 use plinth_adapter_llm::{Endpoint, OpenAiCompatible, OpenAiSettings};
 use plinth_adapter_target::{SystemResolver, TargetSettings};
 use plinth_core::SystemClock;
@@ -87,6 +88,7 @@ impl Server {
             };
             let model = model(&settings.model, &gate)?;
             let mailer = mailer(&settings.mail, &storage, &gate, Arc::new(SystemClock))?;
+            let key_sets = Arc::new(HttpKeySets::new(gate.clone())?);
             let mut targets = TargetSettings::new(gate, Arc::new(managed));
             targets.sessions_per_connection = settings.limits.sessions_per_connection;
             let services = Services::new(WiringParts {
@@ -95,6 +97,7 @@ impl Server {
                 installation: storage.installation.clone(),
                 public_url: super::serve::public_url(settings, listen),
                 targets,
+                key_sets,
                 queries: query_settings(&settings.limits),
                 model,
                 mailer,

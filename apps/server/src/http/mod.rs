@@ -7,6 +7,7 @@ mod document;
 mod envelope;
 mod fallback;
 mod idempotency;
+mod identity_providers;
 mod input;
 mod keys;
 mod limits;
@@ -35,6 +36,7 @@ fn platform(config: &mut ServiceConfig<'_>) {
     keys::routes(config);
     auth::routes(config);
     me::routes(config);
+    identity_providers::routes(config);
 }
 
 /// Everything that a server answers; `main` and tests use the same.

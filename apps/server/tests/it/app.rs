@@ -1,9 +1,11 @@
+use std::collections::HashMap;
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer};
+use async_trait::async_trait;
 use plinth_adapter_postgres::{Database, DatabaseUrl, migrate, migrations};
 use plinth_adapter_target::{ManagedServers, SystemResolver, TargetSettings};
 use plinth_connections::MasterKey;
@@ -11,7 +13,9 @@ use plinth_core::ManualClock;
 use plinth_egress::{Gate, Network, Own};
 use plinth_queries::QuerySettings;
 use plinth_server::{Services, WiringParts, http, unlock};
-use plinth_tenancy::{Email, OrganizationName, RecordingMailer};
+use plinth_tenancy::{
+    Email, KeySetDocument, KeySetError, KeySetSource, OrganizationName, RecordingMailer,
+};
 use plinth_testdb::TestDatabase;
 use serde_json::{Value, json};
 
@@ -21,6 +25,8 @@ pub(crate) struct TestApp {
     pub(crate) clock: Arc<ManualClock>,
     /// Keeps the mail that was sent.
     pub(crate) mailer: Arc<RecordingMailer>,
+    /// What identity providers serve.
+    pub(crate) documents: Arc<Documents>,
     pub(crate) url: String,
     client: reqwest::Client,
     database: TestDatabase,
@@ -49,6 +55,25 @@ pub(crate) struct Answer {
     pub(crate) headers: reqwest::header::HeaderMap,
     pub(crate) body: Value,
     pub(crate) text: String,
+}
+
+/// Identity providers' documents by their URLs. How they are fetched is tested where that is done.
+#[derive(Default)]
+pub(crate) struct Documents(Mutex<HashMap<String, Value>>);
+
+impl Documents {
+    pub(crate) fn put(&self, url: &str, document: Value) {
+        self.0.lock().unwrap().insert(url.to_owned(), document);
+    }
+}
+
+#[async_trait]
+impl KeySetSource for Documents {
+    async fn fetch(&self, url: &str) -> Result<KeySetDocument, KeySetError> {
+        let found = self.0.lock().unwrap().get(url).cloned();
+        let json = found.ok_or(KeySetError::Status(404))?;
+        Ok(KeySetDocument { json, fresh_for: None })
+    }
 }
 
 struct Nowhere;
@@ -95,12 +120,14 @@ impl TestApp {
         let locked = Database::open(&url, 4).await.unwrap().with_clock(clock.clone());
         let (ours, installation) = unlock(locked, &master).await.unwrap();
         let mailer = Arc::new(RecordingMailer::default());
+        let documents = Arc::new(Documents::default());
         let services = Services::new(WiringParts {
             database: ours,
             master,
             installation,
             public_url: format!("http://{listen}"),
             targets: TargetSettings::new(gate, Arc::new(Nowhere)),
+            key_sets: documents.clone(),
             queries: settings,
             model: None,
             mailer: mailer.clone(),
@@ -121,7 +148,15 @@ impl TestApp {
         .run();
         actix_web::rt::spawn(server);
         let client = reqwest::Client::builder().timeout(Duration::from_mins(1)).build().unwrap();
-        Self { services, clock, mailer, url: format!("http://{listen}"), client, database }
+        Self {
+            services,
+            clock,
+            mailer,
+            documents,
+            url: format!("http://{listen}"),
+            client,
+            database,
+        }
     }
 
     /// Runs statements on Plinth's own database, past all its rules.

@@ -9,6 +9,7 @@ mod auth;
 mod connections;
 mod document;
 mod idempotency;
+mod identity_providers;
 mod keys;
 mod limits;
 mod queries;

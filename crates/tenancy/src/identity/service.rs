@@ -22,7 +22,7 @@ const TRUST: SignedDuration = SignedDuration::from_secs(1);
 const REMEMBERED: usize = 10_000;
 
 /// The most providers of an organization.
-const PROVIDERS_AT_MOST: usize = 20;
+const PROVIDERS_AT_MOST: usize = 50;
 
 /// Outside identity providers, and who a caller is by a token of one.
 #[derive(Clone)]
@@ -265,10 +265,11 @@ impl Identities {
         permit: &Permit<AdminAll>,
         id: ProviderId,
         new: NewProvider,
+        verify: bool,
     ) -> Result<IdentityProvider, IdentityError> {
         let old = self.get(permit, id).await?;
         let now = self.clock.now();
-        let provider = self.checked(permit, id, old.created_at, new, false).await?;
+        let provider = self.checked(permit, id, old.created_at, new, verify).await?;
         let entry = changed(permit, &provider, now, "identity_provider.changed");
         if !self.store.update(&provider, &entry).await? {
             return Err(IdentityError::NotFound(id));

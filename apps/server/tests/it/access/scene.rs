@@ -87,6 +87,22 @@ impl Scene {
         self.keep("session", &answer.body["data"]["session_id"])
     }
 
+    /// A body that adds an identity provider under a new name and issuer.
+    pub(super) fn provider_body(&mut self) -> Value {
+        let name = self.name("Provider");
+        let issuer = format!("https://id.example.com/{}", self.count);
+        json!({
+            "name": name, "issuer": issuer, "jwks_url": "https://id.example.com/keys",
+            "audience": "plinth", "default_role": "viewer",
+        })
+    }
+
+    /// An identity provider.
+    pub(super) async fn new_provider(&mut self) -> String {
+        let body = self.provider_body();
+        self.make("identity provider", "/v1/identity-providers", body).await
+    }
+
     /// Makes something and gives the id that the answer has.
     pub(super) async fn make(&mut self, kind: &'static str, path: &str, body: Value) -> String {
         let made = self.owner.post(path, body).await;

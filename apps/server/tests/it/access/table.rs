@@ -62,6 +62,12 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
         "change_password" => {
             call.json(json!({ "current_password": PASSWORD, "new_password": PASSWORD }))
         }
+        "list_identity_providers" => call,
+        "create_identity_provider" => call.json(scene.provider_body()),
+        "get_identity_provider" | "remove_identity_provider" => call.id(scene.new_provider().await),
+        "replace_identity_provider" => {
+            call.id(scene.new_provider().await).json(scene.provider_body())
+        }
         _ => return None,
     })
 }
