@@ -8,6 +8,7 @@ use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev::Payload, web};
 use plinth_core::{OrgId, Origin, Permission, Permit, PermitError, Principal};
 use plinth_tenancy::AccountError;
 use plinth_tenancy::accounts::Person;
+use plinth_tenancy::identity::Identities;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -131,7 +132,13 @@ async fn authenticate(request: &HttpRequest) -> Result<Caller, Problem> {
     let origin = Arc::new(origin(request));
     let principal = match sent {
         Sent::Key(key) => services.tenancy.authenticate(key, origin).await?,
-        Sent::Token(token) => services.accounts.authenticate(token, picked, origin).await?,
+        Sent::Token(token) => match Identities::issuer(token) {
+            // Whose token it is, its issuer says; that it is theirs, its signature.
+            Some(issuer) if *issuer != *services.public_url => {
+                services.identities.authenticate(token, picked, origin).await?
+            }
+            _ => services.accounts.authenticate(token, picked, origin).await?,
+        },
     };
     // A key is one organization's.
     if let Some(org) = picked.filter(|it| *it != principal.org) {

@@ -171,6 +171,11 @@ impl TestApp {
         connection.await.unwrap().unwrap();
     }
 
+    /// What its clock says.
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        plinth_core::Clock::now(&*self.clock)
+    }
+
     /// The owner of a new organization.
     pub(crate) async fn owner_of(&self, organization: &str) -> Person {
         let name = OrganizationName::parse(organization).unwrap();
