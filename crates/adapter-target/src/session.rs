@@ -175,6 +175,19 @@ impl Session {
         queries: &[Query<'_>],
         limits: &ReadLimits,
     ) -> Result<Vec<Vec<RawRow>>, RunError> {
+        let mut results = Vec::with_capacity(queries.len());
+        self.query_each(queries, limits, |rows| results.push(rows)).await?;
+        Ok(results)
+    }
+
+    /// As [`query_all`](Self::query_all), but gives the rows of each statement as soon as they are complete, while the server
+    /// works on the next. If it fails, `each` was called for those that did not.
+    pub(crate) async fn query_each(
+        &mut self,
+        queries: &[Query<'_>],
+        limits: &ReadLimits,
+        mut each: impl FnMut(Vec<RawRow>),
+    ) -> Result<(), RunError> {
         let started = Instant::now();
         let deadline = deadline(started, limits.time);
         let mut step = self.write_prelude(Around::Snapshot, limits.time, "UTC", &[])?;
@@ -185,9 +198,9 @@ impl Session {
         self.frames.row_bytes = limits.row_bytes;
         let broken = |it: Broken| broken_error(&it, limits.row_bytes, limits.time);
         self.send_by(deadline).await.map_err(broken)?;
-        let mut results: Vec<Vec<RawRow>> = Vec::with_capacity(queries.len());
         let (mut rows, mut bytes) = (Vec::new(), 0);
-        while results.len() < queries.len() {
+        let mut left = queries.len();
+        while left > 0 {
             match (step, self.receive_by(deadline).await.map_err(broken)?) {
                 (Step::Body, Frame::Row(body)) => {
                     bytes += body.len() as u64;
@@ -197,7 +210,8 @@ impl Session {
                     rows.push(RawRow::new(body).ok_or_else(malformed)?);
                 }
                 (Step::Body, Frame::CommandComplete | Frame::EmptyQuery) => {
-                    results.push(std::mem::take(&mut rows));
+                    each(std::mem::take(&mut rows));
+                    left -= 1;
                 }
                 (_, Frame::Error(it)) => {
                     let error = ServerError::read(&it).map_err(|_| malformed())?;
@@ -210,7 +224,7 @@ impl Session {
             }
         }
         let _ = timeout_at(deadline, self.settle(UNWANTED_BYTES)).await;
-        Ok(results)
+        Ok(())
     }
 
     /// The server's own version text, like `15.18 (Debian 15.18-0+deb12u1)`.

@@ -35,7 +35,7 @@ pub use objects::{
 };
 pub use ports::{
     AnnotationStore, CatalogReader, InsertSnapshotError, KEPT_DAYS, KEPT_SNAPSHOTS,
-    PutAnnotationError, ReadOptions, Sampling, SnapshotStore,
+    PutAnnotationError, ReadOptions, Sampling, SnapshotStore, TablePart, TableRead,
 };
 pub use relation::{
     Column, Generation, Measures, PartitionKey, PartitionStrategy, Relation, RelationKind, Samples,

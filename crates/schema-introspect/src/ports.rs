@@ -2,12 +2,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use plinth_connections::{ConnectionId, Diagnosis, Target};
+use plinth_connections::{ConnectionId, Diagnosis, TableName, Target};
 use plinth_core::{Cursor, Limit, OrgId, StoreError};
 use plinth_tenancy::AuditEntry;
 
 use crate::{
-    Annotation, AnnotationTarget, Annotations, Catalog, Snapshot, SnapshotId, SnapshotSummary,
+    Annotation, AnnotationTarget, Annotations, Catalog, Relation, Snapshot, SnapshotId,
+    SnapshotSummary, UserType,
 };
 
 /// Reads the catalog of a database that is not ours.
@@ -19,6 +20,40 @@ pub trait CatalogReader: Send + Sync + 'static {
     ///
     /// [`Diagnosis`] of the stage that failed.
     async fn read(&self, target: &Target, options: ReadOptions) -> Result<Catalog, Diagnosis>;
+
+    /// Reads one table, view or foreign table by its name, without looking at others: what it refers to is looked up in
+    /// `known`, a catalog of the same database that was read with [`Catalog::REVISION`].
+    ///
+    /// # Errors
+    ///
+    /// [`Diagnosis`] of the stage that failed.
+    async fn read_table(
+        &self,
+        target: &Target,
+        table: &TableName,
+        known: &Catalog,
+        options: ReadOptions,
+    ) -> Result<TableRead, Diagnosis>;
+}
+
+/// One table as it is now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TablePart {
+    /// The table itself.
+    pub relation: Arc<Relation>,
+    /// The types outside `pg_catalog` that its columns have.
+    pub types: Vec<UserType>,
+}
+
+/// What reading one table brought.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TableRead {
+    /// There is no relation of that name.
+    Gone,
+    /// This.
+    Found(Box<TablePart>),
+    /// It refers to something that the known catalog does not have: only reading everything helps.
+    Entangled,
 }
 
 /// What is read beside names, types and definitions.

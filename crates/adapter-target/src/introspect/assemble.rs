@@ -1,27 +1,35 @@
 //! From the rows of the catalogs to a [`Catalog`].
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use plinth_queries::RawRow;
 use plinth_schema_introspect::{
-    Catalog, Column, ForeignKey, Index, Key, Relation, RelationKind, Schema, TypeClass,
+    Catalog, Column, Generation, PartitionKey, PartitionStrategy, Relation, RelationKind, Schema,
+    TypeClass,
 };
 
+use super::comments::{Class, Comments};
 use super::fields::{Fields, Unreadable};
-use super::objects;
 use super::types::TypeBook;
+use super::{constraints, objects};
 
-/// What the catalogs answered, in the order in which it is asked.
+/// What is asked first, so that it can be put together while the server still works on the rest.
 #[derive(Default)]
-pub(super) struct Answers {
+pub(super) struct Basics {
     pub(super) session: Vec<RawRow>,
     pub(super) search_path: Vec<RawRow>,
     pub(super) schemas: Vec<RawRow>,
     pub(super) relations: Vec<RawRow>,
-    pub(super) columns: Vec<RawRow>,
     pub(super) types: Vec<RawRow>,
     pub(super) enum_labels: Vec<RawRow>,
+    pub(super) columns: Vec<RawRow>,
+}
+
+/// What else the catalogs answered, in the order in which it is asked.
+#[derive(Default)]
+pub(super) struct Answers {
     pub(super) constraints: Vec<RawRow>,
     pub(super) indexes: Vec<RawRow>,
     pub(super) comments: Vec<RawRow>,
@@ -30,9 +38,21 @@ pub(super) struct Answers {
     pub(super) operators: Vec<RawRow>,
     pub(super) casts: Vec<RawRow>,
     pub(super) members: Vec<RawRow>,
+    pub(super) reads: Vec<RawRow>,
+    pub(super) servers: Vec<RawRow>,
+    pub(super) sequences: Vec<RawRow>,
     pub(super) defaults: Vec<RawRow>,
     pub(super) definitions: Vec<RawRow>,
+    pub(super) constraint_definitions: Vec<RawRow>,
+    pub(super) domain_checks: Vec<RawRow>,
+    pub(super) index_definitions: Vec<RawRow>,
+    pub(super) partition_bounds: Vec<RawRow>,
+    pub(super) partition_keys: Vec<RawRow>,
+    pub(super) function_texts: Vec<RawRow>,
 }
+
+/// Relations by oid.
+pub(super) type Known = HashMap<u32, Arc<Relation>>;
 
 /// A catalog being put together: what was read, still by oid and number.
 pub(super) struct Draft {
@@ -44,6 +64,14 @@ pub(super) struct Draft {
     pub(super) reads_statistics: bool,
     /// Where a relation stands in `relations`.
     at: HashMap<u32, usize>,
+    /// Beside each schema of the catalog.
+    pub(super) schema_oids: Vec<u32>,
+    /// Relations outside of this draft that one in it may refer to.
+    known: Known,
+    /// Whether a reference was left out because nothing is known of where it points.
+    pub(super) dangling: bool,
+    /// Columns (by relation and number) with a collation that is not the default one.
+    collations: Vec<(usize, i16, u32)>,
     /// For each relation, beside each of its columns: the number in the table, and the type's modifier.
     numbers: Vec<Vec<(i16, i32)>>,
     copies: Copies,
@@ -65,22 +93,23 @@ impl Copies {
 
 impl Draft {
     /// Schemas, relations and columns, without the names of types, which may have to be asked for.
-    pub(super) fn begin(answers: &mut Answers) -> Result<Self, Unreadable> {
+    pub(super) fn begin(basics: &Basics) -> Result<Self, Unreadable> {
         let mut catalog = Catalog { revision: Catalog::REVISION, ..Catalog::default() };
-        let mut session = Fields::of(answers.session.first().ok_or(Unreadable)?);
+        let mut session = Fields::of(basics.session.first().ok_or(Unreadable)?);
         catalog.server_version_num = session.number()?;
         catalog.database = session.owned()?;
         catalog.role = session.owned()?;
         let reads_statistics = session.flag()?;
-        for row in &answers.search_path {
+        catalog.comment = session.optional_text()?.map(Cow::into_owned);
+        for row in &basics.search_path {
             let schema = Fields::of(row).owned()?;
             if schema != "pg_catalog" {
                 catalog.search_path.push(schema);
             }
         }
         let mut types = TypeBook::default();
-        types.add(&answers.types, &catalog.search_path, true)?;
-        types.add_labels(&answers.enum_labels)?;
+        types.add(&basics.types, &catalog.search_path, true)?;
+        types.add_labels(&basics.enum_labels)?;
 
         let mut draft = Self {
             catalog,
@@ -88,14 +117,17 @@ impl Draft {
             types,
             reads_statistics,
             at: HashMap::new(),
+            schema_oids: Vec::new(),
+            known: Known::new(),
+            dangling: false,
+            collations: Vec::new(),
             numbers: Vec::new(),
             copies: Copies { bytes_left: 64 << 20 },
         };
-        let schemas = draft.schemas(&answers.schemas)?;
-        draft.relations(&std::mem::take(&mut answers.relations), &schemas)?;
-        draft.columns(&std::mem::take(&mut answers.columns))?;
-        let schemas: Vec<u32> = schemas.into_iter().map(|it| it.0).collect();
-        draft.comments(&answers.comments, &schemas)?;
+        let schemas = draft.schemas(&basics.schemas)?;
+        draft.relations(&basics.relations, &schemas)?;
+        draft.columns(&basics.columns)?;
+        draft.schema_oids = schemas.into_iter().map(|it| it.0).collect();
         Ok(draft)
     }
 
@@ -167,14 +199,32 @@ impl Draft {
         let mut granted = vec![true; usable.len()];
         for row in rows {
             let mut fields = Fields::of(row);
-            // Made between the two looks at the catalogs: there is none, but a server may be anything.
-            let Some(at) = self.at.get(&fields.number()?).copied() else { continue };
-            let relation = &mut self.relations[at];
+            let oid: u32 = fields.number()?;
             let number: i16 = fields.number()?;
             let name = fields.owned()?;
             let type_oid = fields.number()?;
             let modifier = fields.number()?;
-            let (not_null, generated) = (fields.flag()?, fields.flag()?);
+            let Some(at) = self.at.get(&oid).copied() else {
+                // A row type's, if anything's.
+                self.types.add_attribute(oid, number, name, (type_oid, modifier));
+                continue;
+            };
+            let relation = &mut self.relations[at];
+            let not_null = fields.flag()?;
+            let generation = match fields.optional_letter()? {
+                None => None,
+                Some('a') => Some(Generation::IdentityAlways),
+                Some('d') => Some(Generation::IdentityByDefault),
+                Some('v') => Some(Generation::Virtual),
+                Some(_) => Some(Generation::Stored),
+            };
+            // Zero is for types that know no order of letters; the type `name` sorts by bytes (950) of its own accord.
+            if let Some(collation) = fields.optional_number::<u32>()?
+                && collation != 0
+                && (type_oid, collation) != (19, 950)
+            {
+                self.collations.push((at, number, collation));
+            }
             let readable = relation.readable || (usable[at] && fields.flag()?);
             granted[at] &= readable;
             relation.columns.push(Column {
@@ -183,7 +233,8 @@ impl Draft {
                 type_oid,
                 class: TypeClass::Other,
                 nullable: !not_null,
-                generated,
+                generated: generation.is_some(),
+                generation,
                 readable,
                 ..Column::default()
             });
@@ -201,30 +252,50 @@ impl Draft {
                     std::mem::take(&mut relation.columns).into_iter().map(Some).collect();
                 relation.columns = order.iter().filter_map(|it| columns[*it].take()).collect();
             }
+            relation.gaps = gaps(numbers);
         }
         Ok(())
     }
 
-    fn comments(&mut self, rows: &[RawRow], schemas: &[u32]) -> Result<(), Unreadable> {
+    /// Tells what the relations around the ones of this draft are.
+    pub(super) fn know(&mut self, known: Known) {
+        self.known = known;
+    }
+
+    /// The oids of collations whose names are needed.
+    pub(super) fn collations(&self) -> BTreeSet<u32> {
+        self.collations.iter().map(|it| it.2).collect()
+    }
+
+    pub(super) fn name_collations(&mut self, rows: &[RawRow]) -> Result<(), Unreadable> {
+        let mut names: HashMap<u32, String> = HashMap::new();
         for row in rows {
             let mut fields = Fields::of(row);
-            let of_relation = fields.flag()?;
-            let oid: u32 = fields.number()?;
-            let number: i16 = fields.number()?;
-            let comment = fields.optional_text()?.map(std::borrow::Cow::into_owned);
-            if !of_relation {
-                if let Some(at) = schemas.iter().position(|it| *it == oid) {
-                    self.catalog.schemas[at].comment = comment;
-                }
-            } else if let Some(at) = self.at.get(&oid).copied() {
-                match self.column(at, number) {
-                    Some(column) => self.relations[at].columns[column].comment = comment,
-                    None if number == 0 => self.relations[at].comment = comment,
-                    None => {}
-                }
+            names.insert(fields.number()?, fields.name()?);
+        }
+        for (at, number, collation) in std::mem::take(&mut self.collations) {
+            if let Some(column) = self.column(at, number) {
+                self.relations[at].columns[column].collation = names.get(&collation).cloned();
             }
         }
         Ok(())
+    }
+
+    /// Those on schemas, relations and columns are taken out.
+    fn comment(&mut self, comments: &mut Comments) {
+        for (oid, schema) in self.schema_oids.iter().zip(&mut self.catalog.schemas) {
+            schema.comment = comments.take(Class::Schema, *oid);
+        }
+        for (relation, numbers) in self.relations.iter_mut().zip(&self.numbers) {
+            let Some(of_relation) = comments.relations.remove(&relation.oid) else { continue };
+            for (number, comment) in of_relation {
+                match numbers.binary_search_by_key(&number, |it| it.0) {
+                    Ok(column) => relation.columns[column].comment = Some(comment),
+                    Err(_) if number == 0 => relation.comment = Some(comment),
+                    Err(_) => {}
+                }
+            }
+        }
     }
 
     /// The position of a column by its number in the table.
@@ -245,13 +316,24 @@ impl Draft {
         self.at.get(&oid).copied()
     }
 
-    fn positions(&self, at: usize, numbers: &[i16]) -> Option<Vec<usize>> {
+    pub(super) fn positions(&self, at: usize, numbers: &[i16]) -> Option<Vec<usize>> {
         numbers.iter().map(|it| self.column(at, *it)).collect()
+    }
+
+    /// The positions of columns of the relation of that oid, in this draft or outside.
+    pub(super) fn target_positions(&self, oid: u32, numbers: &[i16]) -> Option<Vec<usize>> {
+        match self.position(oid) {
+            Some(at) => self.positions(at, numbers),
+            None => {
+                let known = self.known.get(&oid)?;
+                numbers.iter().map(|it| known.position(*it)).collect()
+            }
+        }
     }
 
     /// The types that columns, functions, casts and domains have and that are not known yet.
     pub(super) fn missing_types(&self, answers: &Answers) -> Result<BTreeSet<u32>, Unreadable> {
-        let mut oids = self.types.bases();
+        let mut oids = self.types.parts();
         oids.extend(self.relations.iter().flat_map(|it| &it.columns).map(|it| it.type_oid));
         for row in &answers.functions {
             let mut fields = Fields::of(row);
@@ -276,6 +358,7 @@ impl Draft {
         columns
             .flat_map(|(relation, numbers)| relation.columns.iter().zip(numbers))
             .map(|(column, number)| (column.type_oid, number.1))
+            .chain(self.types.modified_fields())
             .filter(|it| self.types.needs_server(it.0, it.1))
             .collect()
     }
@@ -300,18 +383,16 @@ impl Draft {
                 }
             }
         }
+        let mut comments = Comments::read(&answers.comments)?;
+        self.comment(&mut comments);
         self.defaults(&answers.defaults)?;
         self.definitions(&answers.definitions)?;
         self.parents(&answers.parents)?;
-        let key_indexes = self.constraints(&answers.constraints)?;
-        self.indexes(&answers.indexes, &key_indexes)?;
+        self.partitions(answers)?;
+        self.sources(answers)?;
+        constraints::fill(self, answers, &mut comments)?;
         self.estimate_parents();
-        for relation in &mut self.relations {
-            relation.keys.sort_by(|a, b| (b.primary, &a.name).cmp(&(a.primary, &b.name)));
-            relation.foreign_keys.sort_by(|a, b| a.name.cmp(&b.name));
-            relation.indexes.sort_by(|a, b| a.name.cmp(&b.name));
-        }
-        objects::fill(&mut self.catalog, &self.types, answers)
+        objects::fill(self, answers, &mut comments)
     }
 
     fn defaults(&mut self, rows: &[RawRow]) -> Result<(), Unreadable> {
@@ -338,8 +419,7 @@ impl Draft {
         for row in rows {
             let mut fields = Fields::of(row);
             if let Some(at) = self.position(fields.number()?) {
-                self.relations[at].definition =
-                    fields.optional_text()?.map(std::borrow::Cow::into_owned);
+                self.relations[at].definition = fields.optional_text()?.map(Cow::into_owned);
             }
         }
         Ok(())
@@ -362,62 +442,41 @@ impl Draft {
         Ok(())
     }
 
-    /// Gives back the oids of the indexes behind keys.
-    fn constraints(&mut self, rows: &[RawRow]) -> Result<BTreeSet<u32>, Unreadable> {
-        let mut owners: HashMap<u32, u32> = HashMap::new();
-        for row in rows {
+    fn partitions(&mut self, answers: &Answers) -> Result<(), Unreadable> {
+        for row in &answers.partition_bounds {
             let mut fields = Fields::of(row);
-            owners.insert(fields.number()?, fields.number()?);
-        }
-        let mut key_indexes = BTreeSet::new();
-        for row in rows {
-            let mut fields = Fields::of(row);
-            let _: u32 = fields.number()?;
-            let owner: u32 = fields.number()?;
-            let Some(at) = self.position(owner) else { continue };
-            let (kind, name) = (fields.letter()?, fields.owned()?);
-            let columns = self.positions(at, &fields.numbers()?);
-            let target: u32 = fields.number()?;
-            let target_numbers: Vec<i16> = fields.numbers()?;
-            let parent: u32 = fields.number()?;
-            let index: u32 = fields.number()?;
-            let Some(columns) = columns else { continue };
-            if kind != 'f' {
-                key_indexes.insert(index);
-                let key = Key { name, columns, primary: kind == 'p', ..Key::default() };
-                self.relations[at].keys.push(key);
-                continue;
-            }
-            // A reference to a partitioned table is kept once more for each of its partitions.
-            if owners.get(&parent) == Some(&owner) {
-                continue;
-            }
-            let target_columns =
-                self.position(target).and_then(|it| self.positions(it, &target_numbers));
-            if let Some(target_columns) = target_columns {
-                let key =
-                    ForeignKey { name, columns, target, target_columns, ..ForeignKey::default() };
-                self.relations[at].foreign_keys.push(key);
+            if let Some(at) = self.position(fields.number()?) {
+                self.relations[at].partition_bound = fields.optional_text()?.map(Cow::into_owned);
             }
         }
-        Ok(key_indexes)
+        for row in &answers.partition_keys {
+            let mut fields = Fields::of(row);
+            let Some(at) = self.position(fields.number()?) else { continue };
+            let strategy = match fields.letter()? {
+                'h' => PartitionStrategy::Hash,
+                'l' => PartitionStrategy::List,
+                _ => PartitionStrategy::Range,
+            };
+            let definition = fields.optional_text()?.map(Cow::into_owned);
+            self.relations[at].partition_key =
+                definition.map(|definition| PartitionKey { strategy, definition });
+        }
+        Ok(())
     }
 
-    fn indexes(&mut self, rows: &[RawRow], keys: &BTreeSet<u32>) -> Result<(), Unreadable> {
-        for row in rows {
+    /// Where rows come from that a relation does not keep itself.
+    fn sources(&mut self, answers: &Answers) -> Result<(), Unreadable> {
+        for row in &answers.reads {
             let mut fields = Fields::of(row);
-            if keys.contains(&fields.number()?) {
-                continue;
+            if let Some(at) = self.position(fields.number()?) {
+                self.relations[at].reads.push(fields.number()?);
             }
-            let Some(at) = self.position(fields.number()?) else { continue };
-            let (name, method) = (fields.owned()?, fields.owned()?);
-            let unique = fields.flag()?;
-            let mut numbers: Vec<i16> = fields.numbers()?;
-            // What comes after the key is only carried along (`INCLUDE`).
-            numbers.truncate(fields.number()?);
-            let columns = numbers.iter().filter_map(|it| self.column(at, *it)).collect();
-            let index = Index { name, columns, unique, method, ..Index::default() };
-            self.relations[at].indexes.push(index);
+        }
+        for row in &answers.servers {
+            let mut fields = Fields::of(row);
+            if let Some(at) = self.position(fields.number()?) {
+                self.relations[at].server = Some(fields.name()?);
+            }
         }
         Ok(())
     }
@@ -449,4 +508,15 @@ impl Draft {
             }
         }
     }
+}
+
+/// The numbers that are missing before the last one.
+fn gaps(numbers: &[(i16, i32)]) -> Vec<i16> {
+    let mut gaps = Vec::new();
+    let mut next = 1;
+    for (number, _) in numbers {
+        gaps.extend(next..*number);
+        next = number.saturating_add(1);
+    }
+    gaps
 }

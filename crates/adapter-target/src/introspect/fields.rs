@@ -42,8 +42,14 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn number<T: FromStr>(&mut self) -> Result<T, Unreadable> {
-        let bytes = self.bytes()?.ok_or(Unreadable)?;
-        std::str::from_utf8(bytes).ok().and_then(|it| it.parse().ok()).ok_or(Unreadable)
+        self.optional_number()?.ok_or(Unreadable)
+    }
+
+    /// A number that may be null.
+    pub(super) fn optional_number<T: FromStr>(&mut self) -> Result<Option<T>, Unreadable> {
+        let Some(bytes) = self.bytes()? else { return Ok(None) };
+        let number = std::str::from_utf8(bytes).ok().and_then(|it| it.parse().ok());
+        number.map(Some).ok_or(Unreadable)
     }
 
     pub(super) fn optional_flag(&mut self) -> Result<Option<bool>, Unreadable> {
@@ -62,9 +68,15 @@ impl<'a> Fields<'a> {
 
     /// A value of the type `"char"`: one byte.
     pub(super) fn letter(&mut self) -> Result<char, Unreadable> {
+        self.optional_letter()?.ok_or(Unreadable)
+    }
+
+    /// A letter that may be null.
+    pub(super) fn optional_letter(&mut self) -> Result<Option<char>, Unreadable> {
         match self.bytes()? {
-            Some([byte]) => Ok(char::from(*byte)),
-            _ => Err(Unreadable),
+            None => Ok(None),
+            Some([byte]) => Ok(Some(char::from(*byte))),
+            Some(_) => Err(Unreadable),
         }
     }
 

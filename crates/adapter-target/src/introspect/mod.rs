@@ -3,29 +3,39 @@
 //! One session reads all: the catalogs in a single round trip and a single read-only transaction, as plain queries that
 //! are joined here by oid (which costs the server a tenth of what printing it all as JSON does); then, only if there is
 //! something to ask, types that nobody could foresee and the planner's statistics; then values, as [`sampling`] says.
+//! What takes us long (putting together) and what takes the server long (answering) is done at the same time: columns
+//! are read while the server looks for constraints, sizes are asked for while the rest is put together.
+//!
+//! One table alone is asked for by the same statements, narrowed to its oid (module [`table`]).
 //!
 //! **Limits**, so that reading hurts nobody: a lock is waited for 1 s at most, and if that is not enough the expressions
 //! that need it are left out; a statement over the catalogs may take 15 s, all of them 30 s; answers are cut at 256 MiB.
 //! Nothing here asks for a session of its own: it is one of those that the connection may have.
 
 mod assemble;
+mod comments;
+mod constraints;
 mod fields;
+mod measures;
 mod objects;
 mod queries;
 mod sampling;
 mod statistics;
+mod table;
 mod types;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use plinth_connections::{Diagnosis, Fault, Stage, Target};
+use plinth_connections::{Diagnosis, Fault, Stage, TableName, Target};
 use plinth_queries::{RawRow, RunError};
-use plinth_schema_introspect::{Catalog, CatalogReader, ReadOptions, Sampling};
+use plinth_schema_introspect::{Catalog, CatalogReader, ReadOptions, Sampling, TableRead};
+use tokio::task::{JoinHandle, spawn_blocking};
 
-use self::assemble::{Answers, Draft};
+use self::assemble::{Answers, Basics, Draft};
 use self::fields::Unreadable;
+use self::queries::Scope;
 use crate::{PooledSession, Query, ReadLimits, Session, TargetDatabases};
 
 /// How long one look at all catalogs may take.
@@ -46,45 +56,65 @@ const ATTEMPTS: usize = 8;
 #[async_trait]
 impl CatalogReader for TargetDatabases {
     async fn read(&self, target: &Target, options: ReadOptions) -> Result<Catalog, Diagnosis> {
-        let (mut session, answers) = self.ask(target).await?;
-        // Half a second of work for 10,000 tables would keep other requests of this thread waiting.
-        let (mut draft, answers) = tokio::task::spawn_blocking(move || begin(answers))
-            .await
-            .map_err(|_| unreadable(Unreadable))?
-            .map_err(unreadable)?;
-        ask_for_types(&mut session, &mut draft, &answers).await?;
-        let mut draft = tokio::task::spawn_blocking(move || {
-            draft.complete(&answers)?;
-            Ok(draft)
-        })
-        .await
-        .map_err(|_| unreadable(Unreadable))?
-        .map_err(unreadable)?;
-        // What comes now makes answers better, and a catalog without it is a catalog all the same.
-        let statistics = statistics::read(&mut session, &mut draft).await;
-        if options.sampling == Sampling::FewValued
-            && let Ok(statistics) = statistics
-        {
-            sampling::read(&mut session, &mut draft, &statistics).await;
-        }
+        let (mut session, asked) = self.ask(target, &Subject::All).await?;
+        let draft = finish(&mut session, asked, &Subject::All, options).await?;
         Ok(draft.into_catalog())
+    }
+
+    async fn read_table(
+        &self,
+        target: &Target,
+        table: &TableName,
+        known: &Catalog,
+        options: ReadOptions,
+    ) -> Result<TableRead, Diagnosis> {
+        table::read(self, target, table, known, options).await
     }
 }
 
-fn begin(mut answers: Answers) -> Result<(Draft, Answers), Unreadable> {
-    let draft = Draft::begin(&mut answers)?;
-    Ok((draft, answers))
+/// What is read.
+enum Subject {
+    /// Everything.
+    All,
+    /// The relation of that oid, and what it is made of.
+    One { oid: String, known: assemble::Known },
+}
+
+impl Subject {
+    fn scope(&self) -> Scope {
+        match self {
+            Self::All => Scope::All,
+            Self::One { .. } => Scope::One,
+        }
+    }
+
+    fn oid(&self) -> Option<&str> {
+        match self {
+            Self::All => None,
+            Self::One { oid, .. } => Some(oid),
+        }
+    }
+}
+
+/// What the first look brought: the beginning is being put together already.
+struct Asked {
+    begun: JoinHandle<Result<Draft, Unreadable>>,
+    answers: Answers,
 }
 
 impl TargetDatabases {
     /// Asks the catalogs on a session that then serves for the rest.
-    async fn ask(&self, target: &Target) -> Result<(PooledSession, Answers), Diagnosis> {
+    async fn ask(
+        &self,
+        target: &Target,
+        subject: &Subject,
+    ) -> Result<(PooledSession, Asked), Diagnosis> {
         let mut expressions = true;
         let mut attempts = 0;
         loop {
             attempts += 1;
             let mut session = self.session(target).await?;
-            match ask(&mut session, expressions).await {
+            match ask(&mut session, subject, expressions).await {
                 Ok(answers) => return Ok((session, answers)),
                 Err(RunError::Connection(_)) if attempts < ATTEMPTS => {}
                 // Printing an expression looks at the table as it is now: somebody may be changing it, or hold its lock.
@@ -102,41 +132,101 @@ fn is_passing(sqlstate: &str) -> bool {
     matches!(sqlstate, "55P03" | "57014" | "XX000" | "42P01" | "42704" | "40P01")
 }
 
-async fn ask(session: &mut Session, expressions: bool) -> Result<Answers, RunError> {
-    let plain = |sql| Query { sql, parameters: &[] };
+/// What is asked before [`Answers`]: the fields of [`Basics`], and settings that answer nothing.
+const BASICS: usize = 8;
+
+async fn ask(
+    session: &mut Session,
+    subject: &Subject,
+    expressions: bool,
+) -> Result<Asked, RunError> {
+    let (scope, version) = (subject.scope(), session.server_version_num());
+    let own = [subject.oid()];
+    let one = match scope {
+        Scope::All => &[][..],
+        Scope::One => &own,
+    };
+    // About everything, and about what is read; not needed where that is one table.
+    let whole = |sql: &str| (sql.to_owned(), &[][..]);
+    let about = |sql: &str| (scope.fill(sql), one);
+    let global = |sql: &str| if scope == Scope::All { whole(sql) } else { whole(NOTHING) };
     let mut asked = vec![
-        plain(queries::SESSION),
-        plain(queries::SEARCH_PATH),
-        SETTINGS,
-        plain(queries::SCHEMAS),
-        plain(queries::RELATIONS),
-        plain(queries::COLUMNS),
-        plain(queries::TYPES),
-        plain(queries::ENUM_LABELS),
-        plain(queries::CONSTRAINTS),
-        plain(queries::INDEXES),
-        plain(queries::COMMENTS),
-        plain(queries::PARENTS),
-        plain(queries::FUNCTIONS),
-        plain(queries::OPERATORS),
-        plain(queries::CASTS),
-        plain(queries::MEMBERS),
+        whole(queries::SESSION),
+        whole(queries::SEARCH_PATH),
+        (SETTINGS.sql.to_owned(), SETTINGS.parameters),
+        whole(queries::SCHEMAS),
+        about(queries::RELATIONS),
+        (queries::types(scope).into_owned(), one),
+        whole(queries::ENUM_LABELS),
+        (queries::columns(scope), one),
+        (queries::constraints(version, scope), one),
+        (queries::indexes(version, scope), one),
+        (queries::comments(scope), one),
+        about(queries::PARENTS),
+        global(queries::FUNCTIONS),
+        global(queries::OPERATORS),
+        global(queries::CASTS),
+        (queries::members(scope).into_owned(), one),
+        about(queries::READS),
+        about(queries::SERVERS),
+        global(queries::SEQUENCES),
     ];
     if expressions {
-        asked.extend([plain(queries::DEFAULTS), plain(queries::DEFINITIONS)]);
+        asked.extend([
+            about(queries::DEFAULTS),
+            about(queries::DEFINITIONS),
+            about(queries::CONSTRAINT_DEFINITIONS),
+            whole(queries::DOMAIN_CHECKS),
+            about(queries::INDEX_DEFINITIONS),
+            about(queries::PARTITION_BOUNDS),
+            about(queries::PARTITION_KEYS),
+            global(queries::FUNCTION_TEXTS),
+        ]);
     }
-    let mut answers = session.query_all(&asked, &LIMITS).await?.into_iter();
-    let mut next = || answers.next().unwrap_or_default();
+    let asked: Vec<_> = asked.iter().map(|(sql, parameters)| Query { sql, parameters }).collect();
+    let (mut first, mut rest) = (Vec::with_capacity(BASICS), Vec::new());
+    let mut begun = None;
+    session
+        .query_each(&asked, &LIMITS, |rows| {
+            if begun.is_some() {
+                rest.push(rows);
+                return;
+            }
+            first.push(rows);
+            if first.len() == BASICS {
+                let basics = basics(std::mem::take(&mut first));
+                // Tenths of a second for 10,000 tables, which would keep other requests of this thread waiting.
+                begun = Some(spawn_blocking(move || Draft::begin(&basics)));
+            }
+        })
+        .await?;
+    let begun = begun.unwrap_or_else(|| spawn_blocking(|| Err(Unreadable)));
+    Ok(Asked { begun, answers: answers(rest) })
+}
+
+/// Answers no row.
+const NOTHING: &str = "SELECT WHERE false";
+
+fn basics(rows: Vec<Vec<RawRow>>) -> Basics {
+    let mut rows = rows.into_iter();
+    let mut next = || rows.next().unwrap_or_default();
     let (session, search_path) = (next(), next());
     let _settings = next();
-    Ok(Answers {
+    Basics {
         session,
         search_path,
         schemas: next(),
         relations: next(),
-        columns: next(),
         types: next(),
         enum_labels: next(),
+        columns: next(),
+    }
+}
+
+fn answers(rows: Vec<Vec<RawRow>>) -> Answers {
+    let mut rows = rows.into_iter();
+    let mut next = || rows.next().unwrap_or_default();
+    Answers {
         constraints: next(),
         indexes: next(),
         comments: next(),
@@ -145,12 +235,58 @@ async fn ask(session: &mut Session, expressions: bool) -> Result<Answers, RunErr
         operators: next(),
         casts: next(),
         members: next(),
+        reads: next(),
+        servers: next(),
+        sequences: next(),
         defaults: next(),
         definitions: next(),
-    })
+        constraint_definitions: next(),
+        domain_checks: next(),
+        index_definitions: next(),
+        partition_bounds: next(),
+        partition_keys: next(),
+        function_texts: next(),
+    }
 }
 
-/// Asks for types that the first look could not know to be needed; as a rule there are none.
+/// Puts the catalog together, and asks for what only then is known to be needed.
+async fn finish(
+    session: &mut Session,
+    Asked { begun, answers }: Asked,
+    subject: &Subject,
+    options: ReadOptions,
+) -> Result<Draft, Diagnosis> {
+    let mut draft = begun.await.map_err(|_| unreadable(Unreadable))?.map_err(unreadable)?;
+    if let Subject::One { known, .. } = subject {
+        draft.know(known.clone());
+    }
+    ask_for_types(session, &mut draft, &answers).await?;
+    let put_together = spawn_blocking(move || {
+        draft.complete(&answers)?;
+        Ok(draft)
+    });
+    let measures = async {
+        match options.measures {
+            true => measures::ask(session, subject.scope(), subject.oid()).await.ok(),
+            false => None,
+        }
+    };
+    let (put_together, measures) = tokio::join!(put_together, measures);
+    let mut draft = put_together.map_err(|_| unreadable(Unreadable))?.map_err(unreadable)?;
+    // What comes now makes answers better, and a catalog without it is a catalog all the same.
+    if let Some(rows) = measures {
+        let _ = measures::fill(&mut draft.relations, &rows);
+    }
+    let statistics = statistics::read(session, &mut draft, subject.oid()).await;
+    if options.sampling == Sampling::FewValued
+        && let Ok(statistics) = statistics
+    {
+        sampling::read(session, &mut draft, &statistics).await;
+    }
+    Ok(draft)
+}
+
+/// Asks for types and collations that the first look could not know to be needed; as a rule there are none.
 async fn ask_for_types(
     session: &mut Session,
     draft: &mut Draft,
@@ -158,23 +294,27 @@ async fn ask_for_types(
 ) -> Result<(), Diagnosis> {
     let missing = draft.missing_types(answers).map_err(unreadable)?;
     let modified = draft.modified_types();
-    if missing.is_empty() && modified.is_empty() {
+    let collations = draft.collations();
+    if missing.is_empty() && modified.is_empty() && collations.is_empty() {
         return Ok(());
     }
     let missing = list(missing);
     let oids = list(modified.iter().map(|it| it.0));
     let modifiers = list(modified.iter().map(|it| it.1));
+    let collations = list(collations);
     let asked = [
         Query { sql: queries::OTHER_TYPES, parameters: &[Some(&missing)] },
         Query { sql: queries::MODIFIED_TYPES, parameters: &[Some(&oids), Some(&modifiers)] },
+        Query { sql: queries::COLLATIONS, parameters: &[Some(&collations)] },
     ];
     let answers =
         session.query_all(&asked, &LIMITS).await.map_err(TargetDatabases::read_failure)?;
-    let [others, modified] =
-        <[Vec<RawRow>; 2]>::try_from(answers).map_err(|_| unreadable(Unreadable))?;
+    let [others, modified, collations] =
+        <[Vec<RawRow>; 3]>::try_from(answers).map_err(|_| unreadable(Unreadable))?;
     let search_path = draft.catalog.search_path.clone();
     draft.types.add(&others, &search_path, false).map_err(unreadable)?;
-    draft.types.add_modified(&modified).map_err(unreadable)
+    draft.types.add_modified(&modified).map_err(unreadable)?;
+    draft.name_collations(&collations).map_err(unreadable)
 }
 
 /// Numbers as an array literal.

@@ -8,6 +8,7 @@ use plinth_queries::{RawRow, RunError};
 
 use super::assemble::Draft;
 use super::fields::{Fields, Unreadable};
+use super::queries::Scope;
 use super::{SETTINGS, names, queries};
 use crate::{Query, ReadLimits, Session};
 
@@ -20,12 +21,17 @@ const LIMITS: ReadLimits =
 /// The planner's average width of columns, in bytes, by position of the relation and the column.
 pub(super) type Widths = HashMap<(usize, usize), u32>;
 
-/// Fills [`distinct`](plinth_schema_introspect::Column::distinct) where the planner knows it and the role may see it.
+/// Fills [`distinct`](plinth_schema_introspect::Column::distinct) where the planner knows it and the role may see it; of all relations, or of the
+/// one of the oid `relation`.
 ///
 /// # Errors
 ///
 /// [`RunError`]; then nothing is filled.
-pub(super) async fn read(session: &mut Session, draft: &mut Draft) -> Result<Widths, RunError> {
+pub(super) async fn read(
+    session: &mut Session,
+    draft: &mut Draft,
+    relation: Option<&str>,
+) -> Result<Widths, RunError> {
     let relations = &draft.relations;
     let mut analyzed: Vec<_> =
         relations.iter().filter(|it| it.estimated_rows.is_some_and(|rows| rows > 0.0)).collect();
@@ -33,7 +39,11 @@ pub(super) async fn read(session: &mut Session, draft: &mut Draft) -> Result<Wid
         return Ok(Widths::new());
     }
     let answers = if draft.reads_statistics {
-        let asked = [SETTINGS, Query { sql: queries::STATISTICS, parameters: &[] }];
+        let scope = if relation.is_some() { Scope::One } else { Scope::All };
+        let sql = scope.fill(queries::STATISTICS);
+        let parameters = [relation];
+        let parameters = if relation.is_some() { &parameters[..] } else { &[] };
+        let asked = [SETTINGS, Query { sql: &sql, parameters }];
         session.query_all(&asked, &LIMITS).await?
     } else {
         // The larger a table, the more depends on knowing it.

@@ -1,10 +1,12 @@
 //! Names and classes of types.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use plinth_queries::{RawRow, Shape, UserTypes, type_name};
-use plinth_schema_introspect::{TypeClass, UserType, UserTypeKind};
+use plinth_schema_introspect::{Attribute, DomainCheck, TypeClass, UserType, UserTypeKind};
 
+use super::comments::{Class, Comments};
 use super::fields::{Fields, Unreadable};
 use super::queries::FIRST_USER_OID;
 
@@ -14,6 +16,9 @@ pub(super) struct TypeBook {
     entries: HashMap<u32, Entry>,
     names: UserTypes,
     labels: HashMap<u32, Vec<String>>,
+    /// By the relation that keeps them.
+    fields: HashMap<u32, Vec<Field>>,
+    domain_checks: HashMap<u32, Vec<DomainCheck>>,
     /// Names with a modifier that only the server can print.
     modified: HashMap<(u32, i32), String>,
     /// What was asked for before: most columns are of a handful of types.
@@ -35,6 +40,18 @@ struct Entry {
     delimiter: char,
     /// Whether the catalog lists it.
     listed: bool,
+    /// The relation that keeps its fields, 0 if it has none.
+    relation: u32,
+    default: Option<String>,
+}
+
+/// A field of a row type.
+#[derive(Debug)]
+struct Field {
+    number: i16,
+    name: String,
+    type_oid: u32,
+    modifier: i32,
 }
 
 /// What a column or function has to know of its type.
@@ -46,7 +63,7 @@ pub(super) struct Described {
 }
 
 impl TypeBook {
-    /// Adds the rows of [`TYPES`](super::queries::TYPES) (`listed`) or [`OTHER_TYPES`](super::queries::OTHER_TYPES).
+    /// Adds the rows of [`types`](super::queries::types) (`listed`) or [`OTHER_TYPES`](super::queries::OTHER_TYPES).
     pub(super) fn add(
         &mut self,
         rows: &[RawRow],
@@ -72,6 +89,8 @@ impl TypeBook {
                 array,
                 delimiter,
                 listed,
+                relation: fields.number()?,
+                default: fields.optional_text()?.map(Cow::into_owned),
             };
             let delimiter = u8::try_from(delimiter).unwrap_or(b',');
             let element = if listed { 0 } else { fields.number()? };
@@ -113,6 +132,29 @@ impl TypeBook {
         for row in rows {
             let mut fields = Fields::of(row);
             self.labels.entry(fields.number()?).or_default().push(fields.owned()?);
+        }
+        Ok(())
+    }
+
+    /// Adds a field of the row type whose fields the relation of that oid keeps.
+    pub(super) fn add_attribute(
+        &mut self,
+        relation: u32,
+        number: i16,
+        name: String,
+        (type_oid, modifier): (u32, i32),
+    ) {
+        let field = Field { number, name, type_oid, modifier };
+        self.fields.entry(relation).or_default().push(field);
+    }
+
+    pub(super) fn add_domain_checks(&mut self, rows: &[RawRow]) -> Result<(), Unreadable> {
+        for row in rows {
+            let mut fields = Fields::of(row);
+            let (oid, name) = (fields.number()?, fields.owned()?);
+            let Some(definition) = fields.optional_text()? else { continue };
+            let check = DomainCheck { name, definition: definition.into_owned() };
+            self.domain_checks.entry(oid).or_default().push(check);
         }
         Ok(())
     }
@@ -213,13 +255,35 @@ impl TypeBook {
         }
     }
 
-    /// The oids of the types under the listed domains.
-    pub(super) fn bases(&self) -> BTreeSet<u32> {
-        self.entries.values().filter(|it| it.kind == 'd').map(|it| it.base).collect()
+    /// The oids of the types of which others are made: under domains, in row types.
+    pub(super) fn parts(&self) -> BTreeSet<u32> {
+        let bases = self.entries.values().filter(|it| it.kind == 'd').map(|it| it.base);
+        let fields = self.entries.values().filter(|it| it.listed && it.kind == 'c');
+        let fields = fields.filter_map(|it| self.fields.get(&it.relation)).flatten();
+        bases.chain(fields.map(|it| it.type_oid)).collect()
+    }
+
+    /// Those of the fields of row types that only the server can print.
+    pub(super) fn modified_fields(&self) -> impl Iterator<Item = (u32, i32)> {
+        self.fields.values().flatten().map(|it| (it.type_oid, it.modifier))
+    }
+
+    fn attributes(&self, relation: u32) -> Vec<Attribute> {
+        let mut fields: Vec<_> = self.fields.get(&relation).into_iter().flatten().collect();
+        fields.sort_by_key(|it| it.number);
+        let attribute = |it: &Field| Attribute {
+            name: it.name.clone(),
+            type_name: self.name(it.type_oid, it.modifier),
+        };
+        fields.into_iter().map(attribute).collect()
     }
 
     /// As the catalog lists them, sorted.
-    pub(super) fn listed(&self, extensions: &HashMap<u32, String>) -> Vec<UserType> {
+    pub(super) fn listed(
+        &self,
+        extensions: &HashMap<u32, String>,
+        comments: &mut Comments,
+    ) -> Vec<UserType> {
         let own = |it: &Entry| !it.schema.starts_with("pg_") && it.schema != "information_schema";
         let mut types: Vec<_> = self
             .entries
@@ -235,17 +299,17 @@ impl TypeBook {
                         base: self.name(it.base, it.base_modifier),
                         checked: it.checked,
                         not_null: it.not_null,
-                        default: None,
-                        checks: Vec::new(),
+                        default: it.default.clone(),
+                        checks: self.domain_checks.get(oid).cloned().unwrap_or_default(),
                     },
-                    'c' => UserTypeKind::Composite { attributes: Vec::new() },
+                    'c' => UserTypeKind::Composite { attributes: self.attributes(it.relation) },
                     'r' | 'm' => UserTypeKind::Range,
                     _ => UserTypeKind::Base,
                 },
                 array_oid: it.array,
                 delimiter: it.delimiter,
                 extension: extensions.get(oid).cloned(),
-                comment: None,
+                comment: comments.take(Class::Type, *oid),
             })
             .collect();
         types.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));

@@ -5,6 +5,7 @@ mod server;
 mod support;
 
 mod certificates;
+mod details;
 mod hostile;
 mod pooling;
 mod reaching;
