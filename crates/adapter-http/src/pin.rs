@@ -59,12 +59,11 @@ impl Origins {
         let name = address.origin();
         let mut origins = self.0.lock().expect("not poisoned");
         let known = origins.iter().position(|it| it.name == name).and_then(|at| origins.remove(at));
-        let origin = match known {
-            Some(origin) => origin,
-            None => {
-                let pinned = Pinned::default();
-                Origin { name, client: make(pinned.clone())?, pinned }
-            }
+        let origin = if let Some(origin) = known {
+            origin
+        } else {
+            let pinned = Pinned::default();
+            Origin { name, client: make(pinned.clone())?, pinned }
         };
         origin.pinned.set(admitted);
         let client = origin.client.clone();

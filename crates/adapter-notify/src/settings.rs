@@ -118,8 +118,7 @@ impl SmtpSettings {
             Some(_) => return Err(InvalidSmtpUrl::Option),
         };
         let tls = match option {
-            None if implicit => SmtpTls::Implicit,
-            Some(SmtpTls::Required) if implicit => SmtpTls::Implicit,
+            None | Some(SmtpTls::Required) if implicit => SmtpTls::Implicit,
             Some(_) if implicit => return Err(InvalidSmtpUrl::Contradiction),
             Some(it) => it,
             None if here => SmtpTls::Opportunistic,

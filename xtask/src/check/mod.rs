@@ -1,4 +1,5 @@
-//! The rules of the workspace that no compiler holds: layers, licences, bans, manifests, sizes of files.
+//! The rules of the workspace that no compiler holds: layers, licences, bans, manifests, outbound connections,
+//! sizes of files.
 //!
 //! All of it comes from `cargo metadata` and the files themselves; nothing is built.
 
@@ -7,6 +8,7 @@ mod graph;
 mod layers;
 mod licences;
 mod manifests;
+mod outbound;
 mod sizes;
 
 use anyhow::{Context as _, Result, bail};
@@ -38,6 +40,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         ("licences", licences::check(&graph)),
         ("bans", bans::check(&graph)),
         ("manifests", manifests::check(workspace, &graph)?),
+        ("outbound connections", outbound::check(workspace)?),
         ("file sizes", sizes::check(workspace)?),
     ];
     let mut faults = 0;
