@@ -11,3 +11,4 @@ mod pooling;
 mod reaching;
 mod rendering;
 mod running;
+mod tunnel;
