@@ -18,6 +18,8 @@ pub(crate) enum Need {
     Libclang,
     /// For the embedded database, and for every test.
     Postgres,
+    /// For the tests of databases behind a bastion; with `ssh-keygen` beside it.
+    Sshd,
     /// For fuzzing the API with a tool from Python's package index.
     Python,
 }
@@ -32,17 +34,22 @@ pub(crate) enum Found {
 }
 
 impl Need {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Compiler, Self::Libclang, Self::Postgres, Self::Python];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Compiler, Self::Libclang, Self::Postgres, Self::Sshd, Self::Python];
 
     /// What building and running Plinth takes.
     pub(crate) const TO_BUILD: [Self; 3] = [Self::Compiler, Self::Libclang, Self::Postgres];
+
+    /// What the tests take beside that.
+    pub(crate) const TO_TEST: [Self; 4] =
+        [Self::Compiler, Self::Libclang, Self::Postgres, Self::Sshd];
 
     pub(crate) fn find(self) -> Found {
         match self {
             Self::Compiler => compiler(),
             Self::Libclang => libclang(),
             Self::Postgres => postgres(),
+            Self::Sshd => sshd(),
             Self::Python => python(),
         }
     }
@@ -54,6 +61,7 @@ impl fmt::Display for Need {
             Self::Compiler => "C compiler",
             Self::Libclang => "libclang",
             Self::Postgres => "PostgreSQL server",
+            Self::Sshd => "SSH server",
             Self::Python => "Python with venv",
         })
     }
@@ -156,6 +164,22 @@ fn has_own_headers() -> bool {
         .iter()
         .flat_map(|home| children(home, ""))
         .any(|version| version.join("include/stddef.h").is_file())
+}
+
+/// The server stands where only root looks for programs.
+fn sshd() -> Found {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<_> = std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin"].map(PathBuf::from))
+        .collect();
+    let find = |name: &str| folders.iter().map(|it| it.join(name)).find(|it| it.is_file());
+    match (find("sshd"), find("ssh-keygen")) {
+        (Some(sshd), Some(_)) => Found::At(sshd.display().to_string()),
+        (Some(sshd), None) => {
+            Found::Not(format!("{} is there, but not ssh-keygen", sshd.display()))
+        }
+        (None, _) => Found::Not("not there".into()),
+    }
 }
 
 /// A server that is new enough, in the order in which Plinth looks.

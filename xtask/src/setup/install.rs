@@ -19,6 +19,9 @@ pub(crate) const NEWER_POSTGRES: &str = "  This system's own PostgreSQL is older
 const CLUSTER_SETTINGS: &str = "/etc/postgresql-common/createcluster.d";
 const NO_CLUSTER: &str = "create_main_cluster = false";
 
+/// Debian's and Ubuntu's package would also open the machine to SSH. Where this file lies, it does not; the tests start their own.
+const NO_SSHD: &str = "/etc/ssh/sshd_not_to_be_run";
+
 /// How packages get onto this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manager {
@@ -49,6 +52,8 @@ impl Manager {
             (Self::Apt, Need::Compiler) => "gcc libc6-dev",
             (Self::Apt, Need::Libclang) => "libclang-dev",
             (Self::Apt | Self::Pacman, Need::Postgres) => "postgresql",
+            (Self::Apt | Self::Dnf, Need::Sshd) => "openssh-server",
+            (Self::Apk | Self::Pacman | Self::Brew, Need::Sshd) => "openssh",
             (Self::Apt, Need::Python) => "python3-venv",
             (Self::Dnf | Self::Apk, Need::Python) => "python3",
             (Self::Pacman, Need::Python) => "python",
@@ -88,7 +93,14 @@ impl Manager {
                 } else {
                     String::new()
                 };
-                format!("sudo sh -c '{no_cluster}apt-get update && apt-get install -y {packages}'")
+                let no_sshd = if needs.contains(&Need::Sshd) {
+                    format!("mkdir -p /etc/ssh && touch {NO_SSHD} && ")
+                } else {
+                    String::new()
+                };
+                format!(
+                    "sudo sh -c '{no_cluster}{no_sshd}apt-get update && apt-get install -y {packages}'"
+                )
             }
             Self::Dnf => format!("sudo dnf install -y {packages}"),
             Self::Apk => format!("doas apk add {packages}"),
@@ -123,6 +135,9 @@ pub(crate) fn install(needs: &[Need]) -> Result<()> {
     println!("· installing {} …", packages.join(" "));
     if needs.contains(&Need::Postgres) {
         root.write(&Path::new(CLUSTER_SETTINGS).join("plinth.conf"), NO_CLUSTER)?;
+    }
+    if needs.contains(&Need::Sshd) {
+        root.write(Path::new(NO_SSHD), "Plinth's tests start servers of their own.")?;
     }
     if !has_package_lists() {
         root.apt(&["update"])?;
@@ -215,19 +230,18 @@ mod tests {
     #[test]
     fn one_command_installs_everything_and_makes_no_cluster() {
         let command = Manager::Apt.command(&Need::ALL);
-        assert!(
-            command.ends_with(
-                "apt-get install -y gcc libc6-dev libclang-dev postgresql python3-venv'"
-            )
-        );
+        assert!(command.ends_with(
+            "apt-get install -y gcc libc6-dev libclang-dev postgresql openssh-server python3-venv'"
+        ));
         assert!(command.find("create_main_cluster = false") < command.find("install -y"));
+        assert!(command.find("sshd_not_to_be_run") < command.find("install -y"));
         assert_eq!(command.lines().count(), 1);
     }
 
     #[test]
     fn no_cluster_setting_is_written_where_no_postgres_is_installed() {
         let command = Manager::Apt.command(&[Need::Libclang]);
-        assert!(!command.contains("cluster"), "{command}");
+        assert!(!command.contains("cluster") && !command.contains("sshd"), "{command}");
     }
 
     #[test]

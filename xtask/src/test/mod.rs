@@ -78,7 +78,7 @@ impl Totals {
 /// # Errors
 /// If something is missing on the machine or the tests cannot be built. Failed tests are no error but a failing code.
 pub(crate) fn run(workspace: &Workspace, options: &TestOptions) -> Result<ExitCode> {
-    setup::ensure()?;
+    setup::ensure_these(&setup::Need::TO_TEST)?;
     build(workspace, options)?;
     run_built(workspace, options, Vec::new())
 }
