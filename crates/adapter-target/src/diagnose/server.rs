@@ -31,6 +31,9 @@ pub(crate) fn server(stage: Stage, error: &ServerError, target: &Target) -> Diag
             &["Set `ssl_mode` to `require` or stronger."],
         );
     }
+    if message.contains("channel binding") {
+        return channel_binding(said);
+    }
     match error.sqlstate.as_str() {
         "28P01" => wrong_password(said, target),
         "28000" => not_authorized(said, message, stage, target),
@@ -169,6 +172,20 @@ fn permission_denied(said: String, stage: Stage, target: &Target) -> Diagnosis {
         &[
             "Allow it: GRANT CONNECT ON DATABASE … TO …, or ALTER ROLE … LOGIN.",
             "Use another role.",
+        ],
+    )
+}
+
+/// The server found that the login was made for another TLS session, or that its offer to tie it to this one did not get through.
+fn channel_binding(said: String) -> Diagnosis {
+    diagnosis(
+        Stage::Auth,
+        Fault::ChannelBinding,
+        "Somebody stands between Plinth and the server",
+        said,
+        &[
+            "A proxy opens TLS up: connect to the server itself.",
+            "If no proxy is known there, the connection is being listened to: ask whoever runs the network.",
         ],
     )
 }

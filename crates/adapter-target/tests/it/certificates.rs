@@ -27,21 +27,21 @@ enum Ends {
 
 use Ends::{Fails, Plain, Tls};
 
-struct Pem {
-    certificate: String,
-    key: String,
+pub(crate) struct Pem {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
-struct Authority {
-    pem: String,
+pub(crate) struct Authority {
+    pub(crate) pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
-fn key() -> KeyPair {
+pub(crate) fn key() -> KeyPair {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key")
 }
 
-fn authority(name: &str) -> Authority {
+pub(crate) fn authority(name: &str) -> Authority {
     let mut params = CertificateParams::new(Vec::new()).expect("parameters");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CommonName, name);
@@ -50,7 +50,7 @@ fn authority(name: &str) -> Authority {
     Authority { pem, issuer: Issuer::new(params, key) }
 }
 
-fn named(common_name: &str, names: &[&str]) -> CertificateParams {
+pub(crate) fn named(common_name: &str, names: &[&str]) -> CertificateParams {
     let mut params = CertificateParams::new(Vec::new()).expect("parameters");
     params.distinguished_name.push(DnType::CommonName, common_name);
     params.subject_alt_names = names
@@ -71,8 +71,11 @@ fn expired(mut params: CertificateParams) -> CertificateParams {
 
 impl Authority {
     fn sign(&self, params: &CertificateParams) -> Pem {
-        let key = key();
-        let certificate = params.signed_by(&key, &self.issuer).expect("signed").pem();
+        self.sign_key(params, &key())
+    }
+
+    pub(crate) fn sign_key(&self, params: &CertificateParams, key: &KeyPair) -> Pem {
+        let certificate = params.signed_by(key, &self.issuer).expect("signed").pem();
         Pem { certificate, key: key.serialize_pem() }
     }
 }

@@ -4,6 +4,8 @@ mod introspection;
 mod server;
 mod support;
 
+mod binding;
+mod bounds;
 mod certificates;
 mod details;
 mod hostile;
