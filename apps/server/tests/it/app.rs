@@ -8,7 +8,7 @@ use actix_web::{App, HttpServer};
 use async_trait::async_trait;
 use plinth_adapter_postgres::{Database, DatabaseUrl, migrate, migrations};
 use plinth_adapter_target::{ManagedServers, SystemResolver, TargetSettings};
-use plinth_connections::MasterKey;
+use plinth_connections::{InstallationKey, MasterKey};
 use plinth_core::ManualClock;
 use plinth_egress::{Gate, Network, Own};
 use plinth_queries::QuerySettings;
@@ -28,6 +28,8 @@ pub(crate) struct TestApp {
     /// What identity providers serve.
     pub(crate) documents: Arc<Documents>,
     pub(crate) url: String,
+    /// What the keys of this server's own derive from.
+    pub(crate) installation: InstallationKey,
     client: reqwest::Client,
     database: TestDatabase,
 }
@@ -124,7 +126,7 @@ impl TestApp {
         let services = Services::new(WiringParts {
             database: ours,
             master,
-            installation,
+            installation: installation.clone(),
             public_url: format!("http://{listen}"),
             targets: TargetSettings::new(gate, Arc::new(Nowhere)),
             key_sets: documents.clone(),
@@ -154,6 +156,7 @@ impl TestApp {
             mailer,
             documents,
             url: format!("http://{listen}"),
+            installation,
             client,
             database,
         }

@@ -130,7 +130,10 @@ impl Claims {
             && self.nbf <= at + AHEAD.as_secs()
             && self.iat <= at + AHEAD.as_secs()
             // None of ours is good for longer, whoever made it.
-            && self.exp - self.iat <= LIFETIME.as_secs()
+            && self.exp.checked_sub(self.iat).is_some_and(|it| it <= LIFETIME.as_secs())
+            // What is granted to an app is narrower than what its person may: the one without the other would say less
+            // than it means.
+            && self.client_id.is_some() == self.scope.is_some()
     }
 
     /// Until when the token is good.

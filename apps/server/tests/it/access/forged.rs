@@ -8,12 +8,15 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::app::TestApp;
 
+/// A route that every key and token may use that is one.
+const ROUTE: &str = "/v1/queries";
+
 /// Something that is sent as a credential and is none.
-struct Forgery {
+pub(super) struct Forgery {
     what: String,
     /// After the host, as they stand on the wire.
     head: Vec<u8>,
-    target: &'static str,
+    target: String,
 }
 
 /// Forgeries with their names, and the wire they go over.
@@ -34,7 +37,7 @@ impl Forger {
             self.forgeries.push(Forgery {
                 what: format!("{what} ({name})"),
                 head,
-                target: "/v1/queries",
+                target: ROUTE.to_owned(),
             });
         }
     }
@@ -42,7 +45,12 @@ impl Forger {
     /// Whole header lines.
     pub(super) fn lines(&mut self, what: &str, lines: &[&str]) {
         let head = lines.iter().flat_map(|it| [it.as_bytes(), b"\r\n"].concat()).collect();
-        self.forgeries.push(Forgery { what: what.to_owned(), head, target: "/v1/queries" });
+        self.forgeries.push(Forgery { what: what.to_owned(), head, target: ROUTE.to_owned() });
+    }
+
+    /// A path and query instead of a header.
+    pub(super) fn target(&mut self, what: &str, target: String) {
+        self.forgeries.push(Forgery { what: what.to_owned(), head: Vec::new(), target });
     }
 
     /// How many kinds there are.
@@ -196,13 +204,8 @@ async fn nothing_but_a_key_is_taken_for_one() {
     forger.lines("a good x-api-key and a bad Authorization", &[&good_key, bad]);
     forger.lines("a good x-api-key and a Basic Authorization", &[&good_key, &basic("a", "b")]);
 
-    for (what, target) in [
-        ("a query parameter", "/v1/queries?api_key="),
-        ("a query parameter of OAuth", "/v1/queries?access_token="),
-    ] {
-        let target: &'static str = format!("{target}{key}").leak();
-        forger.forgeries.push(Forgery { what: what.to_owned(), head: Vec::new(), target });
-    }
+    forger.target("a query parameter", format!("/v1/queries?api_key={key}"));
+    forger.target("a query parameter of OAuth", format!("/v1/queries?access_token={key}"));
 
     // Keys that were good.
     let gone = ann.post("/v1/api-keys", json!({ "name": "gone", "scopes": ["full"] })).await;
@@ -225,7 +228,7 @@ async fn nothing_but_a_key_is_taken_for_one() {
     assert_eq!(genuine.accepted(&app).await.len(), 3);
 }
 
-fn text(value: &serde_json::Value) -> String {
+pub(super) fn text(value: &serde_json::Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
@@ -235,7 +238,7 @@ fn other_at(text: &str, at: usize) -> String {
     format!("{}{other}{}", &text[..at], &text[at + 1..])
 }
 
-fn turned(text: &str) -> String {
+pub(super) fn turned(text: &str) -> String {
     let turn = |it: char| {
         if it.is_ascii_lowercase() { it.to_ascii_uppercase() } else { it.to_ascii_lowercase() }
     };

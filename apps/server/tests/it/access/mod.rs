@@ -8,3 +8,4 @@ mod matrix;
 mod operations;
 mod scene;
 mod table;
+mod tokens;
