@@ -16,13 +16,11 @@ pub mod audit;
 mod error;
 pub mod idempotency;
 pub mod identity;
-mod invitation;
 mod key;
 mod key_set;
 pub mod limits;
 mod link;
 mod mail;
-mod member;
 mod organization;
 pub mod outbox;
 pub mod password;
@@ -31,13 +29,13 @@ mod role;
 mod service;
 pub mod session;
 pub mod signing;
+pub mod team;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use accounts::{AccountError, Accounts};
 pub use audit::{AuditEntry, TrailKey};
 pub use error::TenancyError;
-pub use invitation::InvitationId;
 pub use key::{
     ApiKey, InvalidKey, KeyChange, KeyHash, KeyKind, KeyLimits, KeyScope, KeySecret, NewKey,
 };
@@ -46,7 +44,6 @@ pub use link::{LinkKey, LinkPurpose};
 #[cfg(feature = "testing")]
 pub use mail::RecordingMailer;
 pub use mail::{Mail, MailError, Mailer, Subject};
-pub use member::{Member, MemberId};
 pub use organization::{
     Email, InvalidName, Organization, OrganizationName, OrganizationSettings, TimeZoneName, User,
 };
@@ -56,3 +53,4 @@ pub use role::{
     RoleName, UnknownRole, scope_set,
 };
 pub use service::{Founded, SetupToken, Tenancy};
+pub use team::{InvitationId, Member, MemberId};

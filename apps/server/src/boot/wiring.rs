@@ -4,7 +4,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use plinth_adapter_postgres::{
     Database, PostgresAccounts, PostgresAttempts, PostgresAudit, PostgresConnections,
     PostgresIdempotency, PostgresIdentities, PostgresOutbox, PostgresQueries, PostgresRates,
-    PostgresSigningKeys, PostgresSnapshots, PostgresTenancy,
+    PostgresSigningKeys, PostgresSnapshots, PostgresTeam, PostgresTenancy,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
 use plinth_connections::{Connections, DataKey, InstallationKey, MasterKey};
@@ -22,6 +22,7 @@ use plinth_tenancy::outbox::Outbox;
 use plinth_tenancy::password::PasswordHashing;
 use plinth_tenancy::session::RefreshKey;
 use plinth_tenancy::signing::SigningKeys;
+use plinth_tenancy::team::Team;
 use plinth_tenancy::{KeySetSource, LinkKey, Mailer, Tenancy, TrailKey};
 
 /// Every service that handlers can ask for, put together once.
@@ -31,6 +32,8 @@ pub struct Services {
     pub tenancy: Tenancy,
     /// People, their sessions, and who a token is.
     pub accounts: Accounts,
+    /// Members, invitations and roles.
+    pub team: Team,
     /// Who did what.
     pub audit: AuditTrail,
     /// How many requests are let through.
@@ -127,6 +130,14 @@ impl Services {
         let targets = Arc::new(TargetDatabases::new(targets)?);
         let tenancy = Tenancy::new(Arc::new(PostgresTenancy::new(database.clone())), clock.clone());
         let accounts = accounts(&database, &installation, &public_url, clock.clone())?;
+        let links = LinkKey::new(*installation.derive("mailed links"));
+        let team = Team::new(
+            Arc::new(PostgresTeam::new(database.clone())),
+            tenancy.clone(),
+            accounts.clone(),
+            links,
+            clock.clone(),
+        );
         let connections = Connections::new(
             Arc::new(PostgresConnections::new(database.clone())),
             targets.clone(),
@@ -154,6 +165,7 @@ impl Services {
         Ok(Self {
             tenancy,
             accounts,
+            team,
             audit,
             limiter,
             idempotency,

@@ -32,6 +32,7 @@ use super::{auth, operation, platform};
         (name = "schemas", description = "What those databases look like."),
         (name = "authentication", description = "Signing in and out, tokens and passwords."),
         (name = "me", description = "Who is calling, and what is theirs."),
+        (name = "team", description = "Members, invitations and roles."),
         (name = "api keys", description = "Who may call."),
         (name = "identity providers", description = "Whose tokens an organization takes beside Plinth's own."),
         (name = "operation", description = "For whoever runs the server."),

@@ -17,6 +17,7 @@ mod operation;
 mod problem;
 mod queries;
 mod schemas;
+mod team;
 
 use actix_web::web;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -37,6 +38,7 @@ fn platform(config: &mut ServiceConfig<'_>) {
     auth::routes(config);
     me::routes(config);
     identity_providers::routes(config);
+    team::routes(config);
 }
 
 /// Everything that a server answers; `main` and tests use the same.

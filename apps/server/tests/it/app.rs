@@ -14,9 +14,11 @@ use plinth_egress::{Gate, Network, Own};
 use plinth_queries::QuerySettings;
 use plinth_server::{Services, WiringParts, http, unlock};
 use plinth_tenancy::{
-    Email, KeySetDocument, KeySetError, KeySetSource, OrganizationName, RecordingMailer,
+    Email, InvitationId, KeySetDocument, KeySetError, KeySetSource, LinkKey, LinkPurpose,
+    OrganizationName, RecordingMailer,
 };
 use plinth_testdb::TestDatabase;
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 /// A server of its own for one test: a real socket, a database of its own, a clock that stands still.
@@ -32,6 +34,7 @@ pub(crate) struct TestApp {
     pub(crate) installation: InstallationKey,
     client: reqwest::Client,
     database: TestDatabase,
+    links: LinkKey,
 }
 
 /// Somebody who sends requests with a key.
@@ -123,6 +126,7 @@ impl TestApp {
         let (ours, installation) = unlock(locked, &master).await.unwrap();
         let mailer = Arc::new(RecordingMailer::default());
         let documents = Arc::new(Documents::default());
+        let links = LinkKey::new(*installation.derive("mailed links"));
         let services = Services::new(WiringParts {
             database: ours,
             master,
@@ -159,6 +163,7 @@ impl TestApp {
             installation,
             client,
             database,
+            links,
         }
     }
 
@@ -177,6 +182,21 @@ impl TestApp {
     /// What its clock says.
     pub(crate) fn now(&self) -> jiff::Timestamp {
         plinth_core::Clock::now(&*self.clock)
+    }
+
+    /// What letters wait in the outbox or were sent, oldest first.
+    pub(crate) async fn letters(&self) -> Vec<Value> {
+        let (client, connection) =
+            tokio_postgres::connect(&self.database.superuser_url(), tokio_postgres::NoTls)
+                .await
+                .unwrap();
+        let connection = actix_web::rt::spawn(connection);
+        let query =
+            "SELECT payload::text FROM plinth.outbox WHERE topic = 'mail' ORDER BY created_at, id";
+        let rows = client.query(query, &[]).await.unwrap();
+        drop(client);
+        connection.await.unwrap().unwrap();
+        rows.iter().map(|row| serde_json::from_str(row.get(0)).unwrap()).collect()
     }
 
     /// The owner of a new organization.
@@ -202,6 +222,32 @@ impl TestApp {
     /// Somebody's sign-in: who sends requests with its access token, and the whole answer.
     pub(crate) async fn sign_in(&self, email: &str) -> (Person, Answer) {
         self.somebody("").sign_in(email).await
+    }
+
+    /// The token of the letter that went out when that invitation was sent for the so-manieth time.
+    pub(crate) fn invitation_token(&self, id: &str, sending: i32) -> String {
+        let id: InvitationId = id.parse().unwrap();
+        let token = self.links.token(LinkPurpose::Invitation, id.as_uuid(), sending);
+        token.expose_secret().to_owned()
+    }
+
+    /// Whoever of that address accepted `inviter`'s invitation as that, with [`PASSWORD`], and has signed in; and their
+    /// member id.
+    pub(crate) async fn member(
+        &self,
+        inviter: &Person,
+        email: &str,
+        role: &str,
+    ) -> (Person, String) {
+        let body = json!({ "email": email, "role": role });
+        let invited = inviter.post("/v1/team/members", body).await;
+        assert_eq!(invited.status, 201, "{}", invited.text);
+        let token = self.invitation_token(invited.body["data"]["id"].as_str().unwrap(), 1);
+        let body = json!({ "token": token, "password": PASSWORD });
+        let accepted = send(self.request("POST", "/v1/invitations/accept").json(&body)).await;
+        assert_eq!(accepted.status, 200, "{}", accepted.text);
+        let member = accepted.body["data"]["member_id"].as_str().unwrap().to_owned();
+        (self.sign_in(email).await.0, member)
     }
 
     /// Whoever holds that key.
@@ -237,6 +283,10 @@ impl Person {
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         send(self.request("POST", path).json(&body)).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
+        send(self.request("PATCH", path).json(&body)).await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {

@@ -13,3 +13,4 @@ mod identity_providers;
 mod keys;
 mod limits;
 mod queries;
+mod team;

@@ -206,8 +206,15 @@ impl Accounts {
         self.known.write().expect("not poisoned").remove(&session);
     }
 
-    /// The same for all of a person's sessions.
-    pub(super) fn forget_all(&self, user: UserId) {
+    /// Makes what is remembered of the sessions of an organization's members be looked up again, because it or somebody's
+    /// membership has changed: what this server does next goes by the change, other servers follow within a second.
+    pub fn forget_organization(&self, org: OrgId) {
+        let is_there = |it: &Known| it.live.memberships.iter().any(|it| it.org == org);
+        self.known.write().expect("not poisoned").retain(|_, it| !is_there(it));
+    }
+
+    /// The same for all of a person's sessions: also after they have come into an organization.
+    pub fn forget_all(&self, user: UserId) {
         self.known.write().expect("not poisoned").retain(|_, it| it.live.session.user != user);
     }
 }

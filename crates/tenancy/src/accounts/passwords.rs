@@ -29,6 +29,16 @@ impl Accounts {
         Ok(self.parts.hashing.hash(&password).await?)
     }
 
+    /// Whether there is a person of that address who has a password. For whoever proved that the address is theirs.
+    ///
+    /// # Errors
+    ///
+    /// Only when storage fails.
+    pub async fn has_password(&self, email: &Email) -> Result<bool, AccountError> {
+        let Some(user) = self.store().find_user(email).await? else { return Ok(false) };
+        Ok(self.store().account(user).await?.is_some_and(|it| it.password.is_some()))
+    }
+
     /// Keeps a person's first password; `false` if they have one, which stays.
     ///
     /// # Errors

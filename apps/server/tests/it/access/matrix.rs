@@ -11,14 +11,14 @@ use crate::app::{Answer, Person, TestApp};
 
 /// Two organizations on one server.
 struct Stage {
-    app: TestApp,
+    app: Rc<TestApp>,
     ann: Scene,
     bob: Scene,
 }
 
 impl Stage {
     async fn set() -> Self {
-        let app = TestApp::start().await;
+        let app = Rc::new(TestApp::start().await);
         let script = "CREATE TABLE orders (id int PRIMARY KEY, total numeric NOT NULL);
                       GRANT SELECT ON orders TO plinth_test_owner; ANALYZE;";
         let target = Rc::new(TestDatabase::from_sql(script).await.unwrap());

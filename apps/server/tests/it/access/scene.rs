@@ -10,6 +10,7 @@ use super::operations::Operation;
 
 /// An organization with something of every kind, and its owner.
 pub(super) struct Scene {
+    app: Rc<TestApp>,
     /// With an API key.
     pub(super) owner: Person,
     /// The owner's address.
@@ -24,11 +25,13 @@ pub(super) struct Scene {
 
 impl Scene {
     /// A new organization of this name.
-    pub(super) async fn new(app: &TestApp, name: &str, target: Rc<TestDatabase>) -> Self {
+    pub(super) async fn new(app: &Rc<TestApp>, name: &str, target: Rc<TestDatabase>) -> Self {
         let owner = app.owner_with_password(name).await;
         let email = address(name);
         let connection = String::new();
-        let mut scene = Self { owner, email, target, things: Vec::new(), connection, count: 0 };
+        let app = app.clone();
+        let mut scene =
+            Self { app, owner, email, target, things: Vec::new(), connection, count: 0 };
         scene.connection = scene.new_connection().await;
         scene
     }
@@ -74,11 +77,41 @@ impl Scene {
     }
 
     /// Who calls that operation for the owner: they with their key, or where that is not enough, a new sign-in of theirs.
-    pub(super) async fn caller(&self, operation: &Operation) -> Person {
+    pub(super) async fn caller(&mut self, operation: &Operation) -> Person {
+        // An owner cannot leave.
+        if operation.id == "leave_organization" {
+            return self.new_member().await.0;
+        }
         match SIGNED_IN.iter().any(|(id, _)| *id == operation.id) {
             true => self.owner.sign_in(&self.email).await.0,
             false => self.owner.clone(),
         }
+    }
+
+    /// An address that nobody has yet.
+    pub(super) fn address(&mut self) -> String {
+        self.name(&format!("guest-of-{}", self.email.replace('@', "-"))).replace(' ', "-")
+            + "@example.com"
+    }
+
+    /// A role of the organization's own that nobody has.
+    pub(super) async fn new_role(&mut self) -> String {
+        let body = json!({ "name": self.name("Role"), "scopes": ["dashboards:read"] });
+        self.make("role", "/v1/roles", body).await
+    }
+
+    /// An invitation that is open.
+    pub(super) async fn new_invitation(&mut self) -> String {
+        let body = json!({ "email": self.address(), "role": "viewer" });
+        self.make("invitation", "/v1/team/members", body).await
+    }
+
+    /// Somebody who came by an invitation and signed in; and their member id.
+    pub(super) async fn new_member(&mut self) -> (Person, String) {
+        let email = self.address();
+        let (person, id) = self.app.member(&self.owner, &email, "viewer").await;
+        self.keep("member", &Value::from(id.clone()));
+        (person, id)
     }
 
     /// A session of the owner's that a sample may end.

@@ -5,7 +5,7 @@ use super::scene::{Call, Scene};
 use crate::app::PASSWORD;
 
 /// Operations that anybody may call, each with why.
-pub(super) const PUBLIC: [(&str, &str); 9] = [
+pub(super) const PUBLIC: [(&str, &str); 10] = [
     ("healthz", "a load balancer asks it"),
     ("readyz", "a load balancer asks it"),
     ("metrics", "Prometheus asks it; it has numbers only, none of them an organization's"),
@@ -14,6 +14,7 @@ pub(super) const PUBLIC: [(&str, &str); 9] = [
     ("refresh_tokens", "takes the refresh token"),
     ("forgot_password", "says nothing; the letter goes to whoever has the address"),
     ("reset_password", "takes the token of the letter"),
+    ("accept_invitation", "takes the token of the letter"),
     ("set_up", "makes the first owner, against the one-time token that the server printed"),
 ];
 
@@ -21,7 +22,8 @@ pub(super) const PUBLIC: [(&str, &str); 9] = [
 pub(super) const ANY_SCOPE: [(&str, &str); 1] = [("get_me", "tells callers about themselves")];
 
 /// Operations about a person, which takes a sign-in: a key is one organization's. Each with why.
-pub(super) const SIGNED_IN: [(&str, &str); 6] = [
+pub(super) const SIGNED_IN: [(&str, &str); 7] = [
+    ("leave_organization", "only people leave"),
     ("sign_out", "ends the session"),
     ("sign_out_everywhere", "ends all sessions"),
     ("change_password", "the password is the person's"),
@@ -52,7 +54,22 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
         "create_api_key" => call.json(json!({ "name": scene.name("Key"), "scopes": ["read"] })),
         "revoke_api_key" => call.id(scene.new_key(&["read"]).await.0),
 
-        "get_me"
+        "list_members" | "list_invitations" => call.query("?limit=100"),
+        "invite_member" => call.json(json!({ "email": scene.address(), "role": "viewer" })),
+        "update_member" => {
+            call.id(scene.new_member().await.1).json(json!({ "role": scene.new_role().await }))
+        }
+        "remove_member" => call.id(scene.new_member().await.1),
+        "get_invitation" | "resend_invitation" | "revoke_invitation" => {
+            call.id(scene.new_invitation().await)
+        }
+        "list_roles" => call,
+        "create_role" => call.json(json!({ "name": scene.name("Role"), "scopes": ["admin"] })),
+        "get_role" | "delete_role" => call.id(scene.new_role().await),
+        "update_role" => call.id(scene.new_role().await).json(json!({ "name": scene.name("New") })),
+
+        "leave_organization"
+        | "get_me"
         | "sign_out"
         | "sign_out_everywhere"
         | "list_my_organizations"

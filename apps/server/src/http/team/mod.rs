@@ -1,0 +1,13 @@
+//! Members, invitations and roles of an organization.
+
+mod invitations;
+mod members;
+mod roles;
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+pub(super) fn routes(config: &mut ServiceConfig<'_>) {
+    members::routes(config);
+    invitations::routes(config);
+    roles::routes(config);
+}

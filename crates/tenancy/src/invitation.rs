@@ -1,4 +1,0 @@
-plinth_core::typed_id! {
-    /// Identifies an invitation into an organization.
-    InvitationId, "inv"
-}
