@@ -17,7 +17,7 @@ demo *arguments:
 test *filters:
     cargo xtask test {{ filters }}
 
-# The rules of the workspace: layers, licences, bans, manifests, file sizes.
+# The rules of the workspace: layers, licences, bans, manifests, outbound connections, file sizes.
 check:
     cargo xtask check
 

@@ -35,7 +35,7 @@ pub(crate) fn mailer(
         return Ok(Arc::new(NoMailer));
     };
     let folder = data_dir.join("mail");
-    tracing::warn!(
+    tracing::info!(
         folder = %folder.display(),
         "no mail server is configured (PLINTH_SMTP_URL): mail is left in the data folder"
     );

@@ -52,6 +52,25 @@ async fn a_value_that_cannot_work_is_refused_with_its_flag_and_nothing_is_left_r
     run(&mut serve_on("mysql://root@localhost/x")).assert_refused(&["URL"]);
 }
 
+#[actix_web::test]
+async fn a_mail_server_that_cannot_be_meant_is_refused_without_its_password() {
+    let database = TestDatabase::create().await.unwrap();
+    for (url, saying) in [
+        ("smtp://u:canary@mail.example.com?tls=off", "in clear"),
+        ("http://u:canary@mail.example.com", "smtps://"),
+    ] {
+        let mut command = serve_on(&database.url());
+        command.env("PLINTH_SMTP_URL", url).env("PLINTH_MAIL_FROM", "plinth@example.com");
+        let ended = run(&mut command);
+        ended.assert_refused(&["PLINTH_SMTP_URL", saying]);
+        assert!(!format!("{}{}", ended.stdout, ended.stderr).contains("canary"));
+    }
+    let mut command = serve_on(&database.url());
+    run(command.env("PLINTH_SMTP_URL", "smtp://localhost")).assert_refused(&["--mail-from"]);
+    let mut command = serve_on(&database.url());
+    run(command.env("PLINTH_MAIL_FROM", "nobody")).assert_refused(&["--mail-from", "plinth@"]);
+}
+
 #[test]
 fn help_names_every_variable() {
     let source = include_str!("../../src/settings.rs");
