@@ -88,7 +88,10 @@ impl Dialer {
                     && target.tls.channel_binding != ChannelBinding::Require
                     && falls_back(it.fault) =>
             {
-                self.attempt(target, &route, false, deadline).await.map_err(|_| it)
+                self.attempt(target, &route, false, deadline).await.map_err(|second| {
+                    // What it said without TLS tells more if it is no Postgres at all.
+                    if second.fault == Fault::NotPostgres { second } else { it }
+                })
             }
             other => other,
         }
@@ -192,6 +195,8 @@ impl Dialer {
             }
             b'N' if target.ssl_mode == SslMode::Prefer => Ok((Stream::Plain(socket), None)),
             b'N' => Err(diagnose::tls_not_offered(target.ssl_mode)),
+            // Its words stay unread: anybody on the way could have put them there.
+            b'E' => Err(diagnose::refused_before_tls()),
             other => {
                 let heard = heard(other, &mut socket).await;
                 Err(diagnose::not_postgres_but(Stage::Tls, target, &heard))

@@ -58,15 +58,13 @@ impl Opener {
     /// One at a time, for a database of which it is not known that it answers: many who ask for one that hangs do not all dial it.
     async fn dial_in_turn(&self) -> Result<Box<Session>, NoSession> {
         let waiting = async {
-            match self.turn.try_lock() {
-                Ok(it) => (it, None),
-                Err(_) => {
-                    let turn = self.turn.lock().await;
-                    // The dial that was waited for left it here, or nothing if it went well.
-                    let failed = turn.clone();
-                    (turn, failed)
-                }
+            if let Ok(it) = self.turn.try_lock() {
+                return (it, None);
             }
+            let turn = self.turn.lock().await;
+            // The dial that was waited for left it here, or nothing if it went well.
+            let failed = turn.clone();
+            (turn, failed)
         };
         let (mut turn, failed_meanwhile) =
             timeout(self.turn_limit, waiting).await.map_err(|_| NoSession::Busy)?;

@@ -98,9 +98,8 @@ impl Pools {
                     .ok_or(NoSession::Busy)?
             }
         };
-        let mut session = self
-            .dialer
-            .open(target, slot)
+        // Boxed: what dialling keeps is large, and most who ask for a session dial nothing.
+        let mut session = Box::pin(self.dialer.open(target, slot))
             .await
             .map_err(|it| NoSession::Unreachable(Box::new(it)))?;
         session.share = Some(share);

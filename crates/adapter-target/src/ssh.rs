@@ -13,7 +13,7 @@ use russh::client::{self, AuthResult, KeyboardInteractiveAuthResponse as Interac
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey, PublicKeyOrCertificate};
 use russh::keys::{PrivateKeyWithHashAlg, decode_secret_key};
 use russh::{ChannelOpenFailure, ChannelStream, MethodSet, Preferred};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
@@ -269,7 +269,7 @@ async fn log_in(handle: &mut client::Handle<Bastion>, tunnel: &Tunnel) -> Result
             }
         }
         TunnelCredential::PrivateKey { key, passphrase } => {
-            let passphrase = passphrase.as_ref().map(|it| it.expose_secret());
+            let passphrase = passphrase.as_ref().map(SecretString::expose_secret);
             let key = decode_secret_key(key.expose_secret().trim(), passphrase)
                 .map_err(|_| diagnose::tunnel_key_unreadable(tunnel))?;
             let hash = handle.best_supported_rsa_hash().await.map_err(broken)?.flatten();

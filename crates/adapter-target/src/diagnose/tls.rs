@@ -20,12 +20,28 @@ pub(crate) fn tls_not_offered(mode: SslMode) -> Diagnosis {
     )
 }
 
+/// The server answered the question for TLS with an error, as one does that cannot start a process for us.
+pub(crate) fn refused_before_tls() -> Diagnosis {
+    diagnosis(
+        Stage::Tls,
+        Fault::NotReady,
+        "The server refused before TLS could begin",
+        "It answered with an error before anything was encrypted, so what it said is not trusted. A server that is out of memory or processes does so.",
+        &["Try again in a moment.", "Look into the server's log for the reason."],
+    )
+}
+
 /// The handshake did not come to its end, or the server ended the session over TLS right after it.
 pub(crate) fn tls(error: &io::Error, target: &Target) -> Diagnosis {
     let inner = error.get_ref().and_then(|it| it.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(wrong)) => certificate(wrong, target),
         Some(rustls::Error::AlertReceived(alert)) => alerted(*alert, target),
+        Some(rustls::Error::InvalidMessage(_)) => Diagnosis {
+            explanation: "It seemed to agree to TLS and then did not speak it. An SSH server looks like this, whose greeting begins with the same letter; a bastion is given as `tunnel`."
+                .to_owned(),
+            ..tls_failed("")
+        },
         Some(other) => tls_failed(&words(other)),
         None => match error.kind() {
             io::ErrorKind::UnexpectedEof

@@ -72,25 +72,112 @@ async fn welcome(socket: &mut TcpStream) {
 }
 
 #[tokio::test]
-async fn what_does_not_speak_postgres_is_told_apart() {
-    for nonsense in
-        [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"SSH-2.0-OpenSSH_9\r\n", &[0xff; 64], &[0; 64]]
-    {
-        for mode in [SslMode::Disable, SslMode::Require] {
+async fn what_does_not_speak_postgres_is_told_apart_and_named() {
+    // What each says, and whether it waits for us to speak first.
+    let others: [(&[u8], bool, &str); 6] = [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", true, "web server"),
+        (b"SSH-2.0-OpenSSH_9\r\n", false, "SSH"),
+        (b"\x4a\0\0\0\x0a8.0.36\0\x08\0\0\0", false, "MySQL"),
+        (b"-ERR unknown command\r\n", true, "Redis"),
+        (b"\x15\x03\x01\0\x02\x02\x0a", true, "TLS alone"),
+        (&[0xff; 64], false, "another database"),
+    ];
+    for (greeting, waits, who) in others {
+        for mode in [SslMode::Disable, SslMode::Prefer, SslMode::Require] {
             let mut target = server(move |mut socket| async move {
-                let _ = socket.write_all(nonsense).await;
-                let _ = socket.read(&mut [0; 64]).await;
-                tokio::time::sleep(Duration::from_secs(5)).await;
+                if waits {
+                    let _ = socket.read(&mut [0; 64]).await;
+                }
+                let _ = socket.write_all(greeting).await;
+                // Neither closes nor says more.
+                let _ = socket.read_to_end(&mut Vec::new()).await;
             })
             .await;
             target.ssl_mode = mode;
             let found = diagnosis(&target).await;
-            let unreadable = matches!(
-                found.fault,
-                Fault::NotPostgres | Fault::TlsFailed | Fault::Disconnected | Fault::TimedOut
-            );
-            assert!(unreadable, "{mode:?} {nonsense:?}: {found:?}");
+            // Its first letter is that of an agreement to TLS.
+            let agrees = mode == SslMode::Require && greeting.starts_with(b"S");
+            let fault = if agrees { Fault::TlsFailed } else { Fault::NotPostgres };
+            assert_eq!(found.fault, fault, "{mode:?} {greeting:?}: {found:?}");
+            assert!(found.explanation.contains(who), "{mode:?}: {found:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_closes_or_resets_is_told_from_one_that_is_silent() {
+    for resets in [false, true] {
+        for (mode, stage) in [(SslMode::Disable, Stage::Auth), (SslMode::Require, Stage::Tls)] {
+            let mut target = server(move |mut socket| async move {
+                if resets {
+                    socket.set_zero_linger().expect("an open socket");
+                } else {
+                    hear_startup(&mut socket).await;
+                }
+            })
+            .await;
+            target.ssl_mode = mode;
+            let found = diagnosis(&target).await;
+            assert_eq!(found.fault, Fault::Disconnected, "{found:?}");
+            assert!(found.retryable && [stage, Stage::Connect].contains(&found.stage), "{found:?}");
+        }
+    }
+}
+
+/// What a server says to a client that it does not want, for each reason that a real one gives before the login.
+#[tokio::test]
+async fn what_a_server_says_before_the_login_is_passed_on_with_what_to_do() {
+    for (sqlstate, said, stage, fault) in [
+        ("53300", "sorry, too many clients already", Stage::Database, Fault::TooManyConnections),
+        ("57P03", "the database system is starting up", Stage::Database, Fault::NotReady),
+        ("57P03", "the database system is shutting down", Stage::Database, Fault::NotReady),
+        ("28000", "no pg_hba.conf entry for host", Stage::Auth, Fault::NotAdmitted),
+        ("3D000", "database \"shop\" does not exist", Stage::Database, Fault::UnknownDatabase),
+        ("40001", "terminating connection due to conflict", Stage::Database, Fault::NotReady),
+    ] {
+        let target = server(move |mut socket| async move {
+            hear_startup(&mut socket).await;
+            let body = format!("SFATAL\0VFATAL\0C{sqlstate}\0M{said}\0\0");
+            let _ = socket.write_all(&message(b'E', body.as_bytes())).await;
+        })
+        .await;
+        let found = diagnosis(&target).await;
+        assert_eq!((found.stage, found.fault), (stage, fault), "{found:?}");
+        assert!(found.explanation.contains(said) && !found.fix_steps.is_empty(), "{found:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_instead_of_an_agreement_to_tls_is_not_believed() {
+    let mut target = server(|mut socket| async move {
+        hear_startup(&mut socket).await;
+        let _ = socket.write_all(&message(b'E', b"SFATAL\0C28P01\0Msend it again\0\0")).await;
+    })
+    .await;
+    target.ssl_mode = SslMode::Require;
+    let found = diagnosis(&target).await;
+    assert_eq!((found.stage, found.fault), (Stage::Tls, Fault::NotReady));
+    assert!(!found.explanation.contains("send it again"), "{found:?}");
+}
+
+#[tokio::test]
+async fn ways_of_logging_in_that_we_lack_are_named() {
+    for (request, what) in [
+        (&[0, 0, 0, 7][..], "Kerberos"),
+        (&[0, 0, 0, 9], "Kerberos"),
+        (&[0, 0, 0, 2], "long ago"),
+        (b"\0\0\0\x0aOAUTHBEARER\0\0", "SASL mechanism"),
+        (&[0, 0, 0, 3], "without TLS"),
+    ] {
+        let target = server(move |mut socket| async move {
+            hear_startup(&mut socket).await;
+            let _ = socket.write_all(&message(b'R', request)).await;
+            let _ = socket.read_to_end(&mut Vec::new()).await;
+        })
+        .await;
+        let found = diagnosis(&target).await;
+        assert_eq!((found.stage, found.fault), (Stage::Auth, Fault::UnsupportedAuthentication));
+        assert!(found.explanation.contains(what), "{found:?}");
     }
 }
 
