@@ -35,6 +35,9 @@ pub(crate) enum Command {
     /// The sample database: an online shop and its support desk.
     #[command(subcommand)]
     Sample(SampleCommand),
+    /// The master key, under which every stored credential is sealed.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Print the OpenAPI document of the API.
     Openapi,
 }
@@ -74,6 +77,16 @@ pub(crate) struct StorageSettings {
     /// Needed with a database URL; without one it is made in the data folder.
     #[arg(long, env = "PLINTH_MASTER_KEY", hide_env_values = true, value_name = "KEY")]
     pub(crate) master_key: Option<SecretString>,
+    /// Earlier master keys, separated by commas: they still open what they sealed, until `plinth keys rotate` has put all of
+    /// it under the master key.
+    #[arg(
+        long,
+        env = "PLINTH_MASTER_KEY_PREVIOUS",
+        hide_env_values = true,
+        value_name = "KEYS",
+        requires = "master_key"
+    )]
+    pub(crate) master_key_previous: Option<SecretString>,
     /// Folder of the PostgreSQL server programs (14 or newer) [default: looked for on PATH and where distributions put
     /// them].
     #[arg(long, env = "PLINTH_POSTGRES_BIN", value_name = "DIR")]
@@ -110,6 +123,9 @@ pub(crate) struct ServeSettings {
     pub(crate) model: ModelSettings,
     #[command(flatten)]
     pub(crate) mail: MailSettings,
+    /// Seconds between two looks at a connected database in the background, about; 0 for never looking.
+    #[arg(long, env = "PLINTH_HEALTH_CHECK_SECONDS", default_value_t = 300, value_name = "S")]
+    pub(crate) health_check_seconds: u32,
 }
 
 /// How far one question or statement may go.
@@ -197,6 +213,23 @@ pub(crate) struct DemoSettings {
 pub(crate) enum SampleCommand {
     /// Load it into an empty database.
     Load(SampleSettings),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Put everything under a new master key, while servers go on.
+    ///
+    /// In embedded mode it makes the new key itself; with a database URL it takes PLINTH_MASTER_KEY for it. What was
+    /// interrupted is continued by running it again.
+    Rotate(KeysSettings),
+    /// Say which master keys are in use; prints JSON.
+    Status(KeysSettings),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct KeysSettings {
+    #[command(flatten)]
+    pub(crate) storage: StorageSettings,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -110,14 +110,15 @@ impl Database {
         client.query_one("SELECT 1", &[]).await.map_err(store).map(|_| ())
     }
 
-    /// Whether the installation's secrets are sealed by the key of this check value; the first that is shown counts.
+    /// Whether the master key that the installation's secrets are sealed with is among those of these check values; if none
+    /// was shown before, the first of these counts from now on.
     ///
     /// # Errors
     ///
     /// Only when the database does not answer.
-    pub async fn check_master_key(&self, check: &[u8; 32]) -> Result<bool, StoreError> {
+    pub async fn check_master_keys(&self, checks: &[&[u8]]) -> Result<bool, StoreError> {
         self.for_nobody(async |tx| {
-            let same = tx.query_one("SELECT check_master_key($1)", &[&check.as_slice()]).await;
+            let same = tx.query_one("SELECT check_master_keys($1)", &[&checks]).await;
             Ok(same.map_err(store)?.get::<_, Option<bool>>(0) == Some(true))
         })
         .await

@@ -2,13 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use plinth_adapter_postgres::{
-    Database, DatabaseUrl, PostgresAnnotations, PostgresConnections, PostgresQueries,
+    Database, DatabaseUrl, PostgresAnnotations, PostgresConnections, PostgresKeys, PostgresQueries,
     PostgresSnapshots, PostgresTenancy, migrate, migrations,
 };
 use plinth_connections::ConnectionStore as _;
-use plinth_core::{OrgId, UserId};
+use plinth_core::{ManualClock, OrgId, UserId};
 use plinth_schema_introspect::{AnnotationStore as _, InsertSnapshotError, SnapshotStore as _};
 use plinth_tenancy::TenancyStore as _;
 use plinth_testdb::TestDatabase;
@@ -52,6 +53,11 @@ async fn two_organizations(database: &Database) -> [(OrgId, UserId); 2] {
     [ours, theirs].map(|it| (it.organization.id, it.user.id))
 }
 
+/// An entry of the trail for what a test does.
+fn made(org: OrgId) -> plinth_tenancy::AuditEntry {
+    plinth_connections::testing::entry(org, "2026-01-01T00:00:00Z".parse().unwrap())
+}
+
 #[tokio::test]
 async fn tenancy_keeps_its_contract() {
     let ours = ours().await;
@@ -68,6 +74,34 @@ async fn connections_keep_their_contract() {
 }
 
 #[tokio::test]
+async fn changes_of_connections_keep_their_contract() {
+    let ours = ours().await;
+    let [us, them] = two_organizations(&ours.database).await;
+    let store = PostgresConnections::new(ours.database.clone());
+    plinth_connections::testing::connection_change_contract(&store, us, them).await;
+}
+
+#[tokio::test]
+async fn checks_of_connections_keep_their_contract() {
+    let ours = ours().await;
+    let [us, _] = two_organizations(&ours.database).await;
+    let clock = Arc::new(ManualClock::at("2026-01-01T00:00:00Z".parse().unwrap()));
+    let store = PostgresConnections::new(ours.database.clone().with_clock(clock.clone()));
+    plinth_connections::testing::connection_check_contract(&store, us, |by| clock.advance(by))
+        .await;
+}
+
+#[tokio::test]
+async fn keys_keep_their_contract() {
+    let ours = ours().await;
+    let [us, them] = two_organizations(&ours.database).await;
+    ours.database.keep_installation_key(7, &[3; 60]).await.unwrap();
+    let store = PostgresKeys::new(ours.database.clone());
+    plinth_connections::testing::key_store_contract(&store, us.0, them.0).await;
+    assert!(ours.database.check_master_keys(&[&[5; 32]]).await.unwrap(), "what the rotation set");
+}
+
+#[tokio::test]
 async fn queries_keep_their_contract() {
     let ours = ours().await;
     let [us, them] = two_organizations(&ours.database).await;
@@ -75,8 +109,8 @@ async fn queries_keep_their_contract() {
     let connections = PostgresConnections::new(ours.database.clone());
     let [test, live] = ["a test one", "live"]
         .map(|name| plinth_connections::testing::connection(us.0, us.1, name, at));
-    connections.insert(&test).await.unwrap();
-    connections.insert(&live).await.unwrap();
+    connections.insert(&test, &made(us.0)).await.unwrap();
+    connections.insert(&live, &made(us.0)).await.unwrap();
     let store = PostgresQueries::new(ours.database.clone());
     let (test, live) = (test.connection.id, live.connection.id);
     plinth_queries::testing::query_store_contract(&store, us, them, test, live).await;
@@ -89,12 +123,12 @@ async fn snapshots_keep_their_contract_and_go_with_their_connection() {
     let at = "2026-01-01T00:00:00Z".parse().unwrap();
     let connections = PostgresConnections::new(ours.database.clone());
     let sales = plinth_connections::testing::connection(us.0, us.1, "sales", at);
-    connections.insert(&sales).await.unwrap();
+    connections.insert(&sales, &made(us.0)).await.unwrap();
     let (store, id) = (PostgresSnapshots::new(ours.database.clone()), sales.connection.id);
     plinth_schema_introspect::testing::snapshot_store_contract(&store, (us.0, them.0), id).await;
 
     let (newest, _) = store.newest(us.0, id).await.unwrap().unwrap();
-    assert!(connections.remove(us.0, id, at).await.unwrap());
+    assert!(connections.remove(us.0, id, 1, at, &made(us.0)).await.unwrap());
     assert!(store.find(us.0, newest).await.unwrap().is_none());
     let late = plinth_schema_introspect::testing::snapshot(us.0, id, "orders", at);
     assert!(matches!(store.insert(&late).await, Err(InsertSnapshotError::NoConnection)));
@@ -107,11 +141,11 @@ async fn annotations_keep_their_contract_and_go_with_their_connection() {
     let at = "2026-01-01T00:00:00Z".parse().unwrap();
     let connections = PostgresConnections::new(ours.database.clone());
     let sales = plinth_connections::testing::connection(us.0, us.1, "sales", at);
-    connections.insert(&sales).await.unwrap();
+    connections.insert(&sales, &made(us.0)).await.unwrap();
     let (store, id) = (PostgresAnnotations::new(ours.database.clone()), sales.connection.id);
     plinth_schema_introspect::testing::annotation_store_contract(&store, us, them, id).await;
     assert!(!store.all(us.0, id).await.unwrap().is_empty());
-    assert!(connections.remove(us.0, id, at).await.unwrap());
+    assert!(connections.remove(us.0, id, 1, at, &made(us.0)).await.unwrap());
     assert!(store.all(us.0, id).await.unwrap().is_empty());
 }
 
@@ -190,7 +224,12 @@ async fn the_functions_that_look_over_the_wall_are_these() {
         })
         .collect();
     let expected = [
-        "plinth.check_master_key(bytea) → boolean",
+        "plinth.check_master_keys(bytea[]) → boolean",
+        "plinth.count_data_keys() → TABLE(master_version integer, data_keys bigint)",
+        "plinth.find_installation_key() → TABLE(kept_version integer, kept_wrapped bytea)",
+        "plinth.list_data_keys_of_others(integer,uuid,integer) → SETOF uuid",
+        "plinth.rewrap_installation_key(integer,integer,bytea,bytea) → boolean",
+        "plinth.take_connection_checks(integer,interval) → TABLE(org_id uuid, connection_id uuid)",
         "plinth.claim_setup_token(bytea) → boolean",
         "plinth.find_invitation(uuid) → uuid",
         "plinth.organizations_of(uuid) → SETOF uuid",
@@ -209,9 +248,13 @@ async fn the_functions_that_look_over_the_wall_are_these() {
 #[tokio::test]
 async fn another_master_key_is_noticed() {
     let ours = ours().await;
-    assert!(ours.database.check_master_key(&[1; 32]).await.unwrap(), "the first counts");
-    assert!(ours.database.check_master_key(&[1; 32]).await.unwrap());
-    assert!(!ours.database.check_master_key(&[2; 32]).await.unwrap());
+    let check = async |checks: &[&[u8]]| ours.database.check_master_keys(checks).await.unwrap();
+    let (first, other) = (&[1; 32][..], &[2; 32][..]);
+    assert!(check(&[first]).await, "the first counts");
+    assert!(check(&[first]).await);
+    assert!(!check(&[other]).await);
+    assert!(check(&[other, first]).await, "one among several is enough");
+    assert!(!check(&[other]).await, "and changes nothing");
 }
 
 /// A forgotten `WHERE` shows nothing of others, and a forgotten organization nothing at all.

@@ -21,6 +21,7 @@ mod settings;
 mod share;
 mod ssh;
 mod stream;
+mod tables;
 mod targets;
 mod tls;
 mod wire;

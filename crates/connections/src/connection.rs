@@ -6,7 +6,10 @@ use plinth_core::{OrgId, UserId};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::{AllowedTables, InvalidConnection, TlsMaterial, Tunnel};
+use crate::{
+    Activity, AllowedTables, ChannelBinding, Health, HostKey, InvalidConnection, TlsMaterial,
+    Tunnel, TunnelCredential,
+};
 
 plinth_core::typed_id! {
     /// Identifies a connection.
@@ -22,6 +25,8 @@ pub struct Connection {
     pub org: OrgId,
     /// Unique among the organization's connections.
     pub name: ConnectionName,
+    /// What people wrote about it.
+    pub description: Option<Description>,
     /// Where it is.
     pub place: Place,
     /// The database's name on that server.
@@ -30,16 +35,77 @@ pub struct Connection {
     pub username: String,
     /// How the transport is protected.
     pub ssl_mode: SslMode,
+    /// Certificates of its own.
+    pub tls: TlsSettings,
+    /// The bastion it is reached through, if any.
+    pub tunnel: Option<TunnelSettings>,
     /// What may be read through it.
     pub allowed_tables: AllowedTables,
     /// Whether `plinth_test_…` keys may use it.
     pub is_test: bool,
+    /// Whether it is the one to use when nobody says which; at most one of an organization's is.
+    pub is_primary: bool,
+    /// Whether it may be used now.
+    pub activity: Activity,
+    /// Whether values of columns with few different ones are looked at when its schema is read.
+    pub sampling: bool,
+    /// What background checks found.
+    pub health: Health,
+    /// Counts changes of the record, whoever or whatever made them.
+    pub revision: i64,
     /// Who added it.
     pub created_by: UserId,
     /// When it was added.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+    /// When it was removed; its credentials are gone since.
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// What of [`TlsMaterial`] may be seen: all but the client's private key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Certificate authorities as PEM; `None` means those of Plinth's machine.
+    pub roots: Option<String>,
+    /// The client's certificate with its chain, as PEM.
+    pub certificate: Option<String>,
+    /// Whether the login must be tied to the TLS session.
+    pub channel_binding: ChannelBinding,
+}
+
+/// What of [`Tunnel`] may be seen: all but what logs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TunnelSettings {
+    /// See [`Tunnel::host`].
+    pub host: Host,
+    /// See [`Tunnel::port`].
+    pub port: u16,
+    /// See [`Tunnel::username`].
+    pub username: String,
+    /// See [`Tunnel::host_key`].
+    pub host_key: HostKey,
+}
+
+impl From<&TlsMaterial> for TlsSettings {
+    fn from(it: &TlsMaterial) -> Self {
+        Self {
+            roots: it.roots().map(str::to_owned),
+            certificate: it.client().map(|it| it.chain().to_owned()),
+            channel_binding: it.channel_binding,
+        }
+    }
+}
+
+impl From<&Tunnel> for TunnelSettings {
+    fn from(it: &Tunnel) -> Self {
+        Self {
+            host: it.host.clone(),
+            port: it.port,
+            username: it.username.clone(),
+            host_key: it.host_key.clone(),
+        }
+    }
 }
 
 /// Where a database is.
@@ -59,11 +125,60 @@ pub enum Place {
     },
 }
 
+impl Place {
+    /// The server that Plinth runs for itself.
+    pub const EMBEDDED: &str = "embedded";
+
+    /// Whether it may be dialled without anybody asking for it: a server that Plinth runs for others sleeps when nobody
+    /// uses it, and dialling would wake it.
+    pub fn may_be_checked(&self) -> bool {
+        match self {
+            Self::Typed { .. } => true,
+            Self::Managed { server } => server == Self::EMBEDDED,
+        }
+    }
+}
+
 /// What somebody gives us to connect a database.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NewConnection {
     /// See [`Connection::name`].
     pub name: ConnectionName,
+    /// See [`Connection::description`].
+    pub description: Option<Description>,
+    /// What dialling needs.
+    pub login: Login,
+    /// See [`Connection::allowed_tables`].
+    pub allowed_tables: AllowedTables,
+    /// See [`Connection::is_test`].
+    pub is_test: bool,
+    /// See [`Connection::is_primary`].
+    pub is_primary: bool,
+    /// Whether it may be used at once.
+    pub is_active: bool,
+    /// See [`Connection::sampling`].
+    pub sampling: bool,
+}
+
+impl NewConnection {
+    /// One that may be used at once, for every table that the role may read.
+    pub fn new(name: ConnectionName, login: Login) -> Self {
+        Self {
+            name,
+            description: None,
+            login,
+            allowed_tables: AllowedTables::All,
+            is_test: false,
+            is_primary: false,
+            is_active: true,
+            sampling: true,
+        }
+    }
+}
+
+/// How to reach a database and log in to it, as somebody gave it, with everything secret in clear.
+#[derive(Clone, Debug)]
+pub struct Login {
     /// See [`Connection::place`].
     pub place: Place,
     /// See [`Connection::database`].
@@ -74,10 +189,71 @@ pub struct NewConnection {
     pub password: SecretString,
     /// See [`Connection::ssl_mode`].
     pub ssl_mode: SslMode,
-    /// See [`Connection::allowed_tables`].
-    pub allowed_tables: AllowedTables,
-    /// See [`Connection::is_test`].
-    pub is_test: bool,
+    /// Certificates of its own; the private key is kept sealed.
+    pub tls: TlsMaterial,
+    /// The bastion it is reached through, if any; what logs in there is kept sealed.
+    pub tunnel: Option<Tunnel>,
+}
+
+impl Login {
+    /// The secrets that are others than before, as words.
+    pub(crate) fn replaced_secrets(&self, before: &Self) -> Vec<&'static str> {
+        let mut replaced = Vec::new();
+        if self.password.expose_secret() != before.password.expose_secret() {
+            replaced.push("password");
+        }
+        if self.client_key() != before.client_key() {
+            replaced.push("ssl_key");
+        }
+        if self.tunnel_secrets() != before.tunnel_secrets() {
+            replaced.push("tunnel credential");
+        }
+        replaced
+    }
+
+    fn client_key(&self) -> Option<&str> {
+        self.tls.client().map(|it| it.key().expose_secret())
+    }
+
+    fn tunnel_secrets(&self) -> Option<(&str, Option<Option<&str>>)> {
+        self.tunnel.as_ref().map(|it| match &it.credential {
+            TunnelCredential::Password(password) => (password.expose_secret(), None),
+            TunnelCredential::PrivateKey { key, passphrase } => {
+                (key.expose_secret(), Some(passphrase.as_ref().map(|it| it.expose_secret())))
+            }
+        })
+    }
+
+    /// Whether anything that is not secret is another than before.
+    pub(crate) fn differs_openly(&self, before: &Self) -> bool {
+        let open = |it: &Self| {
+            (
+                it.place.clone(),
+                it.database.clone(),
+                it.username.clone(),
+                it.ssl_mode,
+                TlsSettings::from(&it.tls),
+                it.tunnel.as_ref().map(TunnelSettings::from),
+            )
+        };
+        open(self) != open(before)
+    }
+
+    /// What to dial: for a connection that is kept, with its version, or to try out.
+    pub fn target(&self, org: OrgId, kept: Option<(ConnectionId, i64)>) -> Target {
+        Target {
+            connection: kept.map(|(id, _)| id),
+            org,
+            place: self.place.clone(),
+            database: self.database.clone(),
+            username: self.username.clone(),
+            password: self.password.clone(),
+            ssl_mode: self.ssl_mode,
+            tls: self.tls.clone(),
+            tunnel: self.tunnel.clone(),
+            version: kept.map_or(1, |(_, version)| version),
+        }
+    }
 }
 
 /// Everything that dialling needs. Lives for one dial; never stored, never printed.
@@ -182,6 +358,44 @@ impl fmt::Display for ConnectionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// What people write about a database: 1 to 2,000 characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Description(String);
+
+impl Description {
+    /// Parses what a person typed; surrounding space is dropped, and nothing but space is no description.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConnection::Description`] if it is too long, or has control characters other than tab and line breaks.
+    pub fn parse(text: &str) -> Result<Option<Self>, InvalidConnection> {
+        let text = text.trim();
+        let control = |it: char| it.is_control() && !matches!(it, '\n' | '\r' | '\t');
+        if text.chars().count() > 2000 || text.chars().any(control) {
+            return Err(InvalidConnection::Description);
+        }
+        Ok((!text.is_empty()).then(|| Self(text.to_owned())))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Checks a role's password.
+///
+/// # Errors
+///
+/// [`InvalidConnection::Password`] if it is longer than 1024 bytes or has a NUL, which the protocol cannot carry.
+pub fn password(text: SecretString) -> Result<SecretString, InvalidConnection> {
+    let clear = text.expose_secret();
+    if clear.len() > 1024 || clear.contains('\0') {
+        return Err(InvalidConnection::Password);
+    }
+    Ok(text)
 }
 
 /// A host to dial: a DNS name or an address. No path (that would be a Unix socket), no list, no port.

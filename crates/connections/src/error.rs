@@ -1,7 +1,7 @@
 use plinth_core::{Classify, ErrorKind, StoreError};
 use serde_json::{Value, json};
 
-use crate::{ConnectionId, ConnectionName, Diagnosis};
+use crate::{ConnectionId, ConnectionName, Diagnosis, InvalidTransport, KeyError};
 
 /// Why an operation on connections failed.
 #[derive(Debug, thiserror::Error)]
@@ -18,9 +18,28 @@ pub enum ConnectionError {
     /// The database could not be reached with these settings.
     #[error("the database could not be reached: {}", .0.title)]
     Unreachable(Box<Diagnosis>),
-    /// A sealed value did not open: the master key is another one, or the row was tampered with.
-    #[error("a stored credential could not be opened")]
-    Sealed(#[from] crate::VaultError),
+    /// It may not be used now.
+    #[error("{}", .0.text())]
+    Inactive(Inactive),
+    /// It was changed after the caller read it.
+    #[error(
+        "the connection was changed since you read it: read it again and send what you want changed"
+    )]
+    Changed,
+    /// Plinth runs the database itself.
+    #[error("Plinth runs this database itself, so how it is reached cannot be changed")]
+    Managed,
+    /// A key for test connections may not touch what others use.
+    #[error(
+        "a key for test connections can neither take the mark of a test connection away nor make one primary"
+    )]
+    TestKey,
+    /// A certificate, a key or a tunnel that cannot be used.
+    #[error(transparent)]
+    Transport(#[from] InvalidTransport),
+    /// A stored credential could not be opened, or a new one not sealed.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// Our own storage failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -32,12 +51,51 @@ impl From<Diagnosis> for ConnectionError {
     }
 }
 
+/// Why a connection may not be used, with what to tell about it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Inactive {
+    /// Somebody switched it off.
+    ByPerson,
+    /// Background checks failed several times in a row.
+    ByHealth(Option<Box<Diagnosis>>),
+}
+
+impl Inactive {
+    fn text(&self) -> String {
+        match self {
+            Self::ByPerson => "this connection is switched off; an admin can switch it on again".to_owned(),
+            Self::ByHealth(Some(diagnosis)) => format!(
+                "this connection is not used for now, because its database did not answer several times in a row: {}",
+                diagnosis.title
+            ),
+            Self::ByHealth(None) => "this connection is not used for now, because its database did not answer several times in a row".to_owned(),
+        }
+    }
+
+    fn details(&self) -> Value {
+        match self {
+            Self::ByPerson => {
+                json!({ "reason": "connection_inactive", "inactive_reason": "switched_off" })
+            }
+            Self::ByHealth(diagnosis) => json!({
+                "reason": "connection_inactive", "inactive_reason": "unhealthy", "diagnosis": diagnosis,
+            }),
+        }
+    }
+}
+
 /// Which rule the input breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidConnection {
+    /// Something that is needed was not said: the field's name.
+    #[error("`{0}` is needed")]
+    Missing(&'static str),
     /// See [`ConnectionName`].
     #[error("a name has 1 to 100 characters and no control characters")]
     Name,
+    /// See [`crate::Description`].
+    #[error("a description has at most 2000 characters and no control characters")]
+    Description,
     /// See [`crate::Host`].
     #[error("a host is one DNS name or one IP address, without port, path or list")]
     Host,
@@ -62,7 +120,9 @@ impl InvalidConnection {
     /// The field of the request that it is about.
     pub fn field(self) -> &'static str {
         match self {
+            Self::Missing(field) => field,
             Self::Name => "name",
+            Self::Description => "description",
             Self::Host => "host",
             Self::Port => "port",
             Self::SslMode => "ssl_mode",
@@ -90,7 +150,11 @@ impl Classify for ConnectionError {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::NameTaken(_) => ErrorKind::Conflict,
             Self::Unreachable(_) => ErrorKind::Connection,
-            Self::Sealed(_) => ErrorKind::Internal,
+            Self::Inactive(_) | Self::Managed => ErrorKind::Conflict,
+            Self::Changed => ErrorKind::PreconditionFailed,
+            Self::TestKey => ErrorKind::Forbidden,
+            Self::Transport(err) => err.kind(),
+            Self::Key(err) => err.kind(),
             Self::Store(err) => err.kind(),
         }
     }
@@ -99,7 +163,12 @@ impl Classify for ConnectionError {
         match self {
             Self::Invalid(err) => err.details(),
             Self::Unreachable(diagnosis) => Some(json!({ "diagnosis": diagnosis })),
-            Self::NotFound(_) | Self::NameTaken(_) | Self::Sealed(_) | Self::Store(_) => None,
+            Self::Inactive(why) => Some(why.details()),
+            Self::Managed => Some(json!({ "reason": "managed" })),
+            Self::TestKey => Some(json!({ "reason": "test_key" })),
+            Self::Transport(err) => err.details(),
+            Self::NameTaken(_) => Some(json!({ "name": self.to_string() })),
+            Self::NotFound(_) | Self::Changed | Self::Key(_) | Self::Store(_) => None,
         }
     }
 }

@@ -7,6 +7,7 @@ mod annotation;
 mod catalog;
 mod constraint;
 mod digest;
+mod discovery;
 mod drift;
 mod history;
 mod objects;
@@ -27,6 +28,7 @@ pub use annotation::{
 pub use catalog::{Catalog, Schema};
 pub use constraint::{Check, Deferral, Exclusion, ForeignKey, Index, Key, ReferenceAction};
 pub use digest::StructureDigest;
+pub use discovery::{Discovered, DiscoveredTable, Discovery};
 pub use drift::{Aspect, Change, ChangeKind, ObjectKind, changes_between};
 pub use history::{SchemaDrift, SnapshotSummary};
 pub use objects::{

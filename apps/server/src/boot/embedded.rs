@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use super::folder::hex;
 
 /// The embedded server's name among those that Plinth runs.
-pub(crate) const EMBEDDED: &str = "embedded";
+pub(crate) const EMBEDDED: &str = plinth_connections::Place::EMBEDDED;
 
 /// The role that owns Plinth's own tables.
 const OWNER: &str = "plinth_owner";

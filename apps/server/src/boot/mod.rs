@@ -10,6 +10,7 @@ mod wiring;
 pub(crate) use embedded::{EMBEDDED, EmbeddedAddress, EmbeddedDatabase};
 pub(crate) use folder::write_secret;
 pub(crate) use mail::mailer;
-pub(crate) use storage::Storage;
+pub(crate) use keys::replace_in_folder;
 pub use storage::unlock;
+pub(crate) use storage::{Storage, data_dir};
 pub use wiring::{Services, WiringParts};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use plinth_adapter_postgres::{Database, DatabaseUrl, migrate};
-use plinth_connections::{InstallationKey, MasterKey, Sealed};
+use plinth_connections::{InstallationKey, MASTER_KEY_CHECK, MasterKeys, Sealed};
 use plinth_local_postgres::ClusterError;
 use plinth_tenancy::TrailKey;
 use secrecy::SecretString;
@@ -24,7 +24,7 @@ pub(crate) struct Storage {
     /// Where it is migrated, if another URL was given for that.
     pub(crate) migrate_url: Option<DatabaseUrl>,
     /// Seals every stored credential.
-    pub(crate) master: Arc<MasterKey>,
+    pub(crate) master: Arc<MasterKeys>,
     /// What the installation's own keys derive from.
     pub(crate) installation: InstallationKey,
     /// The Postgres that this process runs, if it runs one.
@@ -50,12 +50,13 @@ impl Storage {
                      (`openssl rand -hex 32`); keep it, every server of this database needs the same"
                 );
             };
-            let master = Arc::new(keys::given(master)?);
+            let master = keys::all_given(master, settings.master_key_previous.as_ref())?;
+            let master = Arc::new(master);
             return Self::on(settings, url, master, None, None).await;
         }
         let (data_dir, master) = folder(settings)?;
         let embedded =
-            Embedded::start(&data_dir, settings.postgres_bin.as_deref(), &master).await?;
+            Embedded::start(&data_dir, settings.postgres_bin.as_deref(), &master.current()).await?;
         let url = embedded.database_url();
         Runtime::write(&data_dir, &url)?;
         Self::on(settings, &url, master, Some(embedded), Some(data_dir)).await
@@ -91,7 +92,7 @@ impl Storage {
     async fn on(
         settings: &StorageSettings,
         url: &SecretString,
-        master: Arc<MasterKey>,
+        master: Arc<MasterKeys>,
         embedded: Option<Embedded>,
         data_dir: Option<PathBuf>,
     ) -> anyhow::Result<Self> {
@@ -101,11 +102,12 @@ impl Storage {
             let migrate_url = migrate_url.context("PLINTH_MIGRATE_URL")?;
             migrate(migrate_url.as_ref().unwrap_or(&url)).await?;
             let database = Database::open(&url, settings.database_connections).await?;
-            let check = master.derive("check of the master key");
-            if !database.check_master_key(&check).await? {
+            let checks = master.derive(MASTER_KEY_CHECK);
+            let checks: Vec<&[u8]> = checks.iter().map(|it| it.as_slice()).collect();
+            if !database.check_master_keys(&checks).await? {
                 bail!(
                     "this is not the master key that this database's secrets are sealed with; \
-                     give the one that was there when it was first used"
+                     give the one that was there when it was first used, or the newest that it was rotated to"
                 );
             }
             let (database, installation) = unlock(database, &master).await?;
@@ -149,9 +151,9 @@ impl Storage {
 /// If the database does not answer, or another master key wrapped the key that is kept.
 pub async fn unlock(
     database: Database,
-    master: &MasterKey,
+    master: &MasterKeys,
 ) -> anyhow::Result<(Database, InstallationKey)> {
-    let new = master.make_installation_key()?;
+    let new = master.current().make_installation_key()?;
     let (key_version, bytes) = database.keep_installation_key(new.key_version, &new.bytes).await?;
     let key = master
         .open_installation_key(&Sealed { key_version, bytes })
@@ -164,16 +166,25 @@ fn is_locked(err: &anyhow::Error) -> bool {
     matches!(err.downcast_ref(), Some(ClusterError::Locked { .. }))
 }
 
-/// The data folder and its master key.
-fn folder(settings: &StorageSettings) -> anyhow::Result<(PathBuf, Arc<MasterKey>)> {
+/// The data folder of embedded mode.
+///
+/// # Errors
+///
+/// If there is none and it cannot be made.
+pub(crate) fn data_dir(settings: &StorageSettings) -> anyhow::Result<PathBuf> {
     let data_dir = match &settings.data_dir {
         Some(folder) => folder.clone(),
         None => default_data_dir()?,
     };
     make_data_dir(&data_dir)?;
-    let data_dir = fs::canonicalize(&data_dir)?;
+    Ok(fs::canonicalize(&data_dir)?)
+}
+
+/// The data folder and its master keys.
+fn folder(settings: &StorageSettings) -> anyhow::Result<(PathBuf, Arc<MasterKeys>)> {
+    let data_dir = data_dir(settings)?;
     let master = match &settings.master_key {
-        Some(key) => keys::given(key)?,
+        Some(key) => keys::all_given(key, settings.master_key_previous.as_ref())?,
         None => keys::of_folder(&data_dir)?,
     };
     Ok((data_dir, Arc::new(master)))

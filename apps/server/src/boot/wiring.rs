@@ -3,16 +3,18 @@ use std::sync::Arc;
 use metrics_exporter_prometheus::PrometheusHandle;
 use plinth_adapter_postgres::{
     Database, PostgresAccounts, PostgresAttempts, PostgresAudit, PostgresConnections,
-    PostgresIdempotency, PostgresIdentities, PostgresOutbox, PostgresQueries, PostgresRates,
-    PostgresSigningKeys, PostgresSnapshots, PostgresTeam, PostgresTenancy,
+    PostgresIdempotency, PostgresIdentities, PostgresKeys, PostgresOutbox, PostgresQueries,
+    PostgresRates, PostgresSigningKeys, PostgresSnapshots, PostgresTeam, PostgresTenancy,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
-use plinth_connections::{Connections, DataKey, InstallationKey, MasterKey};
+use plinth_connections::{
+    ConnectionParts, Connections, DataKey, InstallationKey, MasterKeys, Vault,
+};
 use plinth_core::{Clock, CursorKey};
 use plinth_nl2sql::Engine;
 use plinth_nl2sql::model::ModelStrategy;
 use plinth_queries::{Queries, QueryParts, QuerySettings};
-use plinth_schema_introspect::Schemas;
+use plinth_schema_introspect::{Discovery, Schemas};
 use plinth_tenancy::accounts::{AccountParts, Accounts};
 use plinth_tenancy::audit::AuditTrail;
 use plinth_tenancy::idempotency::Idempotency;
@@ -48,8 +50,12 @@ pub struct Services {
     pub outbox: Outbox,
     /// Sends mail; for workers, never while a caller waits.
     pub mailer: Arc<dyn Mailer>,
+    /// Seals the secrets of organizations.
+    pub vault: Vault,
     /// The connected databases.
     pub connections: Connections,
+    /// Looking through databases that are not connected yet.
+    pub discovery: Discovery,
     /// Their schemas.
     pub schemas: Schemas,
     /// Asking and running.
@@ -71,7 +77,7 @@ pub struct WiringParts {
     /// Our own database.
     pub database: Database,
     /// Seals every stored credential.
-    pub master: Arc<MasterKey>,
+    pub master: Arc<MasterKeys>,
     /// What the installation's own keys derive from.
     pub installation: InstallationKey,
     /// Under which URL callers reach the server, without a slash at its end.
@@ -138,12 +144,16 @@ impl Services {
             links,
             clock.clone(),
         );
-        let connections = Connections::new(
-            Arc::new(PostgresConnections::new(database.clone())),
-            targets.clone(),
-            master,
-            clock.clone(),
-        );
+        let vault = Vault::new(Arc::new(PostgresKeys::new(database.clone())), master);
+        let connections = Connections::new(ConnectionParts {
+            store: Arc::new(PostgresConnections::new(database.clone())),
+            databases: targets.clone(),
+            tables: targets.clone(),
+            vault: vault.clone(),
+            clock: clock.clone(),
+        });
+        let discovery =
+            Discovery::new(connections.clone(), targets.clone(), targets.clone(), clock.clone());
         let schemas = Schemas::new(
             connections.clone(),
             targets.clone(),
@@ -173,7 +183,9 @@ impl Services {
             identities,
             outbox,
             mailer,
+            vault,
             connections,
+            discovery,
             schemas,
             queries,
             cursors,

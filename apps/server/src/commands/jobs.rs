@@ -1,6 +1,8 @@
 use std::error::Error;
 use std::time::Duration;
 
+use jiff::SignedDuration;
+use plinth_connections::HealthChecks;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -12,8 +14,16 @@ const OUTBOX_EVERY: Duration = Duration::from_secs(1);
 /// How often reserved requests that are not used are given back to other servers.
 const LIMITS_EVERY: Duration = Duration::from_secs(1);
 
-/// What a server does beside answering. Each job may run in any number of servers at once.
-pub(super) fn start(services: &Services, stopped: &watch::Receiver<bool>) -> JoinSet<()> {
+/// How often it is looked whether a connection is due to be checked.
+const CHECKS_EVERY: Duration = Duration::from_secs(5);
+
+/// What a server does beside answering. Each job may run in any number of servers at once. Connections are checked about
+/// every `check_seconds`, not at all if that is 0.
+pub(super) fn start(
+    services: &Services,
+    check_seconds: u32,
+    stopped: &watch::Receiver<bool>,
+) -> JoinSet<()> {
     let mut jobs = JoinSet::new();
     let outbox = services.outbox.clone();
     jobs.spawn(every("outbox", OUTBOX_EVERY, stopped.clone(), async move || {
@@ -21,6 +31,13 @@ pub(super) fn start(services: &Services, stopped: &watch::Receiver<bool>) -> Joi
     }));
     let limiter = services.limiter.clone();
     jobs.spawn(every("limits", LIMITS_EVERY, stopped.clone(), async move || limiter.tick().await));
+    if check_seconds > 0 {
+        let interval = SignedDuration::from_secs(check_seconds.into());
+        let checks = HealthChecks::new(services.connections.clone(), interval);
+        jobs.spawn(every("health checks", CHECKS_EVERY, stopped.clone(), async move || {
+            checks.tick().await.map(|_| ())
+        }));
+    }
     jobs
 }
 

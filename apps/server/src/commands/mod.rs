@@ -3,6 +3,7 @@
 mod bootstrap;
 mod demo;
 mod jobs;
+mod keys;
 mod sample;
 mod serve;
 mod server;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches as _;
 
-use crate::settings::{Cli, Command, SampleCommand, unknown_variables};
+use crate::settings::{Cli, Command, KeysCommand, SampleCommand, unknown_variables};
 use crate::telemetry::LogTo;
 use crate::{http, settings, telemetry};
 
@@ -37,7 +38,9 @@ pub fn run() -> ExitCode {
     let (to, usual) = match &cli.command {
         Command::Serve(_) => (LogTo::Stdout, USUAL_LOG),
         Command::Demo(_) => (LogTo::Stdout, "warn"),
-        Command::Bootstrap(_) | Command::Sample(_) | Command::Openapi => (LogTo::Stderr, "warn"),
+        Command::Bootstrap(_) | Command::Sample(_) | Command::Keys(_) | Command::Openapi => {
+            (LogTo::Stderr, "warn")
+        }
     };
     if let Err(err) = telemetry::start_logging(&cli.log, to, usual) {
         return fail(&err);
@@ -53,6 +56,12 @@ pub fn run() -> ExitCode {
             Command::Demo(settings) => demo::demo(settings).await,
             Command::Sample(SampleCommand::Load(settings)) => {
                 sample::load(settings).await.map(|()| ExitCode::SUCCESS)
+            }
+            Command::Keys(KeysCommand::Rotate(settings)) => {
+                keys::rotate(&settings.storage).await.map(|()| ExitCode::SUCCESS)
+            }
+            Command::Keys(KeysCommand::Status(settings)) => {
+                keys::status(&settings.storage).await.map(|()| ExitCode::SUCCESS)
             }
             Command::Openapi => print(http::document_text()).map(|()| ExitCode::SUCCESS),
         }

@@ -130,7 +130,7 @@ impl Server {
         let handle = server.handle();
         let serving = tokio::spawn(server);
         let (stopping, stopped) = watch::channel(false);
-        let jobs = jobs::start(&services, &stopped);
+        let jobs = jobs::start(&services, settings.health_check_seconds, &stopped);
         let flushing = tokio::spawn(flush(services.clone(), stopped));
         Ok(Self { services, storage, listen, handle, serving, flushing, jobs, stopping })
     }

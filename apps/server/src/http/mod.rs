@@ -5,6 +5,7 @@ mod caller;
 mod connections;
 mod document;
 mod envelope;
+mod etag;
 mod fallback;
 mod idempotency;
 mod identity_providers;

@@ -262,6 +262,15 @@ pub(crate) enum Problems {
     Unavailable(ErrorBody),
 }
 
+/// What operations on things that people edit together can also answer.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only its derive is used")]
+pub(crate) enum EditProblems {
+    /// `precondition_failed`: it was changed since you read it.
+    #[response(status = 412)]
+    Changed(ErrorBody),
+}
+
 /// What operations that reach a customer's database can also answer.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only its derive is used")]

@@ -8,7 +8,7 @@ use actix_web::{App, HttpServer};
 use async_trait::async_trait;
 use plinth_adapter_postgres::{Database, DatabaseUrl, migrate, migrations};
 use plinth_adapter_target::{ManagedServers, SystemResolver, TargetSettings};
-use plinth_connections::{InstallationKey, MasterKey};
+use plinth_connections::{InstallationKey, MasterKey, MasterKeys};
 use plinth_core::ManualClock;
 use plinth_egress::{Gate, Network, Own};
 use plinth_queries::QuerySettings;
@@ -121,7 +121,7 @@ impl TestApp {
         let address = format!("{}:{}", database.host(), database.port()).parse().unwrap();
         gate.protect(Own::Database { address, name: database.name().to_owned() });
 
-        let master = Arc::new(MasterKey::new(&MASTER).unwrap());
+        let master = Arc::new(MasterKeys::new(MasterKey::new(&MASTER).unwrap(), Vec::new()));
         let locked = Database::open(&url, 4).await.unwrap().with_clock(clock.clone());
         let (ours, installation) = unlock(locked, &master).await.unwrap();
         let mailer = Arc::new(RecordingMailer::default());

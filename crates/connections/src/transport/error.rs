@@ -60,6 +60,11 @@ impl InvalidTransport {
     pub(super) fn new(field: TransportField, problem: impl Into<String>) -> Self {
         Self { field, problem: problem.into() }
     }
+
+    /// Something that is needed is not there.
+    pub(crate) fn missing(field: TransportField) -> Self {
+        Self::new(field, "it is needed")
+    }
 }
 
 impl Classify for InvalidTransport {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use plinth_connections::{
-    AllowedTables, ConnectionError, ConnectionId, ConnectionName, NewConnection, Place, SslMode,
+    ConnectionError, ConnectionFilter, ConnectionId, ConnectionName, ConnectionPatch, Login,
+    LoginPatch, NewConnection, Place, SslMode, TlsMaterial,
 };
 use plinth_core::{Limit, Permission, Permit, Principal};
 use plinth_tenancy::{Email, OrganizationName, TenancyError};
@@ -74,24 +75,32 @@ impl Account {
         sample: &EmbeddedDatabase,
     ) -> anyhow::Result<ConnectionId> {
         let connections = &server.services.connections;
-        let page = connections.list(&self.permit()?, None, Limit::new(100)?).await?;
+        let embedded = server.storage.embedded.as_ref().context("the demo runs embedded")?;
+        let master = server.storage.master.current();
+        let (_, password) = embedded.put_database(&master, sample).await?;
+        let all = ConnectionFilter::default();
+        let page = connections.list(&self.permit()?, all, None, Limit::new(100)?).await?;
         if let Some(found) = page.items.iter().find(|it| it.database == sample.name) {
+            // Another master key makes other passwords of Plinth's own roles.
+            let login =
+                LoginPatch { by_plinth: true, password: Some(password), ..LoginPatch::default() };
+            let patch = ConnectionPatch { login, ..ConnectionPatch::default() };
+            connections.update(&self.permit()?, found.id, &patch, None, false).await?;
             // What was snapshotted of an older sample may have other values in it.
             server.services.schemas.refresh(&self.permit()?, found.id).await?;
             return Ok(found.id);
         }
-        let embedded = server.storage.embedded.as_ref().context("the demo runs embedded")?;
-        let (_, password) = embedded.put_database(&server.storage.master, sample).await?;
-        let new = NewConnection {
-            name: ConnectionName::parse("Sample shop")?,
+        let login = Login {
             place: Place::Managed { server: EMBEDDED.to_owned() },
             database: sample.name.to_owned(),
             username: sample.reader.to_owned(),
             password,
             ssl_mode: SslMode::Prefer,
-            allowed_tables: AllowedTables::All,
-            is_test: true,
+            tls: TlsMaterial::default(),
+            tunnel: None,
         };
+        let name = ConnectionName::parse("Sample shop")?;
+        let new = NewConnection { is_test: true, ..NewConnection::new(name, login) };
         match connections.create(&self.permit()?, new, true).await {
             Ok(connection) => Ok(connection.id),
             Err(ConnectionError::Unreachable(diagnosis)) => {

@@ -73,7 +73,8 @@ async fn run(server: &Server, settings: &DemoSettings) -> anyhow::Result<bool> {
 /// Loads the sample, again when the loaded one is not of today: its dates are relative to the day of loading.
 async fn load_sample(server: &Server) -> anyhow::Result<()> {
     let embedded = server.storage.embedded.as_ref().context("the demo runs embedded")?;
-    let (owner_url, _) = embedded.put_database(&server.storage.master, &SAMPLE).await?;
+    let master = server.storage.master.current();
+    let (owner_url, _) = embedded.put_database(&master, &SAMPLE).await?;
     let client = plinth_adapter_postgres::open_session(&owner_url).await?;
     let loaded = plinth_sample::loaded_on(&client).await?;
     drop(client);

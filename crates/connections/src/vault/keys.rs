@@ -1,63 +1,46 @@
-use aes_gcm::aead::{Aead as _, Payload};
-use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
+use std::fmt;
+
 use plinth_core::OrgId;
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 use zeroize::Zeroizing;
 
-/// A ciphertext with the id of the key that opens it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Sealed {
-    /// Which version of the wrapping key sealed it, from 1.
-    pub key_version: i32,
-    /// A fresh nonce of twelve bytes, then the ciphertext with its tag.
-    pub bytes: Vec<u8>,
-}
-
-impl std::fmt::Debug for Sealed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Sealed(v{}, {} bytes)", self.key_version, self.bytes.len())
-    }
-}
-
-/// Where a sealed value stands. It is bound into the ciphertext, so a value that is moved to another row, table,
-/// column or organization does not open.
-#[derive(Clone, Copy, Debug)]
-pub struct Location<'a> {
-    /// The organization.
-    pub org: OrgId,
-    /// The table.
-    pub table: &'a str,
-    /// The column.
-    pub column: &'a str,
-    /// The record's id.
-    pub record: uuid::Uuid,
-}
-
-impl Location<'_> {
-    fn associated_data(self, key_version: i32) -> Vec<u8> {
-        // Lengths in front of the names: no two locations share one text.
-        let mut data = Vec::with_capacity(64);
-        data.extend_from_slice(self.org.as_uuid().as_bytes());
-        for name in [self.table, self.column] {
-            data.extend_from_slice(&u32::try_from(name.len()).unwrap_or(u32::MAX).to_be_bytes());
-            data.extend_from_slice(name.as_bytes());
-        }
-        data.extend_from_slice(self.record.as_bytes());
-        data.extend_from_slice(&key_version.to_be_bytes());
-        data
-    }
-}
+use super::seal::{open, seal};
+use super::{Location, Sealed, VaultError};
 
 /// The key of the whole installation: 32 random bytes that only the operator has. Wraps each organization's data key.
+#[derive(Clone)]
 pub struct MasterKey {
     key: SecretSlice<u8>,
+    id: MasterKeyId,
 }
 
-/// The only version there is until rotation comes.
-const MASTER_VERSION: i32 = 1;
+/// Names a master key without telling it: a fingerprint that stands beside everything the key wraps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MasterKeyId(i32);
+
+impl MasterKeyId {
+    /// What stands beside values that were wrapped before keys had ids: any key may be meant.
+    pub const UNNAMED: Self = Self(1);
+
+    /// Takes what stands beside a wrapped key.
+    pub fn from_stored(stored: i32) -> Self {
+        Self(stored)
+    }
+
+    /// As it is stored.
+    pub fn as_stored(self) -> i32 {
+        self.0
+    }
+}
+
+impl fmt::Display for MasterKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
 const DATA_VERSION: i32 = 1;
 const KEY_BYTES: usize = 32;
-const NONCE_BYTES: usize = 12;
 
 impl MasterKey {
     /// Takes 32 bytes.
@@ -75,7 +58,16 @@ impl MasterKey {
         if bytes.len() != KEY_BYTES || distinct < 16 {
             return Err(VaultError::WeakKey);
         }
-        Ok(Self { key: bytes.to_vec().into() })
+        let print = derive(bytes, "id of the master key");
+        let [a, b, c, d] = [print[0], print[1], print[2], print[3]];
+        // Positive, and never a small number: those counted versions before keys had ids.
+        let id = i32::from_be_bytes([a & 0x3f | 0x40, b, c, d]);
+        Ok(Self { key: bytes.to_vec().into(), id: MasterKeyId(id) })
+    }
+
+    /// Its fingerprint.
+    pub fn id(&self) -> MasterKeyId {
+        self.id
     }
 
     /// Derives a key for another purpose, so that the master key itself seals nothing else. Only for what must be known
@@ -90,9 +82,7 @@ impl MasterKey {
     ///
     /// [`VaultError::NoRandomness`] if the system has none.
     pub fn make_installation_key(&self) -> Result<Sealed, VaultError> {
-        let mut key = Zeroizing::new([0; KEY_BYTES]);
-        getrandom::fill(key.as_mut()).map_err(|_| VaultError::NoRandomness)?;
-        seal(self.key.expose_secret(), MASTER_VERSION, installation_key_location(), key.as_ref())
+        self.wrap(installation_key_location(), random()?.as_ref())
     }
 
     /// Opens the key of the installation.
@@ -105,15 +95,22 @@ impl MasterKey {
         Ok(InstallationKey { key: key.to_vec().into() })
     }
 
+    /// Wraps an opened key of the installation.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::NoRandomness`] if the system has none.
+    pub fn wrap_installation_key(&self, key: &InstallationKey) -> Result<Sealed, VaultError> {
+        self.wrap(installation_key_location(), key.key.expose_secret())
+    }
+
     /// Makes a data key for an organization, wrapped by this one.
     ///
     /// # Errors
     ///
     /// [`VaultError::NoRandomness`] if the system has none.
     pub fn make_data_key(&self, org: OrgId) -> Result<Sealed, VaultError> {
-        let mut key = Zeroizing::new([0; KEY_BYTES]);
-        getrandom::fill(key.as_mut()).map_err(|_| VaultError::NoRandomness)?;
-        seal(self.key.expose_secret(), MASTER_VERSION, data_key_location(org), key.as_ref())
+        self.wrap(data_key_location(org), random()?.as_ref())
     }
 
     /// Opens an organization's data key.
@@ -125,12 +122,39 @@ impl MasterKey {
         let key = open(self.key.expose_secret(), data_key_location(org), sealed)?;
         Ok(DataKey { key: key.to_vec().into() })
     }
+
+    /// Wraps an organization's opened data key.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::NoRandomness`] if the system has none.
+    pub fn wrap_data_key(&self, org: OrgId, key: &DataKey) -> Result<Sealed, VaultError> {
+        self.wrap(data_key_location(org), key.key.expose_secret())
+    }
+
+    fn wrap(&self, at: Location<'_>, key: &[u8]) -> Result<Sealed, VaultError> {
+        seal(self.key.expose_secret(), self.id.0, at, key)
+    }
+
+    /// As it was done before keys had ids.
+    #[cfg(test)]
+    pub(super) fn make_unnamed_data_key(&self, org: OrgId) -> Sealed {
+        let key = random().expect("random bytes");
+        let unnamed = MasterKeyId::UNNAMED.0;
+        seal(self.key.expose_secret(), unnamed, data_key_location(org), key.as_ref()).expect("made")
+    }
 }
 
-impl std::fmt::Debug for MasterKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MasterKey")
     }
+}
+
+fn random() -> Result<Zeroizing<[u8; KEY_BYTES]>, VaultError> {
+    let mut key = Zeroizing::new([0; KEY_BYTES]);
+    getrandom::fill(key.as_mut()).map_err(|_| VaultError::NoRandomness)?;
+    Ok(key)
 }
 
 fn data_key_location(org: OrgId) -> Location<'static> {
@@ -176,8 +200,8 @@ impl InstallationKey {
     }
 }
 
-impl std::fmt::Debug for InstallationKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for InstallationKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("InstallationKey")
     }
 }
@@ -210,55 +234,10 @@ impl DataKey {
     }
 }
 
-impl std::fmt::Debug for DataKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("DataKey")
     }
-}
-
-/// AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce: safe for 2^32 values a key, far above what one
-/// organization stores.
-fn seal(
-    key: &[u8],
-    key_version: i32,
-    at: Location<'_>,
-    clear: &[u8],
-) -> Result<Sealed, VaultError> {
-    let mut nonce = [0; NONCE_BYTES];
-    getrandom::fill(&mut nonce).map_err(|_| VaultError::NoRandomness)?;
-    let aad = at.associated_data(key_version);
-    let sealed = cipher(key)?
-        .encrypt(&Nonce::from(nonce), Payload { msg: clear, aad: &aad })
-        .map_err(|_| VaultError::DoesNotOpen)?;
-    Ok(Sealed { key_version, bytes: [nonce.as_slice(), &sealed].concat() })
-}
-
-fn open(key: &[u8], at: Location<'_>, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-    let (nonce, body) =
-        sealed.bytes.split_first_chunk::<NONCE_BYTES>().ok_or(VaultError::DoesNotOpen)?;
-    let aad = at.associated_data(sealed.key_version);
-    cipher(key)?
-        .decrypt(&Nonce::from(*nonce), Payload { msg: body, aad: &aad })
-        .map(Zeroizing::new)
-        .map_err(|_| VaultError::DoesNotOpen)
-}
-
-fn cipher(key: &[u8]) -> Result<Aes256Gcm, VaultError> {
-    Aes256Gcm::new_from_slice(key).map_err(|_| VaultError::WeakKey)
-}
-
-/// Why a secret could not be kept or read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum VaultError {
-    /// Not 32 random bytes.
-    #[error("a master key is 32 random bytes")]
-    WeakKey,
-    /// The system gave no random bytes.
-    #[error("the system has no randomness")]
-    NoRandomness,
-    /// Another key, another place, or tampered with.
-    #[error("the sealed value does not open")]
-    DoesNotOpen,
 }
 
 #[cfg(test)]
@@ -303,10 +282,21 @@ mod tests {
     }
 
     #[test]
-    fn a_data_key_belongs_to_one_organization() {
+    fn a_data_key_belongs_to_one_organization_and_one_master_key() {
         let (org, other) = (OrgId::new(Timestamp::UNIX_EPOCH), OrgId::new(Timestamp::UNIX_EPOCH));
         let wrapped = master().make_data_key(org).expect("made");
         assert!(master().open_data_key(other, &wrapped).is_err());
+        let another = MasterKey::new(&(0..32).map(|it| it * 5 + 1).collect::<Vec<u8>>());
+        let another = another.expect("good enough for a test");
+        assert!(another.open_data_key(org, &wrapped).is_err());
+
+        let key = master().open_data_key(org, &wrapped).expect("opens");
+        let again = another.wrap_data_key(org, &key).expect("wrapped");
+        let opened = another.open_data_key(org, &again).expect("opens");
+        assert_eq!(opened.key.expose_secret(), key.key.expose_secret(), "the key itself stays");
+        assert_eq!(again.key_version, another.id().as_stored());
+        assert_ne!(another.id(), master().id());
+        assert!(master().id().as_stored() > 1 << 30, "no version of old");
     }
 
     #[test]
