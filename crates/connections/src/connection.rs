@@ -288,8 +288,10 @@ impl Target {
     }
 }
 
-/// How the transport is protected, meaning what libpq means by it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// How the transport is protected, meaning what libpq means by it. A stronger one is greater.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum SslMode {
     /// Never TLS.

@@ -74,6 +74,8 @@ pub struct LoginPatch {
     pub password: Option<SecretString>,
     /// See [`Login::ssl_mode`].
     pub ssl_mode: Option<SslMode>,
+    /// A mode below which it shall not be: what is stronger stays.
+    pub ssl_mode_at_least: Option<SslMode>,
     /// Certificate authorities as PEM.
     pub roots: Patch<String>,
     /// The client's certificate as PEM.
@@ -116,6 +118,7 @@ impl LoginPatch {
             username,
             password,
             ssl_mode,
+            ssl_mode_at_least,
             roots,
             certificate,
             client_key,
@@ -128,6 +131,7 @@ impl LoginPatch {
             && username.is_none()
             && password.is_none()
             && ssl_mode.is_none()
+            && ssl_mode_at_least.is_none()
             && channel_binding.is_none()
             && roots.is_keep()
             && certificate.is_keep()
@@ -165,6 +169,7 @@ impl LoginPatch {
             Patch::Keep | Patch::Clear => None,
         };
         let ssl_mode = self.ssl_mode.unwrap_or_default();
+        let ssl_mode = ssl_mode.max(self.ssl_mode_at_least.unwrap_or(ssl_mode));
         Ok(Login { place, database, username, password, ssl_mode, tls, tunnel })
     }
 
@@ -186,6 +191,8 @@ impl LoginPatch {
             managed @ Place::Managed { .. } if self.by_plinth => managed.clone(),
             Place::Managed { .. } => return Err(ConnectionError::Managed),
         };
+        let ssl_mode = self.ssl_mode.unwrap_or(before.ssl_mode);
+        let ssl_mode = ssl_mode.max(self.ssl_mode_at_least.unwrap_or(ssl_mode));
         let tls_changes =
             !(self.roots.is_keep() && self.certificate.is_keep() && self.client_key.is_keep());
         let binding = self.channel_binding.unwrap_or(before.tls.channel_binding);
@@ -218,7 +225,7 @@ impl LoginPatch {
             database: self.database.unwrap_or_else(|| before.database.clone()),
             username: self.username.unwrap_or_else(|| before.username.clone()),
             password: self.password.unwrap_or_else(|| before.password.clone()),
-            ssl_mode: self.ssl_mode.unwrap_or(before.ssl_mode),
+            ssl_mode,
             tls,
             tunnel,
         })

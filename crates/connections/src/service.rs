@@ -311,6 +311,19 @@ impl Connections {
         Ok((report, tried))
     }
 
+    /// Tries a login out that is not kept, and reads nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Connections::test_login`].
+    pub async fn test_login_only(
+        &self,
+        permit: &Permit<ConnectionsWrite>,
+        login: &Login,
+    ) -> Result<TestReport, ConnectionError> {
+        self.try_login(permit.principal(), login).await
+    }
+
     /// Notes in the audit trail that somebody used a login that is not kept, for the services that dial it.
     ///
     /// # Errors

@@ -51,11 +51,8 @@ pub fn connection(org: OrgId, user: UserId, name: &str, at: Timestamp) -> Stored
         deleted_at: None,
     };
     let sealed = |byte| Sealed { key_version: 1, bytes: vec![byte; 3] };
-    let credentials = Credentials {
-        password: sealed(1),
-        client_key: Some(sealed(2)),
-        tunnel: Some(sealed(3)),
-    };
+    let credentials =
+        Credentials { password: sealed(1), client_key: Some(sealed(2)), tunnel: Some(sealed(3)) };
     Stored { connection, credentials, version: 1 }
 }
 
@@ -190,9 +187,9 @@ pub async fn connection_check_contract(
     assert!(take(10).await.is_empty(), "not at once");
     advance(SignedDuration::from_mins(1));
     let mut due = [take(1).await, take(10).await].concat();
-    due.sort_by_key(ConnectionId::as_uuid);
+    due.sort_by_key(|it| it.as_uuid());
     let mut expected = [typed.connection.id, embedded.connection.id];
-    expected.sort_by_key(ConnectionId::as_uuid);
+    expected.sort_by_key(|it| it.as_uuid());
     assert_eq!(due, expected, "each once");
     advance(lease);
     assert_eq!(take(10).await.len(), 2, "whoever took them died");
@@ -244,7 +241,7 @@ pub async fn key_store_contract(store: &dyn KeyStore, ours: OrgId, theirs: OrgId
     store.put_data_key(theirs, &late).await.expect("kept");
 
     let mut both = [ours, theirs];
-    both.sort_by_key(OrgId::as_uuid);
+    both.sort_by_key(|it| it.as_uuid());
     let others = async |current, after, limit| {
         store.wrapped_by_others(current, after, limit).await.expect("lists")
     };

@@ -6,7 +6,7 @@ use plinth_connections::{
 };
 use plinth_core::{Clock, ConnectionsWrite, Permit};
 
-use crate::{CatalogReader, ReadOptions, Relation, RelationKind, Sampling, SchemaError};
+use crate::{CatalogReader, ReadOptions, Relation, RelationKind, Sampling, SchemaError, Visible};
 
 /// Below so many rows they are counted.
 const COUNTED: u64 = 10_000;
@@ -70,13 +70,7 @@ impl Discovery {
             .note_login(permit, "connection.discovered", login, catalog.is_ok())
             .await?;
         let catalog = catalog.map_err(ConnectionError::from)?;
-        let shown: Vec<&Relation> = catalog
-            .relations
-            .iter()
-            .map(AsRef::as_ref)
-            .filter(|it| it.columns.iter().any(|column| column.readable))
-            .filter(|it| allowed.allows(&it.schema, &it.name))
-            .collect();
+        let shown: Vec<&Relation> = Visible::new(&catalog, allowed).relations().collect();
         let counted: Vec<CountedTable> = shown.iter().map(|it| to_count(it)).collect();
         let counts = self.tables.count_rows(&target, &counted, COUNTED).await;
         let counts = counts.map_err(ConnectionError::from)?;

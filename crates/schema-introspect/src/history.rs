@@ -46,7 +46,8 @@ impl Schemas {
         after: Option<Cursor>,
         limit: Limit,
     ) -> Result<Page<SnapshotSummary>, SchemaError> {
-        let opened = self.connections.open(permit.principal(), id).await?;
+        // Looking back needs no database, so a connection that is not used is no obstacle.
+        let opened = self.connections.open_inactive(permit.principal(), id).await?;
         let items = self.store.list(opened.connection.org, id, after, limit).await?;
         let place = |it: &SnapshotSummary| Cursor { created_at: it.taken_at, id: it.id.as_uuid() };
         Ok(Page::cut(items, limit, place))

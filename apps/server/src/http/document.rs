@@ -12,8 +12,8 @@ use utoipa::openapi::{OpenApi, Required};
 use utoipa_actix_web::{AppExt as _, scope};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::problem::ErrorBody;
-use super::{auth, operation, platform};
+use super::problem::{ConfigError, ErrorBody};
+use super::{auth, database_configs, operation, platform};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -23,12 +23,13 @@ use super::{auth, operation, platform};
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     // Listed here because schemas that are used only in error answers are not collected.
-    components(schemas(ErrorBody)),
+    components(schemas(ErrorBody, ConfigError)),
     modifiers(&Keys),
     security(("bearer" = []), ("api_key" = [])),
     tags(
         (name = "queries", description = "Ask, run, and the history of both."),
         (name = "connections", description = "The databases that an organization connects."),
+        (name = "database configs", description = "The same connections, as an agent platform's back end knows them. Errors there are `{\"success\": false, \"error\", \"message\", \"status\": \"error\", \"details\"}`."),
         (name = "schemas", description = "What those databases look like."),
         (name = "authentication", description = "Signing in and out, tokens and passwords."),
         (name = "me", description = "Who is calling, and what is theirs."),
@@ -62,6 +63,7 @@ pub fn openapi() -> OpenApi {
         .openapi(Document::openapi())
         .service(scope("/v1").configure(platform))
         .configure(|config| {
+            database_configs::routes(config);
             config
                 .service(operation::healthz)
                 .service(operation::readyz)

@@ -3,6 +3,7 @@
 mod auth;
 mod caller;
 mod connections;
+mod database_configs;
 mod document;
 mod envelope;
 mod etag;
@@ -64,6 +65,7 @@ pub fn configure(services: Services) -> impl FnOnce(&mut web::ServiceConfig) {
                 |config: &mut web::ServiceConfig| platform(&mut ServiceConfig::new(config));
             config.service(web::scope(prefix).configure(routes));
         }
+        database_configs::routes(&mut ServiceConfig::new(config));
         config.default_service(web::to(fallback::unmatched));
     }
 }

@@ -139,6 +139,14 @@ impl Problem {
                 "errors": self.field_errors(),
                 "details": self.details,
             }))
+        } else if Family::of(request.path()) == Family::DatabaseConfigs {
+            response.json(ConfigError {
+                success: false,
+                error: self.code,
+                message: self.message.clone(),
+                status: ConfigStatus::Error,
+                details: self.details.clone(),
+            })
         } else {
             response.json(ErrorBody {
                 error: ErrorInfo {
@@ -221,6 +229,53 @@ pub(crate) struct ErrorInfo {
     details: Option<Value>,
 }
 
+/// Whose conventions a path follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    /// `/v1`, and everything else.
+    Platform,
+    /// `/api/database-configs` and `/api/db`.
+    DatabaseConfigs,
+}
+
+impl Family {
+    fn of(path: &str) -> Self {
+        let below = |prefix| {
+            path.strip_prefix(prefix).is_some_and(|it| it.is_empty() || it.starts_with('/'))
+        };
+        if below("/api/database-configs") || below("/api/db") {
+            return Self::DatabaseConfigs;
+        }
+        Self::Platform
+    }
+}
+
+/// What every failed request of `/api/database-configs` and `/api/db` answers with.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ConfigError {
+    /// False.
+    #[schema(example = false)]
+    success: bool,
+    /// Stable; match on this.
+    error: ErrorCode,
+    /// For people; may change.
+    #[schema(example = "there is no database config 018f3a2b-4c5d-7e6f-8091-a2b3c4d5e6f7")]
+    message: String,
+    status: ConfigStatus,
+    /// Facts that a program can act on; which ones depends on the code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    details: Option<Value>,
+}
+
+/// How a request ended.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ConfigStatus {
+    /// It failed.
+    Error,
+}
+
 /// About the request.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ErrorMeta {
@@ -260,6 +315,48 @@ pub(crate) enum Problems {
     /// `unavailable`: something of ours is down or overloaded; try again.
     #[response(status = 503)]
     Unavailable(ErrorBody),
+}
+
+/// The same for the family of database configs.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only its derive is used")]
+pub(crate) enum ConfigProblems {
+    /// `authentication_error`: no API key or token came with the request, or one that does not work.
+    #[response(status = 401)]
+    Unauthenticated(ConfigError),
+    /// `authorization_error`: the key or the role lacks the scope.
+    #[response(status = 403)]
+    Forbidden(ConfigError),
+    /// `not_found`: there is no such config in this organization.
+    #[response(status = 404)]
+    NotFound(ConfigError),
+    /// `conflict`: the state does not allow it.
+    #[response(status = 409)]
+    Conflict(ConfigError),
+    /// `payload_too_large`: the body is too large.
+    #[response(status = 413)]
+    TooLarge(ConfigError),
+    /// `validation_error`: the request breaks a rule; `details` says which.
+    #[response(status = 422)]
+    Invalid(ConfigError),
+    /// `rate_limit_exceeded`: too many requests; `Retry-After` says when to come again.
+    #[response(status = 429)]
+    TooMany(ConfigError),
+    /// `internal_error`: a fault of ours.
+    #[response(status = 500)]
+    Internal(ConfigError),
+    /// `unavailable`: something of ours is down or overloaded; try again.
+    #[response(status = 503)]
+    Unavailable(ConfigError),
+}
+
+/// What operations of that family that reach a customer's database can also answer.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only its derive is used")]
+pub(crate) enum ConfigDatabaseProblems {
+    /// `connection_error`: the database could not be reached; `details.diagnosis` says why and what to do.
+    #[response(status = 502)]
+    Unreachable(ConfigError),
 }
 
 /// What operations on things that people edit together can also answer.

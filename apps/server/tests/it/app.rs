@@ -325,6 +325,22 @@ pub(crate) fn connection(name: &str, target: &TestDatabase) -> Value {
     })
 }
 
+/// The body that adds a test database through the door of database configs.
+pub(crate) fn config(name: &str, target: &TestDatabase) -> Value {
+    json!({
+        "name": name,
+        "provider": "postgresql",
+        "connection_config": {
+            "host": target.host(),
+            "port": target.port(),
+            "database": target.name(),
+            "username": target.user(),
+            "password": target.password(),
+            "ssl": false,
+        },
+    })
+}
+
 pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());

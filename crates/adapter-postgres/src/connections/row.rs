@@ -137,7 +137,7 @@ impl Written {
             .map(|(column, at)| format!("{column} = ${at}"))
             .collect();
         format!(
-            "UPDATE connections SET {} WHERE org_id = $1 AND id = $2 AND revision = ${revision} - 1 AND deleted_at IS NULL",
+            "UPDATE connections SET {} WHERE org_id = $1 AND id = $2 AND revision = ${revision}::bigint - 1 AND deleted_at IS NULL",
             sets.join(", ")
         )
     }

@@ -1,7 +1,8 @@
 //! What callers send about how a database is reached, for every route that takes it.
 
 use plinth_connections::{
-    ConnectionUrl, Host, InvalidConnection, LoginPatch, Patch, TunnelPatch, password, server_name,
+    ConnectionUrl, Host, InvalidConnection, LoginPatch, Patch, SslMode, TunnelPatch, password,
+    server_name,
 };
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
@@ -86,6 +87,7 @@ pub(in crate::http) struct LoginFields {
     pub(in crate::http) username: Option<String>,
     pub(in crate::http) password: Option<SecretString>,
     pub(in crate::http) ssl_mode: Option<String>,
+    pub(in crate::http) ssl_mode_at_least: Option<SslMode>,
     pub(in crate::http) ssl_root_cert: Patch<String>,
     pub(in crate::http) ssl_cert: Patch<String>,
     pub(in crate::http) ssl_key: Patch<SecretString>,
@@ -119,6 +121,7 @@ impl LoginFields {
                 .or(from_url.username),
             password: self.password.or(from_url.password).map(password).transpose()?,
             ssl_mode: self.ssl_mode.as_deref().map(str::parse).transpose()?.or(from_url.ssl_mode),
+            ssl_mode_at_least: self.ssl_mode_at_least,
             roots: self.ssl_root_cert,
             certificate: self.ssl_cert,
             client_key: self.ssl_key,

@@ -11,7 +11,7 @@ use self::body::{
 };
 pub(super) use self::body::{DiagnosisBody, HealthBody};
 use self::input::{CreateConnection, PatchConnection};
-pub(super) use self::login::{LoginFields, TunnelInput, clearable, given};
+pub(super) use self::login::{LoginFields, clearable};
 use super::envelope::Reply;
 use super::etag::{IfMatch, tagged};
 use super::input::{Paging, Valid};

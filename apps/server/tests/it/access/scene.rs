@@ -4,7 +4,7 @@ use plinth_testdb::TestDatabase;
 use serde_json::{Value, json};
 
 use super::table::SIGNED_IN;
-use crate::app::{Answer, Person, TestApp, address, connection, send};
+use crate::app::{Answer, Person, TestApp, address, config, connection, send};
 
 use super::operations::Operation;
 
@@ -57,6 +57,30 @@ impl Scene {
     pub(super) async fn new_connection(&mut self) -> String {
         let body = self.connection_body();
         self.make("connection", "/v1/connections", body).await
+    }
+
+    /// A body that adds the database through the other door, under a new name.
+    pub(super) fn config_body(&mut self) -> Value {
+        config(&self.name("Config"), &self.target)
+    }
+
+    /// A config that a sample may remove.
+    pub(super) async fn new_config(&mut self) -> String {
+        let body = self.config_body();
+        self.make("config", "/api/database-configs", body).await
+    }
+
+    /// The config that the samples ask about.
+    pub(super) async fn config(&mut self) -> String {
+        let known = self.things.iter().find(|it| it.0 == "config").map(|it| it.1.clone());
+        match known {
+            Some(id) if self.is_there(&id).await => id,
+            _ => self.new_config().await,
+        }
+    }
+
+    async fn is_there(&self, config: &str) -> bool {
+        self.owner.get(&format!("/api/database-configs/{config}")).await.is_success()
     }
 
     /// A query of the history.

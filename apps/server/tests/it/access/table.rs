@@ -44,7 +44,22 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
         "get_connection" | "get_schema" | "refresh_schema" | "test_connection" => {
             call.id(scene.connection())
         }
+        "update_connection" => {
+            call.id(scene.connection()).json(json!({ "description": "What people buy." }))
+        }
         "delete_connection" => call.id(scene.new_connection().await),
+        "list_database_configs" => call,
+        "create_database_config" => call.json(scene.config_body()),
+        "get_database_config"
+        | "refresh_database_config_schema"
+        | "get_database_config_freshness" => call.id(scene.config().await),
+        "update_database_config" => {
+            call.id(scene.config().await).json(json!({ "description": "What people buy." }))
+        }
+        "delete_database_config" => call.id(scene.new_config().await),
+        "test_postgres" | "discover_postgres_schema" => {
+            call.json(scene.config_body()["connection_config"].clone())
+        }
 
         "create_query" => {
             call.json(json!({ "connection_id": scene.connection(), "sql": "SELECT 1" }))
