@@ -9,8 +9,8 @@ mod wiring;
 
 pub(crate) use embedded::{EMBEDDED, EmbeddedAddress, EmbeddedDatabase};
 pub(crate) use folder::write_secret;
-pub(crate) use mail::mailer;
 pub(crate) use keys::replace_in_folder;
+pub(crate) use mail::mailer;
 pub use storage::unlock;
 pub(crate) use storage::{Storage, data_dir};
 pub use wiring::{Services, WiringParts};
