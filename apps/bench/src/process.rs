@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use plinth_local_postgres::{Cluster, ClusterSettings, ConnectionParameters, Installation};
-use serde::Deserialize;
+use serde_json::json;
 
 use crate::client::Client;
 
@@ -134,11 +134,11 @@ pub(crate) enum Model {
     FromSurroundings,
 }
 
-/// What `plinth bootstrap` prints.
-#[derive(Deserialize)]
-struct Bootstrapped {
-    api_key: String,
-}
+/// The owner that a server is given.
+const OWNER: &str = "owner@example.com";
+
+/// The owner's password. It protects nothing: the server lives as long as a measurement.
+const PASSWORD: &str = "tall giraffes eat acacia";
 
 /// A running `plinth serve` with its embedded Postgres and a data folder of its own, and an organization in it.
 ///
@@ -173,7 +173,7 @@ impl Plinth {
         let child = command.spawn().with_context(|| format!("starting {}", binary.display()))?;
         let mut plinth = Self { child, address, key: String::new(), log };
         plinth.wait_until_ready().await?;
-        plinth.key = bootstrap(binary, &data).await?;
+        plinth.key = plinth.set_up().await.context("making the first owner")?;
         Ok(plinth)
     }
 
@@ -234,6 +234,29 @@ impl Plinth {
         }
     }
 
+    /// Makes the first owner with the token that the server printed; gives the owner's key.
+    async fn set_up(&self) -> Result<String> {
+        let log = fs::read(&self.log).with_context(|| format!("reading {}", self.log.display()))?;
+        let log = String::from_utf8_lossy(&log);
+        let token = log.split_once(r#""token": ""#).and_then(|(_, rest)| rest.split_once('"'));
+        let (token, _) = token.with_context(|| format!("no token was printed:\n{log}"))?;
+        let body = json!({ "token": token, "organization": "Bench", "email": OWNER, "password": PASSWORD });
+        let made = Client::new(self.address, "").request("POST", "/v1/setup", Some(&body)).await?;
+        let made = made.data()?;
+        Ok(made["api_key"].as_str().context("the owner has no key")?.to_owned())
+    }
+
+    /// Signs the owner in; gives the access token.
+    ///
+    /// # Errors
+    /// If the server does not let them.
+    pub(crate) async fn sign_in(&self) -> Result<String> {
+        let body = json!({ "email": OWNER, "password": PASSWORD });
+        let mut nobody = Client::new(self.address, "");
+        let tokens = nobody.request("POST", "/v1/auth/login", Some(&body)).await?.data()?;
+        Ok(tokens["access_token"].as_str().context("the sign-in gave no token")?.to_owned())
+    }
+
     fn end(&mut self) -> Result<ExitStatus> {
         signal(&self.child, Signal::SIGTERM)?;
         let asked = Instant::now();
@@ -271,32 +294,6 @@ fn plinth(binary: &Path, model: Model) -> Command {
         }
     }
     command
-}
-
-async fn bootstrap(binary: &Path, data: &Path) -> Result<String> {
-    let mut command = tokio::process::Command::from(plinth(binary, Model::None));
-    command
-        .args([
-            "bootstrap",
-            "--organization",
-            "Bench",
-            "--email",
-            "owner@example.com",
-            "--data-dir",
-        ])
-        .arg(data)
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    let output = command.output().await.context("running `plinth bootstrap`")?;
-    ensure!(
-        output.status.success(),
-        "`plinth bootstrap` failed ({}): {}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    let made: Bootstrapped = serde_json::from_slice(&output.stdout)
-        .context("reading what `plinth bootstrap` printed")?;
-    Ok(made.api_key)
 }
 
 fn signal(child: &Child, signal: Signal) -> Result<()> {

@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::terminal::say;
 
 /// A route that answers from what authentication found out.
-const ROUTE: &str = "/v1/me";
+const ROUTE: &str = "/v1/me/access";
 
 /// A client that asks the same again and again.
 struct Getter {
@@ -27,7 +27,7 @@ impl Asker for Getter {
     }
 }
 
-/// Measures requests with a key beside a server that gives the same answer to everybody, each in a process of its own.
+/// Measures requests with a key and with a token beside a server that gives the same answer to everybody, each in a process of its own.
 ///
 /// # Errors
 /// If an answer is none.
@@ -37,11 +37,15 @@ pub(super) async fn measure(stage: &Stage<'_>) -> Result<Vec<Figure>> {
     ensure!(answer.status == 200, "{ROUTE} answered {}", answer.status);
     let bare = Bare::start(folder.path(), &answer.body).await?;
     let with_key = side_by_side(stage, "an API key", ROUTE, || plinth.client(), &bare).await?;
+    let token = plinth.sign_in().await.context("signing in")?;
+    let with_token =
+        side_by_side(stage, "a token", ROUTE, || plinth.client_with(&token), &bare).await?;
     // The same server, answering whom it does not know: what is left of the difference is not authentication's.
     let open = side_by_side(stage, "nobody", "/healthz", || plinth.client_with(""), &bare).await?;
     plinth.stop()?;
     Ok(vec![
         with_key.figure("authenticated by an API key", Some(Aim::AtLeast(0.70))),
+        with_token.figure("authenticated by a token", Some(Aim::AtLeast(0.60))),
         open.figure("not authenticated (/healthz)", None),
     ])
 }

@@ -5,6 +5,7 @@ use plinth_tenancy::session::Session;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
 
 use super::auth::{MembershipBody, UserBody};
 use super::envelope::{Reply, envelope};
@@ -14,6 +15,7 @@ use super::{Caller, Problem, Services, SignedInCaller};
 pub(super) fn routes(config: &mut ServiceConfig<'_>) {
     config
         .service(get_me)
+        .service(get_my_access)
         .service(list_my_organizations)
         .service(list_my_sessions)
         .service(end_my_session);
@@ -41,6 +43,24 @@ async fn get_me(
         scopes: principal.scopes.iter().map(|it| it.as_str()).collect(),
         credential: CredentialBody::from(principal.credential),
     }))
+}
+
+/// What may I do
+///
+/// The short form, which asks no database: whether a key or token works, for whom, and for what.
+#[utoipa::path(
+    tag = "me",
+    responses((status = 200, body = AccessEnvelope, description = "What the caller may do."), Problems),
+)]
+#[get("/me/access")]
+async fn get_my_access(caller: Caller, reply: Reply) -> HttpResponse {
+    let principal = caller.principal();
+    reply.ok(AccessBody {
+        user_id: principal.user.to_string(),
+        organization_id: principal.org.as_uuid(),
+        scopes: principal.scopes.iter().map(|it| it.as_str()).collect(),
+        credential: CredentialBody::from(principal.credential),
+    })
 }
 
 /// List my organizations
@@ -112,6 +132,21 @@ struct MeBody {
     credential: CredentialBody,
 }
 
+/// What a caller may do.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Access)]
+struct AccessBody {
+    /// Whose the key or token is.
+    #[schema(example = "usr_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")]
+    user_id: String,
+    /// The organization that the call is for.
+    organization_id: Uuid,
+    /// What the key or token may do there: never more than the role.
+    #[schema(example = json!(["queries:read", "dashboards:read"]))]
+    scopes: Vec<&'static str>,
+    credential: CredentialBody,
+}
+
 /// By what a caller shows who they are.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Credential)]
@@ -168,6 +203,10 @@ impl From<Session> for SessionBody {
 envelope! {
     /// Who is calling.
     MeEnvelope(MeBody)
+}
+envelope! {
+    /// What a caller may do.
+    AccessEnvelope(AccessBody)
 }
 envelope! {
     /// Where a person belongs.

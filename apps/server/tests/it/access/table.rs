@@ -5,7 +5,7 @@ use super::scene::{Call, Scene};
 use crate::app::PASSWORD;
 
 /// Operations that anybody may call, each with why.
-pub(super) const PUBLIC: [(&str, &str); 10] = [
+pub(super) const PUBLIC: &[(&str, &str)] = &[
     ("healthz", "a load balancer asks it"),
     ("readyz", "a load balancer asks it"),
     ("metrics", "Prometheus asks it; it has numbers only, none of them an organization's"),
@@ -19,10 +19,13 @@ pub(super) const PUBLIC: [(&str, &str); 10] = [
 ];
 
 /// Operations that every signed-in caller may call, whatever the scopes, each with why.
-pub(super) const ANY_SCOPE: [(&str, &str); 1] = [("get_me", "tells callers about themselves")];
+pub(super) const ANY_SCOPE: &[(&str, &str)] = &[
+    ("get_me", "tells callers about themselves"),
+    ("get_my_access", "tells callers about themselves"),
+];
 
 /// Operations about a person, which takes a sign-in: a key is one organization's. Each with why.
-pub(super) const SIGNED_IN: [(&str, &str); 7] = [
+pub(super) const SIGNED_IN: &[(&str, &str)] = &[
     ("leave_organization", "only people leave"),
     ("sign_out", "ends the session"),
     ("sign_out_everywhere", "ends all sessions"),
@@ -85,6 +88,7 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
 
         "leave_organization"
         | "get_me"
+        | "get_my_access"
         | "sign_out"
         | "sign_out_everywhere"
         | "list_my_organizations"
