@@ -85,7 +85,7 @@ fn every_operation_is_in_exactly_one_list() {
         }
     }
     let known: BTreeSet<_> = operations.iter().map(|it| it.id.as_str()).collect();
-    for (id, _) in PUBLIC.iter().chain(&ANY_SCOPE).chain(&SIGNED_IN) {
+    for (id, _) in PUBLIC.iter().chain(ANY_SCOPE).chain(SIGNED_IN) {
         faults.expect(known.contains(id), || {
             format!("{id} is listed, but there is no such operation")
         });
