@@ -1,5 +1,7 @@
 //! The linguistic index of a catalog: which words may mean which tables, columns and values, and how tables join.
 
+mod annotate;
+
 use std::collections::{HashMap, HashSet};
 
 use plinth_connections::AllowedTables;

@@ -1,9 +1,10 @@
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use plinth_connections::{AllowedTables, ConnectionId};
 use plinth_nl2sql::SchemaIndex;
-use plinth_schema_introspect::{Snapshot, SnapshotId};
+use plinth_schema_introspect::{Annotations, Catalog, Snapshot, SnapshotId};
 use plinth_sql_guard::{Approved, Guard, Rejection};
 
 use crate::{Statement, UserTypes};
@@ -18,6 +19,9 @@ const HELD: usize = 64;
 pub(crate) struct Knowledge {
     snapshot: Arc<Snapshot>,
     allowed: AllowedTables,
+    written: Arc<Annotations>,
+    /// The catalog with what people wrote about it; `None` if nobody wrote anything.
+    annotated: std::sync::OnceLock<Option<Catalog>>,
     guard: Guard,
     /// Made when the first question in words comes: SQL alone does not need it.
     index: std::sync::OnceLock<SchemaIndex>,
@@ -33,12 +37,18 @@ pub(crate) struct Judged {
 }
 
 impl Knowledge {
-    pub(crate) fn new(snapshot: Arc<Snapshot>, allowed: AllowedTables) -> Self {
+    pub(crate) fn new(
+        snapshot: Arc<Snapshot>,
+        allowed: AllowedTables,
+        written: Arc<Annotations>,
+    ) -> Self {
         let guard = Guard::new(&snapshot.catalog, &allowed);
         let types = Arc::new(UserTypes::new(&snapshot.catalog));
         Self {
             snapshot,
             allowed,
+            written,
+            annotated: std::sync::OnceLock::new(),
             guard,
             index: std::sync::OnceLock::new(),
             types,
@@ -48,6 +58,16 @@ impl Knowledge {
 
     pub(crate) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+
+    /// The catalog as a model sees it: with what people wrote beside the database's own comments.
+    pub(crate) fn annotated(&self) -> &Catalog {
+        let annotated =
+            self.annotated.get_or_init(|| match self.written.beside(&self.snapshot.catalog) {
+                Cow::Owned(annotated) => Some(annotated),
+                Cow::Borrowed(_) => None,
+            });
+        annotated.as_ref().unwrap_or(&self.snapshot.catalog)
     }
 
     /// Whether a relation of a plan may be read by a statement: the guard saw it, or it is a partition of one that the
@@ -78,7 +98,8 @@ impl Knowledge {
     }
 
     pub(crate) fn index(&self) -> &SchemaIndex {
-        self.index.get_or_init(|| SchemaIndex::build(&self.snapshot.catalog, &self.allowed))
+        let build = || SchemaIndex::annotated(&self.snapshot.catalog, &self.allowed, &self.written);
+        self.index.get_or_init(build)
     }
 
     /// What is sent for a statement that was let through.
@@ -117,16 +138,19 @@ pub(crate) struct KnowledgeCache {
 }
 
 impl KnowledgeCache {
-    /// What is held for that snapshot and those settings.
+    /// What is held for that snapshot, those settings and those annotations.
     pub(crate) fn get(
         &self,
         connection: ConnectionId,
         snapshot: SnapshotId,
         version: i64,
+        written: &Annotations,
     ) -> Option<Arc<Knowledge>> {
         let held = self.held.lock().expect("not poisoned");
         let (of, at, knowledge) = held.get(&connection)?;
-        (*of == snapshot && *at == version).then(|| knowledge.clone())
+        let same =
+            *of == snapshot && *at == version && knowledge.written.version() == written.version();
+        same.then(|| knowledge.clone())
     }
 
     /// Holds what was computed; the connection's older knowledge goes.

@@ -17,7 +17,7 @@ pub(crate) async fn propose(
         question,
         engine,
         index: knowledge.index(),
-        catalog: &knowledge.snapshot().catalog,
+        catalog: knowledge.annotated(),
         guard: knowledge.guard(),
         context,
         dry_run,

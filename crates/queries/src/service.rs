@@ -9,7 +9,7 @@ use plinth_core::{
 };
 use plinth_nl2sql::model::{DryRun, DryRunError, ModelStrategy};
 use plinth_nl2sql::{AskContext, Engine, Outcome, Reading};
-use plinth_schema_introspect::Schemas;
+use plinth_schema_introspect::{SchemaAnnotations, Schemas};
 use plinth_sql_guard::Rule;
 use plinth_tenancy::Tenancy;
 use serde_json::json;
@@ -91,6 +91,7 @@ pub enum Answer {
 pub struct Queries {
     connections: Connections,
     schemas: Schemas,
+    annotations: SchemaAnnotations,
     tenancy: Tenancy,
     engine: Arc<Engine>,
     model: Option<Arc<ModelStrategy>>,
@@ -107,6 +108,8 @@ pub struct QueryParts {
     pub connections: Connections,
     /// Their schemas.
     pub schemas: Schemas,
+    /// What people wrote beside them.
+    pub annotations: SchemaAnnotations,
     /// Time zones of organizations.
     pub tenancy: Tenancy,
     /// Turns questions into SQL.
@@ -132,6 +135,7 @@ impl Queries {
         Self {
             connections: parts.connections,
             schemas: parts.schemas,
+            annotations: parts.annotations,
             tenancy: parts.tenancy,
             engine: parts.engine,
             model: parts.model.map(Arc::new),
@@ -530,12 +534,14 @@ impl Queries {
 
     async fn knowledge(&self, opened: &Opened) -> Result<Arc<Knowledge>, QueryError> {
         let snapshot = self.schemas.current(opened).await?;
+        let written = self.annotations.current(opened).await?;
         let (id, version) = (opened.connection.id, opened.target.version);
-        if let Some(knowledge) = self.knowledge.get(id, snapshot.id, version) {
+        if let Some(knowledge) = self.knowledge.get(id, snapshot.id, version, &written) {
             return Ok(knowledge);
         }
         let allowed = opened.connection.allowed_tables.clone();
-        let made = tokio::task::spawn_blocking(move || Arc::new(Knowledge::new(snapshot, allowed)))
+        let make = move || Arc::new(Knowledge::new(snapshot, allowed, written));
+        let made = tokio::task::spawn_blocking(make)
             .await
             .map_err(|err| QueryError::Store(StoreError::Internal(err.into())))?;
         self.knowledge.put(id, version, &made);

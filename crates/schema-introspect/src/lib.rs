@@ -6,6 +6,8 @@ mod annotating;
 mod annotation;
 mod catalog;
 mod constraint;
+mod ddl;
+mod diagram;
 mod digest;
 mod discovery;
 mod drift;
@@ -27,6 +29,11 @@ pub use annotation::{
 };
 pub use catalog::{Catalog, Schema};
 pub use constraint::{Check, Deferral, Exclusion, ForeignKey, Index, Key, ReferenceAction};
+pub use ddl::{TableDdl, table_ddl};
+pub use diagram::{
+    Diagram, DiagramColumn, DiagramEdge, DiagramOptions, DiagramTable, MAX_DIAGRAM_TABLES, diagram,
+    mermaid, svg,
+};
 pub use digest::StructureDigest;
 pub use discovery::{Discovered, DiscoveredTable, Discovery};
 pub use drift::{Aspect, Change, ChangeKind, ObjectKind, changes_between};

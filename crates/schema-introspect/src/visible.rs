@@ -136,7 +136,12 @@ impl<'a> Visible<'a> {
     pub fn definition(&self, of: &'a Relation) -> Option<&'a str> {
         let known =
             |oid: &u32| *oid < FIRST_USER_OID || self.relation(*oid).is_some_and(|it| it.readable);
-        of.definition.as_deref().filter(|_| of.reads.iter().all(known))
+        // Where nothing is known of what it reads, it may be anything, unless it reads nothing.
+        let unknown = |text: &str| {
+            of.reads.is_empty()
+                && identifiers(text).iter().any(|it| it.eq_ignore_ascii_case("from"))
+        };
+        of.definition.as_deref().filter(|it| of.reads.iter().all(known) && !unknown(it))
     }
 }
 

@@ -2,9 +2,10 @@ use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use plinth_adapter_postgres::{
-    Database, PostgresAccounts, PostgresAttempts, PostgresAudit, PostgresConnections,
-    PostgresIdempotency, PostgresIdentities, PostgresKeys, PostgresOutbox, PostgresQueries,
-    PostgresRates, PostgresSigningKeys, PostgresSnapshots, PostgresTeam, PostgresTenancy,
+    Database, PostgresAccounts, PostgresAnnotations, PostgresAttempts, PostgresAudit,
+    PostgresConnections, PostgresIdempotency, PostgresIdentities, PostgresKeys, PostgresOutbox,
+    PostgresQueries, PostgresRates, PostgresSigningKeys, PostgresSnapshots, PostgresTeam,
+    PostgresTenancy,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
 use plinth_connections::{
@@ -14,7 +15,7 @@ use plinth_core::{Clock, CursorKey};
 use plinth_nl2sql::Engine;
 use plinth_nl2sql::model::ModelStrategy;
 use plinth_queries::{Queries, QueryParts, QuerySettings};
-use plinth_schema_introspect::{Discovery, Schemas};
+use plinth_schema_introspect::{Discovery, SchemaAnnotations, Schemas};
 use plinth_tenancy::accounts::{AccountParts, Accounts};
 use plinth_tenancy::audit::AuditTrail;
 use plinth_tenancy::idempotency::Idempotency;
@@ -58,6 +59,8 @@ pub struct Services {
     pub discovery: Discovery,
     /// Their schemas.
     pub schemas: Schemas,
+    /// What people write beside the schemas.
+    pub annotations: SchemaAnnotations,
     /// Asking and running.
     pub queries: Queries,
     /// Signs cursors.
@@ -160,9 +163,15 @@ impl Services {
             Arc::new(PostgresSnapshots::new(database.clone())),
             clock.clone(),
         );
+        let annotations = SchemaAnnotations::new(
+            schemas.clone(),
+            Arc::new(PostgresAnnotations::new(database.clone())),
+            clock.clone(),
+        );
         let queries = Queries::new(QueryParts {
             connections: connections.clone(),
             schemas: schemas.clone(),
+            annotations: annotations.clone(),
             tenancy: tenancy.clone(),
             engine: Arc::new(Engine::new()),
             model,
@@ -187,6 +196,7 @@ impl Services {
             connections,
             discovery,
             schemas,
+            annotations,
             queries,
             cursors,
             public_url,

@@ -76,6 +76,20 @@ impl Reply {
         let meta = PageMeta { request_id, timestamp, next_cursor };
         HttpResponse::Ok().json(PageEnvelope { data, meta })
     }
+
+    /// The text of an answer of which there may be more, as JSON; for who writes it on another thread.
+    pub(crate) fn written<T: Serialize>(&self, data: &T, next_cursor: Option<String>) -> Vec<u8> {
+        let Meta { request_id, timestamp } = self.meta();
+        let meta = PageMeta { request_id, timestamp, next_cursor };
+        serde_json::to_vec(&PartEnvelope { data, meta })
+            .expect("bodies have no keys that JSON cannot write")
+    }
+}
+
+#[derive(Serialize)]
+struct PartEnvelope<'a, T> {
+    data: &'a T,
+    meta: PageMeta,
 }
 
 #[derive(Serialize)]

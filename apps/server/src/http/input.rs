@@ -162,4 +162,13 @@ impl Paging {
     ) -> Result<Option<Cursor>, InvalidCursor> {
         self.cursor.as_deref().map(|text| key.open(list, text)).transpose()
     }
+
+    /// The place that the cursor names, in a list that is sorted otherwise than by creation time.
+    pub(crate) fn place(
+        &self,
+        key: &CursorKey,
+        list: &str,
+    ) -> Result<Option<Vec<u8>>, InvalidCursor> {
+        self.cursor.as_deref().map(|text| key.open_bytes(list, text)).transpose()
+    }
 }

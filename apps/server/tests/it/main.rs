@@ -13,4 +13,5 @@ mod identity_providers;
 mod keys;
 mod limits;
 mod queries;
+mod schemas;
 mod team;
