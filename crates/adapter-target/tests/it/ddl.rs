@@ -150,8 +150,8 @@ CREATE TABLE public.people (
     CONSTRAINT people_pkey PRIMARY KEY (id)
 );
 
-CREATE INDEX \"people_Name_idx\" ON public.people USING btree (\"Name\");
 ALTER SEQUENCE public.people_id_seq OWNED BY public.people.id;
+CREATE INDEX \"people_Name_idx\" ON public.people USING btree (\"Name\");
 
 COMMENT ON COLUMN public.people.mood IS 'How they are.';
 ";

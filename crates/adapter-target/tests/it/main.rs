@@ -7,6 +7,7 @@ mod support;
 mod binding;
 mod bounds;
 mod certificates;
+mod ddl;
 mod details;
 mod hostile;
 mod pooling;
