@@ -30,12 +30,15 @@ pub(crate) enum Command {
     ///
     /// Works beside a running server and before its first start.
     Bootstrap(BootstrapSettings),
+    /// People and their sign-ins.
+    #[command(subcommand)]
+    User(UserCommand),
     /// Start everything, load a sample database, ask questions of it and stay up.
     Demo(DemoSettings),
     /// The sample database: an online shop and its support desk.
     #[command(subcommand)]
     Sample(SampleCommand),
-    /// The master key, under which every stored credential is sealed.
+    /// The master key, under which every stored credential is sealed, and the keys that sign tokens.
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Print the OpenAPI document of the API.
@@ -198,6 +201,9 @@ pub(crate) struct BootstrapSettings {
     /// The owner's e-mail address.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) email: String,
+    /// A password with which the owner can sign in, at least 8 characters; one that they have stays.
+    #[arg(long, env = "PLINTH_OWNER_PASSWORD", hide_env_values = true, value_name = "PASSWORD")]
+    pub(crate) password: Option<SecretString>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -207,6 +213,44 @@ pub(crate) struct DemoSettings {
     /// Leave after the questions, with 0 only if every answer was right.
     #[arg(long)]
     pub(crate) exit: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Print a link with which somebody chooses a new password; for who cannot be sent mail.
+    ///
+    /// It is good once, and for an hour; links that were made before it no longer are.
+    ResetPassword(ResetPasswordSettings),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ResetPasswordSettings {
+    #[command(flatten)]
+    pub(crate) storage: StorageSettings,
+    /// Address and port that the server listens on.
+    #[arg(
+        long,
+        env = "PLINTH_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub(crate) listen: SocketAddr,
+    /// The URL under which people reach the server [default: http:// and the listen address].
+    #[arg(long, env = "PLINTH_PUBLIC_URL", value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+    /// Their e-mail address.
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) email: String,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RotateSigningSettings {
+    #[command(flatten)]
+    pub(crate) storage: StorageSettings,
+    /// Use it at once and forget all others, because somebody else has one: every access token ends within a second,
+    /// and clients get new ones with their refresh tokens.
+    #[arg(long)]
+    pub(crate) compromised: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -224,6 +268,10 @@ pub(crate) enum KeysCommand {
     Rotate(KeysSettings),
     /// Say which master keys are in use; prints JSON.
     Status(KeysSettings),
+    /// Make a new key that signs access tokens, used an hour from now, when everybody can know it.
+    ///
+    /// Servers do so themselves every 30 days.
+    RotateSigning(RotateSigningSettings),
 }
 
 #[derive(Clone, Debug, Args)]

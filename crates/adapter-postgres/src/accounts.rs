@@ -8,7 +8,7 @@ use plinth_tenancy::accounts::{
     Account, AccountStore, AttemptStore, LiveSession, Membership, NewPassword, Refused, Reuse,
     Subject,
 };
-use plinth_tenancy::outbox::Message;
+use plinth_tenancy::outbox::{Message, Recipients};
 use plinth_tenancy::password::PasswordHash;
 use plinth_tenancy::session::{Presented, RefreshClaim, Session};
 use plinth_tenancy::{AuditEntry, Email, MemberRole, OrganizationName, Role, User};
@@ -440,6 +440,22 @@ fn read_session(row: &Row) -> Result<Session, StoreError> {
         last_used_at: row.try_get("last_used_at").map_err(internal)?,
         ended_at: row.try_get("ended_at").map_err(internal)?,
     })
+}
+
+#[async_trait]
+impl Recipients for PostgresAccounts {
+    async fn managers(&self, org: OrgId) -> Result<Vec<Email>, StoreError> {
+        let query = "SELECT users.email FROM members JOIN users ON users.id = members.user_id
+             WHERE members.org_id = $1 AND members.role IN ('owner', 'admin') ORDER BY members.created_at, users.id";
+        self.database
+            .for_org(org, async |tx| {
+                let rows = tx.query(query, &[&org.as_uuid()]).await.map_err(store)?;
+                let read =
+                    |row: &Row| Email::parse(row.try_get(0).map_err(internal)?).map_err(internal);
+                rows.iter().map(read).collect()
+            })
+            .await
+    }
 }
 
 /// [`AttemptStore`] in our own database.

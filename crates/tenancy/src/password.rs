@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization as _;
@@ -209,7 +211,7 @@ impl PasswordHashing {
     fn with_limits(at_once: usize, waiting: usize) -> Result<Self, HashError> {
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(|_| HashError::NoRandomness)?;
-        let nobodys: String = random.iter().map(|it| format!("{it:02x}")).collect();
+        let nobodys = URL_SAFE_NO_PAD.encode(random);
         Ok(Self {
             running: Arc::new(Semaphore::new(at_once)),
             admitted: Arc::new(Semaphore::new(at_once + waiting)),

@@ -13,4 +13,5 @@ pub(crate) use keys::replace_in_folder;
 pub(crate) use mail::mailer;
 pub use storage::unlock;
 pub(crate) use storage::{Storage, data_dir};
+pub(crate) use wiring::accounts;
 pub use wiring::{Services, WiringParts};

@@ -21,7 +21,7 @@ use plinth_tenancy::audit::AuditTrail;
 use plinth_tenancy::idempotency::Idempotency;
 use plinth_tenancy::identity::Identities;
 use plinth_tenancy::limits::Limiter;
-use plinth_tenancy::outbox::Outbox;
+use plinth_tenancy::outbox::{Delivery, MailDelivery, Message, Outbox};
 use plinth_tenancy::password::PasswordHashing;
 use plinth_tenancy::session::RefreshKey;
 use plinth_tenancy::signing::SigningKeys;
@@ -135,7 +135,6 @@ impl Services {
             clock.clone(),
         );
         let answers = installation.data_key("idempotent answers");
-        let outbox = Outbox::new(Arc::new(PostgresOutbox::new(database.clone())), []);
         let targets = Arc::new(TargetDatabases::new(targets)?);
         let tenancy = Tenancy::new(Arc::new(PostgresTenancy::new(database.clone())), clock.clone());
         let accounts = accounts(&database, &installation, &public_url, clock.clone())?;
@@ -144,8 +143,19 @@ impl Services {
             Arc::new(PostgresTeam::new(database.clone())),
             tenancy.clone(),
             accounts.clone(),
-            links,
+            links.clone(),
             clock.clone(),
+        );
+        let letters: Arc<dyn Delivery> = Arc::new(MailDelivery::new(
+            mailer.clone(),
+            Arc::new(PostgresAccounts::new(database.clone())),
+            links,
+            public_url.as_str().into(),
+            clock.clone(),
+        ));
+        let outbox = Outbox::new(
+            Arc::new(PostgresOutbox::new(database.clone())),
+            [(Message::MAIL, letters)],
         );
         let vault = Vault::new(Arc::new(PostgresKeys::new(database.clone())), master);
         let connections = Connections::new(ConnectionParts {

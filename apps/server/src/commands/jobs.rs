@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use plinth_connections::HealthChecks;
+use plinth_tenancy::signing::Rotation;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -13,6 +14,12 @@ const OUTBOX_EVERY: Duration = Duration::from_secs(1);
 
 /// How often reserved requests that are not used are given back to other servers.
 const LIMITS_EVERY: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a new signing key is due: much more often than a new one has to be known in advance.
+const SIGNING_KEYS_EVERY: Duration = Duration::from_mins(10);
+
+/// How often counts of attempts that are over are forgotten.
+const ATTEMPTS_EVERY: Duration = Duration::from_mins(10);
 
 /// How often it is looked whether a connection is due to be checked.
 const CHECKS_EVERY: Duration = Duration::from_secs(5);
@@ -38,6 +45,13 @@ pub(super) fn start(
             checks.tick().await.map(|_| ())
         }));
     }
+    let (accounts, signing) = (services.accounts.clone(), services.accounts.signing().clone());
+    jobs.spawn(every("signing keys", SIGNING_KEYS_EVERY, stopped.clone(), async move || {
+        signing.rotate(Rotation::WhenDue).await.map(|_| ())
+    }));
+    jobs.spawn(every("attempts", ATTEMPTS_EVERY, stopped.clone(), async move || {
+        accounts.sweep().await
+    }));
     jobs
 }
 

@@ -4,6 +4,7 @@ mod bootstrap;
 mod demo;
 mod jobs;
 mod keys;
+mod people;
 mod sample;
 mod serve;
 mod server;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches as _;
 
-use crate::settings::{Cli, Command, KeysCommand, SampleCommand, unknown_variables};
+use crate::settings::{Cli, Command, KeysCommand, SampleCommand, UserCommand, unknown_variables};
 use crate::telemetry::LogTo;
 use crate::{http, settings, telemetry};
 
@@ -38,9 +39,11 @@ pub fn run() -> ExitCode {
     let (to, usual) = match &cli.command {
         Command::Serve(_) => (LogTo::Stdout, USUAL_LOG),
         Command::Demo(_) => (LogTo::Stdout, "warn"),
-        Command::Bootstrap(_) | Command::Sample(_) | Command::Keys(_) | Command::Openapi => {
-            (LogTo::Stderr, "warn")
-        }
+        Command::Bootstrap(_)
+        | Command::User(_)
+        | Command::Keys(_)
+        | Command::Sample(_)
+        | Command::Openapi => (LogTo::Stderr, "warn"),
     };
     if let Err(err) = telemetry::start_logging(&cli.log, to, usual) {
         return fail(&err);
@@ -52,6 +55,12 @@ pub fn run() -> ExitCode {
             Command::Serve(settings) => serve::serve(settings).await.map(|()| ExitCode::SUCCESS),
             Command::Bootstrap(settings) => {
                 bootstrap::bootstrap(settings).await.map(|()| ExitCode::SUCCESS)
+            }
+            Command::User(UserCommand::ResetPassword(settings)) => {
+                people::reset_password(settings).await.map(|()| ExitCode::SUCCESS)
+            }
+            Command::Keys(KeysCommand::RotateSigning(settings)) => {
+                people::rotate_signing(settings).await.map(|()| ExitCode::SUCCESS)
             }
             Command::Demo(settings) => demo::demo(settings).await,
             Command::Sample(SampleCommand::Load(settings)) => {

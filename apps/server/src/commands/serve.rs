@@ -32,7 +32,12 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<()> {
 
 /// Under which URL callers reach the server.
 pub(super) fn public_url(settings: &ServeSettings, listen: SocketAddr) -> String {
-    match &settings.public_url {
+    url_of(settings.public_url.as_deref(), listen)
+}
+
+/// The URL that the operator gave, without a slash at its end, else the address.
+pub(super) fn url_of(public_url: Option<&str>, listen: SocketAddr) -> String {
+    match public_url {
         Some(url) => url.trim_end_matches('/').to_owned(),
         None => format!("http://{listen}"),
     }

@@ -110,7 +110,14 @@ impl FromRequest for SignedInCaller {
                 return Err(PermitError::SignedIn.into());
             };
             let accounts = &services(&request).accounts;
-            let mut person = accounts.person(token, Arc::new(origin(&request))).await?;
+            let mut person = match accounts.person(token, Arc::new(origin(&request))).await {
+                // An app's token, or one of an organization's identity provider, is told the same as a key.
+                Err(AccountError::Unauthenticated) => {
+                    authenticate(&request).await?;
+                    return Err(PermitError::SignedIn.into());
+                }
+                other => other?,
+            };
             if person.org().is_some() || request.headers().contains_key(TENANT) {
                 // Counted where it belongs to somebody's count, and marked as that caller's.
                 let caller = authenticate(&request).await?;

@@ -16,6 +16,8 @@ mod limits;
 mod me;
 mod observe;
 mod operation;
+mod page;
+mod password_page;
 mod problem;
 mod queries;
 mod schemas;
@@ -58,7 +60,9 @@ pub fn configure(services: Services) -> impl FnOnce(&mut web::ServiceConfig) {
             .service(operation::healthz)
             .service(operation::readyz)
             .service(operation::metrics)
-            .service(auth::jwks);
+            .service(auth::jwks)
+            .service(password_page::show)
+            .service(password_page::submit);
         // `/api/v1` is the self-hosted address of the same routes.
         for prefix in ["/v1", "/api/v1"] {
             let routes =

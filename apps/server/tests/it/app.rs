@@ -14,7 +14,7 @@ use plinth_egress::{Gate, Network, Own};
 use plinth_queries::QuerySettings;
 use plinth_server::{Services, WiringParts, http, unlock};
 use plinth_tenancy::{
-    Email, InvitationId, KeySetDocument, KeySetError, KeySetSource, LinkKey, LinkPurpose,
+    Email, InvitationId, KeySetDocument, KeySetError, KeySetSource, LinkKey, LinkPurpose, Mailer,
     OrganizationName, RecordingMailer,
 };
 use plinth_testdb::TestDatabase;
@@ -102,6 +102,15 @@ impl TestApp {
 
     /// A server whose operator set these limits.
     pub(crate) async fn with(settings: QuerySettings) -> Self {
+        Self::built(settings, None).await
+    }
+
+    /// A server that sends its mail by this, and not to [`TestApp::mailer`].
+    pub(crate) async fn mailing(mailer: Arc<dyn Mailer>) -> Self {
+        Self::built(QuerySettings::default(), Some(mailer)).await
+    }
+
+    async fn built(settings: QuerySettings, other: Option<Arc<dyn Mailer>>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let key = format!("plinth {:?}", migrations());
         let database = TestDatabase::create_from_template(&key, async |draft| {
@@ -136,7 +145,7 @@ impl TestApp {
             key_sets: documents.clone(),
             queries: settings,
             model: None,
-            mailer: mailer.clone(),
+            mailer: other.unwrap_or(mailer.clone()),
             clock: clock.clone(),
             metrics: None,
         })

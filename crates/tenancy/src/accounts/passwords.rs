@@ -146,17 +146,18 @@ impl Accounts {
         Ok(())
     }
 
-    /// Makes the token of a link for a new password, for an operator who hands it over themselves.
+    /// Makes the token of a link for a new password, for an operator who hands it over themselves; `None` if nobody has
+    /// that address.
     ///
     /// # Errors
     ///
-    /// [`AccountError::WrongCredentials`] if nobody has that address.
+    /// Only when storage fails.
     pub async fn make_reset(
         &self,
         email: &Email,
-    ) -> Result<(SecretString, Timestamp), AccountError> {
+    ) -> Result<Option<(SecretString, Timestamp)>, AccountError> {
         let now = self.now();
-        let user = self.store().find_user(email).await?.ok_or(AccountError::WrongCredentials)?;
+        let Some(user) = self.store().find_user(email).await? else { return Ok(None) };
         let account = self.account(user).await?;
         let expires_at = now + LINK_LIFETIME;
         let entry = account.default_org().map(|org| {
@@ -165,7 +166,7 @@ impl Accounts {
         });
         let number = self.store().start_reset(user, expires_at, &|_| None, entry.as_ref()).await?;
         let token = self.parts.links.token(LinkPurpose::PasswordReset, user.as_uuid(), number);
-        Ok((token, expires_at))
+        Ok(Some((token, expires_at)))
     }
 
     /// Whether a link for a new password is good, before anybody types one.
