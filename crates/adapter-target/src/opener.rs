@@ -99,6 +99,11 @@ impl Manager for Opener {
     }
 
     async fn recycle(&self, session: &mut Box<Session>, _: &Metrics) -> RecycleResult<NoSession> {
-        if session.is_fit() { Ok(()) } else { Err(RecycleError::message("it has ended")) }
+        if !session.is_fit() {
+            return Err(RecycleError::message("it has ended"));
+        }
+        // It lay idle: that it ended since, and nobody has heard of it yet, is no fault of what comes next.
+        session.used = true;
+        Ok(())
     }
 }

@@ -56,7 +56,7 @@ pub struct Session {
     prepared: bool,
     /// What was last set for the whole session.
     applied: Option<Applied>,
-    /// Whether a statement ran on it before.
+    /// Whether a statement ran on it before, or it lay idle in its pool.
     pub(crate) used: bool,
     pub(crate) opened: Instant,
     /// What cut the transport, where the system or TLS said something.

@@ -212,6 +212,174 @@ async fn tls_goes_through_the_tunnel_and_so_do_cancels() {
     }
 }
 
+/// The processes that were started by that one, and by those, and are still there.
+fn descendants(ancestor: i32) -> Vec<i32> {
+    let processes = std::fs::read_dir("/proc").expect("Linux");
+    let pids = processes.flatten().filter_map(|it| it.file_name().to_str()?.parse::<i32>().ok());
+    let children = pids.filter(|pid| {
+        // `pid (name) state ppid …`; the name may have spaces, and brackets of its own.
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let parent = stat.rsplit(')').next().and_then(|it| it.split_whitespace().nth(1));
+        parent.is_some_and(|it| it == ancestor.to_string())
+    });
+    children.flat_map(|it| [vec![it], descendants(it)].concat()).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tunnel_that_was_cut_is_built_anew_without_anybody_noticing() {
+    let database = TestDatabase::create().await.expect("a database");
+    let bastion = Bastion::start("bastion-cut", &Forwarding::Yes);
+    let key = bastion.key("client", &["-t", "ed25519"]);
+    let tunnel = Some(bastion.tunnel(key, None));
+    let (databases, target) = (databases(), Target { tunnel, ..target(&database) });
+    let slowly = "SELECT pg_sleep(0.1)::text";
+    let both = tokio::join!(one(&databases, &target, slowly), one(&databases, &target, slowly));
+    assert!(both.0.is_ok() && both.1.is_ok(), "{both:?}");
+    let sessions = descendants(bastion.server.process.id().try_into().expect("a pid"));
+    assert!(!sessions.is_empty(), "{}", bastion.log());
+    for pid in sessions {
+        let killed = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(pid),
+            nix::sys::signal::Signal::SIGKILL,
+        );
+        assert_eq!(killed, Ok(()));
+    }
+    assert_eq!(one(&databases, &target, "SELECT 1").await.expect("reached again"), "1");
+    assert_eq!(bastion.logins(), 2);
+}
+
+/// An SSH server that takes a password only, in one of the two ways in which servers do, and forwards.
+mod by_password {
+    use std::sync::Arc;
+
+    use russh::keys::PrivateKey;
+    use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData};
+    use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Response, Session};
+    use russh::{Channel, MethodKind, MethodSet};
+    use tokio::net::{TcpListener, TcpStream};
+
+    #[derive(Clone, Copy)]
+    pub(super) enum Asks {
+        ForThePassword,
+        InWords,
+        /// For the password, and then for something else.
+        ForMore,
+    }
+
+    struct Server(Asks);
+
+    fn judge(password: &[u8]) -> Auth {
+        if password == b"hunter2" { Auth::Accept } else { Auth::reject() }
+    }
+
+    impl Handler for Server {
+        type Error = russh::Error;
+
+        async fn auth_password(&mut self, _: &str, password: &str) -> Result<Auth, Self::Error> {
+            Ok(match (self.0, judge(password.as_bytes())) {
+                (Asks::ForMore, Auth::Accept) => Auth::Reject {
+                    proceed_with_methods: Some(MethodSet::from(&[MethodKind::PublicKey][..])),
+                    partial_success: true,
+                },
+                (_, judged) => judged,
+            })
+        }
+
+        async fn auth_keyboard_interactive<'a>(
+            &'a mut self,
+            _: &str,
+            _: &str,
+            response: Option<Response<'a>>,
+        ) -> Result<Auth, Self::Error> {
+            Ok(match response {
+                None => Auth::Partial {
+                    name: "".into(),
+                    instructions: "".into(),
+                    prompts: vec![("Password: ".into(), false)].into(),
+                },
+                Some(mut it) => judge(&it.next().unwrap_or_default()),
+            })
+        }
+
+        async fn channel_open_direct_tcpip(
+            &mut self,
+            channel: Channel<Msg>,
+            host: &str,
+            port: u32,
+            _: &str,
+            _: u32,
+            reply: ChannelOpenHandle,
+            _: &mut Session,
+        ) -> Result<(), Self::Error> {
+            let port = u16::try_from(port).expect("a port");
+            let mut database = TcpStream::connect((host, port)).await?;
+            reply.accept().await;
+            tokio::spawn(async move {
+                let mut channel = channel.into_stream();
+                tokio::io::copy_bidirectional(&mut channel, &mut database).await
+            });
+            Ok(())
+        }
+    }
+
+    /// Its port and its public key.
+    pub(super) async fn start(asks: Asks) -> (u16, String) {
+        let pair = KeypairData::Ed25519(Ed25519Keypair::from_seed(&[9; 32]));
+        let key = PrivateKey::new(pair, "").expect("a key");
+        let public = key.public_key().to_openssh().expect("can be written");
+        let method = match asks {
+            Asks::ForThePassword | Asks::ForMore => MethodKind::Password,
+            Asks::InWords => MethodKind::KeyboardInteractive,
+        };
+        let config = Arc::new(Config {
+            keys: vec![key],
+            methods: MethodSet::from(&[method][..]),
+            auth_rejection_time: std::time::Duration::from_millis(1),
+            ..Config::default()
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let config = config.clone();
+                tokio::spawn(async move {
+                    russh::server::run_stream(config, socket, Server(asks)).await?.await
+                });
+            }
+        });
+        (port, public)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_given_in_the_way_in_which_the_bastion_asks_for_it() {
+    use by_password::Asks;
+    let database = TestDatabase::create().await.expect("a database");
+    let databases = databases();
+    for asks in [Asks::ForThePassword, Asks::InWords, Asks::ForMore] {
+        let (port, host_key) = by_password::start(asks).await;
+        for (password, good) in [("hunter2", !matches!(asks, Asks::ForMore)), ("wrong", false)] {
+            let tunnel = Tunnel {
+                host: Host::parse("127.0.0.1").expect("a host"),
+                port,
+                username: "ann".to_owned(),
+                credential: TunnelCredential::Password(password.into()),
+                host_key: host_key.parse().expect("a host key"),
+            };
+            let target = Target { tunnel: Some(tunnel), connection: None, ..target(&database) };
+            let found = databases.test(&target).await.map(drop);
+            let found = found.map_err(|it| {
+                assert!(!format!("{it:?}").contains(password), "{it:?}");
+                let second = it.explanation.contains("second proof");
+                assert_eq!(second, matches!(asks, Asks::ForMore) && password == "hunter2");
+                it.fault
+            });
+            assert_eq!(found, if good { Ok(()) } else { Err(Fault::TunnelLogin) });
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_form_of_key_that_is_taken_works() {
     let database = TestDatabase::create().await.expect("a database");
