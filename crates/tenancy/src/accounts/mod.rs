@@ -1,5 +1,6 @@
 //! People and their sessions: signing in and out, tokens, passwords.
 
+mod apps;
 mod authenticate;
 mod error;
 mod passwords;
@@ -8,6 +9,8 @@ mod service;
 mod sessions;
 mod throttle;
 
+pub use apps::LiveToken;
+pub(crate) use apps::NewGrant;
 pub use authenticate::Person;
 pub use error::AccountError;
 pub use ports::{

@@ -1,4 +1,4 @@
-use plinth_core::{Member, Origin, Permit, SessionId};
+use plinth_core::{AppId, Member, Origin, Permit, SessionId};
 
 use super::authenticate::Person;
 use super::error::AccountError;
@@ -20,8 +20,22 @@ impl Accounts {
     ///
     /// [`AccountError::Unauthenticated`] for whatever is not good.
     pub async fn refresh(&self, token: &str, origin: &Origin) -> Result<Tokens, AccountError> {
+        self.refresh_of(None, token, origin).await
+    }
+
+    /// The same for an app, or with `None` for a person: a token that was given to another is not good.
+    pub(crate) async fn refresh_of(
+        &self,
+        app: Option<AppId>,
+        token: &str,
+        origin: &Origin,
+    ) -> Result<Tokens, AccountError> {
         let claim = self.parts.refresh.read(token).ok_or(AccountError::Unauthenticated)?;
         let now = self.now();
+        let found = self.store().find_session(claim.user, claim.session).await?;
+        if found.is_none_or(|it| it.session.app != app) {
+            return Err(AccountError::Unauthenticated);
+        }
         let account = self.account(claim.user).await?;
         let reuse = account.default_org().map(|org| Reuse {
             entry: crate::AuditEntry {
