@@ -235,6 +235,8 @@ async fn the_functions_that_look_over_the_wall_are_these() {
         "plinth.organizations_of(uuid) → SETOF uuid",
         "plinth.organizations_to_delete() → SETOF uuid",
         "plinth.find_api_key(bytea) → TABLE(org_id uuid, key_id uuid)",
+        "plinth.find_identity_providers(text) → TABLE(org_id uuid, provider_id uuid)",
+        "plinth.find_oauth_app(uuid) → uuid",
         "plinth.find_or_add_user(uuid,text,timestamp with time zone) → uuid",
         "plinth.find_user(text) → uuid",
         "plinth.keep_installation_key(integer,bytea) → TABLE(kept_version integer, kept_wrapped bytea)",

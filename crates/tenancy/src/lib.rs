@@ -21,7 +21,6 @@ mod key_set;
 pub mod limits;
 mod link;
 mod mail;
-mod member;
 pub mod oauth;
 mod organization;
 pub mod outbox;

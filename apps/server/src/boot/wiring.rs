@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use plinth_adapter_postgres::{
-    Database, PostgresAccounts, PostgresAnnotations, PostgresAttempts, PostgresAudit,
+    Database, PostgresAccounts, PostgresAnnotations, PostgresApps, PostgresAttempts, PostgresAudit,
     PostgresConnections, PostgresIdempotency, PostgresIdentities, PostgresKeys, PostgresOutbox,
     PostgresQueries, PostgresRates, PostgresSigningKeys, PostgresSnapshots, PostgresTeam,
     PostgresTenancy,
@@ -21,6 +21,7 @@ use plinth_tenancy::audit::AuditTrail;
 use plinth_tenancy::idempotency::Idempotency;
 use plinth_tenancy::identity::Identities;
 use plinth_tenancy::limits::Limiter;
+use plinth_tenancy::oauth::{CodeKey, OAuth};
 use plinth_tenancy::outbox::{Delivery, MailDelivery, Message, Outbox};
 use plinth_tenancy::password::PasswordHashing;
 use plinth_tenancy::session::RefreshKey;
@@ -47,6 +48,8 @@ pub struct Services {
     pub answers: DataKey,
     /// Outside identity providers.
     pub identities: Identities,
+    /// Third-party apps.
+    pub oauth: OAuth,
     /// What changes have left to be done.
     pub outbox: Outbox,
     /// Sends mail; for workers, never while a caller waits.
@@ -157,6 +160,12 @@ impl Services {
             Arc::new(PostgresOutbox::new(database.clone())),
             [(Message::MAIL, letters)],
         );
+        let oauth = OAuth::new(
+            Arc::new(PostgresApps::new(database.clone())),
+            accounts.clone(),
+            CodeKey::new(*installation.derive("codes of apps")),
+            clock.clone(),
+        );
         let vault = Vault::new(Arc::new(PostgresKeys::new(database.clone())), master);
         let connections = Connections::new(ConnectionParts {
             store: Arc::new(PostgresConnections::new(database.clone())),
@@ -200,6 +209,7 @@ impl Services {
             idempotency,
             answers,
             identities,
+            oauth,
             outbox,
             mailer,
             vault,

@@ -13,7 +13,7 @@ use utoipa_actix_web::{AppExt as _, scope};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::{ConfigError, ErrorBody};
-use super::{auth, database_configs, operation, platform};
+use super::{auth, database_configs, oauth, operation, platform};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -35,6 +35,7 @@ use super::{auth, database_configs, operation, platform};
         (name = "me", description = "Who is calling, and what is theirs."),
         (name = "team", description = "Members, invitations and roles."),
         (name = "api keys", description = "Who may call."),
+        (name = "oauth", description = "Third-party apps that people let act for them."),
         (name = "identity providers", description = "Whose tokens an organization takes beside Plinth's own."),
         (name = "operation", description = "For whoever runs the server."),
     ),
@@ -69,6 +70,7 @@ pub fn openapi() -> OpenApi {
                 .service(operation::readyz)
                 .service(operation::metrics)
                 .service(auth::jwks);
+            oauth::protocol(config);
         })
         .split_for_parts();
     idempotent(&mut api);

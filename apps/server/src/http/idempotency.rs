@@ -211,6 +211,8 @@ fn place(effect: &Effect) -> Option<String> {
         "organization" => format!("/v1/organizations/{id}"),
         "invitation" => format!("/v1/team/invitations/{id}"),
         "role" => format!("/v1/roles/{id}"),
+        "oauth_app" => format!("/v1/oauth-apps/{id}"),
+        "identity_provider" => format!("/v1/identity-providers/{id}"),
         _ => return None,
     })
 }

@@ -14,6 +14,7 @@ mod input;
 mod keys;
 mod limits;
 mod me;
+mod oauth;
 mod observe;
 mod operation;
 mod page;
@@ -43,6 +44,7 @@ fn platform(config: &mut ServiceConfig<'_>) {
     me::routes(config);
     identity_providers::routes(config);
     team::routes(config);
+    oauth::routes(config);
 }
 
 /// Everything that a server answers; `main` and tests use the same.
@@ -62,7 +64,9 @@ pub fn configure(services: Services) -> impl FnOnce(&mut web::ServiceConfig) {
             .service(operation::metrics)
             .service(auth::jwks)
             .service(password_page::show)
-            .service(password_page::submit);
+            .service(password_page::submit)
+            .configure(oauth::pages)
+            .configure(|config| oauth::protocol(&mut ServiceConfig::new(config)));
         // `/api/v1` is the self-hosted address of the same routes.
         for prefix in ["/v1", "/api/v1"] {
             let routes =

@@ -48,6 +48,25 @@ impl Page {
         self
     }
 
+    /// A list of short texts.
+    pub(super) fn list(mut self, items: &[&str]) -> Self {
+        let items: String =
+            items.iter().map(|it| format!("<li>{}</li>", escape_html(it))).collect();
+        self.body += &format!("<ul>{items}</ul>");
+        self
+    }
+
+    /// Says that the answer to its form may send the browser on to this origin, or to this scheme with its colon.
+    pub(super) fn leads_to(mut self, origin: &str) -> Self {
+        // What could end the word or the rule is no part of an origin.
+        let plain =
+            origin.bytes().all(|it| it.is_ascii_alphanumeric() || b":/.-+[]_~%".contains(&it));
+        if plain {
+            self.form_to += &format!(" {origin}");
+        }
+        self
+    }
+
     /// A form that is posted to a path of ours.
     pub(super) fn form(mut self, action: &str, form: Form) -> Self {
         let action = escape_html(action);
@@ -99,6 +118,27 @@ impl Form {
         self.0 += &format!(
             "<label>{label}<input name=\"{name}\" type=\"{kind}\" autocomplete=\"{fills}\" required></label>"
         );
+        self
+    }
+
+    /// One of several, each with its value and what people read.
+    pub(super) fn choice(mut self, label: &str, name: &str, options: &[(String, String)]) -> Self {
+        let [label, name] = [label, name].map(escape_html);
+        let options: String = options
+            .iter()
+            .map(|(value, text)| {
+                format!("<option value=\"{}\">{}</option>", escape_html(value), escape_html(text))
+            })
+            .collect();
+        self.0 += &format!("<label>{label}<select name=\"{name}\">{options}</select></label>");
+        self
+    }
+
+    /// One of several buttons that send it, each with a value of its own.
+    pub(super) fn decision(mut self, label: &str, name: &str, value: &str) -> Self {
+        let [label, name, value] = [label, name, value].map(escape_html);
+        self.0 +=
+            &format!("<button type=\"submit\" name=\"{name}\" value=\"{value}\">{label}</button>");
         self
     }
 

@@ -12,6 +12,7 @@ mod idempotency;
 mod identity_providers;
 mod keys;
 mod limits;
+mod oauth;
 mod queries;
 mod schemas;
 mod team;

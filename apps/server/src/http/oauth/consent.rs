@@ -69,7 +69,8 @@ pub(super) async fn submit(
         return take_sign_in(&request, &services, &consent, email, password).await;
     }
     let Some(person) = person(&request, &services).await else {
-        let page = sign_in(&request, &consent).fault("Sign in once more: the page was open for long.");
+        let page =
+            sign_in(&request, &consent).fault("Sign in once more: the page was open for long.");
         return Ok(page.answer());
     };
     let ticket = sent.ticket.as_deref().unwrap_or_default();
@@ -214,10 +215,13 @@ async fn ask(
     if let Some(target) = RedirectUri::origin(&consent.redirect_uri) {
         page = page.say(&format!("You will be sent to {target}.")).leads_to(target);
     } else {
-        page = page.say("You will be sent back to the app on this device.").leads_anywhere();
+        let scheme = consent.redirect_uri.split_inclusive(':').next().unwrap_or_default();
+        page = page.say("You will be sent back to the app on this device.").leads_to(scheme);
     }
     if places.is_empty() {
-        return Ok(page.fault("You belong to no organization yet, so there is nothing to let it do."));
+        return Ok(
+            page.fault("You belong to no organization yet, so there is nothing to let it do.")
+        );
     }
     let form = Form::default()
         .hidden("ticket", &services.oauth.ticket(person, request.query_string()))
@@ -244,7 +248,9 @@ fn describe(scope: Scope) -> &'static str {
         Scope::TeamWrite => "invite, change and remove members",
         Scope::ProjectsRead => "see projects and their databases",
         Scope::ProjectsWrite => "make, change and remove projects and their databases",
-        Scope::Admin => "see the audit trail, and manage keys, apps and settings of the organization",
+        Scope::Admin => {
+            "see the audit trail, and manage keys, apps and settings of the organization"
+        }
     }
 }
 
