@@ -48,8 +48,7 @@ impl App {
                 fields.push((name, value));
             }
         }
-        let request = reqwest::Client::new().get("http://x/").query(&fields).build().unwrap();
-        request.url().query().unwrap().to_owned()
+        encoded(&fields)
     }
 
     fn form<'a>(&'a self, fields: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
@@ -75,8 +74,18 @@ impl App {
     }
 }
 
+fn encoded(fields: &[(&str, &str)]) -> String {
+    let url = reqwest::Url::parse_with_params("http://localhost/", fields).unwrap();
+    url.query().unwrap_or_default().to_owned()
+}
+
+/// A request that posts a form.
+fn form(request: reqwest::RequestBuilder, fields: &[(&str, &str)]) -> reqwest::RequestBuilder {
+    request.header("content-type", "application/x-www-form-urlencoded").body(encoded(fields))
+}
+
 async fn post(app: &TestApp, path: &str, fields: &[(&str, &str)]) -> Answer {
-    send(app.request("POST", path).form(fields)).await
+    send(form(app.request("POST", path), fields)).await
 }
 
 /// A browser that does not follow where it is sent.
@@ -114,7 +123,7 @@ async fn consent(app: &TestApp, query: &str, email: &str, decision: &str) -> Vec
         first.text
     );
     let fields = [("email", email), ("password", PASSWORD)];
-    let second = browse(app.request("POST", &path).form(&fields)).await;
+    let second = browse(form(app.request("POST", &path), &fields)).await;
     assert_eq!(second.status, 200, "{}", second.text);
     assert!(second.text.contains("ask questions"), "{}", second.text);
     let cookie = cookie(&second.headers);
@@ -127,11 +136,11 @@ async fn consent(app: &TestApp, query: &str, email: &str, decision: &str) -> Vec
     ];
     // Another site's form does not know the ticket.
     let forged = [("ticket", "AAAA"), ("organization", organization), ("decision", "allow")];
-    let forged = browse(app.request("POST", &path).header("cookie", &cookie).form(&forged)).await;
+    let forged = browse(form(app.request("POST", &path).header("cookie", &cookie), &forged)).await;
     assert_eq!(forged.status, 200, "it is asked again");
-    let elsewhere = app.request("POST", &path).header("cookie", &cookie).form(&fields);
+    let elsewhere = form(app.request("POST", &path).header("cookie", &cookie), &fields);
     assert_eq!(browse(elsewhere.header("origin", "https://evil.example.com")).await.status, 403);
-    let last = browse(app.request("POST", &path).header("cookie", &cookie).form(&fields)).await;
+    let last = browse(form(app.request("POST", &path).header("cookie", &cookie), &fields)).await;
     assert_eq!(last.status, 303, "{}", last.text);
     let to = reqwest::Url::parse(last.headers[LOCATION].to_str().unwrap()).unwrap();
     assert!(to.as_str().starts_with(BACK), "{to}");
@@ -290,7 +299,7 @@ async fn an_app_shows_who_it_is_and_mistakes_have_the_standards_codes() {
     assert_eq!((json.status, text(&json, "error")), (400, "invalid_request"));
     let basic = app.request("POST", "/oauth/token").basic_auth(id, client.secret.as_deref());
     let fields = [("grant_type", "refresh_token"), ("refresh_token", "x")];
-    assert_eq!(text(&send(basic.form(&fields)).await, "error"), "invalid_grant");
+    assert_eq!(text(&send(form(basic, &fields)).await, "error"), "invalid_grant");
 }
 
 #[actix_web::test]
@@ -366,7 +375,7 @@ async fn a_person_may_say_no_and_a_wrong_password_lets_nobody_in() {
     assert_eq!(field(&sent, "error"), "access_denied");
     let path = format!("/oauth/authorize?{}", stage.client.query(&[]));
     let fields = [("email", stage.email.as_str()), ("password", "wrong and long enough")];
-    let answer = browse(stage.app.request("POST", &path).form(&fields)).await;
+    let answer = browse(form(stage.app.request("POST", &path), &fields)).await;
     assert!(answer.status == 401 && !answer.headers.contains_key(SET_COOKIE));
 }
 
