@@ -12,7 +12,7 @@ use plinth_connections::{Diagnosis, Fault, HostKey, Target, Tunnel, TunnelCreden
 use russh::client::{self, AuthResult, KeyboardInteractiveAuthResponse as Interactive};
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey, PublicKeyOrCertificate};
 use russh::keys::{PrivateKeyWithHashAlg, decode_secret_key};
-use russh::{ChannelOpenFailure, ChannelStream, MethodSet, Preferred};
+use russh::{ChannelOpenFailure, ChannelStream, MethodSet, Preferred, SshId};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -42,6 +42,7 @@ impl Ssh {
     pub(crate) async fn open(socket: TcpStream, tunnel: &Tunnel) -> Result<Self, Diagnosis> {
         let expected = tunnel.host_key.clone();
         let config = client::Config {
+            client_id: SshId::Standard(Cow::Borrowed("SSH-2.0-Plinth")),
             keepalive_interval: Some(KEEPALIVE),
             keepalive_max: KEEPALIVES_UNANSWERED,
             channel_buffer_size: WAITING_PACKETS,
@@ -321,6 +322,17 @@ async fn answer_in_words(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_is_taken_as_pem_can_be_read() {
+        use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
+        for kind in [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ED25519] {
+            let pem = KeyPair::generate_for(kind).expect("a key").serialize_pem();
+            let taken = TunnelCredential::parse(None, Some(&pem.clone().into()), None);
+            assert!(taken.is_ok(), "{kind:?}");
+            assert!(decode_secret_key(pem.trim(), None).is_ok(), "{kind:?}");
+        }
+    }
 
     #[test]
     fn the_known_algorithm_is_asked_for_first_and_sha1_never() {

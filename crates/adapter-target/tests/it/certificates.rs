@@ -1,5 +1,6 @@
 //! The five modes of TLS against real servers with good and bad certificates; each case is put to libpq too, where psql is installed.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -184,11 +185,11 @@ impl Bench {
             mode.as_str()
         );
         if let Some(it) = way.roots {
-            options += &format!(" sslrootcert={}", file("root.crt", it));
+            let _ = write!(options, " sslrootcert={}", file("root.crt", it));
         }
         if let Some(it) = way.client {
-            options += &format!(" sslcert={}", file("client.crt", &it.certificate));
-            options += &format!(" sslkey={}", file("client.key", &it.key));
+            let _ = write!(options, " sslcert={}", file("client.crt", &it.certificate));
+            let _ = write!(options, " sslkey={}", file("client.key", &it.key));
         }
         let output = Command::new(psql)
             .env_clear()

@@ -84,7 +84,7 @@ impl Bastion {
         std::fs::read_to_string(path).expect("a public key")
     }
 
-    fn tunnel(&self, key: SecretString, passphrase: Option<&str>) -> Tunnel {
+    fn tunnel(&self, key: &SecretString, passphrase: Option<&str>) -> Tunnel {
         Tunnel {
             host: Host::parse("127.0.0.1").expect("a host"),
             port: self.server.port,
@@ -95,7 +95,7 @@ impl Bastion {
             // As a caller's would be: what cannot be read is refused there.
             credential: TunnelCredential::parse(
                 None,
-                Some(&key),
+                Some(key),
                 passphrase.map(SecretString::from).as_ref(),
             )
             .expect("a good key"),
@@ -152,7 +152,7 @@ async fn all_sessions_of_a_connection_go_through_one_ssh_session_that_ends_with_
     let database = TestDatabase::create().await.expect("a database");
     let bastion = Bastion::start("bastion-one", &Forwarding::Yes);
     let key = bastion.key("client", &["-t", "ed25519"]);
-    let tunnel = Some(bastion.tunnel(key, None));
+    let tunnel = Some(bastion.tunnel(&key, None));
     let (databases, target) = (databases(), Target { tunnel, ..target(&database) });
 
     let first = one(&databases, &target, "SELECT 1").await;
@@ -191,7 +191,7 @@ async fn tls_goes_through_the_tunnel_and_so_do_cancels() {
     let key = bastion.key("client", &["-t", "ed25519"]);
     let databases = databases();
     for ssl_mode in [SslMode::Require, SslMode::Disable] {
-        let tunnel = Some(bastion.tunnel(key.clone(), None));
+        let tunnel = Some(bastion.tunnel(&key, None));
         let target = Target { tunnel, ssl_mode, ..target(&database) };
         let report = databases.test(&target).await.expect("reached");
         assert_eq!(report.tls, ssl_mode == SslMode::Require);
@@ -231,7 +231,7 @@ async fn a_tunnel_that_was_cut_is_built_anew_without_anybody_noticing() {
     let database = TestDatabase::create().await.expect("a database");
     let bastion = Bastion::start("bastion-cut", &Forwarding::Yes);
     let key = bastion.key("client", &["-t", "ed25519"]);
-    let tunnel = Some(bastion.tunnel(key, None));
+    let tunnel = Some(bastion.tunnel(&key, None));
     let (databases, target) = (databases(), Target { tunnel, ..target(&database) });
     let slowly = "SELECT pg_sleep(0.1)::text";
     let both = tokio::join!(one(&databases, &target, slowly), one(&databases, &target, slowly));
@@ -395,14 +395,14 @@ async fn each_form_of_key_that_is_taken_works() {
     ];
     for (name, options, passphrase) in forms {
         let key = bastion.key(name, options);
-        let tunnel = Some(bastion.tunnel(key, passphrase));
+        let tunnel = Some(bastion.tunnel(&key, passphrase));
         let target = Target { tunnel, connection: None, ..target(&database) };
         let reached = databases.test(&target).await;
         assert!(reached.is_ok(), "{name}: {reached:?}\n{}", bastion.log());
     }
     // The host's other key, and a key by its fingerprint.
     let key = bastion.key("client", &["-t", "ed25519"]);
-    let mut tunnel = bastion.tunnel(key, None);
+    let mut tunnel = bastion.tunnel(&key, None);
     let printed = Command::new("ssh-keygen")
         .arg("-lf")
         .arg(bastion.folder.join("host_ed25519.pub"))
@@ -424,9 +424,9 @@ async fn each_thing_that_can_be_wrong_with_a_tunnel_is_named() {
     let bastion = Bastion::start("bastion-wrong", &Forwarding::Yes);
     let closed = Bastion::start("bastion-closed", &Forwarding::No);
     let key = bastion.key("client", &["-t", "ed25519"]);
-    let good = bastion.tunnel(key, None);
+    let good = bastion.tunnel(&key, None);
     let unknown = generate(&bastion.folder, bastion.user, "unknown", &["-t", "ed25519"]).0;
-    let no_forwarding = closed.tunnel(closed.key("client", &["-t", "ed25519"]), None);
+    let no_forwarding = closed.tunnel(&closed.key("client", &["-t", "ed25519"]), None);
     let host = |it: &str| Host::parse(it).expect("a host");
     let at = |it: &str, port| Place::Typed { host: host(it), port };
     let here = target(&database).place;
@@ -436,7 +436,7 @@ async fn each_thing_that_can_be_wrong_with_a_tunnel_is_named() {
             here.clone(),
             (Stage::Connect, Fault::TunnelHostKey),
         ),
-        (bastion.tunnel(unknown.into(), None), here.clone(), (Stage::Connect, Fault::TunnelLogin)),
+        (bastion.tunnel(&unknown.into(), None), here.clone(), (Stage::Connect, Fault::TunnelLogin)),
         (
             Tunnel { username: "somebody".to_owned(), ..good.clone() },
             here.clone(),
