@@ -134,8 +134,8 @@ impl SchemaAnnotations {
         let visible = Visible::new(&snapshot.catalog, &opened.connection.allowed_tables);
         let relation = visible.table(table)?;
         let target = AnnotationTarget {
-            schema: relation.schema.to_string(),
-            table: relation.name.to_string(),
+            schema: relation.schema.clone(),
+            table: relation.name.clone(),
             column: column.map(str::to_owned),
         };
         if let Some(column) = column
@@ -189,16 +189,15 @@ impl SchemaAnnotations {
             column: column.map(str::to_owned),
         };
         let missing = || SchemaError::AnnotationNotFound(table.to_owned());
-        let target = match visible.named(table) {
-            Some(relation) => of(&relation.schema, &relation.name),
-            None => {
-                let gone = annotations.iter().map(|it| &it.target).find(|it| {
-                    let same = format!("{}.{}", it.schema, it.table) == table;
-                    let hidden = snapshot.catalog.find(&it.schema, &it.table).is_some();
-                    same && !hidden && allowed.allows(&it.schema, &it.table)
-                });
-                gone.map(|it| of(&it.schema, &it.table)).ok_or_else(missing)?
-            }
+        let target = if let Some(relation) = visible.named(table) {
+            of(&relation.schema, &relation.name)
+        } else {
+            let gone = annotations.iter().map(|it| &it.target).find(|it| {
+                let same = format!("{}.{}", it.schema, it.table) == table;
+                let hidden = snapshot.catalog.find(&it.schema, &it.table).is_some();
+                same && !hidden && allowed.allows(&it.schema, &it.table)
+            });
+            gone.map(|it| of(&it.schema, &it.table)).ok_or_else(missing)?
         };
         let (org, now) = (opened.connection.org, self.clock.now());
         let entry = AuditEntry::of(permit.principal(), now, "schema.annotation_removed")
@@ -206,10 +205,8 @@ impl SchemaAnnotations {
             .with(json!({ "about": target.to_string() }));
         let removed = self.store.remove(org, id, &target, expected, &entry).await;
         self.forget(&opened);
-        match removed.map_err(|err| failed(err, &target, id))? {
-            true => Ok(()),
-            false => Err(missing()),
-        }
+        let removed = removed.map_err(|err| failed(err, &target, id))?;
+        if removed { Ok(()) } else { Err(missing()) }
     }
 
     /// Whoever changed something sees it at once.

@@ -61,7 +61,7 @@ pub fn search<'a>(
     let found: Vec<Fit<'a>> = visible.relations().map(|it| fit(it, annotations, &terms)).collect();
     let rarity: Vec<f64> = (0..terms.len()).map(|term| rarity(&found, term)).collect();
     let mut hits: Vec<SearchHit<'a>> =
-        found.into_iter().filter_map(|it| score(it, &rarity, &compact)).collect();
+        found.iter().filter_map(|it| score(it, &rarity, &compact)).collect();
     hits.sort_by(|a, b| {
         let names = |it: &SearchHit<'a>| (&it.relation.schema, &it.relation.name);
         b.score.total_cmp(&a.score).then_with(|| names(a).cmp(&names(b)))
@@ -221,7 +221,7 @@ fn rarity(found: &[Fit<'_>], term: usize) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of words")]
-fn score<'a>(fit: Fit<'a>, rarity: &[f64], compact: &str) -> Option<SearchHit<'a>> {
+fn score<'a>(fit: &Fit<'a>, rarity: &[f64], compact: &str) -> Option<SearchHit<'a>> {
     let all: f64 = rarity.iter().sum();
     let mut columns: Vec<ColumnHit<'a>> = fit
         .columns

@@ -126,7 +126,9 @@ fn kind(type_name: &str) -> String {
             _ => Some('_'),
         })
         .collect();
-    if plain.starts_with(|it: char| it.is_ascii_alphabetic()) {
+    // A mark of a key is not taken as a type.
+    let mark = matches!(plain.to_uppercase().as_str(), "PK" | "FK" | "UK");
+    if plain.starts_with(|it: char| it.is_ascii_alphabetic()) && !mark {
         plain
     } else {
         format!("t_{plain}")

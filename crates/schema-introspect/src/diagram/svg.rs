@@ -69,9 +69,9 @@ pub fn svg(diagram: &Diagram) -> String {
         let show_schema = schemas.len() > 1;
         draw_table(&mut out, table, sizes[at], &layout, at, (colour(table), show_schema));
     }
-    let _ = write!(
+    let _ = writeln!(
         out,
-        "<text x=\"0\" y=\"{:.1}\" font-size=\"11\" fill=\"#5b6570\">{}</text></g></svg>\n",
+        "<text x=\"0\" y=\"{:.1}\" font-size=\"11\" fill=\"#5b6570\">{}</text></g></svg>",
         layout.height + MARGIN + 6.0,
         escaped(&footer),
     );

@@ -24,8 +24,10 @@ fn column(text: &str) -> Column {
     }
 }
 
-/// Tables by name, columns, and the tables that their columns of that position refer to.
-fn catalog(tables: &[(&str, &str, &[(usize, &str)])]) -> Catalog {
+/// A table's name, its columns, and the tables that its columns of these positions refer to.
+type Table<'a> = (&'a str, &'a str, &'a [(usize, &'a str)]);
+
+fn catalog(tables: &[Table<'_>]) -> Catalog {
     let mut sorted = tables.to_vec();
     sorted.sort_unstable_by_key(|it| it.0);
     let oid = |name: &str| {
@@ -343,6 +345,7 @@ fn check_mermaid(text: &str) {
     let kind = |it: &str| {
         it.starts_with(|c: char| c.is_ascii_alphabetic())
             && it.chars().all(|c| c.is_ascii_alphanumeric() || "-_[]()".contains(c))
+            && !["PK", "FK", "UK"].contains(&it)
     };
     let string = |it: &str| {
         it.strip_prefix('"')

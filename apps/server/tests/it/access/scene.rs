@@ -53,6 +53,20 @@ impl Scene {
         self.connection.clone()
     }
 
+    /// Writes about the table of the samples' connection, or its column, and gives the call's path.
+    pub(super) async fn annotated(&mut self, column: Option<&str>) -> Call {
+        let call = Call::plain().id(self.connection()).named("public.orders");
+        let table = format!("/v1/connections/{}/schema/tables/public.orders", self.connection);
+        let (path, call) = match column {
+            Some(column) => (format!("{table}/columns/{column}/annotation"), call.named(column)),
+            None => (format!("{table}/annotation"), call),
+        };
+        let written = self.owner.request("PUT", &path).json(&json!({ "synonyms": ["purchases"] }));
+        let answer = send(written).await;
+        assert!(answer.is_success(), "annotating: {} {}", answer.status, answer.text);
+        call
+    }
+
     /// A connection that a sample may remove.
     pub(super) async fn new_connection(&mut self) -> String {
         let body = self.connection_body();
@@ -194,8 +208,10 @@ impl Scene {
 /// A call of an operation, whoever sends it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Call {
-    /// The path's parameters, each of them an id.
+    /// The path's parameters.
     ids: Vec<String>,
+    /// Which of them are names of something within what an id before them names, and no ids.
+    names: Vec<usize>,
     query: &'static str,
     headers: Vec<(&'static str, String)>,
     body: Option<Value>,
@@ -222,6 +238,13 @@ impl Call {
         self
     }
 
+    /// Adds the next parameter of the path, which is a name: everybody may have something of that name.
+    pub(super) fn named(mut self, name: &str) -> Self {
+        self.names.push(self.ids.len());
+        self.ids.push(name.to_owned());
+        self
+    }
+
     /// With a query string, from the question mark on.
     pub(super) fn query(mut self, query: &'static str) -> Self {
         self.query = query;
@@ -242,7 +265,8 @@ impl Call {
 
     /// Everywhere that an id stands: the path's ids, and each text of the body that is the id of something in the scene.
     pub(super) fn places(&self, scene: &Scene) -> Vec<Place> {
-        let mut places: Vec<_> = (0..self.ids.len()).map(Place::Path).collect();
+        let mut places: Vec<_> =
+            (0..self.ids.len()).filter(|it| !self.names.contains(it)).map(Place::Path).collect();
         if let Some(body) = &self.body {
             find(body, String::new(), scene, &mut places);
         }

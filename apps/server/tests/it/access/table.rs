@@ -44,9 +44,28 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
     Some(match operation.id.as_str() {
         "list_connections" | "list_api_keys" | "list_queries" => call.query("?limit=100"),
         "create_connection" => call.json(scene.connection_body()),
-        "get_connection" | "get_schema" | "refresh_schema" | "test_connection" => {
-            call.id(scene.connection())
+        "get_connection"
+        | "get_schema"
+        | "refresh_schema"
+        | "test_connection"
+        | "list_snapshots"
+        | "get_drift"
+        | "get_diagram"
+        | "list_annotations"
+        | "get_schema_freshness" => call.id(scene.connection()),
+        "get_table" | "get_table_ddl" | "refresh_table" => {
+            call.id(scene.connection()).named("public.orders")
         }
+        "put_table_annotation" => {
+            let call = call.id(scene.connection()).named("public.orders");
+            call.json(json!({ "description": "What people buy." }))
+        }
+        "put_column_annotation" => {
+            let call = call.id(scene.connection()).named("public.orders").named("total");
+            call.json(json!({ "description": "What they pay." }))
+        }
+        "delete_table_annotation" => scene.annotated(None).await,
+        "delete_column_annotation" => scene.annotated(Some("total")).await,
         "update_connection" => {
             call.id(scene.connection()).json(json!({ "description": "What people buy." }))
         }
