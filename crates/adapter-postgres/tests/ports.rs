@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use plinth_adapter_postgres::{
-    Database, DatabaseUrl, PostgresAnnotations, PostgresConnections, PostgresKeys, PostgresQueries,
-    PostgresSnapshots, PostgresTenancy, migrate, migrations,
+    Database, DatabaseUrl, PostgresAccounts, PostgresAnnotations, PostgresAttempts,
+    PostgresConnections, PostgresKeys, PostgresQueries, PostgresSigningKeys, PostgresSnapshots,
+    PostgresTenancy, migrate, migrations,
 };
 use plinth_connections::ConnectionStore as _;
 use plinth_core::{ManualClock, OrgId, UserId};
 use plinth_schema_introspect::{AnnotationStore as _, InsertSnapshotError, SnapshotStore as _};
 use plinth_tenancy::TenancyStore as _;
+use plinth_tenancy::signing::SigningKeys;
 use plinth_testdb::TestDatabase;
 use tokio_postgres::NoTls;
 
@@ -158,6 +160,51 @@ async fn servers_that_start_at_once_all_come_up() {
     Database::open(&url, 1).await.unwrap();
 }
 
+#[tokio::test]
+async fn people_and_their_sessions_keep_their_contract() {
+    let ours = ours().await;
+    let [us, them] = two_organizations(&ours.database).await;
+    let at = "2026-01-01T00:00:00Z".parse().unwrap();
+    let store = PostgresAccounts::new(ours.database.clone());
+    let ann = plinth_tenancy::Email::parse("ann@example.com").unwrap();
+    let ([us, them], ann) = ([us, them].map(|(org, user)| (user, org)), &ann);
+    plinth_tenancy::accounts::testing::account_store_contract(&store, ann, us, them, at).await;
+    let attempts = PostgresAttempts::new(ours.database.clone());
+    plinth_tenancy::accounts::testing::attempt_store_contract(&attempts, at).await;
+}
+
+#[tokio::test]
+async fn servers_that_start_at_once_make_one_signing_key() {
+    let ours = ours().await;
+    let clock = Arc::new(plinth_core::ManualClock::at("2026-01-01T00:00:00Z".parse().unwrap()));
+    let server = || {
+        let store = Arc::new(PostgresSigningKeys::new(ours.database.clone()));
+        SigningKeys::new(store, clock.clone(), [3; 32], "https://plinth.example.com")
+    };
+    let servers: Vec<_> = (0..4).map(|_| server()).collect();
+    let tokens = servers.iter().map(|it| it.sign(|claims| claims));
+    let tokens = futures_util::future::try_join_all(tokens).await.unwrap();
+    for server in &servers {
+        assert_eq!(server.published().await.unwrap().len(), 1);
+        for token in &tokens {
+            let read = server.verify(secrecy::ExposeSecret::expose_secret(&token.text)).await;
+            assert!(read.unwrap().is_some(), "each takes the others' tokens");
+        }
+    }
+    let (client, connection) =
+        tokio_postgres::connect(&ours.test.superuser_url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let kept: Vec<u8> =
+        client.query_one("SELECT sealed FROM plinth.signing_keys", &[]).await.unwrap().get(0);
+    assert_eq!(kept.len(), 12 + 32 + 16, "a nonce, the sealed key, and what shows tampering");
+    client
+        .execute("UPDATE plinth.signing_keys SET sealed = set_byte(sealed, 20, 0)", &[])
+        .await
+        .unwrap();
+    let other = server();
+    assert!(other.sign(|claims| claims).await.is_err(), "a key that was changed signs nothing");
+}
+
 /// As the server's own role, and by the catalog's word rather than by trying.
 #[tokio::test]
 async fn every_table_is_bound_by_row_level_security() {
@@ -226,6 +273,7 @@ async fn the_functions_that_look_over_the_wall_are_these() {
     let expected = [
         "plinth.check_master_keys(bytea[]) → boolean",
         "plinth.count_data_keys() → TABLE(master_version integer, data_keys bigint)",
+        "plinth.find_identity_providers(text) → TABLE(org_id uuid, provider_id uuid)",
         "plinth.find_installation_key() → TABLE(kept_version integer, kept_wrapped bytea)",
         "plinth.list_data_keys_of_others(integer,uuid,integer) → SETOF uuid",
         "plinth.rewrap_installation_key(integer,integer,bytea,bytea) → boolean",
@@ -292,6 +340,24 @@ async fn without_a_where_a_session_sees_its_own_organization_only() {
             .unwrap(),
         0
     );
+    let own = "SELECT (SELECT count(*) FROM accounts), (SELECT count(*) FROM members), (SELECT count(*) FROM users),
+                      (SELECT count(*) FROM organizations)";
+    assert_eq!(seen(client.query_one(own, &[]).await.unwrap()), [0, 1, 1, 1], "no person is named");
+    client.execute("SELECT set_config('plinth.org_id', '', false)", &[]).await.unwrap();
+    let name = "SELECT set_config('plinth.user_id', $1, false)";
+    client.execute(name, &[&them.1.as_uuid().to_string()]).await.unwrap();
+    assert_eq!(seen(client.query_one(own, &[]).await.unwrap()), [1, 1, 1, 1], "their own");
+    let others = "SELECT count(*) FROM accounts WHERE user_id <> $1";
+    let others = client.query_one(others, &[&them.1.as_uuid()]).await.unwrap();
+    assert_eq!(others.get::<_, i64>(0), 0);
+    for forbidden in [
+        "INSERT INTO accounts (user_id) VALUES (gen_random_uuid())",
+        "DELETE FROM accounts",
+        "UPDATE signing_keys SET sealed = ''",
+    ] {
+        assert!(client.execute(forbidden, &[]).await.is_err(), "{forbidden}");
+    }
+    assert_eq!(client.execute("UPDATE members SET role = 'owner'", &[]).await.unwrap(), 0);
     for forbidden in
         ["SELECT * FROM installation", "INSERT INTO users VALUES (gen_random_uuid(), 'x@y', now())"]
     {

@@ -7,6 +7,8 @@ mod passwords;
 mod ports;
 mod service;
 mod sessions;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod throttle;
 
 pub use apps::LiveToken;
