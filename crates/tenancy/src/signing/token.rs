@@ -196,12 +196,13 @@ mod tests {
     #[test]
     fn a_token_of_ours_reads_back() {
         let key = key();
-        let text = write(&claims(), &key);
+        let claims = claims();
+        let text = write(&claims, &key);
         let (read, by) = read(&text, |id| (id == key.id()).then_some(&key)).expect("ours");
-        assert_eq!((read, by.id()), (claims(), key.id()));
+        assert_eq!((&read, by.id()), (&claims, key.id()));
         assert!(accepted(&text, &key));
         let header = usual_header(&key).to_string();
-        let again = signed(&header, &serde_json::to_string(&claims()).expect("json"), &key);
+        let again = signed(&header, &serde_json::to_string(&claims).expect("json"), &key);
         assert!(
             accepted(&again, &key),
             "the helper below makes good tokens when it changes nothing"
