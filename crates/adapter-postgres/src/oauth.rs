@@ -144,8 +144,7 @@ impl AppStore for PostgresApps {
                  (id, org_id, user_id, app_id, scopes, redirect_uri, challenge, expires_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
         // A used one is kept as long as a thief may still try it.
-        let sweep =
-            "DELETE FROM oauth_codes WHERE org_id = $1 AND expires_at < $2::timestamptz - interval '1 day'";
+        let sweep = "DELETE FROM oauth_codes WHERE org_id = $1 AND expires_at < $2::timestamptz - interval '1 day'";
         self.database
             .for_org(code.org, async |tx| {
                 let org = code.org.as_uuid();

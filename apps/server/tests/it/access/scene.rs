@@ -158,6 +158,36 @@ impl Scene {
         self.keep("session", &answer.body["data"]["session_id"])
     }
 
+    /// A body that registers an app under a new name.
+    pub(super) fn app_body(&mut self) -> Value {
+        json!({
+            "name": self.name("App"), "redirect_uris": ["https://app.example.com/cb"],
+            "scopes": ["queries:read"],
+        })
+    }
+
+    /// An OAuth app.
+    pub(super) async fn new_app(&mut self) -> String {
+        let body = self.app_body();
+        self.make("app", "/v1/oauth-apps", body).await
+    }
+
+    /// An app that the owner let act for them. Put there as the consent page would: that takes a browser, and has tests of
+    /// its own.
+    pub(super) async fn new_grant(&mut self) -> String {
+        let id = self.new_app().await;
+        let (app, at) = (id.trim_start_matches("app_"), self.app.now());
+        let grant = format!(
+            "INSERT INTO sessions (id, user_id, epoch, app_id, scopes, org_id, refreshed_at, device, created_at, last_used_at)
+             SELECT gen_random_uuid(), u.id, a.epoch, '{app}', '{{queries:read}}', p.org_id, '{at}', '', '{at}', '{at}'
+             FROM users u JOIN accounts a ON a.user_id = u.id, oauth_apps p
+             WHERE u.email = '{}' AND p.id = '{app}'",
+            self.email
+        );
+        self.app.behind_its_back(&grant).await;
+        id
+    }
+
     /// A body that adds an identity provider under a new name and issuer.
     pub(super) fn provider_body(&mut self) -> Value {
         let name = self.name("Provider");

@@ -15,6 +15,10 @@ pub(super) const PUBLIC: &[(&str, &str)] = &[
     ("forgot_password", "says nothing; the letter goes to whoever has the address"),
     ("reset_password", "takes the token of the letter"),
     ("accept_invitation", "takes the token of the letter"),
+    ("metadata", "tells OAuth libraries where to go"),
+    ("exchange", "takes an app's code or refresh token, and its secret"),
+    ("revoke", "takes an app's token, and its secret"),
+    ("introspect", "takes an app's token, and its secret"),
     ("set_up", "makes the first owner, against the one-time token that the server printed"),
 ];
 
@@ -33,6 +37,8 @@ pub(super) const SIGNED_IN: &[(&str, &str)] = &[
     ("list_my_organizations", "other organizations than the key's"),
     ("list_my_sessions", "the sessions are the person's"),
     ("end_my_session", "the sessions are the person's"),
+    ("list_my_apps", "what a person let apps do is theirs"),
+    ("remove_my_app", "what a person let apps do is theirs"),
 ];
 
 /// A call of the operation that succeeds for the scene's owner, each time it is made; `None` for an operation without one.
@@ -123,6 +129,14 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
         "replace_identity_provider" => {
             call.id(scene.new_provider().await).json(scene.provider_body())
         }
+        "list_oauth_apps" => call.query("?limit=100"),
+        "create_oauth_app" => call.json(scene.app_body()),
+        "get_oauth_app" | "remove_oauth_app" | "change_oauth_app_secret" => {
+            call.id(scene.new_app().await)
+        }
+        "replace_oauth_app" => call.id(scene.new_app().await).json(scene.app_body()),
+        "list_my_apps" => call,
+        "remove_my_app" => call.id(scene.new_grant().await),
         _ => return None,
     })
 }
