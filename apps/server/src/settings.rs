@@ -117,6 +117,9 @@ pub(crate) struct ServeSettings {
     /// Networks beside public ones that connections may reach, like `10.0.0.0/8`. Embedded mode allows this machine.
     #[arg(long, env = "PLINTH_EGRESS_ALLOW", value_delimiter = ',', value_name = "NETWORKS")]
     pub(crate) egress_allow: Vec<Network>,
+    /// Networks of the proxies in front, like `10.0.0.0/8`: whom they name in `X-Forwarded-For` is believed.
+    #[arg(long, env = "PLINTH_TRUSTED_PROXIES", value_delimiter = ',', value_name = "NETWORKS")]
+    pub(crate) trusted_proxies: Vec<Network>,
     /// How many HTTP worker threads run [default: one for each core].
     #[arg(long, env = "PLINTH_HTTP_WORKERS", value_name = "N")]
     pub(crate) http_workers: Option<usize>,

@@ -12,6 +12,7 @@ use plinth_connections::{
     ConnectionParts, Connections, DataKey, InstallationKey, MasterKeys, Vault,
 };
 use plinth_core::{Clock, CursorKey};
+use plinth_egress::Network;
 use plinth_nl2sql::Engine;
 use plinth_nl2sql::model::ModelStrategy;
 use plinth_queries::{Queries, QueryParts, QuerySettings};
@@ -70,6 +71,8 @@ pub struct Services {
     pub cursors: CursorKey,
     /// Under which URL callers reach the server, without a slash at its end.
     pub public_url: Arc<str>,
+    /// The proxies in front, whose word is believed about where a request came from.
+    pub trusted_proxies: Arc<[Network]>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Our own database, to say whether it answers.
@@ -88,6 +91,8 @@ pub struct WiringParts {
     pub installation: InstallationKey,
     /// Under which URL callers reach the server, without a slash at its end.
     pub public_url: String,
+    /// The proxies in front, whose word is believed about where a request came from.
+    pub trusted_proxies: Vec<Network>,
     /// How customers' databases are reached.
     pub targets: TargetSettings,
     /// How identity providers' keys are read.
@@ -116,6 +121,7 @@ impl Services {
             master,
             installation,
             public_url,
+            trusted_proxies,
             targets,
             key_sets,
             queries,
@@ -220,6 +226,7 @@ impl Services {
             queries,
             cursors,
             public_url,
+            trusted_proxies: trusted_proxies.into(),
             clock,
             database,
             metrics,

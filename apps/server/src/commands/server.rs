@@ -96,6 +96,7 @@ impl Server {
                 master: storage.master.clone(),
                 installation: storage.installation.clone(),
                 public_url: super::serve::public_url(settings, listen),
+                trusted_proxies: settings.trusted_proxies.clone(),
                 targets,
                 key_sets,
                 queries: query_settings(&settings.limits),

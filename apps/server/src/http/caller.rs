@@ -12,6 +12,7 @@ use plinth_tenancy::identity::Identities;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::client_address::client_address;
 use super::envelope::RequestId;
 use super::{Problem, Services, limits};
 
@@ -167,7 +168,7 @@ pub(super) fn origin(request: &HttpRequest) -> Origin {
     let id = request.extensions().get::<RequestId>().map(|it| it.0.clone());
     Origin {
         request_id: id.unwrap_or_default(),
-        address: request.peer_addr().map(|it| it.ip()),
+        address: client_address(request, &services(request).trusted_proxies),
         idempotency: None,
     }
 }

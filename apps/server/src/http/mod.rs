@@ -2,6 +2,7 @@
 
 mod auth;
 mod caller;
+mod client_address;
 mod connections;
 mod database_configs;
 mod document;

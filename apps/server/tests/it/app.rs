@@ -142,6 +142,7 @@ impl TestApp {
             installation: installation.clone(),
             public_url: format!("http://{listen}"),
             targets: TargetSettings::new(gate, Arc::new(Nowhere)),
+            trusted_proxies: Vec::new(),
             key_sets: documents.clone(),
             queries: settings,
             model: None,
