@@ -90,7 +90,7 @@ impl ManagedServers for Nowhere {
 }
 
 /// 32 bytes for tests, as random as they look.
-const MASTER: [u8; 32] = [
+pub(crate) const MASTER: [u8; 32] = [
     0x7d, 0x1f, 0x0a, 0x9b, 0x3c, 0x5e, 0x88, 0x42, 0xc6, 0xd1, 0xe0, 0xf9, 0x4b, 0x7a, 0x38, 0x25,
     0x5a, 0x6c, 0x9e, 0x13, 0xf7, 0xd8, 0x0b, 0x24, 0x91, 0x6e, 0x3f, 0xa5, 0xc8, 0xd2, 0x07, 0x4b,
 ];
@@ -187,6 +187,20 @@ impl TestApp {
         client.batch_execute(&format!("SET search_path = plinth; {sql}")).await.unwrap();
         drop(client);
         connection.await.unwrap().unwrap();
+    }
+
+    /// The first column of what a query on Plinth's own database gives, past all its rules.
+    pub(crate) async fn rows(&self, query: &str) -> Vec<String> {
+        let (client, connection) =
+            tokio_postgres::connect(&self.database.superuser_url(), tokio_postgres::NoTls)
+                .await
+                .unwrap();
+        let connection = actix_web::rt::spawn(connection);
+        client.batch_execute("SET search_path = plinth").await.unwrap();
+        let rows = client.query(query, &[]).await.unwrap();
+        drop(client);
+        connection.await.unwrap().unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
     }
 
     /// What its clock says.
