@@ -238,11 +238,11 @@ async fn a_url_stands_for_the_fields() {
     assert_eq!(data["host"], db.host());
     assert_eq!((&data["database"], &data["ssl_mode"]), (&json!(db.name()), &json!("disable")));
     let odd = json!({
-        "type": "postgresql", "name": "Odd", "url": "postgresql://u:hunter2@db.example.com/d?sslpassword=x"
+        "type": "postgresql", "name": "Odd", "url": "postgresql://u:hunter2@db.example.com/d?frobnicate=x"
     });
     let refused = ann.post("/v1/connections", odd).await;
     assert_eq!(refused.error(), (422, "validation_error"));
-    assert!(refused.text.contains("sslpassword") && !refused.text.contains("hunter2"));
+    assert!(refused.text.contains("frobnicate") && !refused.text.contains("hunter2"));
 }
 
 /// Whoever can write Plinth's database cannot make one connection open with another's password.
