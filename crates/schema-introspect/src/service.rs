@@ -8,7 +8,7 @@ use plinth_core::{
 };
 use serde_json::Value;
 
-use crate::{Catalog, CatalogReader, InsertSnapshotError, ReadOptions, SnapshotStore};
+use crate::{Catalog, CatalogReader, InsertSnapshotError, ReadOptions, Sampling, SnapshotStore};
 
 plinth_core::typed_id! {
     /// Identifies a snapshot.
@@ -167,9 +167,10 @@ impl Schemas {
 
     async fn read(&self, opened: &Opened) -> Result<Arc<Snapshot>, SchemaError> {
         let started = self.clock.now();
+        let sampling = if opened.connection.sampling { Sampling::FewValued } else { Sampling::Off };
         let catalog = self
             .reader
-            .read(&opened.target, ReadOptions::default())
+            .read(&opened.target, ReadOptions { sampling, ..ReadOptions::default() })
             .await
             .map_err(ConnectionError::from)?;
         let now = self.clock.now();

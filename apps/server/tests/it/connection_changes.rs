@@ -245,6 +245,33 @@ async fn a_url_stands_for_the_fields() {
     assert!(refused.text.contains("frobnicate") && !refused.text.contains("hunter2"));
 }
 
+#[actix_web::test]
+async fn whoever_opts_out_of_sampling_has_no_values_kept() {
+    let script = "CREATE TABLE orders (id int, status text);
+                  INSERT INTO orders SELECT i, 'canaryvalue' FROM generate_series(1, 50) i;
+                  GRANT SELECT ON orders TO plinth_test_owner; ANALYZE;";
+    let (app, db) = (TestApp::start().await, TestDatabase::from_sql(script).await.unwrap());
+    let ann = app.owner_of("Acme").await;
+    let (path, data) = make(&ann, connection("Shop", &db)).await;
+    let refresh = async || ann.post(&format!("{path}/schema/refresh"), json!({})).await.status;
+    let id: plinth_connections::ConnectionId = data["id"].as_str().unwrap().parse().unwrap();
+    let has_value = async || {
+        let principal = app.services.tenancy.authenticate(&ann.key, std::sync::Arc::default());
+        let principal = principal.await.unwrap();
+        let opened = app.services.connections.open(&principal, id).await.unwrap();
+        let snapshot = app.services.schemas.current(&opened).await.unwrap();
+        serde_json::to_string(&snapshot.catalog).unwrap().contains("canaryvalue")
+    };
+    assert_eq!(refresh().await, 200);
+    assert!(has_value().await, "else this shows nothing");
+    assert_eq!(ann.patch(&path, json!({ "sampling": false })).await.status, 200);
+    let kept = app.rows("SELECT id::text FROM schema_snapshots").await;
+    assert!(kept.is_empty(), "what was sampled is gone");
+    assert_eq!(refresh().await, 200);
+    app.clock.advance(jiff::SignedDuration::from_secs(2));
+    assert!(!has_value().await);
+}
+
 /// Whoever can write Plinth's database cannot make one connection open with another's password.
 #[actix_web::test]
 async fn a_ciphertext_that_was_moved_does_not_open() {

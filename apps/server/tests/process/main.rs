@@ -12,5 +12,6 @@ mod lifecycle;
 mod model;
 mod plinth;
 mod replicas;
+mod rotation;
 mod secrets;
 mod settings;
