@@ -193,7 +193,7 @@ async fn an_app_does_what_it_was_let_and_no_more_until_it_is_taken_back() {
     assert_eq!(acting.get("/v1/connections").await.error(), (403, "authorization_error"));
     assert_eq!(
         acting.get("/v1/me/apps").await.status,
-        401,
+        403,
         "what is the person's own is not the app's"
     );
     let (signed_in, _) = stage.ann.sign_in(&stage.email).await;
