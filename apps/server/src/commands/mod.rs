@@ -4,6 +4,7 @@ mod bootstrap;
 mod demo;
 mod jobs;
 mod keys;
+mod open_files;
 mod people;
 mod sample;
 mod serve;

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
-use super::jobs;
+use super::{jobs, open_files};
 use crate::boot::{EmbeddedAddress, Services, Storage, WiringParts, mailer};
 use crate::settings::{LimitSettings, ModelSettings, ServeSettings};
 use crate::{http, telemetry};
@@ -61,6 +61,8 @@ impl Server {
     pub(crate) async fn start(settings: &ServeSettings) -> anyhow::Result<Self> {
         let metrics = telemetry::start_metrics()?;
         let storage = Storage::open(&settings.storage).await?;
+        // After the embedded database is up, which keeps to the limit that it was started with.
+        open_files::raise();
         match Self::on(settings, storage, metrics).await {
             Ok(server) => Ok(server),
             Err((storage, err)) => {

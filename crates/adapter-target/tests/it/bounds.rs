@@ -47,7 +47,10 @@ async fn quickest(databases: &TargetDatabases, target: &Target) -> Duration {
 async fn five_hundred_databases_that_hang_do_not_slow_a_healthy_one() {
     const HANGING: usize = 500;
     let database = TestDatabase::create().await.expect("a database");
-    let databases = databases();
+    let mut settings = settings();
+    // However slow the machine is: none of them is given up before the last is dialled.
+    settings.connect_limit = Duration::from_mins(2);
+    let databases = TargetDatabases::new(settings).expect("settings");
     let healthy = target(&database);
     let alone = quickest(&databases, &healthy).await;
 
@@ -97,7 +100,8 @@ async fn who_waits_for_a_dial_that_fails_gets_its_diagnosis() {
     let ask = || async { one(&databases, &target, "SELECT 1").await };
     let began = Instant::now();
     let all = futures_util::future::join_all((0..8).map(|_| ask())).await;
-    assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
+    // One after the other would be 2.4 seconds.
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     for found in all {
         assert!(
             matches!(&found, Err(RunError::Connection(it)) if it.fault == Fault::TimedOut),
