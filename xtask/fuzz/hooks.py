@@ -28,10 +28,12 @@ lock = threading.Lock()
 
 @schemathesis.auth(refresh_interval=None)
 class Key:
-    """The owner's key, or for what would end its organization, the key of one that may end."""
+    """The owner's key, or where that is not enough, a sign-in."""
 
     def get(self, case, context):
-        return WORLD.credential(operation_id(context.operation))
+        id = operation_id(context.operation)
+        succeeded = any(200 <= status < 300 for status in answers[context.operation.label])
+        return WORLD.credential(id, succeeded)
 
     def set(self, case, data, context):
         case.headers["Authorization"] = f"Bearer {data}"
@@ -61,7 +63,7 @@ def before_call(context, case, kwargs):
             positives[operation.label] += 1
         succeeded = any(200 <= status < 300 for status in answers[operation.label])
         if number % SAMPLE_EVERY == 0 or not succeeded and number % 2 == 0:
-            sample = WORLD.sample(operation_id(operation))
+            sample = WORLD.sample(operation_id(operation), succeeded)
             if sample is not None:
                 return put(case, sample)
     if meta is None or not meta.is_negative_at(ParameterLocation.PATH):
@@ -84,7 +86,7 @@ def after_call(context, case, response):
     with lock:
         answers[case.operation.label][response.status_code] += 1
     if case.method.upper() == case.operation.method.upper():
-        WORLD.learn(case.operation.path, case.method.upper(), case.path_parameters, response)
+        WORLD.learn(operation_id(case.operation), case.path_parameters, response)
 
 
 @schemathesis.check

@@ -7,8 +7,10 @@ import json
 import sys
 import urllib.request
 
+from owner import EMAIL, PASSWORD
+
 url, token = sys.argv[1:]
-body = {"token": token, "organization": "Fuzzed", "email": "owner@example.com"}
+body = {"token": token, "organization": "Fuzzed", "email": EMAIL, "password": PASSWORD}
 request = urllib.request.Request(
     url + "/v1/setup", data=json.dumps(body).encode(), headers={"content-type": "application/json"}
 )

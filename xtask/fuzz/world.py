@@ -5,16 +5,22 @@ operation that needs more than that to succeed gets a sample of its own there. `
 that never succeeded.
 """
 
+import email
+import email.policy
 import itertools
 import json
 import os
+import pathlib
 import random
 import re
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import requests
+
+from owner import EMAIL, PASSWORD
 
 NOTHING = object()
 
@@ -22,7 +28,13 @@ NOTHING = object()
 POOL = 20
 
 # Where an answer to a POST has the id of what it made, if not in `data.id`.
-IDS = {"/v1/queries": ("data", "query_id")}
+IDS = {"create_query": ("data", "query_id")}
+
+# Which POST makes what a collection has, where it is not that of the collection.
+MAKERS = {"/v1/team/invitations": "invite_member"}
+
+# How long a letter may take.
+LETTER_SECONDS = 30
 
 
 @dataclass
@@ -45,13 +57,18 @@ class World:
         self.pools = {}
         self.lock = threading.RLock()
         self.session = requests.Session()
+        self.data = pathlib.Path(os.environ["PLINTH_FUZZ_DATA"])
+        self.token = None
         with open(os.environ["PLINTH_FUZZ_DOCUMENT"], encoding="utf-8") as file:
             document = json.load(file)
-        self.operations = {
-            operation["operationId"]: (method.upper(), path)
+        all = [
+            (operation, method.upper(), path)
             for path, methods in document["paths"].items()
             for method, operation in methods.items()
-        }
+        ]
+        self.operations = {it["operationId"]: (method, path) for it, method, path in all}
+        # What takes a sign-in says that it takes no other header.
+        self.signed_in = {it["operationId"] for it, _, _ in all if it.get("security") == [{"bearer": []}]}
         # The sample shop, which the demo has connected, and the key that all of this is done with: neither may go.
         self.connection = self.get("/v1/connections")["data"][-1]["id"]
         self.kept = {self.connection} | {
@@ -60,34 +77,45 @@ class World:
 
     # What hooks.py asks for
 
-    def credential(self, operation):
-        return self.key
+    def credential(self, operation, succeeded):
+        if operation not in self.signed_in:
+            return self.key
+        with self.lock:
+            if operation == "leave_organization" and not succeeded:
+                return self.sign_in(self.new_member()["email"])["access_token"]
+            if operation in ENDING or self.token is None:
+                self.token = self.sign_in(EMAIL)["access_token"]
+            return self.token
 
-    def sample(self, operation):
+    def sample(self, operation, succeeded):
         """A request of this operation that succeeds, or None where nothing is known of it."""
         with self.lock:
             make = SAMPLES.get(operation)
+            if succeeded and operation in SLOW:
+                return None
             sample = make(self) if make else None
             method, path = self.operations[operation]
-            ids = self.ids(operation, path, {}, always=True)
+            ids = self.ids(operation, path, {}, always=True, known=sample.path if sample else {})
             if sample is None:
                 has_body = method in ("POST", "PUT", "PATCH")
                 return None if has_body or (ids is None) else Sample(path=ids)
             sample.path = {**(ids or {}), **sample.path}
             return sample
 
-    def ids(self, operation, path, generated, always=False):
+    def ids(self, operation, path, generated, always=False, known={}):
         """Ids that exist for the parameters of the path, mostly; None where one cannot be had."""
         with self.lock:
-            ids = {}
+            ids = dict(known)
             for name in re.findall(r"{(\w+)}", path):
-                if not always and self.random.random() < 0.2:
+                if name in ids or not always and self.random.random() < 0.2:
                     continue
                 collection = path[: path.index("{" + name + "}")].rstrip("/")
-                for known, value in ids.items():
-                    collection = collection.replace("{" + known + "}", value)
+                for parameter, value in ids.items():
+                    collection = collection.replace("{" + parameter + "}", value)
                 is_last = path.endswith("{" + name + "}")
                 gone = self.operations[operation][0] == "DELETE" and is_last
+                if gone and not always and operation in SLOW and self.random.random() < 0.9:
+                    continue
                 id = self.take(collection, fresh=gone)
                 if id is not None:
                     ids[name] = id
@@ -95,20 +123,23 @@ class World:
                     return None
             return ids
 
-    def learn(self, path, method, parameters, response):
+    def learn(self, operation, parameters, response):
         """Keeps the ids of what an answer says is there, and forgets what was removed."""
-        if not 200 <= response.status_code < 300 or "{" in path and method != "DELETE":
+        method, path = self.operations[operation]
+        if not 200 <= response.status_code < 300:
             return
         with self.lock:
-            if method == "DELETE":
+            if operation in ENDING:
+                self.token = None
+            if method == "DELETE" and parameters:
                 last = re.search(r"/{(\w+)}$", path)
-                if last and parameters:
-                    for pool in self.pools.values():
-                        if parameters.get(last[1]) in pool:
-                            pool.remove(parameters[last[1]])
-            elif method == "POST":
+                for pool in self.pools.values():
+                    if last and parameters.get(last[1]) in pool:
+                        pool.remove(parameters[last[1]])
+            elif method == "POST" and "{" not in path:
+                collection = next((at for at, maker in MAKERS.items() if maker == operation), path)
                 try:
-                    self.remember(path, id_in(path, json.loads(response.content)))
+                    self.remember(collection, id_in(operation, json.loads(response.content)))
                 except (ValueError, KeyError, TypeError):
                     pass
 
@@ -116,13 +147,20 @@ class World:
 
     def take(self, collection, fresh=False):
         """An id of this collection; a new one if it is to be removed."""
+        if collection in SPECIAL:
+            return SPECIAL[collection](self)
+        if collection.endswith("/tables"):
+            return self.random.choice(["public.customers", "orders", "products"])
+        if collection.endswith("/columns"):
+            return "id"
         pool = self.pools.setdefault(collection, [])
         if not fresh and len(pool) > 2:
             return self.random.choice(pool)
-        maker = next((id for id, at in self.operations.items() if at == ("POST", collection)), None)
+        default = next((id for id, at in self.operations.items() if at == ("POST", collection)), None)
+        maker = MAKERS.get(collection, default)
         if maker in SAMPLES:
-            made = self.send("POST", collection, SAMPLES[maker](self).body)
-            id = id_in(collection, made)
+            made = self.send(*self.operations[maker], SAMPLES[maker](self).body)
+            id = id_in(maker, made)
             if not fresh:
                 self.remember(collection, id)
             return id
@@ -134,8 +172,60 @@ class World:
             pool.append(id)
             del pool[:-POOL]
 
-    def send(self, method, path, body=None):
-        headers = {"Authorization": f"Bearer {self.key}"}
+    def sign_in(self, address):
+        body = {"email": address, "password": PASSWORD}
+        return self.send("POST", "/v1/auth/login", body, key=None)["data"]
+
+    def new_address(self):
+        return f"person{next(self.numbers)}@example.com"
+
+    def invite(self):
+        """The token of an invitation that was mailed."""
+        address = self.new_address()
+        self.send("POST", "/v1/team/members", {"email": address, "role": "viewer"})
+        return address, self.letter(address, r"invite_[\w-]+")
+
+    def new_member(self):
+        address, token = self.invite()
+        body = {"token": token, "password": PASSWORD}
+        self.send("POST", "/v1/invitations/accept", body, key=None)
+        members = self.get("/v1/team/members?limit=100")["data"]
+        return next(it for it in members if it["email"] == address)
+
+    def reset_token(self):
+        self.send("POST", "/v1/auth/password/forgot", {"email": EMAIL}, key=None)
+        return self.letter(EMAIL, r"reset_[\w-]+")
+
+    def letter(self, address, pattern):
+        """What the newest letter to this address has of this pattern; the server leaves its mail in the data folder."""
+        deadline = time.monotonic() + LETTER_SECONDS
+        while time.monotonic() < deadline:
+            for file in sorted(self.data.glob("mail/*.eml"), reverse=True):
+                letter = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
+                if address in letter["To"]:
+                    found = re.search(pattern, letter.get_body(("plain", "html")).get_content())
+                    if found:
+                        return found[0]
+            time.sleep(0.05)
+        raise RuntimeError(f"no letter to {address} with {pattern}")
+
+    def postgres(self):
+        """The sample shop by its address and password, as a tenant would type it in."""
+        runtime = json.loads((self.data / "runtime.json").read_text())
+        port = re.search(r":(\d+)/", runtime["database_url"])[1]
+        password = (self.data / "postgres/superuser.password").read_text().strip()
+        return {
+            "host": "127.0.0.1",
+            "port": int(port),
+            "database": "plinth_sample",
+            "username": "postgres",
+            "password": password,
+            "ssl": False,
+        }
+
+    def send(self, method, path, body=None, key=NOTHING):
+        key = self.key if key is NOTHING else key
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         response = self.session.request(method, self.url + path, json=body, headers=headers, timeout=60)
         if not 200 <= response.status_code < 300:
             raise RuntimeError(f"{method} {path}: {response.status_code} {response.text[:500]}")
@@ -148,8 +238,8 @@ class World:
         return f"{what} {next(self.numbers)}"
 
 
-def id_in(collection, body):
-    for step in IDS.get(collection, ("data", "id")):
+def id_in(operation, body):
+    for step in IDS.get(operation, ("data", "id")):
         body = body[step]
     return body
 
@@ -175,16 +265,94 @@ QUESTIONS = [
     {"sql": "SELECT 1 AS one", "format": "csv"},
 ]
 
+def provider(world):
+    return {
+        "name": world.name("Provider"),
+        "issuer": f"https://id{next(world.numbers)}.example.com",
+        "jwks_url": "https://id.example.com/keys",
+        "audience": "plinth",
+        "default_role": "viewer",
+    }
+
+
+def config(world):
+    return {
+        "name": world.name("Config"),
+        "provider": "postgresql",
+        "connection_config": {key: value for key, value in world.postgres().items()},
+        "is_active": True,
+    }
+
+
+def note(world):
+    return {"description": world.name("What it is"), "synonyms": ["things"]}
+
+
+def noted(world, *parts):
+    """The path of something that has an annotation."""
+    ids = {"id": world.connection, **dict(parts)}
+    path = "/".join(["/v1/connections", ids["id"], "schema/tables", ids["table"]])
+    path += f"/columns/{ids['column']}" if "column" in ids else ""
+    world.send("PUT", f"{path}/annotation", note(world))
+    return ids
+
+
+# Requests that end sign-ins: the next one that takes a sign-in signs in anew.
+ENDING = {"sign_out", "sign_out_everywhere", "change_password", "reset_password", "end_my_session", "leave_organization"}
+
+# What waits for a letter, or hashes a password: once is enough.
+SLOW = {"reset_password", "accept_invitation", "remove_member", "leave_organization", "end_my_session"}
+
+# Collections whose things are made otherwise than by a POST.
+SPECIAL = {
+    "/v1/team/members": lambda world: world.new_member()["id"],
+    "/v1/me/sessions": lambda world: world.sign_in(EMAIL)["session_id"],
+}
+
+TABLE = ("table", "public.customers")
+
 # By operation id: a request that succeeds.
 SAMPLES = {
     "create_connection": lambda world: Sample(body=connection(world)),
-    "get_schema": lambda world: Sample(path={"id": world.connection}),
-    "refresh_schema": lambda world: Sample(path={"id": world.connection}),
-    "test_connection": lambda world: Sample(path={"id": world.connection}),
-    "create_query": lambda world: Sample(
-        body={"connection_id": world.connection, **world.random.choice(QUESTIONS)}
+    "update_connection": lambda world: Sample(body={"name": world.name("Connection")}),
+    **{
+        operation: lambda world: Sample(path={"id": world.connection})
+        for operation in [
+            "get_schema",
+            "refresh_schema",
+            "test_connection",
+            "get_drift",
+            "get_diagram",
+            "get_table",
+            "get_table_ddl",
+            "list_snapshots",
+            "list_annotations",
+        ]
+    },
+    "put_table_annotation": lambda world: Sample(path={"id": world.connection, **dict([TABLE])}, body=note(world)),
+    "put_column_annotation": lambda world: Sample(
+        path={"id": world.connection, **dict([TABLE]), "column": "id"}, body=note(world)
     ),
+    "delete_table_annotation": lambda world: Sample(path=noted(world, TABLE)),
+    "delete_column_annotation": lambda world: Sample(path=noted(world, TABLE, ("column", "id"))),
+    "create_query": lambda world: Sample(body={"connection_id": world.connection, **world.random.choice(QUESTIONS)}),
     "create_api_key": lambda world: Sample(body={"name": world.name("Key"), "scopes": ["queries:read"]}),
+    "sign_in": lambda world: Sample(body={"email": EMAIL, "password": PASSWORD}),
+    "refresh_tokens": lambda world: Sample(body={"refresh_token": world.sign_in(EMAIL)["refresh_token"]}),
+    "forgot_password": lambda world: Sample(body={"email": "nobody@example.com"}),
+    "reset_password": lambda world: Sample(body={"token": world.reset_token(), "password": PASSWORD}),
+    "change_password": lambda world: Sample(body={"current_password": PASSWORD, "new_password": PASSWORD}),
+    "accept_invitation": lambda world: Sample(body={"token": world.invite()[1], "password": PASSWORD}),
+    "invite_member": lambda world: Sample(body={"email": world.new_address(), "role": "viewer"}),
+    "update_member": lambda world: Sample(body={"role": "editor"}),
+    "create_role": lambda world: Sample(body={"name": world.name("Role"), "scopes": ["queries:read"]}),
+    "update_role": lambda world: Sample(body={"description": world.name("New")}),
+    "create_identity_provider": lambda world: Sample(body=provider(world)),
+    "replace_identity_provider": lambda world: Sample(body=provider(world)),
+    "create_database_config": lambda world: Sample(body=config(world)),
+    "update_database_config": lambda world: Sample(body={"name": world.name("Config")}),
+    "test_postgres": lambda world: Sample(body=world.postgres()),
+    "discover_postgres_schema": lambda world: Sample(body=world.postgres()),
 }
 
 WORLD = World()

@@ -25,6 +25,7 @@ pub(super) struct Server {
     // Before the folder: what works in it ends first.
     process: Background,
     _folder: Folder,
+    data: PathBuf,
     url: String,
     key: String,
     log: PathBuf,
@@ -77,7 +78,12 @@ impl Server {
         let kept: Value = serde_json::from_str(&kept)?;
         let key = kept["api_key"].as_str().context("the demo has no key")?.to_owned();
         let report = Report::one("POST /v1/setup", 201);
-        Ok((report, Self { process, _folder: folder, url, key, log }))
+        Ok((report, Self { process, _folder: folder, data, url, key, log }))
+    }
+
+    /// Its data folder, where it also leaves its mail.
+    pub(super) fn data(&self) -> &Path {
+        &self.data
     }
 
     pub(super) fn url(&self) -> &str {
