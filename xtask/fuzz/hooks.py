@@ -76,6 +76,8 @@ def put(case, sample):
     case.path_parameters = {**(case.path_parameters or {}), **sample.path}
     case.query = dict(sample.query)
     case.headers.update(sample.headers)
+    if "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = str(uuid.uuid4())
     if sample.body is not NOTHING:
         case.body = sample.body
         case.media_type = sample.media_type
