@@ -1,6 +1,6 @@
 use actix_web::{HttpResponse, delete, get, web};
 use jiff::Timestamp;
-use plinth_core::{Credential, SessionId};
+use plinth_core::{Credential, Scope, SessionId};
 use plinth_tenancy::session::Session;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -40,7 +40,7 @@ async fn get_me(
     Ok(reply.ok(MeBody {
         user: user.into(),
         organization: membership.into(),
-        scopes: principal.scopes.iter().map(|it| it.as_str()).collect(),
+        scopes: principal.scopes.iter().map(Scope::as_str).collect(),
         credential: CredentialBody::from(principal.credential),
     }))
 }
@@ -58,7 +58,7 @@ async fn get_my_access(caller: Caller, reply: Reply) -> HttpResponse {
     reply.ok(AccessBody {
         user_id: principal.user.to_string(),
         organization_id: principal.org.as_uuid(),
-        scopes: principal.scopes.iter().map(|it| it.as_str()).collect(),
+        scopes: principal.scopes.iter().map(Scope::as_str).collect(),
         credential: CredentialBody::from(principal.credential),
     })
 }

@@ -1,6 +1,7 @@
 //! The few pages that people see in a browser: where the links of mails lead. Plain HTML, no scripts, nothing from
 //! elsewhere.
 
+use std::fmt::Write as _;
 use std::sync::OnceLock;
 
 use actix_web::HttpResponse;
@@ -38,21 +39,23 @@ impl Page {
 
     /// A paragraph.
     pub(super) fn say(mut self, text: &str) -> Self {
-        self.body += &format!("<p>{}</p>", escape_html(text));
+        let _ = write!(self.body, "<p>{}</p>", escape_html(text));
         self
     }
 
     /// What was wrong with what was sent.
     pub(super) fn fault(mut self, text: &str) -> Self {
-        self.body += &format!("<p class=\"fault\" role=\"alert\">{}</p>", escape_html(text));
+        let _ = write!(self.body, "<p class=\"fault\" role=\"alert\">{}</p>", escape_html(text));
         self
     }
 
     /// A list of short texts.
     pub(super) fn list(mut self, items: &[&str]) -> Self {
-        let items: String =
-            items.iter().map(|it| format!("<li>{}</li>", escape_html(it))).collect();
-        self.body += &format!("<ul>{items}</ul>");
+        self.body += "<ul>";
+        for item in items {
+            let _ = write!(self.body, "<li>{}</li>", escape_html(item));
+        }
+        self.body += "</ul>";
         self
     }
 
@@ -62,15 +65,15 @@ impl Page {
         let plain =
             origin.bytes().all(|it| it.is_ascii_alphanumeric() || b":/.-+[]_~%".contains(&it));
         if plain {
-            self.form_to += &format!(" {origin}");
+            let _ = write!(self.form_to, " {origin}");
         }
         self
     }
 
     /// A form that is posted to a path of ours.
-    pub(super) fn form(mut self, action: &str, form: Form) -> Self {
+    pub(super) fn form(mut self, action: &str, Form(fields): Form) -> Self {
         let action = escape_html(action);
-        self.body += &format!("<form method=\"post\" action=\"{action}\">{}</form>", form.0);
+        let _ = write!(self.body, "<form method=\"post\" action=\"{action}\">{fields}</form>");
         self
     }
 
@@ -108,14 +111,15 @@ impl Form {
     /// A value that goes with it unseen.
     pub(super) fn hidden(mut self, name: &str, value: &str) -> Self {
         let (name, value) = (escape_html(name), escape_html(value));
-        self.0 += &format!("<input type=\"hidden\" name=\"{name}\" value=\"{value}\">");
+        let _ = write!(self.0, "<input type=\"hidden\" name=\"{name}\" value=\"{value}\">");
         self
     }
 
     /// Something to type. `kind` is `email` or `password`, `fills` what a browser may offer, like `new-password`.
     pub(super) fn field(mut self, label: &str, name: &str, kind: &str, fills: &str) -> Self {
         let [label, name, kind, fills] = [label, name, kind, fills].map(escape_html);
-        self.0 += &format!(
+        let _ = write!(
+            self.0,
             "<label>{label}<input name=\"{name}\" type=\"{kind}\" autocomplete=\"{fills}\" required></label>"
         );
         self
@@ -124,27 +128,28 @@ impl Form {
     /// One of several, each with its value and what people read.
     pub(super) fn choice(mut self, label: &str, name: &str, options: &[(String, String)]) -> Self {
         let [label, name] = [label, name].map(escape_html);
-        let options: String = options
-            .iter()
-            .map(|(value, text)| {
-                format!("<option value=\"{}\">{}</option>", escape_html(value), escape_html(text))
-            })
-            .collect();
-        self.0 += &format!("<label>{label}<select name=\"{name}\">{options}</select></label>");
+        let _ = write!(self.0, "<label>{label}<select name=\"{name}\">");
+        for (value, text) in options {
+            let [value, text] = [value, text].map(|it| escape_html(it));
+            let _ = write!(self.0, "<option value=\"{value}\">{text}</option>");
+        }
+        self.0 += "</select></label>";
         self
     }
 
     /// One of several buttons that send it, each with a value of its own.
     pub(super) fn decision(mut self, label: &str, name: &str, value: &str) -> Self {
         let [label, name, value] = [label, name, value].map(escape_html);
-        self.0 +=
-            &format!("<button type=\"submit\" name=\"{name}\" value=\"{value}\">{label}</button>");
+        let _ = write!(
+            self.0,
+            "<button type=\"submit\" name=\"{name}\" value=\"{value}\">{label}</button>"
+        );
         self
     }
 
     /// What sends it.
     pub(super) fn button(mut self, label: &str) -> Self {
-        self.0 += &format!("<button type=\"submit\">{}</button>", escape_html(label));
+        let _ = write!(self.0, "<button type=\"submit\">{}</button>", escape_html(label));
         self
     }
 }

@@ -268,7 +268,7 @@ mod tests {
             with("aud", json!([ISSUER, "https://example.com"])),
             with("exp", json!(at)),
             with("exp", json!(at - 1)),
-            with("exp", json!(at as f64 + 0.5)),
+            with("exp", serde_json::from_str(&format!("{at}.5")).expect("a number")),
             with("exp", json!((at + 60).to_string())),
             with("exp", json!(at + 3_600)),
             with("exp", json!(1e300)),

@@ -120,10 +120,10 @@ impl Scene {
         if operation.id == "leave_organization" {
             return self.new_member().await.0;
         }
-        match SIGNED_IN.iter().any(|(id, _)| *id == operation.id) {
-            true => self.owner.sign_in(&self.email).await.0,
-            false => self.owner.clone(),
+        if SIGNED_IN.iter().any(|(id, _)| *id == operation.id) {
+            return self.owner.sign_in(&self.email).await.0;
         }
+        self.owner.clone()
     }
 
     /// An address that nobody has yet.
