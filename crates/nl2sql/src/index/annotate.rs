@@ -87,3 +87,60 @@ fn said(synonym: &str) -> Vec<String> {
         words().filter(|it| !LEXICON.is_stop(it)).map(|it| LEXICON.lemma(it)).collect();
     if telling.is_empty() { words().map(str::to_owned).collect() } else { telling }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+    use plinth_connections::ConnectionId;
+    use plinth_core::{OrgId, UserId};
+    use plinth_schema_introspect::{Annotation, AnnotationTarget, Column, Relation};
+
+    use super::*;
+
+    #[test]
+    fn synonyms_are_further_names_and_leave_the_others_as_they_are() {
+        let column = Column { name: "total".to_owned(), readable: true, ..Column::default() };
+        let orders = Relation {
+            schema: "public".to_owned(),
+            name: "orders".to_owned(),
+            readable: true,
+            columns: vec![column],
+            ..Relation::default()
+        };
+        let catalog = Catalog { relations: vec![Arc::new(orders)], ..Catalog::default() };
+        let at = Timestamp::UNIX_EPOCH;
+        let about = |column: Option<&str>, synonym: &str| Annotation {
+            org: OrgId::new(at),
+            connection: ConnectionId::new(at),
+            target: AnnotationTarget {
+                schema: "public".to_owned(),
+                table: "orders".to_owned(),
+                column: column.map(str::to_owned),
+            },
+            text: AnnotationText::parse(Some("Kept by hand."), [synonym]).expect("good"),
+            version: 1,
+            updated_by: UserId::new(at),
+            updated_at: at,
+        };
+        let annotations =
+            Annotations::new(1, [about(None, "the purchases"), about(Some("total"), "turnover")]);
+        let all = AllowedTables::All;
+        let plain = SchemaIndex::build(&catalog, &all);
+        let annotated = SchemaIndex::annotated(&catalog, &all, &annotations);
+        let said = |index: &SchemaIndex, word: &str, column: Option<usize>| {
+            let words = |it: &super::super::Name| it.words.iter().any(|it| it.0 == word);
+            index.names.iter().any(|it| it.column == column && words(it))
+        };
+        assert!(said(&annotated, "purchase", None) && said(&annotated, "turnover", Some(0)));
+        assert!(!said(&plain, "purchase", None) && !said(&plain, "turnover", Some(0)));
+        assert!(annotated.names.len() > plain.names.len());
+        for (before, after) in plain.names.iter().zip(&annotated.names) {
+            assert_eq!(format!("{before:?}"), format!("{after:?}"), "the first ones stay");
+        }
+        assert_eq!(annotated.tables[0].comment.as_deref(), Some("Kept by hand."));
+        let none = SchemaIndex::annotated(&catalog, &all, &Annotations::default());
+        assert_eq!(none.names.len(), plain.names.len());
+    }
+}

@@ -17,6 +17,9 @@ pub use svg::svg;
 /// The most tables of one picture.
 pub const MAX_DIAGRAM_TABLES: usize = 200;
 
+/// The most references of one picture.
+const MAX_EDGES: usize = 600;
+
 /// What a picture should show.
 #[derive(Clone, Debug)]
 pub struct DiagramOptions {
@@ -48,6 +51,8 @@ pub struct Diagram {
     pub edges: Vec<DiagramEdge>,
     /// How many tables there are that are not shown; partitions do not count.
     pub omitted: usize,
+    /// How many references between the shown tables are not drawn, because there are more than anybody could follow.
+    pub omitted_edges: usize,
 }
 
 /// A table of a picture.
@@ -113,13 +118,15 @@ pub fn diagram(visible: &Visible<'_>, options: &DiagramOptions) -> Result<Diagra
 impl Diagram {
     /// What was left out, as a sentence; `None` if nothing was.
     pub fn omission(&self) -> Option<String> {
-        let all = self.tables.len() + self.omitted;
-        (self.omitted > 0).then(|| {
-            format!(
-                "{} of {all} tables are shown, {} are left out",
-                self.tables.len(),
-                self.omitted
-            )
-        })
+        let mut said = Vec::new();
+        if self.omitted > 0 {
+            let all = self.tables.len() + self.omitted;
+            let (shown, omitted) = (self.tables.len(), self.omitted);
+            said.push(format!("{shown} of {all} tables are shown, {omitted} are left out"));
+        }
+        if self.omitted_edges > 0 {
+            said.push(format!("{} references are left out", self.omitted_edges));
+        }
+        (!said.is_empty()).then(|| said.join("; "))
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 
 use super::{
     Diagram, DiagramColumn, DiagramEdge, DiagramOptions, DiagramTable, MAX_DIAGRAM_TABLES,
+    MAX_EDGES,
 };
 use crate::visible::{Visible, readable_columns};
 use crate::{Relation, RelationKind, SchemaError};
@@ -150,7 +151,18 @@ fn draw(visible: &Visible<'_>, shown: &[&Relation], omitted: usize, columns: usi
             });
         }
     }
-    Diagram { database: visible.catalog().database.clone(), tables, edges, omitted }
+    let mut omitted_edges = 0;
+    if edges.len() > MAX_EDGES {
+        // One between any two tables says that they are connected.
+        let mut seen = HashSet::new();
+        let all = edges.len();
+        edges.sort_by_cached_key(|it| !seen.insert((it.from, it.to)));
+        edges.truncate(MAX_EDGES);
+        edges.sort_by_key(|it| (it.from, it.to));
+        omitted_edges = all - edges.len();
+    }
+    let database = visible.catalog().database.clone();
+    Diagram { database, tables, edges, omitted, omitted_edges }
 }
 
 fn table(of: &Relation, most: usize) -> DiagramTable {

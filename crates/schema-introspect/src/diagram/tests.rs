@@ -267,6 +267,25 @@ fn of_a_thousand_tables_a_connected_part_is_shown_and_the_rest_counted() {
 }
 
 #[test]
+fn more_references_than_anybody_could_follow_are_not_all_drawn() {
+    let names: Vec<String> = (0..200).map(|it| format!("t{it:03}")).collect();
+    let keys: Vec<Vec<(usize, &str)>> = (0..200_usize)
+        .map(|at| (1..=8).map(|it| (1, names[(at * 7 + it * it * 13) % 200].as_str())).collect())
+        .collect();
+    let tables: Vec<Table<'_>> = names
+        .iter()
+        .zip(&keys)
+        .map(|(name, keys)| (name.as_str(), "id of_id", keys.as_slice()))
+        .collect();
+    let catalog = catalog(&tables);
+    let started = std::time::Instant::now();
+    let shown = drawn(&catalog, &DiagramOptions { most: 200, ..DiagramOptions::default() });
+    assert_eq!((shown.edges.len(), shown.omitted_edges), (600, 1_000));
+    assert!(svg(&shown).contains("1000 references are left out"));
+    assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
+}
+
+#[test]
 fn named_tables_are_shown_and_no_others() {
     let options = DiagramOptions {
         tables: vec!["orders".to_owned(), "public.customers".to_owned()],

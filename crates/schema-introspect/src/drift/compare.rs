@@ -101,7 +101,7 @@ impl<'a> Drift<'_, 'a> {
         self.aspect(&table, Aspect::Comment, old.comment.clone(), new.comment.clone(), false);
         let security = |it: &Relation| it.row_security.then(|| "restricted".to_owned());
         self.aspect(&table, Aspect::RowSecurity, security(old), security(new), true);
-        let (was, is) = (self.partitioning(self.before, old), self.partitioning(self.after, new));
+        let (was, is) = (partitioning(self.before, old), partitioning(self.after, new));
         let was = was.map(|it| self.renamed.get(&it).cloned().unwrap_or(it));
         self.aspect(&table, Aspect::Partitioning, was, is, false);
         if old.definition.is_some() && new.definition.is_some() && old.definition != new.definition
@@ -137,20 +137,6 @@ impl<'a> Drift<'_, 'a> {
         }
         self.columns(&same, same_database);
         self.parts(&same);
-    }
-
-    /// What a relation is a partition of, or by what it is divided.
-    fn partitioning(&self, in_: &Visible<'a>, of: &Relation) -> Option<String> {
-        let _ = self;
-        let parent = of.partition_of.and_then(|it| in_.relation(it)).map(Relation::full_name);
-        let bound = of.partition_bound.as_deref().unwrap_or_default();
-        let key = of.partition_key.as_ref();
-        let key = key.and_then(|it| readable_text(of, &it.definition)).map(str::to_owned);
-        match (parent, key) {
-            (Some(parent), _) if bound.is_empty() => Some(parent),
-            (Some(parent), _) => Some(format!("{parent} {bound}")),
-            (None, key) => key,
-        }
     }
 
     fn columns(&mut self, same: &Same<'a>, same_database: bool) {
@@ -400,6 +386,19 @@ impl<'a> Drift<'_, 'a> {
             let aspect = Some(aspect);
             self.changes.push(Change { aspect, before, after, breaking, ..of.clone() });
         }
+    }
+}
+
+/// What a relation is a partition of, or by what it is divided.
+fn partitioning(visible: &Visible<'_>, of: &Relation) -> Option<String> {
+    let parent = of.partition_of.and_then(|it| visible.relation(it)).map(Relation::full_name);
+    let bound = of.partition_bound.as_deref().unwrap_or_default();
+    let key = of.partition_key.as_ref();
+    let key = key.and_then(|it| readable_text(of, &it.definition)).map(str::to_owned);
+    match (parent, key) {
+        (Some(parent), _) if bound.is_empty() => Some(parent),
+        (Some(parent), _) => Some(format!("{parent} {bound}")),
+        (None, key) => key,
     }
 }
 
