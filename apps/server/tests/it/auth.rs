@@ -497,3 +497,13 @@ async fn another_service_checks_tokens_with_the_published_keys_while_these_take_
     let refreshed = refresh(&app, &signed_in.body["data"]["refresh_token"]).await;
     assert_eq!(bearer(&app, &refreshed).get("/v1/me").await.status, 200);
 }
+
+/// A key signs from when it was made, which our database keeps to the microsecond.
+#[actix_web::test]
+async fn the_first_sign_in_of_an_installation_works_between_two_microseconds() {
+    let app = TestApp::start().await;
+    app.clock.advance(SignedDuration::from_nanos(123_456_789));
+    app.owner_with_password("Acme").await;
+    let (ann, _) = app.sign_in(&address("Acme")).await;
+    assert_eq!(ann.get("/v1/me").await.status, 200);
+}

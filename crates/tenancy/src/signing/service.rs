@@ -93,11 +93,12 @@ impl SigningKeys {
         &self,
         claims: impl FnOnce(Claims) -> Claims,
     ) -> Result<AccessToken, SigningError> {
-        let now = self.clock.now();
+        let mut now = self.clock.now();
         let mut ring = self.ring(now).await?;
         if ring.signer(now).is_none() {
-            // The installation's first token.
+            // The installation's first token. The key that was just made signs from a moment after we looked at the clock.
             ring = self.tend(Rotation::WhenDue).await?;
+            now = self.clock.now();
         }
         let key = ring.signer(now).ok_or(SigningError::DoesNotOpen)?;
         let mut id = [0; 16];
@@ -183,7 +184,9 @@ impl SigningKeys {
     }
 
     async fn tend(&self, rotation: Rotation) -> Result<Arc<Ring>, SigningError> {
+        // As the store keeps it: rounded up, a key made now would sign from a moment that is still to come.
         let now = self.clock.now();
+        let now = Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now);
         let (_, spare) = SigningKey::generate(&self.seal)?;
         let keys = self.store.change(&move |keys| Plan::of(keys, rotation, now), &spare).await?;
         self.keep(keys, now)
