@@ -9,11 +9,13 @@ use jiff::Timestamp;
 use plinth_connections::ConnectionId;
 use plinth_core::{Cursor, Limit, OrgId, StoreError};
 use plinth_schema_introspect::{
-    Catalog, InsertSnapshotError, KEPT_DAYS, KEPT_SNAPSHOTS, Snapshot, SnapshotId, SnapshotStore,
-    SnapshotSummary,
+    Catalog, CatalogPatch, InsertSnapshotError, KEPT_DAYS, KEPT_SNAPSHOTS, Parts, Snapshot,
+    SnapshotId, SnapshotStore, SnapshotSummary, StructureDigest,
 };
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio_postgres::Row;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -38,16 +40,16 @@ const EARLIER_IDS: usize = 500;
 
 #[async_trait]
 impl SnapshotStore for PostgresSnapshots {
-    async fn insert(&self, snapshot: &Snapshot) -> Result<(), InsertSnapshotError> {
-        let catalog = deflate(&snapshot.catalog)?;
-        let structure = snapshot.catalog.structure_digest();
+    async fn insert(&self, snapshot: &Arc<Snapshot>) -> Result<(), InsertSnapshotError> {
+        let (catalog, structure) = written(snapshot).await?;
+        let base = snapshot.parts.as_ref().map(|it| it.base.as_uuid());
         let (org, connection) = (snapshot.org.as_uuid(), snapshot.connection.as_uuid());
         let duration_ms = i64::try_from(snapshot.duration_ms).unwrap_or(i64::MAX);
         self.database
             .for_org(snapshot.org, async |tx| {
                 let newest = "SELECT id, coalesce(first_read_at, taken_at) AS first_read_at, earlier_ids
                               FROM schema_snapshots s
-                              WHERE org_id = $1 AND connection_id = $2 AND structure = $3
+                              WHERE org_id = $1 AND connection_id = $2 AND structure = $3 AND NOT replaced
                                 AND NOT EXISTS (
                                   SELECT FROM schema_snapshots later WHERE later.org_id = $1 AND later.connection_id = $2
                                     AND (later.taken_at, later.id) > (s.taken_at, s.id))";
@@ -62,8 +64,8 @@ impl SnapshotStore for PostgresSnapshots {
                 let inserted = tx
                     .execute(
                         "INSERT INTO schema_snapshots
-                             (id, org_id, connection_id, taken_at, duration_ms, catalog, structure, first_read_at, earlier_ids)
-                         SELECT $1, org_id, id, $4, $5, $6, $7, $8, $9 FROM connections
+                             (id, org_id, connection_id, taken_at, duration_ms, catalog, structure, first_read_at, earlier_ids, base_id)
+                         SELECT $1, org_id, id, $4, $5, $6, $7, $8, $9, $10 FROM connections
                          WHERE org_id = $2 AND id = $3 AND deleted_at IS NULL",
                         &[
                             &snapshot.id.as_uuid(),
@@ -75,12 +77,17 @@ impl SnapshotStore for PostgresSnapshots {
                             &structure,
                             &first_read_at,
                             &earlier,
+                            &base,
                         ],
                     )
                     .await
                     .map_err(|err| match err.code() {
                         Some(code) if *code == SqlState::FOREIGN_KEY_VIOLATION => {
-                            InsertSnapshotError::NoConnection
+                            let constraint = err.as_db_error().and_then(DbError::constraint);
+                            match constraint {
+                                Some("schema_snapshots_base_id_fkey") => InsertSnapshotError::NoBase,
+                                _ => InsertSnapshotError::NoConnection,
+                            }
                         }
                         _ => store(err).into(),
                     })?;
@@ -88,17 +95,19 @@ impl SnapshotStore for PostgresSnapshots {
                     return Err(InsertSnapshotError::NoConnection);
                 }
                 if let Some(id) = same.and_then(|it| it.ids.last().copied()) {
-                    let delete = "DELETE FROM schema_snapshots WHERE org_id = $1 AND id = $2";
-                    tx.execute(delete, &[&org, &id]).await.map_err(store)?;
+                    let replace = "UPDATE schema_snapshots SET replaced = true WHERE org_id = $1 AND id = $2";
+                    tx.execute(replace, &[&org, &id]).await.map_err(store)?;
                 }
+                // What others are built on stays until they are gone.
                 tx.execute(
-                    "DELETE FROM schema_snapshots WHERE org_id = $1 AND connection_id = $2 AND id NOT IN (
-                         SELECT id FROM schema_snapshots WHERE org_id = $1 AND connection_id = $2
+                    "DELETE FROM schema_snapshots s WHERE org_id = $1 AND connection_id = $2 AND (replaced OR id NOT IN (
+                         SELECT id FROM schema_snapshots WHERE org_id = $1 AND connection_id = $2 AND NOT replaced
                          ORDER BY taken_at DESC, id DESC LIMIT $3)
                      AND id NOT IN (
                          SELECT DISTINCT ON ((taken_at AT TIME ZONE 'UTC')::date) id FROM schema_snapshots
-                         WHERE org_id = $1 AND connection_id = $2 AND taken_at > $4::timestamptz - make_interval(days => $5)
-                         ORDER BY (taken_at AT TIME ZONE 'UTC')::date, taken_at DESC, id DESC)",
+                         WHERE org_id = $1 AND connection_id = $2 AND NOT replaced AND taken_at > $4::timestamptz - make_interval(days => $5)
+                         ORDER BY (taken_at AT TIME ZONE 'UTC')::date, taken_at DESC, id DESC))
+                     AND NOT EXISTS (SELECT FROM schema_snapshots built WHERE built.base_id = s.id)",
                     &[
                         &org,
                         &connection,
@@ -120,7 +129,7 @@ impl SnapshotStore for PostgresSnapshots {
         connection: ConnectionId,
     ) -> Result<Option<(SnapshotId, Timestamp)>, StoreError> {
         let query =
-            "SELECT id, taken_at FROM schema_snapshots WHERE org_id = $1 AND connection_id = $2
+            "SELECT id, taken_at FROM schema_snapshots WHERE org_id = $1 AND connection_id = $2 AND NOT replaced
                      ORDER BY taken_at DESC, id DESC LIMIT 1";
         self.database
             .for_org(org, async |tx| {
@@ -146,7 +155,7 @@ impl SnapshotStore for PostgresSnapshots {
         let query =
             "SELECT id, coalesce(first_read_at, taken_at) AS first_read_at, taken_at, duration_ms
                      FROM schema_snapshots
-                     WHERE org_id = $1 AND connection_id = $2
+                     WHERE org_id = $1 AND connection_id = $2 AND NOT replaced
                        AND ($3::timestamptz IS NULL OR (taken_at, id) < ($3, $4))
                      ORDER BY taken_at DESC, id DESC LIMIT $5";
         let (at, id) = (after.map(|it| it.created_at), after.map(|it| it.id));
@@ -162,32 +171,74 @@ impl SnapshotStore for PostgresSnapshots {
     }
 
     async fn find(&self, org: OrgId, id: SnapshotId) -> Result<Option<Arc<Snapshot>>, StoreError> {
-        let columns =
-            "SELECT id, connection_id, taken_at, duration_ms, catalog FROM schema_snapshots
-                       WHERE org_id = $1";
+        let columns = "SELECT s.id, s.connection_id, s.taken_at, s.duration_ms, s.catalog,
+                              s.base_id, b.taken_at AS base_taken_at, b.catalog AS base_catalog
+                       FROM schema_snapshots s LEFT JOIN schema_snapshots b ON b.org_id = $1 AND b.id = s.base_id
+                       WHERE s.org_id = $1 AND NOT s.replaced";
         let row = self
             .database
             .for_org(org, async |tx| {
-                let own = format!("{columns} AND id = $2");
+                let own = format!("{columns} AND s.id = $2");
                 let parameters: [&(dyn ToSql + Sync); 2] = [&org.as_uuid(), &id.as_uuid()];
                 if let Some(row) = tx.query_opt(&own, &parameters).await.map_err(store)? {
                     return Ok(Some(row));
                 }
-                let later = format!("{columns} AND earlier_ids @> ARRAY[$2::uuid] LIMIT 1");
+                let later = format!("{columns} AND s.earlier_ids @> ARRAY[$2::uuid] LIMIT 1");
                 tx.query_opt(&later, &parameters).await.map_err(store)
             })
             .await?;
-        let Some(row) = row else { return Ok(None) };
-        let duration_ms: i64 = row.try_get("duration_ms").map_err(internal)?;
-        Ok(Some(Arc::new(Snapshot {
-            id: SnapshotId::from_uuid(row.try_get("id").map_err(internal)?),
-            org,
-            connection: ConnectionId::from_uuid(row.try_get("connection_id").map_err(internal)?),
-            catalog: inflate(row.try_get("catalog").map_err(internal)?)?,
-            taken_at: row.try_get("taken_at").map_err(internal)?,
-            duration_ms: u64::try_from(duration_ms).map_err(internal)?,
-        })))
+        match row {
+            // Parsing the catalog of a large database takes longer than others on this thread should wait.
+            Some(row) => off_thread(move || read(org, &row)).await.map(|it| Some(Arc::new(it))),
+            None => Ok(None),
+        }
     }
+}
+
+fn read(org: OrgId, row: &Row) -> Result<Snapshot, StoreError> {
+    let duration_ms: i64 = row.try_get("duration_ms").map_err(internal)?;
+    let base: Option<Uuid> = row.try_get("base_id").map_err(internal)?;
+    let stored = row.try_get("catalog").map_err(internal)?;
+    let (catalog, parts) = match base {
+        None => (inflate(stored)?, None),
+        Some(base) => {
+            let patch: CatalogPatch = inflate(stored)?;
+            let whole: Catalog = inflate(row.try_get("base_catalog").map_err(internal)?)?;
+            let parts = Parts {
+                base: SnapshotId::from_uuid(base),
+                base_taken_at: row.try_get("base_taken_at").map_err(internal)?,
+                patch,
+            };
+            (parts.patch.apply(&whole), Some(parts))
+        }
+    };
+    Ok(Snapshot {
+        id: SnapshotId::from_uuid(row.try_get("id").map_err(internal)?),
+        org,
+        connection: ConnectionId::from_uuid(row.try_get("connection_id").map_err(internal)?),
+        catalog,
+        taken_at: row.try_get("taken_at").map_err(internal)?,
+        duration_ms: u64::try_from(duration_ms).map_err(internal)?,
+        parts,
+    })
+}
+
+/// What is stored of a snapshot, and its structure. The two take about as long as each other, and are made side by side.
+async fn written(snapshot: &Arc<Snapshot>) -> Result<(Vec<u8>, StructureDigest), StoreError> {
+    let (one, other) = (snapshot.clone(), snapshot.clone());
+    tokio::try_join!(
+        off_thread(move || match &one.parts {
+            Some(parts) => deflate(&parts.patch),
+            None => deflate(&one.catalog),
+        }),
+        off_thread(move || Ok(other.catalog.structure_digest())),
+    )
+}
+
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work).await.map_err(internal)?
 }
 
 /// A snapshot whose place another takes.
@@ -215,7 +266,7 @@ fn summary(row: &Row) -> Result<SnapshotSummary, StoreError> {
 }
 
 /// JSON through a buffered deflater: neither the text nor its compressed form is held twice.
-fn deflate(catalog: &Catalog) -> Result<Vec<u8>, StoreError> {
+fn deflate(catalog: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     let encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
     let mut buffered = std::io::BufWriter::with_capacity(1 << 16, encoder);
     serde_json::to_writer(&mut buffered, catalog).map_err(internal)?;
@@ -224,7 +275,7 @@ fn deflate(catalog: &Catalog) -> Result<Vec<u8>, StoreError> {
     encoder.finish().map_err(internal)
 }
 
-fn inflate(bytes: &[u8]) -> Result<Catalog, StoreError> {
+fn inflate<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
     let mut text = Vec::new();
     DeflateDecoder::new(bytes).read_to_end(&mut text).map_err(internal)?;
     serde_json::from_slice(&text).map_err(internal)

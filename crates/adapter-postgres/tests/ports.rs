@@ -133,7 +133,10 @@ async fn snapshots_keep_their_contract_and_go_with_their_connection() {
     assert!(connections.remove(us.0, id, 1, at, &made(us.0)).await.unwrap());
     assert!(store.find(us.0, newest).await.unwrap().is_none());
     let late = plinth_schema_introspect::testing::snapshot(us.0, id, "orders", at);
-    assert!(matches!(store.insert(&late).await, Err(InsertSnapshotError::NoConnection)));
+    assert!(matches!(
+        store.insert(&std::sync::Arc::new(late)).await,
+        Err(InsertSnapshotError::NoConnection)
+    ));
 }
 
 #[tokio::test]

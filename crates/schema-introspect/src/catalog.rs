@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Relation, Sequence, UserCast, UserFunction, UserOperator, UserType};
+use crate::{Digests, Relation, Sequence, UserCast, UserFunction, UserOperator, UserType};
 
 /// What one role can see of one database, as it was at one moment.
 ///
@@ -44,6 +44,14 @@ pub struct Catalog {
     /// Every sequence but those behind identity columns, sorted by schema and name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sequences: Vec<Sequence>,
+    /// The server's own catalogs as they were when all of it was read, in short: while nobody changes the schema, or what
+    /// the role may do with it, [`CatalogReader::fingerprint`](crate::CatalogReader::fingerprint) gives the same. `None` if
+    /// it was not taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// What [`Catalog::structure_digest`] remembers; neither stored nor compared.
+    #[serde(skip)]
+    pub digests: Digests,
 }
 
 /// A namespace.

@@ -1,10 +1,11 @@
 use std::collections::HashMap;
 use std::io::{BufWriter, Write as _};
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::{Catalog, Column, ForeignKey, Relation, UserFunction, UserType};
+use crate::{Catalog, CatalogPatch, Column, ForeignKey, Relation, UserFunction, UserType};
 
 /// What a schema says, in 32 bytes: two catalogs have the same digest if nothing differs between them but what changes
 /// without anybody changing the schema (estimates, sizes, sampled values, oids). SHA-256 over everything else.
@@ -19,7 +20,8 @@ impl StructureDigest {
 }
 
 impl Catalog {
-    /// Its structure's digest. Costs about as much as writing the catalog out as JSON.
+    /// Its structure's digest. Costs about as much as writing the catalog out as JSON, but for what is remembered of
+    /// relations that were there before.
     pub fn structure_digest(&self) -> StructureDigest {
         let mut out = BufWriter::with_capacity(1 << 16, Hasher(Sha256::new()));
         // Each struct is taken apart in full: whoever adds a field decides here whether it is structure.
@@ -38,12 +40,21 @@ impl Catalog {
             operators,
             casts,
             sequences,
+            // Of the server's rows, not of what they say.
+            fingerprint: _,
+            digests,
         } = self;
         feed(&mut out, &(server_version_num, database, comment, role, search_path, schemas));
-        let names: HashMap<u32, (&str, &str)> =
-            relations.iter().map(|it| (it.oid, (it.schema.as_str(), it.name.as_str()))).collect();
+        let names = self.names(&[]);
+        let known = digests.0.get_or_init(|| {
+            relations.iter().map(|it| (it.oid, (it.clone(), of_relation(it, &names)))).collect()
+        });
         for it in relations {
-            relation(&mut out, it, &names);
+            let digest = match known.get(&it.oid) {
+                Some((of, digest)) if Arc::ptr_eq(of, it) => *digest,
+                _ => of_relation(it, &names),
+            };
+            out.write_all(&digest).expect("writing to memory does not fail");
         }
         for it in types {
             let UserType {
@@ -87,6 +98,72 @@ impl Catalog {
         let hasher = out.into_inner().map_err(std::io::IntoInnerError::into_error);
         StructureDigest(hasher.expect("writing to memory does not fail").0.finalize().into())
     }
+}
+
+/// The digests of a catalog's relations, remembered. Each stands beside the relation it is of, which therefore cannot be
+/// changed in its place: whoever changes it changes a copy, of which nothing is remembered.
+#[derive(Default)]
+pub struct Digests(OnceLock<HashMap<u32, (Arc<Relation>, [u8; 32])>>);
+
+impl Digests {
+    /// For the catalog that the patch makes of this one: of all relations that stay, unless a name that others may refer
+    /// to is gone.
+    pub(crate) fn of_unchanged(&self, catalog: &Catalog, patch: &CatalogPatch) -> Self {
+        let Some(known) = self.0.get() else { return Self::default() };
+        let renamed = |it: &Arc<Relation>| match known.get(&it.oid) {
+            Some((before, _)) => (&before.schema, &before.name) != (&it.schema, &it.name),
+            // Something may refer to it by a number that had no name yet.
+            None => catalog.relations.iter().any(|other| refers(other, it.oid)),
+        };
+        if !patch.removed.is_empty() || patch.relations.iter().any(renamed) {
+            return Self::default();
+        }
+        let mut known = known.clone();
+        let names = catalog.names(&patch.relations);
+        for it in &patch.relations {
+            known.insert(it.oid, (it.clone(), of_relation(it, &names)));
+        }
+        Self(OnceLock::from(known))
+    }
+}
+
+fn refers(it: &Relation, oid: u32) -> bool {
+    let parents = it.partition_of.iter().chain(&it.inherits).chain(&it.reads);
+    parents.chain(it.foreign_keys.iter().map(|it| &it.target)).any(|it| *it == oid)
+}
+
+impl Clone for Digests {
+    /// Remembers nothing: a copy is made to be changed.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Digests {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl std::fmt::Debug for Digests {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Digests").finish_non_exhaustive()
+    }
+}
+
+impl Catalog {
+    /// The names of its relations and of those `more`, which may have come later.
+    fn names<'a>(&'a self, more: &'a [Arc<Relation>]) -> Names<'a> {
+        let all = self.relations.iter().chain(more);
+        all.map(|it| (it.oid, (it.schema.as_str(), it.name.as_str()))).collect()
+    }
+}
+
+fn of_relation(it: &Relation, names: &Names<'_>) -> [u8; 32] {
+    let mut out = BufWriter::with_capacity(1 << 12, Hasher(Sha256::new()));
+    relation(&mut out, it, names);
+    let hasher = out.into_inner().map_err(std::io::IntoInnerError::into_error);
+    hasher.expect("writing to memory does not fail").0.finalize().into()
 }
 
 type Names<'a> = HashMap<u32, (&'a str, &'a str)>;
@@ -173,8 +250,6 @@ impl std::io::Write for Hasher {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::{Measures, Samples};
 

@@ -13,6 +13,7 @@ mod discovery;
 mod drift;
 mod history;
 mod objects;
+mod patch;
 mod ports;
 mod relation;
 mod search;
@@ -34,7 +35,7 @@ pub use diagram::{
     Diagram, DiagramColumn, DiagramEdge, DiagramOptions, DiagramTable, MAX_DIAGRAM_TABLES, diagram,
     mermaid, svg,
 };
-pub use digest::StructureDigest;
+pub use digest::{Digests, StructureDigest};
 pub use discovery::{Discovered, DiscoveredTable, Discovery};
 pub use drift::{Aspect, Change, ChangeKind, ObjectKind, changes_between};
 pub use history::{SchemaDrift, SnapshotSummary};
@@ -42,6 +43,7 @@ pub use objects::{
     Attribute, DomainCheck, FunctionKind, Sequence, UserCast, UserFunction, UserOperator, UserType,
     UserTypeKind,
 };
+pub use patch::CatalogPatch;
 pub use ports::{
     AnnotationStore, CatalogReader, InsertSnapshotError, KEPT_DAYS, KEPT_SNAPSHOTS,
     PutAnnotationError, ReadOptions, Sampling, SnapshotStore, TablePart, TableRead,
@@ -51,5 +53,5 @@ pub use relation::{
     TypeClass,
 };
 pub use search::{ColumnHit, MAX_SEARCH_CHARS, SearchHit, search};
-pub use service::{SchemaError, Schemas, Snapshot, SnapshotId};
+pub use service::{Freshness, Parts, SchemaError, Schemas, Snapshot, SnapshotId};
 pub use visible::{Reference, Visible, readable_columns, readable_names, readable_text};

@@ -21,6 +21,16 @@ pub trait CatalogReader: Send + Sync + 'static {
     /// [`Diagnosis`] of the stage that failed.
     async fn read(&self, target: &Target, options: ReadOptions) -> Result<Catalog, Diagnosis>;
 
+    /// The server's own catalogs in short, to be compared with [`Catalog::fingerprint`]: it changes when a schema, relation,
+    /// column, constraint, index, type, function, comment or privilege is made, changed or removed, and not by rows being
+    /// written, vacuumed or analyzed, nor by temporary tables. It may change without a visible change; that costs one
+    /// needless reading.
+    ///
+    /// # Errors
+    ///
+    /// [`Diagnosis`] of the stage that failed.
+    async fn fingerprint(&self, target: &Target) -> Result<String, Diagnosis>;
+
     /// Reads one table, view or foreign table by its name, without looking at others: what it refers to is looked up in
     /// `known`, a catalog of the same database that was read with [`Catalog::REVISION`].
     ///
@@ -93,12 +103,15 @@ pub const KEPT_DAYS: u32 = 90;
 pub trait SnapshotStore: Send + Sync + 'static {
     /// Keeps a snapshot. One that says nothing new, by its [structure](crate::StructureDigest), takes the place of the
     /// newest of that connection and goes on answering to its id; so the history holds what changed and nothing else.
+    /// One that has [parts](Snapshot::parts) is kept as what differs from the one it builds on.
+    ///
     /// Of older snapshots the newest [`KEPT_SNAPSHOTS`] stay, and for [`KEPT_DAYS`] days the last one of each day.
     ///
     /// # Errors
     ///
-    /// [`InsertSnapshotError::NoConnection`] if the connection was removed meanwhile.
-    async fn insert(&self, snapshot: &Snapshot) -> Result<(), InsertSnapshotError>;
+    /// - [`InsertSnapshotError::NoConnection`] if the connection was removed meanwhile.
+    /// - [`InsertSnapshotError::NoBase`] if what the parts build on is not there.
+    async fn insert(&self, snapshot: &Arc<Snapshot>) -> Result<(), InsertSnapshotError>;
 
     /// The id and time of the newest snapshot; cheap.
     async fn newest(
@@ -126,6 +139,9 @@ pub enum InsertSnapshotError {
     /// The connection is gone.
     #[error("the connection is gone")]
     NoConnection,
+    /// The snapshot that it builds on is gone.
+    #[error("the snapshot that this one builds on is gone")]
+    NoBase,
     /// See [`StoreError`].
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -8,8 +8,8 @@ use plinth_core::{Cursor, Limit, OrgId, UserId};
 use plinth_tenancy::AuditEntry;
 
 use crate::{
-    Annotation, AnnotationStore, AnnotationTarget, AnnotationText, Catalog, InsertSnapshotError,
-    PutAnnotationError, Relation, Snapshot, SnapshotId, SnapshotStore,
+    Annotation, AnnotationStore, AnnotationTarget, AnnotationText, Catalog, CatalogPatch,
+    InsertSnapshotError, Parts, PutAnnotationError, Relation, Snapshot, SnapshotId, SnapshotStore,
 };
 
 /// A snapshot of a database with one table of that name.
@@ -23,7 +23,15 @@ pub fn snapshot(org: OrgId, connection: ConnectionId, table: &str, at: Timestamp
     };
     let catalog =
         Catalog { database: "shop".into(), relations: vec![relation.into()], ..Catalog::default() };
-    Snapshot { id: SnapshotId::new(at), org, connection, catalog, taken_at: at, duration_ms: 12 }
+    Snapshot {
+        id: SnapshotId::new(at),
+        org,
+        connection,
+        catalog,
+        taken_at: at,
+        duration_ms: 12,
+        parts: None,
+    }
 }
 
 /// What every store of snapshots promises. The connection is of `ours`.
@@ -40,7 +48,7 @@ pub async fn snapshot_store_contract(
     };
 
     let first = snapshot(ours, connection, "orders", hour(0));
-    store.insert(&first).await.expect("the connection is there");
+    store.insert(&Arc::new(first.clone())).await.expect("the connection is there");
     assert_eq!(store.newest(ours, connection).await.expect("finds"), Some((first.id, hour(0))));
     assert!(store.newest(theirs, connection).await.expect("finds").is_none(), "not another's");
     let found = store.find(ours, first.id).await.expect("finds").expect("there");
@@ -50,7 +58,7 @@ pub async fn snapshot_store_contract(
     // The same again, but for an estimate.
     let mut again = snapshot(ours, connection, "orders", hour(1));
     Arc::make_mut(&mut again.catalog.relations[0]).estimated_rows = Some(7.0);
-    store.insert(&again).await.expect("inserts");
+    store.insert(&Arc::new(again.clone())).await.expect("inserts");
     let all = list(None, limit).await;
     assert_eq!(all.len(), 1, "nothing new is no history");
     assert_eq!((all[0].id, all[0].first_read_at, all[0].taken_at), (again.id, hour(0), hour(1)));
@@ -59,9 +67,9 @@ pub async fn snapshot_store_contract(
     assert!(store.find(theirs, first.id).await.expect("finds").is_none(), "not another's");
 
     let other = snapshot(ours, connection, "purchases", hour(2));
-    store.insert(&other).await.expect("inserts");
+    store.insert(&Arc::new(other.clone())).await.expect("inserts");
     let back = snapshot(ours, connection, "orders", hour(3));
-    store.insert(&back).await.expect("inserts");
+    store.insert(&Arc::new(back.clone())).await.expect("inserts");
     let ids = |all: &[crate::SnapshotSummary]| all.iter().map(|it| it.id).collect::<Vec<_>>();
     assert_eq!(ids(&list(None, limit).await), [back.id, other.id, again.id], "newest first");
     let page = list(None, Limit::ONE).await;
@@ -70,10 +78,38 @@ pub async fn snapshot_store_contract(
     assert_eq!(ids(&list(Some(after), limit).await), [other.id, again.id]);
     assert!(store.list(theirs, connection, None, limit).await.expect("lists").is_empty());
 
+    // One table of it read anew: nothing new at first, then something.
+    let parts = |at: i64, table: &str, base: &Snapshot| {
+        let relation = &snapshot(ours, connection, table, hour(at)).catalog.relations[0];
+        let patch = CatalogPatch { relations: vec![relation.clone()], ..CatalogPatch::default() };
+        let catalog = patch.apply(&base.catalog);
+        let base_taken_at = base.taken_at;
+        let parts = Some(Parts { base: base.id, base_taken_at, patch });
+        Snapshot { catalog, parts, ..snapshot(ours, connection, table, hour(at)) }
+    };
+    let half = SignedDuration::from_mins(30);
+    let unchanged = Snapshot { taken_at: hour(3) + half, ..parts(3, "orders", &back) };
+    store.insert(&Arc::new(unchanged.clone())).await.expect("inserts");
+    let all = list(None, limit).await;
+    assert_eq!(ids(&all), [unchanged.id, other.id, again.id], "nothing new is no history");
+    assert_eq!((all[0].first_read_at, all[0].taken_at), (hour(3), hour(3) + half));
+    let found = store.find(ours, back.id).await.expect("finds").expect("by its former id");
+    assert_eq!((found.id, &found.parts), (unchanged.id, &unchanged.parts));
+    assert_eq!(found.whole_at(), hour(3));
+    let changed = Snapshot { taken_at: hour(3) + half * 3 / 2, ..parts(3, "changed", &back) };
+    store.insert(&Arc::new(changed.clone())).await.expect("inserts");
+    assert_eq!(ids(&list(None, limit).await), [changed.id, unchanged.id, other.id, again.id]);
+    let found = store.find(ours, changed.id).await.expect("finds").expect("there");
+    assert_eq!((&found.catalog, &found.parts), (&changed.catalog, &changed.parts));
+    assert!(store.find(theirs, changed.id).await.expect("finds").is_none(), "not another's");
+    let nowhere = snapshot(ours, connection, "nowhere", hour(3));
+    let refused = store.insert(&Arc::new(parts(3, "lost", &nowhere))).await;
+    assert!(matches!(refused, Err(InsertSnapshotError::NoBase)), "on nothing");
+
     // Every hour another schema, for ten days.
     for number in 4..=240 {
         let next = snapshot(ours, connection, &format!("t{number}"), hour(number));
-        store.insert(&next).await.expect("inserts");
+        store.insert(&Arc::new(next.clone())).await.expect("inserts");
     }
     let mut kept = Vec::new();
     let mut after = None;
@@ -95,7 +131,7 @@ pub async fn snapshot_store_contract(
     assert_eq!(hours, expected, "thirty, and the last of each day before");
 
     let stranger = snapshot(theirs, connection, "orders", hour(300));
-    let refused = store.insert(&stranger).await;
+    let refused = store.insert(&Arc::new(stranger.clone())).await;
     assert!(matches!(refused, Err(InsertSnapshotError::NoConnection)), "not into another's");
 }
 

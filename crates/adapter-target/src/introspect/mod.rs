@@ -34,7 +34,7 @@ use plinth_schema_introspect::{Catalog, CatalogReader, ReadOptions, Sampling, Ta
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use self::assemble::{Answers, Basics, Draft};
-use self::fields::Unreadable;
+use self::fields::{Fields, Unreadable};
 use self::queries::Scope;
 use crate::{PooledSession, Query, ReadLimits, Session, TargetDatabases};
 
@@ -61,6 +61,20 @@ impl CatalogReader for TargetDatabases {
         Ok(draft.into_catalog())
     }
 
+    async fn fingerprint(&self, target: &Target) -> Result<String, Diagnosis> {
+        let asked = [SETTINGS, Query { sql: queries::FINGERPRINT, parameters: &[] }];
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let mut session = self.session(target).await?;
+            match session.query_all(&asked, &LIMITS).await {
+                Ok(answers) => return fingerprint(answers.get(1)).map_err(unreadable),
+                Err(RunError::Connection(_)) if attempts < ATTEMPTS => {}
+                Err(error) => return Err(Self::read_failure(error)),
+            }
+        }
+    }
+
     async fn read_table(
         &self,
         target: &Target,
@@ -70,6 +84,11 @@ impl CatalogReader for TargetDatabases {
     ) -> Result<TableRead, Diagnosis> {
         table::read(self, target, table, known, options).await
     }
+}
+
+fn fingerprint(rows: Option<&Vec<RawRow>>) -> Result<String, Unreadable> {
+    let row = rows.and_then(|it| it.first()).ok_or(Unreadable)?;
+    Fields::of(row).owned()
 }
 
 /// What is read.
@@ -88,6 +107,14 @@ impl Subject {
         }
     }
 
+    /// What is known around one relation.
+    fn known(&self) -> Option<assemble::Known> {
+        match self {
+            Self::All => None,
+            Self::One { known, .. } => Some(known.clone()),
+        }
+    }
+
     fn oid(&self) -> Option<&str> {
         match self {
             Self::All => None,
@@ -96,10 +123,10 @@ impl Subject {
     }
 }
 
-/// What the first look brought: the beginning is being put together already.
+/// What the first look brought: it is being put together already.
 struct Asked {
-    begun: JoinHandle<Result<Draft, Unreadable>>,
-    answers: Answers,
+    put_together: JoinHandle<Result<Put, Unreadable>>,
+    fingerprint: Vec<RawRow>,
 }
 
 impl TargetDatabases {
@@ -183,25 +210,57 @@ async fn ask(
             global(queries::FUNCTION_TEXTS),
         ]);
     }
+    // What is still asked when everything else is being put together.
+    let last = asked.len();
+    asked.push(global(queries::FINGERPRINT));
     let asked: Vec<_> = asked.iter().map(|(sql, parameters)| Query { sql, parameters }).collect();
-    let (mut first, mut rest) = (Vec::with_capacity(BASICS), Vec::new());
-    let mut begun = None;
+    let mut rows_of = Vec::with_capacity(asked.len());
+    let (mut basic, mut begun, mut put_together, mut fingerprint) = (false, None, None, None);
     session
         .query_each(&asked, &LIMITS, |rows| {
-            if begun.is_some() {
-                rest.push(rows);
-                return;
-            }
-            first.push(rows);
-            if first.len() == BASICS {
-                let basics = basics(std::mem::take(&mut first));
+            rows_of.push(rows);
+            if !basic && rows_of.len() == BASICS {
+                basic = true;
+                let basics = basics(std::mem::take(&mut rows_of));
                 // Tenths of a second for 10,000 tables, which would keep other requests of this thread waiting.
                 begun = Some(spawn_blocking(move || Draft::begin(&basics)));
+            } else if let Some(begun) = begun.take_if(|_| rows_of.len() == last - BASICS) {
+                let answers = answers(std::mem::take(&mut rows_of));
+                put_together = Some(tokio::spawn(put(begun, answers, subject.known())));
+            } else if put_together.is_some() {
+                fingerprint = rows_of.pop();
             }
         })
         .await?;
-    let begun = begun.unwrap_or_else(|| spawn_blocking(|| Err(Unreadable)));
-    Ok(Asked { begun, answers: answers(rest) })
+    let put_together = put_together.unwrap_or_else(|| tokio::spawn(async { Err(Unreadable) }));
+    Ok(Asked { put_together, fingerprint: fingerprint.unwrap_or_default() })
+}
+
+/// Puts everything together, unless something has to be asked for before.
+async fn put(
+    begun: JoinHandle<Result<Draft, Unreadable>>,
+    answers: Answers,
+    known: Option<assemble::Known>,
+) -> Result<Put, Unreadable> {
+    let mut draft = begun.await.map_err(|_| Unreadable)??;
+    if let Some(known) = known {
+        draft.know(known);
+    }
+    let complete = move || {
+        let wanted = Wanted::of(&draft, &answers)?;
+        if wanted.is_nothing() {
+            draft.complete(&answers)?;
+            return Ok(Put::Complete(draft));
+        }
+        Ok(Put::Wanting(Box::new((draft, answers, wanted))))
+    };
+    spawn_blocking(complete).await.map_err(|_| Unreadable)?
+}
+
+/// How far putting together came with the first look.
+enum Put {
+    Complete(Draft),
+    Wanting(Box<(Draft, Answers, Wanted)>),
 }
 
 /// Answers no row.
@@ -249,22 +308,13 @@ fn answers(rows: Vec<Vec<RawRow>>) -> Answers {
     }
 }
 
-/// Puts the catalog together, and asks for what only then is known to be needed.
+/// Waits for the catalog, and asks for what is known only now to be needed.
 async fn finish(
     session: &mut Session,
-    Asked { begun, answers }: Asked,
+    Asked { put_together, fingerprint }: Asked,
     subject: &Subject,
     options: ReadOptions,
 ) -> Result<Draft, Diagnosis> {
-    let mut draft = begun.await.map_err(|_| unreadable(Unreadable))?.map_err(unreadable)?;
-    if let Subject::One { known, .. } = subject {
-        draft.know(known.clone());
-    }
-    ask_for_types(session, &mut draft, &answers).await?;
-    let put_together = spawn_blocking(move || {
-        draft.complete(&answers)?;
-        Ok(draft)
-    });
     let measures = async {
         match options.measures {
             true => measures::ask(session, subject.scope(), subject.oid()).await.ok(),
@@ -272,8 +322,24 @@ async fn finish(
         }
     };
     let (put_together, measures) = tokio::join!(put_together, measures);
-    let mut draft = put_together.map_err(|_| unreadable(Unreadable))?.map_err(unreadable)?;
+    let put_together = put_together.map_err(|_| unreadable(Unreadable))?.map_err(unreadable)?;
+    let mut draft = match put_together {
+        Put::Complete(draft) => draft,
+        Put::Wanting(wanting) => {
+            let (mut draft, answers, wanted) = *wanting;
+            wanted.ask(session, &mut draft).await?;
+            let complete = move || {
+                draft.complete(&answers)?;
+                Ok(draft)
+            };
+            let complete = spawn_blocking(complete).await;
+            complete.map_err(|_| unreadable(Unreadable))?.map_err(unreadable)?
+        }
+    };
     // What comes now makes answers better, and a catalog without it is a catalog all the same.
+    if let Some(row) = fingerprint.first() {
+        draft.catalog.fingerprint = Fields::of(row).owned().ok();
+    }
     if let Some(rows) = measures {
         let _ = measures::fill(&mut draft.relations, &rows);
     }
@@ -286,35 +352,45 @@ async fn finish(
     Ok(draft)
 }
 
-/// Asks for types and collations that the first look could not know to be needed; as a rule there are none.
-async fn ask_for_types(
-    session: &mut Session,
-    draft: &mut Draft,
-    answers: &Answers,
-) -> Result<(), Diagnosis> {
-    let missing = draft.missing_types(answers).map_err(unreadable)?;
-    let modified = draft.modified_types();
-    let collations = draft.collations();
-    if missing.is_empty() && modified.is_empty() && collations.is_empty() {
-        return Ok(());
+/// Types and collations that the first look could not know to be needed; as a rule there are none.
+struct Wanted {
+    types: BTreeSet<u32>,
+    modified: BTreeSet<(u32, i32)>,
+    collations: BTreeSet<u32>,
+}
+
+impl Wanted {
+    fn of(draft: &Draft, answers: &Answers) -> Result<Self, Unreadable> {
+        Ok(Self {
+            types: draft.missing_types(answers)?,
+            modified: draft.modified_types(),
+            collations: draft.collations(),
+        })
     }
-    let missing = list(missing);
-    let oids = list(modified.iter().map(|it| it.0));
-    let modifiers = list(modified.iter().map(|it| it.1));
-    let collations = list(collations);
-    let asked = [
-        Query { sql: queries::OTHER_TYPES, parameters: &[Some(&missing)] },
-        Query { sql: queries::MODIFIED_TYPES, parameters: &[Some(&oids), Some(&modifiers)] },
-        Query { sql: queries::COLLATIONS, parameters: &[Some(&collations)] },
-    ];
-    let answers =
-        session.query_all(&asked, &LIMITS).await.map_err(TargetDatabases::read_failure)?;
-    let [others, modified, collations] =
-        <[Vec<RawRow>; 3]>::try_from(answers).map_err(|_| unreadable(Unreadable))?;
-    let search_path = draft.catalog.search_path.clone();
-    draft.types.add(&others, &search_path, false).map_err(unreadable)?;
-    draft.types.add_modified(&modified).map_err(unreadable)?;
-    draft.name_collations(&collations).map_err(unreadable)
+
+    fn is_nothing(&self) -> bool {
+        self.types.is_empty() && self.modified.is_empty() && self.collations.is_empty()
+    }
+
+    async fn ask(self, session: &mut Session, draft: &mut Draft) -> Result<(), Diagnosis> {
+        let missing = list(self.types);
+        let oids = list(self.modified.iter().map(|it| it.0));
+        let modifiers = list(self.modified.iter().map(|it| it.1));
+        let collations = list(self.collations);
+        let asked = [
+            Query { sql: queries::OTHER_TYPES, parameters: &[Some(&missing)] },
+            Query { sql: queries::MODIFIED_TYPES, parameters: &[Some(&oids), Some(&modifiers)] },
+            Query { sql: queries::COLLATIONS, parameters: &[Some(&collations)] },
+        ];
+        let answers =
+            session.query_all(&asked, &LIMITS).await.map_err(TargetDatabases::read_failure)?;
+        let [others, modified, collations] =
+            <[Vec<RawRow>; 3]>::try_from(answers).map_err(|_| unreadable(Unreadable))?;
+        let search_path = draft.catalog.search_path.clone();
+        draft.types.add(&others, &search_path, false).map_err(unreadable)?;
+        draft.types.add_modified(&modified).map_err(unreadable)?;
+        draft.name_collations(&collations).map_err(unreadable)
+    }
 }
 
 /// Numbers as an array literal.

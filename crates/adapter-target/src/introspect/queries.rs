@@ -319,3 +319,51 @@ ORDER BY s.schemaname, s.tablename, s.attname, v.at";
 /// which knows nothing of a table that was filled a moment ago.
 pub(super) const FILLED: &str =
     "SELECT t.oid FROM unnest($1::oid[]) AS t (oid) WHERE pg_relation_size(t.oid::regclass) > 0";
+
+/// Rows that were written by other transactions, and how many: whoever changes a row of a catalog writes it anew, so either
+/// their number changes or the sum of the writers' does (which is told from their ages, `age` being the cheapest that can
+/// be asked about a transaction's number; the sum is taken modulo 2³²).
+///
+/// Of `pg_class` the writers say nothing: `TRUNCATE`, `REINDEX` and `REFRESH` write its rows too. There it is what the rows
+/// say, without the counts that `VACUUM` and `ANALYZE` write. Temporary tables are left out, and so are the tables behind
+/// large values (TOAST, namespace 99), which come anew with each rewriting. To look up for each column whether it is of one
+/// of these would take longer than all the rest: they are taken off the sum of all columns instead. A TOAST table has
+/// nine, its index two, all written by the transaction that wrote the row of `pg_index`.
+pub(super) const FINGERPRINT: &str = "\
+WITH passing AS MATERIALIZED (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_(toast_)?temp_'), \
+  temporary AS MATERIALIZED (SELECT ARRAY(SELECT oid FROM pg_class WHERE relpersistence = 't') AS oids) \
+SELECT concat_ws(' ', current_setting('server_version_num'), current_user, \
+    (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \
+  , (SELECT concat(classes.count, '.', classes.hash, ' ', columns.count - 11 * classes.toast - short.count, '.', \
+        ((columns.count - 11 * classes.toast - short.count) * s.age - columns.ages + 11 * classes.toast_ages + short.ages) & 4294967295) \
+      FROM (SELECT count(*) FILTER (WHERE c.relnamespace <> 99) AS count, \
+          sum(hash_record_extended(ROW(c.oid, c.relname, c.relnamespace, c.relkind, c.relowner, c.relacl, c.reloptions, \
+            c.relrowsecurity, c.relforcerowsecurity, c.relispartition, i.indisvalid), 0)) FILTER (WHERE c.relnamespace <> 99) AS hash, \
+          count(i.indexrelid) FILTER (WHERE c.relnamespace = 99) AS toast, \
+          coalesce(sum(age(i.xmin)) FILTER (WHERE c.relnamespace = 99), 0) AS toast_ages \
+        FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid \
+        WHERE c.oid >= 16384 AND c.relpersistence <> 't') classes, \
+      (SELECT count(*), coalesce(sum(age(xmin)), 0) AS ages FROM pg_attribute WHERE attrelid >= 16384) columns, \
+      (SELECT count(*), coalesce(sum(age(xmin)), 0) AS ages FROM pg_attribute WHERE attrelid = ANY ((SELECT oids FROM temporary)::oid[])) short) \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_constraint x WHERE x.oid >= 16384 AND x.connamespace NOT IN (SELECT oid FROM passing)) \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_type x WHERE x.oid >= 16384 AND x.typnamespace NOT IN (SELECT oid FROM passing)) \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_attrdef x WHERE x.adrelid <> ALL ((SELECT oids FROM temporary)::oid[])) \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_inherits x WHERE x.inhrelid >= 16384) \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_partitioned_table x WHERE x.partrelid >= 16384) \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_rewrite x WHERE x.ev_class >= 16384) \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_policy x WHERE true) \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_proc x WHERE x.oid >= 16384) \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_operator x WHERE x.oid >= 16384) \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_cast x WHERE x.oid >= 16384) \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_enum x WHERE true) \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_collation x WHERE x.oid >= 16384) \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_sequence x JOIN pg_class c ON c.oid = x.seqrelid WHERE c.relpersistence <> 't') \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_foreign_table x WHERE true) \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_foreign_server x WHERE true) \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_extension x WHERE x.oid >= 16384) \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_namespace x WHERE x.oid >= 16384 AND x.oid NOT IN (SELECT oid FROM passing)) \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_description x WHERE x.objoid >= 16384) \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_shdescription x WHERE x.objoid >= 16384) \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_auth_members x WHERE x.roleid >= 16384) \
+  , (SELECT concat(count(*), '.', (count(*) * s.age - sum(age(x.xmin))) & 4294967295) FROM pg_db_role_setting x WHERE true)) \
+FROM (SELECT age('3'::xid)::int8 AS age) s";

@@ -9,6 +9,7 @@ mod bounds;
 mod certificates;
 mod ddl;
 mod details;
+mod fingerprint;
 mod hostile;
 mod pooling;
 mod reaching;

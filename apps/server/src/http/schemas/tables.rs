@@ -1,20 +1,20 @@
 //! One table.
 
-use actix_web::{HttpResponse, get, web};
+use actix_web::{HttpResponse, get, post, web};
 use plinth_connections::ConnectionId;
 use plinth_schema_introspect::{Visible, table_ddl};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::bodies::TableBody;
+use super::bodies::{SchemaSummary, TableBody};
 use super::listing::Listed;
 use crate::http::envelope::{Reply, envelope};
 use crate::http::problem::{DatabaseProblems, Problems};
 use crate::http::{Caller, Problem, Services};
 
 pub(super) fn routes(config: &mut ServiceConfig<'_>) {
-    config.service(get_table).service(get_table_ddl);
+    config.service(get_table).service(get_table_ddl).service(refresh_table);
 }
 
 /// Show a table
@@ -42,6 +42,38 @@ async fn get_table(
     let visible = Visible::new(&snapshot.catalog, &opened.connection.allowed_tables);
     let table = Listed::from(visible.table(&table)?);
     Ok(reply.ok(TableBody::new(&table, &visible, &written)))
+}
+
+/// Read a table anew
+///
+/// Reads one table or view of the database's catalog now, without looking at the others, and keeps it on top of the newest
+/// snapshot, as a new one. A table that is gone is gone from there. Where nothing was read before, or what the table refers
+/// to is not known yet, everything is read. Needs the scope `connections:write`.
+#[utoipa::path(
+    tag = "schemas",
+    params(
+        ("id" = String, Path, description = "The connection's id."),
+        ("table" = String, Path, description = "The table, as `schema.table`; without a schema it is looked for along the search path.", example = "public.orders"),
+    ),
+    responses((status = 200, body = TableRefreshEnvelope, description = "The schema with that table."), Problems, DatabaseProblems),
+)]
+#[post("/connections/{id}/schema/tables/{table}/refresh")]
+async fn refresh_table(
+    caller: Caller,
+    services: web::Data<Services>,
+    path: web::Path<(ConnectionId, String)>,
+    reply: Reply,
+) -> Result<HttpResponse, Problem> {
+    let permit = caller.permit()?;
+    let (id, table) = path.into_inner();
+    let (opened, snapshot) = services.schemas.refresh_table(&permit, id, &table).await?;
+    let visible = Visible::new(&snapshot.catalog, &opened.connection.allowed_tables);
+    Ok(reply.ok(SchemaSummary::new(&visible, &snapshot)))
+}
+
+envelope! {
+    /// What is known after a table was read anew.
+    TableRefreshEnvelope(SchemaSummary)
 }
 
 /// Show a table as SQL
