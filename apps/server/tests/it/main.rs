@@ -18,5 +18,6 @@ mod limits;
 mod master_key;
 mod oauth;
 mod queries;
+mod refreshing;
 mod schemas;
 mod team;
