@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use plinth_core::{OrgId, UserId};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -140,6 +140,7 @@ impl Place {
 }
 
 /// What somebody gives us to connect a database.
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 #[derive(Clone, Debug)]
 pub struct NewConnection {
     /// See [`Connection::name`].
@@ -215,11 +216,13 @@ impl Login {
         self.tls.client().map(|it| it.key().expose_secret())
     }
 
-    fn tunnel_secrets(&self) -> Option<(&str, Option<Option<&str>>)> {
+    /// What logs in to the bastion, and whether it is a key.
+    fn tunnel_secrets(&self) -> Option<(bool, &str, Option<&str>)> {
         self.tunnel.as_ref().map(|it| match &it.credential {
-            TunnelCredential::Password(password) => (password.expose_secret(), None),
+            TunnelCredential::Password(password) => (false, password.expose_secret(), None),
             TunnelCredential::PrivateKey { key, passphrase } => {
-                (key.expose_secret(), Some(passphrase.as_ref().map(|it| it.expose_secret())))
+                let passphrase = passphrase.as_ref().map(ExposeSecret::expose_secret);
+                (true, key.expose_secret(), passphrase)
             }
         })
     }

@@ -148,9 +148,8 @@ impl Classify for ConnectionError {
         match self {
             Self::Invalid(err) => err.kind(),
             Self::NotFound(_) => ErrorKind::NotFound,
-            Self::NameTaken(_) => ErrorKind::Conflict,
             Self::Unreachable(_) => ErrorKind::Connection,
-            Self::Inactive(_) | Self::Managed => ErrorKind::Conflict,
+            Self::NameTaken(_) | Self::Inactive(_) | Self::Managed => ErrorKind::Conflict,
             Self::Changed => ErrorKind::PreconditionFailed,
             Self::TestKey => ErrorKind::Forbidden,
             Self::Transport(err) => err.kind(),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Connection, Login, Place};
+use crate::{Connection, Description, Login, Place};
 
 /// Where a login goes, for an act that keeps no record.
 pub(crate) fn told_of_login(it: &Login) -> Value {
@@ -32,7 +32,7 @@ pub(crate) fn told(it: &Connection) -> Map<String, Value> {
     });
     let fields = [
         ("name", json!(it.name.as_str())),
-        ("description", json!(it.description.as_ref().map(|it| it.as_str()))),
+        ("description", json!(it.description.as_ref().map(Description::as_str))),
         ("database", json!(it.database)),
         ("username", json!(it.username)),
         ("ssl_mode", json!(it.ssl_mode.as_str())),

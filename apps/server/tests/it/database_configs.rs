@@ -116,11 +116,9 @@ async fn every_error_here_has_this_doors_own_envelope() {
     let (app, db) = (TestApp::start().await, database().await);
     let ann = app.owner_of("Acme").await;
     ann.post(CONFIGS, config("Shop", &db)).await;
-    let (_, reader) = {
-        let body = json!({ "name": "r", "scopes": ["queries:read"] });
-        let made = ann.post("/v1/api-keys", body).await;
-        ((), app.somebody(made.body["data"]["key"].as_str().unwrap()))
-    };
+    let body = json!({ "name": "r", "scopes": ["queries:read"] });
+    let made = ann.post("/v1/api-keys", body).await;
+    let reader = app.somebody(made.body["data"]["key"].as_str().unwrap());
     let nobody = send(app.request("GET", CONFIGS)).await;
     assert_eq!(error(&nobody), (401, "authentication_error"));
     assert_eq!(nobody.headers["www-authenticate"], "Bearer");

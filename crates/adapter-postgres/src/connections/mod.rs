@@ -116,7 +116,7 @@ impl ConnectionStore for PostgresConnections {
                 let before = before.map_err(store)?.ok_or(UpdateError::Stale)?;
                 let was_sampling: bool = get(&before, "sampling")?;
                 let written = Written::new(stored);
-                let statement = written.update();
+                let statement = Written::update();
                 let changed = tx.execute(&statement, &written.values()).await;
                 let changed = changed.map_err(|err| match broken_constraint(&err) {
                     Some("connections_name_key") => UpdateError::NameTaken,

@@ -127,7 +127,7 @@ impl Written {
     }
 
     /// Replaces the row of the revision before.
-    pub(super) fn update(&self) -> String {
+    pub(super) fn update() -> String {
         let revision = 1 + WRITTEN.iter().position(|it| *it == "revision").unwrap_or_default();
         let sets: Vec<String> = WRITTEN
             .iter()

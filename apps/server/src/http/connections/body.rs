@@ -13,6 +13,7 @@ pub(super) enum DatabaseKind {
 }
 
 /// A connected database.
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of its own of the contract")]
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Connection)]
 pub(super) struct ConnectionBody {

@@ -12,6 +12,7 @@ use super::login::{LoginFields, TunnelInput, clearable, given};
 use crate::http::Problem;
 
 /// A database to connect: either `url`, or `host`, `database`, `username` and `password`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of its own of the contract")]
 #[derive(Debug, Deserialize, ToSchema, Validate)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CreateConnection {

@@ -167,11 +167,9 @@ impl LoginFields {
 }
 
 fn port_number(port: u32, field: &str) -> Result<u16, Problem> {
-    match u16::try_from(port) {
-        Ok(port @ 1..) => Ok(port),
-        _ => {
-            let text = InvalidConnection::Port.to_string();
-            Err(Problem::invalid(text.clone(), json!({ field: text })))
-        }
+    if let Ok(port @ 1..) = u16::try_from(port) {
+        return Ok(port);
     }
+    let text = InvalidConnection::Port.to_string();
+    Err(Problem::invalid(text.clone(), json!({ field: text })))
 }

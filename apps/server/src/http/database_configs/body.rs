@@ -51,6 +51,7 @@ impl From<&Connection> for ConfigSummary {
 }
 
 /// A config.
+#[expect(clippy::struct_field_names, reason = "the names are those of the contract")]
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DatabaseConfig)]
 pub(super) struct Config {
