@@ -85,13 +85,6 @@ CREATE FUNCTION find_invitation(invitation uuid) RETURNS uuid
         SELECT invitations.org_id FROM invitations WHERE invitations.id = invitation;
     END;
 
--- To which organizations a person belongs.
-CREATE FUNCTION organizations_of(person uuid) RETURNS SETOF uuid
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = plinth, pg_temp
-    BEGIN ATOMIC
-        SELECT members.org_id FROM members WHERE members.user_id = person ORDER BY members.created_at, members.org_id;
-    END;
-
 -- Organizations whose time has come.
 CREATE FUNCTION organizations_to_delete() RETURNS SETOF uuid
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = plinth, pg_temp
@@ -100,6 +93,6 @@ CREATE FUNCTION organizations_to_delete() RETURNS SETOF uuid
         ORDER BY organizations.deleting_at, organizations.id;
     END;
 
-REVOKE ALL ON FUNCTION find_invitation, organizations_of, organizations_to_delete FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION find_invitation, organizations_of, organizations_to_delete TO plinth_app;
+REVOKE ALL ON FUNCTION find_invitation, organizations_to_delete FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION find_invitation, organizations_to_delete TO plinth_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON roles, invitations TO plinth_app;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use plinth_adapter_notify::Sender;
+use plinth_core::OrgId;
 use plinth_egress::Network;
+use plinth_tenancy::audit::Link;
 use secrecy::SecretString;
 
 /// Makes Postgres answer people: questions in plain language in, SQL and rows out.
@@ -26,6 +28,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve the API, with a Postgres of its own unless it is given one.
     Serve(ServeSettings),
+    /// The organizations of this installation: list them, set their plans.
+    #[command(subcommand)]
+    Organization(OrganizationCommand),
+    /// The audit trails: verify them, tell where they stand.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Make an organization with its owner and a first API key; prints them as JSON.
     ///
     /// Works beside a running server and before its first start.
@@ -120,6 +128,9 @@ pub(crate) struct ServeSettings {
     /// Networks of the proxies in front, like `10.0.0.0/8`: whom they name in `X-Forwarded-For` is believed.
     #[arg(long, env = "PLINTH_TRUSTED_PROXIES", value_delimiter = ',', value_name = "NETWORKS")]
     pub(crate) trusted_proxies: Vec<Network>,
+    /// For how many days an organization that its owner deleted can be restored.
+    #[arg(long, env = "PLINTH_DELETION_GRACE_DAYS", default_value = "14", value_parser = days, value_name = "N")]
+    pub(crate) deletion_grace_days: i64,
     /// How many HTTP worker threads run [default: one for each core].
     #[arg(long, env = "PLINTH_HTTP_WORKERS", value_name = "N")]
     pub(crate) http_workers: Option<usize>,
@@ -207,6 +218,76 @@ pub(crate) struct BootstrapSettings {
     /// A password with which the owner can sign in, at least 8 characters; one that they have stays.
     #[arg(long, env = "PLINTH_OWNER_PASSWORD", hide_env_values = true, value_name = "PASSWORD")]
     pub(crate) password: Option<SecretString>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OrganizationCommand {
+    /// List every organization, one JSON object a line.
+    List(OrganizationListSettings),
+    /// Set how much an organization may call.
+    SetPlan(SetPlanSettings),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct OrganizationListSettings {
+    #[command(flatten)]
+    pub(crate) storage: StorageSettings,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SetPlanSettings {
+    #[command(flatten)]
+    pub(crate) storage: StorageSettings,
+    /// The organization's id.
+    #[arg(value_name = "ORGANIZATION")]
+    pub(crate) organization: OrgId,
+    /// `free`: 30 requests a minute and 1,000 a day; `pro`: 120 and 10,000; `self-hosted`: 60,000 a minute; `custom`: the
+    /// numbers that follow.
+    #[arg(value_enum)]
+    pub(crate) plan: PlanName,
+    /// Requests a minute, for `custom`.
+    #[arg(long, value_name = "N", required_if_eq("plan", "custom"), value_parser = plan_number)]
+    pub(crate) per_minute: Option<u32>,
+    /// Requests a day, for `custom`.
+    #[arg(long, value_name = "N", required_if_eq("plan", "custom"), value_parser = plan_number)]
+    pub(crate) per_day: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlanName {
+    Free,
+    Pro,
+    Custom,
+    SelfHosted,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Check every entry of every trail, or of one; ends with 1 if one is not whole.
+    Verify(AuditVerifySettings),
+    /// Print where each trail ends, to be written down elsewhere: `verify --anchor` finds a trail that was set back.
+    Head(AuditHeadSettings),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AuditVerifySettings {
+    #[command(flatten)]
+    pub(crate) storage: StorageSettings,
+    /// Only this organization's trail.
+    #[arg(long, value_name = "ID")]
+    pub(crate) organization: Option<OrgId>,
+    /// What `audit head` printed for the organization earlier, as NUMBER:HASH.
+    #[arg(long, value_name = "NUMBER:HASH", requires = "organization", value_parser = anchor)]
+    pub(crate) anchor: Option<Link>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AuditHeadSettings {
+    #[command(flatten)]
+    pub(crate) storage: StorageSettings,
+    /// Only this organization's trail.
+    #[arg(long, value_name = "ID")]
+    pub(crate) organization: Option<OrgId>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -301,6 +382,36 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(number @ 1..) => Ok(number),
         _ => Err("a whole number, at least 1".to_owned()),
     }
+}
+
+fn days(text: &str) -> Result<i64, String> {
+    match text.parse() {
+        Ok(days @ 0..=3650) => Ok(days),
+        _ => Err("a number of days, 0 to 3650".to_owned()),
+    }
+}
+
+fn plan_number(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(number @ 1..=2_000_000_000) => Ok(number),
+        _ => Err("a whole number, 1 to 2000000000".to_owned()),
+    }
+}
+
+/// Reads what [`crate::commands`] prints of a link.
+fn anchor(text: &str) -> Result<Link, String> {
+    let wrong =
+        || "a number, a colon and 64 hex digits, as `plinth audit head` prints them".to_owned();
+    let (number, hash) = text.split_once(':').ok_or_else(wrong)?;
+    let number: i64 = number.parse().ok().filter(|it| *it >= 0).ok_or_else(wrong)?;
+    if hash.len() != 64 || !hash.bytes().all(|it| it.is_ascii_hexdigit()) {
+        return Err(wrong());
+    }
+    let mut bytes = [0; 32];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&hash[2 * at..2 * at + 2], 16).map_err(|_| wrong())?;
+    }
+    Ok(Link { number, hash: bytes })
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -1,15 +1,17 @@
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use plinth_connections::ConnectionId;
 use plinth_core::{Cursor, KeyId, Limit, OrgId, StoreError, UserId};
-use plinth_queries::{HistoryFilter, QueryId, QueryOutcome, QueryRecord, QueryStore};
+use plinth_queries::{HistoryEntry, HistoryFilter, QueryId, QueryOutcome, QueryRecord, QueryStore};
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
+use uuid::Uuid;
 
-use crate::Database;
 use crate::database::{internal, store};
+use crate::{Database, audit};
 
 /// [`QueryStore`] in our own database.
 #[derive(Clone)]
@@ -34,7 +36,7 @@ const FILTER: &str = "org_id = $1 AND (saved OR NOT $2) AND (NOT $3 OR connectio
 
 #[async_trait]
 impl QueryStore for PostgresQueries {
-    async fn insert(&self, org: OrgId, records: &[Arc<QueryRecord>]) -> Result<(), StoreError> {
+    async fn insert(&self, org: OrgId, entries: &[Arc<HistoryEntry>]) -> Result<(), StoreError> {
         // One statement for many rows: a busy server writes thousands of entries a second.
         let insert = format!(
             "INSERT INTO queries ({COLUMNS})
@@ -42,12 +44,13 @@ impl QueryStore for PostgresQueries {
              FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
                  $8::text[], $9::text[], $10::text[], $11::bigint[], $12::boolean[], $13::double precision[],
                  $14::boolean[], $15::timestamptz[]) AS it (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o)
-             ON CONFLICT (id) DO NOTHING"
+             ON CONFLICT (id) DO NOTHING RETURNING id"
         );
         self.database
             .for_org(org, async |tx| {
                 let insert = tx.prepare_cached(&insert).await.map_err(store)?;
-                for records in records.chunks(BATCH) {
+                let mut told = Vec::with_capacity(entries.len());
+                for records in entries.chunks(BATCH) {
                     let parameters: [&(dyn ToSql + Sync); 15] = [
                         &column(records, |it| it.id.as_uuid()),
                         &column(records, |it| it.org.as_uuid()),
@@ -67,9 +70,13 @@ impl QueryStore for PostgresQueries {
                         &column(records, |it| it.saved),
                         &column(records, |it| it.created_at),
                     ];
-                    tx.execute(&insert, &parameters).await.map_err(store)?;
+                    let new = tx.query(&insert, &parameters).await.map_err(store)?;
+                    let new: HashSet<Uuid> = new.iter().map(|row| row.get(0)).collect();
+                    let new = records.iter().filter(|it| new.contains(&it.id.as_uuid()));
+                    told.extend(new.map(|it| it.audit_entry()));
                 }
-                Ok(())
+                // What was written before, by a try whose end was lost, the trail tells of already.
+                audit::append_all(&self.database, tx, org, &told).await
             })
             .await
     }
@@ -140,7 +147,7 @@ impl QueryStore for PostgresQueries {
 const BATCH: usize = 500;
 
 /// One column of many records.
-fn column<'a, T>(records: &'a [Arc<QueryRecord>], of: impl Fn(&'a QueryRecord) -> T) -> Vec<T> {
+fn column<'a, T>(records: &'a [Arc<HistoryEntry>], of: impl Fn(&'a QueryRecord) -> T) -> Vec<T> {
     records.iter().map(|it| of(it)).collect()
 }
 

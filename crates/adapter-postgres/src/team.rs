@@ -437,9 +437,9 @@ impl PostgresTeam {
 }
 
 /// Locks the member or the invitation, and not what is joined to it.
-const LOCK_MEMBER: &str = "FOR UPDATE OF members";
+pub(crate) const LOCK_MEMBER: &str = "FOR UPDATE OF members";
 
-async fn find_member(
+pub(crate) async fn find_member(
     tx: &Transaction<'_>,
     org: OrgId,
     which: WhichMember,

@@ -187,6 +187,16 @@ impl TenancyStore for PostgresTenancy {
             .await
     }
 
+    async fn key(&self, org: OrgId, id: KeyId) -> Result<Option<ApiKey>, StoreError> {
+        let query = format!("SELECT {KEY_COLUMNS} FROM api_keys WHERE org_id = $1 AND id = $2");
+        self.database
+            .for_org(org, async |tx| {
+                let row = tx.query_opt(&query, &[&org.as_uuid(), &id.as_uuid()]).await;
+                row.map_err(store)?.as_ref().map(read_key).transpose()
+            })
+            .await
+    }
+
     async fn change_key(
         &self,
         org: OrgId,

@@ -283,7 +283,6 @@ async fn the_functions_that_look_over_the_wall_are_these() {
         "plinth.take_connection_checks(integer,interval) → TABLE(org_id uuid, connection_id uuid)",
         "plinth.claim_setup_token(bytea) → boolean",
         "plinth.find_invitation(uuid) → uuid",
-        "plinth.organizations_of(uuid) → SETOF uuid",
         "plinth.organizations_to_delete() → SETOF uuid",
         "plinth.find_api_key(bytea) → TABLE(org_id uuid, key_id uuid)",
         "plinth.find_identity_providers(text) → TABLE(org_id uuid, provider_id uuid)",

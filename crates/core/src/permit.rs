@@ -68,12 +68,13 @@ impl Permission for Member {
     }
 }
 
-/// The organization's owner: deleting the organization, handing it over.
+/// The organization's owner, signed in: deleting the organization, handing it over. A key that leaked can do neither.
 #[derive(Clone, Copy, Debug)]
 pub enum Ownership {}
 
 impl Permission for Ownership {
     fn check(principal: &Principal) -> Result<(), PermitError> {
+        SignedIn::check(principal)?;
         principal.is_owner.then_some(()).ok_or(PermitError::Owner)
     }
 }

@@ -4,9 +4,11 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use plinth_connections::ConnectionId;
-use plinth_core::{Cursor, KeyId, Limit, OrgId, StoreError, UserId};
+use plinth_core::{Credential, Cursor, KeyId, Limit, OrgId, Origin, StoreError, UserId};
+use plinth_tenancy::AuditEntry;
+use plinth_tenancy::audit::AuditOutcome;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 plinth_core::typed_id! {
     /// Identifies one question or statement that somebody sent.
@@ -131,6 +133,58 @@ pub struct QueryRecord {
     pub created_at: Timestamp,
 }
 
+/// An entry of the history with who made it and from where, which the audit trail tells of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryEntry {
+    /// The entry.
+    pub record: QueryRecord,
+    /// By what the caller showed who they are.
+    pub credential: Credential,
+    /// Where the call came from.
+    pub origin: Arc<Origin>,
+}
+
+impl std::ops::Deref for HistoryEntry {
+    type Target = QueryRecord;
+
+    fn deref(&self) -> &QueryRecord {
+        &self.record
+    }
+}
+
+impl HistoryEntry {
+    /// What the audit trail tells of it: what was asked and run, and how it ended; never what a database answered, and no
+    /// database's error, which may quote a value.
+    pub fn audit_entry(&self) -> AuditEntry {
+        let record = &self.record;
+        let action = if record.question.is_some() { "query.asked" } else { "query.run" };
+        let outcome = match record.outcome {
+            QueryOutcome::Answered | QueryOutcome::Meta => AuditOutcome::Succeeded,
+            QueryOutcome::NotPermitted | QueryOutcome::Rejected => AuditOutcome::Denied,
+            QueryOutcome::NeedsClarification
+            | QueryOutcome::NotAnswerable
+            | QueryOutcome::Failed
+            | QueryOutcome::TimedOut
+            | QueryOutcome::Cancelled => AuditOutcome::Failed,
+        };
+        let by = self.credential.kind();
+        let entry = AuditEntry {
+            credential_id: self.credential.id(),
+            address: self.origin.address,
+            request_id: self.origin.request_id.to_string(),
+            ..AuditEntry::of_plinth(record.org, record.created_at, by, action)
+        };
+        entry.by(record.user).on("query", record.id).ended(outcome).with(json!({
+            "connection": record.connection,
+            "question": record.question,
+            "sql": record.sql,
+            "tables": record.notes.tables,
+            "outcome": record.outcome.as_str(),
+            "row_count": record.row_count,
+        }))
+    }
+}
+
 /// Which entries to list.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HistoryFilter {
@@ -143,8 +197,8 @@ pub struct HistoryFilter {
 /// Where the history is kept. Every method is one transaction.
 #[async_trait]
 pub trait QueryStore: Send + Sync + 'static {
-    /// Adds entries of one organization; one that is there already stays as it is.
-    async fn insert(&self, org: OrgId, records: &[Arc<QueryRecord>]) -> Result<(), StoreError>;
+    /// Adds entries of one organization, and tells its audit trail of each; one that is there already stays as it is.
+    async fn insert(&self, org: OrgId, entries: &[Arc<HistoryEntry>]) -> Result<(), StoreError>;
 
     /// Finds an entry; `None` if the filter leaves it out.
     async fn find(
@@ -178,7 +232,7 @@ const WAITING: usize = 100_000;
 /// Takes entries at once and writes them in batches: a question does not wait for its history.
 pub(crate) struct History {
     store: Arc<dyn QueryStore>,
-    waiting: Mutex<VecDeque<Arc<QueryRecord>>>,
+    waiting: Mutex<VecDeque<Arc<HistoryEntry>>>,
     /// Two flushes at once could show a reader neither's entries.
     flushing: tokio::sync::Mutex<()>,
 }
@@ -188,13 +242,13 @@ impl History {
         Self { store, waiting: Mutex::default(), flushing: tokio::sync::Mutex::default() }
     }
 
-    pub(crate) fn record(&self, record: QueryRecord) {
+    pub(crate) fn record(&self, entry: HistoryEntry) {
         let mut waiting = self.waiting.lock().expect("not poisoned");
         if waiting.len() >= WAITING {
             waiting.pop_front();
             tracing::error!("the history cannot be written: its oldest waiting entry is dropped");
         }
-        waiting.push_back(Arc::new(record));
+        waiting.push_back(Arc::new(entry));
     }
 
     /// Writes everything that waits. What cannot be written goes on waiting.
@@ -218,7 +272,7 @@ impl History {
         failed.map_or(Ok(()), Err)
     }
 
-    async fn write_singly(&self, org: OrgId, entries: &[Arc<QueryRecord>]) {
+    async fn write_singly(&self, org: OrgId, entries: &[Arc<HistoryEntry>]) {
         for entry in entries {
             let one = std::slice::from_ref(entry);
             match self.store.insert(org, one).await {
@@ -233,7 +287,7 @@ impl History {
         }
     }
 
-    fn forget(&self, written: &[Arc<QueryRecord>]) {
+    fn forget(&self, written: &[Arc<HistoryEntry>]) {
         let ids: std::collections::HashSet<_> = written.iter().map(|it| it.id).collect();
         self.waiting.lock().expect("not poisoned").retain(|it| !ids.contains(&it.id));
     }

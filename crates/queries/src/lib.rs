@@ -18,7 +18,8 @@ pub mod testing;
 
 pub use error::QueryError;
 pub use history::{
-    HistoryFilter, Notes, QueryId, QueryOutcome, QueryRecord, QueryStore, RecordedError,
+    HistoryEntry, HistoryFilter, Notes, QueryId, QueryOutcome, QueryRecord, QueryStore,
+    RecordedError,
 };
 pub use ports::{
     CutOff, DatabaseMessage, Plan, Rows, RunError, RunLimits, Statement, StatementRunner,

@@ -1,12 +1,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use plinth_core::Classify as _;
+use plinth_core::{Classify as _, Credential, Origin};
 
 use crate::history::History;
 use crate::{
-    CutOff, Notes, QueryError, QueryId, QueryOutcome, QueryRecord, RawRow, RecordedError,
-    ResultColumn, Rows, RunError, UserTypes,
+    CutOff, HistoryEntry, Notes, QueryError, QueryId, QueryOutcome, QueryRecord, RawRow,
+    RecordedError, ResultColumn, Rows, RunError, UserTypes,
 };
 
 /// A statement whose rows are coming. Its history entry is written when it ends; dropping it before cancels it in the
@@ -133,6 +133,8 @@ impl Drop for Running {
 pub(crate) struct Entry {
     pub(crate) history: Arc<History>,
     pub(crate) record: QueryRecord,
+    pub(crate) credential: Credential,
+    pub(crate) origin: Arc<Origin>,
     pub(crate) ended: bool,
 }
 
@@ -159,7 +161,11 @@ impl Entry {
             self.record.truncated = summary.cut_off.is_some();
             self.record.execution_time_ms = Some(summary.execution_time_ms);
         }
-        self.history.record(self.record.clone());
+        self.history.record(HistoryEntry {
+            record: self.record.clone(),
+            credential: self.credential,
+            origin: self.origin.clone(),
+        });
     }
 
     fn fail(&mut self, source: RunError, summary: Option<Summary>) -> QueryError {

@@ -228,7 +228,8 @@ impl Queries {
             saved: false,
             created_at: now,
         };
-        Entry { history: self.history.clone(), record, ended: false }
+        let (credential, origin) = (caller.credential, caller.origin.clone());
+        Entry { history: self.history.clone(), record, credential, origin, ended: false }
     }
 }
 

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use plinth_connections::ConnectionId;
-use plinth_core::{Cursor, Limit, OrgId, UserId};
+use plinth_core::{Credential, Cursor, Limit, OrgId, Origin, UserId};
 
-use crate::{HistoryFilter, Notes, QueryId, QueryOutcome, QueryRecord, QueryStore, RecordedError};
+use crate::{
+    HistoryEntry, HistoryFilter, Notes, QueryId, QueryOutcome, QueryRecord, QueryStore,
+    RecordedError,
+};
 
 fn record(org: OrgId, user: UserId, connection: ConnectionId, at: Timestamp) -> QueryRecord {
     QueryRecord {
@@ -39,6 +42,12 @@ fn record(org: OrgId, user: UserId, connection: ConnectionId, at: Timestamp) -> 
     }
 }
 
+/// With whoever made it.
+fn told(record: &QueryRecord) -> Arc<HistoryEntry> {
+    let origin = Arc::new(Origin { request_id: "a-request".into(), ..Origin::default() });
+    Arc::new(HistoryEntry { record: record.clone(), credential: Credential::Job, origin })
+}
+
 /// What every store promises. `ours` and `theirs` are organizations that exist; `test` and `live` are connections of
 /// ours, of which the first is marked as test.
 pub async fn query_store_contract(
@@ -57,17 +66,14 @@ pub async fn query_store_contract(
     });
     let other = Arc::new(record(theirs.0, theirs.1, live, at));
 
-    store.insert(ours.0, &[first.clone(), second.clone()]).await.expect("kept");
-    store
-        .insert(ours.0, std::slice::from_ref(&first))
-        .await
-        .expect("a second time changes nothing");
-    store.insert(theirs.0, &[other]).await.expect("kept");
+    store.insert(ours.0, &[told(&first), told(&second)]).await.expect("kept");
+    store.insert(ours.0, &[told(&first)]).await.expect("a second time changes nothing");
+    store.insert(theirs.0, &[told(&other)]).await.expect("kept");
 
     let mut odd = record(theirs.0, theirs.1, live, at);
     odd.question = Some("a\0b".to_owned());
     odd.notes.explanation = Some("a\0b".to_owned());
-    store.insert(theirs.0, &[Arc::new(odd.clone())]).await.expect("whatever callers send is kept");
+    store.insert(theirs.0, &[told(&odd)]).await.expect("whatever callers send is kept");
     let odd = store.find(theirs.0, odd.id, all).await.expect("finds").expect("there");
     assert_eq!(odd.notes.explanation.as_deref(), Some("a\u{fffd}b"));
 

@@ -23,6 +23,7 @@ mod link;
 mod mail;
 pub mod oauth;
 mod organization;
+pub mod organizations;
 pub mod outbox;
 pub mod password;
 mod ports;

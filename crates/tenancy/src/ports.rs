@@ -73,6 +73,9 @@ pub trait TenancyStore: Send + Sync + 'static {
         limit: Limit,
     ) -> Result<Vec<ApiKey>, StoreError>;
 
+    /// One key, revoked or not.
+    async fn key(&self, org: OrgId, id: KeyId) -> Result<Option<ApiKey>, StoreError>;
+
     /// Changes name and limits of a key that was not revoked, as `decide` says, and returns it as it is then; `None` if
     /// there is no such key.
     async fn change_key(

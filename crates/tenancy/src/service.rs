@@ -353,6 +353,21 @@ impl Tenancy {
         Ok(Page::cut(items, limit, |it| Cursor { created_at: it.created_at, id: it.id.as_uuid() }))
     }
 
+    /// One key, revoked or not; without the scope `admin` only one of the caller's own.
+    ///
+    /// # Errors
+    ///
+    /// [`TenancyError::KeyNotFound`] if there is no such key.
+    pub async fn get_key(
+        &self,
+        permit: &Permit<OwnKeys>,
+        id: KeyId,
+    ) -> Result<ApiKey, TenancyError> {
+        let found = self.store.key(permit.org(), id).await?;
+        let mine = |it: &ApiKey| whose(permit).is_none_or(|user| user == it.user);
+        found.filter(mine).ok_or(TenancyError::KeyNotFound(id))
+    }
+
     /// Changes a key's name or limits; without the scope `admin` only one of the caller's own.
     ///
     /// # Errors

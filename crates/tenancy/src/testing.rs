@@ -113,6 +113,8 @@ pub async fn tenancy_store_contract(store: &dyn TenancyStore) {
         std::slice::from_ref(&ours.key)
     );
 
+    assert_eq!(store.key(org, more.id).await.expect("finds"), Some(more.clone()));
+    assert_eq!(store.key(theirs.organization.id, more.id).await.expect("answers"), None);
     let nobody = UserId::new(at);
     assert!(store.list_keys(org, Some(nobody), None, limit).await.expect("lists").is_empty());
     let change = KeyChange {

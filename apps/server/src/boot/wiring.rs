@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use plinth_adapter_postgres::{
     Database, PostgresAccounts, PostgresAnnotations, PostgresApps, PostgresAttempts, PostgresAudit,
-    PostgresConnections, PostgresIdempotency, PostgresIdentities, PostgresKeys, PostgresOutbox,
-    PostgresQueries, PostgresRates, PostgresSigningKeys, PostgresSnapshots, PostgresTeam,
-    PostgresTenancy,
+    PostgresConnections, PostgresIdempotency, PostgresIdentities, PostgresKeys,
+    PostgresOrganizations, PostgresOutbox, PostgresQueries, PostgresRates, PostgresSigningKeys,
+    PostgresSnapshots, PostgresTeam, PostgresTenancy,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
 use plinth_connections::{
@@ -23,6 +24,7 @@ use plinth_tenancy::idempotency::Idempotency;
 use plinth_tenancy::identity::Identities;
 use plinth_tenancy::limits::Limiter;
 use plinth_tenancy::oauth::{CodeKey, OAuth};
+use plinth_tenancy::organizations::Organizations;
 use plinth_tenancy::outbox::{Delivery, MailDelivery, Message, Outbox};
 use plinth_tenancy::password::PasswordHashing;
 use plinth_tenancy::session::RefreshKey;
@@ -37,6 +39,8 @@ pub struct Services {
     pub tenancy: Tenancy,
     /// People, their sessions, and who a token is.
     pub accounts: Accounts,
+    /// What becomes of organizations.
+    pub organizations: Organizations,
     /// Members, invitations and roles.
     pub team: Team,
     /// Who did what.
@@ -93,6 +97,8 @@ pub struct WiringParts {
     pub public_url: String,
     /// The proxies in front, whose word is believed about where a request came from.
     pub trusted_proxies: Vec<Network>,
+    /// How long an owner who deletes an organization may think again.
+    pub deletion_grace: SignedDuration,
     /// How customers' databases are reached.
     pub targets: TargetSettings,
     /// How identity providers' keys are read.
@@ -122,6 +128,7 @@ impl Services {
             installation,
             public_url,
             trusted_proxies,
+            deletion_grace,
             targets,
             key_sets,
             queries,
@@ -147,6 +154,13 @@ impl Services {
         let targets = Arc::new(TargetDatabases::new(targets)?);
         let tenancy = Tenancy::new(Arc::new(PostgresTenancy::new(database.clone())), clock.clone());
         let accounts = accounts(&database, &installation, &public_url, clock.clone())?;
+        let organizations = Organizations::new(
+            Arc::new(PostgresOrganizations::new(database.clone())),
+            tenancy.clone(),
+            accounts.clone(),
+            deletion_grace,
+            clock.clone(),
+        );
         let links = LinkKey::new(*installation.derive("mailed links"));
         let team = Team::new(
             Arc::new(PostgresTeam::new(database.clone())),
@@ -209,6 +223,7 @@ impl Services {
         Ok(Self {
             tenancy,
             accounts,
+            organizations,
             team,
             audit,
             limiter,

@@ -24,6 +24,9 @@ const ATTEMPTS_EVERY: Duration = Duration::from_mins(10);
 /// How often it is looked whether a connection is due to be checked.
 const CHECKS_EVERY: Duration = Duration::from_secs(5);
 
+/// How often it is looked for organizations whose time to think again is over, and for invitations that expired long ago.
+const DELETION_EVERY: Duration = Duration::from_mins(1);
+
 /// What a server does beside answering. Each job may run in any number of servers at once. Connections are checked about
 /// every `check_seconds`, not at all if that is 0.
 pub(super) fn start(
@@ -45,6 +48,11 @@ pub(super) fn start(
             checks.tick().await.map(|_| ())
         }));
     }
+    let (organizations, team) = (services.organizations.clone(), services.team.clone());
+    jobs.spawn(every("deletion", DELETION_EVERY, stopped.clone(), async move || {
+        organizations.sweep().await?;
+        team.sweep().await.map(|_| ())
+    }));
     let (accounts, signing) = (services.accounts.clone(), services.accounts.signing().clone());
     jobs.spawn(every("signing keys", SIGNING_KEYS_EVERY, stopped.clone(), async move || {
         signing.rotate(Rotation::WhenDue).await.map(|_| ())

@@ -1,10 +1,12 @@
 //! What the binary can be told to do.
 
+mod audit;
 mod bootstrap;
 mod demo;
 mod jobs;
 mod keys;
 mod open_files;
+mod organization;
 mod people;
 mod sample;
 mod serve;
@@ -15,7 +17,10 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches as _;
 
-use crate::settings::{Cli, Command, KeysCommand, SampleCommand, UserCommand, unknown_variables};
+use crate::settings::{
+    AuditCommand, Cli, Command, KeysCommand, OrganizationCommand, SampleCommand, UserCommand,
+    unknown_variables,
+};
 use crate::telemetry::LogTo;
 use crate::{http, settings, telemetry};
 
@@ -40,7 +45,9 @@ pub fn run() -> ExitCode {
     let (to, usual) = match &cli.command {
         Command::Serve(_) => (LogTo::Stdout, USUAL_LOG),
         Command::Demo(_) => (LogTo::Stdout, "warn"),
-        Command::Bootstrap(_)
+        Command::Organization(_)
+        | Command::Audit(_)
+        | Command::Bootstrap(_)
         | Command::User(_)
         | Command::Keys(_)
         | Command::Sample(_)
@@ -63,6 +70,14 @@ pub fn run() -> ExitCode {
             Command::Keys(KeysCommand::RotateSigning(settings)) => {
                 people::rotate_signing(settings).await.map(|()| ExitCode::SUCCESS)
             }
+            Command::Organization(OrganizationCommand::List(settings)) => {
+                organization::list(settings).await.map(|()| ExitCode::SUCCESS)
+            }
+            Command::Organization(OrganizationCommand::SetPlan(settings)) => {
+                organization::set_plan(settings).await.map(|()| ExitCode::SUCCESS)
+            }
+            Command::Audit(AuditCommand::Verify(settings)) => audit::verify(settings).await,
+            Command::Audit(AuditCommand::Head(settings)) => audit::head(settings).await,
             Command::Demo(settings) => demo::demo(settings).await,
             Command::Sample(SampleCommand::Load(settings)) => {
                 sample::load(settings).await.map(|()| ExitCode::SUCCESS)

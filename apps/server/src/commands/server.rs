@@ -6,6 +6,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
+use jiff::SignedDuration;
 use plinth_adapter_http::HttpKeySets;
 use plinth_adapter_llm::{Endpoint, OpenAiCompatible, OpenAiSettings};
 use plinth_adapter_target::{SystemResolver, TargetSettings};
@@ -99,6 +100,7 @@ impl Server {
                 installation: storage.installation.clone(),
                 public_url: super::serve::public_url(settings, listen),
                 trusted_proxies: settings.trusted_proxies.clone(),
+                deletion_grace: SignedDuration::from_hours(24 * settings.deletion_grace_days),
                 targets,
                 key_sets,
                 queries: query_settings(&settings.limits),

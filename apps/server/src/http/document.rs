@@ -33,6 +33,8 @@ use super::{auth, database_configs, oauth, operation, platform};
         (name = "schemas", description = "What those databases look like."),
         (name = "authentication", description = "Signing in and out, tokens and passwords."),
         (name = "me", description = "Who is calling, and what is theirs."),
+        (name = "organizations", description = "Made, changed, handed over, deleted."),
+        (name = "audit", description = "Who did what."),
         (name = "team", description = "Members, invitations and roles."),
         (name = "api keys", description = "Who may call."),
         (name = "oauth", description = "Third-party apps that people let act for them."),

@@ -47,6 +47,10 @@ impl Reply {
         HttpResponse::Ok().json(Envelope { data, meta: self.meta() })
     }
 
+    pub(crate) fn accepted<T: Serialize>(&self, data: T) -> HttpResponse {
+        HttpResponse::Accepted().json(Envelope { data, meta: self.meta() })
+    }
+
     pub(crate) fn created<T: Serialize>(&self, location: String, data: T) -> HttpResponse {
         HttpResponse::Created()
             .insert_header((header::LOCATION, location))

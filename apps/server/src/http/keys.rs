@@ -1,8 +1,8 @@
-use actix_web::{HttpResponse, delete, get, post, web};
+use actix_web::{HttpResponse, delete, get, patch, post, web};
 use jiff::Timestamp;
 use plinth_core::KeyId;
 use plinth_tenancy::{
-    ApiKey, Email, KeyKind, KeyLimits, KeyScope, NewKey, OrganizationName, SetupToken,
+    ApiKey, Email, KeyChange, KeyKind, KeyLimits, KeyScope, NewKey, OrganizationName, SetupToken,
 };
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,13 @@ use super::problem::Problems;
 use super::{Caller, Problem, Services};
 
 pub(super) fn routes(config: &mut ServiceConfig<'_>) {
-    config.service(set_up).service(list_api_keys).service(create_api_key).service(revoke_api_key);
+    config
+        .service(set_up)
+        .service(list_api_keys)
+        .service(create_api_key)
+        .service(get_api_key)
+        .service(update_api_key)
+        .service(revoke_api_key);
 }
 
 const LIST: &str = "api-keys";
@@ -58,7 +64,8 @@ async fn set_up(
 
 /// List API keys
 ///
-/// Newest first, revoked ones included; never their secrets. Needs the scope `admin`.
+/// Newest first, revoked ones included; never their secrets. Needs the scope `admin`; who signed in and has it not sees
+/// their own keys.
 #[utoipa::path(
     tag = "api keys",
     params(Paging),
@@ -80,7 +87,8 @@ async fn list_api_keys(
 
 /// Make an API key
 ///
-/// Its secret is in this answer and nowhere else. Needs the scope `admin`; a key carries at most what its maker may.
+/// Its secret is in this answer and nowhere else. Needs the scope `admin`, or a sign-in where the organization lets its
+/// members make keys. A key carries at most what its maker may, at every use, and dies with their membership.
 #[utoipa::path(
     tag = "api keys",
     request_body = CreateApiKey,
@@ -94,9 +102,16 @@ async fn create_api_key(
     reply: Reply,
 ) -> Result<HttpResponse, Problem> {
     let permit = caller.permit()?;
-    let CreateApiKey { name, scopes, is_test, expires_at } = body.0;
+    let CreateApiKey {
+        name,
+        scopes,
+        is_test,
+        expires_at,
+        rate_limit_per_minute,
+        rate_limit_per_day,
+    } = body.0;
     let kind = if is_test { KeyKind::Test } else { KeyKind::Live };
-    let limits = KeyLimits::default();
+    let limits = KeyLimits { per_minute: rate_limit_per_minute, per_day: rate_limit_per_day };
     let new = NewKey { name, kind, scope: KeyScope::parse(&scopes)?, expires_at, limits };
     let (key, secret) = services.tenancy.create_key(&permit, new).await?;
     let location = format!("/v1/api-keys/{}", key.id);
@@ -106,9 +121,54 @@ async fn create_api_key(
     Ok(reply.created_once(location, body, kept))
 }
 
+/// Read an API key
+///
+/// Never its secret. Needs the scope `admin`, or a sign-in for one's own keys.
+#[utoipa::path(
+    tag = "api keys",
+    params(("id" = String, Path, description = "The key's id.", example = "key_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
+    responses((status = 200, body = ApiKeyEnvelope, description = "The key."), Problems),
+)]
+#[get("/api-keys/{id}")]
+async fn get_api_key(
+    caller: Caller,
+    services: web::Data<Services>,
+    id: web::Path<KeyId>,
+    reply: Reply,
+) -> Result<HttpResponse, Problem> {
+    let permit = caller.permit()?;
+    let key = services.tenancy.get_key(&permit, id.into_inner()).await?;
+    Ok(reply.ok(ApiKeyBody::from(key)))
+}
+
+/// Change an API key
+///
+/// Its name and its own limits. Needs the scope `admin`, or a sign-in for one's own keys.
+#[utoipa::path(
+    tag = "api keys",
+    params(("id" = String, Path, description = "The key's id.", example = "key_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
+    request_body = UpdateApiKey,
+    responses((status = 200, body = ApiKeyEnvelope, description = "The key."), Problems),
+)]
+#[patch("/api-keys/{id}")]
+async fn update_api_key(
+    caller: Caller,
+    services: web::Data<Services>,
+    id: web::Path<KeyId>,
+    body: Valid<UpdateApiKey>,
+    reply: Reply,
+) -> Result<HttpResponse, Problem> {
+    let permit = caller.permit()?;
+    let UpdateApiKey { name, rate_limit_per_minute, rate_limit_per_day } = body.0;
+    let change = KeyChange { name, per_minute: rate_limit_per_minute, per_day: rate_limit_per_day };
+    let key = services.tenancy.change_key(&permit, id.into_inner(), &change).await?;
+    Ok(reply.ok(ApiKeyBody::from(key)))
+}
+
 /// Revoke an API key
 ///
-/// It stops working here at once and on every server within a second. Needs the scope `admin`.
+/// It stops working here at once and on every server within a second. Needs the scope `admin`, or a sign-in for one's own
+/// keys.
 #[utoipa::path(
     tag = "api keys",
     params(("id" = String, Path, description = "The key's id.", example = "key_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
@@ -168,6 +228,34 @@ struct CreateApiKey {
     is_test: bool,
     /// From when it no longer works; never, if left out.
     expires_at: Option<Timestamp>,
+    /// Requests a minute at most, below what the organization may; no further limit, if left out.
+    #[schema(minimum = 1, maximum = 2_000_000_000)]
+    rate_limit_per_minute: Option<u32>,
+    /// Requests a day at most, below what the organization may; no further limit, if left out.
+    #[schema(minimum = 1, maximum = 2_000_000_000)]
+    rate_limit_per_day: Option<u32>,
+}
+
+/// What to change of a key; what is left out stays, and null takes a limit away.
+#[derive(Debug, Deserialize, ToSchema, Validate)]
+#[serde(deny_unknown_fields)]
+struct UpdateApiKey {
+    /// What it is for, 1 to 100 characters.
+    #[schema(example = "nightly report")]
+    name: Option<String>,
+    /// Requests a minute at most.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 2_000_000_000)]
+    rate_limit_per_minute: Option<Option<u32>>,
+    /// Requests a day at most.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 2_000_000_000)]
+    rate_limit_per_day: Option<Option<u32>>,
+}
+
+/// Tells a null from what is left out.
+fn given<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<u32>>, D::Error> {
+    Option::deserialize(from).map(Some)
 }
 
 /// An API key without its secret.
@@ -191,6 +279,12 @@ struct ApiKeyBody {
     /// At most a minute behind.
     #[schema(required = true)]
     last_used_at: Option<Timestamp>,
+    /// Its own limit, below its organization's; null for none.
+    #[schema(required = true)]
+    rate_limit_per_minute: Option<u32>,
+    /// Its own limit, below its organization's; null for none.
+    #[schema(required = true)]
+    rate_limit_per_day: Option<u32>,
 }
 
 impl From<ApiKey> for ApiKeyBody {
@@ -206,6 +300,8 @@ impl From<ApiKey> for ApiKeyBody {
             expires_at: it.expires_at,
             revoked_at: it.revoked_at,
             last_used_at: it.last_used_at,
+            rate_limit_per_minute: it.limits.per_minute,
+            rate_limit_per_day: it.limits.per_day,
         }
     }
 }
@@ -228,6 +324,10 @@ envelope! {
 envelope! {
     /// A key that was just made.
     NewApiKeyEnvelope(NewApiKeyBody)
+}
+envelope! {
+    /// A key.
+    ApiKeyEnvelope(ApiKeyBody)
 }
 page_envelope! {
     /// A page of keys.

@@ -1,5 +1,6 @@
 //! Routes and what they share. A handler parses, takes a permit, calls one service and answers.
 
+mod audit;
 mod auth;
 mod caller;
 mod client_address;
@@ -12,12 +13,14 @@ mod fallback;
 mod idempotency;
 mod identity_providers;
 mod input;
+mod invitation_page;
 mod keys;
 mod limits;
 mod me;
 mod oauth;
 mod observe;
 mod operation;
+mod organizations;
 mod page;
 mod password_page;
 mod problem;
@@ -46,6 +49,8 @@ fn platform(config: &mut ServiceConfig<'_>) {
     identity_providers::routes(config);
     team::routes(config);
     oauth::routes(config);
+    organizations::routes(config);
+    audit::routes(config);
 }
 
 /// Everything that a server answers; `main` and tests use the same.
@@ -64,6 +69,8 @@ pub fn configure(services: Services) -> impl FnOnce(&mut web::ServiceConfig) {
             .service(operation::readyz)
             .service(operation::metrics)
             .service(auth::jwks)
+            .service(invitation_page::show)
+            .service(invitation_page::submit)
             .service(password_page::show)
             .service(password_page::submit)
             .configure(oauth::pages)

@@ -141,6 +141,7 @@ impl TestApp {
             master,
             installation: installation.clone(),
             public_url: format!("http://{listen}"),
+            deletion_grace: plinth_tenancy::organizations::DELETION_GRACE,
             targets: TargetSettings::new(gate, Arc::new(Nowhere)),
             trusted_proxies: Vec::new(),
             key_sets: documents.clone(),

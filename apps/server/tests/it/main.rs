@@ -5,6 +5,7 @@
 mod access;
 mod app;
 mod attacks;
+mod audit;
 mod auth;
 mod connection_changes;
 mod connection_health;
@@ -17,7 +18,9 @@ mod keys;
 mod limits;
 mod master_key;
 mod oauth;
+mod organizations;
 mod queries;
 mod refreshing;
+mod roles;
 mod schemas;
 mod team;

@@ -287,3 +287,32 @@ async fn letters_of_invitations_hold_no_token() {
         assert!(!payload.to_string().contains(&token[..20]));
     }
 }
+
+#[actix_web::test]
+async fn the_letters_link_leads_to_a_page_that_takes_the_invitation() {
+    let app = TestApp::start().await;
+    let ann = app.owner_of("Acme").await;
+    let token = app.invitation_token(&id(&invite(&ann, "ben@example.com", "viewer").await), 1);
+    let path = format!("/accept-invitation?token={token}");
+    let page = send(app.request("GET", &path)).await;
+    assert_eq!(page.status, 200);
+    for text in ["Acme invites ben@example.com as viewer", "name=\"password\"", token.as_str()] {
+        assert!(page.text.contains(text), "{text}: {}", page.text);
+    }
+    assert!(!page.text.contains("<script"));
+    assert_eq!(send(app.request("GET", &path)).await.status, 200, "looking uses nothing up");
+    let post = |password: &str| {
+        let form = format!("token={token}&password={}", password.replace(' ', "+"));
+        let request = app.request("POST", "/accept-invitation");
+        send(request.header("content-type", "application/x-www-form-urlencoded").body(form))
+    };
+    assert_eq!(post("weak").await.status, 422);
+    let done = post(PASSWORD).await;
+    assert_eq!(done.status, 200, "{}", done.text);
+    assert!(done.text.contains("ben@example.com"), "{}", done.text);
+    app.sign_in("ben@example.com").await;
+    for gone in [path.as_str(), "/accept-invitation", "/accept-invitation?token=x"] {
+        assert_eq!(send(app.request("GET", gone)).await.status, 410, "{gone}");
+    }
+    assert_eq!(post(PASSWORD).await.status, 410);
+}

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![cfg(target_os = "linux")]
 
+mod audit;
 mod bootstrap;
 mod client;
 mod crash;

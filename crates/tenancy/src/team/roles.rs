@@ -109,7 +109,7 @@ impl Team {
             }));
         let changed = self.store.change_role_itself(permit.org(), id, &decide, &entry).await?;
         let role = changed.ok_or(TeamError::RoleNotFound(id))?;
-        self.tenancy.forget(permit.org());
+        self.forget(permit.org());
         Ok(role)
     }
 

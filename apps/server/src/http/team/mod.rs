@@ -4,6 +4,8 @@ mod invitations;
 mod members;
 mod roles;
 
+pub(super) use members::{MemberBody, MemberEnvelope};
+
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub(super) fn routes(config: &mut ServiceConfig<'_>) {

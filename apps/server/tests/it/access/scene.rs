@@ -4,7 +4,7 @@ use plinth_testdb::TestDatabase;
 use serde_json::{Value, json};
 
 use super::table::SIGNED_IN;
-use crate::app::{Answer, Person, TestApp, address, config, connection, send};
+use crate::app::{Answer, PASSWORD, Person, TestApp, address, config, connection, send};
 
 use super::operations::Operation;
 
@@ -132,6 +132,40 @@ impl Scene {
             + "@example.com"
     }
 
+    /// The organization's id.
+    pub(super) async fn organization(&mut self) -> String {
+        let me = self.owner.get("/v1/me").await;
+        self.keep("organization", &me.body["data"]["organization"]["id"])
+    }
+
+    /// A name that no organization has yet.
+    pub(super) fn organization_name(&mut self) -> String {
+        let name = format!("Spare-{}-", self.email.replace(['@', '.'], "-"));
+        self.name(&name).replace(' ', "")
+    }
+
+    /// An organization of the owner's that a sample may do away with, the owner signed in, and its name.
+    pub(super) async fn new_organization(&mut self) -> (String, Person, String) {
+        let owner = self.owner.sign_in(&self.email).await.0;
+        let name = self.organization_name();
+        let made = owner.post("/v1/organizations", json!({ "name": name })).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        (self.keep("organization", &made.body["data"]["id"]), owner, name)
+    }
+
+    /// A member of that organization beside its owner.
+    pub(super) async fn member_of(&mut self, org: &str, owner: &Person) -> String {
+        let body = json!({ "email": self.address(), "role": "viewer" });
+        let invited = owner.request("POST", "/v1/team/members").header("x-tenant-id", org);
+        let invited = send(invited.json(&body)).await;
+        let token = self.app.invitation_token(invited.body["data"]["id"].as_str().unwrap(), 1);
+        let body = json!({ "token": token, "password": PASSWORD });
+        let accepted = self.app.request("POST", "/v1/invitations/accept").json(&body);
+        let accepted = send(accepted).await;
+        assert_eq!(accepted.status, 200, "{}", accepted.text);
+        self.keep("member", &accepted.body["data"]["member_id"])
+    }
+
     /// A role of the organization's own that nobody has.
     pub(super) async fn new_role(&mut self) -> String {
         let body = json!({ "name": self.name("Role"), "scopes": ["dashboards:read"] });
@@ -242,7 +276,7 @@ pub(super) struct Call {
     ids: Vec<String>,
     /// Which of them are names of something within what an id before them names, and no ids.
     names: Vec<usize>,
-    query: &'static str,
+    query: String,
     headers: Vec<(&'static str, String)>,
     body: Option<Value>,
 }
@@ -276,8 +310,8 @@ impl Call {
     }
 
     /// With a query string, from the question mark on.
-    pub(super) fn query(mut self, query: &'static str) -> Self {
-        self.query = query;
+    pub(super) fn query(mut self, query: &str) -> Self {
+        query.clone_into(&mut self.query);
         self
     }
 
@@ -329,7 +363,7 @@ impl Call {
         operation: &Operation,
         request: impl Fn(&str, &str) -> reqwest::RequestBuilder,
     ) -> Answer {
-        let path = operation.path_with(self.ids.iter().map(String::as_str)) + self.query;
+        let path = operation.path_with(self.ids.iter().map(String::as_str)) + &self.query;
         let mut request = request(operation.method.as_str(), &path);
         for (name, value) in &self.headers {
             request = request.header(*name, value);

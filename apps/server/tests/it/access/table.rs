@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::operations::Operation;
 use super::scene::{Call, Scene};
-use crate::app::PASSWORD;
+use crate::app::{PASSWORD, send};
 
 /// Operations that anybody may call, each with why.
 pub(super) const PUBLIC: &[(&str, &str)] = &[
@@ -26,10 +26,16 @@ pub(super) const PUBLIC: &[(&str, &str)] = &[
 pub(super) const ANY_SCOPE: &[(&str, &str)] = &[
     ("get_me", "tells callers about themselves"),
     ("get_my_access", "tells callers about themselves"),
+    ("get_organization", "every member sees what they are in"),
 ];
 
 /// Operations about a person, which takes a sign-in: a key is one organization's. Each with why.
 pub(super) const SIGNED_IN: &[(&str, &str)] = &[
+    ("list_organizations", "other organizations than the key's"),
+    ("create_organization", "the person will own it"),
+    ("transfer_organization", "the owner's alone, and not a leaked key's"),
+    ("delete_organization", "the owner's alone, and not a leaked key's"),
+    ("restore_organization", "the owner's alone, and not a leaked key's"),
     ("leave_organization", "only people leave"),
     ("sign_out", "ends the session"),
     ("sign_out_everywhere", "ends all sessions"),
@@ -95,6 +101,10 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
         "get_query" | "delete_query" | "run_query" => call.id(scene.new_query().await),
 
         "create_api_key" => call.json(json!({ "name": scene.name("Key"), "scopes": ["read"] })),
+        "get_api_key" => call.id(scene.new_key(&["read"]).await.0),
+        "update_api_key" => {
+            call.id(scene.new_key(&["read"]).await.0).json(json!({ "rate_limit_per_minute": 1000 }))
+        }
         "revoke_api_key" => call.id(scene.new_key(&["read"]).await.0),
 
         "list_members" | "list_invitations" => call.query("?limit=100"),
@@ -105,6 +115,30 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
         "remove_member" => call.id(scene.new_member().await.1),
         "get_invitation" | "resend_invitation" | "revoke_invitation" => {
             call.id(scene.new_invitation().await)
+        }
+        "list_organizations" | "verify_audit_trail" => call,
+        "list_audit_entries" => call.query("?limit=100"),
+        "create_organization" => call.json(json!({ "name": scene.organization_name() })),
+        "get_organization" => call.id(scene.organization().await),
+        "update_organization" => {
+            let name = scene.organization_name();
+            call.id(scene.organization().await).json(json!({ "name": name }))
+        }
+        "transfer_organization" => {
+            let (org, owner, _) = scene.new_organization().await;
+            let member = scene.member_of(&org, &owner).await;
+            call.id(&org).header("x-tenant-id", org).json(json!({ "member_id": member }))
+        }
+        "delete_organization" => {
+            let (org, _, name) = scene.new_organization().await;
+            call.id(&org).header("x-tenant-id", org).query(&format!("?confirm={name}"))
+        }
+        "restore_organization" => {
+            let (org, owner, name) = scene.new_organization().await;
+            let path = format!("/v1/organizations/{org}?confirm={name}");
+            let deleted = owner.request("DELETE", &path).header("x-tenant-id", &org);
+            assert_eq!(send(deleted).await.status, 202);
+            call.id(&org).header("x-tenant-id", org)
         }
         "list_roles" => call,
         "create_role" => call.json(json!({ "name": scene.name("Role"), "scopes": ["admin"] })),
