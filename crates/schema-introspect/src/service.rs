@@ -286,8 +286,8 @@ impl Schemas {
         self.read(opened, &reading).await
     }
 
-    /// Whether the newest snapshot still says what is there. Asks the database for its
-    /// [fingerprint](CatalogReader::fingerprint) only where the age does not decide; reads nothing anew.
+    /// Whether the newest snapshot still says what is there: by its age, and with `ask`, where the age does not decide, by
+    /// the database's [fingerprint](CatalogReader::fingerprint). Reads nothing anew, and dials only to ask.
     ///
     /// # Errors
     ///
@@ -296,6 +296,7 @@ impl Schemas {
         &self,
         permit: &Permit<ConnectionsRead>,
         id: ConnectionId,
+        ask: bool,
     ) -> Result<Freshness, SchemaError> {
         let opened = self.connections.open(permit.principal(), id).await?;
         let Some(snapshot) = self.fresh(opened.connection.org, id).await? else {
@@ -304,7 +305,7 @@ impl Schemas {
         let read_at = snapshot.whole_at();
         let old = self.clock.now().duration_since(read_at) > MOST_AGE;
         let changed = match &snapshot.catalog.fingerprint {
-            Some(before) if !old => {
+            Some(before) if ask && !old => {
                 let now = self.reader.fingerprint(&opened.target).await;
                 now.ok().map(|it| it != *before)
             }

@@ -323,6 +323,35 @@ async fn what_people_write_outlives_refreshes_and_helps_questions() {
 }
 
 #[actix_web::test]
+async fn a_schema_is_stale_by_age_and_by_what_the_database_says() {
+    let (app, db) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Acme").await;
+    let id = ann.connect("Shop", &db).await;
+    let path = format!("/v1/connections/{id}/schema/freshness");
+    let fresh = async |query: &str| {
+        let answer = ann.get(&format!("{path}{query}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.body["data"].clone()
+    };
+    let never =
+        json!({ "needs_refresh": true, "last_refresh": null, "age_hours": null, "changed": null });
+    assert_eq!(fresh("?check=true").await, never);
+    refresh(&app, &ann, &id).await;
+    assert_eq!(fresh("?check=true").await["needs_refresh"], false);
+    run(&db, "ALTER TABLE orders ADD COLUMN note text").await;
+    let unasked = fresh("").await;
+    assert_eq!((&unasked["needs_refresh"], &unasked["changed"]), (&json!(false), &Value::Null));
+    let asked = fresh("?check=true").await;
+    assert_eq!((&asked["needs_refresh"], &asked["changed"]), (&json!(true), &json!(true)));
+    refresh(&app, &ann, &id).await;
+    assert_eq!(fresh("?check=true").await["changed"], false);
+    app.clock.advance(SignedDuration::from_hours(25));
+    let old = fresh("").await;
+    assert_eq!((&old["needs_refresh"], &old["age_hours"]), (&json!(true), &json!(25.0)));
+    assert_eq!(ann.get(&format!("{path}?x=1")).await.error(), (422, "validation_error"));
+}
+
+#[actix_web::test]
 async fn a_schema_can_be_drawn() {
     let (app, db) = (TestApp::start().await, shop().await);
     let ann = app.owner_of("Acme").await;
@@ -371,6 +400,7 @@ async fn another_organization_sees_and_changes_none_of_it() {
         ("GET", format!("{path}/tables/public.orders")),
         ("GET", format!("{path}/tables/public.orders/ddl")),
         ("GET", format!("{path}/snapshots")),
+        ("GET", format!("{path}/freshness?check=true")),
         ("GET", format!("{path}/drift")),
         ("GET", format!("{path}/diagram")),
         ("PUT", format!("{path}/tables/public.orders/annotation")),

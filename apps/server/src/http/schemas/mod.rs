@@ -3,6 +3,7 @@
 mod annotations;
 mod bodies;
 mod diagram;
+mod freshness;
 mod history;
 mod listing;
 mod tables;
@@ -18,7 +19,10 @@ use super::problem::{DatabaseProblems, Problems};
 use super::{Caller, Problem, Services};
 
 pub(super) fn routes(config: &mut ServiceConfig<'_>) {
-    config.service(listing::get_schema).service(refresh_schema);
+    config
+        .service(listing::get_schema)
+        .service(refresh_schema)
+        .service(freshness::get_schema_freshness);
     tables::routes(config);
     history::routes(config);
     annotations::routes(config);
