@@ -76,8 +76,10 @@ def put(case, sample):
     case.path_parameters = {**(case.path_parameters or {}), **sample.path}
     case.query = dict(sample.query)
     case.headers.update(sample.headers)
+    case.headers.pop("If-Match", None)
     if "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
+    case.headers.pop("If-Match", None)
     if sample.body is not NOTHING:
         case.body = sample.body
         case.media_type = sample.media_type

@@ -5,8 +5,10 @@ operation that needs more than that to succeed gets a sample of its own there. `
 that never succeeded.
 """
 
+import base64
 import email
 import email.policy
+import hashlib
 import itertools
 import json
 import os
@@ -15,6 +17,7 @@ import random
 import re
 import threading
 import time
+import urllib.parse
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +61,7 @@ class World:
         self.lock = threading.RLock()
         self.session = requests.Session()
         self.data = pathlib.Path(os.environ["PLINTH_FUZZ_DATA"])
+        self.neighbour = pathlib.Path(os.environ["PLINTH_FUZZ_NEIGHBOUR"])
         self.token = None
         with open(os.environ["PLINTH_FUZZ_DOCUMENT"], encoding="utf-8") as file:
             document = json.load(file)
@@ -68,6 +72,8 @@ class World:
         ]
         self.operations = {it["operationId"]: (method, path) for it, method, path in all}
         # What takes a sign-in says that it takes no other header.
+        self.with_body = {it["operationId"] for it, _, _ in all if "requestBody" in it}
+        self.public = {it["operationId"] for it, _, _ in all if it.get("security") in ([], [{}])}
         self.signed_in = {it["operationId"] for it, _, _ in all if it.get("security") == [{"bearer": []}]}
         # The sample shop, which the demo has connected, and the key that all of this is done with: neither may go.
         self.connection = self.get("/v1/connections")["data"][-1]["id"]
@@ -78,6 +84,8 @@ class World:
     # What hooks.py asks for
 
     def credential(self, operation, succeeded):
+        if operation in self.public:
+            return None
         if operation not in self.signed_in:
             return self.key
         with self.lock:
@@ -97,8 +105,7 @@ class World:
             method, path = self.operations[operation]
             ids = self.ids(operation, path, {}, always=True, known=sample.path if sample else {})
             if sample is None:
-                has_body = method in ("POST", "PUT", "PATCH")
-                return None if has_body or (ids is None) else Sample(path=ids)
+                return None if operation in self.with_body or ids is None else Sample(path=ids)
             sample.path = {**(ids or {}), **sample.path}
             return sample
 
@@ -209,17 +216,61 @@ class World:
             time.sleep(0.05)
         raise RuntimeError(f"no letter to {address} with {pattern}")
 
+    def granted(self):
+        """An app that the owner has let act for them: what it shows to get its tokens."""
+        token = self.sign_in(EMAIL)["access_token"]
+        app = self.send("POST", "/v1/oauth-apps", oauth_app(self), key=token)["data"]
+        verifier = "a-verifier-that-is-long-enough-for-the-standard-0123456789"
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+        query = {
+            "response_type": "code",
+            "client_id": app["id"],
+            "redirect_uri": BACK,
+            "scope": "queries:read",
+            "state": "s",
+            "code_challenge": challenge,
+            "code_challenge_method": "S256",
+        }
+        url = f"{self.url}/oauth/authorize?{urllib.parse.urlencode(query)}"
+        with requests.Session() as browser:
+            page = browser.post(url, data={"email": EMAIL, "password": PASSWORD}, timeout=60).text
+            decided = browser.post(
+                url,
+                data={
+                    "ticket": re.search(r'name="ticket" value="([^"]*)', page)[1],
+                    "organization": re.search(r'<option value="([^"]*)', page)[1],
+                    "decision": "allow",
+                },
+                allow_redirects=False,
+                timeout=60,
+            )
+        code = urllib.parse.parse_qs(urllib.parse.urlsplit(decided.headers["Location"]).query)["code"][0]
+        return {
+            "grant_type": "authorization_code",
+            "client_id": app["id"],
+            "client_secret": app["client_secret"],
+            "code": code,
+            "redirect_uri": BACK,
+            "code_verifier": verifier,
+        }
+
+    def exchanged(self):
+        """A token that such an app has got, and how the app shows itself."""
+        form = self.granted()
+        tokens = self.session.post(f"{self.url}/oauth/token", data=form, timeout=60).json()
+        shown = {name: form[name] for name in ("client_id", "client_secret")}
+        return {"token": tokens["access_token"], **shown}
+
     def postgres(self):
-        """The sample shop by its address and password, as a tenant would type it in."""
-        runtime = json.loads((self.data / "runtime.json").read_text())
-        port = re.search(r":(\d+)/", runtime["database_url"])[1]
-        password = (self.data / "postgres/superuser.password").read_text().strip()
+        """A database that the server may reach, as a tenant would type it in: that of another Plinth."""
+        runtime = json.loads((self.neighbour / "runtime.json").read_text())
+        port, database = re.search(r":(\d+)/(\w+)", runtime["database_url"]).groups()
         return {
             "host": "127.0.0.1",
             "port": int(port),
-            "database": "plinth_sample",
+            "database": database,
             "username": "postgres",
-            "password": password,
+            "password": (self.neighbour / "postgres/superuser.password").read_text().strip(),
             "ssl": False,
         }
 
@@ -265,6 +316,14 @@ QUESTIONS = [
     {"sql": "SELECT 1 AS one", "format": "csv"},
 ]
 
+# Where apps get their codes.
+BACK = "https://app.example.com/back"
+
+
+def oauth_app(world):
+    return {"name": world.name("App"), "redirect_uris": [BACK], "scopes": ["queries:read"], "is_confidential": True}
+
+
 def provider(world):
     return {
         "name": world.name("Provider"),
@@ -279,7 +338,7 @@ def config(world):
     return {
         "name": world.name("Config"),
         "provider": "postgresql",
-        "connection_config": {key: value for key, value in world.postgres().items()},
+        "connection_config": world.postgres(),
         "is_active": True,
     }
 
@@ -301,11 +360,24 @@ def noted(world, *parts):
 ENDING = {"sign_out", "sign_out_everywhere", "change_password", "reset_password", "end_my_session", "leave_organization"}
 
 # What waits for a letter, or hashes a password: once is enough.
-SLOW = {"reset_password", "accept_invitation", "remove_member", "leave_organization", "end_my_session"}
+SLOW = {
+    "reset_password",
+    "accept_invitation",
+    "remove_member",
+    "leave_organization",
+    "end_my_session",
+    "remove_my_app",
+    "exchange",
+    "revoke",
+    "introspect",
+}
+
+FORM = "application/x-www-form-urlencoded"
 
 # Collections whose things are made otherwise than by a POST.
 SPECIAL = {
     "/v1/team/members": lambda world: world.new_member()["id"],
+    "/v1/me/apps": lambda world: world.exchanged()["client_id"],
     "/v1/me/sessions": lambda world: world.sign_in(EMAIL)["session_id"],
 }
 
@@ -349,6 +421,12 @@ SAMPLES = {
     "update_role": lambda world: Sample(body={"description": world.name("New")}),
     "create_identity_provider": lambda world: Sample(body=provider(world)),
     "replace_identity_provider": lambda world: Sample(body=provider(world)),
+    "create_oauth_app": lambda world: Sample(body=oauth_app(world)),
+    "replace_oauth_app": lambda world: Sample(body=oauth_app(world)),
+    "change_oauth_app_secret": lambda world: Sample(),
+    "exchange": lambda world: Sample(body=world.granted(), media_type=FORM),
+    "revoke": lambda world: Sample(body=world.exchanged(), media_type=FORM),
+    "introspect": lambda world: Sample(body=world.exchanged(), media_type=FORM),
     "create_database_config": lambda world: Sample(body=config(world)),
     "update_database_config": lambda world: Sample(body={"name": world.name("Config")}),
     "test_postgres": lambda world: Sample(body=world.postgres()),

@@ -105,6 +105,7 @@ pub(crate) fn run_built(
         .env("PLINTH_FUZZ_URL", server.url())
         .env("PLINTH_FUZZ_KEY", server.key())
         .env("PLINTH_FUZZ_DATA", server.data())
+        .env("PLINTH_FUZZ_NEIGHBOUR", server.neighbour())
         .env("PLINTH_FUZZ_DOCUMENT", &document)
         .env("PLINTH_FUZZ_REPORT", &counts)
         .env("PLINTH_FUZZ_SEED", seed.to_string())

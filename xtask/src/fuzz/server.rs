@@ -24,8 +24,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(40);
 pub(super) struct Server {
     // Before the folder: what works in it ends first.
     process: Background,
-    _folder: Folder,
-    data: PathBuf,
+    /// Another one, whose Postgres is a database that tenants may connect.
+    neighbour: Background,
+    folder: Folder,
     url: String,
     key: String,
     log: PathBuf,
@@ -43,22 +44,15 @@ impl Server {
         logs: &Path,
     ) -> Result<(Report, Self)> {
         let folder = Folder::make()?;
-        let data = folder.0.join("data");
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port")?;
-        let listen = listener.local_addr()?.to_string();
-        drop(listener);
+        let (data, listen) = (folder.data(), free_address()?);
         let url = format!("http://{listen}");
-        let start = |task: &str, log: &Path| -> Result<Background> {
-            let file = File::create(log).with_context(|| format!("making {}", log.display()))?;
-            let mut command = bare(plinth);
-            command.arg(task).arg("--data-dir").arg(&data).args(["--listen", &listen]);
-            command.env("PLINTH_LOG", "info").stdout(file.try_clone()?).stderr(file);
-            Background::start(&mut command)
-        };
+
+        let log = logs.join("neighbour.log");
+        let mut neighbour = start(plinth, "serve", &folder.neighbour(), &free_address()?, &log)?;
+        wait_for(&mut neighbour, &log, "plinth is up")?;
 
         let log = logs.join("first-start.log");
-        let mut first = start("serve", &log)?;
+        let mut first = start(plinth, "serve", &data, &listen, &log)?;
         let text = wait_for(&mut first, &log, "plinth is up")?;
         let token = text
             .split_once("\"token\": \"")
@@ -72,18 +66,23 @@ impl Server {
         first.stop(STOP_LIMIT).context("stopping Plinth")?;
 
         let log = logs.join("server.log");
-        let mut process = start("demo", &log)?;
+        let mut process = start(plinth, "demo", &data, &listen, &log)?;
         wait_for(&mut process, &log, "Plinth is running.")?;
         let kept = fs::read_to_string(data.join("demo.json")).context("reading the demo's key")?;
         let kept: Value = serde_json::from_str(&kept)?;
         let key = kept["api_key"].as_str().context("the demo has no key")?.to_owned();
         let report = Report::one("POST /v1/setup", 201);
-        Ok((report, Self { process, _folder: folder, data, url, key, log }))
+        Ok((report, Self { process, neighbour, folder, url, key, log }))
     }
 
     /// Its data folder, where it also leaves its mail.
-    pub(super) fn data(&self) -> &Path {
-        &self.data
+    pub(super) fn data(&self) -> PathBuf {
+        self.folder.data()
+    }
+
+    /// The data folder of the other one.
+    pub(super) fn neighbour(&self) -> PathBuf {
+        self.folder.neighbour()
     }
 
     pub(super) fn url(&self) -> &str {
@@ -105,6 +104,7 @@ impl Server {
         }
         let status = self.process.stop(STOP_LIMIT).context("stopping Plinth")?;
         ensure!(status.success(), "Plinth stopped with {status}");
+        self.neighbour.stop(STOP_LIMIT).context("stopping the other Plinth")?;
         Ok(())
     }
 
@@ -119,6 +119,21 @@ impl Server {
         let panic = text.lines().find(|line| line.contains("panicked at"));
         Ok(panic.map(|line| format!("the server panicked: {line} ({})", self.log.display())))
     }
+}
+
+/// Starts the binary with this task on this data folder.
+fn start(plinth: &Path, task: &str, data: &Path, listen: &str, log: &Path) -> Result<Background> {
+    let file = File::create(log).with_context(|| format!("making {}", log.display()))?;
+    let mut command = bare(plinth);
+    command.arg(task).arg("--data-dir").arg(data).args(["--listen", listen]);
+    command.env("PLINTH_LOG", "info").stdout(file.try_clone()?).stderr(file);
+    Background::start(&mut command)
+}
+
+/// An address on this machine that nobody listens on.
+fn free_address() -> Result<String> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port")?;
+    Ok(listener.local_addr()?.to_string())
 }
 
 /// The binary, without settings that our surroundings have for another Plinth.
@@ -159,6 +174,14 @@ impl Folder {
         fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
         Ok(Self(path))
+    }
+
+    fn data(&self) -> PathBuf {
+        self.0.join("data")
+    }
+
+    fn neighbour(&self) -> PathBuf {
+        self.0.join("neighbour")
     }
 }
 

@@ -19,6 +19,9 @@ pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 pub(crate) const MASTER_KEY: &str =
     "5f0c1d7e93ab4826b1e4d2709c3f68a5472ed0916bfc83a5e7194c2db608f31a";
 
+/// The first owner's password.
+pub(crate) const PASSWORD: &str = "canary giraffes eat acacia";
+
 /// The binary with arguments, and nothing of this process's own environment that it could take for a setting.
 pub(crate) fn plinth(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plinth"));
@@ -258,7 +261,9 @@ impl Server {
     /// Makes the first owner with the printed token.
     pub(crate) async fn set_up(&self) -> Person {
         let token = self.setup_token().unwrap();
-        let body = serde_json::json!({ "token": token, "organization": "Acme", "email": "ann@example.com" });
+        let body = serde_json::json!({
+            "token": token, "organization": "Acme", "email": "ann@example.com", "password": PASSWORD,
+        });
         let answer = self.nobody().post("/v1/setup", body).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
         self.somebody(answer.body["data"]["api_key"].as_str().unwrap())

@@ -12,12 +12,54 @@ use crate::folder::DataFolder;
 use crate::model::{Reply, ScriptedModel};
 use crate::plinth::{LIMIT, Running, serve_in};
 
+mod people;
+mod transport;
+
+/// Where secrets come in or go out. Each has a canary of its own; none of them may be found anywhere else.
+const PLACES: [&str; 28] = [
+    "the master key",
+    "the owner's password of our own database",
+    "the superuser's password of our own database",
+    "the model's key",
+    "the mail server's password",
+    "the setup token",
+    "a wrong setup token",
+    "the first key",
+    "the second key",
+    "what is no key",
+    "a person's password",
+    "a person's new password",
+    "a wrong password of a person",
+    "an access token",
+    "a refresh token",
+    "a token of a password's letter",
+    "a token of an invitation",
+    "an app's secret",
+    "an app's code",
+    "an app's verifier",
+    "an app's refresh token",
+    "a token of an identity provider",
+    "the connection's password",
+    "a wrong password",
+    "a password in a URL",
+    "a client's TLS key",
+    "a bastion's password",
+    "a bastion's key and passphrase",
+];
+
 /// Values that must not be found, each with what it is.
 #[derive(Default)]
-struct Canaries(Vec<(&'static str, String)>);
+pub(crate) struct Canaries(Vec<(&'static str, String)>);
 
 impl Canaries {
-    fn add(&mut self, what: &'static str, value: impl Into<String>) {
+    /// Fails unless there is one for each of the places.
+    fn assert_complete(&self) {
+        for place in PLACES {
+            assert!(self.0.iter().any(|(what, _)| *what == place), "no canary for {place}");
+        }
+    }
+
+    pub(crate) fn add(&mut self, what: &'static str, value: impl Into<String>) {
         let value = value.into();
         assert!(value.len() >= 8, "{what} is too short to be told from chance");
         self.0.push((what, value));
@@ -66,6 +108,8 @@ async fn no_secret_is_in_logs_answers_metrics_files_or_tables() {
     canaries.add("a wrong setup token", "canaryWrongTokenOfSomebody");
     seen += &nobody.post("/v1/setup", wrong).await.text;
     let ann = server.set_up().await;
+    seen += &people::plant(&server, &ann, &folder, &mut canaries).await;
+    seen += &transport::plant(&ann, &mut canaries).await;
     let key = ann.key.clone().unwrap();
     canaries.add("the first key", secret_of(&key));
     let made = ann.post("/v1/api-keys", json!({ "name": "second", "scopes": ["read"] })).await;
@@ -89,7 +133,7 @@ async fn no_secret_is_in_logs_answers_metrics_files_or_tables() {
     let mut unreadable = connection("Unreadable", &target);
     unreadable["password"] = json!({ "value": "canary-in-a-wrong-place-5590" });
     unreadable["port"] = "canary-in-a-wrong-place-5590".into();
-    canaries.add("a password in a body that cannot be read", "canary-in-a-wrong-place-5590");
+    canaries.add("a misplaced password", "canary-in-a-wrong-place-5590");
     let unreadable = ann.post("/v1/connections", unreadable).await;
     assert_eq!(unreadable.status, 422);
     let diagnosed = ann.post(&format!("/v1/connections/{bad}/test"), json!({})).await;
@@ -115,9 +159,11 @@ async fn no_secret_is_in_logs_answers_metrics_files_or_tables() {
     let runtime: Value = serde_json::from_str(&read("runtime.json")).unwrap();
     let owner = runtime["database_url"].as_str().unwrap().to_owned();
     let owner_password = owner.split([':', '@']).nth(2).unwrap().to_owned();
-    canaries.add("the owner's password", owner_password.clone());
+    canaries.add("the owner's password of our own database", owner_password.clone());
     let superuser = read("postgres/superuser.password").trim().to_owned();
-    canaries.add("the superuser's password", &superuser);
+    canaries.add("the superuser's password of our own database", &superuser);
+    canaries.add("the mail server's password", MAIL_PASSWORD);
+    canaries.assert_complete();
 
     canaries.assert_absent("an answer", seen.as_bytes());
     let cluster = owner.replace("plinth_owner", "postgres").replace(&owner_password, &superuser);
@@ -129,10 +175,12 @@ async fn no_secret_is_in_logs_answers_metrics_files_or_tables() {
         canaries.assert_absent(&format!("the table {table}"), rows.as_bytes());
         assert!(!rows.contains("canary of a row"), "a result is in {table}");
     }
+    canaries.assert_absent("a dump", &dump(&cluster));
     canaries.assert_files(folder.path());
 
     let ended = server.stop(Signal::SIGTERM).await;
     canaries.assert_files(folder.path());
+    undeliverable(&folder, &canaries).await;
     assert!(ended.stdout.contains("TRACE"), "the log was as chatty as it can be");
     assert!(!ended.stdout.contains("canary of a row"), "rows are in the log");
     canaries.assert_absent("the log", ended.stdout.as_bytes());
@@ -141,8 +189,45 @@ async fn no_secret_is_in_logs_answers_metrics_files_or_tables() {
     canaries.assert_absent("standard error", errors.as_bytes());
 }
 
+const MAIL_PASSWORD: &str = "canary-of-the-mail-server";
+
+/// The same server once more, with a mail server that nobody reaches: what it says of letters that do not leave.
+async fn undeliverable(folder: &DataFolder, canaries: &Canaries) {
+    let mut command = serve_in(folder);
+    let url = format!("smtp://plinth:{MAIL_PASSWORD}@127.0.0.1:9");
+    command
+        .env("PLINTH_LOG", "trace")
+        .env("PLINTH_SMTP_URL", url)
+        .env("PLINTH_MAIL_FROM", "Plinth <plinth@example.com>");
+    let server = Running::start(&mut command).up().await;
+    let forgot = json!({ "email": people::OWNER });
+    let asked = server.nobody().post("/v1/auth/password/forgot", forgot).await;
+    assert_eq!(asked.status, 202, "{}", asked.text);
+    until("a letter could not be sent", LIMIT, async || {
+        server.process().stdout().contains("127.0.0.1:9")
+    })
+    .await;
+    let metrics = server.nobody().get("/metrics").await.text;
+    canaries.assert_absent("the metrics", metrics.as_bytes());
+    let ended = server.stop(Signal::SIGTERM).await;
+    canaries.assert_absent("the second log", ended.stdout.as_bytes());
+    canaries.assert_absent("the second standard error", ended.stderr.as_bytes());
+    canaries.assert_files(folder.path());
+}
+
+/// What `pg_dump` writes of our own database.
+fn dump(url: &str) -> Vec<u8> {
+    let named = std::env::var_os("PLINTH_POSTGRES_BIN").map(PathBuf::from);
+    let programs = plinth_local_postgres::Installation::find(named.as_deref()).unwrap();
+    let program = programs.bin().join("pg_dump");
+    let dump = std::process::Command::new(program).arg(url).output().unwrap();
+    assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+    assert!(dump.stdout.len() > 10_000, "a dump has more in it");
+    dump.stdout
+}
+
 /// The part of a key that only its holder knows.
-fn secret_of(key: &str) -> String {
+pub(crate) fn secret_of(key: &str) -> String {
     key.rsplit('_').next().unwrap().to_owned()
 }
 
@@ -166,7 +251,12 @@ impl Canaries {
             let name = file.strip_prefix(folder).unwrap().to_str().unwrap();
             // What a running server removes meanwhile holds nothing any more.
             let (Ok(meta), Ok(bytes)) = (file.metadata(), fs::read(&file)) else { continue };
-            if ["runtime.json", "keys/master.key", "postgres/superuser.password"].contains(&name) {
+            // Letters lie there because no mail server is configured; their links are what they are for.
+            let is_letter = name.starts_with("mail/") && name.ends_with(".eml");
+            if is_letter
+                || ["runtime.json", "keys/master.key", "postgres/superuser.password"]
+                    .contains(&name)
+            {
                 assert_eq!(meta.permissions().mode() & 0o7777, 0o600, "{name}");
                 continue;
             }
