@@ -37,7 +37,7 @@ impl FuzzOptions {
     pub(crate) const LONG: u32 = 10_000;
 
     /// The short form, for every change: always the same requests.
-    pub(crate) const SHORT: Self = Self { requests: 2_000, seed: Some(1) };
+    pub(crate) const SHORT: Self = Self { requests: 1_000, seed: Some(1) };
 }
 
 /// What came of a run that found nothing.

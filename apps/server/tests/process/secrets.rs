@@ -204,7 +204,7 @@ async fn undeliverable(folder: &DataFolder, canaries: &Canaries) {
     let asked = server.nobody().post("/v1/auth/password/forgot", forgot).await;
     assert_eq!(asked.status, 202, "{}", asked.text);
     until("a letter could not be sent", LIMIT, async || {
-        server.process().stdout().contains("127.0.0.1:9")
+        server.process().stdout().contains("a message of the outbox was not delivered")
     })
     .await;
     let metrics = server.nobody().get("/metrics").await.text;
