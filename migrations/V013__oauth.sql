@@ -28,9 +28,12 @@ CREATE TABLE oauth_codes (
     scopes        text[] NOT NULL,
     redirect_uri  text NOT NULL,
     challenge     text NOT NULL,
+    -- The person's when they granted it.
+    epoch         integer NOT NULL,
     expires_at    timestamptz NOT NULL,
     -- What it was exchanged for; a code that comes twice ends that.
-    session_id    uuid
+    session_id    uuid,
+    is_replayed   boolean NOT NULL DEFAULT false
 );
 CREATE INDEX oauth_codes_expires ON oauth_codes (org_id, expires_at);
 ALTER TABLE oauth_codes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;

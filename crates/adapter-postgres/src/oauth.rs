@@ -141,8 +141,8 @@ impl AppStore for PostgresApps {
 
     async fn insert_code(&self, code: &Code) -> Result<(), StoreError> {
         let insert = "INSERT INTO oauth_codes
-                 (id, org_id, user_id, app_id, scopes, redirect_uri, challenge, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+                 (id, org_id, user_id, app_id, scopes, redirect_uri, challenge, expires_at, epoch)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
         // A used one is kept as long as a thief may still try it.
         let sweep = "DELETE FROM oauth_codes WHERE org_id = $1 AND expires_at < $2::timestamptz - interval '1 day'";
         self.database
@@ -160,6 +160,7 @@ impl AppStore for PostgresApps {
                         &code.redirect_uri,
                         &code.challenge.as_str(),
                         &code.expires_at,
+                        &code.epoch,
                     ],
                 )
                 .await
@@ -170,7 +171,8 @@ impl AppStore for PostgresApps {
     }
 
     async fn code(&self, org: OrgId, id: Uuid) -> Result<Option<Code>, StoreError> {
-        let query = "SELECT id, org_id, user_id, app_id, scopes, redirect_uri, challenge, expires_at, session_id
+        let query = "SELECT id, org_id, user_id, app_id, scopes, redirect_uri, challenge, expires_at, session_id,
+                 epoch, is_replayed
              FROM oauth_codes WHERE org_id = $1 AND id = $2";
         self.database
             .for_org(org, async |tx| {
@@ -187,6 +189,16 @@ impl AppStore for PostgresApps {
             .for_org(org, async |tx| {
                 let used = tx.execute(update, &[&org.as_uuid(), &id, &session.as_uuid()]).await;
                 Ok(used.map_err(store)? == 1)
+            })
+            .await
+    }
+
+    async fn note_replay(&self, org: OrgId, id: Uuid) -> Result<(), StoreError> {
+        let update = "UPDATE oauth_codes SET is_replayed = true WHERE org_id = $1 AND id = $2";
+        self.database
+            .for_org(org, async |tx| {
+                tx.execute(update, &[&org.as_uuid(), &id]).await.map_err(store)?;
+                Ok(())
             })
             .await
     }
@@ -243,5 +255,7 @@ fn read_code(row: &Row) -> Result<Code, StoreError> {
             .ok_or_else(|| internal("a stored challenge is none"))?,
         expires_at: row.try_get("expires_at").map_err(internal)?,
         session: session.map(SessionId::from_uuid),
+        epoch: row.try_get("epoch").map_err(internal)?,
+        is_replayed: row.try_get("is_replayed").map_err(internal)?,
     })
 }

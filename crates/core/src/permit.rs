@@ -98,6 +98,10 @@ pub enum OwnKeys {}
 
 impl Permission for OwnKeys {
     fn check(principal: &Principal) -> Result<(), PermitError> {
+        // What an app or a provider vouches for can be taken back; a key made by it would stay.
+        if matches!(principal.credential, Credential::App { .. } | Credential::Provider(_)) {
+            return Err(PermitError::SignedIn);
+        }
         AdminAll::check(principal).or_else(|err| SignedIn::check(principal).map_err(|_| err))
     }
 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use hmac::{Hmac, Mac as _};
 use jiff::SignedDuration;
 use plinth_core::{Classify, Clock, Credential, ErrorKind, OrgId, Principal, StoreError};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 /// How long an answer is given again.
 pub const KEPT: SignedDuration = SignedDuration::from_hours(24);
@@ -44,19 +46,38 @@ impl IdempotencyKey {
     }
 }
 
-/// A hash of what was asked: the same key with another request is a mistake.
+/// A keyed hash of what was asked: the same key with another request is a mistake. Keyed, because a body may hold a
+/// password that somebody with a copy of the database could otherwise guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(pub [u8; 32]);
 
-impl Fingerprint {
-    /// Of a request.
-    pub fn of(method: &str, path_and_query: &str, body: &[u8]) -> Self {
-        let mut hash = Sha256::new();
+/// Makes fingerprints.
+#[derive(Clone)]
+pub struct FingerprintKey {
+    key: Zeroizing<[u8; 32]>,
+}
+
+impl std::fmt::Debug for FingerprintKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FingerprintKey")
+    }
+}
+
+impl FingerprintKey {
+    /// Takes a key that serves no other purpose.
+    pub fn new(key: [u8; 32]) -> Self {
+        Self { key: Zeroizing::new(key) }
+    }
+
+    /// The fingerprint of a request.
+    pub fn of(&self, method: &str, path_and_query: &str, body: &[u8]) -> Fingerprint {
+        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(self.key.as_ref())
+            .expect("HMAC takes keys of any length");
         for part in [method.as_bytes(), path_and_query.as_bytes(), body] {
-            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            hash.update(part);
+            mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            mac.update(part);
         }
-        Self(hash.finalize().into())
+        Fingerprint(mac.finalize().into_bytes().into())
     }
 }
 
@@ -140,13 +161,23 @@ pub enum Begun {
 #[derive(Clone)]
 pub struct Idempotency {
     store: Arc<dyn IdempotencyStore>,
+    fingerprints: FingerprintKey,
     clock: Arc<dyn Clock>,
 }
 
 impl Idempotency {
     /// Puts the service together.
-    pub fn new(store: Arc<dyn IdempotencyStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
+    pub fn new(
+        store: Arc<dyn IdempotencyStore>,
+        fingerprints: FingerprintKey,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { store, fingerprints, clock }
+    }
+
+    /// The fingerprint of a request.
+    pub fn fingerprint(&self, method: &str, path_and_query: &str, body: &[u8]) -> Fingerprint {
+        self.fingerprints.of(method, path_and_query, body)
     }
 
     /// What to do with a request.
@@ -265,10 +296,12 @@ mod tests {
 
     #[test]
     fn a_request_is_known_by_all_its_parts() {
-        let one = Fingerprint::of("POST", "/v1/a", b"bc");
-        assert_eq!(one, Fingerprint::of("POST", "/v1/a", b"bc"));
+        let key = FingerprintKey::new([1; 32]);
+        let one = key.of("POST", "/v1/a", b"bc");
+        assert_eq!(one, key.of("POST", "/v1/a", b"bc"));
+        assert_ne!(one, FingerprintKey::new([2; 32]).of("POST", "/v1/a", b"bc"));
         for other in [("PUT", "/v1/a", "bc"), ("POST", "/v1/ab", "c"), ("POST", "/v1/a", "bd")] {
-            assert_ne!(one, Fingerprint::of(other.0, other.1, other.2.as_bytes()));
+            assert_ne!(one, key.of(other.0, other.1, other.2.as_bytes()));
         }
     }
 }

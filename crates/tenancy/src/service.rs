@@ -309,9 +309,9 @@ impl Tenancy {
             return Err(TenancyError::Escalation);
         }
         // What a narrow credential makes "full" gives what it has, not what its maker has. Who signed in has nothing
-        // narrow: their key goes with their role.
-        let is_whole = matches!(caller.credential, Credential::Session(_))
-            || caller.scopes == plinth_core::ScopeSet::all();
+        // narrow, and neither has the owner's full key: their key goes with their role. A key that lists every scope is
+        // narrow all the same.
+        let is_whole = matches!(caller.credential, Credential::Session(_)) || caller.is_owner;
         let scope = match new.scope {
             KeyScope::Full if !is_whole => KeyScope::Listed(caller.scopes),
             other => other,

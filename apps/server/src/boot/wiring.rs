@@ -20,7 +20,7 @@ use plinth_queries::{Queries, QueryParts, QuerySettings};
 use plinth_schema_introspect::{Discovery, SchemaAnnotations, Schemas};
 use plinth_tenancy::accounts::{AccountParts, Accounts};
 use plinth_tenancy::audit::AuditTrail;
-use plinth_tenancy::idempotency::Idempotency;
+use plinth_tenancy::idempotency::{FingerprintKey, Idempotency};
 use plinth_tenancy::identity::Identities;
 use plinth_tenancy::limits::Limiter;
 use plinth_tenancy::oauth::{CodeKey, OAuth};
@@ -143,8 +143,11 @@ impl Services {
             TrailKey::new(*installation.derive("audit trail")),
         );
         let limiter = Limiter::new(Arc::new(PostgresRates::new(database.clone())), clock.clone());
-        let idempotency =
-            Idempotency::new(Arc::new(PostgresIdempotency::new(database.clone())), clock.clone());
+        let idempotency = Idempotency::new(
+            Arc::new(PostgresIdempotency::new(database.clone())),
+            FingerprintKey::new(*installation.derive("fingerprints of requests")),
+            clock.clone(),
+        );
         let identities = Identities::new(
             Arc::new(PostgresIdentities::new(database.clone())),
             key_sets,

@@ -8,9 +8,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest as _, HttpMessage as _, HttpRequest, HttpResponse, web};
 use plinth_connections::{DataKey, Location, Sealed};
 use plinth_core::{ErrorKind, OrgId, StoreError};
-use plinth_tenancy::idempotency::{
-    Effect, Fingerprint, IdempotencyError, IdempotencyKey, RENEW_EVERY, Turn,
-};
+use plinth_tenancy::idempotency::{Effect, IdempotencyError, IdempotencyKey, RENEW_EVERY, Turn};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -63,7 +61,7 @@ pub(super) async fn call(
         let body = request.extract::<web::Bytes>().await;
         let body = body.map_err(|err| super::observe::foreign(&err))?;
         let path = request.uri().path_and_query().map_or("", |it| it.as_str());
-        let print = Fingerprint::of("POST", path, &body);
+        let print = services.idempotency.fingerprint("POST", path, &body);
         request.set_payload(body.into());
         Ok::<_, Problem>(services.idempotency.begin(caller.principal(), key, print).await?)
     };
@@ -84,9 +82,9 @@ pub(super) async fn call(
     }
 }
 
-/// Whether the path answers with a person's tokens.
+/// Whether the path answers with a person's or an app's tokens.
 fn gives_tokens(path: &str) -> bool {
-    path.ends_with("/v1/auth/login") || path.ends_with("/v1/auth/refresh")
+    ["/v1/auth/login", "/v1/auth/refresh", "/oauth/token"].iter().any(|it| path.ends_with(it))
 }
 
 async fn pass(

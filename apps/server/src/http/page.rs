@@ -78,7 +78,8 @@ impl Page {
     }
 
     /// The page, with headers that let a browser do nothing but show it and post its forms: no scripts, no frames around
-    /// it, nothing fetched, and its address, which may hold a token, is told to nobody.
+    /// it, nothing fetched, and its address, which may hold a token, is told to nobody else. (To nobody at all
+    /// would make a browser call the origin of our own forms `null`.)
     pub(super) fn answer(self) -> HttpResponse {
         let title = escape_html(self.title);
         let html = format!(
@@ -95,7 +96,7 @@ impl Page {
         HttpResponse::build(self.status)
             .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
             .insert_header((header::CONTENT_SECURITY_POLICY, policy))
-            .insert_header((header::REFERRER_POLICY, "no-referrer"))
+            .insert_header((header::REFERRER_POLICY, "same-origin"))
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
             .insert_header((header::X_FRAME_OPTIONS, "DENY"))

@@ -197,3 +197,53 @@ async fn settings_are_checked_and_may_not_give_more_than_their_maker_has() {
     assert_eq!(answer.error(), (403, "authorization_error"));
     assert_eq!(answer.body["error"]["details"]["reason"], "role_escalation_denied");
 }
+
+/// An admin can make a provider that says anything, so its word is worth no more than an admin's.
+#[actix_web::test]
+async fn a_provider_neither_speaks_for_the_owner_nor_raises_anybody() {
+    let app = TestApp::start().await;
+    let (ann, provider, _) = stage(&app).await;
+    let owner = provider.token(&app, "owner@acme", &["data"]);
+    let at = app.now().as_second();
+    let vouched = |subject: &str, email: &str| {
+        provider.sign(&json!({
+            "iss": "https://id.example.com", "aud": "plinth", "sub": subject, "iat": at, "exp": at + 600,
+            "email": email, "groups": ["data"],
+        }))
+    };
+    assert_eq!(app.somebody(&owner).get("/v1/queries").await.status, 401, "no address");
+    let as_owner = app.somebody(&vouched("boss", "owner@acme.example.com"));
+    assert_eq!(as_owner.get("/v1/queries").await.status, 401);
+    // Who was made an admin by people is an editor by the provider's word.
+    let eve = app.somebody(&vouched("eve", "eve@example.com"));
+    assert_eq!(eve.get("/v1/queries").await.status, 200);
+    app.behind_its_back(
+        "UPDATE members SET role = 'admin', managed_by = NULL WHERE managed_by IS NOT NULL",
+    )
+    .await;
+    app.clock.advance(SignedDuration::from_secs(2));
+    assert_eq!(eve.get("/v1/connections").await.status, 200);
+    assert_eq!(eve.get("/v1/audit").await.error(), (403, "authorization_error"));
+    let key = eve.post("/v1/api-keys", json!({ "name": "stays", "scopes": ["full"] })).await;
+    assert_eq!(key.status, 403, "a key would outlive the provider: {}", key.text);
+    assert_eq!(ann.get("/v1/audit").await.status, 200);
+}
+
+/// Another organization that names the same issuer and audience does not get in the way of those who are known.
+#[actix_web::test]
+async fn whom_one_organization_knows_another_one_cannot_claim() {
+    let app = TestApp::start().await;
+    let (_, provider, _) = stage(&app).await;
+    let eve = app.somebody(&provider.token(&app, "eve", &["data"]));
+    assert_eq!(eve.get("/v1/queries").await.status, 200);
+    let mallory = app.owner_of("Mallory").await;
+    assert_eq!(mallory.post("/v1/identity-providers", settings()).await.status, 201);
+    app.clock.advance(SignedDuration::from_secs(2));
+    assert_eq!(eve.get("/v1/queries").await.status, 200);
+    let new = app.somebody(&provider.token(&app, "new", &["data"]));
+    assert_eq!(
+        new.get("/v1/queries").await.error(),
+        (422, "validation_error"),
+        "either may be meant"
+    );
+}

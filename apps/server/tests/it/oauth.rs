@@ -140,6 +140,9 @@ async fn consent(app: &TestApp, query: &str, email: &str, decision: &str) -> Vec
     assert_eq!(forged.status, 200, "it is asked again");
     let elsewhere = form(app.request("POST", &path).header("cookie", &cookie), &fields);
     assert_eq!(browse(elsewhere.header("origin", "https://evil.example.com")).await.status, 403);
+    let other_site = app.request("POST", &path).header("cookie", &cookie);
+    let other_site = form(other_site.header("sec-fetch-site", "cross-site"), &fields);
+    assert_eq!(browse(other_site).await.status, 403);
     let last = browse(form(app.request("POST", &path).header("cookie", &cookie), &fields)).await;
     assert_eq!(last.status, 303, "{}", last.text);
     let to = reqwest::Url::parse(last.headers[LOCATION].to_str().unwrap()).unwrap();

@@ -14,6 +14,8 @@ pub(crate) struct NewGrant {
     pub(crate) app: AppId,
     pub(crate) org: OrgId,
     pub(crate) scopes: ScopeSet,
+    /// The person's epoch when they granted it.
+    pub(crate) epoch: i32,
 }
 
 /// What a token of an app is good for.
@@ -46,6 +48,10 @@ impl Accounts {
     ) -> Result<Tokens, AccountError> {
         let now = self.now();
         let account = self.account(grant.user).await?;
+        // Who has signed out everywhere since, or chosen a new password, meant this too.
+        if account.epoch != grant.epoch {
+            return Err(AccountError::Unauthenticated);
+        }
         // Who has left the organization since they consented lets nobody act there.
         if !account.memberships.iter().any(|it| it.org == grant.org) {
             return Err(AccountError::NotAMember(grant.org));

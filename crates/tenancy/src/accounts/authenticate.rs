@@ -69,7 +69,7 @@ impl Person {
         self
     }
 
-    pub(super) fn epoch(&self) -> i32 {
+    pub(crate) fn epoch(&self) -> i32 {
         self.live.epoch
     }
 

@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -24,7 +24,7 @@ const REMEMBERED: usize = 1000;
 
 #[derive(Clone)]
 struct KnownSet {
-    keys: Arc<[PublicKey]>,
+    keys: Result<Arc<[PublicKey]>, KeySetError>,
     fetched_at: Timestamp,
     tried_at: Timestamp,
     fresh_until: Timestamp,
@@ -35,8 +35,9 @@ struct KnownSet {
 pub(super) struct KeySets {
     source: Arc<dyn KeySetSource>,
     known: Arc<RwLock<HashMap<String, KnownSet>>>,
-    /// Held while a set is fetched: many tokens at once ask once.
-    fetching: Arc<tokio::sync::Mutex<()>>,
+    /// Held while a set is fetched: many tokens at once ask once. One for each set, so that a provider that hangs holds up
+    /// nobody else's callers.
+    fetching: Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>,
 }
 
 impl KeySets {
@@ -53,30 +54,58 @@ impl KeySets {
     ) -> Result<Arc<[PublicKey]>, KeySetError> {
         let known = self.lookup(url);
         if let Some(known) = known.filter(|it| it.is_enough(key_id, now)) {
-            return Ok(known.keys);
+            return known.keys;
         }
-        let _one_at_a_time = self.fetching.lock().await;
+        let turn = self.turn(url);
+        let _one_at_a_time = turn.lock().await;
         let known = self.lookup(url);
         if let Some(known) = known.as_ref().filter(|it| it.is_enough(key_id, now)) {
-            return Ok(known.keys.clone());
+            return known.keys.clone();
         }
-        let fetched = self.source.fetch(url).await;
-        let set = match (fetched, known) {
+        self.fetch(url, known, now).await
+    }
+
+    /// The same, asked for now, for somebody who has just typed the URL.
+    pub(super) async fn read_now(
+        &self,
+        url: &str,
+        now: Timestamp,
+    ) -> Result<Arc<[PublicKey]>, KeySetError> {
+        let turn = self.turn(url);
+        let _one_at_a_time = turn.lock().await;
+        self.fetch(url, None, now).await
+    }
+
+    async fn fetch(
+        &self,
+        url: &str,
+        known: Option<KnownSet>,
+        now: Timestamp,
+    ) -> Result<Arc<[PublicKey]>, KeySetError> {
+        let set = match (self.source.fetch(url).await, known) {
             (Ok(document), _) => {
                 let fresh = document.fresh_for.unwrap_or(FRESH).min(FRESH_AT_MOST);
                 let fresh = SignedDuration::try_from(fresh).unwrap_or(NOT_SOONER).max(NOT_SOONER);
                 KnownSet {
-                    keys: read_set(&document.json).into(),
+                    keys: Ok(read_set(&document.json).into()),
                     fetched_at: now,
                     tried_at: now,
                     fresh_until: now + fresh,
                 }
             }
-            (Err(err), Some(old)) if now.duration_since(old.fetched_at) < STALE_AT_MOST => {
+            (Err(err), Some(old))
+                if old.keys.is_ok() && now.duration_since(old.fetched_at) < STALE_AT_MOST =>
+            {
                 tracing::warn!(url, error = %err, "an identity provider's keys could not be read again");
                 KnownSet { tried_at: now, ..old }
             }
-            (Err(err), _) => return Err(err),
+            // Remembered too: who sends tokens must not make us ask again and again.
+            (Err(err), _) => KnownSet {
+                keys: Err(err),
+                fetched_at: now,
+                tried_at: now,
+                fresh_until: now + NOT_SOONER,
+            },
         };
         let keys = set.keys.clone();
         let mut all = self.known.write().expect("not poisoned");
@@ -84,7 +113,16 @@ impl KeySets {
             all.retain(|_, it| it.fresh_until > now);
         }
         all.insert(url.to_owned(), set);
-        Ok(keys)
+        keys
+    }
+
+    fn turn(&self, url: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut fetching = self.fetching.lock().expect("not poisoned");
+        // Those that nobody holds any more.
+        if fetching.len() >= REMEMBERED {
+            fetching.retain(|_, it| Arc::strong_count(it) > 1);
+        }
+        fetching.entry(url.to_owned()).or_default().clone()
     }
 
     fn lookup(&self, url: &str) -> Option<KnownSet> {
@@ -94,8 +132,9 @@ impl KeySets {
 
 impl KnownSet {
     fn is_enough(&self, key_id: Option<&str>, now: Timestamp) -> bool {
-        let has_it =
-            key_id.is_none_or(|id| self.keys.iter().any(|it| it.id.as_deref() == Some(id)));
+        let has_it = self.keys.as_ref().is_ok_and(|keys| {
+            key_id.is_none_or(|id| keys.iter().any(|it| it.id.as_deref() == Some(id)))
+        });
         let was_just_tried = now.duration_since(self.tried_at) < NOT_SOONER;
         was_just_tried || (has_it && now < self.fresh_until)
     }

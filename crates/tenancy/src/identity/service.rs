@@ -3,7 +3,7 @@ use std::sync::{Arc, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
 use plinth_core::{
-    AdminAll, Clock, Credential, OrgId, Origin, Permit, Principal, ProviderId, UserId,
+    AdminAll, Clock, Credential, OrgId, Origin, Permit, Principal, ProviderId, ScopeSet, UserId,
 };
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -44,7 +44,8 @@ struct Known {
     provider: ProviderId,
     org: OrgId,
     user: UserId,
-    role: MemberRole,
+    scopes: ScopeSet,
+    saved_queries_only: bool,
 }
 
 impl Identities {
@@ -100,12 +101,12 @@ impl Identities {
             org: known.org,
             user: known.user,
             credential: Credential::Provider(known.provider),
-            scopes: known.role.scopes(),
+            scopes: known.scopes,
             // Ownership is a person's, and shown by what is theirs alone: whoever can change a provider's settings could
             // let it vouch for anybody.
             is_owner: false,
             test_only: false,
-            saved_queries_only: known.role.saved_queries_only(),
+            saved_queries_only: known.saved_queries_only,
             origin,
         };
         let mut tokens = self.tokens.write().expect("not poisoned");
@@ -126,15 +127,25 @@ impl Identities {
         let token = Unverified::read(text).ok_or(IdentityError::Unauthenticated)?;
         let issuer = token.issuer().ok_or(IdentityError::Unauthenticated)?;
         let providers = self.of_issuer(issuer, now).await?;
-        let mut fitting = providers
+        let fitting = providers
             .iter()
             .filter(|it| token.is_for(&it.audience) && picked.is_none_or(|org| org == it.org));
-        let provider = fitting.next().ok_or(IdentityError::Unauthenticated)?;
-        if fitting.any(|it| it.org != provider.org) {
-            return Err(IdentityError::PickOrganization);
+        // Any organization may name any issuer: what counts is whose keys have signed.
+        let mut good = Vec::new();
+        let mut unreadable = None;
+        for provider in fitting {
+            match self.keys.get(&provider.jwks_url, token.key_id.as_deref(), now).await {
+                Ok(keys) => {
+                    good.extend(token.verify(provider, &keys, now).map(|said| (provider, said)));
+                }
+                Err(err) => unreadable = Some(err),
+            }
         }
-        let keys = self.keys.get(&provider.jwks_url, token.key_id.as_deref(), now).await?;
-        let said = token.verify(provider, &keys, now).ok_or(IdentityError::Unauthenticated)?;
+        let (provider, said) = match good.len() {
+            0 => return Err(unreadable.map_or(IdentityError::Unauthenticated, Into::into)),
+            1 => good.remove(0),
+            _ => self.known_to(good).await?,
+        };
         let (user, role) = self.member(provider, &said, origin, now).await?;
         Ok(Known {
             looked_up: now,
@@ -142,8 +153,28 @@ impl Identities {
             provider: provider.id,
             org: provider.org,
             user,
-            role,
+            scopes: role.0,
+            saved_queries_only: role.1,
         })
+    }
+
+    /// Of several that a token is good for, the only one that knows whom it means.
+    async fn known_to<'p>(
+        &self,
+        good: Vec<(&'p IdentityProvider, Said)>,
+    ) -> Result<(&'p IdentityProvider, Said), IdentityError> {
+        let mut knowing = Vec::new();
+        for (provider, said) in good {
+            let known = self.store.identity(provider.org, provider.id, &said.subject).await?;
+            if known.is_some_and(|it| it.role.is_some()) {
+                knowing.push((provider, said));
+            }
+        }
+        if knowing.len() == 1 {
+            Ok(knowing.remove(0))
+        } else {
+            Err(IdentityError::PickOrganization)
+        }
     }
 
     async fn of_issuer(
@@ -157,6 +188,10 @@ impl Identities {
             return Ok(providers.clone());
         }
         let providers: Arc<[_]> = self.store.of_issuer(issuer).await?.into();
+        // A stranger can name any issuer: those that nobody has are not remembered.
+        if providers.is_empty() {
+            return Ok(providers);
+        }
         let mut issuers = self.issuers.write().expect("not poisoned");
         if issuers.len() >= REMEMBERED {
             issuers.clear();
@@ -165,36 +200,39 @@ impl Identities {
         Ok(providers)
     }
 
-    /// Whom the provider means, as what they are now.
+    /// Whom the provider means, and what they may do by its word: their scopes, and whether those cover saved queries only.
     async fn member(
         &self,
         provider: &IdentityProvider,
         said: &Said,
         origin: &Origin,
         now: Timestamp,
-    ) -> Result<(UserId, MemberRole), IdentityError> {
-        let wanted = provider.role_of(&said.groups);
+    ) -> Result<(UserId, (ScopeSet, bool)), IdentityError> {
+        let wanted = provider.role_of(&said.groups).ok_or(IdentityError::Unauthenticated)?;
         let known = self.store.identity(provider.org, provider.id, &said.subject).await?;
-        let known = match known {
-            Some(known) => known,
-            None => {
-                let role = wanted.ok_or(IdentityError::Unauthenticated)?;
-                let email = said.email.as_deref().and_then(|it| Email::parse(it).ok());
-                let email = email.ok_or(IdentityError::NoAddress)?;
-                let entry = entry(provider, origin, now, "member.admitted")
-                    .with(json!({ "email": email.as_str(), "role": role.to_string() }));
-                self.store.admit(provider, &said.subject, &email, role, now, &entry).await?
-            }
+        let known = if let Some(known) = known {
+            known
+        } else {
+            let email = said.email.as_deref().and_then(|it| Email::parse(it).ok());
+            let email = email.ok_or(IdentityError::NoAddress)?;
+            let entry = entry(provider, origin, now, "member.admitted")
+                .with(json!({ "email": email.as_str(), "role": wanted.to_string() }));
+            self.store.admit(provider, &said.subject, &email, wanted, now, &entry).await?
         };
-        // Who was removed stays out until somebody invites them: the provider alone does not bring them back.
+        // Who was removed stays out until somebody invites them: the provider alone does not bring them back. And nobody
+        // becomes the owner by a provider's word: an admin can make one that says anything.
         let KnownIdentity { user, role, is_managed } = known;
-        let role = role.ok_or(IdentityError::Unauthenticated)?;
-        if !is_managed {
-            return Ok((user, role));
-        }
-        let wanted = wanted.ok_or(IdentityError::Unauthenticated)?;
+        let role = role.filter(|it| !it.is_owner()).ok_or(IdentityError::Unauthenticated)?;
+        let granted = |role: &MemberRole| (role.scopes(), role.saved_queries_only());
         if role.key() == wanted {
-            return Ok((user, role));
+            return Ok((user, granted(&role)));
+        }
+        if !is_managed {
+            // People gave them another role than the provider's settings do: they may do by its word what both allow.
+            let mapped = self.store.role(provider.org, wanted).await?;
+            let mapped = mapped.ok_or(IdentityError::Unauthenticated)?;
+            let scopes = role.scopes().intersection(mapped.scopes());
+            return Ok((user, (scopes, role.saved_queries_only() || mapped.saved_queries_only())));
         }
         let entry = entry(provider, origin, now, "member.role_changed")
             .on("user", user)
@@ -203,7 +241,7 @@ impl Identities {
         self.store.set_role(provider.org, user, wanted, &entry).await?;
         let known = self.store.identity(provider.org, provider.id, &said.subject).await?;
         let role = known.and_then(|it| it.role).ok_or(IdentityError::Unauthenticated)?;
-        Ok((user, role))
+        Ok((user, granted(&role)))
     }
 
     /// The organization's providers, oldest first.
@@ -317,7 +355,7 @@ impl Identities {
         }
         if verify {
             let now = self.clock.now();
-            if self.keys.get(&new.jwks_url, None, now).await?.is_empty() {
+            if self.keys.read_now(&new.jwks_url, now).await?.is_empty() {
                 return Err(IdentityError::NoKeys);
             }
         }

@@ -76,7 +76,8 @@ impl<'t> Unverified<'t> {
 
     /// Who it says has made it.
     pub(super) fn issuer(&self) -> Option<&str> {
-        self.claims.get("iss")?.as_str()
+        // No provider can be given a longer one.
+        self.claims.get("iss")?.as_str().filter(|it| it.len() <= 2000)
     }
 
     /// Whether it says that it is for `audience`.
@@ -145,7 +146,7 @@ impl<'t> Unverified<'t> {
     }
 }
 
-/// Seconds since 1970, whole or with a fraction (RFC 7519, 2: NumericDate).
+/// Seconds since 1970, whole or with a fraction (RFC 7519, 2: `NumericDate`).
 fn seconds(value: &Value) -> Option<i64> {
     #[expect(clippy::cast_possible_truncation, reason = "judged before")]
     let whole = |it: f64| (it.abs() < 1e15).then_some(it.floor() as i64);

@@ -28,10 +28,14 @@ pub struct Code {
     pub redirect_uri: String,
     /// What the app's verifier has to hash to.
     pub challenge: Challenge,
+    /// The person's epoch when they granted it: who signs out everywhere takes back codes that are on their way too.
+    pub epoch: i32,
     /// Until when it can be exchanged.
     pub expires_at: Timestamp,
     /// What it was exchanged for.
     pub session: Option<SessionId>,
+    /// Whether it came once more after it was exchanged.
+    pub is_replayed: bool,
 }
 
 /// The hash of a secret that the app made for one request (RFC 7636, method S256). The other method would send the secret

@@ -48,6 +48,9 @@ pub trait AppStore: Send + Sync + 'static {
 
     /// Notes what a code was exchanged for; `false` if it was exchanged before.
     async fn use_code(&self, org: OrgId, id: Uuid, session: SessionId) -> Result<bool, StoreError>;
+
+    /// Notes that a code came once more after it was exchanged.
+    async fn note_replay(&self, org: OrgId, id: Uuid) -> Result<(), StoreError>;
 }
 
 /// Why an app was not kept.

@@ -288,8 +288,10 @@ impl OAuth {
             scopes: consent.scopes,
             redirect_uri: consent.redirect_uri.clone(),
             challenge: consent.challenge.clone(),
+            epoch: person.epoch(),
             expires_at: now + LIFETIME,
             session: None,
+            is_replayed: false,
         };
         self.store.insert_code(&code).await?;
         Ok(self.codes.text(org, code.id))
@@ -326,6 +328,8 @@ impl OAuth {
             return Err(GrantError::InvalidGrant);
         }
         if let Some(session) = code.session {
+            // Noted first: whoever is just exchanging it looks after it has made the session.
+            self.store.note_replay(org, id).await?;
             self.accounts.end_grant(code.user, session, Some(org), app.id, origin).await?;
             return Err(GrantError::InvalidGrant);
         }
@@ -340,9 +344,17 @@ impl OAuth {
             return Err(GrantError::InvalidGrant);
         }
         let scopes = code.scopes.intersection(app.scopes);
-        let grant = NewGrant { id: session, user: code.user, app: app.id, org, scopes };
+        let (user, epoch) = (code.user, code.epoch);
+        let grant = NewGrant { id: session, user, app: app.id, org, scopes, epoch };
         match self.accounts.open_grant(grant, origin).await {
-            Ok(tokens) => Ok((tokens, scopes)),
+            Ok(tokens) => {
+                let code = self.store.code(org, id).await?;
+                if code.is_none_or(|it| it.is_replayed) {
+                    self.accounts.end_grant(user, session, Some(org), app.id, origin).await?;
+                    return Err(GrantError::InvalidGrant);
+                }
+                Ok((tokens, scopes))
+            }
             Err(AccountError::NotAMember(_) | AccountError::Unauthenticated) => {
                 Err(GrantError::InvalidGrant)
             }

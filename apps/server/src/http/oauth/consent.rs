@@ -1,6 +1,7 @@
 //! The page on which a person lets an app act for them. The page knows who they are by a sign-in of its own, which ends
 //! with their decision.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use actix_web::cookie::{Cookie, SameSite, time::Duration};
@@ -177,9 +178,13 @@ async fn person(request: &HttpRequest, services: &Services) -> Option<Person> {
 /// Whether a browser says that another site's page sent the form.
 fn is_from_elsewhere(request: &HttpRequest, services: &Services) -> bool {
     let header = |name: &str| request.headers().get(name).and_then(|it| it.to_str().ok());
-    let site = header("sec-fetch-site").is_some_and(|it| it != "same-origin" && it != "none");
-    let ours = RedirectUri::origin(&services.public_url);
-    site || header("origin").is_some_and(|it| Some(it) != ours)
+    if let Some(site) = header("sec-fetch-site") {
+        return site != "same-origin";
+    }
+    let Some(origin) = header("origin") else { return false };
+    // Under another name than the public one the server is still itself.
+    let host = origin.split_once("://").map(|(_, host)| host);
+    Some(origin) != RedirectUri::origin(&services.public_url) && host != header("host")
 }
 
 fn action(request: &HttpRequest) -> String {
@@ -283,7 +288,9 @@ fn redirect(
                 b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
                     to.push(byte.into());
                 }
-                other => to.push_str(&format!("%{other:02X}")),
+                other => {
+                    let _ = write!(to, "%{other:02X}");
+                }
             }
         }
     }
