@@ -77,6 +77,7 @@ class World:
         self.signed_in = {it["operationId"] for it, _, _ in all if it.get("security") == [{"bearer": []}]}
         # The sample shop, which the demo has connected, and the key that all of this is done with: neither may go.
         self.connection = self.get("/v1/connections")["data"][-1]["id"]
+        self.organization = self.get("/v1/me/access")["data"]["organization_id"]
         self.kept = {self.connection} | {
             key["id"] for key in self.get("/v1/api-keys")["data"] if self.key.endswith(key["hint"])
         }
@@ -216,6 +217,33 @@ class World:
             time.sleep(0.05)
         raise RuntimeError(f"no letter to {address} with {pattern}")
 
+    def new_organization(self):
+        """An organization of the owner's that may go: its id, its name, and what requests for it carry."""
+        token = self.sign_in(EMAIL)["access_token"]
+        name = self.name("Organization")
+        made = self.send("POST", "/v1/organizations", {"name": name}, key=token)["data"]
+        return made["id"], name, {"Authorization": f"Bearer {token}", "x-tenant-id": made["id"]}
+
+    def deletable(self):
+        id, name, headers = self.new_organization()
+        return Sample(path={"id": id}, query={"confirm": name}, headers=headers)
+
+    def restorable(self):
+        sample = self.deletable()
+        path = f"/v1/organizations/{sample.path['id']}?{urllib.parse.urlencode(sample.query)}"
+        self.send("DELETE", path, headers=sample.headers)
+        return Sample(path=sample.path, headers=sample.headers)
+
+    def transferable(self):
+        id, _, headers = self.new_organization()
+        address = self.new_address()
+        self.send("POST", "/v1/team/members", {"email": address, "role": "admin"}, headers=headers)
+        body = {"token": self.letter(address, r"invite_[\w-]+"), "password": PASSWORD}
+        self.send("POST", "/v1/invitations/accept", body, key=None)
+        members = self.send("GET", "/v1/team/members?limit=100", headers=headers)["data"]
+        member = next(it for it in members if it["email"] == address)
+        return Sample(path={"id": id}, headers=headers, body={"member_id": member["id"]})
+
     def granted(self):
         """An app that the owner has let act for them: what it shows to get its tokens."""
         token = self.sign_in(EMAIL)["access_token"]
@@ -274,9 +302,9 @@ class World:
             "ssl": False,
         }
 
-    def send(self, method, path, body=None, key=NOTHING):
+    def send(self, method, path, body=None, key=NOTHING, headers=None):
         key = self.key if key is NOTHING else key
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        headers = headers or ({"Authorization": f"Bearer {key}"} if key else {})
         response = self.session.request(method, self.url + path, json=body, headers=headers, timeout=60)
         if not 200 <= response.status_code < 300:
             raise RuntimeError(f"{method} {path}: {response.status_code} {response.text[:500]}")
@@ -367,6 +395,9 @@ SLOW = {
     "leave_organization",
     "end_my_session",
     "remove_my_app",
+    "delete_organization",
+    "restore_organization",
+    "transfer_organization",
     "exchange",
     "revoke",
     "introspect",
@@ -377,6 +408,7 @@ FORM = "application/x-www-form-urlencoded"
 # Collections whose things are made otherwise than by a POST.
 SPECIAL = {
     "/v1/team/members": lambda world: world.new_member()["id"],
+    "/v1/organizations": lambda world: world.organization,
     "/v1/me/apps": lambda world: world.exchanged()["client_id"],
     "/v1/me/sessions": lambda world: world.sign_in(EMAIL)["session_id"],
 }
@@ -399,6 +431,8 @@ SAMPLES = {
             "get_table_ddl",
             "list_snapshots",
             "list_annotations",
+            "get_schema_freshness",
+            "refresh_table",
         ]
     },
     "put_table_annotation": lambda world: Sample(path={"id": world.connection, **dict([TABLE])}, body=note(world)),
@@ -421,6 +455,13 @@ SAMPLES = {
     "update_role": lambda world: Sample(body={"description": world.name("New")}),
     "create_identity_provider": lambda world: Sample(body=provider(world)),
     "replace_identity_provider": lambda world: Sample(body=provider(world)),
+    "update_api_key": lambda world: Sample(body={"name": world.name("Key")}),
+    "create_organization": lambda world: Sample(body={"name": world.name("Organization")}),
+    "get_organization": lambda world: Sample(path={"id": world.organization}),
+    "update_organization": lambda world: Sample(path={"id": world.organization}, body={"time_zone": "Europe/Berlin"}),
+    "delete_organization": World.deletable,
+    "restore_organization": World.restorable,
+    "transfer_organization": World.transferable,
     "create_oauth_app": lambda world: Sample(body=oauth_app(world)),
     "replace_oauth_app": lambda world: Sample(body=oauth_app(world)),
     "change_oauth_app_secret": lambda world: Sample(),
