@@ -53,6 +53,9 @@ def before_call(context, case, kwargs):
         # may be gone by now.
         if "Idempotency-Key" in case.headers:
             case.headers["Idempotency-Key"] = str(uuid.uuid4())
+        # An organization is there for requests that pick it.
+        if operation.path.startswith("/v1/organizations/{id}"):
+            case.headers["x-tenant-id"] = str(case.path_parameters.get("id"))
         return
     if case.method.upper() != operation.method.upper():
         return  # a probe for methods that are not there
