@@ -114,6 +114,11 @@ pub enum InvalidConnection {
     /// The password.
     #[error("a password has at most 1024 bytes and no NUL")]
     Password,
+    /// The kept password would be sent to another place, or be less protected on its way.
+    #[error(
+        "give the password again: where it is sent to changes, or how it is protected on its way there"
+    )]
+    PasswordAgain,
 }
 
 impl InvalidConnection {
@@ -128,7 +133,7 @@ impl InvalidConnection {
             Self::SslMode => "ssl_mode",
             Self::Database => "database",
             Self::Username => "username",
-            Self::Password => "password",
+            Self::Password | Self::PasswordAgain => "password",
         }
     }
 }

@@ -7,6 +7,9 @@ use crate::{
     SslMode, TlsMaterial, TransportField, Tunnel, TunnelCredential,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// What is to be done with something that can also be nothing: left, taken away, or set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Patch<T> {
@@ -173,10 +176,12 @@ impl LoginPatch {
         Ok(Login { place, database, username, password, ssl_mode, tls, tunnel })
     }
 
-    /// The login after the change.
+    /// The login after the change. A kept password goes only where it was given for, as well protected as then: whoever
+    /// may change a connection may not read its password, and else had only to send it to a server of their own.
     ///
     /// # Errors
     ///
+    /// - [`InvalidConnection::PasswordAgain`] if another place or a weaker protection comes without a password.
     /// - [`ConnectionError::Managed`] if Plinth runs the database.
     /// - [`ConnectionError::Transport`] if certificates, key or tunnel do not fit together then.
     pub fn apply(self, before: &Login, now: Timestamp) -> Result<Login, ConnectionError> {
@@ -220,6 +225,12 @@ impl LoginPatch {
             Patch::Clear => None,
             Patch::Set(patch) => Some(patch.apply(before.tunnel.as_ref())?),
         };
+        let is_exposed = place != before.place
+            || is_other_way(before.tunnel.as_ref(), tunnel.as_ref())
+            || is_weaker((before.ssl_mode, &before.tls), (ssl_mode, &tls));
+        if is_exposed && self.password.is_none() {
+            return Err(InvalidConnection::PasswordAgain.into());
+        }
         Ok(Login {
             place,
             database: self.database.unwrap_or_else(|| before.database.clone()),
@@ -232,12 +243,36 @@ impl LoginPatch {
     }
 }
 
+/// Whether another bastion than before stands between us and the database, or one where there was none, or none any more:
+/// then the same host's name can be another machine.
+fn is_other_way(before: Option<&Tunnel>, after: Option<&Tunnel>) -> bool {
+    match (before, after) {
+        (None, None) => false,
+        (Some(before), Some(after)) => after.is_other_than(before),
+        (None, Some(_)) | (Some(_), None) => true,
+    }
+}
+
+/// Whether somebody in between could learn more of a login than before.
+fn is_weaker(before: (SslMode, &TlsMaterial), after: (SslMode, &TlsMaterial)) -> bool {
+    let ((old_mode, old), (new_mode, new)) = (before, after);
+    let other_authorities = match (old.roots(), new.roots()) {
+        (None, None) => false,
+        // Nothing was checked before, so whoever is trusted now is one more check. But `prefer` goes without TLS where
+        // the check fails, and from `verify-ca` on the machine's authorities counted.
+        (None, Some(_)) => old_mode >= SslMode::VerifyCa || new_mode == SslMode::Prefer,
+        (Some(old), new) => new != Some(old),
+    };
+    other_authorities || new_mode < old_mode || new.channel_binding < old.channel_binding
+}
+
 impl TunnelPatch {
-    /// The bastion after the change.
+    /// The bastion after the change. What logs in there goes only to the bastion that it was given for.
     ///
     /// # Errors
     ///
-    /// [`InvalidTransport`] naming the field.
+    /// [`InvalidTransport`] naming the field; it is the one that logs in if host, port or host key become others without
+    /// it.
     pub fn apply(self, before: Option<&Tunnel>) -> Result<Tunnel, InvalidTransport> {
         let needed = |field| InvalidTransport::missing(field);
         let host = self.host.or_else(|| before.map(|it| it.host.to_string()));
@@ -254,7 +289,7 @@ impl TunnelPatch {
             }
             _ => (self.password, self.private_key, self.passphrase),
         };
-        Tunnel::parse(
+        let after = Tunnel::parse(
             &host.ok_or_else(|| needed(TransportField::TunnelHost))?,
             port,
             &username.ok_or_else(|| needed(TransportField::TunnelUsername))?,
@@ -262,7 +297,16 @@ impl TunnelPatch {
             private_key.as_ref(),
             passphrase.as_ref(),
             &host_key.ok_or_else(|| needed(TransportField::TunnelHostKey))?,
-        )
+        )?;
+        match before {
+            Some(before) if !given && after.is_other_than(before) => {
+                Err(InvalidTransport::again(match before.credential {
+                    TunnelCredential::Password(_) => TransportField::TunnelPassword,
+                    TunnelCredential::PrivateKey { .. } => TransportField::TunnelPrivateKey,
+                }))
+            }
+            _ => Ok(after),
+        }
     }
 }
 

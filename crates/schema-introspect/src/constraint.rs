@@ -14,6 +14,7 @@ pub enum Deferral {
 }
 
 impl Deferral {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
     fn is_none(&self) -> bool {
         *self == Self::None
     }
@@ -60,6 +61,7 @@ pub enum ReferenceAction {
 }
 
 impl ReferenceAction {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
     fn is_none(&self) -> bool {
         *self == Self::NoAction
     }

@@ -100,10 +100,13 @@ impl Catalog {
     }
 }
 
-/// The digests of a catalog's relations, remembered. Each stands beside the relation it is of, which therefore cannot be
+/// A relation with its digest.
+type Digested = (Arc<Relation>, [u8; 32]);
+
+/// The digests of a catalog's relations by their oids, remembered. Each stands beside the relation it is of, which therefore cannot be
 /// changed in its place: whoever changes it changes a copy, of which nothing is remembered.
 #[derive(Default)]
-pub struct Digests(OnceLock<HashMap<u32, (Arc<Relation>, [u8; 32])>>);
+pub struct Digests(OnceLock<HashMap<u32, Digested>>);
 
 impl Digests {
     /// For the catalog that the patch makes of this one: of all relations that stay, unless a name that others may refer

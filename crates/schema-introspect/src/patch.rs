@@ -149,8 +149,8 @@ mod tests {
         TableName { schema: "public".to_owned(), name: name.to_owned() }
     }
 
-    fn part(relation: Relation) -> Option<TablePart> {
-        Some(TablePart { relation: Arc::new(relation), types: Vec::new() })
+    fn part(relation: Relation) -> TablePart {
+        TablePart { relation: Arc::new(relation), types: Vec::new() }
     }
 
     fn names(catalog: &Catalog) -> Vec<&str> {
@@ -162,7 +162,8 @@ mod tests {
         let before = catalog();
         let mut now = table(1, "customers", &["id", "name"], &[]);
         now.gaps = vec![1];
-        let after = CatalogPatch::of_table(&before, &name("customers"), part(now)).apply(&before);
+        let after =
+            CatalogPatch::of_table(&before, &name("customers"), Some(part(now))).apply(&before);
         assert_eq!(names(&after), ["customers", "orders", "products"]);
         assert_eq!(after.find("public", "orders").unwrap().foreign_keys[0].target_columns, [0]);
         assert!(Arc::ptr_eq(&before.relations[2], &after.relations[2]), "what stays is shared");
@@ -186,13 +187,13 @@ mod tests {
     #[test]
     fn a_table_that_was_made_anew_or_renamed_stands_there_once() {
         let before = catalog();
-        let anew = part(table(9, "customers", &["id"], &[]));
+        let anew = Some(part(table(9, "customers", &["id"], &[])));
         let after = CatalogPatch::of_table(&before, &name("customers"), anew).apply(&before);
         assert_eq!(names(&after), ["customers", "orders", "products"]);
         assert_eq!(after.relations[0].oid, 9);
         assert!(after.relations[1].foreign_keys.is_empty(), "those to the old one went with it");
 
-        let renamed = part(table(3, "articles", &["id"], &[]));
+        let renamed = Some(part(table(3, "articles", &["id"], &[])));
         let after = CatalogPatch::of_table(&before, &name("articles"), renamed).apply(&before);
         assert_eq!(names(&after), ["articles", "customers", "orders"]);
     }
@@ -201,11 +202,11 @@ mod tests {
     fn patches_one_after_the_other_are_one_patch() {
         let base = catalog();
         let steps = [
-            (name("customers"), part(table(1, "customers", &["id"], &[]))),
+            (name("customers"), Some(part(table(1, "customers", &["id"], &[])))),
             (name("products"), None),
-            (name("reviews"), part(table(7, "reviews", &["stars"], &[]))),
+            (name("reviews"), Some(part(table(7, "reviews", &["stars"], &[])))),
             (name("reviews"), None),
-            (name("products"), part(table(3, "products", &["id", "price"], &[]))),
+            (name("products"), Some(part(table(3, "products", &["id", "price"], &[])))),
         ];
         let (mut all, mut step_by_step) = (CatalogPatch::default(), base.clone());
         for (name, part) in steps {

@@ -94,13 +94,10 @@ fn options(opened: &Opened) -> ReadOptions {
 /// What a caller means by a table's name. Without a schema, one that is not known yet would be made in the first of the
 /// search path.
 fn table_name(catalog: &Catalog, text: &str) -> TableName {
-    let (schema, name) = match text.split_once('.') {
-        Some((schema, name)) => (schema, name),
-        None => {
-            let known = catalog.resolve(text).map(|it| &it.schema);
-            (known.or(catalog.search_path.first()).map_or("public", |it| it), text)
-        }
-    };
+    let (schema, name) = text.split_once('.').unwrap_or_else(|| {
+        let known = catalog.resolve(text).map(|it| &it.schema);
+        (known.or(catalog.search_path.first()).map_or("public", |it| it), text)
+    });
     TableName { schema: schema.to_owned(), name: name.to_owned() }
 }
 

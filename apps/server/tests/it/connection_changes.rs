@@ -161,6 +161,57 @@ async fn a_new_password_counts_at_once_and_ends_the_sessions_of_the_old_one() {
     assert_ne!(own.sessions().await, "0", "a new name ends nothing");
 }
 
+/// Else everybody with `connections:write` could have it sent to a server of their own that asks for it in clear.
+#[actix_web::test]
+async fn a_kept_password_goes_neither_elsewhere_nor_less_protected() {
+    let (app, db) = (TestApp::start().await, database().await);
+    let ann = app.owner_of("Acme").await;
+    let mut body = connection("Shop", &db);
+    body["ssl_mode"] = json!("prefer");
+    let (path, before) = make(&ann, body).await;
+    let (user, name) = (before["username"].as_str().unwrap(), db.name());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let evil = listener.local_addr().unwrap().port();
+    let tunnel = json!({
+        "host": "evil.test", "username": "x", "password": "x",
+        "host_key": "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
+    });
+    let changes = [
+        json!({ "host": "evil.test" }),
+        json!({ "host": "evil.test", "ssl_mode": "require", "channel_binding": "disable" }),
+        json!({ "host": "127.0.0.1", "port": evil, "verify": true }),
+        json!({ "url": format!("postgresql://{user}@evil.test/{name}") }),
+        json!({ "tunnel": tunnel }),
+        json!({ "ssl_mode": "disable" }),
+        json!({ "channel_binding": "disable" }),
+    ];
+    for change in &changes {
+        let refused = ann.patch(&path, change.clone()).await;
+        assert_eq!(refused.error(), (422, "validation_error"), "{change}: {}", refused.text);
+        assert!(refused.body["error"]["details"]["password"].is_string(), "{}", refused.text);
+    }
+    assert!(listener.accept().is_err(), "nobody dialled it");
+    assert_eq!(ann.get(&path).await.body["data"], before, "nothing was changed");
+
+    let url = format!("postgresql://{user}:new@evil.test/{name}");
+    assert_eq!(ann.patch(&path, json!({ "url": url })).await.status, 200, "it is in the URL");
+    for change in &changes {
+        let mut change = change.clone();
+        change["password"] = json!("new");
+        change["verify"] = json!(false);
+        let changed = ann.patch(&path, change.clone()).await;
+        assert_eq!(changed.status, 200, "{change}: {}", changed.text);
+    }
+    let moved = json!({ "tunnel": { "host": "other.test" }, "password": "new" });
+    let refused = ann.patch(&path, moved).await;
+    assert_eq!(refused.error(), (422, "validation_error"), "{}", refused.text);
+    assert!(refused.body["error"]["details"]["tunnel.password"].is_string(), "{}", refused.text);
+    let moved = json!({ "tunnel": { "host": "other.test", "password": "y" }, "password": "new" });
+    let changed = ann.patch(&path, moved).await;
+    assert_eq!(changed.body["data"]["tunnel"]["host"], "other.test", "{}", changed.text);
+}
+
 #[actix_web::test]
 async fn one_connection_of_each_organization_is_primary() {
     let (app, db) = (TestApp::start().await, database().await);

@@ -112,6 +112,34 @@ async fn this_door_never_weakens_the_transport() {
 }
 
 #[actix_web::test]
+async fn a_kept_password_goes_to_no_other_place_through_this_door() {
+    let (app, db) = (TestApp::start().await, database().await);
+    let ann = app.owner_of("Acme").await;
+    let made = ann.post(CONFIGS, config("Shop", &db)).await;
+    let before = made.body["data"].clone();
+    let path = format!("{CONFIGS}/{}", before["id"].as_str().unwrap());
+    for change in [json!({ "host": "evil.test" }), json!({ "port": 1 })] {
+        let refused = ann.patch(&path, json!({ "connection_config": change })).await;
+        assert_eq!(error(&refused), (422, "validation_error"), "{}", refused.text);
+        assert!(refused.body["details"]["password"].is_string(), "{}", refused.text);
+        assert_eq!(ann.get(&path).await.body["data"], before, "nothing was changed");
+        let mut change = change;
+        change["password"] = json!("new");
+        let changed = ann.patch(&path, json!({ "connection_config": change })).await;
+        assert_eq!(changed.status, 200, "{}", changed.text);
+        let back = json!({
+            "host": db.host(), "port": before["connection_config"]["port"], "password": db.password(),
+        });
+        let back = ann.patch(&path, json!({ "connection_config": back })).await;
+        assert_eq!(back.body["data"]["connection_config"], before["connection_config"]);
+        assert_eq!(back.status, 200, "{}", back.text);
+    }
+    let same = json!({ "host": db.host(), "username": "other" });
+    let changed = ann.patch(&path, json!({ "connection_config": same })).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+}
+
+#[actix_web::test]
 async fn every_error_here_has_this_doors_own_envelope() {
     let (app, db) = (TestApp::start().await, database().await);
     let ann = app.owner_of("Acme").await;

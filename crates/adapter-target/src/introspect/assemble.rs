@@ -322,13 +322,11 @@ impl Draft {
 
     /// The positions of columns of the relation of that oid, in this draft or outside.
     pub(super) fn target_positions(&self, oid: u32, numbers: &[i16]) -> Option<Vec<usize>> {
-        match self.position(oid) {
-            Some(at) => self.positions(at, numbers),
-            None => {
-                let known = self.known.get(&oid)?;
-                numbers.iter().map(|it| known.position(*it)).collect()
-            }
+        if let Some(at) = self.position(oid) {
+            return self.positions(at, numbers);
         }
+        let known = self.known.get(&oid)?;
+        numbers.iter().map(|it| known.position(*it)).collect()
     }
 
     /// The types that columns, functions, casts and domains have and that are not known yet.

@@ -250,7 +250,7 @@ async fn put(
         let wanted = Wanted::of(&draft, &answers)?;
         if wanted.is_nothing() {
             draft.complete(&answers)?;
-            return Ok(Put::Complete(draft));
+            return Ok(Put::Complete(Box::new(draft)));
         }
         Ok(Put::Wanting(Box::new((draft, answers, wanted))))
     };
@@ -259,7 +259,7 @@ async fn put(
 
 /// How far putting together came with the first look.
 enum Put {
-    Complete(Draft),
+    Complete(Box<Draft>),
     Wanting(Box<(Draft, Answers, Wanted)>),
 }
 
@@ -316,15 +316,15 @@ async fn finish(
     options: ReadOptions,
 ) -> Result<Draft, Diagnosis> {
     let measures = async {
-        match options.measures {
-            true => measures::ask(session, subject.scope(), subject.oid()).await.ok(),
-            false => None,
+        if !options.measures {
+            return None;
         }
+        measures::ask(session, subject.scope(), subject.oid()).await.ok()
     };
     let (put_together, measures) = tokio::join!(put_together, measures);
     let put_together = put_together.map_err(|_| unreadable(Unreadable))?.map_err(unreadable)?;
     let mut draft = match put_together {
-        Put::Complete(draft) => draft,
+        Put::Complete(draft) => *draft,
         Put::Wanting(wanting) => {
             let (mut draft, answers, wanted) = *wanting;
             wanted.ask(session, &mut draft).await?;

@@ -72,15 +72,15 @@ fn script(catalog: &Catalog) -> String {
             statements.extend(part(of, views));
         }
     }
-    statements.iter().map(|it| format!("{it}\n")).collect()
+    statements.into_iter().map(String::as_str).collect::<Vec<_>>().join("\n")
 }
 
 /// Makes everything anew in an empty database and compares.
 async fn comes_back(fixture: &str, prelude: &str) {
-    let origin = TestDatabase::from_sql(fixture).await.unwrap();
+    let origin = TestDatabase::from_sql(fixture).await.expect("the fixture runs");
     let before = read(&origin).await;
     let sql = script(&before);
-    let empty = TestDatabase::from_sql(prelude).await.unwrap();
+    let empty = TestDatabase::from_sql(prelude).await.expect("the prelude runs");
     let superuser = client(&empty.superuser_url()).await;
     if let Err(err) = superuser.batch_execute(&sql).await {
         panic!("{err:?}\n{sql}");
@@ -133,7 +133,7 @@ async fn a_tables_own_sql_runs_by_itself() {
         CREATE TABLE people (id serial PRIMARY KEY, mood mood DEFAULT 'fine', \"Name\" text NOT NULL);
         CREATE INDEX ON people (\"Name\");
         COMMENT ON COLUMN people.mood IS 'How they are.';";
-    let origin = TestDatabase::from_sql(fixture).await.unwrap();
+    let origin = TestDatabase::from_sql(fixture).await.expect("the fixture runs");
     let catalog = read(&origin).await;
     let allowed = AllowedTables::All;
     let visible = Visible::new(&catalog, &allowed);

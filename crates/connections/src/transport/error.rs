@@ -65,6 +65,14 @@ impl InvalidTransport {
     pub(crate) fn missing(field: TransportField) -> Self {
         Self::new(field, "it is needed")
     }
+
+    /// What logs in to a bastion would be shown to another one than it was given for.
+    pub(crate) fn again(field: TransportField) -> Self {
+        Self::new(
+            field,
+            "give it again: the bastion changes, or the key that the bastion must have",
+        )
+    }
 }
 
 impl Classify for InvalidTransport {

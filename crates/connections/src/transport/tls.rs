@@ -237,8 +237,10 @@ impl fmt::Debug for ClientCertificate {
 }
 
 /// Whether a login by SCRAM is tied to the TLS session it goes through, so that nobody who opened TLS up in between can
-/// pass it on. The same as libpq's `channel_binding`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// pass it on. The same as libpq's `channel_binding`. A stronger one is greater.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum ChannelBinding {
     /// Never.

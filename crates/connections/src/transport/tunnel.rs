@@ -69,6 +69,12 @@ impl Tunnel {
         let host_key = host_key.parse()?;
         Ok(Self { host, port, username: username.to_owned(), credential, host_key })
     }
+
+    /// Whether it is another bastion, or one that proves to be itself by another key. The same key written another way
+    /// counts as another: a fingerprint does not tell the key.
+    pub(crate) fn is_other_than(&self, before: &Self) -> bool {
+        (&self.host, self.port, &self.host_key) != (&before.host, before.port, &before.host_key)
+    }
 }
 
 impl TunnelCredential {

@@ -282,7 +282,7 @@ fn more_references_than_anybody_could_follow_are_not_all_drawn() {
     let shown = drawn(&catalog, &DiagramOptions { most: 200, ..DiagramOptions::default() });
     assert_eq!((shown.edges.len(), shown.omitted_edges), (600, 1_000));
     assert!(svg(&shown).contains("1000 references are left out"));
-    assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
+    assert!(started.elapsed() < std::time::Duration::from_mins(1), "{:?}", started.elapsed());
 }
 
 #[test]

@@ -102,8 +102,9 @@ async fn get_connection(
 ///
 /// A JSON merge patch (RFC 7396): fields that are left out stay, null takes away what can be away. A change of how the
 /// database is reached counts at once on this server and within a second on every other; sessions of before end. Send the
-/// `ETag` that you read as `If-Match`, and the change is refused if somebody else was faster. Needs the scope
-/// `connections:write`.
+/// `ETag` that you read as `If-Match`, and the change is refused if somebody else was faster. The password has to be in it
+/// again when it would go to another place (`host`, `port`, `tunnel`) or less protected (`ssl_mode`, `channel_binding`,
+/// `ssl_root_cert`), and what logs in to the bastion when that becomes another. Needs the scope `connections:write`.
 #[utoipa::path(
     tag = "connections",
     params(

@@ -130,7 +130,8 @@ async fn get_database_config(
 /// Change a database config
 ///
 /// What is left out stays, inside `connection_config` and `settings` too. `ssl: true` means at least `require`; a stronger
-/// mode is never weakened through this door. Needs the scope `connections:write`.
+/// mode is never weakened through this door. Another host or port needs the password again. Needs the scope
+/// `connections:write`.
 #[utoipa::path(
     tag = "database configs",
     params(("id" = Uuid, Path, description = "The config's id.")),
