@@ -347,7 +347,7 @@ pub(crate) enum SampleCommand {
 pub(crate) enum KeysCommand {
     /// Put everything under a new master key, while servers go on.
     ///
-    /// In embedded mode it makes the new key itself; with a database URL it takes PLINTH_MASTER_KEY for it. What was
+    /// In embedded mode it makes the new key itself; with a database URL it takes `PLINTH_MASTER_KEY` for it. What was
     /// interrupted is continued by running it again.
     Rotate(KeysSettings),
     /// Say which master keys are in use; prints JSON.

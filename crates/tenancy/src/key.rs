@@ -134,7 +134,7 @@ impl KeyChange {
     ///
     /// [`InvalidKey`] as for [`NewKey::check`]; the key is as it was.
     pub fn apply(&self, key: &mut ApiKey) -> Result<(), InvalidKey> {
-        let name = self.name.as_deref().map(str::trim).unwrap_or(&key.name);
+        let name = self.name.as_deref().map_or(key.name.as_str(), str::trim);
         check_name(name)?;
         let limits = KeyLimits {
             per_minute: self.per_minute.unwrap_or(key.limits.per_minute),

@@ -283,7 +283,8 @@ async fn letters_of_invitations_hold_no_token() {
         assert_eq!((&letter["kind"], &letter["role"]), (&json!("invitation"), &json!("viewer")));
         assert_eq!(letter["sending"], at + 1);
         assert_eq!(letter["organization"], "Acme");
-        let token = app.invitation_token(&invited, letter["sending"].as_i64().unwrap() as i32);
+        let sending = letter["sending"].as_i64().unwrap().try_into().unwrap();
+        let token = app.invitation_token(&invited, sending);
         assert!(!payload.to_string().contains(&token[..20]));
     }
 }

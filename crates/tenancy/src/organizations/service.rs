@@ -145,7 +145,7 @@ impl Organizations {
                 organization.name = name.clone();
             }
             if let Some(zone) = &change.time_zone {
-                organization.time_zone = zone.as_str().to_owned();
+                zone.as_str().clone_into(&mut organization.time_zone);
             }
             if let Some(allowed) = change.member_keys {
                 organization.settings.member_keys = allowed;

@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
-use plinth_core::{Permit, TeamRead, TeamWrite};
+use plinth_core::{Permit, Scope, TeamRead, TeamWrite};
 use serde_json::json;
 
 use super::{Team, TeamError};
 use crate::{
     AuditEntry, CustomRole, Grantor, MemberRole, NewRole, Role, RoleChange, RoleId, RoleKey,
+    RoleName,
 };
 
 /// How many roles of its own an organization may have.
@@ -99,10 +100,10 @@ impl Team {
                 .all(|it| grantor.covers(it.scopes, it.saved_queries_only));
             if may { Ok(changed) } else { Err(TeamError::Escalation) }
         };
-        let scopes = change.scopes.map(|it| it.iter().map(|it| it.as_str()).collect::<Vec<_>>());
+        let scopes = change.scopes.map(|it| it.iter().map(Scope::as_str).collect::<Vec<_>>());
         let entry =
             AuditEntry::of(permit.principal(), now, "role.changed").on("role", id).with(json!({
-                "name": change.name.as_ref().map(|it| it.as_str()),
+                "name": change.name.as_ref().map(RoleName::as_str),
                 "description": change.description,
                 "scopes": scopes,
                 "saved_queries_only": change.saved_queries_only,
@@ -141,7 +142,7 @@ fn said(role: &CustomRole) -> serde_json::Value {
     json!({
         "name": role.name.as_str(),
         "description": role.description,
-        "scopes": role.scopes.iter().map(|it| it.as_str()).collect::<Vec<_>>(),
+        "scopes": role.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(),
         "saved_queries_only": role.saved_queries_only,
     })
 }

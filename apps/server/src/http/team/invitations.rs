@@ -46,7 +46,7 @@ async fn list_invitations(
     let page = services.team.invitations(&permit, after, paging.limit()?).await?;
     let next = page.next.map(|it| services.cursors.seal(LIST, it));
     let now = services.clock.now();
-    let items = page.items.into_iter().map(|it| InvitationBody::of(it, now));
+    let items = page.items.into_iter().map(|it| InvitationBody::of(&it, now));
     Ok(reply.page(items.collect::<Vec<_>>(), next))
 }
 
@@ -67,7 +67,7 @@ async fn get_invitation(
 ) -> Result<HttpResponse, Problem> {
     let permit = caller.permit()?;
     let invitation = services.team.invitation(&permit, id.into_inner()).await?;
-    Ok(reply.ok(InvitationBody::of(invitation, services.clock.now())))
+    Ok(reply.ok(InvitationBody::of(&invitation, services.clock.now())))
 }
 
 /// Send an invitation again
@@ -88,7 +88,7 @@ async fn resend_invitation(
 ) -> Result<HttpResponse, Problem> {
     let permit = caller.permit()?;
     let invitation = services.team.resend(&permit, id.into_inner()).await?;
-    Ok(reply.ok(InvitationBody::of(invitation, services.clock.now())))
+    Ok(reply.ok(InvitationBody::of(&invitation, services.clock.now())))
 }
 
 /// Take an invitation back
@@ -196,7 +196,7 @@ pub(crate) struct InvitationBody {
 }
 
 impl InvitationBody {
-    pub(super) fn of(it: Invitation, now: Timestamp) -> Self {
+    pub(super) fn of(it: &Invitation, now: Timestamp) -> Self {
         Self {
             is_expired: !it.is_good(now),
             id: it.id.to_string(),

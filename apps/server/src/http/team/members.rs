@@ -67,7 +67,7 @@ async fn invite_member(
     let (email, role) = (Email::parse(&body.email)?, super::roles::key(&body.role)?);
     let invitation = services.team.invite(&permit, email, role).await?;
     let location = format!("/v1/team/invitations/{}", invitation.id);
-    Ok(reply.created(location, InvitationBody::of(invitation, services.clock.now())))
+    Ok(reply.created(location, InvitationBody::of(&invitation, services.clock.now())))
 }
 
 /// Change a member's role

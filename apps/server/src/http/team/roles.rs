@@ -1,5 +1,6 @@
 use actix_web::{HttpResponse, delete, get, patch, post, web};
 use jiff::Timestamp;
+use plinth_core::Scope;
 use plinth_tenancy::team::TeamError;
 use plinth_tenancy::{
     CustomRole, MemberRole, NewRole, RoleChange, RoleId, RoleKey, RoleName, UnknownRole, scope_set,
@@ -223,7 +224,7 @@ impl From<&MemberRole> for RoleBody {
             name: it.name().to_owned(),
             description: own.map(|it| it.description.clone()).unwrap_or_default(),
             is_built_in: own.is_none(),
-            scopes: it.scopes().iter().map(|it| it.as_str()).collect(),
+            scopes: it.scopes().iter().map(Scope::as_str).collect(),
             saved_queries_only: it.saved_queries_only(),
             created_by: own.map(|it| it.created_by.to_string()),
             created_at: own.map(|it| it.created_at),

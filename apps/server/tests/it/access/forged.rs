@@ -6,6 +6,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::tokens::hex;
 use crate::app::TestApp;
 
 /// A route that every key and token may use that is one.
@@ -248,8 +249,4 @@ pub(super) fn turned(text: &str) -> String {
 /// The same letters as East Asian fonts have them.
 fn wide(text: &str) -> String {
     text.chars().map(|it| char::from_u32(u32::from(it) + 0xfee0).unwrap()).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|it| format!("{it:02x}")).collect()
 }

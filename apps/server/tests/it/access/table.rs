@@ -51,6 +51,7 @@ pub(super) const SIGNED_IN: &[(&str, &str)] = &[
 ///
 /// What a call removes or changes for good is made for it. Ids in the path are `.id(…)`; ids in the body are found by
 /// themselves, if the scene has made them.
+#[expect(clippy::match_same_arms, reason = "grouped by what the operations are about")]
 pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<Call> {
     let call = Call::plain();
     Some(match operation.id.as_str() {

@@ -37,7 +37,7 @@ impl Mint {
             .encrypt(&Nonce::from(nonce), Payload { msg: &seed, aad: mint.id.as_bytes() })
             .unwrap();
         let sealed = [nonce.as_slice(), &body].concat();
-        let hex: String = sealed.iter().map(|it| format!("{it:02x}")).collect();
+        let hex = hex(&sealed);
         app.behind_its_back(&format!(
             "INSERT INTO signing_keys VALUES ('{}', '\\x{hex}', '2026-03-01T00:00:00Z')",
             mint.id
@@ -543,4 +543,13 @@ async fn another_installations() -> String {
 fn next(token: &str) -> char {
     let last = token.chars().last().unwrap();
     char::from_u32(u32::from(last) + 1).unwrap()
+}
+
+/// The bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, it| {
+        write!(text, "{it:02x}").unwrap();
+        text
+    })
 }
