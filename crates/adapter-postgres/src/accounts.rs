@@ -54,7 +54,8 @@ const SESSION_COLUMNS: &str =
     created_at, last_used_at, ended_at";
 
 const MEMBERSHIPS: &str =
-    "SELECT members.org_id, organizations.name, members.role AS role_kind, members.custom_role
+    "SELECT members.org_id, organizations.name, members.role AS role_kind, members.custom_role,
+        members.managed_by IS NOT NULL AS is_managed
     FROM members JOIN organizations ON organizations.id = members.org_id
     WHERE members.user_id = $1 ORDER BY members.created_at, members.org_id";
 
@@ -192,12 +193,13 @@ impl AccountStore for PostgresAccounts {
         let user_id = user.as_uuid();
         self.database
             .for_person(user, None, async |tx| {
-                tx.execute(touch, &[&user_id, &id.as_uuid(), &at, &address])
-                    .await
-                    .map_err(store)?;
+                // The account before its sessions, as wherever both are written: else two such could wait for each other.
                 if let Some(org) = org {
                     tx.execute(home, &[&user_id, &org.as_uuid()]).await.map_err(store)?;
                 }
+                tx.execute(touch, &[&user_id, &id.as_uuid(), &at, &address])
+                    .await
+                    .map_err(store)?;
                 Ok(())
             })
             .await
@@ -395,9 +397,25 @@ async fn memberships(tx: &Transaction<'_>, user: UserId) -> Result<Vec<Membershi
             Some(_) => custom_role(tx, org, user).await?,
         };
         let name = OrganizationName::parse(name).map_err(internal)?;
-        memberships.push(Membership { org, name, role });
+        let is_managed = row.try_get("is_managed").map_err(internal)?;
+        memberships.push(Membership { org, name, role, is_managed });
     }
     Ok(memberships)
+}
+
+/// Notes where somebody who was nowhere yet came of their own will: that is where their sign-ins lead, whoever else's
+/// identity provider vouched for them before.
+pub(crate) async fn set_first_home(
+    tx: &Transaction<'_>,
+    org: OrgId,
+    user: UserId,
+) -> Result<(), StoreError> {
+    let name = "SELECT set_config('plinth.user_id', $1, true)";
+    tx.execute(name, &[&user.as_uuid().to_string()]).await.map_err(store)?;
+    let home = "UPDATE accounts SET home_org_id = $2 WHERE user_id = $1 AND home_org_id IS NULL";
+    tx.execute(home, &[&user.as_uuid(), &org.as_uuid()]).await.map_err(store)?;
+    tx.execute(name, &[&""]).await.map_err(store)?;
+    Ok(())
 }
 
 async fn custom_role(

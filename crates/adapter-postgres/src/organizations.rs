@@ -8,6 +8,7 @@ use plinth_tenancy::team::WhichMember;
 use plinth_tenancy::{AuditEntry, Member, MemberId, Organization, Role};
 use tokio_postgres::types::ToSql;
 
+use crate::accounts::set_first_home;
 use crate::database::{broken_constraint, store};
 use crate::team::{LOCK_MEMBER, find_member};
 use crate::tenancy::{ORGANIZATION_COLUMNS, read_organization};
@@ -48,6 +49,7 @@ impl OrganizationStore for PostgresOrganizations {
                 tx.execute(join, &[&id, &member.as_uuid(), &owner.as_uuid(), &at])
                     .await
                     .map_err(store)?;
+                set_first_home(tx, organization.id, owner).await?;
                 Ok(audit::append(&self.database, tx, entry).await?)
             })
             .await

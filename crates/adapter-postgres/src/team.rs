@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
-use plinth_core::{Cursor, Limit, OrgId, StoreError, UserId};
+use plinth_core::{Cursor, Limit, OrgId, Scope, StoreError, UserId};
 use plinth_tenancy::team::{
     Acceptance, ChangeRole, Held, Invitation, InvitationId, JudgeInvitation, JudgeMember,
     JudgeRole, Member, MemberId, NewInvitation, Renew, TeamError, TeamStore, WhichMember,
@@ -13,6 +13,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use crate::accounts::set_first_home;
 use crate::database::{broken_constraint, internal, store};
 use crate::roles::{
     JOIN_ROLES, ROLE_COLUMNS, find_custom, find_role, list_custom, read_role, role_columns,
@@ -287,6 +288,7 @@ impl TeamStore for PostgresTeam {
                     }
                 })?;
                 let user = UserId::from_uuid(user);
+                set_first_home(tx, org, user).await?;
                 audit::append(&self.database, tx, &entry.clone().by(user)).await?;
                 Ok(Member {
                     id: how.member,
@@ -499,7 +501,7 @@ fn name_taken(err: tokio_postgres::Error, role: &CustomRole) -> TeamError {
 }
 
 fn scope_names(role: &CustomRole) -> Vec<&'static str> {
-    role.scopes.iter().map(|it| it.as_str()).collect()
+    role.scopes.iter().map(Scope::as_str).collect()
 }
 
 fn read_member(row: &Row) -> Result<Member, StoreError> {

@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use crate::accounts::set_first_home;
 use crate::database::{broken_constraint, internal, store};
 use crate::roles::{JOIN_ROLES, ROLE_COLUMNS, read_role};
 use crate::{Database, audit};
@@ -90,6 +91,7 @@ impl TenancyStore for PostgresTenancy {
                 .await
                 .map_err(store)?;
                 let user = UserId::from_uuid(user);
+                set_first_home(tx, organization.id, user).await?;
                 insert_key(tx, &ApiKey { user, ..key.clone() }, &new.hash).await?;
                 audit::append(&self.database, tx, &entry.clone().by(user)).await?;
                 Ok(user)
@@ -102,6 +104,20 @@ impl TenancyStore for PostgresTenancy {
             .for_nobody(async |tx| {
                 let kept = tx.query_one("SELECT put_setup_token($1)", &[&hash.as_slice()]).await;
                 Ok(kept.map_err(store)?.get::<_, Option<bool>>(0) == Some(true))
+            })
+            .await
+    }
+
+    async fn is_setup_token(&self, hash: &[u8; 32]) -> Result<bool, StoreError> {
+        self.database
+            .for_nobody(async |tx| {
+                // The token's hash cannot be read here, only claimed: so it is claimed and given back.
+                tx.batch_execute("SAVEPOINT trial").await.map_err(store)?;
+                let claim = "SELECT claim_setup_token($1)";
+                let row = tx.query_one(claim, &[&hash.as_slice()]).await.map_err(store)?;
+                let claimed: Option<bool> = row.get(0);
+                tx.batch_execute("ROLLBACK TO SAVEPOINT trial").await.map_err(store)?;
+                Ok(claimed == Some(true))
             })
             .await
     }

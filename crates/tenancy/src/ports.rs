@@ -34,6 +34,7 @@ pub type DecideKey<'a> = &'a (dyn Fn(&mut ApiKey) -> Result<(), InvalidKey> + Se
 #[async_trait]
 pub trait TenancyStore: Send + Sync + 'static {
     /// Keeps a new organization and returns its owner's id: the given one, or that of the person who has the address.
+    /// Who has no home yet ([`crate::accounts::Account::home`]) has it there.
     ///
     /// With `token` it does so only if that is the hash of the installation's setup token, which is used up by it.
     ///
@@ -49,6 +50,10 @@ pub trait TenancyStore: Send + Sync + 'static {
 
     /// Keeps the hash of a new setup token, unless an organization exists already; says whether it was kept.
     async fn put_setup_token(&self, hash: &[u8; 32]) -> Result<bool, StoreError>;
+
+    /// Whether that is the hash of the installation's setup token and [`TenancyStore::found`] would take it; changes
+    /// nothing.
+    async fn is_setup_token(&self, hash: &[u8; 32]) -> Result<bool, StoreError>;
 
     /// The organization itself.
     async fn organization(&self, org: OrgId) -> Result<Option<Organization>, StoreError>;

@@ -96,6 +96,16 @@ impl Tenancy {
         Ok(self.store.put_setup_token(&token.hash()).await?.then_some(token))
     }
 
+    /// Says whether a setup token is good, and leaves it so: what is costly is done only for who has a good one.
+    ///
+    /// # Errors
+    ///
+    /// [`TenancyError::WrongToken`] as for [`Tenancy::set_up`].
+    pub async fn check_setup(&self, token: &SetupToken) -> Result<(), TenancyError> {
+        let is_good = self.store.is_setup_token(&token.hash()).await?;
+        if is_good { Ok(()) } else { Err(TenancyError::WrongToken) }
+    }
+
     /// Makes an organization with its owner and a key of full scope, for whoever holds the setup token.
     ///
     /// # Errors

@@ -61,6 +61,8 @@ pub async fn tenancy_store_contract(store: &dyn TenancyStore) {
 
     assert!(store.put_setup_token(&[1; 32]).await.expect("kept"));
     assert!(store.put_setup_token(&[7; 32]).await.expect("kept"), "replaced while nobody is there");
+    assert!(!store.is_setup_token(&[1; 32]).await.expect("answers"), "it was replaced");
+    assert!(store.is_setup_token(&[7; 32]).await.expect("answers"));
     let wrong = store.found(&ours, Some(&[1; 32]), &entry(ours.organization.id, at)).await;
     assert!(matches!(wrong, Err(FoundingError::WrongToken)));
     assert!(store.organization(org).await.expect("answers").is_none(), "nothing was kept");
@@ -71,6 +73,7 @@ pub async fn tenancy_store_contract(store: &dyn TenancyStore) {
             .expect("founded"),
         ours.user.id
     );
+    assert!(!store.is_setup_token(&[7; 32]).await.expect("answers"), "it was used");
     let again = store.found(&theirs, Some(&[7; 32]), &entry(theirs.organization.id, at)).await;
     assert!(matches!(again, Err(FoundingError::WrongToken)), "a token works once");
     assert!(!store.put_setup_token(&[9; 32]).await.expect("answers"), "somebody is there");

@@ -45,12 +45,15 @@ async fn set_up(
 ) -> Result<HttpResponse, Problem> {
     let SetUp { token, organization, email, password } = body.0;
     let (name, email) = (OrganizationName::parse(&organization)?, Email::parse(&email)?);
-    // Looked at first: a password that will not do must not use the token up.
+    let token = SetupToken::new(token);
+    // The token first: hashing is costly, and strangers who guess must not keep people from signing in. Then the
+    // password, before the token is used up: one that will not do must not cost it.
+    services.tenancy.check_setup(&token).await?;
     let hash = match &password {
         Some(password) => Some(services.accounts.prepare_password(password, &email).await?),
         None => None,
     };
-    let founded = services.tenancy.set_up(&SetupToken::new(token), name, email).await?;
+    let founded = services.tenancy.set_up(&token, name, email).await?;
     if let Some(hash) = hash {
         services.accounts.keep_first_password(founded.user, &hash).await?;
     }
@@ -246,14 +249,17 @@ struct UpdateApiKey {
     /// Requests a minute at most.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 2_000_000_000)]
+    #[expect(clippy::option_option, reason = "left out, null and a number mean three things")]
     rate_limit_per_minute: Option<Option<u32>>,
     /// Requests a day at most.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 2_000_000_000)]
+    #[expect(clippy::option_option, reason = "left out, null and a number mean three things")]
     rate_limit_per_day: Option<Option<u32>>,
 }
 
 /// Tells a null from what is left out.
+#[expect(clippy::option_option, reason = "left out, null and a number mean three things")]
 fn given<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<u32>>, D::Error> {
     Option::deserialize(from).map(Some)
 }

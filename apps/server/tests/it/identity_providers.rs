@@ -159,6 +159,39 @@ async fn whom_people_removed_the_provider_does_not_bring_back() {
 }
 
 #[actix_web::test]
+async fn a_persons_own_sign_in_does_not_lead_where_only_a_provider_put_them() {
+    let app = TestApp::start().await;
+    let (ann, provider, id) = stage(&app).await;
+    let theirs = ann.get("/v1/me").await.body["data"]["organization"]["id"].clone();
+    let vouched = app.somebody(&provider.token(&app, "eve", &["data"]));
+    assert_eq!(vouched.get("/v1/queries").await.status, 200, "she is a member of Acme first");
+    app.clock.advance(SignedDuration::from_secs(1));
+    let bob = app.owner_of("Other").await;
+    let (_, member) = app.member(&bob, "eve@example.com", "viewer").await;
+    assert!(!member.is_empty());
+    let other = bob.get("/v1/me").await.body["data"]["organization"]["id"].clone();
+    let lands = async || {
+        let (eve, signed_in) = app.sign_in("eve@example.com").await;
+        assert_eq!(signed_in.body["data"]["organizations"].as_array().unwrap().len(), 2);
+        assert_eq!(signed_in.body["data"]["organization_id"], other, "{}", signed_in.text);
+        eve
+    };
+    // It is where she accepted the invitation; and if that were not known, the first that no provider put her in.
+    lands().await;
+    app.behind_its_back("UPDATE accounts SET home_org_id = NULL").await;
+    let eve = lands().await;
+    let picked = eve.request("GET", "/v1/me").header("x-tenant-id", theirs.as_str().unwrap());
+    let picked = send(picked).await;
+    assert_eq!(picked.body["data"]["organization"]["id"], theirs, "{}", picked.text);
+    // A provider that is gone leaves its members as they are; her home is still where she came herself.
+    let home = "UPDATE accounts SET home_org_id = members.org_id FROM members
+        WHERE members.user_id = accounts.user_id AND members.managed_by IS NULL";
+    app.behind_its_back(home).await;
+    assert_eq!(ann.delete(&format!("/v1/identity-providers/{id}")).await.status, 204);
+    lands().await;
+}
+
+#[actix_web::test]
 async fn settings_are_checked_and_may_not_give_more_than_their_maker_has() {
     let app = TestApp::start().await;
     let (ann, _, id) = stage(&app).await;

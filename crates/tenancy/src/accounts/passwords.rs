@@ -89,7 +89,7 @@ impl Accounts {
         };
         let entry = person.entry(now, "user.password_changed");
         let entry = entry.map(|it| it.on("user", person.user()));
-        let letter = person.org().or(account.default_org()).map(|org| notice(&account, org, now));
+        let letter = person.org().or(account.recording_org()).map(|org| notice(&account, org, now));
         if !self.store().set_password(&changed, entry.as_ref(), letter.as_ref()).await? {
             // Somebody else changed it in this moment, or signed them out everywhere.
             return Err(AccountError::WrongPassword);
@@ -135,7 +135,7 @@ impl Accounts {
         let Some(user) = self.store().find_user(email).await? else { return Ok(()) };
         let account = self.account(user).await?;
         // Letters wait in an organization's outbox. Who is in none has nothing here to lose, and can be invited anew.
-        let Some(org) = account.default_org() else { return Ok(()) };
+        let Some(org) = account.recording_org() else { return Ok(()) };
         let expires_at = now + LINK_LIFETIME;
         let letter = |number| {
             let to = LetterTo::Address(email.as_str().to_owned());
@@ -160,7 +160,7 @@ impl Accounts {
         let Some(user) = self.store().find_user(email).await? else { return Ok(None) };
         let account = self.account(user).await?;
         let expires_at = now + LINK_LIFETIME;
-        let entry = account.default_org().map(|org| {
+        let entry = account.recording_org().map(|org| {
             AuditEntry::of_plinth(org, now, "operator", "user.password_reset_requested")
                 .on("user", user)
         });
@@ -203,7 +203,7 @@ impl Accounts {
             reset: Some(number),
             keep: None,
         };
-        let org = account.default_org();
+        let org = account.recording_org();
         let entry = org.map(|org| AuditEntry {
             credential_kind: "mailed_link".to_owned(),
             ..entry(org, user, origin, now, "user.password_reset").on("user", user)

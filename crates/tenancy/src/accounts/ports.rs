@@ -28,10 +28,19 @@ pub struct Account {
 }
 
 impl Account {
-    /// Which organization a new sign-in is for: the one used last, else the first.
+    /// Which organization a new sign-in is for: the one used last, else the oldest that the person joined themselves.
+    /// Where only an identity provider put them they do not land unasked: an organization can have its provider vouch
+    /// for any address, and its owner must not receive what the person means for another.
     pub fn default_org(&self) -> Option<OrgId> {
         let home = self.memberships.iter().find(|it| Some(it.org) == self.home);
-        home.or(self.memberships.first()).map(|it| it.org)
+        let joined = || self.memberships.iter().find(|it| !it.is_managed);
+        home.or_else(joined).map(|it| it.org)
+    }
+
+    /// In whose trail and outbox it is kept what happens to the person's password and sessions: that of
+    /// [`Account::default_org`], else the oldest; `None` if they are in none.
+    pub fn recording_org(&self) -> Option<OrgId> {
+        self.default_org().or_else(|| self.memberships.first().map(|it| it.org))
     }
 }
 
@@ -44,6 +53,8 @@ pub struct Membership {
     pub name: OrganizationName,
     /// What the person is there.
     pub role: MemberRole,
+    /// Whether an identity provider of the organization put them there, and says what they are.
+    pub is_managed: bool,
 }
 
 /// A session with what decides about it, as of one moment.

@@ -220,7 +220,7 @@ impl Accounts {
     ) -> Result<(), StoreError> {
         let Some(user) = self.store().find_user(email).await? else { return Ok(()) };
         let Some(account) = self.store().account(user).await? else { return Ok(()) };
-        let Some(org) = account.default_org() else { return Ok(()) };
+        let Some(org) = account.recording_org() else { return Ok(()) };
         let outcome = match reason {
             "throttled" => AuditOutcome::Denied,
             _ => AuditOutcome::Failed,

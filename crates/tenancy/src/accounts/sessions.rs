@@ -37,7 +37,7 @@ impl Accounts {
             return Err(AccountError::Unauthenticated);
         }
         let account = self.account(claim.user).await?;
-        let reuse = account.default_org().map(|org| Reuse {
+        let reuse = account.recording_org().map(|org| Reuse {
             entry: crate::AuditEntry {
                 credential_kind: "refresh_token".to_owned(),
                 credential_id: Some(claim.session.to_string()),

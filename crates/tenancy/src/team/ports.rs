@@ -148,7 +148,8 @@ pub trait TeamStore: Send + Sync + 'static {
     /// In which organization an invitation is.
     async fn find_invitation(&self, id: InvitationId) -> Result<Option<OrgId>, StoreError>;
 
-    /// Makes the person with the invited address a member and uses the invitation up. `entry` is written as their act.
+    /// Makes the person with the invited address a member and uses the invitation up. Who has no home yet
+    /// ([`crate::accounts::Account::home`]) has it here. `entry` is written as their act.
     ///
     /// # Errors
     ///
