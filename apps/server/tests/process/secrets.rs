@@ -252,7 +252,8 @@ impl Canaries {
             // What a running server removes meanwhile holds nothing any more.
             let (Ok(meta), Ok(bytes)) = (file.metadata(), fs::read(&file)) else { continue };
             // Letters lie there because no mail server is configured; their links are what they are for.
-            let is_letter = name.starts_with("mail/") && name.ends_with(".eml");
+            let is_letter =
+                name.starts_with("mail/") && file.extension().is_some_and(|it| it == "eml");
             if is_letter
                 || ["runtime.json", "keys/master.key", "postgres/superuser.password"]
                     .contains(&name)
