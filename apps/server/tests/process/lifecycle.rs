@@ -12,7 +12,7 @@ use crate::plinth::{Running, plinth, run, serve_in};
 async fn a_server_comes_up_stops_without_a_trace_and_comes_up_again_with_all_that_was_made() {
     let folder = DataFolder::new();
     let server = Running::start(&mut serve_in(&folder)).up().await;
-    let token = server.setup_token().unwrap();
+    let token = server.printed_token().await;
     let nobody = server.nobody();
     assert_eq!(nobody.get("/healthz").await.status, 200);
     assert_eq!(nobody.get("/readyz").await.status, 200);

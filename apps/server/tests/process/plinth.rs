@@ -258,9 +258,21 @@ impl Server {
         Person::new(self.listen, None)
     }
 
+    /// That token, as soon as it is printed: the server answers a moment before.
+    pub(crate) async fn printed_token(&self) -> String {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            if let Some(token) = self.setup_token() {
+                return token;
+            }
+            assert!(Instant::now() < deadline, "no token: {}", self.running.stderr());
+            actix_web::rt::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Makes the first owner with the printed token.
     pub(crate) async fn set_up(&self) -> Person {
-        let token = self.setup_token().unwrap();
+        let token = self.printed_token().await;
         let body = serde_json::json!({
             "token": token, "organization": "Acme", "email": "ann@example.com", "password": PASSWORD,
         });

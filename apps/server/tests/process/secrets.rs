@@ -98,7 +98,7 @@ async fn no_secret_is_in_logs_answers_metrics_files_or_tables() {
     let server = Running::start(&mut command).up().await;
     let mut canaries = Canaries::default();
     canaries.add("the model's key", "sk-canary-of-the-model");
-    let token = server.setup_token().unwrap();
+    let token = server.printed_token().await;
     canaries.add("the setup token", &token);
 
     // Everything that carries a secret, rightly and wrongly.
