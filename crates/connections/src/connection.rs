@@ -345,9 +345,10 @@ impl ConnectionName {
     ///
     /// [`InvalidConnection::Name`] if it is empty, too long or has control characters.
     pub fn parse(text: &str) -> Result<Self, InvalidConnection> {
+        // As long as it was typed: the document can say no other rule.
+        let is_long = text.chars().count() > 100;
         let text = text.trim();
-        let length = text.chars().count();
-        if length == 0 || length > 100 || text.chars().any(char::is_control) {
+        if text.is_empty() || is_long || text.chars().any(char::is_control) {
             return Err(InvalidConnection::Name);
         }
         Ok(Self(text.to_owned()))
@@ -376,11 +377,12 @@ impl Description {
     ///
     /// [`InvalidConnection::Description`] if it is too long, or has control characters other than tab and line breaks.
     pub fn parse(text: &str) -> Result<Option<Self>, InvalidConnection> {
-        let text = text.trim();
         let control = |it: char| it.is_control() && !matches!(it, '\n' | '\r' | '\t');
+        // As it was typed: the document can say no other rule.
         if text.chars().count() > 2000 || text.chars().any(control) {
             return Err(InvalidConnection::Description);
         }
+        let text = text.trim();
         Ok((!text.is_empty()).then(|| Self(text.to_owned())))
     }
 

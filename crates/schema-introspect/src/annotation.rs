@@ -55,11 +55,14 @@ impl AnnotationText {
         description: Option<&str>,
         synonyms: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> Result<Self, InvalidAnnotation> {
+        // As long as it was typed: the document can say no other rule.
+        if description.is_some_and(|it| it.chars().count() > MAX_DESCRIPTION_CHARS) {
+            return Err(InvalidAnnotation::Description);
+        }
         let description = description.map(str::trim).map(str::to_owned);
         if let Some(text) = &description {
             let control = |it: char| it.is_control() && !matches!(it, '\n' | '\t');
-            let length = text.chars().count();
-            if length == 0 || length > MAX_DESCRIPTION_CHARS || text.chars().any(control) {
+            if text.is_empty() || text.chars().any(control) {
                 return Err(InvalidAnnotation::Description);
             }
         }
