@@ -400,7 +400,7 @@ async fn the_letters_link_leads_over_smtp_to_a_page_that_takes_the_new_password(
         let page = send(app.request("GET", &link)).await;
         assert!(page.status == 200 && page.text.contains("name=\"password\""), "{}", page.text);
         assert!(page.headers["content-security-policy"].to_str().unwrap().contains("'none'"));
-        assert_eq!(page.headers["referrer-policy"], "no-referrer");
+        assert_eq!(page.headers["referrer-policy"], "same-origin");
         assert_eq!(page.headers["cache-control"], "no-store");
     }
     let refused = send(form(&[("token", &token), ("password", "short")])).await;

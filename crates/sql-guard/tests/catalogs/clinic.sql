@@ -74,6 +74,11 @@ create view public.slugs as select slugify(name) as slug from owners;
 create view staff.payroll as select v.name, w.amount from staff.vets v join staff.wages w on w.vet_id = v.id;
 create materialized view public.monthly as select date_trunc('month', at) as month, log_visit(1) as n from visits;
 
-create role clinic_reader;
+-- Roles are the server's, and outlive a database that was dropped.
+do $$ begin
+    if not exists (select from pg_roles where rolname = 'clinic_reader') then
+        create role clinic_reader;
+    end if;
+end $$;
 grant usage on schema public, billing, staff to clinic_reader;
 grant select on all tables in schema public, billing, staff to clinic_reader;
