@@ -298,6 +298,10 @@ class World:
         shown = {name: form[name] for name in ("client_id", "client_secret")}
         return {"token": tokens["access_token"], **shown}
 
+    def new_conversation(self):
+        body = {"connection_id": self.connection, "question": "How many customers are there?"}
+        return self.send("POST", "/v1/queries", body)["data"]["conversation_id"]
+
     def postgres(self):
         """A database that the server may reach, as a tenant would type it in: that of another Plinth."""
         runtime = json.loads((self.neighbour / "runtime.json").read_text())
@@ -416,6 +420,7 @@ FORM = "application/x-www-form-urlencoded"
 
 # Collections whose things are made otherwise than by a POST.
 SPECIAL = {
+    "/v1/conversations": lambda world: world.new_conversation(),
     "/v1/team/members": lambda world: world.new_member()["id"],
     "/v1/organizations": lambda world: world.organization,
     "/v1/me/apps": lambda world: world.exchanged()["client_id"],

@@ -152,12 +152,12 @@ fn column<'a, T>(records: &'a [Arc<HistoryEntry>], of: impl Fn(&'a QueryRecord) 
 }
 
 /// Postgres keeps no NUL in a text; what callers send may hold one, and is still worth remembering.
-fn storable(text: &str) -> Cow<'_, str> {
+pub(crate) fn storable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
 
 /// The same for what is kept as JSON, where a NUL stands as an escape.
-fn storable_json(value: &impl serde::Serialize) -> String {
+pub(crate) fn storable_json(value: &impl serde::Serialize) -> String {
     let text = serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned());
     if text.contains("\\u0000") { text.replace("\\u0000", "\\ufffd") } else { text }
 }

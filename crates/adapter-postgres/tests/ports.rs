@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use plinth_adapter_postgres::{
     Database, DatabaseUrl, PostgresAccounts, PostgresAnnotations, PostgresAttempts,
-    PostgresConnections, PostgresKeys, PostgresQueries, PostgresSigningKeys, PostgresSnapshots,
-    PostgresTenancy, migrate, migrations,
+    PostgresConnections, PostgresConversations, PostgresKeys, PostgresQueries, PostgresSigningKeys,
+    PostgresSnapshots, PostgresTenancy, migrate, migrations,
 };
 use plinth_connections::ConnectionStore as _;
 use plinth_core::{ManualClock, OrgId, UserId};
@@ -116,6 +116,8 @@ async fn queries_keep_their_contract() {
     let store = PostgresQueries::new(ours.database.clone());
     let (test, live) = (test.connection.id, live.connection.id);
     plinth_queries::testing::query_store_contract(&store, us, them, test, live).await;
+    let store = PostgresConversations::new(ours.database.clone());
+    plinth_queries::testing::conversation_store_contract(&store, us, them, test, live).await;
 }
 
 #[tokio::test]

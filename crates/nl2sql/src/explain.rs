@@ -90,7 +90,7 @@ fn sentence(index: &SchemaIndex, query: &LogicalQuery) -> String {
     text
 }
 
-fn list(all: &[String]) -> String {
+pub(crate) fn list(all: &[String]) -> String {
     match all {
         [] => String::new(),
         [one] => one.clone(),
@@ -98,7 +98,7 @@ fn list(all: &[String]) -> String {
     }
 }
 
-fn table(index: &SchemaIndex, at: usize) -> String {
+pub(crate) fn table(index: &SchemaIndex, at: usize) -> String {
     index.tables[at].name.clone()
 }
 
@@ -106,7 +106,7 @@ fn column(index: &SchemaIndex, it: ColumnRef) -> String {
     format!("{}.{}", index.tables[it.table].name, index.column(it).name)
 }
 
-fn expr(index: &SchemaIndex, it: &Expr) -> String {
+pub(crate) fn expr(index: &SchemaIndex, it: &Expr) -> String {
     match it {
         Expr::Column(it) => column(index, *it),
         Expr::Aggregate { function, distinct, argument, filter } => {
@@ -181,7 +181,7 @@ fn moment(it: &Moment) -> String {
     }
 }
 
-fn predicate(index: &SchemaIndex, it: &Predicate) -> String {
+pub(crate) fn predicate(index: &SchemaIndex, it: &Predicate) -> String {
     match it {
         Predicate::Compare(a, comparison, b) => {
             let how = match comparison {

@@ -17,6 +17,7 @@
 
 mod assemble;
 mod confidence;
+pub mod conversation;
 mod engine;
 mod explain;
 mod index;

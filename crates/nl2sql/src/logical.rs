@@ -3,10 +3,10 @@
 //! It names tables and columns by their position in the [`SchemaIndex`](crate::SchemaIndex), says nothing of joins
 //! (the planner finds them) and nothing of syntax (the renderer writes it).
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A column, in one role of its table. Role 0 is the ordinary one; others appear in joins of a table with itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ColumnRef {
     /// The table's position in the index.
     pub table: usize,
@@ -24,7 +24,7 @@ impl ColumnRef {
 }
 
 /// A function over groups of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Aggregate {
     /// How many.
     Count,
@@ -39,7 +39,7 @@ pub enum Aggregate {
 }
 
 /// A unit of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TimeUnit {
     /// One hour.
     Hour,
@@ -70,7 +70,7 @@ impl TimeUnit {
 }
 
 /// A moment, fixed or relative to the moment of asking.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Moment {
     /// A day, at its beginning.
     Day(jiff::civil::Date),
@@ -81,7 +81,7 @@ pub enum Moment {
 }
 
 /// A value in a query.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Literal {
     /// A number.
     Number(f64),
@@ -96,7 +96,7 @@ pub enum Literal {
 }
 
 /// Arithmetic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Arithmetic {
     /// Sum.
     Add,
@@ -109,7 +109,7 @@ pub enum Arithmetic {
 }
 
 /// An expression.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Expr {
     /// A column's value.
     Column(ColumnRef),
@@ -131,7 +131,7 @@ pub enum Expr {
     /// The beginning of the unit of time in which a moment lies.
     Bucket(TimeUnit, Box<Expr>),
     /// A part of a moment: year, month, day, `isodow`, hour.
-    Part(&'static str, Box<Expr>),
+    Part(#[serde(deserialize_with = "part")] PartName, Box<Expr>),
     /// The single value of another query.
     Scalar(Box<LogicalQuery>),
     /// `100 * a / b`, null where b is 0.
@@ -195,8 +195,21 @@ impl Expr {
     }
 }
 
+/// The name of a part of a moment. An alias, because serde would want to borrow what is written as a reference.
+type PartName = &'static str;
+
+/// The parts of a moment that a query may ask for.
+const PARTS: [&str; 10] =
+    ["year", "quarter", "month", "week", "day", "doy", "dow", "isodow", "hour", "minute"];
+
+fn part<'de, D: serde::Deserializer<'de>>(from: D) -> Result<PartName, D::Error> {
+    let text = std::borrow::Cow::<str>::deserialize(from)?;
+    let known = PARTS.into_iter().find(|it| *it == text);
+    known.ok_or_else(|| serde::de::Error::custom("no part of a moment"))
+}
+
 /// A comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Comparison {
     /// Equal.
     Equal,
@@ -240,7 +253,7 @@ impl Comparison {
 }
 
 /// What a row or group must be like.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Predicate {
     /// A comparison.
     Compare(Expr, Comparison, Expr),
@@ -311,7 +324,7 @@ impl Predicate {
 }
 
 /// A key of an order.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OrderKey {
     /// By what.
     pub by: Expr,
@@ -320,7 +333,7 @@ pub struct OrderKey {
 }
 
 /// How two queries are combined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SetOperation {
     /// In both.
     Intersect,
@@ -331,7 +344,7 @@ pub enum SetOperation {
 }
 
 /// A query, as the question means it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LogicalQuery {
     /// What is answered, in order.
     pub select: Vec<Expr>,

@@ -215,7 +215,7 @@ pub(crate) fn examples(index: &SchemaIndex, about: &[usize]) -> Vec<String> {
     all
 }
 
-fn plural(words: &str) -> String {
+pub(crate) fn plural(words: &str) -> String {
     if words.ends_with('s') || words.ends_with("staff") || words.ends_with("data") {
         words.to_owned()
     } else if words.ends_with('y')

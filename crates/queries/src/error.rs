@@ -5,7 +5,7 @@ use plinth_sql_guard::Rejection;
 use plinth_tenancy::TenancyError;
 use serde_json::{Value, json};
 
-use crate::{QueryId, QueryOutcome, RunError};
+use crate::{ConversationId, QueryId, QueryOutcome, RunError};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,18 @@ pub enum QueryError {
         words: Vec<String>,
         /// Up to three questions that it can answer.
         rephrasings: Vec<String>,
+        /// In which conversation it was asked.
+        conversation: Option<ConversationId>,
+    },
+    /// The question speaks of what is there, but not for the caller.
+    #[error("{message}")]
+    NotPermitted {
+        /// What to tell the person.
+        message: String,
+        /// The caller's own words for it.
+        words: Vec<String>,
+        /// In which conversation it was asked.
+        conversation: Option<ConversationId>,
     },
     /// The question can be read in several ways.
     #[error("{question}")]
@@ -58,7 +70,19 @@ pub enum QueryError {
         question: String,
         /// The readings.
         options: Vec<Value>,
+        /// Which words had no part in them.
+        words: Vec<String>,
+        /// Up to three questions that can be answered.
+        rephrasings: Vec<String>,
+        /// In which conversation it was asked.
+        conversation: Option<ConversationId>,
     },
+    /// No such conversation of the caller's.
+    #[error("there is no conversation {0}")]
+    NoConversation(ConversationId),
+    /// A conversation over another database.
+    #[error("that conversation is about another connection; start a new one")]
+    OtherConnection,
     /// The statement did not run to its end.
     #[error("{source}")]
     Run {
@@ -88,12 +112,26 @@ impl From<Rejection> for QueryError {
 }
 
 impl QueryError {
+    /// The same, for whoever is asked back in a conversation.
+    #[must_use]
+    pub(crate) fn told_in(mut self, id: Option<ConversationId>) -> Self {
+        if let Self::NotUnderstood { conversation, .. }
+        | Self::Ambiguous { conversation, .. }
+        | Self::NotPermitted { conversation, .. } = &mut self
+        {
+            *conversation = id;
+        }
+        self
+    }
+
     /// How the history calls this end.
     pub fn outcome(&self) -> QueryOutcome {
         match self {
             Self::NotUnderstood { .. } => QueryOutcome::NotAnswerable,
             Self::Ambiguous { .. } => QueryOutcome::NeedsClarification,
-            Self::TableNotAllowed { .. } | Self::SavedOnly => QueryOutcome::NotPermitted,
+            Self::TableNotAllowed { .. } | Self::SavedOnly | Self::NotPermitted { .. } => {
+                QueryOutcome::NotPermitted
+            }
             Self::Rejected(err) if err.kind() == ErrorKind::Forbidden => QueryOutcome::NotPermitted,
             Self::Rejected(_) => QueryOutcome::Rejected,
             Self::Run { source: RunError::TimedOut(_), .. } => QueryOutcome::TimedOut,
@@ -104,6 +142,8 @@ impl QueryError {
             | Self::Connection(_)
             | Self::Schema(_)
             | Self::NotFound(_)
+            | Self::NoConversation(_)
+            | Self::OtherConnection
             | Self::Cursor(_)
             | Self::Tenancy(_)
             | Self::Store(_) => QueryOutcome::Failed,
@@ -153,13 +193,16 @@ impl Classify for QueryError {
             Self::Input(_)
             | Self::Limit { .. }
             | Self::NotUnderstood { .. }
+            | Self::OtherConnection
             | Self::Ambiguous { .. } => ErrorKind::Invalid,
-            Self::SavedOnly | Self::TableNotAllowed { .. } => ErrorKind::Forbidden,
+            Self::SavedOnly | Self::TableNotAllowed { .. } | Self::NotPermitted { .. } => {
+                ErrorKind::Forbidden
+            }
             Self::Connection(err) => err.kind(),
             Self::Schema(err) => err.kind(),
             Self::Rejected(err) => err.kind(),
             Self::Run { source, .. } => source.kind(),
-            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::NotFound(_) | Self::NoConversation(_) => ErrorKind::NotFound,
             Self::Cursor(err) => err.kind(),
             Self::Tenancy(err) => err.kind(),
             Self::Store(err) => err.kind(),
@@ -177,16 +220,29 @@ impl Classify for QueryError {
             Self::TableNotAllowed { table } => {
                 Some(json!({ "reason": "table_not_allowed", "table": table }))
             }
-            Self::NotUnderstood { words, rephrasings, .. } => Some(json!({
+            Self::NotUnderstood { words, rephrasings, conversation, .. } => Some(json!({
                 "reason": "not_answerable",
                 "outcome": QueryOutcome::NotAnswerable,
                 "not_understood": words,
                 "rephrasings": rephrasings,
+                "conversation_id": conversation,
             })),
-            Self::Ambiguous { options, .. } => Some(json!({
+            Self::NotPermitted { words, conversation, .. } => Some(json!({
+                "reason": "not_permitted",
+                "outcome": QueryOutcome::NotPermitted,
+                "words": words,
+                "conversation_id": conversation,
+            })),
+            Self::OtherConnection => {
+                Some(json!({ "conversation_id": self.to_string(), "reason": "other_connection" }))
+            }
+            Self::Ambiguous { options, words, rephrasings, conversation, .. } => Some(json!({
                 "reason": "needs_clarification",
                 "outcome": QueryOutcome::NeedsClarification,
                 "options": options,
+                "not_understood": words,
+                "rephrasings": rephrasings,
+                "conversation_id": conversation,
             })),
             Self::Run { sql, source } => {
                 let mut details = source.details().unwrap_or_else(|| json!({}));
@@ -195,7 +251,7 @@ impl Classify for QueryError {
             }
             Self::Cursor(err) => err.details(),
             Self::Tenancy(err) => err.details(),
-            Self::NotFound(_) | Self::Store(_) => None,
+            Self::NotFound(_) | Self::NoConversation(_) | Self::Store(_) => None,
         }
     }
 }

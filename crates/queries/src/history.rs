@@ -10,6 +10,8 @@ use plinth_tenancy::audit::AuditOutcome;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::ConversationId;
+
 plinth_core::typed_id! {
     /// Identifies one question or statement that somebody sent.
     QueryId, "q"
@@ -87,6 +89,29 @@ pub struct Notes {
     /// The language engine's own time, in milliseconds; `None` for the caller's own SQL.
     #[serde(default)]
     pub engine_ms: Option<f64>,
+    /// In which conversation it was asked; `None` for SQL that was sent without one.
+    #[serde(default)]
+    pub conversation: Option<ConversationId>,
+    /// What was taken over from the answer before, one phrase each; empty for a question of its own.
+    #[serde(default)]
+    pub taken_over: Vec<String>,
+    /// What of the organization's own language it leans on.
+    #[serde(default)]
+    pub used: Vec<Used>,
+    /// What narrows the rows down, in words: told where nothing is found.
+    #[serde(default)]
+    pub narrowed: Option<String>,
+}
+
+/// Something of the organization's own language that an answer leans on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
+    /// `term`, `metric` or `example`.
+    pub kind: String,
+    /// Its id.
+    pub id: String,
+    /// Its name, or the example's question.
+    pub name: String,
 }
 
 /// What went wrong, as the caller was told.

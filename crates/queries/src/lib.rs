@@ -4,11 +4,13 @@
 //!
 //! **Invariant:** nothing reaches a customer's database but by the one way in `service.rs`: guard, plan, run.
 
+mod conversation;
 mod error;
 mod history;
 mod knowledge;
 mod model;
 mod ports;
+mod reading;
 mod render;
 mod result;
 mod running;
@@ -16,10 +18,14 @@ mod service;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use conversation::{
+    Conversation, ConversationFilter, ConversationId, ConversationStore, Conversations,
+    KEPT_CONVERSATIONS, KEPT_FOR, KEPT_TURNS, Turn, TurnState,
+};
 pub use error::QueryError;
 pub use history::{
     HistoryEntry, HistoryFilter, Notes, QueryId, QueryOutcome, QueryRecord, QueryStore,
-    RecordedError,
+    RecordedError, Used,
 };
 pub use ports::{
     CutOff, DatabaseMessage, Plan, Rows, RunError, RunLimits, Statement, StatementRunner,

@@ -45,8 +45,7 @@ pub(crate) async fn propose(
         assumptions: reading.assumptions,
         confidence: Some(reading.confidence),
         engine: reading.model,
-        answer: None,
-        engine_ms: None,
+        ..Notes::default()
     };
     Some((reading.sql, notes))
 }

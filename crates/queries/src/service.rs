@@ -14,13 +14,15 @@ use plinth_sql_guard::Rule;
 use plinth_tenancy::Tenancy;
 use serde_json::json;
 
+use crate::conversation::Talk;
 use crate::history::History;
 use crate::knowledge::{Judged, Knowledge, KnowledgeCache};
 use crate::model;
+use crate::reading::{self, Read};
 use crate::running::Entry;
 use crate::{
-    HistoryFilter, Notes, QueryError, QueryId, QueryOutcome, QueryRecord, QueryStore, RunError,
-    RunLimits, Running, Statement, StatementRunner,
+    ConversationId, Conversations, HistoryFilter, Notes, QueryError, QueryId, QueryOutcome,
+    QueryRecord, QueryStore, RunError, RunLimits, Running, Statement, StatementRunner,
 };
 
 /// The longest question, in characters.
@@ -63,6 +65,8 @@ pub struct Ask {
     pub connection: ConnectionId,
     /// In words or in SQL.
     pub input: Input,
+    /// The conversation that it goes on in; `None` for a new one.
+    pub conversation: Option<ConversationId>,
     /// Rows wanted at most; `None` for the usual number.
     pub row_limit: Option<u64>,
     /// How long it may run, in milliseconds; `None` for the usual time.
@@ -97,6 +101,7 @@ pub struct Queries {
     model: Option<Arc<ModelStrategy>>,
     runner: Arc<dyn StatementRunner>,
     history: Arc<History>,
+    conversations: Conversations,
     knowledge: Arc<KnowledgeCache>,
     settings: Arc<QuerySettings>,
     clock: Arc<dyn Clock>,
@@ -120,6 +125,8 @@ pub struct QueryParts {
     pub runner: Arc<dyn StatementRunner>,
     /// Keeps the history.
     pub store: Arc<dyn QueryStore>,
+    /// What was asked before.
+    pub conversations: Conversations,
     /// The operator's limits.
     pub settings: QuerySettings,
     /// The time.
@@ -141,6 +148,7 @@ impl Queries {
             model: parts.model.map(Arc::new),
             runner: parts.runner,
             history: Arc::new(History::new(parts.store)),
+            conversations: parts.conversations,
             knowledge: Arc::default(),
             settings: Arc::new(parts.settings),
             clock: parts.clock,
@@ -161,11 +169,17 @@ impl Queries {
         check(&ask.input)?;
         // What is not there, or not the caller's, leaves no trace in anybody's history.
         let opened = self.connections.open(caller, ask.connection).await?;
+        let mut talk = self.talk(caller, &ask).await?;
         let mut entry = self.entry(caller, &ask);
         let answered = match &ask.input {
-            Input::Question(question) => self.answer(&opened, question, &limits, &mut entry).await,
+            Input::Question(question) => {
+                self.answer(&opened, question, talk.as_mut(), &limits, &mut entry).await
+            }
             Input::Sql(sql) => self.run_own(&opened, sql, &limits, &mut entry).await,
         };
+        if let Some(talk) = &talk {
+            self.keep(talk, &mut entry, &answered).await;
+        }
         match answered {
             Ok(Some((started, rows, types))) => {
                 let running = Running::new(rows, types, started, limits.rows, entry);
@@ -176,9 +190,45 @@ impl Queries {
                 Ok(Answer::Meta(Box::new(entry.record.clone())))
             }
             Err(err) => {
+                let err = err.told_in(entry.record.notes.conversation);
                 entry.end_with(&err, None);
                 Err(err)
             }
+        }
+    }
+
+    /// The conversation that a question belongs to; SQL belongs to one only if it says so.
+    async fn talk(&self, caller: &Principal, ask: &Ask) -> Result<Option<Talk>, QueryError> {
+        let text = match &ask.input {
+            Input::Question(text) => text,
+            Input::Sql(_) if ask.conversation.is_none() => return Ok(None),
+            Input::Sql(text) => text,
+        };
+        let conversations = &self.conversations;
+        conversations.go_on(caller, ask.conversation, ask.connection, text).await.map(Some)
+    }
+
+    /// Keeps the turn before its rows are given out. An answer is not lost because its conversation is: then it is in none.
+    async fn keep(
+        &self,
+        talk: &Talk,
+        entry: &mut Entry,
+        answered: &Result<Option<Started>, QueryError>,
+    ) {
+        let record = &mut entry.record;
+        record.notes.conversation = Some(talk.id);
+        let outcome = match answered {
+            Ok(Some(_)) => QueryOutcome::Answered,
+            Ok(None) => QueryOutcome::Meta,
+            Err(err) => err.outcome(),
+        };
+        record.outcome = outcome;
+        if let Err(err) = self.conversations.keep(talk, record).await {
+            tracing::warn!(
+                error = plinth_core::chain(&err),
+                "a conversation's turn cannot be kept"
+            );
+            record.notes.conversation = None;
         }
     }
 
@@ -313,13 +363,13 @@ impl Queries {
         let Some(sql) = before.sql else {
             return Err(QueryError::Input("this question never became SQL; ask it again instead"));
         };
-        let ask =
-            Ask { connection: before.connection, input: Input::Sql(sql), row_limit, timeout_ms };
+        let (connection, input) = (before.connection, Input::Sql(sql));
+        let ask = Ask { connection, input, conversation: None, row_limit, timeout_ms };
         let limits = self.limits(&ask, permit.principal()).await?;
         let opened = self.connections.open(permit.principal(), ask.connection).await?;
         let mut entry = self.entry(permit.principal(), &ask);
         entry.record.question = before.question;
-        entry.record.notes = before.notes;
+        entry.record.notes = Notes { conversation: None, ..before.notes };
         let Input::Sql(sql) = &ask.input else { unreachable!("made above") };
         match self.run_judged(&opened, sql, &limits, &mut entry).await {
             Ok((started, rows, types)) => {
@@ -338,16 +388,30 @@ impl Queries {
         &self,
         opened: &Opened,
         question: &str,
+        mut talk: Option<&mut Talk>,
         limits: &RunLimits,
         entry: &mut Entry,
     ) -> Result<Option<Started>, QueryError> {
         let mut knowledge = self.knowledge(opened).await?;
         let mut renewed = false;
         loop {
-            let (outcome, engine_ms) = self.read(&knowledge, question, limits).await?;
+            let read = self.read(&knowledge, question, talk.as_deref(), limits).await?;
+            let Read { outcome, engine_ms, taken_over, used, state, settled, back } = read;
             entry.record.notes.engine_ms = Some(engine_ms);
+            if back
+                && let Some(talk) = talk.as_deref_mut()
+                && let Some(turn) = self.conversations.before(talk).await?
+                && let Some(sql) = turn.sql.clone()
+            {
+                entry.record.sql = Some(sql.clone());
+                entry.record.notes = Notes { engine_ms: Some(engine_ms), ..turn.notes.clone() };
+                talk.state.clone_from(&turn.state);
+                talk.back_to = Some(turn);
+                return self.start(opened, &knowledge, &sql, limits).await.map(Some);
+            }
             let proposed = match &outcome {
                 Outcome::Meta(_) => None,
+                _ if settled => None,
                 _ => self.propose(opened, &knowledge, question, limits).await,
             };
             if let Some((sql, notes)) = proposed {
@@ -371,7 +435,13 @@ impl Queries {
                         .iter()
                         .map(|it| json!({ "label": it.label, "explanation": it.explanation, "sql": it.sql }))
                         .collect();
-                    return Err(QueryError::Ambiguous { question: asked.question, options });
+                    return Err(QueryError::Ambiguous {
+                        question: asked.question,
+                        options,
+                        words: asked.words,
+                        rephrasings: asked.rephrasings,
+                        conversation: None,
+                    });
                 }
                 Outcome::NotAnswerable(_) if !renewed && self.is_stale(&knowledge) => {
                     knowledge = self.renew(opened).await?;
@@ -383,6 +453,7 @@ impl Queries {
                         message: it.message,
                         words: it.words,
                         rephrasings: it.rephrasings,
+                        conversation: None,
                     });
                 }
             };
@@ -394,9 +465,14 @@ impl Queries {
                 assumptions,
                 confidence: Some(confidence),
                 engine: EMBEDDED.to_owned(),
-                answer: None,
                 engine_ms: Some(engine_ms),
+                taken_over,
+                used,
+                ..Notes::default()
             };
+            if let Some(talk) = talk.as_deref_mut() {
+                talk.state = state;
+            }
             match self.start(opened, &knowledge, &sql, limits).await {
                 Err(err) if !renewed && names_what_is_gone(&err) && self.is_stale(&knowledge) => {
                     knowledge = self.renew(opened).await?;
@@ -407,22 +483,21 @@ impl Queries {
         }
     }
 
-    /// The engine's reading and how long it took, in milliseconds. It computes for milliseconds, on large schemas for
-    /// tens of them: not on a thread that others' requests wait for.
+    /// The engine's reading. It computes for milliseconds, on large schemas for tens of them: not on a thread that others'
+    /// requests wait for.
     async fn read(
         &self,
         knowledge: &Arc<Knowledge>,
         question: &str,
+        talk: Option<&Talk>,
         limits: &RunLimits,
-    ) -> Result<(Outcome, f64), QueryError> {
+    ) -> Result<Read, QueryError> {
         let context = self.context(limits);
         let (engine, knowledge) = (self.engine.clone(), knowledge.clone());
         let question = question.to_owned();
+        let last = talk.and_then(|it| it.last.clone());
         let reading = tokio::task::spawn_blocking(move || {
-            let index = knowledge.index();
-            let started = Instant::now();
-            let outcome = engine.ask(&question, index, &context);
-            (outcome, started.elapsed().as_secs_f64() * 1000.0)
+            reading::read(&engine, knowledge.index(), &question, last.as_ref(), &context)
         });
         // A bug of ours is told as one; it must not take the connection of the caller with it.
         reading.await.map_err(|err| QueryError::Store(StoreError::Internal(err.into())))

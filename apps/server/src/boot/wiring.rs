@@ -4,9 +4,9 @@ use jiff::SignedDuration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use plinth_adapter_postgres::{
     Database, PostgresAccounts, PostgresAnnotations, PostgresApps, PostgresAttempts, PostgresAudit,
-    PostgresConnections, PostgresIdempotency, PostgresIdentities, PostgresKeys,
-    PostgresOrganizations, PostgresOutbox, PostgresQueries, PostgresRates, PostgresSigningKeys,
-    PostgresSnapshots, PostgresTeam, PostgresTenancy,
+    PostgresConnections, PostgresConversations, PostgresIdempotency, PostgresIdentities,
+    PostgresKeys, PostgresOrganizations, PostgresOutbox, PostgresQueries, PostgresRates,
+    PostgresSigningKeys, PostgresSnapshots, PostgresTeam, PostgresTenancy,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
 use plinth_connections::{
@@ -16,7 +16,7 @@ use plinth_core::{Clock, CursorKey};
 use plinth_egress::Network;
 use plinth_nl2sql::Engine;
 use plinth_nl2sql::model::ModelStrategy;
-use plinth_queries::{Queries, QueryParts, QuerySettings};
+use plinth_queries::{Conversations, Queries, QueryParts, QuerySettings};
 use plinth_schema_introspect::{Discovery, SchemaAnnotations, Schemas};
 use plinth_tenancy::accounts::{AccountParts, Accounts};
 use plinth_tenancy::audit::AuditTrail;
@@ -71,6 +71,8 @@ pub struct Services {
     pub annotations: SchemaAnnotations,
     /// Asking and running.
     pub queries: Queries,
+    /// What was asked one after the other.
+    pub conversations: Conversations,
     /// Signs cursors.
     pub cursors: CursorKey,
     /// Under which URL callers reach the server, without a slash at its end.
@@ -210,7 +212,12 @@ impl Services {
             Arc::new(PostgresAnnotations::new(database.clone())),
             clock.clone(),
         );
+        let conversations = Conversations::new(
+            Arc::new(PostgresConversations::new(database.clone())),
+            clock.clone(),
+        );
         let queries = Queries::new(QueryParts {
+            conversations: conversations.clone(),
             connections: connections.clone(),
             schemas: schemas.clone(),
             annotations: annotations.clone(),
@@ -242,6 +249,7 @@ impl Services {
             schemas,
             annotations,
             queries,
+            conversations,
             cursors,
             public_url,
             trusted_proxies: trusted_proxies.into(),

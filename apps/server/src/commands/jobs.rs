@@ -27,6 +27,9 @@ const CHECKS_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked for organizations whose time to think again is over, and for invitations that expired long ago.
 const DELETION_EVERY: Duration = Duration::from_mins(1);
 
+/// How often expired conversations are forgotten.
+const CONVERSATIONS_EVERY: Duration = Duration::from_mins(10);
+
 /// What a server does beside answering. Each job may run in any number of servers at once. Connections are checked about
 /// every `check_seconds`, not at all if that is 0.
 pub(super) fn start(
@@ -52,6 +55,10 @@ pub(super) fn start(
     jobs.spawn(every("deletion", DELETION_EVERY, stopped.clone(), async move || {
         organizations.sweep().await?;
         team.sweep().await.map(|_| ())
+    }));
+    let conversations = services.conversations.clone();
+    jobs.spawn(every("conversations", CONVERSATIONS_EVERY, stopped.clone(), async move || {
+        conversations.sweep().await.map(|_| ())
     }));
     let (accounts, signing) = (services.accounts.clone(), services.accounts.signing().clone());
     jobs.spawn(every("signing keys", SIGNING_KEYS_EVERY, stopped.clone(), async move || {

@@ -292,6 +292,9 @@ struct Head<'a> {
     assumptions: &'a [String],
     confidence: Option<f64>,
     engine: &'a str,
+    conversation_id: Option<String>,
+    taken_over: &'a [String],
+    used: &'a [plinth_queries::Used],
     timings: Value,
 }
 
@@ -308,6 +311,9 @@ impl<'a> Head<'a> {
             assumptions: &notes.assumptions,
             confidence: notes.confidence.map(rounded),
             engine: &notes.engine,
+            conversation_id: notes.conversation.map(|it| it.to_string()),
+            taken_over: &notes.taken_over,
+            used: &notes.used,
             timings: json!({ "engine_ms": notes.engine_ms.map(rounded) }),
         }
     }

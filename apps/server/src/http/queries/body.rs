@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 use plinth_connections::ConnectionId;
-use plinth_queries::{Notes, QueryOutcome, QueryRecord};
+use plinth_queries::{ConversationId, Notes, QueryOutcome, QueryRecord, Used};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -24,6 +24,9 @@ pub(super) struct CreateQuery {
     /// Over which connection.
     #[schema(value_type = String, example = "conn_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")]
     pub(super) connection_id: ConnectionId,
+    /// In which conversation, to go on from its last answer: what an earlier answer gave. Without it a question begins one.
+    #[schema(value_type = Option<String>, example = "conv_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")]
+    pub(super) conversation_id: Option<ConversationId>,
     /// What the answer carries beside the rows.
     #[serde(default)]
     pub(super) format: Format,
@@ -107,6 +110,14 @@ pub(super) struct AnswerBody {
     /// Who wrote the statement: `embedded`, a model's name, or `sql` for your own.
     #[schema(example = "embedded")]
     engine: String,
+    /// Send it with the next question to go on from this answer; null for SQL that was sent without one.
+    #[schema(example = "conv_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")]
+    conversation_id: Option<String>,
+    /// What was taken over from the answer before; empty for a question of its own.
+    #[schema(example = json!(["only where customers.country is “Germany”"]))]
+    taken_over: Vec<String>,
+    /// What of the organization's own language the answer leans on.
+    used: Vec<UsedBody>,
     /// A Vega-Lite specification; with `format: "chart"`.
     #[schema(value_type = Option<Object>)]
     chart: Option<Value>,
@@ -155,6 +166,25 @@ pub(super) struct ResultColumnBody {
     #[serde(rename = "type")]
     #[schema(example = "bigint")]
     type_name: String,
+}
+
+/// Something of the organization's own language.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsedLanguage)]
+pub(super) struct UsedBody {
+    /// `term`, `metric` or `example`.
+    #[schema(example = "metric")]
+    kind: String,
+    id: String,
+    /// Its name, or the example's question.
+    #[schema(example = "revenue")]
+    name: String,
+}
+
+impl From<Used> for UsedBody {
+    fn from(it: Used) -> Self {
+        Self { kind: it.kind, id: it.id, name: it.name }
+    }
 }
 
 /// Where the time went.
@@ -228,6 +258,12 @@ pub(super) struct QueryBody {
     assumptions: Vec<String>,
     confidence: Option<f64>,
     engine: String,
+    /// In which conversation it was asked.
+    conversation_id: Option<String>,
+    /// What was taken over from the answer before.
+    taken_over: Vec<String>,
+    /// What of the organization's own language the answer leans on.
+    used: Vec<UsedBody>,
     /// What went wrong.
     error: Option<QueryFailure>,
     row_count: Option<u64>,
@@ -247,7 +283,18 @@ pub(super) struct QueryFailure {
 
 impl From<QueryRecord> for QueryBody {
     fn from(it: QueryRecord) -> Self {
-        let Notes { explanation, tables, assumptions, confidence, engine, answer, .. } = it.notes;
+        let Notes {
+            explanation,
+            tables,
+            assumptions,
+            confidence,
+            engine,
+            answer,
+            conversation,
+            taken_over,
+            used,
+            ..
+        } = it.notes;
         Self {
             query_id: it.id.to_string(),
             connection_id: it.connection.to_string(),
@@ -261,6 +308,9 @@ impl From<QueryRecord> for QueryBody {
             assumptions,
             confidence,
             engine,
+            conversation_id: conversation.map(|it| it.to_string()),
+            taken_over,
+            used: used.into_iter().map(UsedBody::from).collect(),
             error: it.error.map(|it| QueryFailure { message: it.message, details: it.details }),
             row_count: it.row_count,
             truncated: it.truncated,

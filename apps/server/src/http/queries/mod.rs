@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod chart;
+mod conversations;
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, web};
 use plinth_queries::{Answer, Ask, Input, QueryError, QueryId, QueryOutcome};
@@ -27,6 +28,7 @@ pub(super) fn routes(config: &mut ServiceConfig<'_>) {
         .service(get_query)
         .service(delete_query)
         .service(run_query);
+    conversations::routes(config);
 }
 
 const LIST: &str = "queries";
@@ -37,7 +39,9 @@ const LIST: &str = "queries";
 /// own. The answer has the SQL, the rows, and for a question what was understood: an explanation, the tables, the
 /// assumptions and a confidence. A question that is not understood, or can be read in several ways, is a
 /// `validation_error` whose `details` has the words that were not understood, up to three rephrasings, or the readings
-/// to choose from; nothing is run then. With `Accept: text/csv` the rows come as CSV alone,
+/// to choose from; nothing is run then. A question belongs to a conversation, whose `conversation_id` comes back: sent
+/// along with the next question it lets that go on from the answer ("and last month?", "only the German ones", "by
+/// country instead", "why?"), and `taken_over` says what was taken over. With `Accept: text/csv` the rows come as CSV alone,
 /// `x-plinth-truncated` in the head says whether a limit cut them off. Large answers are streamed:
 /// a connection that is cut before the end of the JSON means that the database failed in mid-answer.
 ///
@@ -63,7 +67,15 @@ async fn create_query(
     reply: Reply,
 ) -> Result<HttpResponse, Problem> {
     let permit = caller.permit()?;
-    let CreateQuery { question, sql, connection_id, format, row_limit, timeout_ms } = body.0;
+    let CreateQuery {
+        question,
+        sql,
+        connection_id,
+        conversation_id,
+        format,
+        row_limit,
+        timeout_ms,
+    } = body.0;
     let input = match (question, sql) {
         (Some(question), None) => Input::Question(question),
         (None, Some(sql)) => Input::Sql(sql),
@@ -71,7 +83,8 @@ async fn create_query(
         (Some(_), Some(_)) => return Err(one_of_two("send either a question or sql, not both")),
     };
     let form = Form::of(&request, format, row_limit)?;
-    let ask = Ask { connection: connection_id, input, row_limit, timeout_ms };
+    let (connection, conversation) = (connection_id, conversation_id);
+    let ask = Ask { connection, input, conversation, row_limit, timeout_ms };
     let answer = count(services.queries.ask(&permit, ask).await)?;
     respond(answer, form, &reply).await
 }

@@ -105,6 +105,15 @@ impl Scene {
         self.keep("query", &made.body["data"]["query_id"])
     }
 
+    /// A conversation of one question.
+    pub(super) async fn new_conversation(&mut self) -> String {
+        let body =
+            json!({ "connection_id": self.connection, "question": "How many orders are there?" });
+        let made = self.owner.post("/v1/queries", body).await;
+        assert_eq!(made.status, 200, "{}", made.text);
+        self.keep("conversation", &made.body["data"]["conversation_id"])
+    }
+
     /// An API key with these scopes: its id and its secret.
     pub(super) async fn new_key(&mut self, scopes: &[&str]) -> (String, String) {
         let body = json!({ "name": self.name("Key"), "scopes": scopes });

@@ -55,7 +55,9 @@ pub(super) const SIGNED_IN: &[(&str, &str)] = &[
 pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<Call> {
     let call = Call::plain();
     Some(match operation.id.as_str() {
-        "list_connections" | "list_api_keys" | "list_queries" => call.query("?limit=100"),
+        "list_connections" | "list_api_keys" | "list_queries" | "list_conversations" => {
+            call.query("?limit=100")
+        }
         "create_connection" => call.json(scene.connection_body()),
         "get_connection"
         | "get_schema"
@@ -100,6 +102,8 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
             call.json(json!({ "connection_id": scene.connection(), "sql": "SELECT 1" }))
         }
         "get_query" | "delete_query" | "run_query" => call.id(scene.new_query().await),
+
+        "get_conversation" | "delete_conversation" => call.id(scene.new_conversation().await),
 
         "create_api_key" => call.json(json!({ "name": scene.name("Key"), "scopes": ["read"] })),
         "get_api_key" => call.id(scene.new_key(&["read"]).await.0),

@@ -1,4 +1,6 @@
-//! The contract that every [`QueryStore`] keeps; run it against each of them.
+//! The contracts that stores keep; run them against each of them.
+
+mod conversations;
 
 use std::sync::Arc;
 
@@ -10,6 +12,8 @@ use crate::{
     HistoryEntry, HistoryFilter, Notes, QueryId, QueryOutcome, QueryRecord, QueryStore,
     RecordedError,
 };
+
+pub use conversations::conversation_store_contract;
 
 fn record(org: OrgId, user: UserId, connection: ConnectionId, at: Timestamp) -> QueryRecord {
     QueryRecord {
@@ -29,6 +33,7 @@ fn record(org: OrgId, user: UserId, connection: ConnectionId, at: Timestamp) -> 
             engine: "embedded".to_owned(),
             answer: None,
             engine_ms: Some(0.25),
+            ..Notes::default()
         },
         error: Some(RecordedError {
             message: "gone".to_owned(),
