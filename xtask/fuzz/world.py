@@ -375,6 +375,18 @@ def provider(world):
     }
 
 
+def model(world):
+    return {
+        "name": world.name("Model"),
+        "provider": world.random.choice(["openai", "anthropic", "gemini", "ollama"]),
+        # Nobody answers there, and nothing waits.
+        "base_url": "http://127.0.0.1:9",
+        "model": "tiny-1",
+        "api_key": "sk-fuzz",
+        "timeout_seconds": 2,
+    }
+
+
 def config(world):
     return {
         "name": world.name("Config"),
@@ -467,6 +479,9 @@ SAMPLES = {
     "update_member": lambda world: Sample(body={"role": "editor"}),
     "create_role": lambda world: Sample(body={"name": world.name("Role"), "scopes": ["queries:read"]}),
     "update_role": lambda world: Sample(body={"description": world.name("New")}),
+    "create_model": lambda world: Sample(body=model(world)),
+    "update_model": lambda world: Sample(body={"name": world.name("Model")}),
+    "update_model_settings": lambda world: Sample(body={"currency": "EUR"}),
     "create_identity_provider": lambda world: Sample(body=provider(world)),
     "replace_identity_provider": lambda world: Sample(body=provider(world)),
     "update_api_key": lambda world: Sample(body={"name": world.name("Key")}),

@@ -9,6 +9,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use plinth_adapter_notify::Sender;
 use plinth_core::OrgId;
 use plinth_egress::Network;
+use plinth_models::Provider;
 use plinth_tenancy::audit::Link;
 use secrecy::SecretString;
 
@@ -172,16 +173,22 @@ pub(crate) struct LimitSettings {
 #[expect(clippy::struct_field_names, reason = "the names are those of the flags")]
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ModelSettings {
-    /// Base URL of an OpenAI-compatible API, like `http://127.0.0.1:11434/v1`; without one the embedded engine answers
-    /// alone.
+    /// Base URL of the model's API, like `https://api.openai.com/v1` or `http://127.0.0.1:11434`; without one the embedded
+    /// engine answers alone, unless an organization has a model of its own.
     #[arg(long, env = "PLINTH_LLM_BASE_URL", value_name = "URL", requires = "llm_model")]
     pub(crate) llm_base_url: Option<String>,
+    /// Which protocol it speaks: `openai` (also vLLM, llama.cpp and most others), `anthropic`, `gemini` or `ollama`.
+    #[arg(long, env = "PLINTH_LLM_PROVIDER", default_value = "openai", value_name = "PROVIDER")]
+    pub(crate) llm_provider: Provider,
     /// Name of the model.
     #[arg(long, env = "PLINTH_LLM_MODEL", value_name = "NAME", requires = "llm_base_url")]
     pub(crate) llm_model: Option<String>,
     /// Key for that API, if it wants one.
     #[arg(long, env = "PLINTH_LLM_API_KEY", hide_env_values = true, value_name = "KEY")]
     pub(crate) llm_api_key: Option<SecretString>,
+    /// File of certificate authorities, as PEM, to trust for that API beside the machine's.
+    #[arg(long, env = "PLINTH_LLM_CA_FILE", value_name = "FILE", requires = "llm_base_url")]
+    pub(crate) llm_ca_file: Option<PathBuf>,
     /// Seconds that the model may take for one answer.
     #[arg(long, env = "PLINTH_LLM_SECONDS", default_value = "30", value_parser = seconds, value_name = "S")]
     pub(crate) llm_seconds: Duration,

@@ -124,6 +124,43 @@ pub struct HttpAnswer {
     pub body: Vec<u8>,
 }
 
+/// An answer whose body is still coming. Dropping it hangs up.
+#[derive(Debug)]
+pub struct HttpStream {
+    /// The status code; any, also that of a redirect or a failure.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    response: Response,
+    limit: Duration,
+    most: usize,
+    read: usize,
+}
+
+impl HttpStream {
+    /// The next piece of the body, unpacked; `None` at its end.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`]: it broke off, took too long or is too large; then nothing more comes.
+    pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>, HttpError> {
+        let chunk = self.response.chunk().await.map_err(|error| failed(&error, self.limit))?;
+        self.read += chunk.as_ref().map_or(0, |it| it.len());
+        if self.read > self.most {
+            return Err(HttpError::TooLarge(self.most));
+        }
+        Ok(chunk.map(Into::into))
+    }
+}
+
+fn failed(error: &reqwest::Error, limit: Duration) -> HttpError {
+    if error.is_timeout() && !error.is_connect() {
+        HttpError::Timeout(limit)
+    } else {
+        unreachable(error)
+    }
+}
+
 /// Why there is no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HttpError {
@@ -177,16 +214,34 @@ impl HttpClient {
     ///
     /// [`HttpError`]; an answer with a status of failure is none.
     pub async fn send(&self, request: HttpRequest) -> Result<HttpAnswer, HttpError> {
+        let mut stream = self.open(request).await?;
+        let most = self.settings.max_body_bytes;
+        if stream.response.content_length().is_some_and(|it| it > most as u64) {
+            return Err(HttpError::TooLarge(most));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = stream.chunk().await? {
+            body.extend_from_slice(&chunk);
+        }
+        Ok(HttpAnswer { status: stream.status, headers: stream.headers, body })
+    }
+
+    /// Sends and comes back with the answer's head; its body is read piece by piece, under the same limits of time and
+    /// size. Dropping either hangs up.
+    ///
+    /// # Errors
+    ///
+    /// As for [`HttpClient::send`].
+    pub async fn open(&self, request: HttpRequest) -> Result<HttpStream, HttpError> {
         let limit = self.settings.time_limit;
         let deadline = std::time::Instant::now() + limit;
-        let late = || HttpError::Timeout(limit);
         // The look-up has a limit of its own.
         let admitted = request.address.admit(&self.settings.gate).await?;
         let client =
             self.origins.client(&request.address, &admitted, |pinned| self.client(pinned))?;
         let left = deadline.saturating_duration_since(std::time::Instant::now());
         if left.is_zero() {
-            return Err(late());
+            return Err(HttpError::Timeout(limit));
         }
         let mut sent = client
             .request(request.method, request.address.as_str())
@@ -196,32 +251,10 @@ impl HttpClient {
         if let Some(body) = request.body {
             sent = sent.body(body);
         }
-        let failed = |error: reqwest::Error| {
-            if error.is_timeout() && !error.is_connect() { late() } else { unreachable(&error) }
-        };
-        let response = sent.send().await.map_err(failed)?;
+        let response = sent.send().await.map_err(|error| failed(&error, limit))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = self.body(response, failed).await?;
-        Ok(HttpAnswer { status, headers, body })
-    }
-
-    async fn body(
-        &self,
-        mut response: Response,
-        failed: impl Fn(reqwest::Error) -> HttpError,
-    ) -> Result<Vec<u8>, HttpError> {
         let most = self.settings.max_body_bytes;
-        if response.content_length().is_some_and(|it| it > most as u64) {
-            return Err(HttpError::TooLarge(most));
-        }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(&failed)? {
-            if body.len() + chunk.len() > most {
-                return Err(HttpError::TooLarge(most));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+        Ok(HttpStream { status, headers, response, limit, most, read: 0 })
     }
 
     fn client(&self, pinned: Pinned) -> Result<Client, HttpError> {

@@ -12,8 +12,8 @@ mod pin;
 mod tls;
 
 pub use client::{
-    HttpAnswer, HttpClient, HttpError, HttpRequest, HttpSettings, InvalidHttpSettings,
+    HttpAnswer, HttpClient, HttpError, HttpRequest, HttpSettings, HttpStream, InvalidHttpSettings,
 };
 pub use key_set::HttpKeySets;
 pub use reqwest::{Method, header};
-pub use tls::tls_config;
+pub use tls::{InvalidAuthorities, authorities, tls_config};

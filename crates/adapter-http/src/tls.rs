@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 /// TLS for clients, with the one provider of this workspace and the machine's authorities (those of `SSL_CERT_FILE` and
@@ -26,4 +27,27 @@ pub fn tls_config(more: &[CertificateDer<'static>]) -> Result<ClientConfig, rust
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth())
+}
+
+/// A text that holds no certificates of authorities. It is not repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "has to be one or more certificates of authorities as PEM, beginning with -----BEGIN CERTIFICATE-----"
+)]
+pub struct InvalidAuthorities;
+
+/// Reads certificates of authorities from PEM, as a file of them has it.
+///
+/// # Errors
+///
+/// [`InvalidAuthorities`] if there is none, or one that cannot be trusted as an authority.
+pub fn authorities(pem: &str) -> Result<Vec<CertificateDer<'static>>, InvalidAuthorities> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    let all = read.map_err(|_| InvalidAuthorities)?;
+    let mut roots = RootCertStore::empty();
+    let good = all.iter().all(|it| roots.add(it.clone()).is_ok());
+    if all.is_empty() || !good || pem.contains("PRIVATE KEY-----") {
+        return Err(InvalidAuthorities);
+    }
+    Ok(all)
 }

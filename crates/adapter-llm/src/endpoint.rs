@@ -1,4 +1,5 @@
 use plinth_egress::{Gate, InvalidWebAddress, Scheme, WebAddress};
+use plinth_models::Provider;
 
 /// Where a model answers, and which gate stands before it.
 #[derive(Clone, Debug)]
@@ -34,15 +35,46 @@ impl Endpoint {
         Ok(Self { address: parse(base_url)?, gate })
     }
 
-    /// The URL of chat completions.
-    pub(crate) fn address(&self) -> &WebAddress {
-        &self.address
+    /// Where that model's next messages are asked for. The base may be the host alone, with the protocol's version, or
+    /// the whole address as some documentation gives it.
+    pub(crate) fn of_model(&self, provider: Provider, model: &str) -> WebAddress {
+        let path = self.address.path().trim_end_matches('/');
+        let without = |tail: &str| path.strip_suffix(tail).unwrap_or(path);
+        match provider {
+            Provider::OpenAi => self
+                .address
+                .with_path(&format!("{}/chat/completions", without("/chat/completions"))),
+            Provider::Anthropic => {
+                let base = without("/messages");
+                let base = base.strip_suffix("/v1").unwrap_or(base);
+                self.address.with_path(&format!("{base}/v1/messages"))
+            }
+            Provider::Gemini => {
+                let base = without("/models");
+                let has_version = base.rsplit('/').next().is_some_and(is_version);
+                let base = if has_version { base.to_owned() } else { format!("{base}/v1beta") };
+                let model = model.strip_prefix("models/").unwrap_or(model);
+                let path = format!("{base}/models/{model}:streamGenerateContent");
+                self.address.with_path(&path).with_query("alt=sse")
+            }
+            Provider::Ollama => {
+                let base = without("/chat");
+                let base = base.strip_suffix("/api").unwrap_or(base);
+                let base = base.strip_suffix("/v1").unwrap_or(base);
+                self.address.with_path(&format!("{base}/api/chat"))
+            }
+        }
     }
 
     /// What judges it.
     pub(crate) fn gate(&self) -> &Gate {
         &self.gate
     }
+}
+
+/// Whether a part of a path names a version, like `v1` or `v1beta`.
+fn is_version(part: &str) -> bool {
+    part.strip_prefix('v').is_some_and(|it| it.starts_with(|it: char| it.is_ascii_digit()))
 }
 
 fn parse(text: &str) -> Result<WebAddress, InvalidEndpoint> {
@@ -54,10 +86,7 @@ fn parse(text: &str) -> Result<WebAddress, InvalidEndpoint> {
     if address.query().is_some() {
         return Err(InvalidEndpoint::NotABase);
     }
-    let path = address.path().trim_end_matches('/');
-    // Some documentation gives the whole address.
-    let base = path.strip_suffix("/chat/completions").unwrap_or(path);
-    Ok(address.with_path(&format!("{base}/chat/completions")))
+    Ok(address)
 }
 
 #[cfg(test)]
@@ -85,17 +114,29 @@ mod tests {
 
     #[test]
     fn the_path_is_completed_once() {
-        for (base, url) in [
-            ("http://127.0.0.1:11434/v1", "http://127.0.0.1:11434/v1/chat/completions"),
-            ("https://api.example.com/v1/", "https://api.example.com/v1/chat/completions"),
-            ("https://api.example.com", "https://api.example.com/chat/completions"),
-            (
-                " https://h.example.com/a/chat/completions ",
-                "https://h.example.com/a/chat/completions",
-            ),
+        use Provider::{Anthropic, Gemini, Ollama, OpenAi};
+        let here = "http://127.0.0.1:11434";
+        for (provider, base, path) in [
+            (OpenAi, "/v1", "/v1/chat/completions"),
+            (OpenAi, "/v1/", "/v1/chat/completions"),
+            (OpenAi, "", "/chat/completions"),
+            (OpenAi, "/a/chat/completions ", "/a/chat/completions"),
+            (Anthropic, "", "/v1/messages"),
+            (Anthropic, "/v1/", "/v1/messages"),
+            (Anthropic, "/proxy/v1/messages", "/proxy/v1/messages"),
+            (Gemini, "", "/v1beta/models/m-1:streamGenerateContent?alt=sse"),
+            (Gemini, "/v1/", "/v1/models/m-1:streamGenerateContent?alt=sse"),
+            (Gemini, "/v1beta/models", "/v1beta/models/m-1:streamGenerateContent?alt=sse"),
+            (Ollama, "", "/api/chat"),
+            (Ollama, "/v1", "/api/chat"),
+            (Ollama, "/api/", "/api/chat"),
+            (Ollama, "/x/api/chat", "/x/api/chat"),
         ] {
-            assert_eq!(endpoint(base).expect(base).address().as_str(), url);
+            let made = endpoint(&format!("{here}{base}")).expect(base).of_model(provider, "m-1");
+            assert_eq!(made.as_str(), format!("{here}{path}"), "{base}");
         }
+        let gemini = endpoint(here).expect("good").of_model(Gemini, "models/m-1");
+        assert!(gemini.as_str().ends_with("/v1beta/models/m-1:streamGenerateContent?alt=sse"));
     }
 
     #[test]

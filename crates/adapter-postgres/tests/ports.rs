@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use plinth_adapter_postgres::{
     Database, DatabaseUrl, PostgresAccounts, PostgresAnnotations, PostgresAttempts,
-    PostgresConnections, PostgresConversations, PostgresKeys, PostgresQueries, PostgresSigningKeys,
-    PostgresSnapshots, PostgresTenancy, migrate, migrations,
+    PostgresConnections, PostgresConversations, PostgresKeys, PostgresModels, PostgresQueries,
+    PostgresSigningKeys, PostgresSnapshots, PostgresTenancy, migrate, migrations,
 };
 use plinth_connections::ConnectionStore as _;
 use plinth_core::{ManualClock, OrgId, UserId};
@@ -118,6 +118,26 @@ async fn queries_keep_their_contract() {
     plinth_queries::testing::query_store_contract(&store, us, them, test, live).await;
     let store = PostgresConversations::new(ours.database.clone());
     plinth_queries::testing::conversation_store_contract(&store, us, them, test, live).await;
+}
+
+#[tokio::test]
+async fn models_and_what_they_used_keep_their_contract() {
+    let ours = ours().await;
+    let two = two_organizations(&ours.database).await;
+    let at = "2026-01-01T00:00:00Z".parse().unwrap();
+    let store = PostgresModels::new(ours.database.clone());
+    plinth_models::testing::models(&store, two, at).await;
+    plinth_models::testing::usage(&store, &store, two).await;
+    // What was used by an organization that is gone is nobody's.
+    let nobody = OrgId::new(at);
+    let row = plinth_models::UsageRow {
+        day: "2026-02-01".parse().unwrap(),
+        model: plinth_models::ModelRef::Installation,
+        label: "Installation".to_owned(),
+        usage: plinth_nl2sql::model::Usage::default(),
+        cost: plinth_models::Money::default(),
+    };
+    plinth_models::UsageStore::add(&store, nobody, &[row]).await.unwrap();
 }
 
 #[tokio::test]

@@ -49,6 +49,8 @@ pub struct Connection {
     pub activity: Activity,
     /// Whether values of columns with few different ones are looked at when its schema is read.
     pub sampling: bool,
+    /// What of it a language model may see.
+    pub model_privacy: ModelPrivacy,
     /// What background checks found.
     pub health: Health,
     /// Counts changes of the record, whoever or whatever made them.
@@ -159,6 +161,8 @@ pub struct NewConnection {
     pub is_active: bool,
     /// See [`Connection::sampling`].
     pub sampling: bool,
+    /// See [`Connection::model_privacy`].
+    pub model_privacy: ModelPrivacy,
 }
 
 impl NewConnection {
@@ -173,6 +177,7 @@ impl NewConnection {
             is_primary: false,
             is_active: true,
             sampling: true,
+            model_privacy: ModelPrivacy::default(),
         }
     }
 }
@@ -288,6 +293,41 @@ impl Target {
     /// The password, for the adapter that logs in.
     pub fn expose_password(&self) -> &str {
         self.password.expose_secret()
+    }
+}
+
+/// What of a database a language model may see. More is greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ModelPrivacy {
+    /// Names, types, keys, comments and the labels of enums; no value of any row.
+    #[default]
+    SchemaOnly,
+    /// Also a few sampled values of each column.
+    SampleValues,
+    /// Also the first rows of what it proposes, and what the database says when that fails over them.
+    Results,
+}
+
+impl ModelPrivacy {
+    /// Every policy.
+    pub const ALL: [Self; 3] = [Self::SchemaOnly, Self::SampleValues, Self::Results];
+
+    /// Its name in rows and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SchemaOnly => "schema_only",
+            Self::SampleValues => "sample_values",
+            Self::Results => "results",
+        }
+    }
+}
+
+impl std::str::FromStr for ModelPrivacy {
+    type Err = InvalidConnection;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|it| it.as_str() == text);
+        found.ok_or(InvalidConnection::ModelPrivacy)
     }
 }
 

@@ -105,6 +105,9 @@ pub enum InvalidConnection {
     /// See [`crate::SslMode`].
     #[error("ssl_mode is one of disable, prefer, require, verify-ca, verify-full")]
     SslMode,
+    /// See [`crate::ModelPrivacy`].
+    #[error("model_privacy is one of schema_only, sample_values, results")]
+    ModelPrivacy,
     /// The database's name.
     #[error("a database's name has 1 to 63 bytes and no control characters")]
     Database,
@@ -131,6 +134,7 @@ impl InvalidConnection {
             Self::Host => "host",
             Self::Port => "port",
             Self::SslMode => "ssl_mode",
+            Self::ModelPrivacy => "model_privacy",
             Self::Database => "database",
             Self::Username => "username",
             Self::Password | Self::PasswordAgain => "password",

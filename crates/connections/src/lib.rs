@@ -26,8 +26,8 @@ mod vault;
 pub use allowed::{AllowedTables, InvalidTableName, TableName};
 pub use checks::HealthChecks;
 pub use connection::{
-    Connection, ConnectionId, ConnectionName, Description, Host, Login, NewConnection, Place,
-    SslMode, Target, TlsSettings, TunnelSettings, password, server_name,
+    Connection, ConnectionId, ConnectionName, Description, Host, Login, ModelPrivacy,
+    NewConnection, Place, SslMode, Target, TlsSettings, TunnelSettings, password, server_name,
 };
 pub use credentials::Credentials;
 pub use diagnosis::{Diagnosis, Fault, Stage, TestReport};

@@ -3,8 +3,8 @@ use secrecy::SecretString;
 
 use crate::{
     Activity, AllowedTables, ChannelBinding, Connection, ConnectionError, ConnectionName,
-    DEFAULT_PORT, Description, Health, Host, InvalidConnection, InvalidTransport, Login, Place,
-    SslMode, TlsMaterial, TransportField, Tunnel, TunnelCredential,
+    DEFAULT_PORT, Description, Health, Host, InvalidConnection, InvalidTransport, Login,
+    ModelPrivacy, Place, SslMode, TlsMaterial, TransportField, Tunnel, TunnelCredential,
 };
 
 #[cfg(test)]
@@ -57,6 +57,8 @@ pub struct ConnectionPatch {
     pub is_active: Option<bool>,
     /// See [`Connection::sampling`].
     pub sampling: Option<bool>,
+    /// See [`Connection::model_privacy`].
+    pub model_privacy: Option<ModelPrivacy>,
 }
 
 /// What to change of how a database is reached.
@@ -328,6 +330,7 @@ impl ConnectionPatch {
             is_test: self.is_test.unwrap_or(before.is_test),
             is_primary: self.is_primary.unwrap_or(before.is_primary),
             sampling: self.sampling.unwrap_or(before.sampling),
+            model_privacy: self.model_privacy.unwrap_or(before.model_privacy),
             ..before.clone()
         };
         after.activity = match self.is_active {

@@ -106,6 +106,7 @@ impl Connections {
             is_primary: new.is_primary,
             activity: if new.is_active { Activity::Active } else { Activity::SwitchedOff },
             sampling: new.sampling,
+            model_privacy: new.model_privacy,
             health: Health::default(),
             revision: 1,
             created_by: permit.user(),

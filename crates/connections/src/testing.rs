@@ -8,8 +8,8 @@ use plinth_tenancy::outbox::{Letter, LetterTo, Message};
 use crate::{
     Activity, AllowedTables, Checked, Connection, ConnectionFilter, ConnectionId, ConnectionName,
     ConnectionStore, Credentials, Description, Diagnosis, Fault, Health, HealthStatus, Host,
-    InsertError, KeyStore, MasterKeyId, Place, Sealed, SslMode, Stage, Stored, TlsSettings,
-    TunnelSettings, UpdateError,
+    InsertError, KeyStore, MasterKeyId, ModelPrivacy, Place, Sealed, SslMode, Stage, Stored,
+    TlsSettings, TunnelSettings, UpdateError,
 };
 
 /// A connection as a test needs it.
@@ -43,6 +43,7 @@ pub fn connection(org: OrgId, user: UserId, name: &str, at: Timestamp) -> Stored
         is_primary: false,
         activity: Activity::Active,
         sampling: true,
+        model_privacy: ModelPrivacy::SampleValues,
         health: Health::default(),
         revision: 1,
         created_by: user,

@@ -45,6 +45,7 @@ pub(crate) fn told(it: &Connection) -> Map<String, Value> {
         ("is_primary", json!(it.is_primary)),
         ("is_active", json!(it.activity.is_active())),
         ("sampling", json!(it.sampling)),
+        ("model_privacy", json!(it.model_privacy.as_str())),
     ];
     told.extend(fields.map(|(name, value)| (name.to_owned(), value)));
     told

@@ -113,6 +113,14 @@ impl WebAddress {
         Self(url)
     }
 
+    /// The same place and path with that query.
+    #[must_use]
+    pub fn with_query(&self, query: &str) -> Self {
+        let mut url = self.0.clone();
+        url.set_query(Some(query));
+        Self(url)
+    }
+
     /// Scheme, host and port, as in `https://api.example.com:8443`: what may be shown and logged.
     pub fn origin(&self) -> String {
         self.0.origin().ascii_serialization()

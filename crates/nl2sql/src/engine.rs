@@ -212,7 +212,10 @@ impl Engine {
         index: &SchemaIndex,
         budget: usize,
     ) -> Vec<RelevantTable> {
-        crate::meta::relevant(question, index, budget)
+        let mut tokens = token::tokenize(question);
+        link::correct(index, &mut tokens);
+        let read = read(index, &link::link(index, &tokens, &[]), &tokens);
+        crate::cut::cut(question, index, budget, read.as_ref().map(|it| &it.query))
     }
 }
 

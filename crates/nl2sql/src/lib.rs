@@ -18,6 +18,7 @@
 mod assemble;
 mod confidence;
 pub mod conversation;
+mod cut;
 mod engine;
 mod explain;
 mod index;

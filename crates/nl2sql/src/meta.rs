@@ -3,11 +3,9 @@
 use plinth_schema_introspect::TypeClass;
 
 use crate::{
-    engine::{RelevantColumn, RelevantTable},
     index::SchemaIndex,
-    lexicon::LEXICON,
     link::{self, Meaning},
-    token::{self, Token},
+    token::Token,
 };
 
 /// The answer to a question about the schema.
@@ -231,121 +229,4 @@ pub(crate) fn plural(words: &str) -> String {
     } else {
         format!("{words}s")
     }
-}
-
-/// See [`crate::Engine::relevant_schema`].
-pub(crate) fn relevant(question: &str, index: &SchemaIndex, budget: usize) -> Vec<RelevantTable> {
-    let tokens = token::tokenize(question);
-    let items = link::link(index, &tokens, &[]);
-    let n = index.tables.len();
-    let mut tables = vec![0.0_f64; n];
-    let mut columns: Vec<Vec<(f64, Vec<String>)>> =
-        index.tables.iter().map(|it| vec![(0.0, Vec::new()); it.columns.len()]).collect();
-    let mut note =
-        |table: usize, column: Option<usize>, score: f64, value: Option<&str>| match column {
-            Some(column) => {
-                let entry = &mut columns[table][column];
-                entry.0 = entry.0.max(score);
-                if let Some(value) = value
-                    && entry.1.len() < 5
-                    && !entry.1.iter().any(|it| it == value)
-                {
-                    entry.1.push(value.to_owned());
-                }
-                tables[table] = tables[table].max(score * 0.8);
-            }
-            None => tables[table] = tables[table].max(score),
-        };
-    for item in &items {
-        let names = match &item.meaning {
-            Meaning::Name(links) => links,
-            _ => &item.names,
-        };
-        for link in names {
-            // the table's own words are no sign of each of its columns
-            let column = link.column.filter(|_| !link.with_table || link.score > 0.8);
-            note(link.table, column, link.score.min(1.0), None);
-        }
-        if let Meaning::Value(links) | Meaning::Number(_, links) = &item.meaning {
-            for link in links {
-                note(link.table, Some(link.column), (link.score * 0.7).min(1.0), Some(&link.value));
-            }
-        }
-        // single words inside longer items, and their synonyms
-        for token in &tokens[item.first..item.end] {
-            if LEXICON.is_stop(&token.lower) {
-                continue;
-            }
-            for stem in std::iter::once(&token.stem).chain(LEXICON.synonyms(&token.stem)) {
-                for (name, _) in index.postings.get(stem).into_iter().flatten() {
-                    let it = &index.names[*name as usize];
-                    // the words of the table in front of a column's name say nothing of the column
-                    let column = it.column.filter(|_| !it.with_table);
-                    note(it.table, column, 0.3 * it.quality, None);
-                }
-            }
-        }
-    }
-    // what connects the tables that matter
-    let strong: Vec<usize> = (0..n).filter(|it| tables[*it] >= 0.6).collect();
-    for (at, &a) in strong.iter().enumerate() {
-        for &b in &strong[at + 1..] {
-            let query =
-                crate::logical::LogicalQuery { root: Some(a), also: vec![b], ..Default::default() };
-            if let Some(plan) = crate::join::plan(index, &query) {
-                for it in plan.tables {
-                    tables[it.table] = tables[it.table].max(0.55);
-                }
-            }
-        }
-    }
-    let mut order: Vec<usize> = (0..n).collect();
-    order.sort_by(|a, b| tables[*b].total_cmp(&tables[*a]).then(a.cmp(b)));
-    let total: usize = index.tables.iter().map(|it| it.columns.len()).sum();
-    let worth = |table: usize, it: usize| {
-        let info = &index.tables[table];
-        let column = &info.columns[it];
-        columns[table][it].0
-            + if column.primary || column.foreign { 0.4 } else { 0.0 }
-            + if info.display.contains(&it) { 0.3 } else { 0.0 }
-    };
-    let mut kept: Vec<usize> =
-        order.into_iter().filter(|it| tables[*it] > 0.0 || total <= budget).collect();
-    if kept.is_empty() {
-        kept = (0..n).collect();
-    }
-    // what matters of every table first, then the rest while there is room
-    let mut chosen: Vec<Vec<usize>> = vec![Vec::new(); n];
-    let mut left = budget;
-    for least in [0.3, 0.0] {
-        for &table in &kept {
-            let mut all: Vec<usize> = (0..index.tables[table].columns.len()).collect();
-            all.sort_by(|a, b| worth(table, *b).total_cmp(&worth(table, *a)).then(a.cmp(b)));
-            for it in all {
-                if left > 0 && worth(table, it) >= least && !chosen[table].contains(&it) {
-                    chosen[table].push(it);
-                    left -= 1;
-                }
-            }
-        }
-    }
-    kept.into_iter()
-        .filter(|it| !chosen[*it].is_empty())
-        .map(|table| {
-            let info = &index.tables[table];
-            RelevantTable {
-                schema: info.schema.clone(),
-                name: info.name.clone(),
-                score: tables[table].min(1.0),
-                columns: chosen[table]
-                    .iter()
-                    .map(|&it| RelevantColumn {
-                        name: info.columns[it].name.clone(),
-                        score: columns[table][it].0.min(1.0),
-                        values: columns[table][it].1.clone(),
-                    })
-                    .collect(),
-            }
-        })
-        .collect()
 }

@@ -1,5 +1,6 @@
 use plinth_connections::ConnectionError;
 use plinth_core::{Classify, ErrorKind, InvalidCursor, StoreError};
+use plinth_models::ModelsError;
 use plinth_schema_introspect::SchemaError;
 use plinth_sql_guard::Rejection;
 use plinth_tenancy::TenancyError;
@@ -32,6 +33,9 @@ pub enum QueryError {
     /// The schema could not be read.
     #[error(transparent)]
     Schema(#[from] SchemaError),
+    /// The model that was wanted cannot be used.
+    #[error(transparent)]
+    Model(#[from] ModelsError),
     /// The guard refuses the statement.
     #[error(transparent)]
     Rejected(Box<Rejection>),
@@ -141,6 +145,7 @@ impl QueryError {
             | Self::Limit { .. }
             | Self::Connection(_)
             | Self::Schema(_)
+            | Self::Model(_)
             | Self::NotFound(_)
             | Self::NoConversation(_)
             | Self::OtherConnection
@@ -200,6 +205,7 @@ impl Classify for QueryError {
             }
             Self::Connection(err) => err.kind(),
             Self::Schema(err) => err.kind(),
+            Self::Model(err) => err.kind(),
             Self::Rejected(err) => err.kind(),
             Self::Run { source, .. } => source.kind(),
             Self::NotFound(_) | Self::NoConversation(_) => ErrorKind::NotFound,
@@ -216,6 +222,7 @@ impl Classify for QueryError {
             Self::SavedOnly => Some(json!({ "reason": "saved_queries_only" })),
             Self::Connection(err) => err.details(),
             Self::Schema(err) => err.details(),
+            Self::Model(err) => err.details(),
             Self::Rejected(err) => err.details(),
             Self::TableNotAllowed { table } => {
                 Some(json!({ "reason": "table_not_allowed", "table": table }))

@@ -101,6 +101,9 @@ pub struct Notes {
     /// What narrows the rows down, in words: told where nothing is found.
     #[serde(default)]
     pub narrowed: Option<String>,
+    /// What a language model had to do with it; `None` where none was wanted.
+    #[serde(default)]
+    pub model: Option<ModelNote>,
 }
 
 /// Something of the organization's own language that an answer leans on.
@@ -112,6 +115,27 @@ pub struct Used {
     pub id: String,
     /// Its name, or the example's question.
     pub name: String,
+}
+
+/// What a language model had to do with an answer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelNote {
+    /// Which one: `installation`, or the id of the organization's own; `None` where none was asked.
+    pub model: Option<String>,
+    /// What became of it: `answered`, `declined`, `unsure`, `failed`, `budget_exceeded`, `inactive`.
+    pub outcome: String,
+    /// Why it did not answer, in words.
+    pub reason: Option<String>,
+    /// How its statement stands to the engine's own reading: `same`, `same_result`, `same_tables`, `different`, `none`.
+    pub agreement: Option<String>,
+    /// How many of its statements there were to choose from.
+    pub candidates: Option<u8>,
+    /// How often a statement went back to it.
+    pub repairs: Option<u8>,
+    /// Tokens that it read.
+    pub prompt_tokens: u64,
+    /// Tokens that it wrote.
+    pub completion_tokens: u64,
 }
 
 /// What went wrong, as the caller was told.

@@ -24,7 +24,7 @@ pub use conversation::{
 };
 pub use error::QueryError;
 pub use history::{
-    HistoryEntry, HistoryFilter, Notes, QueryId, QueryOutcome, QueryRecord, QueryStore,
+    HistoryEntry, HistoryFilter, ModelNote, Notes, QueryId, QueryOutcome, QueryRecord, QueryStore,
     RecordedError, Used,
 };
 pub use ports::{

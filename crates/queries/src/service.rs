@@ -7,7 +7,8 @@ use plinth_connections::{ConnectionId, Connections, Opened};
 use plinth_core::{
     Clock, Cursor, Limit, Page, Permit, Principal, QueriesRead, QueriesWrite, StoreError,
 };
-use plinth_nl2sql::model::{DryRun, DryRunError, ModelStrategy};
+use plinth_models::{Chosen, ModelRef, Models, WhyEmbedded};
+use plinth_nl2sql::model::{DryRun, DryRunError, Tried};
 use plinth_nl2sql::{AskContext, Engine, Outcome, Reading};
 use plinth_schema_introspect::{SchemaAnnotations, Schemas};
 use plinth_sql_guard::Rule;
@@ -21,8 +22,9 @@ use crate::model;
 use crate::reading::{self, Read};
 use crate::running::Entry;
 use crate::{
-    ConversationId, Conversations, HistoryFilter, Notes, QueryError, QueryId, QueryOutcome,
-    QueryRecord, QueryStore, RunError, RunLimits, Running, Statement, StatementRunner,
+    ConversationId, Conversations, HistoryFilter, JsonRows, ModelNote, Notes, QueryError, QueryId,
+    QueryOutcome, QueryRecord, QueryStore, RunError, RunLimits, Running, Statement,
+    StatementRunner,
 };
 
 /// The longest question, in characters.
@@ -71,6 +73,8 @@ pub struct Ask {
     pub row_limit: Option<u64>,
     /// How long it may run, in milliseconds; `None` for the usual time.
     pub timeout_ms: Option<u64>,
+    /// Which language model reads a question; `None` for the organization's default.
+    pub model: Option<ModelRef>,
 }
 
 /// A question or a statement.
@@ -98,7 +102,7 @@ pub struct Queries {
     annotations: SchemaAnnotations,
     tenancy: Tenancy,
     engine: Arc<Engine>,
-    model: Option<Arc<ModelStrategy>>,
+    models: Models,
     runner: Arc<dyn StatementRunner>,
     history: Arc<History>,
     conversations: Conversations,
@@ -119,8 +123,8 @@ pub struct QueryParts {
     pub tenancy: Tenancy,
     /// Turns questions into SQL.
     pub engine: Arc<Engine>,
-    /// A language model beside it, if one is configured.
-    pub model: Option<ModelStrategy>,
+    /// Language models beside it.
+    pub models: Models,
     /// Runs statements.
     pub runner: Arc<dyn StatementRunner>,
     /// Keeps the history.
@@ -145,7 +149,7 @@ impl Queries {
             annotations: parts.annotations,
             tenancy: parts.tenancy,
             engine: parts.engine,
-            model: parts.model.map(Arc::new),
+            models: parts.models,
             runner: parts.runner,
             history: Arc::new(History::new(parts.store)),
             conversations: parts.conversations,
@@ -167,13 +171,20 @@ impl Queries {
         }
         let limits = self.limits(&ask, caller).await?;
         check(&ask.input)?;
+        let chosen = match (&ask.input, ask.model) {
+            (Input::Question(_), wanted) => self.models.choose(permit, wanted).await?,
+            (Input::Sql(_), Some(_)) => {
+                return Err(QueryError::Input("a model is for questions; send it without sql"));
+            }
+            (Input::Sql(_), None) => Chosen::Embedded(WhyEmbedded::Chosen),
+        };
         // What is not there, or not the caller's, leaves no trace in anybody's history.
         let opened = self.connections.open(caller, ask.connection).await?;
         let mut talk = self.talk(caller, &ask).await?;
         let mut entry = self.entry(caller, &ask);
         let answered = match &ask.input {
             Input::Question(question) => {
-                self.answer(&opened, question, talk.as_mut(), &limits, &mut entry).await
+                self.answer(&opened, question, talk.as_mut(), &chosen, &limits, &mut entry).await
             }
             Input::Sql(sql) => self.run_own(&opened, sql, &limits, &mut entry).await,
         };
@@ -364,7 +375,7 @@ impl Queries {
             return Err(QueryError::Input("this question never became SQL; ask it again instead"));
         };
         let (connection, input) = (before.connection, Input::Sql(sql));
-        let ask = Ask { connection, input, conversation: None, row_limit, timeout_ms };
+        let ask = Ask { connection, input, conversation: None, row_limit, timeout_ms, model: None };
         let limits = self.limits(&ask, permit.principal()).await?;
         let opened = self.connections.open(permit.principal(), ask.connection).await?;
         let mut entry = self.entry(permit.principal(), &ask);
@@ -389,6 +400,7 @@ impl Queries {
         opened: &Opened,
         question: &str,
         mut talk: Option<&mut Talk>,
+        chosen: &Chosen,
         limits: &RunLimits,
         entry: &mut Entry,
     ) -> Result<Option<Started>, QueryError> {
@@ -409,14 +421,15 @@ impl Queries {
                 talk.back_to = Some(turn);
                 return self.start(opened, &knowledge, &sql, limits).await.map(Some);
             }
-            let proposed = match &outcome {
-                Outcome::Meta(_) => None,
-                _ if settled => None,
-                _ => self.propose(opened, &knowledge, question, limits).await,
+            let (proposed, note) = match &outcome {
+                Outcome::Meta(_) => (None, None),
+                _ if settled => (None, None),
+                _ => self.propose(opened, &knowledge, question, chosen, limits).await,
             };
+            entry.record.notes.model.clone_from(&note);
             if let Some((sql, notes)) = proposed {
                 entry.record.sql = Some(sql.clone());
-                entry.record.notes = Notes { engine_ms: Some(engine_ms), ..notes };
+                entry.record.notes = Notes { engine_ms: Some(engine_ms), model: note, ..notes };
                 return self.start(opened, &knowledge, &sql, limits).await.map(Some);
             }
             let reading = match outcome {
@@ -468,6 +481,7 @@ impl Queries {
                 engine_ms: Some(engine_ms),
                 taken_over,
                 used,
+                model: note,
                 ..Notes::default()
             };
             if let Some(talk) = talk.as_deref_mut() {
@@ -508,19 +522,31 @@ impl Queries {
         AskContext { now: self.clock.now().to_zoned(zone) }
     }
 
-    /// What the configured model makes of the question; `None` if there is none or nothing usable came of it: then the
-    /// embedded engine's reading counts.
+    /// What the chosen model makes of the question, and what is to be said of it; no statement if there is no model or
+    /// nothing usable came of it: then the embedded engine's reading counts.
     async fn propose(
         &self,
         opened: &Opened,
         knowledge: &Arc<Knowledge>,
         question: &str,
+        chosen: &Chosen,
         limits: &RunLimits,
-    ) -> Option<(String, Notes)> {
-        let model = self.model.as_ref()?;
+    ) -> (Option<(String, Notes)>, Option<ModelNote>) {
+        let selected = match chosen {
+            Chosen::Embedded(why) => return (None, model::not_asked(*why)),
+            Chosen::Model(selected) => selected,
+        };
         let planner = Planner { queries: self, opened, knowledge, limits };
-        let context = self.context(limits);
-        model::propose(model, &self.engine, knowledge, question, &context, &planner).await
+        let asked = model::Asked {
+            engine: &self.engine,
+            knowledge,
+            question,
+            context: self.context(limits),
+            dry_run: &planner,
+            privacy: opened.connection.model_privacy,
+        };
+        let (proposed, note) = model::propose(selected, asked).await;
+        (proposed, Some(note))
     }
 
     async fn run_own(
@@ -666,7 +692,63 @@ impl DryRun for Planner<'_> {
             other => DryRunError::Unavailable(other.to_string()),
         })
     }
+
+    async fn try_run(&self, sql: &str) -> Result<Option<Tried>, DryRunError> {
+        let judged = self.knowledge.judge(sql).map_err(|it| refused(it.to_string()))?;
+        let statement = self.knowledge.statement(&judged);
+        let limits = RunLimits {
+            rows: TRIED_ROWS,
+            bytes: TRIED_BYTES,
+            row_bytes: TRIED_ROW_BYTES,
+            time: TRIED_TIME.min(self.limits.time),
+            time_zone: self.limits.time_zone.clone(),
+        };
+        let runner = &self.queries.runner;
+        let running = async {
+            let mut rows = runner.run(&self.opened.target, &statement, &limits).await?;
+            let mut json = JsonRows::new(rows.columns(), &self.knowledge.types);
+            let mut tried = Tried::default();
+            loop {
+                let some = rows.next().await?;
+                if some.is_empty() {
+                    tried.is_complete = rows.cut_off().is_none();
+                    return Ok(tried);
+                }
+                for row in &some {
+                    let text = |it| match it {
+                        serde_json::Value::Null => None,
+                        serde_json::Value::String(text) => Some(text),
+                        other => Some(other.to_string()),
+                    };
+                    tried.rows.push(json.values(row).into_iter().map(text).collect());
+                }
+            }
+        };
+        match running.await {
+            Ok(tried) => Ok(Some(tried)),
+            Err(RunError::Database(message)) => Err(DryRunError::Database {
+                sqlstate: message.sqlstate,
+                message: message.message,
+                hint: message.hint,
+                position: message.position,
+            }),
+            // Not cheap, or not now: that says nothing about the statement.
+            Err(
+                RunError::TimedOut(_)
+                | RunError::RowTooLarge { .. }
+                | RunError::Cancelled
+                | RunError::Busy,
+            ) => Ok(None),
+            Err(err @ RunError::Connection(_)) => Err(DryRunError::Unavailable(err.to_string())),
+        }
+    }
 }
+
+/// How far a statement of a model is run to see what it finds, before it is run in earnest.
+const TRIED_ROWS: u64 = 200;
+const TRIED_BYTES: u64 = 256 * 1024;
+const TRIED_ROW_BYTES: usize = 64 * 1024;
+const TRIED_TIME: Duration = Duration::from_millis(1_500);
 
 /// A refusal of ours, told to the model as the database would (`insufficient_privilege`).
 fn refused(message: String) -> DryRunError {

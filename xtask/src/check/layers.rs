@@ -4,13 +4,14 @@ use super::Report;
 use super::graph::{Graph, Kind, Member};
 
 /// The domain crates, lowest first: each may use those of the rows before its own.
-const DOMAIN: [&[&str]; 8] = [
+const DOMAIN: [&[&str]; 9] = [
     &["plinth-core"],
     &["plinth-egress", "plinth-tenancy"],
     &["plinth-connections"],
     &["plinth-schema-introspect"],
     &["plinth-sql-guard"],
     &["plinth-nl2sql"],
+    &["plinth-models"],
     &["plinth-queries"],
     &["plinth-dashboards", "plinth-workflows", "plinth-integrations"],
 ];

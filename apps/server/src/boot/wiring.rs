@@ -5,8 +5,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use plinth_adapter_postgres::{
     Database, PostgresAccounts, PostgresAnnotations, PostgresApps, PostgresAttempts, PostgresAudit,
     PostgresConnections, PostgresConversations, PostgresIdempotency, PostgresIdentities,
-    PostgresKeys, PostgresOrganizations, PostgresOutbox, PostgresQueries, PostgresRates,
-    PostgresSigningKeys, PostgresSnapshots, PostgresTeam, PostgresTenancy,
+    PostgresKeys, PostgresModels, PostgresOrganizations, PostgresOutbox, PostgresQueries,
+    PostgresRates, PostgresSigningKeys, PostgresSnapshots, PostgresTeam, PostgresTenancy,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
 use plinth_connections::{
@@ -14,8 +14,8 @@ use plinth_connections::{
 };
 use plinth_core::{Clock, CursorKey};
 use plinth_egress::Network;
+use plinth_models::{InstallationModel, ModelDialer, ModelParts, Models};
 use plinth_nl2sql::Engine;
-use plinth_nl2sql::model::ModelStrategy;
 use plinth_queries::{Conversations, Queries, QueryParts, QuerySettings};
 use plinth_schema_introspect::{Discovery, SchemaAnnotations, Schemas};
 use plinth_tenancy::accounts::{AccountParts, Accounts};
@@ -69,6 +69,8 @@ pub struct Services {
     pub schemas: Schemas,
     /// What people write beside the schemas.
     pub annotations: SchemaAnnotations,
+    /// Which language models there are, and what is spent on them.
+    pub models: Models,
     /// Asking and running.
     pub queries: Queries,
     /// What was asked one after the other.
@@ -107,8 +109,10 @@ pub struct WiringParts {
     pub key_sets: Arc<dyn KeySetSource>,
     /// How far a question or statement may go.
     pub queries: QuerySettings,
-    /// A language model beside the embedded engine.
-    pub model: Option<ModelStrategy>,
+    /// The installation's language model beside the embedded engine.
+    pub model: Option<InstallationModel>,
+    /// Makes clients of the models that organizations configure.
+    pub dialer: Arc<dyn ModelDialer>,
     /// Sends mail.
     pub mailer: Arc<dyn Mailer>,
     /// The time.
@@ -135,6 +139,7 @@ impl Services {
             key_sets,
             queries,
             model,
+            dialer,
             mailer,
             clock,
             metrics,
@@ -216,6 +221,15 @@ impl Services {
             Arc::new(PostgresConversations::new(database.clone())),
             clock.clone(),
         );
+        let models = Models::new(ModelParts {
+            store: Arc::new(PostgresModels::new(database.clone())),
+            usage: Arc::new(PostgresModels::new(database.clone())),
+            vault: vault.clone(),
+            dialer,
+            installation: model,
+            tenancy: tenancy.clone(),
+            clock: clock.clone(),
+        });
         let queries = Queries::new(QueryParts {
             conversations: conversations.clone(),
             connections: connections.clone(),
@@ -223,7 +237,7 @@ impl Services {
             annotations: annotations.clone(),
             tenancy: tenancy.clone(),
             engine: Arc::new(Engine::new()),
-            model,
+            models: models.clone(),
             runner: targets,
             store: Arc::new(PostgresQueries::new(database.clone())),
             settings: queries,
@@ -248,6 +262,7 @@ impl Services {
             discovery,
             schemas,
             annotations,
+            models,
             queries,
             conversations,
             cursors,

@@ -8,11 +8,11 @@ use actix_web::{App, HttpServer};
 use anyhow::Context as _;
 use jiff::SignedDuration;
 use plinth_adapter_http::HttpKeySets;
-use plinth_adapter_llm::{Endpoint, OpenAiCompatible, OpenAiSettings};
+use plinth_adapter_llm::{ClientSettings, Dialer, Endpoint, ModelClient};
 use plinth_adapter_target::{SystemResolver, TargetSettings};
 use plinth_core::SystemClock;
 use plinth_egress::{Gate, Network, Own, Resolver as _};
-use plinth_nl2sql::model::{ModelSettings as ModelStrategySettings, ModelStrategy};
+use plinth_models::InstallationModel;
 use plinth_queries::QuerySettings;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -90,6 +90,7 @@ impl Server {
                 None => EmbeddedAddress::default(),
             };
             let model = model(&settings.model, &gate)?;
+            let dialer = Arc::new(Dialer::new(gate.clone()));
             let mailer = mailer(&settings.mail, &storage, &gate, Arc::new(SystemClock))?;
             let key_sets = Arc::new(HttpKeySets::new(gate.clone())?);
             let mut targets = TargetSettings::new(gate, Arc::new(managed));
@@ -105,6 +106,7 @@ impl Server {
                 key_sets,
                 queries: query_settings(&settings.limits),
                 model,
+                dialer,
                 mailer,
                 clock: Arc::new(SystemClock),
                 metrics: Some(metrics),
@@ -175,9 +177,15 @@ async fn flush(services: Services, mut stopped: watch::Receiver<bool>) {
                 _ = stopped.changed() => deadline = Some(Instant::now() + LAST_FLUSH),
             }
         }
-        let flushed = services.queries.flush_history().await;
+        let flushed = match services.queries.flush_history().await {
+            Ok(()) => services.models.flush().await,
+            failed => failed,
+        };
         if let Err(err) = &flushed {
-            tracing::warn!(error = plinth_core::chain(err), "the history waits for the database");
+            tracing::warn!(
+                error = plinth_core::chain(err),
+                "the history, or what models used, waits for the database"
+            );
         }
         match deadline {
             Some(deadline) if flushed.is_ok() || Instant::now() > deadline => return,
@@ -238,17 +246,19 @@ fn query_settings(limits: &LimitSettings) -> QuerySettings {
 }
 
 /// The configured model, if there is one. Its address is the operator's own word, so the gate lets it be anywhere.
-fn model(settings: &ModelSettings, gate: &Gate) -> anyhow::Result<Option<ModelStrategy>> {
+fn model(settings: &ModelSettings, gate: &Gate) -> anyhow::Result<Option<InstallationModel>> {
     let (Some(url), Some(name)) = (&settings.llm_base_url, &settings.llm_model) else {
         return Ok(None);
     };
     let endpoint = Endpoint::new(url, gate.of_operator()).context("PLINTH_LLM_BASE_URL")?;
-    let settings = OpenAiSettings::new(
-        endpoint,
-        name.clone(),
-        settings.llm_api_key.clone(),
-        settings.llm_seconds,
-    );
-    let client = Arc::new(OpenAiCompatible::new(settings)?);
-    Ok(Some(ModelStrategy::new(client, ModelStrategySettings::default())))
+    let (provider, key) = (settings.llm_provider, settings.llm_api_key.clone());
+    let mut client =
+        ClientSettings::new(provider, endpoint, name.clone(), key, settings.llm_seconds);
+    if let Some(file) = &settings.llm_ca_file {
+        let pem = std::fs::read_to_string(file)
+            .with_context(|| format!("PLINTH_LLM_CA_FILE: cannot read {}", file.display()))?;
+        client.authorities = Some(pem);
+    }
+    let model = ModelClient::new(client).context("the settings PLINTH_LLM_… cannot be used")?;
+    Ok(Some(InstallationModel { provider, model: Arc::new(model) }))
 }

@@ -28,6 +28,7 @@ use super::{auth, database_configs, oauth, operation, platform};
     security(("bearer" = []), ("api_key" = [])),
     tags(
         (name = "queries", description = "Ask, run, and the history of both."),
+        (name = "models", description = "Language models beside the embedded engine: which there are, and what they cost."),
         (name = "connections", description = "The databases that an organization connects."),
         (name = "database configs", description = "The same connections, as an agent platform's back end knows them. Errors there are `{\"success\": false, \"error\", \"message\", \"status\": \"error\", \"details\"}`."),
         (name = "schemas", description = "What those databases look like."),

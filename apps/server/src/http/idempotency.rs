@@ -211,6 +211,7 @@ fn place(effect: &Effect) -> Option<String> {
         "role" => format!("/v1/roles/{id}"),
         "oauth_app" => format!("/v1/oauth-apps/{id}"),
         "identity_provider" => format!("/v1/identity-providers/{id}"),
+        "model" => format!("/v1/models/{id}"),
         _ => return None,
     })
 }

@@ -17,6 +17,7 @@ mod invitation_page;
 mod keys;
 mod limits;
 mod me;
+mod models;
 mod oauth;
 mod observe;
 mod operation;
@@ -43,6 +44,7 @@ fn platform(config: &mut ServiceConfig<'_>) {
     connections::routes(config);
     schemas::routes(config);
     queries::routes(config);
+    models::routes(config);
     keys::routes(config);
     auth::routes(config);
     me::routes(config);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer};
 use async_trait::async_trait;
+use plinth_adapter_llm::Dialer;
 use plinth_adapter_postgres::{Database, DatabaseUrl, migrate, migrations};
 use plinth_adapter_target::{ManagedServers, SystemResolver, TargetSettings};
 use plinth_connections::{InstallationKey, MasterKey, MasterKeys};
@@ -136,6 +137,7 @@ impl TestApp {
         let mailer = Arc::new(RecordingMailer::default());
         let documents = Arc::new(Documents::default());
         let links = LinkKey::new(*installation.derive("mailed links"));
+        let dialer = Arc::new(Dialer::new(gate.clone()));
         let services = Services::new(WiringParts {
             database: ours,
             master,
@@ -147,6 +149,7 @@ impl TestApp {
             key_sets: documents.clone(),
             queries: settings,
             model: None,
+            dialer,
             mailer: other.unwrap_or(mailer.clone()),
             clock: clock.clone(),
             metrics: None,

@@ -18,6 +18,7 @@ mod identity_providers;
 mod keys;
 mod limits;
 mod master_key;
+mod models;
 mod oauth;
 mod organizations;
 mod queries;

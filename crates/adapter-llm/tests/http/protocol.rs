@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use plinth_adapter_llm::{Endpoint, OpenAiCompatible, OpenAiSettings};
+use plinth_adapter_llm::{ClientSettings, Endpoint, ModelClient};
 use plinth_egress::{Gate, Network};
-use plinth_nl2sql::model::{LanguageModel, ModelError, Usage};
+use plinth_models::Provider;
+use plinth_nl2sql::model::{LanguageModel, Meter, ModelError, Usage};
 use serde_json::json;
 
 use crate::server::{Here, KEY, Line, Server, client, of_operator, request};
@@ -14,17 +15,18 @@ const PATIENT: Duration = Duration::from_secs(20);
 /// The outcome of one completion, and how many requests it took.
 async fn outcome(lines: impl IntoIterator<Item = Line>) -> (Result<String, ModelError>, usize) {
     let server = Server::saying(lines).await;
-    let outcome = server.client(PATIENT).complete(&request()).await;
-    (outcome.map(|it| it.text), server.received().len())
+    let outcome = server.client(PATIENT).complete(&request(), &Meter::default()).await;
+    (outcome, server.received().len())
 }
 
 #[tokio::test]
 async fn a_completion_is_asked_for_as_the_protocol_says() {
     let server = Server::saying([Line::says("{\"sql\": null}")]).await;
     let model = server.client(PATIENT);
-    let completion = model.complete(&request()).await.expect("an answer");
-    assert_eq!(completion.text, "{\"sql\": null}");
-    assert_eq!(completion.usage, Usage { calls: 1, prompt_tokens: 120, completion_tokens: 9 });
+    let meter = Meter::default();
+    let text = model.complete(&request(), &meter).await.expect("an answer");
+    assert_eq!(text, "{\"sql\": null}");
+    assert_eq!(meter.total(), Usage { calls: 1, prompt_tokens: 120, completion_tokens: 9 });
     assert_eq!(model.name(), "tiny");
     let received = &server.received()[0];
     assert!(
@@ -41,7 +43,8 @@ async fn a_completion_is_asked_for_as_the_protocol_says() {
                 { "role": "system", "content": "rules" },
                 { "role": "user", "content": "{\"question\": \"how many?\"}" },
             ],
-            "stream": false,
+            "stream": true,
+            "stream_options": { "include_usage": true },
             "max_tokens": 500,
             "temperature": 0.0,
             "response_format": { "type": "json_object" },
@@ -54,8 +57,9 @@ async fn without_a_key_no_credentials_are_sent() {
     for key in [None, Some("".into())] {
         let server = Server::saying([Line::says("hello")]).await;
         let endpoint = of_operator(&server.base_url);
-        let model = OpenAiCompatible::new(OpenAiSettings::new(endpoint, "tiny", key, PATIENT));
-        model.expect("a client").complete(&request()).await.expect("an answer");
+        let model =
+            ModelClient::new(ClientSettings::new(Provider::OpenAi, endpoint, "tiny", key, PATIENT));
+        model.expect("a client").complete(&request(), &Meter::default()).await.expect("an answer");
         assert!(!server.received()[0].head.to_lowercase().contains("authorization"));
     }
 }
@@ -107,7 +111,8 @@ async fn what_cannot_pass_is_not_tried_again() {
 #[tokio::test]
 async fn a_wait_beyond_the_time_limit_is_not_begun() {
     let server = Server::saying([Line::error(429, "retry-after: 3600\r\n", "busy", "later")]).await;
-    let error = server.client(PATIENT).complete(&request()).await.expect_err("refused");
+    let error =
+        server.client(PATIENT).complete(&request(), &Meter::default()).await.expect_err("refused");
     assert_eq!(error, ModelError::RateLimited { retry_after: Some(Duration::from_hours(1)) });
     assert_eq!(server.received().len(), 1);
 }
@@ -152,9 +157,9 @@ async fn answers_that_are_none_are_told_apart() {
 
 #[tokio::test]
 async fn a_body_without_end_or_with_too_much_is_cut_off() {
-    for line in [Line::Endless, Line::says(&"x".repeat(2 * 1024 * 1024))] {
+    for line in [Line::Endless, Line::says(&"x".repeat(5 * 1024 * 1024))] {
         let (error, requests) = outcome([line]).await;
-        let expected = ModelError::Protocol("the body is larger than 1048576 bytes".to_owned());
+        let expected = ModelError::Protocol("the body is larger than 4194304 bytes".to_owned());
         assert_eq!((error, requests), (Err(expected), 1));
     }
 }
@@ -172,7 +177,8 @@ async fn a_redirect_is_not_followed() {
 async fn silence_ends_at_the_time_limit_and_lets_the_connection_go() {
     let server = Server::saying([Line::Silence]).await;
     let limit = Duration::from_millis(200);
-    let error = server.client(limit).complete(&request()).await.expect_err("nothing");
+    let error =
+        server.client(limit).complete(&request(), &Meter::default()).await.expect_err("nothing");
     assert_eq!(error, ModelError::Timeout(limit));
     server.is_left().await;
 }
@@ -181,13 +187,13 @@ async fn silence_ends_at_the_time_limit_and_lets_the_connection_go() {
 async fn dropping_the_call_hangs_up() {
     let server = Server::saying([Line::Silence]).await;
     let model = server.client(PATIENT);
-    let (asked, wanted) = (request(), async {
+    let (asked, meter, wanted) = (request(), Meter::default(), async {
         while server.received().is_empty() {
             tokio::task::yield_now().await;
         }
     });
     tokio::select! {
-        outcome = model.complete(&asked) => panic!("{outcome:?}"),
+        outcome = model.complete(&asked, &meter) => panic!("{outcome:?}"),
         () = wanted => {}
     }
     server.is_left().await;
@@ -213,14 +219,17 @@ async fn what_a_server_does_not_know_is_left_out_from_then_on() {
     ])
     .await;
     let model = server.client(PATIENT);
-    model.complete(&request()).await.expect("an answer");
-    model.complete(&request()).await.expect("an answer");
+    model.complete(&request(), &Meter::default()).await.expect("an answer");
+    model.complete(&request(), &Meter::default()).await.expect("an answer");
     let received = server.received();
     assert_eq!(received.len(), 5);
     for at in [3, 4] {
         let fields: Vec<&String> =
             received[at].body.as_object().expect("an object").keys().collect();
-        assert_eq!(fields, ["max_completion_tokens", "messages", "model", "stream"]);
+        assert_eq!(
+            fields,
+            ["max_completion_tokens", "messages", "model", "stream", "stream_options"]
+        );
     }
     // A server that complains of what was not sent is not asked for ever.
     let (error, requests) = outcome([Line::error(400, "", "x", "temperature")]).await;
@@ -233,7 +242,7 @@ async fn nobody_at_the_address_is_said_plainly() {
     let base = format!("http://{}", listener.local_addr().expect("an address"));
     drop(listener);
     let model = client(of_operator(&base), PATIENT);
-    let error = model.complete(&request()).await.expect_err("nobody");
+    let error = model.complete(&request(), &Meter::default()).await.expect_err("nobody");
     assert!(matches!(&error, ModelError::Unreachable(it) if it.contains("refused")), "{error:?}");
 }
 
@@ -244,11 +253,11 @@ async fn an_organizations_endpoint_reaches_only_what_the_gate_admits() {
     for base in [&server.base_url, &named] {
         let shut = Gate::new(Arc::new(Here), [], []);
         let model = client(Endpoint::new(base, shut).expect("a URL"), PATIENT);
-        let error = model.complete(&request()).await.expect_err("shut out");
+        let error = model.complete(&request(), &Meter::default()).await.expect_err("shut out");
         assert!(matches!(error, ModelError::Unreachable(_)), "{error:?}");
     }
     assert!(server.received().is_empty());
     let open = Gate::new(Arc::new(Here), [Network::LOOPBACK_V4], []);
     let model = client(Endpoint::new(&named, open).expect("a URL"), PATIENT);
-    assert_eq!(model.complete(&request()).await.expect("an answer").text, "inside");
+    assert_eq!(model.complete(&request(), &Meter::default()).await.expect("an answer"), "inside");
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use plinth_nl2sql::model::LanguageModel;
+use plinth_nl2sql::model::{LanguageModel, Meter};
 
 use crate::server::{KEY, Line, Server, request};
 
@@ -56,7 +56,7 @@ async fn the_key_is_in_no_error_no_log_line_and_no_debug_output() {
     ] {
         let server = Server::saying([line]).await;
         let model = server.client(Duration::from_secs(20));
-        let error = model.complete(&request()).await.expect_err("a fault");
+        let error = model.complete(&request(), &Meter::default()).await.expect_err("a fault");
         let text = format!("{error} {error:?} {model:?}");
         assert!(!text.contains("sk-test"), "{text}");
     }

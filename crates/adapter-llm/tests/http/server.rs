@@ -7,13 +7,15 @@ use std::{
 };
 
 use async_trait::async_trait;
-use plinth_adapter_llm::{Endpoint, OpenAiCompatible, OpenAiSettings};
+use plinth_adapter_llm::{ClientSettings, Endpoint, ModelClient};
 use plinth_egress::{Gate, Resolver};
+use plinth_models::Provider;
 use plinth_nl2sql::model::{Message, ModelRequest, Role};
+use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    net::TcpListener,
     sync::watch,
 };
 
@@ -33,6 +35,12 @@ pub(crate) enum Line {
     Silence,
     /// Hangs up at once.
     HangUp,
+    /// Answers well with that content type and body, in chunks of a few bytes.
+    Stream(&'static str, String),
+    /// The same, and hangs up without having ended.
+    CutStream(&'static str, String),
+    /// The same, and then says nothing more.
+    Drip(&'static str, String),
 }
 
 impl Line {
@@ -62,6 +70,8 @@ pub(crate) struct Received {
 
 pub(crate) struct Server {
     pub(crate) base_url: String,
+    /// Who vouches for it over TLS, as PEM.
+    pub(crate) authority: Option<String>,
     received: Arc<Mutex<Vec<Received>>>,
     gone: watch::Receiver<usize>,
     task: tokio::task::JoinHandle<()>,
@@ -76,9 +86,35 @@ impl Drop for Server {
 impl Server {
     /// Starts one that says those lines in order, the last one again and again.
     pub(crate) async fn saying(lines: impl IntoIterator<Item = Line>) -> Self {
+        Self::start(lines.into_iter().collect(), None).await
+    }
+
+    /// The same over TLS, with a certificate of its own for `localhost`.
+    pub(crate) async fn over_tls(lines: impl IntoIterator<Item = Line>) -> Self {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
+        Self::start(lines.into_iter().collect(), Some(made)).await
+    }
+
+    async fn start(lines: Vec<Line>, tls: Option<rcgen::CertifiedKey<rcgen::KeyPair>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let base_url = format!("http://{}/v1", listener.local_addr().expect("an address"));
-        let lines: Arc<Vec<Line>> = Arc::new(lines.into_iter().collect());
+        let address = listener.local_addr().expect("an address");
+        let base_url = match &tls {
+            None => format!("http://{address}/v1"),
+            Some(_) => format!("https://localhost:{}/v1", address.port()),
+        };
+        let authority = tls.as_ref().map(|it| it.cert.pem());
+        let acceptor = tls.map(|it| {
+            let key = PrivateKeyDer::try_from(it.signing_key.serialize_der()).expect("a key");
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let config = rustls::ServerConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .expect("versions")
+                .with_no_client_auth()
+                .with_single_cert(vec![it.cert.der().clone()], key)
+                .expect("a certificate");
+            tokio_rustls::TlsAcceptor::from(Arc::new(config))
+        });
+        let lines: Arc<Vec<Line>> = Arc::new(lines);
         let received: Arc<Mutex<Vec<Received>>> = Arc::default();
         let (gone_tx, gone) = watch::channel(0);
         let gone_tx = Arc::new(gone_tx);
@@ -86,13 +122,26 @@ impl Server {
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (lines, log, gone) = (lines.clone(), log.clone(), gone_tx.clone());
+                let acceptor = acceptor.clone();
                 tokio::spawn(async move {
-                    let _ = serve(stream, &lines, &log).await;
+                    match acceptor {
+                        None => drop(serve(stream, &lines, &log).await),
+                        Some(it) => {
+                            if let Ok(stream) = it.accept(stream).await {
+                                drop(serve(stream, &lines, &log).await);
+                            }
+                        }
+                    }
                     gone.send_modify(|it| *it += 1);
                 });
             }
         });
-        Self { base_url, received, gone, task }
+        Self { base_url, authority, received, gone, task }
+    }
+
+    /// Its address without any path.
+    pub(crate) fn host_url(&self) -> String {
+        self.base_url.trim_end_matches("/v1").to_owned()
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {
@@ -107,7 +156,7 @@ impl Server {
     }
 
     /// A client of it, impatient between tries.
-    pub(crate) fn client(&self, time_limit: Duration) -> OpenAiCompatible {
+    pub(crate) fn client(&self, time_limit: Duration) -> ModelClient {
         client(of_operator(&self.base_url), time_limit)
     }
 }
@@ -128,10 +177,11 @@ pub(crate) fn of_operator(base_url: &str) -> Endpoint {
     Endpoint::new(base_url, gate).expect("a URL")
 }
 
-pub(crate) fn client(endpoint: Endpoint, time_limit: Duration) -> OpenAiCompatible {
-    let mut settings = OpenAiSettings::new(endpoint, "tiny", Some(KEY.into()), time_limit);
+pub(crate) fn client(endpoint: Endpoint, time_limit: Duration) -> ModelClient {
+    let mut settings =
+        ClientSettings::new(Provider::OpenAi, endpoint, "tiny", Some(KEY.into()), time_limit);
     settings.backoff = Duration::from_millis(1);
-    OpenAiCompatible::new(settings).expect("a client")
+    ModelClient::new(settings).expect("a client")
 }
 
 /// A request like those of the strategy.
@@ -148,7 +198,7 @@ pub(crate) fn request() -> ModelRequest {
 }
 
 async fn serve(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     lines: &[Line],
     log: &Mutex<Vec<Received>>,
 ) -> std::io::Result<()> {
@@ -180,6 +230,7 @@ async fn serve(
                     "HTTP/1.1 {status} Scripted\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
                 );
                 stream.write_all(answer.as_bytes()).await?;
+                stream.flush().await?;
             }
             Line::HalfABody => {
                 stream
@@ -197,6 +248,28 @@ async fn serve(
                 stream.read_u8().await?;
             }
             Line::HangUp => return Ok(()),
+            Line::Stream(content_type, ref body)
+            | Line::CutStream(content_type, ref body)
+            | Line::Drip(content_type, ref body) => {
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n"
+                );
+                stream.write_all(head.as_bytes()).await?;
+                // Pieces that end in the middle of lines and letters.
+                for piece in body.as_bytes().chunks(61) {
+                    let size = format!("{:x}\r\n", piece.len());
+                    stream.write_all(&[size.as_bytes(), piece, b"\r\n"].concat()).await?;
+                }
+                match line {
+                    Line::Stream(..) => stream.write_all(b"0\r\n\r\n").await?,
+                    Line::Drip(..) => {
+                        stream.flush().await?;
+                        stream.read_u8().await?;
+                    }
+                    _ => return Ok(()),
+                }
+                stream.flush().await?;
+            }
         }
     }
 }

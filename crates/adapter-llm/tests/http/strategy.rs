@@ -11,8 +11,8 @@ use plinth_connections::AllowedTables;
 use plinth_nl2sql::{
     AskContext, Engine, SchemaIndex,
     model::{
-        DryRun, DryRunError, ModelError, ModelFailure, ModelPrivacy, ModelQuestion, ModelReading,
-        ModelSettings, ModelStrategy, Problem,
+        DryRun, DryRunError, Meter, ModelError, ModelFailure, ModelPrivacy, ModelQuestion,
+        ModelReading, ModelSettings, ModelStrategy, Problem, Taught, Tried, Withheld,
     },
 };
 use plinth_schema_introspect::Catalog;
@@ -52,6 +52,10 @@ impl DryRun for Planner {
     async fn plan(&self, _: &str) -> Result<(), DryRunError> {
         self.0.lock().expect("not poisoned").pop_front().map_or(Ok(()), Err)
     }
+
+    async fn try_run(&self, _: &str) -> Result<Option<Tried>, DryRunError> {
+        Ok(None)
+    }
 }
 
 fn no_such_column() -> DryRunError {
@@ -80,6 +84,9 @@ async fn ask(
             context: &AskContext { now: "2026-11-20T15:00:00+00:00[UTC]".parse().expect("valid") },
             dry_run: &Planner(Mutex::new(refusals.into_iter().collect())),
             privacy: ModelPrivacy::SchemaOnly,
+            withheld: &Withheld::default(),
+            taught: &Taught::default(),
+            meter: &Meter::default(),
         })
         .await
 }
@@ -139,5 +146,5 @@ async fn a_refusal_text_or_broken_json_is_a_failure_and_no_sql() {
 async fn a_server_that_is_down_is_the_models_failure() {
     let server = Server::saying([Line::error(500, "", "server_error", "oops")]).await;
     let failure = ask(&server, []).await.expect_err("no answer");
-    assert!(matches!(failure, ModelFailure::Model { error: ModelError::Unreachable(_), .. }));
+    assert!(matches!(failure, ModelFailure::Model(ModelError::Unreachable(_))));
 }

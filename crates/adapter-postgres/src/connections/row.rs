@@ -18,11 +18,12 @@ pub(super) const COLUMNS: &str =
     c.password_version, c.password_sealed, c.ssl_mode, c.tls_roots, c.tls_certificate, c.channel_binding,
     c.client_key_version, c.client_key_sealed, c.tunnel_host, c.tunnel_port, c.tunnel_username, c.tunnel_host_key,
     c.tunnel_version, c.tunnel_sealed, c.allowed_tables, c.is_test, c.is_primary, c.inactive_reason, c.sampling,
+    c.model_privacy,
     c.version, c.revision, c.created_by, c.created_at, c.updated_at, c.deleted_at,
     h.status AS health_status, h.checked_at, h.failures, h.failing_since, h.diagnosis";
 
 /// The columns that are written, in the order of [`Written::values`]; the first two say which row.
-const WRITTEN: [&str; 32] = [
+const WRITTEN: [&str; 33] = [
     "org_id",
     "id",
     "name",
@@ -51,6 +52,7 @@ const WRITTEN: [&str; 32] = [
     "is_primary",
     "inactive_reason",
     "sampling",
+    "model_privacy",
     "version",
     "revision",
     "created_by",
@@ -106,6 +108,7 @@ impl Written {
             Box::new(it.is_primary),
             Box::new(it.activity.reason()),
             Box::new(it.sampling),
+            Box::new(it.model_privacy.as_str()),
             Box::new(*version),
             Box::new(it.revision),
             Box::new(it.created_by.as_uuid()),
@@ -179,6 +182,7 @@ pub(super) fn read_connection(row: &Row) -> Result<Connection, StoreError> {
     let reason: Option<&str> = get(row, "inactive_reason")?;
     let activity = Activity::from_reason(reason)
         .ok_or_else(|| internal(format!("no reason to be inactive: {reason:?}")))?;
+    let privacy: &str = get(row, "model_privacy")?;
     Ok(Connection {
         id: ConnectionId::from_uuid(get(row, "id")?),
         org: OrgId::from_uuid(get(row, "org_id")?),
@@ -199,6 +203,7 @@ pub(super) fn read_connection(row: &Row) -> Result<Connection, StoreError> {
         is_primary: get(row, "is_primary")?,
         activity,
         sampling: get(row, "sampling")?,
+        model_privacy: privacy.parse().map_err(internal)?,
         health: read_health(row)?,
         revision: get(row, "revision")?,
         created_by: UserId::from_uuid(get(row, "created_by")?),

@@ -11,6 +11,8 @@ pub enum Agreement {
     NoOpinion,
     /// Both wrote the same statement, but for spelling, aliases and qualification.
     Same,
+    /// Both found the same rows, by different statements.
+    SameResult,
     /// Both read the same tables.
     SameTables,
     /// They read different tables.
@@ -34,21 +36,28 @@ pub(crate) fn compare(model: &Approved, engine: Option<&Approved>) -> Agreement 
 ///
 /// A statement that the guard and the planner accept starts at 0.75. Two ways to the same statement fail together only
 /// if both are wrong in the same way, so agreement takes away most of the doubt, the more the surer the engine is.
-/// Another reading by a sure engine, every repair, and every assumption add doubt.
+/// Another reading by a sure engine, every repair, and every assumption add doubt. `share` says how many of the model's
+/// several statements mean the same as this one, from 0 to 1: a model that is of one mind with itself is righter.
 pub(crate) fn confidence(
     agreement: Agreement,
     engine: Option<&Reading>,
     repairs: u8,
     assumptions: usize,
+    share: Option<f64>,
 ) -> f64 {
     let sure = engine.map_or(0.0, |it| it.confidence);
     let mut doubt = 0.25;
     doubt *= match agreement {
         Agreement::Same => 1.0 - 0.8 * sure,
+        // Different ways to the same rows can still meet by chance.
+        Agreement::SameResult => 1.0 - 0.7 * sure,
         Agreement::SameTables => 1.0 - 0.2 * sure,
         Agreement::NoOpinion => 1.0,
         Agreement::Different => 1.0 + 0.6 * sure,
     };
+    if let Some(share) = share {
+        doubt *= 1.5 - share;
+    }
     let mut score = 1.0 - doubt;
     score *= 0.88_f64.powi(i32::from(repairs));
     score *= 0.98_f64.powi(i32::try_from(assumptions.min(8)).unwrap_or(8));
@@ -57,7 +66,7 @@ pub(crate) fn confidence(
 
 /// One word, sign, name or literal of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Lexeme {
+pub(super) enum Lexeme {
     /// A keyword or a name, as the server folds it.
     Word(String),
     /// A string or a number.
@@ -81,7 +90,7 @@ impl Lexeme {
 ///
 /// Not a proof. It may call equal what differs in a self-join's sides only, and different what is equal; so it weighs in
 /// a confidence and decides nothing.
-fn normalized(sql: &str) -> Vec<Lexeme> {
+pub(super) fn normalized(sql: &str) -> Vec<Lexeme> {
     unqualified(without_aliases(&lexemes(sql)))
 }
 
@@ -278,17 +287,21 @@ mod tests {
             ignored: Vec::new(),
             signals: Vec::new(),
         };
-        let with = |agreement, repairs| confidence(agreement, Some(&reading), repairs, 0);
+        let with = |agreement, repairs| confidence(agreement, Some(&reading), repairs, 0, None);
         let falling = [
             with(Agreement::Same, 0),
+            with(Agreement::SameResult, 0),
             with(Agreement::SameTables, 0),
-            confidence(Agreement::NoOpinion, None, 0, 0),
+            confidence(Agreement::NoOpinion, None, 0, 0, None),
             with(Agreement::Different, 0),
             with(Agreement::Different, 1),
             with(Agreement::Different, 2),
         ];
         assert!(falling.is_sorted_by(|a, b| a > b), "{falling:?}");
-        assert!(falling[0] > 0.9 && falling[5] < crate::CONFIDENCE_THRESHOLD, "{falling:?}");
+        let of_one_mind = confidence(Agreement::NoOpinion, None, 0, 0, Some(1.0));
+        let scattered = confidence(Agreement::NoOpinion, None, 0, 0, Some(1.0 / 3.0));
+        assert!(of_one_mind > falling[3] && falling[3] > scattered);
+        assert!(falling[0] > 0.9 && falling[6] < crate::CONFIDENCE_THRESHOLD, "{falling:?}");
     }
 
     proptest! {

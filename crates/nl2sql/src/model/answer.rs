@@ -37,6 +37,13 @@ pub(crate) fn read(text: &str) -> Answer {
     }
 }
 
+/// Which of so many the model takes, counted from 0; `None` if it does not say so in the agreed form.
+pub(crate) fn choice(text: &str, count: usize) -> Option<usize> {
+    let number = objects(without_thoughts(text)).find_map(|it| it.get("choice")?.as_u64())?;
+    let at = usize::try_from(number).ok()?.checked_sub(1)?;
+    (at < count).then_some(at)
+}
+
 /// What follows the block in which some models think aloud: it may hold drafts.
 fn without_thoughts(text: &str) -> &str {
     text.rfind("</think>").map_or(text, |at| &text[at + "</think>".len()..]).trim()
@@ -203,6 +210,17 @@ mod tests {
             let Answer::Declined(reason) = read(text) else { panic!("{text}") };
             assert!(reason.contains("salaries"), "{text}");
             assert!(!reason.chars().any(char::is_control), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_choice_is_a_number_of_the_list() {
+        assert_eq!(choice(r#"{"choice": 2}"#, 3), Some(1));
+        assert_eq!(choice("I take {\"choice\": 1}.", 1), Some(0));
+        for text in
+            [r#"{"choice": 0}"#, r#"{"choice": 4}"#, r#"{"choice": "1"}"#, "1", "{\"choice\": -1}"]
+        {
+            assert_eq!(choice(text, 3), None, "{text}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the model strategy needs from outside: a model, and a database that plans.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -50,9 +51,9 @@ pub struct ModelRequest {
 pub struct Usage {
     /// Calls that were answered.
     pub calls: u32,
-    /// Tokens read; 0 where the server does not say.
+    /// Tokens read, as the server says; estimated where it does not.
     pub prompt_tokens: u64,
-    /// Tokens written; 0 where the server does not say.
+    /// Tokens written, thoughts included; likewise.
     pub completion_tokens: u64,
 }
 
@@ -64,13 +65,21 @@ impl std::ops::AddAssign for Usage {
     }
 }
 
-/// What a model answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Completion {
-    /// The text, never empty.
-    pub text: String,
-    /// What it cost.
-    pub usage: Usage,
+/// Adds up what is used, whatever becomes of the calls: failed, tried again or dropped in the middle, a provider counts
+/// them all the same.
+#[derive(Debug, Default)]
+pub struct Meter(Mutex<Usage>);
+
+impl Meter {
+    /// Adds what was used.
+    pub fn add(&self, usage: Usage) {
+        *self.0.lock().expect("not poisoned") += usage;
+    }
+
+    /// All that was added.
+    pub fn total(&self) -> Usage {
+        *self.0.lock().expect("not poisoned")
+    }
 }
 
 /// Why a model gave no answer. None of the texts holds a key, a prompt or an answer.
@@ -111,12 +120,13 @@ pub trait LanguageModel: Send + Sync + 'static {
     /// What answers and histories call it.
     fn name(&self) -> &str;
 
-    /// The next message. Dropping the future cancels the call.
+    /// The next message, never empty. What it takes goes to the meter, also when nothing comes of it. Dropping the future
+    /// cancels the call.
     ///
     /// # Errors
     ///
     /// [`ModelError`], after whatever the implementation does to try again.
-    async fn complete(&self, request: &ModelRequest) -> Result<Completion, ModelError>;
+    async fn complete(&self, request: &ModelRequest, meter: &Meter) -> Result<String, ModelError>;
 }
 
 /// Why a statement has no plan.
@@ -148,4 +158,21 @@ pub trait DryRun: Send + Sync {
     ///
     /// [`DryRunError`].
     async fn plan(&self, sql: &str) -> Result<(), DryRunError>;
+
+    /// Has a statement that was planned run for a moment and for a few rows, as whoever asks could run it; `None` where
+    /// that would not be cheap, or did not come to its end in time.
+    ///
+    /// # Errors
+    ///
+    /// [`DryRunError`].
+    async fn try_run(&self, sql: &str) -> Result<Option<Tried>, DryRunError>;
+}
+
+/// What a cheap run of a statement found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tried {
+    /// The first rows, each value as text.
+    pub rows: Vec<Vec<Option<String>>>,
+    /// Whether these are all.
+    pub is_complete: bool,
 }

@@ -8,7 +8,7 @@ use plinth_nl2sql::model::{
 use plinth_sql_guard::Rule;
 use serde_json::{Value, json};
 
-use crate::shop::{Stage, no_such_column};
+use crate::shop::{Stage, found, no_such_column};
 
 const COUNT: &str = r#"{"sql": "SELECT count(*) FROM orders", "explanation": "Counts all orders.", "assumptions": [], "cannot_answer": null}"#;
 
@@ -77,8 +77,8 @@ async fn after_two_repairs_in_vain_it_gives_up_and_says_what_was_spent() {
     let bad = r#"{"sql": "SELECT sum(amount) FROM orders"}"#;
     let stage = Stage::new([bad; 3]).refusing(vec![no_such_column("amount"); 3]);
     let failure = stage.ask("what is the revenue?").await.expect_err("no answer");
-    assert_eq!(failure.usage().calls, 3);
-    let ModelFailure::Unusable { problem, repairs: 2, .. } = failure else { panic!("{failure:?}") };
+    assert_eq!(stage.meter.total().calls, 3);
+    let ModelFailure::Unusable { problem, repairs: 2 } = failure else { panic!("{failure:?}") };
     assert!(matches!(problem, Problem::Database { sqlstate, .. } if sqlstate == "42703"));
 }
 
@@ -124,7 +124,7 @@ async fn a_model_that_declines_is_believed_at_once() {
     let stage = Stage::new([r#"{"sql": null, "cannot_answer": "There is no weather here."}"#]);
     let failure = stage.ask("will it rain?").await.expect_err("no answer");
     assert!(
-        matches!(failure, ModelFailure::Declined { reason, .. } if reason == "There is no weather here.")
+        matches!(failure, ModelFailure::Declined { reason } if reason == "There is no weather here.")
     );
 }
 
@@ -132,11 +132,11 @@ async fn a_model_that_declines_is_believed_at_once() {
 async fn a_fault_of_the_model_or_the_database_ends_the_loop() {
     let stage = Stage::with([Err(ModelError::Timeout(Duration::from_secs(30)))]);
     let failure = stage.ask("How many orders are there?").await.expect_err("no answer");
-    assert!(matches!(failure, ModelFailure::Model { error: ModelError::Timeout(_), .. }));
+    assert!(matches!(failure, ModelFailure::Model(ModelError::Timeout(_))));
     let stage = Stage::new([COUNT]).refusing([DryRunError::Unavailable("gone".to_owned())]);
     let failure = stage.ask("How many orders are there?").await.expect_err("no answer");
     assert!(matches!(failure, ModelFailure::DatabaseUnavailable { .. }));
-    assert_eq!(failure.usage().calls, 1);
+    assert_eq!(stage.meter.total().calls, 1);
 }
 
 #[tokio::test]
@@ -191,5 +191,87 @@ async fn a_schema_that_is_too_large_is_cut_until_it_fits() {
 
     let stage = Stage::new([]);
     let failure = stage.ask(&"why ".repeat(100_000)).await.expect_err("no answer");
-    assert!(matches!(failure, ModelFailure::Model { error: ModelError::TooLong, .. }));
+    assert!(matches!(failure, ModelFailure::Model(ModelError::TooLong)));
+}
+
+#[tokio::test]
+async fn where_the_engine_reads_it_the_same_way_one_call_is_enough() {
+    let mut stage = Stage::new([COUNT]);
+    stage.settings.candidates = 3;
+    let reading = stage.ask("How many orders are there?").await.expect("an answer");
+    assert_eq!((reading.agreement, reading.candidates), (Agreement::Same, 1));
+    // Another statement that finds the same rows is as good.
+    let mut stage = Stage::new([r#"{"sql": "SELECT count(id) FROM orders"}"#]);
+    stage.settings.candidates = 3;
+    stage.planner.finds = vec![("count(", found("7"))];
+    let reading = stage.ask("How many orders are there?").await.expect("an answer");
+    assert_eq!((reading.agreement, reading.candidates), (Agreement::SameResult, 1));
+    assert_eq!(stage.calls(), 1);
+}
+
+#[tokio::test]
+async fn where_both_differ_more_are_asked_for_and_what_they_find_decides() {
+    let lines = [
+        r#"{"sql": "SELECT max(total) FROM orders"}"#,
+        r#"{"sql": "SELECT sum(total) FROM orders"}"#,
+        r#"{"sql": "SELECT sum(o.total) FROM orders AS o JOIN customers AS c ON c.id = o.customer_id"}"#,
+    ];
+    let mut stage = Stage::new(lines);
+    stage.settings.candidates = 3;
+    stage.planner.finds = vec![("max(", found("9")), ("sum(", found("42"))];
+    let reading = stage.ask("what are orders worth altogether?").await.expect("an answer");
+    assert_eq!(reading.sql, "SELECT sum(total) FROM orders");
+    assert_eq!((reading.candidates, reading.repairs), (3, 0));
+    assert_eq!(reading.usage.calls, 3);
+    assert!(stage.request(0).temperature < f32::EPSILON && stage.request(1).temperature > 0.5);
+    // The same conversation each time: nothing of one answer colours the next.
+    assert_eq!(stage.request(0).messages, stage.request(2).messages);
+}
+
+#[tokio::test]
+async fn further_answers_that_are_none_are_only_missing() {
+    let lines = [
+        Ok(r#"{"sql": "SELECT max(total) FROM orders"}"#.to_owned()),
+        Err(ModelError::Refused),
+        Ok(r#"{"sql": "DROP TABLE orders"}"#.to_owned()),
+    ];
+    let mut stage = Stage::with(lines);
+    stage.settings.candidates = 3;
+    let reading = stage.ask("what are orders worth altogether?").await.expect("an answer");
+    assert_eq!((reading.sql.as_str(), reading.candidates), ("SELECT max(total) FROM orders", 1));
+}
+
+#[tokio::test]
+async fn a_fault_over_rows_is_repaired_without_what_stands_in_them() {
+    for (privacy, is_told) in [(ModelPrivacy::SampleValues, false), (ModelPrivacy::Results, true)] {
+        let mut stage =
+            Stage::new([r#"{"sql": "SELECT sum(status::text::int) FROM orders"}"#, COUNT]);
+        stage.privacy = privacy;
+        let error = DryRunError::Database {
+            sqlstate: "22P02".to_owned(),
+            message: "invalid input syntax for type integer: \"canary\"".to_owned(),
+            hint: None,
+            position: None,
+        };
+        stage.planner.finds = vec![("sum(", Err(error))];
+        let reading = stage.ask("How many orders are there?").await.expect("an answer");
+        assert_eq!(reading.repairs, 1);
+        let told = &stage.request(1).messages[3].content;
+        assert!(told.contains("22P02"));
+        assert_eq!(told.contains("canary"), is_told, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_organization_taught_goes_along_as_data() {
+    let mut stage = Stage::new([COUNT]);
+    stage.taught.terms =
+        vec![("active customer".to_owned(), "ordered within 90 days".to_owned()); 30];
+    stage.taught.examples =
+        vec![("How many?".to_owned(), "SELECT count(*) FROM orders".to_owned())];
+    stage.ask("How many orders are there?").await.expect("an answer");
+    let data = stage.data();
+    assert_eq!(data["glossary"].as_array().map(Vec::len), Some(20));
+    assert_eq!(data["glossary"][0]["meaning"], "ordered within 90 days");
+    assert_eq!(data["examples"][0]["sql"], "SELECT count(*) FROM orders");
 }

@@ -69,7 +69,14 @@ async fn collect(
     connection: ConnectionId,
     input: Input,
 ) -> anyhow::Result<Result<Collected, QueryError>> {
-    let ask = Ask { connection, input, conversation: None, row_limit: None, timeout_ms: None };
+    let ask = Ask {
+        connection,
+        input,
+        conversation: None,
+        row_limit: None,
+        timeout_ms: None,
+        model: None,
+    };
     let mut running = match server.services.queries.ask(permit, ask).await {
         Ok(Answer::Rows(running)) => running,
         Ok(Answer::Meta(_)) => {

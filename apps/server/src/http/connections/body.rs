@@ -57,6 +57,9 @@ pub(super) struct ConnectionBody {
     inactive_reason: Option<&'static str>,
     /// Whether values of columns with few different ones are looked at when the schema is read.
     sampling: bool,
+    /// What of it a language model may see: `schema_only`, `sample_values` or `results`.
+    #[schema(example = "schema_only")]
+    model_privacy: &'static str,
     health: HealthBody,
     /// Whether Plinth runs the database itself.
     is_managed: bool,
@@ -141,6 +144,7 @@ impl From<&Connection> for ConnectionBody {
             is_active: it.activity.is_active(),
             inactive_reason: it.activity.reason(),
             sampling: it.sampling,
+            model_privacy: it.model_privacy.as_str(),
             health: HealthBody::from(&it.health),
             created_at: it.created_at,
             updated_at: it.updated_at,

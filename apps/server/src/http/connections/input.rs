@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 use plinth_connections::{
-    AllowedTables, ConnectionName, ConnectionPatch, Description, NewConnection, Patch,
+    AllowedTables, ConnectionName, ConnectionPatch, Description, ModelPrivacy, NewConnection, Patch,
 };
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -82,6 +82,10 @@ pub(super) struct CreateConnection {
     #[serde(default = "yes")]
     #[schema(default = true)]
     sampling: bool,
+    /// What of it a language model may see: `schema_only` (names, types, comments, labels of enums), `sample_values` (also
+    /// a few values of each column) or `results` (also the first rows of what it proposes).
+    #[schema(default = "schema_only", pattern = "^(schema_only|sample_values|results)$")]
+    model_privacy: Option<String>,
     /// Log in once before it is kept; if that fails nothing is kept.
     #[serde(default)]
     pub(super) verify: bool,
@@ -89,6 +93,10 @@ pub(super) struct CreateConnection {
 
 fn yes() -> bool {
     true
+}
+
+fn privacy(text: Option<&str>) -> Result<Option<ModelPrivacy>, Problem> {
+    Ok(text.map(str::parse).transpose()?)
 }
 
 /// From a field that null leaves away.
@@ -129,6 +137,7 @@ impl CreateConnection {
             is_primary: self.is_primary,
             is_active: self.is_active,
             sampling: self.sampling,
+            model_privacy: privacy(self.model_privacy.as_deref())?.unwrap_or_default(),
         })
     }
 }
@@ -213,6 +222,10 @@ pub(super) struct PatchConnection {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<bool>, nullable = false)]
     sampling: Option<bool>,
+    /// What of it a language model may see: `schema_only`, `sample_values` or `results`.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, nullable = false, pattern = "^(schema_only|sample_values|results)$")]
+    model_privacy: Option<String>,
     /// Log in once, as it would be after the change; if that fails nothing is changed.
     #[serde(default)]
     pub(super) verify: bool,
@@ -254,6 +267,7 @@ impl PatchConnection {
             is_primary: self.is_primary,
             is_active: self.is_active,
             sampling: self.sampling,
+            model_privacy: privacy(self.model_privacy.as_deref())?,
         })
     }
 }

@@ -11,7 +11,7 @@ use self::body::{
 };
 pub(super) use self::body::{DiagnosisBody, HealthBody};
 use self::input::{CreateConnection, PatchConnection};
-pub(super) use self::login::{LoginFields, clearable};
+pub(super) use self::login::{LoginFields, clearable, given};
 use super::envelope::Reply;
 use super::etag::{IfMatch, tagged};
 use super::input::{Paging, Valid};

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::stream;
 use plinth_queries::{
-    Answer, CsvRows, CutOff, JsonRows, Notes, QueryRecord, Running, Summary, type_name,
+    Answer, CsvRows, CutOff, JsonRows, ModelNote, Notes, QueryRecord, Running, Summary, type_name,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -295,6 +295,7 @@ struct Head<'a> {
     conversation_id: Option<String>,
     taken_over: &'a [String],
     used: &'a [plinth_queries::Used],
+    model: Option<&'a ModelNote>,
     timings: Value,
 }
 
@@ -314,6 +315,7 @@ impl<'a> Head<'a> {
             conversation_id: notes.conversation.map(|it| it.to_string()),
             taken_over: &notes.taken_over,
             used: &notes.used,
+            model: notes.model.as_ref(),
             timings: json!({ "engine_ms": notes.engine_ms.map(rounded) }),
         }
     }

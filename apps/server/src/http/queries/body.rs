@@ -36,6 +36,10 @@ pub(super) struct CreateQuery {
     /// How long the statement may run, in milliseconds.
     #[schema(minimum = 1)]
     pub(super) timeout_ms: Option<u64>,
+    /// Which language model reads the question: `embedded` for none, `installation`, or the id of one of the
+    /// organization's own. Without it, the organization's default.
+    #[schema(example = "embedded")]
+    pub(super) model: Option<String>,
 }
 
 /// How to run a query again.
@@ -118,6 +122,9 @@ pub(super) struct AnswerBody {
     taken_over: Vec<String>,
     /// What of the organization's own language the answer leans on.
     used: Vec<UsedBody>,
+    /// What a language model had to do with it; null where none was wanted.
+    #[schema(required = true)]
+    model: Option<ModelNoteBody>,
     /// A Vega-Lite specification; with `format: "chart"`.
     #[schema(value_type = Option<Object>)]
     chart: Option<Value>,
@@ -125,6 +132,33 @@ pub(super) struct AnswerBody {
     /// From sending the statement to its last row, in milliseconds.
     #[schema(required = true)]
     execution_time_ms: Option<f64>,
+}
+
+/// What a language model had to do with an answer.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its derive is used; the answer is streamed by answer.rs")]
+#[schema(as = ModelNote)]
+pub(super) struct ModelNoteBody {
+    /// `installation` or the id of the organization's own; null where none was asked.
+    #[schema(required = true)]
+    model: Option<String>,
+    /// What became of it: `answered`, `declined`, `unsure`, `failed`, `budget_exceeded` or `inactive`. In all but the first
+    /// the embedded engine answered.
+    outcome: String,
+    /// Why it did not answer.
+    #[schema(required = true)]
+    reason: Option<String>,
+    /// How its statement stands to the engine's own reading: `same`, `same_result`, `same_tables`, `different`, `none`.
+    #[schema(required = true)]
+    agreement: Option<String>,
+    /// How many of its statements there were to choose from.
+    #[schema(required = true)]
+    candidates: Option<u8>,
+    /// How often a statement went back to it to be repaired.
+    #[schema(required = true)]
+    repairs: Option<u8>,
+    prompt_tokens: u64,
+    completion_tokens: u64,
 }
 
 /// Rows and what they are.

@@ -17,7 +17,7 @@ use self::body::{AnswerEnvelope, CreateQuery, QueryBody, QueryEnvelope, QueryPag
 use super::envelope::Reply;
 use super::input::{Paging, Valid};
 use super::problem::{DatabaseProblems, Problems};
-use super::{Caller, Problem, Services};
+use super::{Caller, Problem, Services, models};
 
 pub(super) use self::body::{Format, OutcomeBody};
 
@@ -45,6 +45,10 @@ const LIST: &str = "queries";
 /// `x-plinth-truncated` in the head says whether a limit cut them off. Large answers are streamed:
 /// a connection that is cut before the end of the JSON means that the database failed in mid-answer.
 ///
+/// `model` says which language model reads a question, as `GET /models` lists them; without it the organization's default
+/// does. Where a model does not help, or the default's budget is spent, the embedded engine answers, and `model` in the
+/// answer says so; a `model` that you name and whose budget is spent is refused with `budget_exceeded`.
+///
 /// Needs the scope `queries:read`.
 #[utoipa::path(
     tag = "queries",
@@ -54,6 +58,7 @@ const LIST: &str = "queries";
             (AnswerEnvelope = "application/json"),
             (String = "text/csv"),
         )),
+        (status = 402, body = super::problem::ErrorBody, description = "`budget_exceeded`: you named a model, and the organization's budget for models is spent this month."),
         Problems,
         DatabaseProblems,
     ),
@@ -75,7 +80,9 @@ async fn create_query(
         format,
         row_limit,
         timeout_ms,
+        model,
     } = body.0;
+    let model = model.map(|it| models::named("model", &it)).transpose()?;
     let input = match (question, sql) {
         (Some(question), None) => Input::Question(question),
         (None, Some(sql)) => Input::Sql(sql),
@@ -84,7 +91,7 @@ async fn create_query(
     };
     let form = Form::of(&request, format, row_limit)?;
     let (connection, conversation) = (connection_id, conversation_id);
-    let ask = Ask { connection, input, conversation, row_limit, timeout_ms };
+    let ask = Ask { connection, input, conversation, row_limit, timeout_ms, model };
     let answer = count(services.queries.ask(&permit, ask).await)?;
     respond(answer, form, &reply).await
 }

@@ -247,6 +247,20 @@ impl Scene {
         self.make("identity provider", "/v1/identity-providers", body).await
     }
 
+    /// A body that adds a model under a new name, at an address where nobody answers.
+    pub(super) fn model_body(&mut self) -> Value {
+        json!({
+            "name": self.name("Model"), "provider": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "tiny",
+            "api_key": "sk-of-the-scene",
+        })
+    }
+
+    /// A model.
+    pub(super) async fn new_model(&mut self) -> String {
+        let body = self.model_body();
+        self.make("model", "/v1/models", body).await
+    }
+
     /// Makes something and gives the id that the answer has.
     pub(super) async fn make(&mut self, kind: &'static str, path: &str, body: Value) -> String {
         let made = self.owner.post(path, body).await;

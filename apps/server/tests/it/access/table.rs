@@ -162,6 +162,11 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
         "change_password" => {
             call.json(json!({ "current_password": PASSWORD, "new_password": PASSWORD }))
         }
+        "list_models" | "get_model_settings" | "get_usage" => call,
+        "create_model" => call.json(scene.model_body()),
+        "get_model" | "delete_model" | "test_model" => call.id(scene.new_model().await),
+        "update_model" => call.id(scene.new_model().await).json(json!({ "is_active": false })),
+        "update_model_settings" => call.json(json!({ "currency": "EUR" })),
         "list_identity_providers" => call,
         "create_identity_provider" => call.json(scene.provider_body()),
         "get_identity_provider" | "remove_identity_provider" => call.id(scene.new_provider().await),
