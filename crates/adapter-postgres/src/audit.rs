@@ -157,6 +157,11 @@ fn storable(entry: &AuditEntry) -> AuditEntry {
 
 #[async_trait]
 impl AuditStore for PostgresAudit {
+    async fn append(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+        let database = &self.database;
+        database.for_org(entry.org, async |tx| append(database, tx, entry).await).await
+    }
+
     async fn list(
         &self,
         org: OrgId,

@@ -9,6 +9,7 @@ use plinth_core::{OrgId, Origin, Permission, Permit, PermitError, Principal};
 use plinth_tenancy::AccountError;
 use plinth_tenancy::accounts::Person;
 use plinth_tenancy::identity::Identities;
+use plinth_tenancy::signing::SentToken;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -140,13 +141,21 @@ async fn authenticate(request: &HttpRequest) -> Result<Caller, Problem> {
     let origin = Arc::new(origin(request));
     let principal = match sent {
         Sent::Key(key) => services.tenancy.authenticate(key, origin).await?,
-        Sent::Token(token) => match Identities::issuer(token) {
-            // Whose token it is, its issuer says; that it is theirs, its signature.
-            Some(issuer) if *issuer != *services.public_url => {
-                services.identities.authenticate(token, picked, origin).await?
+        Sent::Token(text) => {
+            let token = SentToken::from(text);
+            // Whose token it is, its issuer says; that it is theirs, its signature. One of ours that was checked before
+            // is not taken apart again.
+            let issuer = match services.accounts.signing().remembers(&token) {
+                true => None,
+                false => Identities::issuer(text),
+            };
+            match issuer {
+                Some(issuer) if *issuer != *services.public_url => {
+                    services.identities.authenticate(text, picked, origin).await?
+                }
+                _ => services.accounts.authenticate(token, picked, origin).await?,
             }
-            _ => services.accounts.authenticate(token, picked, origin).await?,
-        },
+        }
     };
     // A key is one organization's.
     if let Some(org) = picked.filter(|it| *it != principal.org) {

@@ -1,5 +1,6 @@
 //! Routes and what they share. A handler parses, takes a permit, calls one service and answers.
 
+mod area;
 mod audit;
 mod auth;
 mod caller;
@@ -26,12 +27,14 @@ mod page;
 mod password_page;
 mod problem;
 mod queries;
+mod refusals;
 mod schemas;
 mod team;
 
 use actix_web::web;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use area::area;
 pub(crate) use caller::{Caller, SignedInCaller};
 pub use document::openapi;
 pub(crate) use document::text as document_text;
@@ -39,20 +42,22 @@ pub use problem::Problem;
 
 use crate::boot::Services;
 
-/// The routes of the platform family, below `/v1` and below `/api/v1`.
+/// The routes of the platform family, below `/v1` and below `/api/v1`. Those of an area are looked through only for paths
+/// that begin with one of its words; what is not put in an area is looked through for all.
 fn platform(config: &mut ServiceConfig<'_>) {
-    connections::routes(config);
-    schemas::routes(config);
-    queries::routes(config);
-    models::routes(config);
-    keys::routes(config);
-    auth::routes(config);
-    me::routes(config);
-    identity_providers::routes(config);
-    team::routes(config);
-    oauth::routes(config);
-    organizations::routes(config);
-    audit::routes(config);
+    config
+        .service(area(&["connections"], connections::routes))
+        .service(area(&["connections"], schemas::routes))
+        .service(area(&["queries"], queries::routes))
+        .service(area(&["models", "usage"], models::routes))
+        .service(area(&["api-keys", "setup"], keys::routes))
+        .service(area(&["auth"], auth::routes))
+        .service(area(&["me"], me::routes))
+        .service(area(&["identity-providers"], identity_providers::routes))
+        .service(area(&["team", "invitations", "roles"], team::routes))
+        .service(area(&["oauth-apps", "me"], oauth::routes))
+        .service(area(&["organizations"], organizations::routes))
+        .service(area(&["audit"], audit::routes));
 }
 
 /// Everything that a server answers; `main` and tests use the same.
@@ -64,10 +69,17 @@ pub fn configure(services: Services) -> impl FnOnce(&mut web::ServiceConfig) {
             .app_data(input::query_config())
             .app_data(input::path_config())
             .app_data(web::PayloadConfig::new(input::MAX_BODY_BYTES))
+            .service(operation::healthz);
+        // First, because they are asked most. `/api/v1` is the self-hosted address of the same routes.
+        for prefix in ["/v1", "/api/v1"] {
+            let routes =
+                |config: &mut web::ServiceConfig| platform(&mut ServiceConfig::new(config));
+            config.service(web::scope(prefix).configure(routes));
+        }
+        config
             .service(document::openapi_json)
             .service(document::docs)
             .service(document::swagger_ui())
-            .service(operation::healthz)
             .service(operation::readyz)
             .service(operation::metrics)
             .service(auth::jwks)
@@ -77,12 +89,6 @@ pub fn configure(services: Services) -> impl FnOnce(&mut web::ServiceConfig) {
             .service(password_page::submit)
             .configure(oauth::pages)
             .configure(|config| oauth::protocol(&mut ServiceConfig::new(config)));
-        // `/api/v1` is the self-hosted address of the same routes.
-        for prefix in ["/v1", "/api/v1"] {
-            let routes =
-                |config: &mut web::ServiceConfig| platform(&mut ServiceConfig::new(config));
-            config.service(web::scope(prefix).configure(routes));
-        }
         database_configs::routes(&mut ServiceConfig::new(config));
         config.default_service(web::to(fallback::unmatched));
     }

@@ -1,10 +1,13 @@
 //! What happens to every request: an id, a span, a log line, metrics, and errors written in the caller's form.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _};
@@ -12,7 +15,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::envelope::RequestId;
-use super::{Problem, idempotency, limits};
+use super::{Problem, idempotency, limits, refusals};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -37,6 +40,7 @@ pub async fn observe(
             Some(problem) => problem.clone(),
             None => foreign(err),
         };
+        refusals::note(&response, &problem).instrument(span.clone()).await;
         let rendered = problem.render(response.request(), &id);
         let extra = response.headers().clone();
         let request = response.request().clone();
@@ -66,8 +70,34 @@ fn request_id(request: &ServiceRequest) -> Arc<str> {
     };
     match sent.filter(sane) {
         Some(id) => id.into(),
-        None => Uuid::new_v4().to_string().into(),
+        None => {
+            let mut text = Uuid::encode_buffer();
+            Arc::from(&*fresh_id().hyphenated().encode_lower(&mut text))
+        }
     }
+}
+
+/// How many ids' bytes are fetched from the system at once: a call for each costs more than the rest of an id.
+const IDS_AT_ONCE: usize = 64;
+
+/// A new id, random like any of version 4.
+fn fresh_id() -> Uuid {
+    type Spare = Vec<[u8; 16]>;
+    thread_local! {
+        static SPARE: RefCell<Spare> = const { RefCell::new(Vec::new()) };
+    }
+    SPARE.with_borrow_mut(|spare| {
+        if spare.is_empty() {
+            let mut bytes = [0; 16 * IDS_AT_ONCE];
+            // Without randomness nothing else works either; the library says so in its own way.
+            if getrandom::fill(&mut bytes).is_err() {
+                return Uuid::new_v4();
+            }
+            spare.extend(bytes.as_chunks().0);
+        }
+        let bytes = spare.pop().unwrap_or_default();
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    })
 }
 
 /// An error that actix made itself, in our form.
@@ -93,25 +123,83 @@ fn record(response: &ServiceResponse<BoxBody>, started: Instant) {
     let status = response.status().as_u16();
     let request = response.request();
     // The pattern, not the path: ids would make a metric for each thing there is.
-    let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
-    // Strangers can send any word as a method.
-    let method = match request.method().as_str() {
-        known @ ("GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD" | "OPTIONS") => {
-            known.to_owned()
-        }
-        _ => "other".to_owned(),
-    };
-    metrics::counter!(
-        "plinth_http_requests_total",
-        "method" => method.clone(), "route" => route.clone(), "status" => status.to_string()
-    )
-    .increment(1);
-    metrics::histogram!("plinth_http_request_seconds", "method" => method.clone(), "route" => route.clone())
-        .record(took.as_secs_f64());
+    let pattern = request.match_pattern();
+    let route = pattern.as_deref().unwrap_or("unmatched");
+    let method = method_of(request.method());
+    measure(method, route, status, took);
     let took_ms = took.as_secs_f64() * 1000.0;
     if route == "/healthz" || route == "/readyz" || route == "/metrics" {
         tracing::debug!(method, route, status, took_ms, "answered");
     } else {
         tracing::info!(method, route, status, took_ms, "answered");
+    }
+}
+
+/// Strangers can send any word as a method.
+fn method_of(method: &Method) -> &'static str {
+    ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+        .into_iter()
+        .find(|it| *it == method.as_str())
+        .unwrap_or("other")
+}
+
+/// A route's metrics, once for each way that it is answered: looking them up by their labels' texts for each request costs
+/// more than all else that is measured here. There are as many as there are series.
+type Meters = HashMap<String, Vec<(&'static str, u16, Meter)>>;
+
+#[derive(Clone)]
+struct Meter {
+    answered: metrics::Counter,
+    seconds: metrics::Histogram,
+}
+
+thread_local! {
+    static METERS: RefCell<Meters> = RefCell::default();
+}
+
+fn measure(method: &'static str, route: &str, status: u16, took: Duration) {
+    METERS.with_borrow_mut(|meters| {
+        let known = meters.get(route).into_iter().flatten();
+        let found = known.into_iter().find(|it| it.0 == method && it.1 == status);
+        if let Some((_, _, meter)) = found {
+            return meter.note(took);
+        }
+        let meter = Meter::new(method, route, status);
+        meter.note(took);
+        meters.entry(route.to_owned()).or_default().push((method, status, meter));
+    });
+}
+
+impl Meter {
+    fn new(method: &'static str, route: &str, status: u16) -> Self {
+        let route = route.to_owned();
+        Self {
+            answered: metrics::counter!(
+                "plinth_http_requests_total",
+                "method" => method, "route" => route.clone(), "status" => status.to_string()
+            ),
+            seconds: metrics::histogram!(
+                "plinth_http_request_seconds", "method" => method, "route" => route
+            ),
+        }
+    }
+
+    fn note(&self, took: Duration) {
+        self.answered.increment(1);
+        self.seconds.record(took.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_requests_get_the_same_id() {
+        let ids: Vec<_> = (0..10_000).map(|_| fresh_id()).collect();
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
+        assert!(ids.iter().all(|it| it.get_version_num() == 4));
     }
 }

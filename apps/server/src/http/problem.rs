@@ -114,6 +114,11 @@ impl Problem {
         Self::new(ErrorKind::Invalid, message, Some(fields))
     }
 
+    /// Why it was refused, in a word for programs, if it says so.
+    pub(super) fn reason(&self) -> Option<&str> {
+        self.details.as_ref()?.get("reason")?.as_str()
+    }
+
     /// The body in the form that the caller wants.
     pub(crate) fn render(&self, request: &HttpRequest, request_id: &str) -> HttpResponse {
         let accept = request.headers().get(header::ACCEPT).and_then(|it| it.to_str().ok());

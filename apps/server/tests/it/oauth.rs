@@ -182,6 +182,30 @@ impl Stage {
     }
 }
 
+/// What apps are given that is no access token, each with what it is: `ann` registers an app, and whoever has that address
+/// lets it act for them.
+pub(crate) async fn handed_out(
+    app: &TestApp,
+    ann: &Person,
+    email: &str,
+) -> Vec<(&'static str, String)> {
+    let client = register(ann, true).await;
+    let query = client.query(&[]);
+    let code = consent(app, &query, email, "allow").await;
+    let used = consent(app, &query, email, "allow").await;
+    let tokens = client.exchange(app, field(&used, "code")).await;
+    let acting = app.somebody(text(&tokens, "access_token"));
+    assert_eq!(acting.get("/v1/queries").await.status, 200, "the one that is an access token");
+    vec![
+        ("an OAuth code", field(&code, "code").to_owned()),
+        ("an OAuth code that was used", field(&used, "code").to_owned()),
+        ("an app's refresh token", text(&tokens, "refresh_token").to_owned()),
+        ("an app's secret", client.secret.clone().unwrap()),
+        ("an app's id", client.id.clone()),
+        ("an app's challenge", query.split("code_challenge=").nth(1).unwrap()[..43].to_owned()),
+    ]
+}
+
 fn text<'a>(answer: &'a Answer, name: &str) -> &'a str {
     answer.body[name].as_str().unwrap_or_else(|| panic!("{name} in {}", answer.text))
 }

@@ -206,6 +206,28 @@ async fn nobody_grants_above_themselves_by_role_or_by_key() {
     assert_eq!((down.error().0, reason(&down)), (409, "owner_must_hand_over"));
     let gone = ann.delete(&format!("/v1/team/members/{anns}")).await;
     assert_eq!((gone.error().0, reason(&gone)), (409, "owner_must_hand_over"));
+
+    // Each attempt is in the trail, with who tried what; none of the changes is.
+    let denied = ann.get("/v1/audit?action=role.escalation&outcome=denied&limit=100").await;
+    let denied = denied.body["data"].as_array().unwrap().clone();
+    let by = |person: &str| denied.iter().filter(|it| it["user_id"] == *person).count();
+    let who = async |person: &Person| {
+        let me = person.get("/v1/me/access").await;
+        me.body["data"]["user_id"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(by(&who(&eve).await), 13);
+    assert_eq!(by(&who(&adam).await), 3);
+    assert_eq!(by(&who(&ann).await), 3, "her keys");
+    assert_eq!(denied.len(), 19);
+    let invitations = |it: &&Value| {
+        it["details"]["route"] == "/v1/team/members" && it["details"]["method"] == "POST"
+    };
+    assert_eq!(denied.iter().filter(invitations).count(), 7, "{denied:?}");
+    let changed = ann.get("/v1/audit?action=member.role_changed").await;
+    assert_eq!(changed.body["data"], json!([]));
+    let whole = ann.get("/v1/audit/verify").await;
+    assert_eq!(whole.status, 200, "{}", whole.text);
+
     let unknown = invite(&ann, "new2@example.com", "king").await;
     assert_eq!(unknown.error(), (422, "validation_error"));
     assert!(unknown.body["error"]["details"]["role"].is_string());

@@ -6,7 +6,7 @@ use plinth_core::{Credential, OrgId, Origin, Principal, Scope, ScopeSet, Session
 use super::error::AccountError;
 use super::ports::{LiveSession, Membership};
 use super::service::Accounts;
-use crate::signing::Claims;
+use crate::signing::{Claims, SentToken};
 
 /// How long a session that was looked up is trusted: one that was ended, a role that was changed and a member who was
 /// removed count everywhere within this.
@@ -97,11 +97,11 @@ impl Accounts {
     /// - [`AccountError::NoOrganization`] if they are in none.
     pub async fn authenticate(
         &self,
-        token: &str,
+        token: impl Into<SentToken<'_>>,
         picked: Option<OrgId>,
         origin: Arc<Origin>,
     ) -> Result<Principal, AccountError> {
-        let (claims, live) = self.recognize(token, picked, &origin).await?;
+        let (claims, live) = self.recognize(token.into(), picked, &origin).await?;
         let org = match (picked, claims.org) {
             (Some(org), _) if claims.client_id.is_some() && claims.org != Some(org) => {
                 return Err(AccountError::NotAMember(org));
@@ -140,7 +140,7 @@ impl Accounts {
     ///
     /// [`AccountError::Unauthenticated`] for whatever is no token that a sign-in to Plinth itself was given.
     pub async fn person(&self, token: &str, origin: Arc<Origin>) -> Result<Person, AccountError> {
-        let (claims, live) = self.recognize(token, None, &origin).await?;
+        let (claims, live) = self.recognize(token.into(), None, &origin).await?;
         if claims.client_id.is_some() {
             return Err(AccountError::Unauthenticated);
         }
@@ -150,7 +150,7 @@ impl Accounts {
 
     async fn recognize(
         &self,
-        token: &str,
+        token: SentToken<'_>,
         picked: Option<OrgId>,
         origin: &Origin,
     ) -> Result<(Arc<Claims>, Arc<LiveSession>), AccountError> {

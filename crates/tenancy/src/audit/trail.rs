@@ -2,9 +2,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use plinth_core::{AdminAll, Cursor, Limit, OrgId, Page, Permit, StoreError, UserId};
+use plinth_core::{AdminAll, Cursor, Limit, OrgId, Page, Permit, Principal, StoreError, UserId};
+use serde_json::Value;
 
-use super::{ChainedEntry, Link, TrailKey};
+use super::{AuditEntry, AuditOutcome, ChainedEntry, Link, TrailKey};
 use crate::TenancyError;
 
 /// Which entries a reader wants; every condition that is there has to hold.
@@ -21,7 +22,7 @@ pub struct AuditFilter {
     /// By which request.
     pub request_id: Option<String>,
     /// How it ended.
-    pub outcome: Option<super::AuditOutcome>,
+    pub outcome: Option<AuditOutcome>,
     /// From then on.
     pub from: Option<Timestamp>,
     /// Until before then.
@@ -40,6 +41,9 @@ pub struct TrailPart {
 /// Where the trail is read. It is written by the stores whose changes it tells of, in the changes' transactions.
 #[async_trait]
 pub trait AuditStore: Send + Sync + 'static {
+    /// Adds an entry that tells of no change: of what was refused.
+    async fn append(&self, entry: &AuditEntry) -> Result<(), StoreError>;
+
     /// Entries of the organization, newest first; one more than `limit` if there are more.
     async fn list(
         &self,
@@ -104,6 +108,25 @@ impl AuditTrail {
     /// Puts the service together.
     pub fn new(store: Arc<dyn AuditStore>, key: TrailKey) -> Self {
         Self { store, key }
+    }
+
+    /// Notes that a caller tried what would have given more than they may give. Changes leave their own entries; what is
+    /// refused changes nothing, so somebody else has to tell of it.
+    ///
+    /// # Errors
+    ///
+    /// Only when storage fails.
+    pub async fn note_escalation(
+        &self,
+        caller: &Principal,
+        now: Timestamp,
+        details: Value,
+    ) -> Result<(), StoreError> {
+        let entry = AuditEntry::of(caller, now, "role.escalation")
+            .with(details)
+            .ended(AuditOutcome::Denied);
+        // The request may be sent again: nothing of it was done.
+        self.store.append(&AuditEntry { idempotency: None, ..entry }).await
     }
 
     /// Entries of the organization, newest first.

@@ -79,11 +79,19 @@ type RateCache = HashMap<(OrgId, Option<KeyId>), (Timestamp, Rates)>;
 pub struct Limiter {
     store: Arc<dyn RateStore>,
     clock: Arc<dyn Clock>,
-    rates: Arc<Mutex<RateCache>>,
-    windows: Arc<Mutex<HashMap<Bucket, Window>>>,
+    /// Under one lock, because nearly every request needs both and changes nothing else: one that finds all it needs here
+    /// takes the lock once.
+    known: Arc<Mutex<State>>,
     /// Held while a block is reserved, so that a burst makes one reservation and not one for each request. Several, so
     /// that organizations seldom wait for each other.
     reserving: Arc<[tokio::sync::Mutex<()>; 64]>,
+}
+
+/// What this server knows.
+#[derive(Default)]
+struct State {
+    rates: RateCache,
+    windows: HashMap<Bucket, Window>,
 }
 
 /// What this server knows of a bucket.
@@ -107,8 +115,7 @@ impl Limiter {
         Self {
             store,
             clock,
-            rates: Arc::default(),
-            windows: Arc::default(),
+            known: Arc::default(),
             reserving: Arc::new(std::array::from_fn(|_| tokio::sync::Mutex::default())),
         }
     }
@@ -124,10 +131,23 @@ impl Limiter {
             Credential::Key(id) => Some(id),
             _ => None,
         };
-        let rates = self.rates(caller.org, key, now).await?;
+        if let Some(admission) = lock(&self.known).admit(caller.org, key, now) {
+            return Ok(admission);
+        }
+        self.admit_slowly(caller.org, key, now).await
+    }
+
+    /// The same where something has to be read or reserved first.
+    async fn admit_slowly(
+        &self,
+        org: OrgId,
+        key: Option<KeyId>,
+        now: Timestamp,
+    ) -> Result<Admission, StoreError> {
+        let rates = self.rates(org, key, now).await?;
         let mut tightest: Option<Admission> = None;
         let mut taken = Vec::with_capacity(4);
-        for (bucket, limit) in buckets(caller.org, key, rates) {
+        for (bucket, limit) in buckets(org, key, rates) {
             let admission = self.take(bucket, limit, now).await?;
             if !admission.is_admitted {
                 // A request that is refused counts nowhere.
@@ -137,13 +157,7 @@ impl Limiter {
                 return Ok(admission);
             }
             taken.push(bucket);
-            let is_tighter = tightest.is_none_or(|it| {
-                u64::from(admission.remaining) * u64::from(it.limit)
-                    < u64::from(it.remaining) * u64::from(admission.limit)
-            });
-            if is_tighter {
-                tightest = Some(admission);
-            }
+            tightest = Some(tighter(tightest, admission));
         }
         Ok(tightest.expect("there is always the organization's bucket"))
     }
@@ -154,13 +168,11 @@ impl Limiter {
         key: Option<KeyId>,
         now: Timestamp,
     ) -> Result<Rates, StoreError> {
-        if let Some((read_at, rates)) = lock(&self.rates).get(&(org, key))
-            && now.duration_since(*read_at) < TRUST
-        {
-            return Ok(*rates);
+        if let Some(rates) = lock(&self.known).rates(org, key, now) {
+            return Ok(rates);
         }
         let rates = self.store.rates(org, key).await?;
-        let mut known = lock(&self.rates);
+        let known = &mut lock(&self.known).rates;
         if known.len() >= REMEMBERED {
             known.retain(|_, (read_at, _)| now.duration_since(*read_at) < TRUST);
         }
@@ -185,7 +197,7 @@ impl Limiter {
         if let Some(admission) = self.take_here(bucket, start, limit, now) {
             return Ok(admission);
         }
-        let last = lock(&self.windows).get(&bucket).copied().filter(|it| it.start == start);
+        let last = lock(&self.known).windows.get(&bucket).copied().filter(|it| it.start == start);
         let want = match last {
             Some(last) => next_block(&last, limit, now),
             None => FIRST_BLOCK.min(limit.div_ceil(PART)),
@@ -212,8 +224,8 @@ impl Limiter {
         limit: u32,
         now: Timestamp,
     ) -> Option<Admission> {
-        let mut windows = lock(&self.windows);
-        let window = windows.get_mut(&bucket).filter(|it| it.start == start)?;
+        let mut known = lock(&self.known);
+        let window = known.windows.get_mut(&bucket).filter(|it| it.start == start)?;
         if window.unused > 0 {
             window.unused -= 1;
             window.used_at = now;
@@ -226,13 +238,13 @@ impl Limiter {
     }
 
     fn put_back(&self, bucket: Bucket) {
-        if let Some(window) = lock(&self.windows).get_mut(&bucket) {
+        if let Some(window) = lock(&self.known).windows.get_mut(&bucket) {
             window.unused += 1;
         }
     }
 
     fn remember(&self, bucket: Bucket, window: Window, now: Timestamp) {
-        let mut windows = lock(&self.windows);
+        let windows = &mut lock(&self.known).windows;
         if windows.len() >= REMEMBERED {
             windows.retain(|bucket, it| it.start == bucket.period.start(now));
         }
@@ -248,7 +260,7 @@ impl Limiter {
     pub async fn tick(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
         let mut unused = Vec::new();
-        lock(&self.windows).retain(|bucket, window| {
+        lock(&self.known).windows.retain(|bucket, window| {
             if window.start != bucket.period.start(now) {
                 return false;
             }
@@ -263,6 +275,48 @@ impl Limiter {
             self.store.give_back(bucket, start, unused).await?;
         }
         Ok(())
+    }
+}
+
+impl State {
+    fn rates(&self, org: OrgId, key: Option<KeyId>, now: Timestamp) -> Option<Rates> {
+        let (read_at, rates) = self.rates.get(&(org, key))?;
+        (now.duration_since(*read_at) < TRUST).then_some(*rates)
+    }
+
+    /// Counts a request in all its buckets, if all that takes is known here and every bucket has one left; else counts it
+    /// nowhere.
+    fn admit(&mut self, org: OrgId, key: Option<KeyId>, now: Timestamp) -> Option<Admission> {
+        let rates = self.rates(org, key, now)?;
+        let mut tightest: Option<Admission> = None;
+        for (index, (bucket, limit)) in buckets(org, key, rates).enumerate() {
+            let start = bucket.period.start(now);
+            let window = self.windows.get_mut(&bucket);
+            let Some(window) = window.filter(|it| it.start == start && it.unused > 0) else {
+                for (bucket, _) in buckets(org, key, rates).take(index) {
+                    self.windows.entry(bucket).and_modify(|it| it.unused += 1);
+                }
+                return None;
+            };
+            window.unused -= 1;
+            window.used_at = now;
+            let admission = window.admission(bucket, limit, true, now);
+            tightest = Some(tighter(tightest, admission));
+        }
+        tightest
+    }
+}
+
+/// The one that is nearer to its end.
+fn tighter(one: Option<Admission>, other: Admission) -> Admission {
+    match one {
+        Some(one)
+            if u64::from(one.remaining) * u64::from(other.limit)
+                <= u64::from(other.remaining) * u64::from(one.limit) =>
+        {
+            one
+        }
+        _ => other,
     }
 }
 

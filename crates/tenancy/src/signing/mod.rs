@@ -7,5 +7,5 @@ mod token;
 
 pub use key::{PublishedKey, SealedKey, SigningError, SigningKey};
 pub use schedule::{Plan, Rotation, ScheduledKey};
-pub use service::{DecideKeys, SigningKeyStore, SigningKeys};
+pub use service::{DecideKeys, SentToken, SigningKeyStore, SigningKeys};
 pub use token::{AccessToken, Claims, LIFETIME, TOKEN_BYTES_AT_MOST};

@@ -37,6 +37,27 @@ pub trait SigningKeyStore: Send + Sync + 'static {
     ) -> Result<Vec<(ScheduledKey, SealedKey)>, StoreError>;
 }
 
+/// A token as somebody sent it, with what it is remembered by.
+#[derive(Clone, Copy)]
+pub struct SentToken<'a> {
+    text: &'a str,
+    /// The SHA-256 of the text; `None` if it is longer than any token of ours.
+    hash: Option<[u8; 32]>,
+}
+
+impl<'a> From<&'a str> for SentToken<'a> {
+    fn from(text: &'a str) -> Self {
+        let is_short = text.len() <= token::TOKEN_BYTES_AT_MOST;
+        Self { text, hash: is_short.then(|| Sha256::digest(text.as_bytes()).into()) }
+    }
+}
+
+impl fmt::Debug for SentToken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SentToken")
+    }
+}
+
 /// Signs access tokens, and says whose they are. Any number of servers share the keys.
 #[derive(Clone)]
 pub struct SigningKeys {
@@ -126,13 +147,13 @@ impl SigningKeys {
     /// # Errors
     ///
     /// [`SigningError`], if the keys cannot be read.
-    pub async fn verify(&self, text: &str) -> Result<Option<Arc<Claims>>, SigningError> {
-        if text.len() > token::TOKEN_BYTES_AT_MOST {
-            return Ok(None);
-        }
+    pub async fn verify(
+        &self,
+        sent: impl Into<SentToken<'_>>,
+    ) -> Result<Option<Arc<Claims>>, SigningError> {
+        let SentToken { text, hash: Some(hash) } = sent.into() else { return Ok(None) };
         let now = self.clock.now();
         let ring = self.ring(now).await?;
-        let hash: [u8; 32] = Sha256::digest(text.as_bytes()).into();
         let known = self.known.read().expect("not poisoned").get(&hash).cloned();
         let known = match known {
             // A key that was taken back takes its tokens along.
@@ -147,6 +168,12 @@ impl SigningKeys {
             }),
         };
         Ok(known.filter(|it| it.is_good(&self.issuer, now)))
+    }
+
+    /// Whether it is one of ours that was checked before: whose it is need not be read from it. Whether it is still good
+    /// is for [`SigningKeys::verify`] to say.
+    pub fn remembers(&self, sent: &SentToken<'_>) -> bool {
+        sent.hash.is_some_and(|hash| self.known.read().expect("not poisoned").contains_key(&hash))
     }
 
     fn remember(&self, hash: [u8; 32], token: Known, now: Timestamp) {

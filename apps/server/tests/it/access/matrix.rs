@@ -2,11 +2,12 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use plinth_core::Scope;
+use plinth_tenancy::Role;
 use plinth_testdb::TestDatabase;
 
 use super::operations::Operation;
 use super::scene::{Call, Place, Scene};
-use super::table::{ANY_SCOPE, PUBLIC, SIGNED_IN, sample};
+use super::table::{ANY_SCOPE, OWN_KEYS, OWNERS, PUBLIC, SIGNED_IN, sample};
 use crate::app::{Answer, Person, TestApp};
 
 /// Two organizations on one server.
@@ -14,6 +15,10 @@ struct Stage {
     app: Rc<TestApp>,
     ann: Scene,
     bob: Scene,
+    /// Members of ann's organization, signed in.
+    below: Vec<(Role, Person)>,
+    /// The id of ann's organization.
+    org: String,
 }
 
 impl Stage {
@@ -29,7 +34,15 @@ impl Stage {
             sample(&operation, &mut ann).await;
             sample(&operation, &mut bob).await;
         }
-        Self { app, ann, bob }
+        let mut below = Vec::new();
+        for role in [Role::Viewer, Role::Editor] {
+            let email = ann.address();
+            let (person, _) = app.member(&ann.owner, &email, role.as_str()).await;
+            assert!(person.get("/v1/me/access").await.is_success());
+            below.push((role, person));
+        }
+        let org = ann.organization().await;
+        Self { app, ann, bob, below, org }
     }
 }
 
@@ -85,7 +98,8 @@ fn every_operation_is_in_exactly_one_list() {
         }
     }
     let known: BTreeSet<_> = operations.iter().map(|it| it.id.as_str()).collect();
-    for (id, _) in PUBLIC.iter().chain(ANY_SCOPE).chain(SIGNED_IN) {
+    let listed = PUBLIC.iter().chain(ANY_SCOPE).chain(SIGNED_IN).map(|(id, _)| id);
+    for id in listed.chain(OWNERS).chain(OWN_KEYS.iter().map(|(id, _)| id)) {
         faults.expect(known.contains(id), || {
             format!("{id} is listed, but there is no such operation")
         });
@@ -139,6 +153,7 @@ async fn whoever_may_not_is_refused_where_the_owner_is_answered() {
                 format!("{name}: a key with every scope but {scope} {}", answer.told())
             });
         }
+        lower_roles(&stage, &operation, &call, &mut faults).await;
         foreign(&mut stage, &operation, &call, &mut faults).await;
 
         // None of the refused calls has done anything.
@@ -148,6 +163,41 @@ async fn whoever_may_not_is_refused_where_the_owner_is_answered() {
         });
     }
     faults.assert_none();
+}
+
+/// Members of the same organization who may do less: a viewer and an editor, signed in.
+async fn lower_roles(stage: &Stage, operation: &Operation, call: &Call, faults: &mut Faults) {
+    let name = &operation.id;
+    for (role, person) in &stage.below {
+        let allows = |scope: &String| role.scopes().iter().any(|it| it.as_str() == scope);
+        let is_refused = match &operation.scope {
+            Some(scope) => !allows(scope) || is_beyond_saved_queries(*role, name),
+            None => OWNERS.contains(&name.as_str()),
+        };
+        if !is_refused {
+            continue;
+        }
+        let call = match call.picks() {
+            // About an organization of the sample's own: here, about the one that they are in.
+            true => call.clone().without_pick().with(&Place::Path(0), &stage.org),
+            false => call.clone(),
+        };
+        let answer = by(person, operation, &call).await;
+        let holds = match OWN_KEYS.iter().find(|(id, _)| id == name) {
+            Some((_, status)) => answer.status == *status && !shows_a_key(&answer, &stage.ann),
+            None => answer.status == 403,
+        };
+        faults.expect(holds, || format!("{name}: {role} {}", answer.told()));
+    }
+}
+
+fn shows_a_key(answer: &Answer, scene: &Scene) -> bool {
+    scene.things.iter().any(|(kind, id)| *kind == "key" && answer.text.contains(id))
+}
+
+/// A viewer runs saved queries, and makes none.
+fn is_beyond_saved_queries(role: Role, operation: &str) -> bool {
+    role.saved_queries_only() && operation == "create_query"
 }
 
 /// The other organization's owner, who may do everything in their own, at each id of the call.

@@ -8,6 +8,9 @@ use crate::app::{Answer, PASSWORD, Person, TestApp, address, config, connection,
 
 use super::operations::Operation;
 
+/// The header that picks an organization.
+const TENANT: &str = "x-tenant-id";
+
 /// An organization with something of every kind, and its owner.
 pub(super) struct Scene {
     app: Rc<TestApp>,
@@ -341,6 +344,17 @@ impl Call {
     /// With one header more.
     pub(super) fn header(mut self, name: &'static str, value: String) -> Self {
         self.headers.push((name, value));
+        self
+    }
+
+    /// Whether it picks an organization by header.
+    pub(super) fn picks(&self) -> bool {
+        self.headers.iter().any(|it| it.0 == TENANT)
+    }
+
+    /// The same without picking one.
+    pub(super) fn without_pick(mut self) -> Self {
+        self.headers.retain(|it| it.0 != TENANT);
         self
     }
 

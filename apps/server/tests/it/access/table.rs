@@ -47,6 +47,19 @@ pub(super) const SIGNED_IN: &[(&str, &str)] = &[
     ("remove_my_app", "what a person let apps do is theirs"),
 ];
 
+/// Of those, what only the organization's owner may do, though other members are signed in too.
+pub(super) const OWNERS: &[&str] =
+    &["transfer_organization", "delete_organization", "restore_organization"];
+
+/// What names a scope, and without it still answers whoever signed in, about their own keys: how it answers about others'.
+pub(super) const OWN_KEYS: &[(&str, u16)] = &[
+    ("list_api_keys", 200),
+    ("create_api_key", 403),
+    ("get_api_key", 404),
+    ("update_api_key", 404),
+    ("revoke_api_key", 404),
+];
+
 /// A call of the operation that succeeds for the scene's owner, each time it is made; `None` for an operation without one.
 ///
 /// What a call removes or changes for good is made for it. Ids in the path are `.id(…)`; ids in the body are found by

@@ -6,11 +6,13 @@ use hmac::{Hmac, Mac as _};
 use jiff::SignedDuration;
 use plinth_tenancy::signing::Rotation;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::forged::{Forger, text};
 use crate::app::{PASSWORD, TestApp, address, send};
+use crate::oauth::handed_out;
 
 /// A key that signs tokens, of which the test has the private half.
 struct Mint {
@@ -108,6 +110,7 @@ fn malleable(token: &str) -> String {
 #[actix_web::test]
 async fn nothing_but_a_token_of_a_sign_in_is_taken_for_one() {
     let app = TestApp::start().await;
+    let setup = app.services.tenancy.prepare_setup().await.unwrap().unwrap();
     let ann_key = app.owner_with_password("Acme").await;
     app.owner_with_password("Other").await;
     let mint = Mint::of_server(&app).await;
@@ -412,6 +415,17 @@ async fn nothing_but_a_token_of_a_sign_in_is_taken_for_one() {
     forger.token("a session's id", text(&signed_in.body["data"]["session_id"]));
     forger.token("a key set", serde_json::to_string(ours).unwrap());
     forger.token("a token of another installation", another_installations().await);
+    let invited = json!({ "email": "new@example.com", "role": "viewer" });
+    let invited = ann.post("/v1/team/members", invited).await;
+    let invited = app.invitation_token(&text(&invited.body["data"]["id"]), 1);
+    forger.token("the token of an invitation", &invited);
+    let email = plinth_tenancy::Email::parse(&address("Acme")).unwrap();
+    let (reset, _) = app.services.accounts.make_reset(&email).await.unwrap().unwrap();
+    forger.token("the token of a password reset", reset.expose_secret());
+    forger.token("a setup token", setup.expose());
+    for (what, token) in handed_out(&app, &ann_key, &address("Acme")).await {
+        forger.token(what, token);
+    }
 
     // The right token in the wrong place.
     forger.lines("in x-api-key", &[&format!("x-api-key: {good}")]);
