@@ -12,6 +12,7 @@ mod fuzz;
 mod product;
 mod setup;
 mod shell;
+mod soak;
 mod test;
 mod workspace;
 
@@ -22,6 +23,7 @@ use clap::{Parser, Subcommand};
 
 use crate::fuzz::{FuzzOptions, Fuzzed};
 use crate::product::DemoOptions;
+use crate::soak::{SoakOptions, Subject};
 use crate::test::TestOptions;
 use crate::workspace::Workspace;
 
@@ -87,6 +89,17 @@ enum Task {
         #[arg(long)]
         release: bool,
     },
+    /// Try very many inputs made by chance, optimized; the short forms are among the tests
+    Soak {
+        /// What is tried
+        subject: Subject,
+        /// How many inputs
+        #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        inputs: u64,
+        /// Repeat the run that printed this
+        #[arg(long, value_name = "N")]
+        seed: Option<u64>,
+    },
     /// Measure how many questions are answered rightly, by kind (the arguments go to `plinth-bench eval`)
     #[command(disable_help_flag = true)]
     Eval {
@@ -125,6 +138,9 @@ fn main() -> ExitCode {
                     Fuzzed::Clean => Ok(ExitCode::SUCCESS),
                     Fuzzed::Skipped(reason) => anyhow::bail!("{reason}"),
                 }
+            }
+            Task::Soak { subject, inputs, seed } => {
+                soak::run(&workspace, subject, &SoakOptions { inputs, seed })
             }
             Task::Eval { arguments } => product::measure(&workspace, "eval", &arguments),
             Task::Bench { arguments } => product::measure(&workspace, "bench", &arguments),

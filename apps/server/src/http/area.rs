@@ -1,8 +1,7 @@
 //! Routes by the first word of their path.
 //!
-//! A router looks through its routes one after the other, and each that has a parameter costs it a regular expression: with
-//! a hundred of them that took longer than all the rest of a short request. So they are grouped, and a group that cannot
-//! have the path is passed over whole.
+//! A router looks through its routes one after the other, and each that has a parameter costs it a regular expression. There
+//! are a hundred of them; so they are grouped, and a group that cannot have the path is passed over whole.
 
 use actix_web::Error;
 use actix_web::body::BoxBody;
@@ -14,7 +13,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 /// Below which prefixes areas stand.
 const PREFIXES: [&str; 2] = ["/v1/", "/api/v1/"];
 
-/// The routes whose paths begin, below the prefix, with one of these words.
+/// The routes whose paths begin, below the prefix, with one of these words. No other area may have one of the words: the
+/// first whose word it is answers, if with no route of its own then with an error.
 pub(super) fn area(
     words: &'static [&'static str],
     routes: fn(&mut ServiceConfig<'_>),

@@ -43,19 +43,23 @@ pub use problem::Problem;
 use crate::boot::Services;
 
 /// The routes of the platform family, below `/v1` and below `/api/v1`. Those of an area are looked through only for paths
-/// that begin with one of its words; what is not put in an area is looked through for all.
+/// that begin with one of its words, and for these no others are: all routes of a word stand in one area.
 fn platform(config: &mut ServiceConfig<'_>) {
     config
-        .service(area(&["connections"], connections::routes))
-        .service(area(&["connections"], schemas::routes))
+        .service(area(&["connections"], |config| {
+            connections::routes(config);
+            schemas::routes(config);
+        }))
         .service(area(&["queries"], queries::routes))
         .service(area(&["models", "usage"], models::routes))
         .service(area(&["api-keys", "setup"], keys::routes))
         .service(area(&["auth"], auth::routes))
-        .service(area(&["me"], me::routes))
+        .service(area(&["me", "oauth-apps"], |config| {
+            me::routes(config);
+            oauth::routes(config);
+        }))
         .service(area(&["identity-providers"], identity_providers::routes))
         .service(area(&["team", "invitations", "roles"], team::routes))
-        .service(area(&["oauth-apps", "me"], oauth::routes))
         .service(area(&["organizations"], organizations::routes))
         .service(area(&["audit"], audit::routes));
 }

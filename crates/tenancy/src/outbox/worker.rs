@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use super::{Message, MessageId, Waiting};
 
-/// How many messages a worker acts on at once: one that hangs does not hold up the others.
-const AT_ONCE: usize = 8;
+/// How many messages a worker acts on at once: one that hangs does not hold up the others. No more than the mailer has
+/// connections, so that none waits for one while its time runs.
+const AT_ONCE: usize = 4;
 
 /// How often it is tried to note how a delivery ended, and the pause between. What is not noted comes again.
 const NOTING_ATTEMPTS: u32 = 3;
@@ -303,7 +304,7 @@ mod tests {
             lease: SignedDuration::from_secs(30),
             delivery: Duration::from_secs(2),
             look: Duration::from_millis(50),
-            taking: Duration::from_millis(500),
+            taking: Duration::from_secs(20),
         };
         (queue, mails, outbox)
     }

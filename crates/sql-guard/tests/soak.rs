@@ -1,0 +1,358 @@
+//! Very many statements, made of the corpus's by chance: none that must be refused comes through, whatever it is dressed in,
+//! nothing panics, and each is judged quickly.
+//!
+//! A short form runs with the other tests; `cargo xtask soak guard` runs a million. Chance begins with a number that is
+//! printed, so that a failure can be repeated.
+
+#[path = "support/mutate.rs"]
+mod mutate;
+mod support;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use pg_query::protobuf::Token;
+use plinth_connections::AllowedTables;
+use plinth_schema_introspect::Catalog;
+use plinth_sql_guard::{Guard, Rule};
+use serde_json::Value;
+
+use mutate::{FRAMES, disguised};
+
+/// How many statements the short form judges.
+const SHORT: u64 = 4_000;
+
+/// What chance begins with in the short form.
+const SEED: u64 = 20_261_128;
+
+/// The longest statement of which the time counts.
+const TIMED_BYTES: usize = 10 * 1024;
+
+/// How long nearly all of those may take. A figure for optimized builds on a machine with nothing else to do.
+const P99_LIMIT: Duration = Duration::from_millis(2);
+
+/// Functions that read files, sleep, change settings or reach elsewhere: in nothing that is approved is one of them called.
+/// This is looked for in the tokens, not in the tree from which the guard judges.
+const FORBIDDEN_CALLS: &[&str] = &[
+    "pg_sleep",
+    "pg_sleep_for",
+    "pg_sleep_until",
+    "pg_read_file",
+    "pg_read_binary_file",
+    "pg_ls_dir",
+    "pg_stat_file",
+    "lo_import",
+    "lo_export",
+    "lo_get",
+    "lo_put",
+    "set_config",
+    "dblink",
+    "dblink_exec",
+    "pg_terminate_backend",
+    "pg_cancel_backend",
+    "pg_reload_conf",
+    "pg_advisory_lock",
+    "nextval",
+    "setval",
+    "query_to_xml",
+    "table_to_xml",
+    "database_to_xml",
+    "currval",
+    "pg_notify",
+    "txid_current",
+    "log_visit",
+];
+
+/// Numbers that look like chance (splitmix64).
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % (end.max(1) as u64)).expect("below a usize")
+    }
+
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.next().to_le_bytes()[3]).collect()
+    }
+}
+
+/// A catalog with a list of what may be read, and the statements that are about it.
+struct Ground {
+    guard: Guard,
+    statements: Vec<(String, Option<Rule>)>,
+    /// A table that may be read, and a condition on it.
+    condition: &'static str,
+    table: &'static str,
+}
+
+impl Ground {
+    fn new(
+        catalog: &Catalog,
+        allowed: &AllowedTables,
+        statements: impl Iterator<Item = String>,
+        (table, condition): (&'static str, &'static str),
+    ) -> Self {
+        let guard = Guard::new(catalog, allowed);
+        let judged = |sql: String| {
+            let rule = guard.check(&sql).err().map(|it| it.rule);
+            (sql, rule)
+        };
+        let statements: Vec<_> = statements.map(judged).collect();
+        assert!(statements.iter().filter(|it| it.1.is_some()).count() > 50, "there is a corpus");
+        Self { guard, statements, condition, table }
+    }
+
+    /// The project's own corpus.
+    fn clinic() -> Self {
+        let catalog = support::catalog(include_str!("catalogs/clinic.json"));
+        let allowed = support::listed(&catalog, |schema, name| {
+            schema == "billing" || (schema == "public" && name != "secrets")
+        });
+        let files = [
+            include_str!("corpus/reads.jsonl"),
+            include_str!("corpus/statements.jsonl"),
+            include_str!("corpus/relations.jsonl"),
+            include_str!("corpus/code.jsonl"),
+            include_str!("corpus/versions.jsonl"),
+        ];
+        let statements = files.into_iter().flat_map(str::lines).map(sql_of);
+        Self::new(
+            &catalog,
+            &allowed,
+            statements,
+            ("pets", "(name LIKE 'a%' OR id BETWEEN 3 AND 7 * 2)"),
+        )
+    }
+
+    /// The shared corpus of attacks, where it lies beside the workspace: those that must be refused.
+    fn attacks() -> Option<Self> {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let text =
+            std::fs::read_to_string(root.join("../shared/security/sql-attacks.jsonl")).ok()?;
+        let catalog = support::catalog(include_str!("catalogs/attacks.json"));
+        let allowed = support::listed(&catalog, |schema, name| {
+            schema == "sales" || (schema == "public" && !name.ends_with("_private"))
+        });
+        let statements = text.lines().filter(|it| !it.trim().is_empty()).map(sql_of);
+        Some(Self::new(&catalog, &allowed, statements, ("orders", "(id = 5 OR id IN (1, 2, 3))")))
+    }
+
+    /// A statement, and what must come of it: whether the guard must refuse it, and the rule if that is known too.
+    fn statement(&self, chance: &mut Chance) -> (String, Must) {
+        let (sql, rule) = chance.pick(&self.statements);
+        match chance.below(100) {
+            // The same in other letters is judged the same.
+            0..40 => dress(sql, chance).map_or_else(
+                || (sql.clone(), Must::BeJudged(*rule)),
+                |dressed| (dressed, Must::BeJudged(*rule)),
+            ),
+            // What is refused for what it holds is refused inside anything.
+            40..75 => {
+                let inner = sql.trim_end_matches([';', ' ']);
+                let must =
+                    if is_refused_for_its_content(*rule) { Must::BeRefused } else { Must::End };
+                let mut whole = inner.to_owned();
+                for _ in 0..=chance.below(3) {
+                    whole = chance.pick(FRAMES).replace("{}", &format!("\n{whole}\n"));
+                }
+                // A comment or text that is not closed swallows what stands around it.
+                (dress(&whole, chance).unwrap_or(whole), must)
+            }
+            // Halves of two, with something between: most are no statement, and some are one that nobody thought of.
+            75..90 => {
+                let other = &chance.pick(&self.statements).0;
+                let noise =
+                    ["", " ", ";", "'", "\"", "(", ")", "/*", "--", "$$", "\\", "U&\"", ",", "::"];
+                let noise = *chance.pick(&noise);
+                let first = &sql[..boundary(sql, chance)];
+                let second = &other[boundary(other, chance)..];
+                (format!("{first}{noise}{second}"), Must::End)
+            }
+            // Bytes.
+            90..95 => {
+                let mut bytes = sql.clone().into_bytes();
+                for _ in 0..=chance.below(6) {
+                    let at = chance.below(bytes.len());
+                    if let Some(byte) = bytes.get_mut(at) {
+                        *byte = chance.next().to_le_bytes()[0];
+                    }
+                }
+                (String::from_utf8_lossy(&bytes).into_owned(), Must::End)
+            }
+            // Noise alone.
+            95..97 => {
+                let length = chance.below(400);
+                (String::from_utf8_lossy(&chance.bytes(length)).into_owned(), Must::End)
+            }
+            // Long ones, up to where their time counts.
+            _ => {
+                let length = 500 + chance.below(TIMED_BYTES - 700);
+                let (table, condition) = (self.table, self.condition);
+                let mut sql = format!("SELECT count(*) FROM {table} WHERE {condition}");
+                while sql.len() + condition.len() + 5 < length {
+                    sql += if chance.below(2) == 0 { " AND " } else { " OR " };
+                    sql += condition;
+                }
+                (sql, Must::BeJudged(None))
+            }
+        }
+    }
+}
+
+/// What must come of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Must {
+    /// The same as of the one it was made of.
+    BeJudged(Option<Rule>),
+    /// No approval.
+    BeRefused,
+    /// An answer; if it is approval, one that holds.
+    End,
+}
+
+fn sql_of(line: &str) -> String {
+    let case: Value = serde_json::from_str(line).expect("a case");
+    case["sql"].as_str().expect("a text").to_owned()
+}
+
+fn dress(sql: &str, chance: &mut Chance) -> Option<String> {
+    let count = 1 + chance.below(59);
+    disguised(sql, &chance.bytes(count))
+}
+
+fn boundary(text: &str, chance: &mut Chance) -> usize {
+    text.floor_char_boundary(chance.below(text.len() + 1))
+}
+
+fn is_refused_for_its_content(rule: Option<Rule>) -> bool {
+    rule.is_some_and(|rule| {
+        !matches!(
+            rule,
+            Rule::Empty
+                | Rule::Syntax
+                | Rule::MultipleStatements
+                | Rule::NotASelect
+                | Rule::UnknownParameter
+                // What stands around it may be what gives it the table.
+                | Rule::UnknownTable
+        )
+    })
+}
+
+/// The forbidden function that the text calls, as its tokens say.
+fn forbidden_call(sql: &str) -> Option<String> {
+    let tokens = pg_query::scan(sql).ok()?.tokens;
+    let tokens: Vec<_> = tokens
+        .iter()
+        .filter(|it| !matches!(it.token(), Token::SqlComment | Token::CComment))
+        .map(|it| {
+            let range = usize::try_from(it.start).ok()?..usize::try_from(it.end).ok()?;
+            Some((it.token(), sql.get(range)?.trim_matches('"').to_lowercase()))
+        })
+        .collect::<Option<_>>()?;
+    tokens.windows(3).find_map(|it| {
+        let [(before, _), (_, name), (after, _)] = it else { return None };
+        // A name of the statement's own may be any: `AS pg_sleep(a)`, `WITH pg_sleep(a) AS`.
+        let is_own = matches!(before, Token::As | Token::With | Token::Recursive | Token::Ident);
+        let is_call = *after == Token::Ascii40 && !is_own;
+        (is_call && FORBIDDEN_CALLS.contains(&name.as_str())).then(|| name.clone())
+    })
+}
+
+/// What a run found.
+#[derive(Default)]
+struct Found {
+    faults: Vec<String>,
+    approved: u64,
+    times: Vec<Duration>,
+}
+
+fn run(grounds: &[Ground], statements: u64, seed: u64) -> Found {
+    let mut chance = Chance(seed);
+    let mut found = Found::default();
+    for number in 0..statements {
+        let ground = chance.pick(grounds);
+        let (sql, must) = ground.statement(&mut chance);
+        let started = Instant::now();
+        let verdict = ground.guard.check(&sql);
+        let took = started.elapsed();
+        if sql.len() <= TIMED_BYTES {
+            found.times.push(took);
+        }
+        let rule = verdict.as_ref().err().map(|it| it.rule);
+        let mut fault = |what: String| {
+            if found.faults.len() < 20 {
+                found.faults.push(format!("statement {number}: {what}: {sql:?}"));
+            }
+        };
+        match must {
+            Must::BeJudged(expected) if expected != rule => {
+                fault(format!("{rule:?} and not {expected:?}"));
+            }
+            Must::BeRefused if rule.is_none() => fault("approved".to_owned()),
+            _ => {}
+        }
+        // So ends a statement over which the parser's thread has panicked.
+        if rule == Some(Rule::Unavailable) {
+            fault("not judged".to_owned());
+        }
+        if let Ok(approved) = verdict {
+            if ground.guard.check(&approved.sql).as_ref() != Ok(&approved) {
+                fault(format!("what is run is judged otherwise: {:?}", approved.sql));
+            }
+            if let Some(name) = forbidden_call(&approved.sql) {
+                fault(format!("it calls {name}"));
+            }
+            found.approved += 1;
+        }
+    }
+    found
+}
+
+/// A number from the environment, as `cargo xtask soak` gives it.
+fn number(name: &str) -> Option<u64> {
+    std::env::var_os(name)?.to_str()?.parse().ok()
+}
+
+#[test]
+fn nothing_comes_through_in_any_dress_and_all_is_judged_quickly() {
+    let asked = number("SOAK_INPUTS");
+    let statements = asked.unwrap_or(SHORT);
+    let seed = number("SOAK_SEED").unwrap_or(SEED);
+    let grounds: Vec<_> =
+        [Some(Ground::clinic()), Ground::attacks()].into_iter().flatten().collect();
+    let mut found = run(&grounds, statements, seed);
+    found.times.sort_unstable();
+    let part = |of: f64| {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a place in a list"
+        )]
+        let at = (found.times.len() as f64 * of) as usize;
+        found.times[at.min(found.times.len() - 1)]
+    };
+    let (half, nearly_all, most) = (part(0.5), part(0.99), part(1.0));
+    println!(
+        "{statements} statements from seed {seed} over {} corpora: {} approved; p50 {half:?}, p99 {nearly_all:?}, at most \
+         {most:?}",
+        grounds.len(),
+        found.approved
+    );
+    assert!(found.faults.is_empty(), "from seed {seed}:\n{}", found.faults.join("\n"));
+    assert!(found.approved > statements / 20, "it is no test if nothing is approved");
+    let is_measured = asked.is_some() && !cfg!(debug_assertions);
+    assert!(!is_measured || nearly_all <= P99_LIMIT, "p99 {nearly_all:?} is above {P99_LIMIT:?}");
+}
