@@ -14,8 +14,6 @@ use crate::workspace::Workspace;
 pub(crate) enum Subject {
     /// Statements to the guard
     Guard,
-    /// Questions to the language engine
-    Questions,
 }
 
 /// How hard.
@@ -38,7 +36,6 @@ pub(crate) fn run(
     setup::ensure()?;
     let package = match subject {
         Subject::Guard => "plinth-sql-guard",
-        Subject::Questions => "plinth-nl2sql",
     };
     let seed = options.seed.unwrap_or_else(by_the_clock);
     println!("· {} inputs from seed {seed} (repeat with --seed {seed}) …", options.inputs);

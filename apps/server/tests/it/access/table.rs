@@ -54,7 +54,8 @@ pub(super) const OWNERS: &[&str] =
 /// What names a scope, and without it still answers whoever signed in, about their own keys: how it answers about others'.
 pub(super) const OWN_KEYS: &[(&str, u16)] = &[
     ("list_api_keys", 200),
-    ("create_api_key", 403),
+    // For themselves, with no more than they have.
+    ("create_api_key", 201),
     ("get_api_key", 404),
     ("update_api_key", 404),
     ("revoke_api_key", 404),
