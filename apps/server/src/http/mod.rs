@@ -50,8 +50,8 @@ fn platform(config: &mut ServiceConfig<'_>) {
             connections::routes(config);
             schemas::routes(config);
         }))
-        .service(area(&["queries"], queries::routes))
-        .service(area(&["models", "usage"], models::routes))
+        .service(area(&["queries", "conversations"], queries::routes))
+        .service(area(&["models", "model-settings", "usage"], models::routes))
         .service(area(&["api-keys", "setup"], keys::routes))
         .service(area(&["auth"], auth::routes))
         .service(area(&["me", "oauth-apps"], |config| {
