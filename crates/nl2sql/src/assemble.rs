@@ -294,6 +294,7 @@ pub(crate) fn assemble(
     }
     distinct_kinds(index, reader, &mut query);
     unify_keys(index, &mut query);
+    drop_fixed(&mut query);
     shown_once(index, reader, &mut query);
     if let Some(from) = draft.percentage {
         percentage(&mut query, from);
@@ -322,7 +323,40 @@ fn distinct_kinds(index: &SchemaIndex, reader: &Interpreter<'_>, query: &mut Log
                         if links.iter().any(|it| it.table == column.table && it.column == Some(column.column)))
             })
     });
-    query.distinct |= kind && listed && asked;
+    // `all product colors`: which there are
+    let all = (0..4).any(|at| reader.word(at) == "all")
+        && query.filter.is_empty()
+        && query.instances().len() == 1;
+    query.distinct |= kind && listed && (asked || all);
+}
+
+/// What a condition holds at one value is not shown beside something else: `the type of the product with name X`.
+fn drop_fixed(query: &mut LogicalQuery) {
+    let fixed: Vec<Expr> = query
+        .filter
+        .iter()
+        .filter_map(|it| match it {
+            Predicate::Compare(column @ Expr::Column(_), Comparison::Equal, Expr::Literal(_)) => {
+                Some(column.clone())
+            }
+            _ => None,
+        })
+        .collect();
+    let kept: Vec<Expr> = query.select.iter().filter(|it| !fixed.contains(it)).cloned().collect();
+    if kept.is_empty() || kept.len() == query.select.len() {
+        return;
+    }
+    query.select = kept;
+    query.group.retain(|it| !fixed.contains(it));
+    // one number is left where the groups were only of what is fixed
+    if query.group.is_empty() || !query.select.iter().all(Expr::is_aggregate) {
+        return;
+    }
+    let only = query.having.is_empty() && query.order.is_empty();
+    let of_fixed = |it: &Expr| matches!(it, Expr::Column(key) if fixed.iter().any(|it| matches!(it, Expr::Column(it) if it.table == key.table)));
+    if only && query.group.iter().all(of_fixed) {
+        query.group.clear();
+    }
 }
 
 /// A reference and the key that it refers to are equal where both tables are joined: shown once, grouped by once.

@@ -186,10 +186,12 @@ impl Interpreter<'_> {
         }
         if let Operand::Number(_) = operand {
             // `5 or more`
-            if self.says(next, "or more")
-                || self.says(next, "or above")
-                || self.says(next, "or higher")
-                || self.says(next, "or greater")
+            let again = self.word(next + 2) == "than" || self.number(next + 2).is_some();
+            if !again
+                && (self.says(next, "or more")
+                    || self.says(next, "or above")
+                    || self.says(next, "or higher")
+                    || self.says(next, "or greater"))
             {
                 comparison = Comparison::AtLeast;
                 next += 2;
@@ -590,8 +592,25 @@ impl Interpreter<'_> {
                     root: Some(column.table),
                     ..LogicalQuery::default()
                 };
+                // `than the lowest earning employee with title X`
+                let mut thing = next;
+                while thing < end
+                    && thing < next + 3
+                    && (self.table_at(thing).is_some()
+                        || self.word(thing).ends_with("ing")
+                        || matches!(self.word(thing), "paid" | "priced"))
+                {
+                    thing += 1;
+                }
+                let described = thing > next
+                    && matches!(self.word(thing), "with" | "whose" | "named" | "called" | "who");
+                if described {
+                    self.mark_used(next, thing);
+                    next = thing;
+                }
                 // `… of the biology department`: conditions of the nested query run to the end of the phrase
-                if matches!(self.word(next), "of" | "in" | "for" | "from" | "among" | "by")
+                if described
+                    || matches!(self.word(next), "of" | "in" | "for" | "from" | "among" | "by")
                     || self.says(next, "that")
                 {
                     let until = self.clause_end(next, end);

@@ -164,8 +164,15 @@ impl Draft {
     }
 
     /// Takes in what a further sentence says.
-    pub(crate) fn absorb(&mut self, more: Self) {
+    pub(crate) fn absorb(&mut self, more: Self, requests: bool) {
         if !more.asked.is_empty() {
+            // `which of them …? List their names.`
+            let anew = requests
+                && more.asked.iter().any(|it| !matches!(it, Asked::Rows(_) | Asked::Everything(_)))
+                && (more.aggregates() || !self.aggregates());
+            if anew {
+                self.asked.clear();
+            }
             let only_rows = self.asked.iter().all(|it| matches!(it, Asked::Rows(_)));
             let same_rows = more.asked.iter().all(|it| matches!(it, Asked::Rows(_)));
             if only_rows && !same_rows {

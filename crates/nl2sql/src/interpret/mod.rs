@@ -116,7 +116,19 @@ impl<'a> Interpreter<'a> {
             }
             more.follow_up = true;
             self.scan(&mut more, from, until, Mode::Select);
-            draft.absorb(more);
+            let requests = matches!(
+                self.word(from),
+                "give"
+                    | "show"
+                    | "list"
+                    | "tell"
+                    | "return"
+                    | "find"
+                    | "display"
+                    | "what"
+                    | "report"
+            );
+            draft.absorb(more, requests);
         }
         if draft.root.is_none() {
             draft.root = self.entity(0, self.items.len());

@@ -174,6 +174,34 @@ impl Interpreter<'_> {
                     )
                     && let Some(column) = self.resolve(draft, item, Want::Any)
                     && column.table == root
+                    && let info = self.index.column(column)
+                    && info.complete
+                    && info.values.len() <= 3
+                    && let Some(denied) = info
+                        .values
+                        .iter()
+                        .find(|it| matches!(it.to_lowercase().as_str(), "no" | "n" | "false" | "f"))
+                        .cloned()
+                {
+                    let predicate = self.equality(column, &denied, false);
+                    draft.add(Condition::Row(predicate), std::mem::take(&mut hand.or));
+                    return Some(until);
+                }
+                if let Some(item) = column
+                    && matches!(
+                        word,
+                        "without"
+                            | "no"
+                            | "lack"
+                            | "lacks"
+                            | "not"
+                            | "don't"
+                            | "doesn't"
+                            | "haven't"
+                            | "hasn't"
+                    )
+                    && let Some(column) = self.resolve(draft, item, Want::Any)
+                    && column.table == root
                     && self.index.column(column).nullable
                 {
                     draft.add(

@@ -143,7 +143,10 @@ impl Interpreter<'_> {
             ("and above", Comparison::AtLeast),
         ]
         .into_iter()
-        .find(|it| self.says(at + 1, it.0));
+        // `less than 3 or higher than 5` is another comparison
+        .find(|it| {
+            self.says(at + 1, it.0) && self.word(at + 3) != "than" && self.number(at + 3).is_none()
+        });
         if let Some((_, comparison)) = or_more {
             let aged = matches!(self.word(at + 2), "older" | "younger")
                 || at > 0 && self.word(at - 1) == "aged";
@@ -312,7 +315,8 @@ impl Interpreter<'_> {
                 let table = (1..=2)
                     .filter(|back| at >= *back)
                     .find_map(|back| self.table_at(at - back))
-                    .filter(|_| at > 0 && !matches!(self.word(at - 1), "the"));
+                    .filter(|_| at > 0 && !matches!(self.word(at - 1), "the"))
+                    .filter(|_| !self.says(at + 1, "years old") && !self.says(at + 1, "year old"));
                 match table {
                     Some(table) => {
                         let key = *self.index.tables[table].primary.first()?;
@@ -401,6 +405,37 @@ impl Interpreter<'_> {
         Some(next)
     }
 
+    /// `lower than 600 or higher than 900`: what was compared just before, where a comparison names nothing of its own.
+    fn compared_again(
+        &self,
+        draft: &Draft,
+        hand: &Hand,
+        adjective: Option<&str>,
+        next: usize,
+    ) -> Option<ColumnRef> {
+        let bare = hand.column.is_none()
+            && hand.aggregates.is_empty()
+            && adjective.is_none_or(|it| matches!(it, "high" | "low" | "late"))
+            && !self.is_name(next);
+        let joined = (2..=5).any(|back| {
+            next > back
+                && matches!(self.word(next - back), "or" | "and" | "but")
+                && (next - back + 1..next).all(|it| !self.is_name(it))
+                && self.used[next - back - 1]
+        });
+        if !bare || !joined {
+            return None;
+        }
+        match &draft.conditions.last()?.0 {
+            Condition::Row(Predicate::Compare(
+                Expr::Column(column),
+                Comparison::Less | Comparison::AtMost | Comparison::Greater | Comparison::AtLeast,
+                Expr::Literal(Literal::Number(_)),
+            )) => Some(*column),
+            _ => None,
+        }
+    }
+
     pub(super) fn degree_at(&self, at: usize) -> bool {
         LEXICON.degree(self.word(at)).is_some_and(|it| it.form != Form::Positive)
     }
@@ -417,6 +452,9 @@ impl Interpreter<'_> {
     ) -> Option<ColumnRef> {
         // `more than 3 credits`
         let unit = self.word(*next);
+        if let Some(again) = self.compared_again(draft, hand, adjective, *next) {
+            return Some(again);
+        }
         if hand.column.is_none()
             && *next < end
             && self.is_name(*next)

@@ -28,6 +28,9 @@ impl Interpreter<'_> {
                     "begins with",
                     "beginning with",
                     "starts in",
+                    "start from",
+                    "starts from",
+                    "starting from",
                     "prefix",
                 ],
                 "start",
@@ -56,10 +59,16 @@ impl Interpreter<'_> {
                     "mentioning",
                     "the substring",
                     "the letters",
+                    "has letter",
+                    "have letter",
+                    "has a letter",
                 ],
                 "in",
             ),
         ];
+        if let Some(next) = self.read_within(draft, hand, mode, at, end) {
+            return Some(next);
+        }
         for (phrases, kind) in kinds {
             let Some(length) = self.one_of(at, phrases) else { continue };
             let mut next = at + length;
@@ -155,7 +164,9 @@ impl Interpreter<'_> {
             let mut all = vec![Predicate::Like { column, pattern: pattern(&text), negated }];
             // `'a' or 'b'`
             while matches!(self.word(stop), "or" | "and")
-                && self.items.get(stop + 1).is_some_and(|it| it.quoted)
+                && self.items.get(stop + 1).is_some_and(|it| {
+                    it.quoted || single && it.text.chars().count() == 1 && it.capital
+                })
             {
                 let or = self.word(stop) == "or";
                 let more = self.items[stop + 1].text.trim_matches('%').to_owned();
@@ -193,6 +204,44 @@ impl Interpreter<'_> {
             return Some(at + 1);
         }
         None
+    }
+
+    /// `'senior' in their titles`, `whose name has 'a' in it`
+    fn read_within(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        end: usize,
+    ) -> Option<usize> {
+        if !self.items[at].quoted || self.word(at + 1) != "in" || at + 2 >= end {
+            return None;
+        }
+        let own = matches!(self.word(at + 2), "their" | "its" | "his" | "her" | "the");
+        let (item, next) = if self.word(at + 2) == "it" {
+            let before = (1..=5)
+                .filter(|back| at >= *back)
+                .map(|back| at - back)
+                .find(|&it| self.is_name(it) && self.table_at(it).is_none());
+            (hand.column.or(before)?, at + 3)
+        } else if own && self.is_name(at + 3) && self.table_at(at + 3).is_none() {
+            (at + 3, at + 4)
+        } else {
+            return None;
+        };
+        let column = self.resolve(draft, item, Want::Any)?;
+        if !self.index.column(column).class.is_textual() {
+            return None;
+        }
+        self.unask_pattern(draft, item, column, at);
+        let text = self.items[at].text.trim_matches('%').replace('%', "\\%").replace('_', "\\_");
+        let negated = std::mem::take(&mut hand.negated);
+        let like = Predicate::Like { column, pattern: format!("%{text}%"), negated };
+        draft.add(Condition::Row(like), std::mem::take(&mut hand.or));
+        hand.column = None;
+        *mode = Mode::Where;
+        Some(next)
     }
 
     /// Text to search, where rows are known by a key only: what somebody wrote there.

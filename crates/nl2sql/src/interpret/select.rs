@@ -218,6 +218,10 @@ impl Interpreter<'_> {
                 "the details of",
                 "the details about",
                 "details about",
+                "the details for",
+                "details for",
+                "the information for",
+                "information for",
                 "all the details about",
                 "the full details",
                 "what information do you have on",
@@ -417,7 +421,8 @@ impl Interpreter<'_> {
                 draft.ask(Asked::Count { table: Some(table), column: None, distinct: false });
             } else if info.class.is_numeric() && !info.is_id() && !hand.distinct {
                 // `how many points`: the number stands there; without a single row in view it is the sum
-                let total = at > 2 && self.word(at - 1) == "of" && self.word(at - 3) == "total";
+                let total = at > 2 && self.word(at - 1) == "of" && self.word(at - 3) == "total"
+                    || (at + 1..end).any(|it| self.says(it, "in total"));
                 let single =
                     !total && ((at + 1..end).any(|it| self.is_value(it)) || draft.asks_something());
                 if single {
@@ -467,35 +472,6 @@ impl Interpreter<'_> {
         }
         hand.column = Some(at);
         Some(at + 1)
-    }
-
-    /// Both columns of a name that is kept in two, where "name" or "full name" is asked for.
-    pub(super) fn whole_name(&self, draft: &Draft, at: usize) -> Option<Vec<ColumnRef>> {
-        let words = self.word(at);
-        let last = words.rsplit(' ').next()?;
-        if !matches!(last, "name" | "names")
-            || words.contains("first")
-            || words.contains("last")
-            || words.contains("middle")
-        {
-            return None;
-        }
-        let (_, bound) = self.bound(at);
-        let best = self.resolve_quietly(draft, at, Want::Any)?;
-        let table = bound.unwrap_or(best.table);
-        let display = &self.index.tables[table].display;
-        let of = |it: &usize| ColumnRef::new(table, *it);
-        if display.len() == 2
-            && (best.table == table && display.contains(&best.column)
-                || bound == Some(table)
-                    && !self
-                        .ranking(draft, at, Want::Any)
-                        .iter()
-                        .any(|it| it.0.table == table && it.2 > 0.9))
-        {
-            return Some(display.iter().map(of).collect());
-        }
-        None
     }
 
     pub(super) fn read_table(
@@ -646,6 +622,19 @@ impl Interpreter<'_> {
         }
         let listed =
             at > 0 && (self.marked(at - 1, ',') || matches!(lead, "and" | "or" | "their" | "its"));
+        // `the rank, company and market value`: a column called like its table, in a list of columns
+        let own = self.index.tables[table]
+            .columns
+            .iter()
+            .position(|it| it.words == self.index.tables[table].words && it.class.is_textual());
+        let goes_on = self.marked(at + 1, ',') || self.word(at + 1) == "and";
+        if let Some(own) = own
+            && (listed && asked_of_it
+                || goes_on && !draft.asks_something() && hand.aggregates.is_empty())
+        {
+            draft.ask(Asked::Column(ColumnRef::new(table, own)));
+            return;
+        }
         if draft.asks_something()
             && (after_preposition
                 || asked_of_it
@@ -707,6 +696,15 @@ impl Interpreter<'_> {
             return Some(at + length);
         }
         if word == "what" && *mode == Mode::Where && at > 0 && self.word(at - 1) == "and" {
+            *mode = Mode::Select;
+            hand.column = None;
+            return Some(at + 1);
+        }
+        if *mode == Mode::Where
+            && at > 0
+            && matches!(word, "find" | "show" | "list" | "give" | "return" | "display" | "tell")
+            && matches!(self.word(at - 1), "and" | "also" | "then")
+        {
             *mode = Mode::Select;
             hand.column = None;
             return Some(at + 1);

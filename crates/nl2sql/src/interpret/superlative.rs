@@ -414,6 +414,10 @@ impl<'a> Interpreter<'a> {
         // `with the most salary`, `the largest population`
         if column_next {
             let column = self.resolve(draft, next, Want::Number)?;
+            // `the top 3 highest rates`: the rates themselves
+            if *mode == Mode::Select && draft.asked.is_empty() && !draft.who && !with {
+                draft.ask(Asked::Column(column));
+            }
             let info = self.index.column(column);
             self.mark_used(next, next + 1);
             let numeric = info.class.is_numeric() && !info.is_id()

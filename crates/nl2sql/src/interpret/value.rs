@@ -287,7 +287,15 @@ impl Interpreter<'_> {
                 draft.add(Condition::Row(Predicate::Or(all)), hand.or);
             }
             draft.groups.push(GroupKey::Column(column));
-        } else if and && !or && draft.both && values.len() == 2 {
+        } else if and
+            && !or
+            && values.len() == 2
+            && (draft.both
+                || draft.asks_something()
+                    && draft
+                        .root
+                        .is_some_and(|it| it != column.table && !self.single(it, column.table)))
+        {
             for it in all {
                 draft.add(Condition::Row(it), false);
             }
