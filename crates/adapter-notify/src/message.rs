@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MultiPart, header::MIME_VERSION_1_0};
+use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart, header::MIME_VERSION_1_0};
 use lettre::{Address, Message};
 use plinth_tenancy::{Mail, MailError};
 use url::Host;
@@ -64,6 +64,22 @@ pub(crate) fn write(
         // So that nobody's "out of office" answers (RFC 3834).
         .raw_header(HeaderValue::new(name("Auto-Submitted"), "auto-generated".to_owned()));
     let message = match &mail.html {
+        _ if !mail.attachments.is_empty() => {
+            let mut parts = MultiPart::mixed().build();
+            parts = match &mail.html {
+                Some(html) => parts
+                    .multipart(MultiPart::alternative_plain_html(mail.text.clone(), html.clone())),
+                None => parts.singlepart(SinglePart::plain(mail.text.clone())),
+            };
+            for it in &mail.attachments {
+                let kind = ContentType::parse(&it.media_type);
+                let kind =
+                    kind.map_err(|_| permanent("a file that goes with it is of no known kind"))?;
+                let file = Attachment::new(it.file_name.clone()).body(it.bytes.clone(), kind);
+                parts = parts.singlepart(file);
+            }
+            message.multipart(parts)
+        }
         Some(html) => {
             message.multipart(MultiPart::alternative_plain_html(mail.text.clone(), html.clone()))
         }
@@ -100,6 +116,7 @@ mod tests {
             subject: Subject::new(subject),
             text: text.to_owned(),
             html: html.map(str::to_owned),
+            attachments: Vec::new(),
         }
     }
 
@@ -138,6 +155,24 @@ mod tests {
         assert!(text.contains("Content-Type: multipart/alternative;"), "{text}");
         let (plain, rich) = (text.find("plain words"), text.find("<p>rich words</p>"));
         assert!(plain.is_some() && plain < rich, "{text}");
+    }
+
+    #[test]
+    fn files_go_with_it_as_parts_of_their_own() {
+        let mut mail = mail("x", "plain words", Some("<p>rich words</p>"));
+        mail.attachments.push(plinth_tenancy::Attachment {
+            file_name: "late orders.csv".to_owned(),
+            media_type: "text/csv".to_owned(),
+            bytes: "id\r\n1\r\n".into(),
+        });
+        let at = "2026-03-04T05:06:07Z".parse().expect("a time");
+        let (_, bytes) =
+            write(&mail, &"p@example.com".parse().expect("good"), at).expect("written");
+        let text = String::from_utf8(bytes).expect("ASCII");
+        assert!(text.contains("Content-Type: multipart/mixed;"), "{text}");
+        assert!(text.contains("Content-Type: multipart/alternative;"), "{text}");
+        assert!(text.contains("attachment; filename=\"late orders.csv\""), "{text}");
+        assert!(text.contains("Content-Type: text/csv"), "{text}");
     }
 
     #[test]

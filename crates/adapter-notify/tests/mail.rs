@@ -50,6 +50,7 @@ fn mail() -> Mail {
         subject: Subject::new("Grüße aus Köln"),
         text: "Schön, dass du da bist.\n.\n.dots\nhttps://plinth.example.com/accept#pl_1234567890_abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJKLMNOPQRSTUVWXYZ_=\n".to_owned(),
         html: Some("<p>Schön</p>".to_owned()),
+        attachments: Vec::new(),
     }
 }
 

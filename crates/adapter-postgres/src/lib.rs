@@ -27,6 +27,7 @@ mod team;
 mod tenancy;
 mod tls;
 mod url;
+mod workflows;
 
 pub use accounts::{PostgresAccounts, PostgresAttempts};
 pub use admin::{Admin, open_session};
@@ -50,3 +51,4 @@ pub use snapshots::PostgresSnapshots;
 pub use team::PostgresTeam;
 pub use tenancy::PostgresTenancy;
 pub use url::{DatabaseUrl, InvalidUrl};
+pub use workflows::{PostgresRuns, PostgresWorkflows};

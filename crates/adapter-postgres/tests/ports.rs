@@ -314,6 +314,10 @@ async fn the_functions_that_look_over_the_wall_are_these() {
         "plinth.keep_installation_key(integer,bytea) → TABLE(kept_version integer, kept_wrapped bytea)",
         "plinth.list_organizations() → SETOF uuid",
         "plinth.put_setup_token(bytea) → boolean",
+        "plinth.due_workflows(integer) → TABLE(org_id uuid, workflow_id uuid)",
+        "plinth.find_workflow(uuid) → uuid",
+        "plinth.keep_workflow_runs(uuid[],bigint[],interval) → SETOF uuid",
+        "plinth.take_workflow_runs(integer,interval,integer,uuid,uuid) → TABLE(taken_org uuid, taken_run uuid)",
         "plinth.take_outbox(integer,interval) → TABLE(org_id uuid, message_id uuid)",
     ];
     assert_eq!(found, expected.map(str::to_owned).into());

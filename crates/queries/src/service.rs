@@ -189,7 +189,13 @@ impl Queries {
             Input::Sql(sql) => self.run_own(&opened, sql, &limits, &mut entry).await,
         };
         if let Some(talk) = &talk {
-            self.keep(talk, &mut entry, &answered).await;
+            // Not the answer itself: its rows could then not be waited for on another thread.
+            let outcome = match &answered {
+                Ok(Some(_)) => QueryOutcome::Answered,
+                Ok(None) => QueryOutcome::Meta,
+                Err(err) => err.outcome(),
+            };
+            self.keep(talk, &mut entry, outcome).await;
         }
         match answered {
             Ok(Some((started, rows, types))) => {
@@ -220,19 +226,9 @@ impl Queries {
     }
 
     /// Keeps the turn before its rows are given out. An answer is not lost because its conversation is: then it is in none.
-    async fn keep(
-        &self,
-        talk: &Talk,
-        entry: &mut Entry,
-        answered: &Result<Option<Started>, QueryError>,
-    ) {
+    async fn keep(&self, talk: &Talk, entry: &mut Entry, outcome: QueryOutcome) {
         let record = &mut entry.record;
         record.notes.conversation = Some(talk.id);
-        let outcome = match answered {
-            Ok(Some(_)) => QueryOutcome::Answered,
-            Ok(None) => QueryOutcome::Meta,
-            Err(err) => err.outcome(),
-        };
         record.outcome = outcome;
         if let Err(err) = self.conversations.keep(talk, record).await {
             tracing::warn!(

@@ -45,7 +45,7 @@ pub use key_set::{KeySetDocument, KeySetError, KeySetSource};
 pub use link::{LinkKey, LinkPurpose};
 #[cfg(feature = "testing")]
 pub use mail::RecordingMailer;
-pub use mail::{Mail, MailError, Mailer, Subject};
+pub use mail::{Attachment, Mail, MailError, Mailer, Subject};
 pub use organization::{
     Email, InvalidName, Organization, OrganizationName, OrganizationSettings, TimeZoneName, User,
 };

@@ -23,6 +23,19 @@ pub struct Mail {
     pub text: String,
     /// The same for programs that show HTML; `None` sends the text alone.
     pub html: Option<String>,
+    /// Files that go with it.
+    pub attachments: Vec<Attachment>,
+}
+
+/// A file that goes with a mail.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// Its name: letters, digits, blanks and `._-`.
+    pub file_name: String,
+    /// What it is, like `text/csv`.
+    pub media_type: String,
+    /// What is in it.
+    pub bytes: Vec<u8>,
 }
 
 impl fmt::Debug for Mail {
@@ -178,6 +191,7 @@ mod tests {
             subject: Subject::new("Welcome"),
             text: "https://example.com/#canary".to_owned(),
             html: Some("canary".to_owned()),
+            attachments: Vec::new(),
         };
         assert!(!format!("{mail:?}").contains("canary"));
     }

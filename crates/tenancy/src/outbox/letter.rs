@@ -70,6 +70,33 @@ pub enum Letter {
         /// When it did.
         at: Timestamp,
     },
+    /// Runs of a workflow have begun to fail. Told once, until one succeeds again.
+    WorkflowFailed {
+        /// The workflow's name.
+        workflow: String,
+        /// The run's id.
+        run: String,
+        /// Why it failed; without secrets and without results.
+        error: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// A workflow stands still until somebody looks after it.
+    WorkflowPaused {
+        /// The workflow's name.
+        workflow: String,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// A run succeeded again.
+    WorkflowRecovered {
+        /// The workflow's name.
+        workflow: String,
+        /// When.
+        at: Timestamp,
+    },
     /// Somebody is the owner now.
     OwnershipTransferred {
         /// Of which organization.

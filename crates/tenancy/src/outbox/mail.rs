@@ -108,6 +108,22 @@ impl MailDelivery {
                     time(*at)
                 ))
             }
+            Letter::WorkflowFailed { workflow, run, error, at } => {
+                Draft::new(&format!("The workflow {workflow} failed"))
+                    .say(format!("A run of the workflow {workflow} failed on {}: {error}", time(*at)))
+                    .say(format!("The run is {run}. You will hear of it again when one succeeds."))
+            }
+            Letter::WorkflowPaused { workflow, reason, at } => {
+                Draft::new(&format!("The workflow {workflow} is paused"))
+                    .say(format!("The workflow {workflow} stands still since {}: {reason}.", time(*at)))
+                    .say("It goes on when somebody publishes or enables it again.".to_owned())
+            }
+            Letter::WorkflowRecovered { workflow, at } => {
+                Draft::new(&format!("The workflow {workflow} works again")).say(format!(
+                    "A run of the workflow {workflow} succeeded again on {}.",
+                    time(*at)
+                ))
+            }
             Letter::OwnershipTransferred { organization, owner } => {
                 Draft::new(&format!("{organization} has a new owner"))
                     .say(format!("{owner} is the owner of {organization} now."))
@@ -170,6 +186,7 @@ impl Delivery for MailDelivery {
                 subject: Subject::new(&draft.subject),
                 text: draft.text(),
                 html: Some(draft.html()),
+                attachments: Vec::new(),
             };
             match self.mailer.send(&mail).await {
                 Ok(()) => taken += 1,

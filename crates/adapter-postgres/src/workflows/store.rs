@@ -1,0 +1,471 @@
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use deadpool_postgres::Transaction;
+use jiff::{SignedDuration, Timestamp};
+use plinth_core::{Cursor, Limit, OrgId, StoreError};
+use plinth_tenancy::AuditEntry;
+use plinth_workflows::schedule::Skipped;
+use plinth_workflows::{
+    Attempt, DecideFiring, DecideWorkflow, EventId, NewRun, Published, Run, RunId, RunStep,
+    StepResult, TriggerEvent, Workflow, WorkflowError, WorkflowId, WorkflowStore,
+};
+use tokio_postgres::types::{Json, ToSql};
+use uuid::Uuid;
+
+use super::{PostgresWorkflows, rows, runs};
+use crate::audit;
+use crate::database::{broken_constraint, internal, store};
+
+const INSERT: &str = "INSERT INTO workflows (id, org_id, name, description, owner_id, enabled, paused_at, paused_why, failures,
+         draft, published, trigger_kind, next_slot, hook_number, revision, created_at, updated_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+
+const UPDATE: &str = "UPDATE workflows SET name = $3, description = $4, owner_id = $5, enabled = $6, paused_at = $7,
+         paused_why = $8, failures = $9, draft = $10, published = $11, trigger_kind = $12, next_slot = $13,
+         hook_number = $14, revision = $15, created_at = $16, updated_at = $17
+     WHERE id = $1 AND org_id = $2";
+
+/// Runs the statement, which is one of the two above.
+async fn write(tx: &Transaction<'_>, sql: &str, it: &Workflow) -> Result<(), WorkflowError> {
+    let (paused_at, paused_why) = it.paused.clone().unzip();
+    let draft = Json(&it.draft);
+    let (id, org, owner) = (it.id.as_uuid(), it.org.as_uuid(), it.owner.as_uuid());
+    let parameters: [&(dyn ToSql + Sync); 17] = [
+        &id,
+        &org,
+        &it.name,
+        &it.description,
+        &owner,
+        &it.enabled,
+        &paused_at,
+        &paused_why,
+        &it.failures,
+        &draft,
+        &it.published,
+        &it.trigger,
+        &it.next_slot,
+        &it.hook_number,
+        &it.revision,
+        &it.created_at,
+        &it.updated_at,
+    ];
+    tx.execute(sql, &parameters).await.map_err(|err| match broken_constraint(&err) {
+        Some("workflows_name_key") => WorkflowError::NameTaken(it.name.clone()),
+        _ => store(err).into(),
+    })?;
+    Ok(())
+}
+
+async fn publish(
+    tx: &Transaction<'_>,
+    org: OrgId,
+    id: WorkflowId,
+    it: &Published,
+) -> Result<(), StoreError> {
+    let insert = "INSERT INTO workflow_versions (org_id, workflow_id, number, definition, concurrency, published_by, published_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let (org, id, by) = (org.as_uuid(), id.as_uuid(), it.by.as_uuid());
+    tx.execute(
+        insert,
+        &[&org, &id, &it.number, &Json(&it.definition), &it.concurrency, &by, &it.at],
+    )
+    .await
+    .map_err(store)?;
+    Ok(())
+}
+
+#[async_trait]
+impl WorkflowStore for PostgresWorkflows {
+    async fn insert(
+        &self,
+        workflow: &Workflow,
+        published: Option<&Published>,
+        most: i64,
+        entry: &AuditEntry,
+    ) -> Result<(), WorkflowError> {
+        let org = workflow.org.as_uuid();
+        self.database
+            .for_org(workflow.org, async |tx| {
+                let lane = "INSERT INTO workflow_lanes (org_id) VALUES ($1) ON CONFLICT DO NOTHING";
+                tx.execute(lane, &[&org]).await.map_err(store)?;
+                let count = "SELECT count(*) FROM workflows WHERE org_id = $1";
+                let count: i64 = tx.query_one(count, &[&org]).await.map_err(store)?.get(0);
+                if count >= most {
+                    return Err(WorkflowError::TooMany(most));
+                }
+                write(tx, INSERT, workflow).await?;
+                if let Some(published) = published {
+                    publish(tx, workflow.org, workflow.id, published).await?;
+                }
+                Ok(audit::append(&self.database, tx, entry).await?)
+            })
+            .await
+    }
+
+    async fn find(&self, org: OrgId, id: WorkflowId) -> Result<Option<Workflow>, StoreError> {
+        self.database.for_org(org, async |tx| find(tx, org, id, "").await).await
+    }
+
+    async fn list(
+        &self,
+        org: OrgId,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> Result<Vec<Workflow>, StoreError> {
+        let query = format!(
+            "SELECT {} FROM workflows
+             WHERE org_id = $1 AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))
+             ORDER BY created_at DESC, id DESC LIMIT $4",
+            rows::WORKFLOW
+        );
+        let (at, id) = (after.map(|it| it.created_at), after.map(|it| it.id));
+        let limit = i64::from(limit.get()) + 1;
+        self.database
+            .for_org(org, async |tx| {
+                let found = tx.query(&query, &[&org.as_uuid(), &at, &id, &limit]).await;
+                found.map_err(store)?.iter().map(rows::workflow).collect()
+            })
+            .await
+    }
+
+    async fn change(
+        &self,
+        org: OrgId,
+        id: WorkflowId,
+        decide: DecideWorkflow<'_>,
+    ) -> Result<Option<Workflow>, WorkflowError> {
+        self.database
+            .for_org(org, async |tx| {
+                let Some(mut workflow) = find(tx, org, id, "FOR UPDATE").await? else {
+                    return Ok(None);
+                };
+                let changed = decide(&mut workflow)?;
+                if let Some(published) = &changed.published {
+                    publish(tx, org, id, published).await?;
+                }
+                write(tx, UPDATE, &workflow).await?;
+                if let Some(entry) = &changed.entry {
+                    audit::append(&self.database, tx, entry).await?;
+                }
+                Ok(Some(workflow))
+            })
+            .await
+    }
+
+    async fn remove(
+        &self,
+        org: OrgId,
+        id: WorkflowId,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        let delete = "DELETE FROM workflows WHERE org_id = $1 AND id = $2";
+        self.database
+            .for_org(org, async |tx| {
+                let removed = tx.execute(delete, &[&org.as_uuid(), &id.as_uuid()]).await;
+                if removed.map_err(store)? == 0 {
+                    return Ok(false);
+                }
+                audit::append(&self.database, tx, entry).await?;
+                Ok(true)
+            })
+            .await
+    }
+
+    async fn versions(&self, org: OrgId, id: WorkflowId) -> Result<Vec<Published>, StoreError> {
+        let query = "SELECT * FROM workflow_versions WHERE org_id = $1 AND workflow_id = $2
+             ORDER BY number DESC LIMIT 100";
+        self.database
+            .for_org(org, async |tx| {
+                let found = tx.query(query, &[&org.as_uuid(), &id.as_uuid()]).await;
+                found.map_err(store)?.iter().map(rows::published).collect()
+            })
+            .await
+    }
+
+    async fn version(
+        &self,
+        org: OrgId,
+        id: WorkflowId,
+        number: i32,
+    ) -> Result<Option<Published>, StoreError> {
+        let query = "SELECT * FROM workflow_versions WHERE org_id = $1 AND workflow_id = $2 AND number = $3";
+        self.database
+            .for_org(org, async |tx| {
+                let found = tx.query_opt(query, &[&org.as_uuid(), &id.as_uuid(), &number]).await;
+                found.map_err(store)?.as_ref().map(rows::published).transpose()
+            })
+            .await
+    }
+
+    async fn enqueue(
+        &self,
+        org: OrgId,
+        run: &NewRun,
+        entry: Option<&AuditEntry>,
+    ) -> Result<Option<Run>, StoreError> {
+        self.database
+            .for_org(org, async |tx| {
+                let Some(queued) = runs::enqueue(tx, org, run, None).await? else {
+                    return Ok(None);
+                };
+                if let Some(entry) = entry {
+                    audit::append(&self.database, tx, entry).await?;
+                }
+                Ok(Some(queued))
+            })
+            .await
+    }
+
+    async fn note(&self, org: OrgId, event: &TriggerEvent) -> Result<(), StoreError> {
+        self.database.for_org(org, async |tx| runs::note(tx, org, event).await.map(|_| ())).await
+    }
+
+    async fn events(
+        &self,
+        org: OrgId,
+        id: WorkflowId,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> Result<Vec<TriggerEvent>, StoreError> {
+        let query = "SELECT * FROM workflow_events WHERE org_id = $1 AND workflow_id = $2
+                 AND ($3::timestamptz IS NULL OR (at, id) < ($3, $4))
+             ORDER BY at DESC, id DESC LIMIT $5";
+        let (at, last) = (after.map(|it| it.created_at), after.map(|it| it.id));
+        let limit = i64::from(limit.get()) + 1;
+        self.database
+            .for_org(org, async |tx| {
+                let parameters: [&(dyn ToSql + Sync); 5] =
+                    [&org.as_uuid(), &id.as_uuid(), &at, &last, &limit];
+                let found = tx.query(query, &parameters).await.map_err(store)?;
+                found.iter().map(rows::event).collect()
+            })
+            .await
+    }
+
+    async fn runs(
+        &self,
+        org: OrgId,
+        id: WorkflowId,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> Result<Vec<Run>, StoreError> {
+        let query = format!(
+            "SELECT {} FROM workflow_runs WHERE org_id = $1 AND workflow_id = $2
+                 AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4))
+             ORDER BY created_at DESC, id DESC LIMIT $5",
+            rows::RUN
+        );
+        let (at, last) = (after.map(|it| it.created_at), after.map(|it| it.id));
+        let limit = i64::from(limit.get()) + 1;
+        self.database
+            .for_org(org, async |tx| {
+                let parameters: [&(dyn ToSql + Sync); 5] =
+                    [&org.as_uuid(), &id.as_uuid(), &at, &last, &limit];
+                let found = tx.query(&query, &parameters).await.map_err(store)?;
+                found.iter().map(rows::run).collect()
+            })
+            .await
+    }
+
+    async fn run(
+        &self,
+        org: OrgId,
+        id: RunId,
+    ) -> Result<Option<(Run, Vec<RunStep>, Vec<Attempt>)>, StoreError> {
+        self.database
+            .for_org_as_of_now(org, async |tx| {
+                let Some(run) = runs::find(tx, org, id, "").await? else { return Ok(None) };
+                let steps = runs::steps(tx, org, &[id.as_uuid()]).await?;
+                let attempts =
+                    "SELECT * FROM workflow_run_attempts WHERE org_id = $1 AND run_id = $2
+                     ORDER BY position, started_at, fence, number";
+                let attempts = tx.query(attempts, &[&org.as_uuid(), &id.as_uuid()]).await;
+                let attempts = attempts.map_err(store)?;
+                let attempts = attempts.iter().map(rows::attempt).collect::<Result<_, _>>()?;
+                let steps = steps.into_iter().map(|it| it.1).collect();
+                Ok(Some((run, steps, attempts)))
+            })
+            .await
+    }
+
+    async fn cancel(
+        &self,
+        org: OrgId,
+        id: RunId,
+        entry: &AuditEntry,
+    ) -> Result<Option<(Run, bool)>, StoreError> {
+        let update = "UPDATE workflow_runs
+             SET state = 'cancelled', lease_until = NULL, fence = fence + 1, ended_at = db_now()
+             WHERE org_id = $1 AND id = $2";
+        self.database
+            .for_org(org, async |tx| {
+                let found = runs::find(tx, org, id, "FOR UPDATE").await?;
+                let Some(run) = found else { return Ok(None) };
+                if run.state.is_end() {
+                    return Ok(Some((run, false)));
+                }
+                tx.execute(update, &[&org.as_uuid(), &id.as_uuid()]).await.map_err(store)?;
+                audit::append(&self.database, tx, entry).await?;
+                Ok(runs::find(tx, org, id, "").await?.map(|run| (run, true)))
+            })
+            .await
+    }
+
+    async fn results_before(
+        &self,
+        org: OrgId,
+        workflow: WorkflowId,
+        run: RunId,
+    ) -> Result<Option<HashMap<String, StepResult>>, StoreError> {
+        // A run that judged its conditions got through its steps, whatever became of its actions.
+        let query = "SELECT id FROM workflow_runs
+             WHERE org_id = $1 AND workflow_id = $2 AND id <> $3 AND ended_at IS NOT NULL
+               AND (verdict IS NOT NULL OR state = 'succeeded')
+             ORDER BY created_at DESC, id DESC LIMIT 1";
+        self.database
+            .for_org(org, async |tx| {
+                let parameters: [&(dyn ToSql + Sync); 3] =
+                    [&org.as_uuid(), &workflow.as_uuid(), &run.as_uuid()];
+                let Some(row) = tx.query_opt(query, &parameters).await.map_err(store)? else {
+                    return Ok(None);
+                };
+                let steps = runs::steps(tx, org, &[row.try_get(0).map_err(internal)?]).await?;
+                let results = steps.into_iter().filter_map(|(_, it)| Some((it.name, it.result?)));
+                Ok(Some(results.collect()))
+            })
+            .await
+    }
+
+    async fn due(&self, most: usize) -> Result<Vec<(OrgId, WorkflowId)>, StoreError> {
+        let most = i32::try_from(most).unwrap_or(i32::MAX);
+        self.database
+            .for_nobody(async |tx| {
+                let query = "SELECT org_id, workflow_id FROM due_workflows($1)";
+                let query = tx.prepare_cached(query).await.map_err(store)?;
+                let due = tx.query(&query, &[&most]).await.map_err(store)?;
+                let ids = |row: &tokio_postgres::Row| {
+                    (OrgId::from_uuid(row.get(0)), WorkflowId::from_uuid(row.get(1)))
+                };
+                Ok(due.iter().map(ids).collect())
+            })
+            .await
+    }
+
+    async fn fire(
+        &self,
+        org: OrgId,
+        workflow: WorkflowId,
+        version: i32,
+        decide: DecideFiring<'_>,
+    ) -> Result<bool, StoreError> {
+        let (org_id, id) = (org.as_uuid(), workflow.as_uuid());
+        // Whoever comes second waits for the first, and finds the slot moved on.
+        let lock = "SELECT next_slot, db_now() FROM workflows
+             WHERE org_id = $1 AND id = $2 AND published = $3 AND next_slot <= db_now() FOR UPDATE";
+        let busy = "SELECT EXISTS (SELECT FROM workflow_runs
+             WHERE org_id = $1 AND workflow_id = $2 AND state IN ('queued', 'running') AND trigger_kind = 'schedule')";
+        self.database
+            .for_org(org, async |tx| {
+                let found = tx.query_opt(lock, &[&org_id, &id, &version]).await.map_err(store)?;
+                let Some(row) = found else { return Ok(false) };
+                let slot: Timestamp = row.try_get(0).map_err(internal)?;
+                let now: Timestamp = row.try_get(1).map_err(internal)?;
+                let is_busy: bool =
+                    tx.query_one(busy, &[&org_id, &id]).await.map_err(store)?.get(0);
+                let firing = decide(slot, now, is_busy);
+                for (slot, why) in &firing.skipped {
+                    let outcome = match why {
+                        Skipped::Misfire => "skipped: no server was there in time",
+                        Skipped::Overlap => "skipped: the run before is not over",
+                    };
+                    let event = TriggerEvent {
+                        slot: Some(*slot),
+                        outcome: outcome.to_owned(),
+                        ..TriggerEvent::new(workflow, "schedule", now, String::new())
+                    };
+                    runs::note(tx, org, &event).await?;
+                }
+                if let Some(slot) = firing.run {
+                    let run = RunId::new(now);
+                    let event = TriggerEvent {
+                        id: EventId::new(now),
+                        slot: Some(slot),
+                        run: Some(run),
+                        ..TriggerEvent::new(workflow, "schedule", now, String::new())
+                    };
+                    let new = NewRun { id: run, workflow, payload: None, event };
+                    runs::enqueue(tx, org, &new, Some(slot)).await?;
+                }
+                let next = "UPDATE workflows SET next_slot = $3 WHERE org_id = $1 AND id = $2";
+                tx.execute(next, &[&org_id, &id, &firing.next]).await.map_err(store)?;
+                Ok(true)
+            })
+            .await
+    }
+
+    async fn organization_of(&self, id: WorkflowId) -> Result<Option<OrgId>, StoreError> {
+        self.database
+            .for_nobody(async |tx| {
+                let row = tx.query_one("SELECT find_workflow($1)", &[&id.as_uuid()]).await;
+                Ok(row.map_err(store)?.get::<_, Option<Uuid>>(0).map(OrgId::from_uuid))
+            })
+            .await
+    }
+
+    async fn remember_call(
+        &self,
+        org: OrgId,
+        workflow: WorkflowId,
+        call: &str,
+        kept: SignedDuration,
+    ) -> Result<bool, StoreError> {
+        let (org_id, id) = (org.as_uuid(), workflow.as_uuid());
+        let forget = "DELETE FROM workflow_calls
+             WHERE org_id = $1 AND workflow_id = $2 AND at < db_now() - make_interval(secs => $3)";
+        let insert = "INSERT INTO workflow_calls (org_id, workflow_id, call, at) VALUES ($1, $2, $3, db_now())
+             ON CONFLICT DO NOTHING";
+        self.database
+            .for_org(org, async |tx| {
+                tx.execute(forget, &[&org_id, &id, &kept.as_secs_f64()]).await.map_err(store)?;
+                Ok(tx.execute(insert, &[&org_id, &id, &call]).await.map_err(store)? == 1)
+            })
+            .await
+    }
+
+    async fn sweep(&self, org: OrgId, age: SignedDuration, count: i64) -> Result<u64, StoreError> {
+        let old = "DELETE FROM workflow_runs
+             WHERE org_id = $1 AND ended_at < db_now() - make_interval(secs => $2)";
+        let many = "DELETE FROM workflow_runs r
+             USING (SELECT id, row_number() OVER (PARTITION BY workflow_id ORDER BY created_at DESC, id DESC) AS place
+                    FROM workflow_runs WHERE org_id = $1 AND ended_at IS NOT NULL) ranked
+             WHERE r.org_id = $1 AND r.id = ranked.id AND ranked.place > $2";
+        let events = "DELETE FROM workflow_events
+             WHERE org_id = $1 AND at < db_now() - make_interval(secs => $2)";
+        self.database
+            .for_org(org, async |tx| {
+                let (org, age) = (org.as_uuid(), age.as_secs_f64());
+                let gone = tx.execute(old, &[&org, &age]).await.map_err(store)?;
+                let more = tx.execute(many, &[&org, &count]).await.map_err(store)?;
+                tx.execute(events, &[&org, &age]).await.map_err(store)?;
+                Ok(gone + more)
+            })
+            .await
+    }
+
+    async fn organizations(&self) -> Result<Vec<OrgId>, StoreError> {
+        self.database.organizations().await
+    }
+}
+
+async fn find(
+    tx: &Transaction<'_>,
+    org: OrgId,
+    id: WorkflowId,
+    lock: &str,
+) -> Result<Option<Workflow>, StoreError> {
+    let query =
+        format!("SELECT {} FROM workflows WHERE org_id = $1 AND id = $2 {lock}", rows::WORKFLOW);
+    let found = tx.query_opt(&query, &[&org.as_uuid(), &id.as_uuid()]).await;
+    found.map_err(store)?.as_ref().map(rows::workflow).transpose()
+}

@@ -1,0 +1,353 @@
+//! Workflows and their runs over a real Postgres: the ports' contracts, many workers at once, and a long queue.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![expect(clippy::print_stdout, reason = "counts are for whoever runs the tests")]
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use plinth_adapter_postgres::{
+    Database, DatabaseUrl, PostgresRuns, PostgresTenancy, PostgresWorkflows, migrate, migrations,
+};
+use plinth_core::{
+    Clock, Credential, ManualClock, OrgId, Principal, ScopeSet, StoreError, SystemClock, UserId,
+};
+use plinth_queries::QueryId;
+use plinth_tenancy::{RecordingMailer, TenancyStore as _};
+use plinth_testdb::TestDatabase;
+use plinth_workflows::actions::Actions;
+use plinth_workflows::definition::Step;
+use plinth_workflows::testing::{
+    enqueue, limits, outage_contract, put, run_queue_contract, schedule_contract,
+    workflow_store_contract,
+};
+use plinth_workflows::{
+    Changed, Context, Fault, Found, Members, Outward, OutwardAnswer, OutwardCall, RunQueue as _,
+    RunState, StepResult, StepRunner, Worker, WorkerParts, WorkerSettings, WorkflowId,
+    WorkflowStore as _,
+};
+use serde_json::json;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_postgres::NoTls;
+
+struct Ours {
+    store: PostgresWorkflows,
+    queue: PostgresRuns,
+    us: (OrgId, UserId),
+    them: (OrgId, UserId),
+    at: Timestamp,
+    clock: Arc<ManualClock>,
+    test: TestDatabase,
+}
+
+async fn ours(manual: bool) -> Ours {
+    let key = format!("plinth {:?}", migrations());
+    let test = TestDatabase::create_from_template(&key, async |draft| {
+        migrate(&url(&draft.url())).await?;
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let at = "2026-01-01T00:00:30Z".parse().unwrap();
+    let clock = Arc::new(ManualClock::at(at));
+    let mut database = Database::open(&url(&test.url()), 8)
+        .await
+        .unwrap()
+        .with_trail(plinth_tenancy::TrailKey::new([7; 32]));
+    if manual {
+        database = database.with_clock(clock.clone());
+    }
+    let tenancy = PostgresTenancy::new(database.clone());
+    let mut people = Vec::new();
+    for (name, email) in [("Ours", "ann@example.com"), ("Theirs", "bob@example.com")] {
+        let (new, _) = plinth_tenancy::testing::owner(name, email, at);
+        let entry = plinth_tenancy::testing::entry(new.organization.id, at);
+        tenancy.found(&new, None, &entry).await.unwrap();
+        people.push((new.organization.id, new.user.id));
+    }
+    let clock_of_letters: Arc<dyn Clock> = clock.clone();
+    Ours {
+        store: PostgresWorkflows::new(database.clone()),
+        queue: PostgresRuns::new(database, clock_of_letters),
+        us: people[0],
+        them: people[1],
+        at,
+        clock,
+        test,
+    }
+}
+
+fn url(text: &str) -> DatabaseUrl {
+    DatabaseUrl::parse(&text.to_owned().into()).unwrap()
+}
+
+impl Ours {
+    /// Runs a query past all rules; gives its first column.
+    async fn rows(&self, query: &str) -> Vec<String> {
+        let (client, connection) =
+            tokio_postgres::connect(&self.test.superuser_url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute("SET search_path = plinth").await.unwrap();
+        client.query(query, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    }
+}
+
+#[tokio::test]
+async fn workflows_keep_their_contract() {
+    let ours = ours(true).await;
+    workflow_store_contract(&ours.store, ours.us, ours.them, ours.at).await;
+}
+
+#[tokio::test]
+async fn the_queue_keeps_its_contract() {
+    let it = ours(true).await;
+    let pass = |by| it.clock.advance(by);
+    run_queue_contract(&it.store, &it.queue, it.us, it.them, it.at, pass).await;
+}
+
+#[tokio::test]
+async fn owners_hear_of_each_outage_once() {
+    let it = ours(true).await;
+    let letters = async || {
+        it.rows("SELECT payload->'letter'->>'kind' FROM outbox ORDER BY created_at, id").await
+    };
+    // Letters of one moment come in any order.
+    let sorted = async || {
+        let mut kinds = letters().await;
+        let order = ["workflow_failed", "workflow_recovered", "workflow_failed", "workflow_paused"];
+        if kinds.len() <= order.len() {
+            let mut expected: Vec<_> =
+                order[..kinds.len()].iter().map(ToString::to_string).collect();
+            let told = expected.clone();
+            kinds.sort();
+            expected.sort();
+            if kinds == expected {
+                return told;
+            }
+        }
+        kinds
+    };
+    outage_contract(&it.store, &it.queue, it.us, it.at, sorted).await;
+    let to = it.rows("SELECT DISTINCT payload->'to'->>'address' FROM outbox").await;
+    assert_eq!(to, ["ann@example.com"]);
+}
+
+#[tokio::test]
+async fn schedules_keep_their_contract() {
+    let it = ours(true).await;
+    schedule_contract(&it.store, it.us, it.at, |by| it.clock.advance(by)).await;
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_waiting_runs_of_one_make_nobody_else_wait() {
+    let it = ours(false).await;
+    let (ours, theirs) = (
+        put(&it.store, it.us, "ours", it.at, 1000).await,
+        put(&it.store, it.them, "theirs", it.at, 1000).await,
+    );
+    let many = format!(
+        "INSERT INTO workflow_runs (id, org_id, workflow_id, version, state, trigger_kind, due_at, created_at)
+         SELECT gen_random_uuid(), '{}', '{}', 1, 'queued', 'manual', now(), now() FROM generate_series(1, 100000)
+         RETURNING 'x'",
+        it.us.0.as_uuid(),
+        ours.as_uuid()
+    );
+    assert_eq!(it.rows(&many).await.len(), 100_000);
+    let mut waited = Vec::new();
+    for _ in 0..20 {
+        let queued = Instant::now();
+        let id = enqueue(&it.store, it.them.0, theirs, it.at).await;
+        loop {
+            let taken = it.queue.take(&limits(16)).await.unwrap();
+            assert!(!taken.is_empty());
+            if taken.iter().any(|it| it.id == id) {
+                break;
+            }
+        }
+        waited.push(queued.elapsed());
+    }
+    waited.sort_unstable();
+    assert!(waited[19] <= Duration::from_secs(1), "{waited:?}");
+}
+
+/// Answers at once, and counts.
+#[derive(Default)]
+struct Counting {
+    asked: AtomicU64,
+    calls: Mutex<HashMap<String, u32>>,
+}
+
+#[async_trait]
+impl StepRunner for Counting {
+    async fn run(&self, _: &Principal, _: &Step, _: &Context) -> Result<Found, Fault> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let result = StepResult { columns: vec!["one".to_owned()], rows: vec![vec![json!(1)]] };
+        Ok(Found { result, query: QueryId::new(SystemClock.now()) })
+    }
+}
+
+#[async_trait]
+impl Outward for Counting {
+    async fn call(&self, call: OutwardCall) -> Result<OutwardAnswer, Fault> {
+        let key = call.headers.iter().find(|it| it.0 == "idempotency-key").unwrap().1.clone();
+        *self.calls.lock().unwrap().entry(key).or_default() += 1;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        Ok(OutwardAnswer { status: 200, content_type: None, retry_after: None, body: Vec::new() })
+    }
+}
+
+struct Everybody;
+
+#[async_trait]
+impl Members for Everybody {
+    async fn acting(&self, org: OrgId, user: UserId) -> Result<Option<Principal>, StoreError> {
+        Ok(Some(Principal {
+            org,
+            user,
+            credential: Credential::Job,
+            scopes: ScopeSet::all(),
+            is_owner: false,
+            test_only: false,
+            saved_queries_only: false,
+            origin: Arc::default(),
+        }))
+    }
+}
+
+fn worker(it: &Ours, counting: &Arc<Counting>, woken: &Arc<Notify>) -> Worker {
+    Worker::new(WorkerParts {
+        queue: Arc::new(it.queue.clone()),
+        store: Arc::new(it.store.clone()),
+        members: Arc::new(Everybody),
+        steps: counting.clone(),
+        actions: Actions::new(Arc::new(RecordingMailer::default()), counting.clone()),
+        clock: Arc::new(SystemClock),
+        woken: woken.clone(),
+        settings: WorkerSettings { runs: 16, runs_per_organization: 64 },
+    })
+}
+
+async fn call_of(it: &Ours, name: &str) -> WorkflowId {
+    let id = put(&it.store, it.us, name, it.at, 100).await;
+    let mut definition = plinth_workflows::testing::definition();
+    definition["actions"] = json!([{ "name": "post", "type": "http", "url": "https://hooks.example.com/x",
+        "json": { "n": "{{ row_count }}" } }]);
+    let mut publish = |workflow: &mut plinth_workflows::Workflow| {
+        workflow.published = Some(2);
+        let published = plinth_workflows::Published {
+            number: 2,
+            definition: definition.clone(),
+            by: it.us.1,
+            at: it.at,
+            concurrency: 100,
+        };
+        Ok(Changed { published: Some(published), entry: None })
+    };
+    it.store.change(it.us.0, id, &mut publish).await.unwrap().unwrap();
+    id
+}
+
+/// Five workers over one queue, of which one is cut off at random again and again: every run ends once, none is lost, and
+/// what was sent twice carried the same key.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_run_ends_once_whoever_dies() {
+    const RUNS: usize = 300;
+    let it = Arc::new(ours(false).await);
+    let workflow = call_of(&it, "call").await;
+    let counting = Arc::new(Counting::default());
+    let start = || {
+        let (it, counting) = (it.clone(), counting.clone());
+        tokio::spawn(async move {
+            let (_alive, stopped) = tokio::sync::watch::channel(false);
+            worker(&it, &counting, &Arc::new(Notify::new())).work(stopped).await;
+        })
+    };
+    let mut workers: Vec<_> = (0..5).map(|_| start()).collect();
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut killed = 0;
+    let mut ids = Vec::new();
+    for number in 0..RUNS {
+        ids.push(enqueue(&it.store, it.us.0, workflow, SystemClock.now()).await);
+        if number % 15 == 14 {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            let at = usize::try_from(seed % 5).unwrap();
+            // Its runs go with it, in the middle of whatever they do.
+            workers[at].abort();
+            workers[at] = start();
+            killed += 1;
+        }
+    }
+    let deadline = Instant::now() + Duration::from_secs(90);
+    let open = "SELECT count(*)::text FROM workflow_runs WHERE ended_at IS NULL";
+    while it.rows(open).await != ["0"] {
+        assert!(Instant::now() < deadline, "{} of {RUNS} are open", it.rows(open).await[0]);
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    let again = "SELECT count(*)::text FROM workflow_runs WHERE fence > 1";
+    println!("{killed} workers cut off, {} runs taken over", it.rows(again).await[0]);
+    for worker in workers {
+        worker.abort();
+    }
+    let states = "SELECT DISTINCT state || ' ' || done FROM workflow_runs";
+    assert_eq!(it.rows(states).await, ["succeeded 2"]);
+    let calls = counting.calls.lock().unwrap();
+    assert_eq!(calls.len(), RUNS, "each run called under one key of its own");
+    for id in &ids {
+        assert!(calls.contains_key(&format!("{id}.post")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_run_is_stopped_where_it_is() {
+    let it = Arc::new(ours(false).await);
+    let workflow = put(&it.store, it.us, "slow", it.at, 1).await;
+    struct Slow(Arc<Notify>);
+    #[async_trait]
+    impl StepRunner for Slow {
+        async fn run(&self, _: &Principal, _: &Step, _: &Context) -> Result<Found, Fault> {
+            struct Told(Arc<Notify>);
+            impl Drop for Told {
+                fn drop(&mut self) {
+                    self.0.notify_one();
+                }
+            }
+            let _told = Told(self.0.clone());
+            std::future::pending().await
+        }
+    }
+    let (dropped, counting) = (Arc::new(Notify::new()), Arc::new(Counting::default()));
+    let worker = Worker::new(WorkerParts {
+        queue: Arc::new(it.queue.clone()),
+        store: Arc::new(it.store.clone()),
+        members: Arc::new(Everybody),
+        steps: Arc::new(Slow(dropped.clone())),
+        actions: Actions::new(Arc::new(RecordingMailer::default()), counting),
+        clock: Arc::new(SystemClock),
+        woken: Arc::default(),
+        settings: WorkerSettings::default(),
+    });
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let working = tokio::spawn(async move { worker.work(stopped).await });
+    let run = enqueue(&it.store, it.us.0, workflow, SystemClock.now()).await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let (found, ..) = it.store.run(it.us.0, run).await.unwrap().unwrap();
+        if found.state == RunState::Running {
+            break;
+        }
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let entry = plinth_tenancy::AuditEntry::of_plinth(it.us.0, it.at, "system", "x");
+    it.store.cancel(it.us.0, run, &entry).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), dropped.notified()).await.unwrap();
+    stop.send(true).unwrap();
+    working.await.unwrap();
+}

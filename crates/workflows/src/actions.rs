@@ -1,0 +1,393 @@
+//! What actions send: mails and calls, made from templates. Making is pure; sending is behind ports.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use plinth_egress::{Scheme, WebAddress};
+use plinth_tenancy::{Attachment, Email, Mail, MailError, Mailer, Subject};
+use pulldown_cmark::{Event, Options, Parser};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::RunId;
+use crate::condition::Results;
+use crate::definition::{Action, ActionKind, EmailAction, HttpAction, HttpBody};
+use crate::ports::{Fault, Outward, OutwardCall};
+use crate::result::text_of;
+use crate::template::{Context, Style};
+
+/// To how many addresses one action writes at most.
+const MOST_ADDRESSES: usize = 200;
+
+/// How much of a body is kept in the history, in characters.
+const KEPT_CHARS: usize = 2_000;
+
+/// What came of an action that was done.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sent {
+    /// What was sent, bounded and without secrets.
+    pub request: Value,
+    /// What came back, bounded.
+    pub response: Value,
+}
+
+/// Takes actions.
+#[derive(Clone)]
+pub struct Actions {
+    mailer: Arc<dyn Mailer>,
+    outward: Arc<dyn Outward>,
+}
+
+impl Actions {
+    /// Mails by that mailer, calls by that client.
+    pub fn new(mailer: Arc<dyn Mailer>, outward: Arc<dyn Outward>) -> Self {
+        Self { mailer, outward }
+    }
+
+    /// Takes an action. Taken again for the same run, it carries the same idempotency key.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`], with what was sent and came back as far as it got.
+    pub async fn take(
+        &self,
+        run: RunId,
+        action: &Action,
+        context: &Context,
+        results: &Results,
+    ) -> Result<Sent, Fault> {
+        match &action.kind {
+            ActionKind::Email(email) => {
+                self.mail(&mails(run, &action.name, email, context, results)?).await
+            }
+            ActionKind::Http(http) => self.call(call(run, &action.name, http, context)?).await,
+        }
+    }
+
+    async fn mail(&self, mails: &[Mail]) -> Result<Sent, Fault> {
+        let request = json!({
+            "to": mails.iter().map(|it| it.to.as_str()).collect::<Vec<_>>(),
+            "subject": mails.first().map(|it| it.subject.as_str()),
+            "attachments": mails.first().map_or(0, |it| it.attachments.len()),
+        });
+        let (mut taken, mut later, mut never) = (0, None, Vec::new());
+        for mail in mails {
+            match self.mailer.send(mail).await {
+                Ok(()) => taken += 1,
+                Err(MailError::Temporary(text)) => later = Some(text),
+                Err(MailError::Permanent(text)) => {
+                    never.push(format!("{}: {text}", mail.to.as_str()))
+                }
+            }
+        }
+        let response = json!({ "taken": taken, "refused": never });
+        match (later, never.first()) {
+            // Who has it already gets it again under the same `Message-ID`.
+            (Some(text), _) => Err(Fault {
+                is_temporary: true,
+                request: Some(request),
+                response: Some(response),
+                message: format!("the mail could not be sent now: {text}"),
+            }),
+            (None, Some(text)) => Err(Fault {
+                message: format!("a mail was refused: {text}"),
+                request: Some(request),
+                response: Some(response),
+                is_temporary: false,
+            }),
+            (None, None) => Ok(Sent { request, response }),
+        }
+    }
+
+    async fn call(&self, call: OutwardCall) -> Result<Sent, Fault> {
+        let request = shown(&call);
+        let answer = match self.outward.call(call).await {
+            Ok(answer) => answer,
+            Err(fault) => return Err(Fault { request: Some(request), ..fault }),
+        };
+        let response = json!({
+            "status": answer.status,
+            "content_type": answer.content_type,
+            "body": kept(&answer.body),
+        });
+        if (200..300).contains(&answer.status) {
+            return Ok(Sent { request, response });
+        }
+        Err(Fault {
+            message: format!("the receiver answered with {}", answer.status),
+            is_temporary: matches!(answer.status, 408 | 425 | 429 | 500..=599),
+            request: Some(request),
+            response: Some(response),
+        })
+    }
+}
+
+/// What an action would do, without doing it.
+///
+/// # Errors
+///
+/// What a template says that has no value.
+pub fn preview(
+    run: RunId,
+    action: &Action,
+    context: &Context,
+    results: &Results,
+) -> Result<Value, Fault> {
+    Ok(match &action.kind {
+        ActionKind::Email(email) => {
+            let mails = mails(run, &action.name, email, context, results)?;
+            let first = mails.first();
+            json!({
+                "to": mails.iter().map(|it| it.to.as_str()).collect::<Vec<_>>(),
+                "subject": first.map(|it| it.subject.as_str()),
+                "text": first.map(|it| it.text.as_str()),
+                "html": first.and_then(|it| it.html.as_deref()),
+                "attachments": first.map(|it| {
+                    it.attachments.iter().map(|it| it.file_name.as_str()).collect::<Vec<_>>()
+                }),
+            })
+        }
+        ActionKind::Http(http) => {
+            let call = call(run, &action.name, http, context)?;
+            json!({
+                "method": call.method,
+                "url": call.url,
+                "headers": call.headers.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+                "body": call.body.as_deref().map(String::from_utf8_lossy),
+            })
+        }
+    })
+}
+
+/// What names an action of a run to the outside: the same at each try.
+pub fn idempotency_key(run: RunId, action: &str) -> String {
+    format!("{run}.{action}")
+}
+
+fn mails(
+    run: RunId,
+    name: &str,
+    email: &EmailAction,
+    context: &Context,
+    results: &Results,
+) -> Result<Vec<Mail>, Fault> {
+    let mut to: Vec<Email> = email.to.clone();
+    if let Some((step, column)) = &email.to_column {
+        let result = results.get(step);
+        let at = result.and_then(|it| it.column(column)).ok_or_else(|| {
+            Fault::permanent(format!("the step `{step}` has no column `{column}` with addresses"))
+        })?;
+        for row in result.into_iter().flat_map(|it| &it.rows) {
+            let text = text_of(&row[at]);
+            if text.trim().is_empty() {
+                continue;
+            }
+            to.push(Email::parse(&text).map_err(|_| {
+                Fault::permanent(format!(
+                    "the column `{column}` holds something that is no address"
+                ))
+            })?);
+        }
+    }
+    let mut seen = BTreeSet::new();
+    to.retain(|it| seen.insert(it.as_str().to_owned()));
+    if to.is_empty() {
+        return Err(Fault::permanent("there is no address to write to"));
+    }
+    if to.len() > MOST_ADDRESSES {
+        return Err(Fault::permanent(format!(
+            "there are more than {MOST_ADDRESSES} addresses to write to"
+        )));
+    }
+    let fill = |what: &str, text, style| {
+        context.render(text, style).map_err(|err| Fault::permanent(format!("{what}: {err}")))
+    };
+    let subject = fill("subject", &email.subject, Style::Line)?;
+    let markdown = fill("body", &email.body, Style::Markdown)?;
+    let text = fill("body", &email.body, Style::Plain)?;
+    let attachments: Vec<Attachment> = email
+        .attachment
+        .iter()
+        .filter_map(|it| {
+            let csv = results.get(&it.step)?.csv();
+            Some(Attachment {
+                file_name: it.file_name.clone(),
+                media_type: "text/csv".to_owned(),
+                bytes: csv.into_bytes(),
+            })
+        })
+        .collect();
+    let html = html(&markdown);
+    let key = idempotency_key(run, name);
+    Ok(to
+        .into_iter()
+        .map(|to| Mail {
+            id: mail_id(&key, &to),
+            to,
+            subject: Subject::new(&subject),
+            text: text.clone(),
+            html: Some(html.clone()),
+            attachments: attachments.clone(),
+        })
+        .collect())
+}
+
+/// The `Message-ID` of an action's mail to one address: the same at each try.
+fn mail_id(key: &str, to: &Email) -> Uuid {
+    let hash =
+        Sha256::new().chain_update(key).chain_update([0]).chain_update(to.as_str()).finalize();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+/// Markdown as a page of HTML. HTML in it stands for itself.
+pub(crate) fn html(markdown: &str) -> String {
+    let parser = Parser::new_ext(markdown, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH);
+    let events = parser.map(|it| match it {
+        Event::Html(text) | Event::InlineHtml(text) => Event::Text(text),
+        other => other,
+    });
+    let mut html = String::from(
+        "<!doctype html><html lang=\"en\"><body style=\"font-family:sans-serif;max-width:60em\">",
+    );
+    pulldown_cmark::html::push_html(&mut html, events);
+    html = html.replace(
+        "<table>",
+        "<table style=\"border-collapse:collapse\" border=\"1\" cellpadding=\"4\">",
+    );
+    html.push_str("</body></html>");
+    html
+}
+
+fn call(
+    run: RunId,
+    name: &str,
+    http: &HttpAction,
+    context: &Context,
+) -> Result<OutwardCall, Fault> {
+    let mut headers = Vec::new();
+    for (header, value) in &http.headers {
+        let value = context
+            .render(value, Style::Line)
+            .map_err(|err| Fault::permanent(format!("headers/{header}: {err}")))?;
+        headers.push((header.clone(), value));
+    }
+    headers.push(("idempotency-key".to_owned(), idempotency_key(run, name)));
+    let is_typed = http.headers.iter().any(|it| it.0 == "content-type");
+    let (body, media_type) = match &http.body {
+        None => (None, None),
+        Some(HttpBody::Json(json)) => {
+            let filled = context
+                .render_json(json)
+                .map_err(|err| Fault::permanent(format!("json: {err}")))?;
+            (Some(filled.to_string().into_bytes()), Some("application/json"))
+        }
+        Some(HttpBody::Text(text)) => {
+            let filled = context
+                .render(text, Style::Plain)
+                .map_err(|err| Fault::permanent(format!("text: {err}")))?;
+            (Some(filled.into_bytes()), Some("text/plain; charset=utf-8"))
+        }
+    };
+    if let Some(media_type) = media_type.filter(|_| !is_typed) {
+        headers.push(("content-type".to_owned(), media_type.to_owned()));
+    }
+    Ok(OutwardCall {
+        method: http.method.as_str(),
+        url: http.url.clone(),
+        headers,
+        body,
+        time: http.time,
+    })
+}
+
+/// A call as the history shows it: no query of the URL, and of the headers the names; either may hold a secret.
+fn shown(call: &OutwardCall) -> Value {
+    let origin =
+        WebAddress::parse(&call.url, Scheme::Any).map(|it| it.origin()).unwrap_or_default();
+    json!({
+        "method": call.method,
+        "to": origin,
+        "headers": call.headers.iter().map(|it| it.0.as_str()).collect::<Vec<_>>(),
+        "body": call.body.as_deref().map(kept),
+    })
+}
+
+fn kept(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let mut kept: String = text.chars().filter(|it| *it != '\0').take(KEPT_CHARS).collect();
+    let more = text.chars().count().saturating_sub(KEPT_CHARS);
+    if more > 0 {
+        let _ = write!(kept, "… ({more} more)");
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::{CsvAttachment, Method};
+    use crate::result::StepResult;
+
+    fn scene() -> (RunId, Context, Results) {
+        let result = StepResult {
+            columns: vec!["who".to_owned(), "owes".to_owned()],
+            rows: vec![
+                vec![json!("ann@example.com"), json!("<b>5</b> | *x*")],
+                vec![json!("bob@example.com"), json!(7)],
+                vec![json!("ann@example.com"), json!(8)],
+            ],
+        };
+        let mut context = Context::new(json!({}), json!({ "name": "Late" }), None);
+        context.add("late", &result);
+        (RunId::new(jiff::Timestamp::UNIX_EPOCH), context, [("late".to_owned(), result)].into())
+    }
+
+    #[test]
+    fn a_mail_goes_to_each_address_of_a_column_once_with_table_and_file() {
+        let (run, context, results) = scene();
+        let email = EmailAction {
+            to: vec![Email::parse("cy@example.com").expect("good")],
+            to_column: Some(("late".to_owned(), "who".to_owned())),
+            subject: "{{ row_count }} are late".to_owned(),
+            body: "# Late\n\n{{ results_table }}\n\n<script>x</script>".to_owned(),
+            attachment: Some(CsvAttachment {
+                step: "late".to_owned(),
+                file_name: "late.csv".to_owned(),
+            }),
+        };
+        let mails = mails(run, "tell", &email, &context, &results).expect("written");
+        let to: Vec<_> = mails.iter().map(|it| it.to.as_str()).collect();
+        assert_eq!(to, ["cy@example.com", "ann@example.com", "bob@example.com"]);
+        assert_eq!(mails[0].subject.as_str(), "3 are late");
+        let html = mails[0].html.as_deref().expect("there");
+        assert!(html.contains("<table") && html.contains("&lt;b&gt;5&lt;/b&gt; | *x*"), "{html}");
+        assert!(!html.contains("<script"), "{html}");
+        assert!(mails[0].text.contains("bob@example.com  7"), "{}", mails[0].text);
+        assert!(mails[0].attachments[0].bytes.starts_with(b"who,owes\r\n"));
+        let again = super::mails(run, "tell", &email, &context, &results).expect("written");
+        assert_eq!(mails[1].id, again[1].id);
+    }
+
+    #[test]
+    fn a_call_carries_the_same_key_each_time_and_shows_no_secret() {
+        let (run, context, _) = scene();
+        let http = HttpAction {
+            method: Method::Post,
+            url: "https://hooks.example.com/x?token=canary".to_owned(),
+            headers: vec![("authorization".to_owned(), "canary".to_owned())],
+            body: Some(HttpBody::Json(json!({ "n": "{{ row_count }}", "all": "{{ results }}" }))),
+            time: std::time::Duration::from_secs(1),
+        };
+        let call = call(run, "post", &http, &context).expect("made");
+        let body: Value =
+            serde_json::from_slice(call.body.as_deref().expect("there")).expect("JSON");
+        assert_eq!(body["n"], 3);
+        assert_eq!(body["all"][1]["owes"], 7);
+        assert!(call.headers.contains(&("idempotency-key".to_owned(), format!("{run}.post"))));
+        assert!(!shown(&call).to_string().contains("canary"));
+    }
+}

@@ -1,0 +1,405 @@
+//! Whether a workflow's actions are taken: a pure function of results.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::definition::{Faults, Fields};
+use crate::result::{StepResult, text_of};
+use crate::template::Names;
+
+/// The most conditions inside of each other, and in one list.
+const DEEPEST: usize = 5;
+const MOST: usize = 20;
+
+/// A condition.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    /// All of them.
+    All(Vec<Self>),
+    /// At least one of them.
+    Any(Vec<Self>),
+    /// A comparison of the number of rows.
+    RowCount {
+        /// Of which step.
+        step: String,
+        /// How it is compared.
+        is: Comparison,
+        /// With what.
+        value: f64,
+    },
+    /// A comparison of a column's numbers.
+    Value {
+        /// Where they stand.
+        cells: Cells,
+        /// How they are compared.
+        is: Comparison,
+        /// With what.
+        value: f64,
+    },
+    /// A comparison of a column's texts.
+    Text {
+        /// Where they stand.
+        cells: Cells,
+        /// How they are compared.
+        is: Match,
+        /// With what.
+        value: String,
+    },
+    /// How much a number changed since the run before.
+    Change {
+        /// Of which step.
+        step: String,
+        /// Of which column's value in the first row; `None` for the number of rows.
+        column: Option<String>,
+        /// In percent of what it was, or as it is.
+        percent: bool,
+        /// How it is compared: the change has its sign.
+        is: Comparison,
+        /// With what.
+        value: f64,
+    },
+}
+
+/// Cells of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cells {
+    /// Of which step.
+    pub step: String,
+    /// In which column.
+    pub column: String,
+    /// In which rows.
+    pub rows: Which,
+}
+
+/// Which rows count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The first.
+    First,
+    /// One is enough.
+    Any,
+    /// Every one; of no rows it is not known.
+    All,
+}
+
+/// How numbers are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are the usual six")]
+pub enum Comparison {
+    Less,
+    AtMost,
+    Equal,
+    NotEqual,
+    AtLeast,
+    More,
+}
+
+/// How texts are compared, letter by letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "their names say it")]
+pub enum Match {
+    Equals,
+    NotEquals,
+    Contains,
+    NotContains,
+    StartsWith,
+    EndsWith,
+}
+
+/// What came of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It holds.
+    Met,
+    /// It does not hold.
+    NotMet,
+    /// It cannot be said: a null, a text where a number is needed, no run before.
+    Unknown,
+}
+
+impl Verdict {
+    fn of(holds: bool) -> Self {
+        if holds { Self::Met } else { Self::NotMet }
+    }
+}
+
+const COMPARISONS: [(&str, Comparison); 6] = [
+    ("<", Comparison::Less),
+    ("<=", Comparison::AtMost),
+    ("=", Comparison::Equal),
+    ("!=", Comparison::NotEqual),
+    (">=", Comparison::AtLeast),
+    (">", Comparison::More),
+];
+
+const MATCHES: [(&str, Match); 6] = [
+    ("equals", Match::Equals),
+    ("not_equals", Match::NotEquals),
+    ("contains", Match::Contains),
+    ("not_contains", Match::NotContains),
+    ("starts_with", Match::StartsWith),
+    ("ends_with", Match::EndsWith),
+];
+
+impl Comparison {
+    fn holds(self, left: f64, right: f64) -> bool {
+        let order = left.partial_cmp(&right);
+        match self {
+            Self::Less => order == Some(Ordering::Less),
+            Self::AtMost => matches!(order, Some(Ordering::Less | Ordering::Equal)),
+            Self::Equal => order == Some(Ordering::Equal),
+            Self::NotEqual => order != Some(Ordering::Equal),
+            Self::AtLeast => matches!(order, Some(Ordering::Greater | Ordering::Equal)),
+            Self::More => order == Some(Ordering::Greater),
+        }
+    }
+}
+
+impl Match {
+    fn holds(self, text: &str, with: &str) -> bool {
+        match self {
+            Self::Equals => text == with,
+            Self::NotEquals => text != with,
+            Self::Contains => text.contains(with),
+            Self::NotContains => !text.contains(with),
+            Self::StartsWith => text.starts_with(with),
+            Self::EndsWith => text.ends_with(with),
+        }
+    }
+}
+
+/// The results of one run, by the steps' names.
+pub type Results = HashMap<String, StepResult>;
+
+impl Condition {
+    pub(crate) fn read(
+        value: &Value,
+        pointer: &str,
+        names: &Names,
+        faults: &mut Faults,
+    ) -> Option<Self> {
+        Self::read_at(value, pointer, names, faults, 1)
+    }
+
+    fn read_at(
+        value: &Value,
+        pointer: &str,
+        names: &Names,
+        faults: &mut Faults,
+        depth: usize,
+    ) -> Option<Self> {
+        let mut fields = Fields::of(value, pointer, faults);
+        if depth > DEEPEST {
+            faults.add(
+                pointer,
+                format!("conditions stand at most {DEEPEST} deep inside of each other"),
+            );
+            return None;
+        }
+        let kinds = [
+            ("all", 'a'),
+            ("any", 'o'),
+            ("row_count", 'r'),
+            ("has_rows", 'h'),
+            ("no_rows", 'n'),
+            ("value", 'v'),
+            ("text", 't'),
+            ("change", 'c'),
+        ];
+        fields.need("type", faults);
+        let kind = fields.word("type", &kinds, faults)?;
+        let read = match kind {
+            'a' | 'o' => {
+                let listed = fields.list("of", MOST, faults);
+                if listed.is_empty() {
+                    faults.add(&fields.at("of"), "has to hold at least one condition");
+                }
+                let mut of = Vec::new();
+                for (pointer, it) in listed {
+                    of.extend(Self::read_at(it, &pointer, names, faults, depth + 1));
+                }
+                Some(if kind == 'a' { Self::All(of) } else { Self::Any(of) })
+            }
+            'h' | 'n' => {
+                let step = crate::definition::read_step(&mut fields, names, faults);
+                let is = if kind == 'h' { Comparison::More } else { Comparison::Equal };
+                step.map(|step| Self::RowCount { step, is, value: 0.0 })
+            }
+            'r' => {
+                let step = crate::definition::read_step(&mut fields, names, faults);
+                let compared = read_comparison(&mut fields, faults);
+                step.zip(compared).map(|(step, (is, value))| Self::RowCount { step, is, value })
+            }
+            'v' => {
+                let cells = read_cells(&mut fields, names, faults);
+                let compared = read_comparison(&mut fields, faults);
+                cells.zip(compared).map(|(cells, (is, value))| Self::Value { cells, is, value })
+            }
+            't' => {
+                let cells = read_cells(&mut fields, names, faults);
+                fields.need("is", faults);
+                let is = fields.word("is", &MATCHES, faults);
+                let value = fields.need_text("value", 1_000, faults).map(str::to_owned);
+                cells.zip(is.zip(value)).map(|(cells, (is, value))| Self::Text { cells, is, value })
+            }
+            _ => {
+                let step = crate::definition::read_step(&mut fields, names, faults);
+                let column = fields.text("column", 200, faults).map(str::to_owned);
+                let by = [("absolute", false), ("percent", true)];
+                let percent = fields.word("by", &by, faults).unwrap_or(false);
+                let compared = read_comparison(&mut fields, faults);
+                step.zip(compared).map(|(step, (is, value))| Self::Change {
+                    step,
+                    column,
+                    percent,
+                    is,
+                    value,
+                })
+            }
+        };
+        fields.end(faults);
+        read
+    }
+
+    /// Whether it compares with the run before.
+    pub fn looks_back(&self) -> bool {
+        match self {
+            Self::All(of) | Self::Any(of) => of.iter().any(Self::looks_back),
+            Self::Change { .. } => true,
+            Self::RowCount { .. } | Self::Value { .. } | Self::Text { .. } => false,
+        }
+    }
+
+    /// What comes of it: `before` are the results of the run before, if there was one that got so far.
+    pub fn judge(&self, now: &Results, before: Option<&Results>) -> Verdict {
+        match self {
+            Self::All(of) => {
+                let all: Vec<_> = of.iter().map(|it| it.judge(now, before)).collect();
+                if all.contains(&Verdict::NotMet) {
+                    Verdict::NotMet
+                } else if all.contains(&Verdict::Unknown) {
+                    Verdict::Unknown
+                } else {
+                    Verdict::Met
+                }
+            }
+            Self::Any(of) => {
+                let all: Vec<_> = of.iter().map(|it| it.judge(now, before)).collect();
+                if all.contains(&Verdict::Met) {
+                    Verdict::Met
+                } else if all.contains(&Verdict::Unknown) {
+                    Verdict::Unknown
+                } else {
+                    Verdict::NotMet
+                }
+            }
+            Self::RowCount { step, is, value } => match now.get(step) {
+                Some(result) => Verdict::of(is.holds(count(result), *value)),
+                None => Verdict::Unknown,
+            },
+            Self::Value { cells, is, value } => {
+                judge_cells(now, cells, |it| number(it).map(|it| is.holds(it, *value)))
+            }
+            Self::Text { cells, is, value } => {
+                judge_cells(now, cells, |it| (!it.is_null()).then(|| is.holds(&text_of(it), value)))
+            }
+            Self::Change { step, column, percent, is, value } => {
+                let measure = |results: &Results| {
+                    let result = results.get(step)?;
+                    match column {
+                        Some(column) => number(result.first(column)?),
+                        None => Some(count(result)),
+                    }
+                };
+                let changed =
+                    measure(now).zip(before.and_then(measure)).and_then(|(now, before)| {
+                        let change = now - before;
+                        if !percent {
+                            Some(change)
+                        } else if before == 0.0 {
+                            // From nothing to something has no percentage; from nothing to nothing is none.
+                            (change == 0.0).then_some(0.0)
+                        } else {
+                            Some(change / before.abs() * 100.0)
+                        }
+                    });
+                changed.map_or(Verdict::Unknown, |it| Verdict::of(is.holds(it, *value)))
+            }
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "results have at most some thousand rows")]
+fn count(result: &StepResult) -> f64 {
+    result.row_count() as f64
+}
+
+/// A number of a result: one that a double holds comes as a number, others as their texts.
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(it) => it.as_f64(),
+        Value::String(text) => text.trim().parse().ok().filter(|it: &f64| it.is_finite()),
+        _ => None,
+    }
+}
+
+fn judge_cells(
+    results: &Results,
+    cells: &Cells,
+    holds: impl Fn(&Value) -> Option<bool>,
+) -> Verdict {
+    let Some(result) = results.get(&cells.step) else { return Verdict::Unknown };
+    let Some(column) = result.column(&cells.column) else { return Verdict::Unknown };
+    let mut judged = result.rows.iter().map(|row| row.get(column).and_then(&holds));
+    match cells.rows {
+        Which::First => judged.next().flatten().map_or(Verdict::Unknown, Verdict::of),
+        Which::Any => {
+            let judged: Vec<_> = judged.collect();
+            if judged.contains(&Some(true)) {
+                Verdict::Met
+            } else if judged.contains(&None) {
+                Verdict::Unknown
+            } else {
+                Verdict::NotMet
+            }
+        }
+        Which::All => {
+            let judged: Vec<_> = judged.collect();
+            if judged.contains(&Some(false)) {
+                Verdict::NotMet
+            } else if judged.is_empty() || judged.contains(&None) {
+                Verdict::Unknown
+            } else {
+                Verdict::Met
+            }
+        }
+    }
+}
+
+fn read_cells(fields: &mut Fields<'_>, names: &Names, faults: &mut Faults) -> Option<Cells> {
+    let step = crate::definition::read_step(fields, names, faults);
+    let column = fields.need_text("column", 200, faults).map(str::to_owned);
+    let rows = [("first", Which::First), ("any", Which::Any), ("all", Which::All)];
+    let rows = fields.word("rows", &rows, faults).unwrap_or(Which::First);
+    Some(Cells { step: step?, column: column?, rows })
+}
+
+fn read_comparison(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<(Comparison, f64)> {
+    fields.need("is", faults);
+    let is = fields.word("is", &COMPARISONS, faults);
+    let value = fields.need("value", faults).and_then(|it| {
+        let number = it.as_f64();
+        if number.is_none() {
+            faults.add(&fields.at("value"), "has to be a number");
+        }
+        number
+    });
+    is.zip(value)
+}
+
+#[cfg(test)]
+mod tests;

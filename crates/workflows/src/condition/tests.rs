@@ -1,0 +1,141 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+fn results(values: &[Value]) -> Results {
+    let rows = values.iter().map(|it| vec![it.clone()]).collect();
+    [("a".to_owned(), StepResult { columns: vec!["x".to_owned()], rows })].into()
+}
+
+fn read(value: &Value) -> Condition {
+    let mut names = Names::default();
+    names.add_step("a");
+    let mut faults = Faults::default();
+    let read = Condition::read(value, "", &names, &mut faults);
+    assert_eq!(faults.0, [], "{value}");
+    read.expect("read")
+}
+
+fn leaf() -> impl Strategy<Value = Condition> {
+    let cells = |rows| Cells { step: "a".to_owned(), column: "x".to_owned(), rows };
+    let which = prop_oneof![Just(Which::First), Just(Which::Any), Just(Which::All)];
+    let is = proptest::sample::select(COMPARISONS.map(|it| it.1).to_vec());
+    let numbers = (which, is.clone(), -3i8..3).prop_map(move |(rows, is, it)| Condition::Value {
+        cells: cells(rows),
+        is,
+        value: it.into(),
+    });
+    let counts = (is, 0i8..4).prop_map(|(is, it)| Condition::RowCount {
+        step: "a".to_owned(),
+        is,
+        value: it.into(),
+    });
+    prop_oneof![numbers, counts]
+}
+
+fn values() -> impl Strategy<Value = Vec<Value>> {
+    let value = prop_oneof![(-3i8..3).prop_map(Value::from), Just(Value::Null), Just(json!("one"))];
+    proptest::collection::vec(value, 0..4)
+}
+
+fn opposite(is: Comparison) -> Comparison {
+    match is {
+        Comparison::Less => Comparison::AtLeast,
+        Comparison::AtMost => Comparison::More,
+        Comparison::Equal => Comparison::NotEqual,
+        Comparison::NotEqual => Comparison::Equal,
+        Comparison::AtLeast => Comparison::Less,
+        Comparison::More => Comparison::AtMost,
+    }
+}
+
+/// The condition that holds exactly when this one does not, where both can be said.
+fn negated(it: &Condition) -> Condition {
+    match it.clone() {
+        Condition::All(of) => Condition::Any(of.iter().map(negated).collect()),
+        Condition::Any(of) => Condition::All(of.iter().map(negated).collect()),
+        Condition::RowCount { step, is, value } => {
+            Condition::RowCount { step, is: opposite(is), value }
+        }
+        Condition::Value { mut cells, is, value } => {
+            cells.rows = match cells.rows {
+                Which::First => Which::First,
+                Which::Any => Which::All,
+                Which::All => Which::Any,
+            };
+            Condition::Value { cells, is: opposite(is), value }
+        }
+        other => other,
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_met_is_not_met_when_negated(
+        of in proptest::collection::vec(leaf(), 1..4), values in values(), all: bool
+    ) {
+        let condition = if all { Condition::All(of) } else { Condition::Any(of) };
+        let now = results(&values);
+        let (one, other) = (condition.judge(&now, None), negated(&condition).judge(&now, None));
+        // Of no rows neither "any" nor "all" says anything; elsewhere exactly one of the two holds or none is known.
+        if values.is_empty() {
+            prop_assert!(one != Verdict::Met || other != Verdict::Met);
+        } else {
+            let pair = (one, other);
+            let fits = matches!(
+                pair,
+                (Verdict::Met, Verdict::NotMet)
+                    | (Verdict::NotMet, Verdict::Met)
+                    | (Verdict::Unknown, Verdict::Unknown)
+            );
+            prop_assert!(fits, "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_conditions_does_not_matter(
+        of in proptest::collection::vec(leaf(), 1..5), values in values(), all: bool
+    ) {
+        let make = |of| if all { Condition::All(of) } else { Condition::Any(of) };
+        let now = results(&values);
+        let mut turned = of.clone();
+        turned.reverse();
+        prop_assert_eq!(make(of).judge(&now, None), make(turned).judge(&now, None));
+    }
+
+    #[test]
+    fn a_change_by_percent_agrees_with_the_absolute_one(before in 1i32..1000, now in 0i32..1000, by in -99i32..99) {
+        let percent = read(&json!({ "type": "change", "column": "x", "by": "percent", "is": ">", "value": by }));
+        let verdict = percent.judge(&results(&[now.into()]), Some(&results(&[before.into()])));
+        let expected = f64::from(now - before) / f64::from(before) * 100.0 > f64::from(by);
+        prop_assert_eq!(verdict, Verdict::of(expected));
+    }
+}
+
+#[test]
+fn conditions_say_what_they_read() {
+    let now = results(&[json!(3), json!("12345678901234567890.5"), json!(null)]);
+    for (condition, expected) in [
+        (json!({ "type": "has_rows" }), Verdict::Met),
+        (json!({ "type": "no_rows", "step": "a" }), Verdict::NotMet),
+        (json!({ "type": "row_count", "is": ">=", "value": 3 }), Verdict::Met),
+        (json!({ "type": "value", "column": "x", "is": "<", "value": 3 }), Verdict::NotMet),
+        (
+            json!({ "type": "value", "column": "x", "rows": "any", "is": ">", "value": 1e18 }),
+            Verdict::Met,
+        ),
+        (
+            json!({ "type": "value", "column": "x", "rows": "all", "is": ">", "value": 0 }),
+            Verdict::Unknown,
+        ),
+        (json!({ "type": "value", "column": "y", "is": ">", "value": 0 }), Verdict::Unknown),
+        (
+            json!({ "type": "text", "column": "x", "rows": "any", "is": "contains", "value": "0.5" }),
+            Verdict::Met,
+        ),
+        (json!({ "type": "change", "is": ">", "value": 0 }), Verdict::Unknown),
+    ] {
+        assert_eq!(read(&condition).judge(&now, None), expected, "{condition}");
+    }
+}

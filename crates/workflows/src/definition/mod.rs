@@ -1,0 +1,141 @@
+//! What a workflow does: read whole, with everything that is wrong with it at once.
+
+mod action;
+mod fault;
+mod step;
+mod trigger;
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub(crate) use action::read_step;
+pub use action::{Action, ActionKind, CsvAttachment, EmailAction, HttpAction, HttpBody, Method};
+pub use fault::Fault;
+pub(crate) use fault::{Faults, Fields};
+pub use step::{Step, StepKind};
+pub use trigger::{Overlap, Trigger};
+
+use crate::condition::Condition;
+use crate::template::Names;
+
+/// The most steps and the most actions of one workflow.
+pub const MOST_STEPS: usize = 20;
+
+/// The largest definition, in bytes of JSON.
+pub const LARGEST: usize = 128 * 1024;
+
+/// A workflow that can run: a trigger, one or more query steps, perhaps conditions, actions in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Definition {
+    /// What starts it.
+    pub trigger: Trigger,
+    /// What is asked, in order.
+    pub steps: Vec<Step>,
+    /// Whether the actions are taken; `None` for always.
+    pub conditions: Option<Condition>,
+    /// What is done, in order.
+    pub actions: Vec<Action>,
+    /// How far a run may go.
+    pub limits: RunSettings,
+}
+
+/// How far a run may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunSettings {
+    /// From its first start to its end, pauses between tries included.
+    pub time: Duration,
+    /// How many runs of the workflow may be under way at once.
+    pub concurrency: u32,
+    /// How often a step or action is tried before the run fails.
+    pub attempts: u32,
+}
+
+impl Default for RunSettings {
+    fn default() -> Self {
+        Self { time: Duration::from_mins(15), concurrency: 10, attempts: 4 }
+    }
+}
+
+impl Definition {
+    /// Reads a definition: the fields `trigger`, `steps`, `conditions`, `actions` and `limits`.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, in the order in which it stands.
+    pub fn parse(value: &Value) -> Result<Self, Vec<Fault>> {
+        let mut faults = Faults::default();
+        let text = value.to_string();
+        if text.len() > LARGEST {
+            faults.add("", format!("is larger than {LARGEST} bytes"));
+            return Err(faults.0);
+        }
+        if text.contains("\\u0000") {
+            faults.add("", "holds a NUL character, which no database keeps");
+            return Err(faults.0);
+        }
+        let mut fields = Fields::of(value, "", &mut faults);
+        let trigger =
+            fields.need("trigger", &mut faults).and_then(|it| Trigger::read(it, &mut faults));
+        let mut names = Names::default();
+        let mut steps = Vec::new();
+        let listed = fields.list("steps", MOST_STEPS, &mut faults);
+        if listed.is_empty()
+            && value.get("steps").is_none_or(|it| it.as_array().is_some_and(Vec::is_empty))
+        {
+            faults.add("/steps", "has to hold at least one step");
+        }
+        for (pointer, it) in listed {
+            let step = Step::read(it, &pointer, &mut names, &mut faults);
+            steps.extend(step);
+        }
+        let conditions = fields
+            .get("conditions")
+            .and_then(|it| Condition::read(it, "/conditions", &names, &mut faults));
+        let mut actions: Vec<Action> = Vec::new();
+        for (pointer, it) in fields.list("actions", MOST_STEPS, &mut faults) {
+            let Some(action) = Action::read(it, &pointer, &mut names, &mut faults) else {
+                continue;
+            };
+            actions.push(action);
+        }
+        let limits = read_limits(fields.get("limits"), &mut faults);
+        fields.end(&mut faults);
+        match trigger {
+            Some(trigger) if faults.0.is_empty() => {
+                Ok(Self { trigger, steps, conditions, actions, limits })
+            }
+            _ => Err(faults.0),
+        }
+    }
+
+    /// The name of each step and action, in the order in which they are done.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let steps = self.steps.iter().map(|it| it.name.as_str());
+        steps.chain(self.actions.iter().map(|it| it.name.as_str()))
+    }
+
+    /// Whether what it does depends on what its run before found.
+    pub fn looks_back(&self) -> bool {
+        self.conditions.as_ref().is_some_and(Condition::looks_back)
+    }
+}
+
+fn read_limits(value: Option<&Value>, faults: &mut Faults) -> RunSettings {
+    let usual = RunSettings::default();
+    let Some(value) = value else { return usual };
+    let mut fields = Fields::of(value, "/limits", faults);
+    let seconds = fields.whole("timeout_seconds", 1..=86_400, faults);
+    let concurrency = fields.whole("concurrency", 1..=1000, faults);
+    let attempts = fields.whole("attempts", 1..=10, faults);
+    fields.end(faults);
+    let small = |it: u64| u32::try_from(it).unwrap_or(u32::MAX);
+    RunSettings {
+        time: seconds.map_or(usual.time, Duration::from_secs),
+        concurrency: concurrency.map_or(usual.concurrency, small),
+        attempts: attempts.map_or(usual.attempts, small),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+use serde_json::Value;
+
+use super::{Faults, Fields};
+use crate::schedule::{Misfire, Preset, Schedule, Timing};
+
+/// What starts a workflow.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Trigger {
+    /// Somebody who asks for it.
+    Manual,
+    /// The clock.
+    Schedule(Schedule),
+    /// A call to its own URL.
+    Webhook {
+        /// Whether calls have to be signed (Standard Webhooks) with the workflow's secret.
+        signed: bool,
+    },
+}
+
+/// What becomes of a slot whose workflow still has a run that waits or is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    /// It is skipped, and recorded as that.
+    Skip,
+    /// Its run waits for its turn.
+    Queue,
+}
+
+impl Trigger {
+    pub(super) fn read(value: &Value, faults: &mut Faults) -> Option<Self> {
+        let pointer = "/trigger";
+        let mut fields = Fields::of(value, pointer, faults);
+        fields.need("type", faults)?;
+        let kinds = [("manual", 'm'), ("schedule", 's'), ("webhook", 'w')];
+        let kind = fields.word("type", &kinds, faults)?;
+        let trigger = match kind {
+            'm' => Some(Self::Manual),
+            'w' => Some(Self::Webhook { signed: fields.flag("signed", faults) }),
+            _ => read_schedule(&mut fields, faults).map(Self::Schedule),
+        };
+        fields.end(faults);
+        trigger
+    }
+
+    /// Its name in rows and answers.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Schedule(_) => "schedule",
+            Self::Webhook { .. } => "webhook",
+        }
+    }
+}
+
+fn read_schedule(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Schedule> {
+    let presets = Preset::ALL.map(|it| (it.as_str(), it));
+    let preset = fields.word("every", &presets, faults);
+    let cron = fields.text("cron", 200, faults);
+    let misfires = [("run_once", Misfire::RunOnce), ("skip", Misfire::Skip)];
+    let misfire = fields.word("misfire", &misfires, faults).unwrap_or(Misfire::RunOnce);
+    let overlaps = [("skip", Overlap::Skip), ("queue", Overlap::Queue)];
+    let overlap = fields.word("overlap", &overlaps, faults).unwrap_or(Overlap::Skip);
+    let (pointer, has_both) = (fields.pointer.clone(), preset.is_some() && cron.is_some());
+    let timing = match (preset, cron) {
+        (Some(preset), None) => Timing::preset(preset),
+        (None, Some(cron)) => match Timing::cron(cron) {
+            Ok(timing) => timing,
+            Err(err) => {
+                faults.add(&fields.at("cron"), err.to_string());
+                return None;
+            }
+        },
+        _ => {
+            // A value that was there and wrong is a fault already.
+            if has_both || faults.0.iter().all(|it| !it.pointer.starts_with(&pointer)) {
+                faults.add(&pointer, "has to hold either `every` or `cron`");
+            }
+            return None;
+        }
+    };
+    Some(Schedule { timing, misfire, overlap })
+}

@@ -1,0 +1,345 @@
+//! One run, from where it stands to its end: each result is stored before the next step begins.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use plinth_core::{Clock, StoreError};
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::actions::Actions;
+use crate::condition::{Results, Verdict};
+use crate::definition::Definition;
+use crate::ports::{Fault, Members, RunQueue, StepRunner, WorkflowStore};
+use crate::run::{Advance, Attempt, RunEnd, RunState, RunStep, Taken, Then};
+use crate::template::Context;
+use crate::writer::Writer;
+use crate::{RunId, WorkflowId};
+
+/// The pause before the second try; it doubles each time, up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+
+/// How many definitions are remembered.
+const REMEMBERED: usize = 1_000;
+
+/// What takes runs to their ends.
+pub(crate) struct Engine {
+    pub(crate) queue: Arc<dyn RunQueue>,
+    pub(crate) store: Arc<dyn WorkflowStore>,
+    pub(crate) members: Arc<dyn Members>,
+    pub(crate) steps: Arc<dyn StepRunner>,
+    pub(crate) actions: Actions,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) writer: Writer,
+    pub(crate) known: Mutex<HashMap<(WorkflowId, i32), Arc<Definition>>>,
+}
+
+/// The worker does not have the run any more, or storage failed: it stops where it is, and whoever takes the run over
+/// goes on from the last stored step.
+pub(crate) enum Stop {
+    Lost,
+    Store(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(err: StoreError) -> Self {
+        Self::Store(err)
+    }
+}
+
+/// How far one run got.
+struct Progress {
+    context: Context,
+    results: Results,
+    tried: i32,
+}
+
+impl Engine {
+    pub(crate) async fn drive(&self, run: &Taken) -> Result<(), Stop> {
+        let definition = match self.definition(run).await? {
+            Ok(definition) => definition,
+            Err(error) => return self.end(run, failed(error)).await,
+        };
+        let Some(owner) = self.members.acting(run.org, run.owner).await? else {
+            let error = "the workflow's owner is no member of the organization any more".to_owned();
+            let pause = Some("its owner left the organization");
+            return self.end(run, RunEnd { pause, ..failed(error) }).await;
+        };
+        let mut progress = Progress::of(run);
+        for (at, step) in definition.steps.iter().enumerate().skip(run.done.len()) {
+            let begun = self.clock.now();
+            let mut done = RunStep {
+                position: position(at),
+                name: step.name.clone(),
+                is_action: false,
+                succeeded: true,
+                result: None,
+                query: None,
+                error: None,
+                started_at: begun,
+                ended_at: begun,
+            };
+            let Some(left) = self.left(run, &definition) else {
+                return self.end(run, timed_out(&definition)).await;
+            };
+            let asked = timeout(left, self.steps.run(&owner, step, &progress.context)).await;
+            done.ended_at = self.clock.now();
+            match asked {
+                Err(_) => return self.end(run, timed_out(&definition)).await,
+                Ok(Err(fault)) => {
+                    let try_of = Attempt {
+                        position: done.position,
+                        number: progress.tried + 1,
+                        succeeded: Some(false),
+                        request: None,
+                        response: None,
+                        error: Some(fault.message.clone()),
+                        started_at: begun,
+                        ended_at: Some(done.ended_at),
+                    };
+                    return self.failed(run, &definition, done, try_of, &fault).await;
+                }
+                Ok(Ok(found)) => {
+                    progress.context.add(&step.name, &found.result);
+                    progress.results.insert(step.name.clone(), found.result.clone());
+                    progress.tried = 0;
+                    done.result = Some(found.result);
+                    done.query = Some(found.query);
+                    // The last step of a workflow that does nothing with it ends with the run, in one piece.
+                    let is_last = at + 1 == definition.steps.len() && definition.actions.is_empty();
+                    let then = if is_last {
+                        let verdict = self.judge(run, &definition, &progress).await?;
+                        Then::End(succeeded(verdict))
+                    } else {
+                        Then::Continue
+                    };
+                    let ends = matches!(then, Then::End(_));
+                    self.write(run, Some(done), None, then).await?;
+                    if ends {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        let verdict = self.judge(run, &definition, &progress).await?;
+        if verdict.is_some_and(|it| it != Verdict::Met) || definition.actions.is_empty() {
+            return self.end(run, succeeded(verdict)).await;
+        }
+        self.act(run, &definition, progress, verdict).await
+    }
+
+    async fn act(
+        &self,
+        run: &Taken,
+        definition: &Definition,
+        mut progress: Progress,
+        verdict: Option<Verdict>,
+    ) -> Result<(), Stop> {
+        let steps = definition.steps.len();
+        let skip = run.done.len().saturating_sub(steps);
+        let mut error = run.done.iter().find(|it| !it.succeeded).and_then(|it| it.error.clone());
+        for (at, action) in definition.actions.iter().enumerate().skip(skip) {
+            let Some(left) = self.left(run, definition) else {
+                return self.end(run, timed_out(definition)).await;
+            };
+            let begun = self.clock.now();
+            let mut attempt = Attempt {
+                position: position(steps + at),
+                number: progress.tried + 1,
+                succeeded: None,
+                request: None,
+                response: None,
+                error: None,
+                started_at: begun,
+                ended_at: None,
+            };
+            if !self.queue.begin(run.org, run.id, run.fence, &attempt).await? {
+                return Err(Stop::Lost);
+            }
+            let took = self.actions.take(run.id, action, &progress.context, &progress.results);
+            let took = timeout(left, took).await;
+            let ended = self.clock.now();
+            attempt.ended_at = Some(ended);
+            let mut done = RunStep {
+                position: attempt.position,
+                name: action.name.clone(),
+                is_action: true,
+                succeeded: true,
+                result: None,
+                query: None,
+                error: None,
+                started_at: begun,
+                ended_at: ended,
+            };
+            let is_last = at + 1 == definition.actions.len();
+            let fault = match took {
+                Ok(Ok(sent)) => {
+                    attempt.succeeded = Some(true);
+                    attempt.request = Some(sent.request);
+                    attempt.response = Some(sent.response);
+                    None
+                }
+                Ok(Err(fault)) => Some(fault),
+                Err(_) => Some(Fault::permanent("the run's time was over")),
+            };
+            progress.tried = 0;
+            let then = match fault {
+                None => end_if(is_last, error.as_ref(), verdict),
+                Some(fault) => {
+                    attempt.succeeded = Some(false);
+                    attempt.request.clone_from(&fault.request);
+                    attempt.response.clone_from(&fault.response);
+                    attempt.error = Some(fault.message.clone());
+                    if !action.continue_on_error || may_retry(&fault, attempt.number, definition) {
+                        return self.failed(run, definition, done, attempt, &fault).await;
+                    }
+                    done.succeeded = false;
+                    done.error = Some(fault.message.clone());
+                    error.get_or_insert_with(|| format!("{}: {}", action.name, fault.message));
+                    end_if(is_last, error.as_ref(), verdict)
+                }
+            };
+            self.write(run, Some(done), Some(attempt), then).await?;
+        }
+        Ok(())
+    }
+
+    /// What comes of a try that failed: another one later, or the end.
+    async fn failed(
+        &self,
+        run: &Taken,
+        definition: &Definition,
+        mut done: RunStep,
+        attempt: Attempt,
+        fault: &Fault,
+    ) -> Result<(), Stop> {
+        if may_retry(fault, attempt.number, definition) {
+            let pause = pause(attempt.number, run.id);
+            return self.write(run, None, Some(attempt), Then::Again { pause }).await;
+        }
+        done.succeeded = false;
+        done.error = Some(fault.message.clone());
+        let end = failed(format!("{}: {}", done.name, fault.message));
+        self.write(run, Some(done), Some(attempt), Then::End(end)).await
+    }
+
+    async fn end(&self, run: &Taken, end: RunEnd) -> Result<(), Stop> {
+        self.write(run, None, None, Then::End(end)).await
+    }
+
+    async fn write(
+        &self,
+        run: &Taken,
+        step: Option<RunStep>,
+        attempt: Option<Attempt>,
+        then: Then,
+    ) -> Result<(), Stop> {
+        let advance = Advance { run: run.id, fence: run.fence, step, attempt, then };
+        if self.writer.write(run.org, advance).await? { Ok(()) } else { Err(Stop::Lost) }
+    }
+
+    async fn judge(
+        &self,
+        run: &Taken,
+        definition: &Definition,
+        progress: &Progress,
+    ) -> Result<Option<Verdict>, StoreError> {
+        let Some(condition) = &definition.conditions else { return Ok(None) };
+        let before = if definition.looks_back() {
+            self.store.results_before(run.org, run.workflow, run.id).await?
+        } else {
+            None
+        };
+        Ok(Some(condition.judge(&progress.results, before.as_ref())))
+    }
+
+    /// How long the run may still take; `None` if it is over.
+    fn left(&self, run: &Taken, definition: &Definition) -> Option<Duration> {
+        let passed = self.clock.now().duration_since(run.started_at).max(SignedDuration::ZERO);
+        let passed = Duration::try_from(passed).unwrap_or_default();
+        definition.limits.time.checked_sub(passed).filter(|it| !it.is_zero())
+    }
+
+    /// What the run does; the inner error is one of the definition itself.
+    async fn definition(&self, run: &Taken) -> Result<Result<Arc<Definition>, String>, StoreError> {
+        let key = (run.workflow, run.version);
+        if let Some(known) = self.known.lock().expect("not poisoned").get(&key) {
+            return Ok(Ok(known.clone()));
+        }
+        let found = self.store.version(run.org, run.workflow, run.version).await?;
+        let Some(found) = found else { return Ok(Err("its version is gone".to_owned())) };
+        let parsed = match Definition::parse(&found.definition) {
+            Ok(parsed) => Arc::new(parsed),
+            // A newer server may have published it.
+            Err(_) => return Ok(Err("this server does not understand the workflow".to_owned())),
+        };
+        let mut known = self.known.lock().expect("not poisoned");
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(key, parsed.clone());
+        Ok(Ok(parsed))
+    }
+}
+
+impl Progress {
+    fn of(run: &Taken) -> Self {
+        let about = json!({
+            "id": run.id, "trigger": run.trigger, "created_at": run.created_at.to_string(),
+        });
+        let workflow = json!({ "id": run.workflow, "name": run.workflow_name });
+        let mut context = Context::new(about, workflow, run.payload.clone());
+        let mut results = Results::new();
+        for step in &run.done {
+            if let Some(result) = &step.result {
+                context.add(&step.name, result);
+                results.insert(step.name.clone(), result.clone());
+            }
+        }
+        Self { context, results, tried: run.tried }
+    }
+}
+
+fn end_if(is_last: bool, error: Option<&String>, verdict: Option<Verdict>) -> Then {
+    match (is_last, error) {
+        (false, _) => Then::Continue,
+        (true, None) => Then::End(succeeded(verdict)),
+        (true, Some(error)) => Then::End(RunEnd { verdict, ..failed(error.clone()) }),
+    }
+}
+
+fn succeeded(verdict: Option<Verdict>) -> RunEnd {
+    RunEnd { state: RunState::Succeeded, verdict, error: None, pause: None }
+}
+
+fn failed(error: String) -> RunEnd {
+    RunEnd { state: RunState::Failed, verdict: None, error: Some(error), pause: None }
+}
+
+fn timed_out(definition: &Definition) -> RunEnd {
+    let seconds = definition.limits.time.as_secs();
+    let error = format!("it took longer than {seconds} s");
+    RunEnd { state: RunState::TimedOut, ..failed(error) }
+}
+
+fn may_retry(fault: &Fault, number: i32, definition: &Definition) -> bool {
+    fault.is_temporary && i64::from(number) < i64::from(definition.limits.attempts)
+}
+
+/// How long to wait after that try: doubling, and for each run a little longer by its id, so that runs that failed
+/// together do not come back together.
+fn pause(number: i32, run: RunId) -> Duration {
+    let doubled = 1u32 << u32::try_from(number - 1).unwrap_or(0).min(10);
+    let spread = u32::from(run.as_uuid().as_bytes()[15]);
+    let pause = FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE);
+    pause + pause * spread / 1024
+}
+
+fn position(at: usize) -> i32 {
+    i32::try_from(at).expect("there are some dozens at most")
+}

@@ -1,0 +1,52 @@
+//! Workflows: a trigger, queries, conditions and actions, run durably.
+//!
+//! Read in this order: [`Definition`], [`Workflows`] (what people do with them), [`Worker`] (what runs them), then the
+//! ports [`WorkflowStore`] and [`RunQueue`].
+//!
+//! **Invariant:** a run goes on from its last stored step, whoever does it; only the worker whose number (the fence) is the
+//! run's own writes about it; and whatever leaves carries a key made of run and action, so that it can be told when it
+//! comes twice.
+
+pub mod actions;
+pub mod condition;
+pub mod definition;
+mod engine;
+mod error;
+pub mod hook;
+mod ids;
+mod members;
+mod ports;
+mod result;
+mod run;
+pub mod schedule;
+mod service;
+mod sql_template;
+mod steps;
+mod template;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod worker;
+mod workflow;
+mod writer;
+
+pub use definition::Definition;
+pub use error::WorkflowError;
+pub use ids::{EventId, RunId, WorkflowId};
+pub use members::TeamMembers;
+pub use ports::{
+    Changed, DecideFiring, DecideWorkflow, Fault, Found, Members, Outward, OutwardAnswer,
+    OutwardCall, RunQueue, StepRunner, TakeLimits, WorkflowStore,
+};
+pub use result::StepResult;
+pub use run::{
+    Advance, Attempt, NewRun, Run, RunEnd, RunState, RunStep, Taken, Then, TriggerEvent,
+};
+pub use service::{
+    HookCall, MOST_HOOK_BYTES, NewWorkflow, Previewed, RunDetail, WorkflowChange, WorkflowParts,
+    Workflows,
+};
+pub use sql_template::SqlTemplate;
+pub use steps::QuerySteps;
+pub use template::{Context, Names, Style};
+pub use worker::{LEASE, Worker, WorkerParts, WorkerSettings};
+pub use workflow::{Published, Workflow};

@@ -1,0 +1,323 @@
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use plinth_core::{Cursor, Limit, OrgId, Principal, StoreError, UserId};
+use plinth_queries::QueryId;
+use plinth_tenancy::AuditEntry;
+use serde_json::Value;
+
+use crate::definition::Step;
+use crate::result::StepResult;
+use crate::run::{Advance, Attempt, NewRun, Run, RunStep, Taken, TriggerEvent};
+use crate::schedule::Firing;
+use crate::template::Context;
+use crate::workflow::{Published, Workflow};
+use crate::{EventId, RunId, WorkflowError, WorkflowId};
+
+/// A decision about one workflow: pure, so that it can be taken again.
+pub type DecideWorkflow<'a> =
+    &'a mut (dyn FnMut(&mut Workflow) -> Result<Changed, WorkflowError> + Send);
+
+/// A decision about a schedule that is due, given the slot, the database's time and whether a run waits or is under way.
+pub type DecideFiring<'a> = &'a (dyn Fn(Timestamp, Timestamp, bool) -> Firing + Send + Sync);
+
+/// What a change leaves beside the workflow itself.
+#[derive(Clone, Debug, Default)]
+pub struct Changed {
+    /// A version that is published by it.
+    pub published: Option<Published>,
+    /// What goes into the trail; without one nothing is written at all.
+    pub entry: Option<AuditEntry>,
+}
+
+/// Where workflows and what came of them are kept. Every method is one transaction.
+#[async_trait]
+pub trait WorkflowStore: Send + Sync + 'static {
+    /// Keeps a new workflow, with its first version if it has one.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::NameTaken`], [`WorkflowError::TooMany`] if there are `most` already; nothing changes.
+    async fn insert(
+        &self,
+        workflow: &Workflow,
+        published: Option<&Published>,
+        most: i64,
+        entry: &AuditEntry,
+    ) -> Result<(), WorkflowError>;
+
+    /// One workflow.
+    async fn find(&self, org: OrgId, id: WorkflowId) -> Result<Option<Workflow>, StoreError>;
+
+    /// The organization's workflows, newest first; one more than `limit` if there are more.
+    async fn list(
+        &self,
+        org: OrgId,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> Result<Vec<Workflow>, StoreError>;
+
+    /// Changes a workflow as `decide` says; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// What `decide` says, and [`WorkflowError::NameTaken`]; nothing changes.
+    async fn change(
+        &self,
+        org: OrgId,
+        id: WorkflowId,
+        decide: DecideWorkflow<'_>,
+    ) -> Result<Option<Workflow>, WorkflowError>;
+
+    /// Removes a workflow with its versions, runs and events; `false` if there is none.
+    async fn remove(
+        &self,
+        org: OrgId,
+        id: WorkflowId,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError>;
+
+    /// The published versions, newest first.
+    async fn versions(&self, org: OrgId, id: WorkflowId) -> Result<Vec<Published>, StoreError>;
+
+    /// One published version.
+    async fn version(
+        &self,
+        org: OrgId,
+        id: WorkflowId,
+        number: i32,
+    ) -> Result<Option<Published>, StoreError>;
+
+    /// Queues a run of the workflow's published version; `None` if the workflow is gone, or nothing of it is published.
+    async fn enqueue(
+        &self,
+        org: OrgId,
+        run: &NewRun,
+        entry: Option<&AuditEntry>,
+    ) -> Result<Option<Run>, StoreError>;
+
+    /// Notes a trigger that made no run.
+    async fn note(&self, org: OrgId, event: &TriggerEvent) -> Result<(), StoreError>;
+
+    /// What triggers did, newest first; one more than `limit` if there are more.
+    async fn events(
+        &self,
+        org: OrgId,
+        id: WorkflowId,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> Result<Vec<TriggerEvent>, StoreError>;
+
+    /// The runs of a workflow, newest first; one more than `limit` if there are more.
+    async fn runs(
+        &self,
+        org: OrgId,
+        id: WorkflowId,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> Result<Vec<Run>, StoreError>;
+
+    /// One run with its steps and tries, in order.
+    async fn run(
+        &self,
+        org: OrgId,
+        id: RunId,
+    ) -> Result<Option<(Run, Vec<RunStep>, Vec<Attempt>)>, StoreError>;
+
+    /// Cancels a run that has not ended: whoever has it loses it. `None` if there is no such run, `false` beside it if it
+    /// had ended.
+    async fn cancel(
+        &self,
+        org: OrgId,
+        id: RunId,
+        entry: &AuditEntry,
+    ) -> Result<Option<(Run, bool)>, StoreError>;
+
+    /// What the newest earlier run of the workflow found that got through its steps, by the steps' names.
+    async fn results_before(
+        &self,
+        org: OrgId,
+        workflow: WorkflowId,
+        run: RunId,
+    ) -> Result<Option<HashMap<String, StepResult>>, StoreError>;
+
+    /// At most `most` workflows of all organizations whose schedules are due, by the database's clock.
+    async fn due(&self, most: usize) -> Result<Vec<(OrgId, WorkflowId)>, StoreError>;
+
+    /// Acts on a schedule that is due, as `decide` says: one run or reason for each slot, however many servers try.
+    /// `false` if it is not due any more, or another version is published by now.
+    async fn fire(
+        &self,
+        org: OrgId,
+        workflow: WorkflowId,
+        version: i32,
+        decide: DecideFiring<'_>,
+    ) -> Result<bool, StoreError>;
+
+    /// Whose workflow that is, for calls that bring no credential but the workflow's own token.
+    async fn organization_of(&self, id: WorkflowId) -> Result<Option<OrgId>, StoreError>;
+
+    /// Notes the id of a call, so that it is taken once; `false` if it was noted before. What is older than `kept` is
+    /// forgotten.
+    async fn remember_call(
+        &self,
+        org: OrgId,
+        workflow: WorkflowId,
+        call: &str,
+        kept: SignedDuration,
+    ) -> Result<bool, StoreError>;
+
+    /// Forgets runs that ended more than `age` ago, and those of each workflow beyond the newest `count`; says how many.
+    async fn sweep(&self, org: OrgId, age: SignedDuration, count: i64) -> Result<u64, StoreError>;
+
+    /// Every organization.
+    async fn organizations(&self) -> Result<Vec<OrgId>, StoreError>;
+}
+
+/// How much a worker takes.
+#[derive(Clone, Debug)]
+pub struct TakeLimits {
+    /// Runs at most.
+    pub most: usize,
+    /// How many runs of one organization may be under way at once, on all workers together.
+    pub per_organization: i32,
+    /// How long it has them to itself unless it keeps them.
+    pub lease: Duration,
+    /// After whom the round goes on: the organization and the workflow that it ended with.
+    pub after: (OrgId, WorkflowId),
+}
+
+/// The queue of runs. Every method is one transaction for each organization. Time is the database's.
+#[async_trait]
+pub trait RunQueue: Send + Sync + 'static {
+    /// Takes runs that are due or whose worker has lost its lease. Organizations take turns, and within one its
+    /// workflows: how many wait elsewhere makes nobody wait. No two callers get the same one.
+    async fn take(&self, limits: &TakeLimits) -> Result<Vec<Taken>, StoreError>;
+
+    /// Keeps runs for another lease; those that are not in the answer are lost: cancelled, or taken by another.
+    async fn keep(&self, runs: &[(RunId, i64)], lease: Duration) -> Result<Vec<RunId>, StoreError>;
+
+    /// Notes that a try begins, before anything leaves; `false` if the run is lost, and then nothing may.
+    async fn begin(
+        &self,
+        org: OrgId,
+        run: RunId,
+        fence: i64,
+        attempt: &Attempt,
+    ) -> Result<bool, StoreError>;
+
+    /// Writes what happened to runs, all or nothing; says of each in turn whether the worker still had it. About lost
+    /// ones nothing is written.
+    async fn advance(&self, org: OrgId, all: &[Advance]) -> Result<Vec<bool>, StoreError>;
+}
+
+/// Says who somebody is now, for what runs in their name.
+#[async_trait]
+pub trait Members: Send + Sync + 'static {
+    /// The member with the rights of their role as it is now; `None` if they are none any more.
+    async fn acting(&self, org: OrgId, user: UserId) -> Result<Option<Principal>, StoreError>;
+}
+
+/// What a step's statement gave.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// All rows.
+    pub result: StepResult,
+    /// The entry of the history.
+    pub query: QueryId,
+}
+
+/// Why a step or an action was not done.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    /// What went wrong, for people; without secrets.
+    pub message: String,
+    /// Whether the same may work later.
+    pub is_temporary: bool,
+    /// What was sent, bounded and without secrets.
+    pub request: Option<Value>,
+    /// What came back, bounded.
+    pub response: Option<Value>,
+}
+
+impl Fault {
+    /// One that will never work.
+    pub fn permanent(message: impl Into<String>) -> Self {
+        Self { message: message.into(), is_temporary: false, request: None, response: None }
+    }
+
+    /// One that may work later.
+    pub fn temporary(message: impl Into<String>) -> Self {
+        Self { is_temporary: true, ..Self::permanent(message) }
+    }
+}
+
+/// Asks what steps ask.
+#[async_trait]
+pub trait StepRunner: Send + Sync + 'static {
+    /// Runs a step's query as that member, whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`]; nothing is left running.
+    async fn run(&self, caller: &Principal, step: &Step, context: &Context)
+    -> Result<Found, Fault>;
+}
+
+/// A call to the outside, ready to be sent.
+#[derive(Clone)]
+pub struct OutwardCall {
+    /// `GET`, `POST`, …
+    pub method: &'static str,
+    /// Where to.
+    pub url: String,
+    /// Names and values.
+    pub headers: Vec<(String, String)>,
+    /// What is sent.
+    pub body: Option<Vec<u8>>,
+    /// How long it may take.
+    pub time: Duration,
+}
+
+/// What came back from the outside.
+#[derive(Clone, Debug)]
+pub struct OutwardAnswer {
+    /// The status.
+    pub status: u16,
+    /// The media type.
+    pub content_type: Option<String>,
+    /// After how many seconds to try again, if it said so.
+    pub retry_after: Option<u64>,
+    /// The beginning of the body.
+    pub body: Vec<u8>,
+}
+
+/// Calls the outside, through the gate.
+#[async_trait]
+pub trait Outward: Send + Sync + 'static {
+    /// Sends and waits for the answer. Where a redirect leads is judged like the first address.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if there is no answer; an answer that says no is one.
+    async fn call(&self, call: OutwardCall) -> Result<OutwardAnswer, Fault>;
+}
+
+impl TriggerEvent {
+    /// A new event, of which nothing came yet.
+    pub fn new(workflow: WorkflowId, kind: &str, at: Timestamp, source: String) -> Self {
+        Self {
+            id: EventId::new(at),
+            workflow,
+            kind: kind.to_owned(),
+            at,
+            source,
+            slot: None,
+            run: None,
+            outcome: "queued".to_owned(),
+        }
+    }
+}

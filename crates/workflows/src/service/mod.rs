@@ -1,0 +1,515 @@
+//! What people do with workflows, and what triggers do.
+
+mod preview;
+mod triggers;
+
+use std::sync::Arc;
+
+use plinth_connections::Connections;
+use plinth_core::{
+    Clock, Cursor, Limit, Page, Permit, Principal, QueriesRead, Scope, WorkflowsRead,
+    WorkflowsWrite,
+};
+use plinth_queries::Queries;
+use plinth_tenancy::{AuditEntry, Tenancy};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+pub use preview::Previewed;
+pub use triggers::{HookCall, MOST_HOOK_BYTES};
+
+use crate::actions::Actions;
+use crate::definition::{Definition, Fault, StepKind, Trigger};
+use crate::hook::HookKey;
+use crate::ports::{Changed, StepRunner, WorkflowStore};
+use crate::run::{Attempt, NewRun, Run, RunStep, TriggerEvent};
+use crate::workflow::{Published, Workflow};
+use crate::{RunId, WorkflowError, WorkflowId};
+
+/// The most workflows of one organization.
+const MOST: i64 = 1_000;
+
+/// What is needed to make a workflow.
+#[derive(Clone, Debug)]
+pub struct NewWorkflow {
+    /// 1 to 200 characters, unique in the organization.
+    pub name: String,
+    /// Up to 2,000 characters.
+    pub description: String,
+    /// What it does: see [`Definition::parse`].
+    pub definition: Value,
+    /// Whether it is published at once.
+    pub publish: bool,
+    /// Whether its triggers start it.
+    pub enabled: bool,
+}
+
+/// What to change; `None` leaves it.
+#[derive(Clone, Debug, Default)]
+pub struct WorkflowChange {
+    /// See [`NewWorkflow::name`].
+    pub name: Option<String>,
+    /// See [`NewWorkflow::description`].
+    pub description: Option<String>,
+    /// Fields of the definition, each in the place of the draft's.
+    pub definition: serde_json::Map<String, Value>,
+    /// Whether the draft is published by it; only what is published runs.
+    pub publish: bool,
+    /// Whether its triggers start it. `true` also ends a pause.
+    pub enabled: Option<bool>,
+    /// The revision that the caller has seen; `None` changes whatever is there.
+    pub expected: Option<i64>,
+}
+
+/// A run with all that happened in it.
+#[derive(Clone, Debug)]
+pub struct RunDetail {
+    /// The run.
+    pub run: Run,
+    /// Its steps and actions, in order.
+    pub steps: Vec<RunStep>,
+    /// Every try, in order.
+    pub attempts: Vec<Attempt>,
+}
+
+/// Workflows of organizations.
+#[derive(Clone)]
+pub struct Workflows {
+    parts: Arc<WorkflowParts>,
+}
+
+/// What [`Workflows`] is put together from.
+pub struct WorkflowParts {
+    /// Where they are kept.
+    pub store: Arc<dyn WorkflowStore>,
+    /// Time zones of organizations.
+    pub tenancy: Tenancy,
+    /// The databases that steps ask.
+    pub connections: Connections,
+    /// The history that steps may run again.
+    pub queries: Queries,
+    /// Asks what steps ask.
+    pub steps: Arc<dyn StepRunner>,
+    /// Takes actions.
+    pub actions: Actions,
+    /// Makes webhooks' URLs and secrets.
+    pub hooks: HookKey,
+    /// Wakes the worker of this process.
+    pub woken: Arc<Notify>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Workflows {
+    /// Puts the service together.
+    pub fn new(parts: WorkflowParts) -> Self {
+        Self { parts: Arc::new(parts) }
+    }
+
+    /// Makes a workflow, which runs as the caller.
+    ///
+    /// # Errors
+    ///
+    /// - [`WorkflowError::Invalid`] with everything that is wrong with the definition, [`WorkflowError::Field`] for the rest.
+    /// - [`WorkflowError::NameTaken`], [`WorkflowError::TooMany`].
+    /// - [`WorkflowError::Connection`] or [`WorkflowError::Query`] for what a step names and the caller cannot use.
+    /// - [`WorkflowError::Narrow`] if the caller's credential is narrower than what the workflow would do.
+    pub async fn create(
+        &self,
+        permit: &Permit<WorkflowsWrite>,
+        new: NewWorkflow,
+    ) -> Result<Workflow, WorkflowError> {
+        let (caller, now) = (permit.principal(), self.parts.clock.now());
+        let (name, description) = (name(&new.name)?, description(&new.description)?);
+        let definition = self.read(caller, &new.definition).await?;
+        let mut workflow = Workflow {
+            id: WorkflowId::new(now),
+            org: permit.org(),
+            name,
+            description,
+            owner: permit.user(),
+            enabled: new.enabled,
+            paused: None,
+            failures: 0,
+            draft: new.definition,
+            published: None,
+            trigger: None,
+            next_slot: None,
+            hook_number: 1,
+            revision: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        let published = if new.publish {
+            let published = publish(&mut workflow, caller, &definition, now);
+            self.plan(&mut workflow, &definition).await?;
+            Some(published)
+        } else {
+            None
+        };
+        let entry = AuditEntry::of(caller, now, "workflow.created")
+            .on("workflow", workflow.id)
+            .with(json!({ "name": workflow.name, "published": workflow.published }));
+        self.parts.store.insert(&workflow, published.as_ref(), MOST, &entry).await?;
+        Ok(workflow)
+    }
+
+    /// The organization's workflows, newest first.
+    ///
+    /// # Errors
+    ///
+    /// Only when storage fails.
+    pub async fn list(
+        &self,
+        permit: &Permit<WorkflowsRead>,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> Result<Page<Workflow>, WorkflowError> {
+        let items = self.parts.store.list(permit.org(), after, limit).await?;
+        Ok(Page::cut(items, limit, |it| Cursor { created_at: it.created_at, id: it.id.as_uuid() }))
+    }
+
+    /// One workflow.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::NotFound`], also when it is another organization's.
+    pub async fn get(
+        &self,
+        permit: &Permit<WorkflowsRead>,
+        id: WorkflowId,
+    ) -> Result<Workflow, WorkflowError> {
+        self.find(permit.principal(), id).await
+    }
+
+    async fn find(&self, caller: &Principal, id: WorkflowId) -> Result<Workflow, WorkflowError> {
+        let found = self.parts.store.find(caller.org, id).await?;
+        found.ok_or(WorkflowError::NotFound(id))
+    }
+
+    /// Changes a workflow. Who publishes it is its owner from then on: it never does with somebody's rights what somebody
+    /// else wrote.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Workflows::create`], [`WorkflowError::NotFound`], and [`WorkflowError::Changed`] if it is not as expected.
+    pub async fn change(
+        &self,
+        permit: &Permit<WorkflowsWrite>,
+        id: WorkflowId,
+        change: WorkflowChange,
+    ) -> Result<Workflow, WorkflowError> {
+        let (caller, now) = (permit.principal(), self.parts.clock.now());
+        let before = self.find(caller, id).await?;
+        let new_name = change.name.as_deref().map(name).transpose()?;
+        let new_description = change.description.as_deref().map(description).transpose()?;
+        let mut draft = before.draft.clone();
+        if let Some(fields) = draft.as_object_mut() {
+            fields.extend(change.definition.clone());
+        }
+        let is_edited = !change.definition.is_empty();
+        let definition =
+            if is_edited || change.publish { Some(self.read(caller, &draft).await?) } else { None };
+        // What runs after the change: the next slot depends on it.
+        let running = match (&definition, change.publish) {
+            (Some(definition), true) => Some(definition.clone()),
+            _ => self.published(&before).await?,
+        };
+        let next_slot = match (&running, change.publish || change.enabled == Some(true)) {
+            (Some(running), true) => Some(self.next_slot(caller.org, running).await?),
+            _ => None,
+        };
+        let mut decide = |workflow: &mut Workflow| {
+            // What was judged is what was read before; a change that came between is another's.
+            let expected = change.expected.unwrap_or(before.revision);
+            if workflow.revision != expected || workflow.revision != before.revision {
+                return Err(WorkflowError::Changed);
+            }
+            if let Some(name) = &new_name {
+                workflow.name.clone_from(name);
+            }
+            if let Some(description) = &new_description {
+                workflow.description.clone_from(description);
+            }
+            if is_edited {
+                workflow.draft.clone_from(&draft);
+            }
+            let published = match (&definition, change.publish) {
+                (Some(definition), true) => Some(publish(workflow, caller, definition, now)),
+                _ => None,
+            };
+            if let Some(enabled) = change.enabled {
+                workflow.enabled = enabled;
+                if enabled {
+                    workflow.paused = None;
+                    workflow.failures = 0;
+                }
+            }
+            if let Some(next) = next_slot {
+                workflow.next_slot = next;
+            }
+            if !workflow.is_live() {
+                workflow.next_slot = None;
+            }
+            workflow.revision += 1;
+            workflow.updated_at = now;
+            let entry =
+                AuditEntry::of(caller, now, "workflow.changed").on("workflow", id).with(json!({
+                    "name": new_name, "edited": is_edited, "enabled": change.enabled,
+                    "published": published.as_ref().map(|it| it.number),
+                }));
+            Ok(Changed { published, entry: Some(entry) })
+        };
+        let changed = self.parts.store.change(caller.org, id, &mut decide).await?;
+        changed.ok_or(WorkflowError::NotFound(id))
+    }
+
+    /// Removes a workflow with its runs. Runs that are under way stop.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::NotFound`].
+    pub async fn remove(
+        &self,
+        permit: &Permit<WorkflowsWrite>,
+        id: WorkflowId,
+    ) -> Result<(), WorkflowError> {
+        let now = self.parts.clock.now();
+        let entry = AuditEntry::of(permit.principal(), now, "workflow.deleted").on("workflow", id);
+        let removed = self.parts.store.remove(permit.org(), id, &entry).await?;
+        if removed { Ok(()) } else { Err(WorkflowError::NotFound(id)) }
+    }
+
+    /// The published versions, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::NotFound`].
+    pub async fn versions(
+        &self,
+        permit: &Permit<WorkflowsRead>,
+        id: WorkflowId,
+    ) -> Result<Vec<Published>, WorkflowError> {
+        self.find(permit.principal(), id).await?;
+        Ok(self.parts.store.versions(permit.org(), id).await?)
+    }
+
+    /// Queues a run of the published version, also of a workflow that is disabled or paused.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::NotFound`], [`WorkflowError::NotPublished`].
+    pub async fn run(
+        &self,
+        permit: &Permit<WorkflowsWrite>,
+        id: WorkflowId,
+    ) -> Result<Run, WorkflowError> {
+        self.find(permit.principal(), id).await?;
+        let now = self.parts.clock.now();
+        let mut event = TriggerEvent::new(id, "manual", now, permit.user().to_string());
+        let run = RunId::new(now);
+        event.run = Some(run);
+        let entry = AuditEntry::of(permit.principal(), now, "workflow.run")
+            .on("workflow", id)
+            .with(json!({ "run": run }));
+        let new = NewRun { id: run, workflow: id, payload: None, event };
+        let queued = self.parts.store.enqueue(permit.org(), &new, Some(&entry)).await?;
+        let queued = queued.ok_or(WorkflowError::NotPublished)?;
+        self.parts.woken.notify_one();
+        Ok(queued)
+    }
+
+    /// The runs of a workflow, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::NotFound`].
+    pub async fn runs(
+        &self,
+        permit: &Permit<WorkflowsRead>,
+        id: WorkflowId,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> Result<Page<Run>, WorkflowError> {
+        self.find(permit.principal(), id).await?;
+        let items = self.parts.store.runs(permit.org(), id, after, limit).await?;
+        Ok(Page::cut(items, limit, |it| Cursor { created_at: it.created_at, id: it.id.as_uuid() }))
+    }
+
+    /// What a workflow's triggers did, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::NotFound`].
+    pub async fn events(
+        &self,
+        permit: &Permit<WorkflowsRead>,
+        id: WorkflowId,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> Result<Page<TriggerEvent>, WorkflowError> {
+        self.find(permit.principal(), id).await?;
+        let items = self.parts.store.events(permit.org(), id, after, limit).await?;
+        Ok(Page::cut(items, limit, |it| Cursor { created_at: it.at, id: it.id.as_uuid() }))
+    }
+
+    /// One run with its steps, their results, and every try.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::RunNotFound`]. Results were read with the owner's rights: others than the owner and admins see that
+    /// there are some, and not what is in them.
+    pub async fn run_detail(
+        &self,
+        permit: &Permit<WorkflowsRead>,
+        workflow: WorkflowId,
+        id: RunId,
+    ) -> Result<RunDetail, WorkflowError> {
+        let found = self.parts.store.run(permit.org(), id).await?;
+        let found = found.filter(|it| it.0.workflow == workflow);
+        let (run, mut steps, attempts) = found.ok_or(WorkflowError::RunNotFound(id))?;
+        // Results were read with the owner's rights. Others see that there are some.
+        let workflow = self.find(permit.principal(), run.workflow).await?;
+        let caller = permit.principal();
+        let may_see = Permit::<QueriesRead>::check(caller).is_ok()
+            && !caller.saved_queries_only
+            && !caller.test_only
+            && (workflow.owner == caller.user || caller.scopes.contains(Scope::Admin));
+        if !may_see {
+            for step in &mut steps {
+                step.result = None;
+            }
+        }
+        Ok(RunDetail { run, steps, attempts })
+    }
+
+    /// Cancels a run: what it does is stopped within a second or so, its statement included; what has left has left.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::RunNotFound`], [`WorkflowError::Ended`].
+    pub async fn cancel(
+        &self,
+        permit: &Permit<WorkflowsWrite>,
+        workflow: WorkflowId,
+        id: RunId,
+    ) -> Result<Run, WorkflowError> {
+        let found = self.parts.store.run(permit.org(), id).await?;
+        found.filter(|it| it.0.workflow == workflow).ok_or(WorkflowError::RunNotFound(id))?;
+        let now = self.parts.clock.now();
+        let entry = AuditEntry::of(permit.principal(), now, "workflow_run.cancelled")
+            .on("workflow_run", id);
+        match self.parts.store.cancel(permit.org(), id, &entry).await? {
+            None => Err(WorkflowError::RunNotFound(id)),
+            Some((_, false)) => Err(WorkflowError::Ended),
+            Some((run, true)) => Ok(run),
+        }
+    }
+
+    /// Reads a definition and holds what it names against what the caller may use.
+    async fn read(&self, caller: &Principal, value: &Value) -> Result<Definition, WorkflowError> {
+        let definition = Definition::parse(value).map_err(WorkflowError::Invalid)?;
+        if caller.test_only {
+            return Err(WorkflowError::Narrow("it reaches test connections only"));
+        }
+        let permit = Permit::<QueriesRead>::check(caller)?;
+        let unbound =
+            definition.steps.iter().enumerate().filter_map(|(at, step)| match &step.kind {
+                StepKind::Sql { sql, .. } if sql.has_values() => Some(Fault {
+                    pointer: format!("/steps/{at}/sql"),
+                    message: "values cannot be bound into statements by this server".to_owned(),
+                }),
+                _ => None,
+            });
+        let unbound: Vec<_> = unbound.collect();
+        if !unbound.is_empty() {
+            return Err(WorkflowError::Invalid(unbound));
+        }
+        for step in &definition.steps {
+            match &step.kind {
+                StepKind::Question { connection, .. } | StepKind::Sql { connection, .. } => {
+                    if caller.saved_queries_only {
+                        return Err(WorkflowError::Narrow("it runs saved queries only"));
+                    }
+                    self.parts.connections.open(caller, *connection).await?;
+                }
+                StepKind::Query { query } => {
+                    self.parts.queries.get(&permit, *query).await.map_err(Box::new)?;
+                }
+            }
+        }
+        Ok(definition)
+    }
+
+    /// What runs of it now.
+    async fn published(&self, workflow: &Workflow) -> Result<Option<Definition>, WorkflowError> {
+        let Some(number) = workflow.published else { return Ok(None) };
+        let found = self.parts.store.version(workflow.org, workflow.id, number).await?;
+        Ok(found.and_then(|it| Definition::parse(&it.definition).ok()))
+    }
+
+    async fn plan(
+        &self,
+        workflow: &mut Workflow,
+        definition: &Definition,
+    ) -> Result<(), WorkflowError> {
+        if workflow.is_live() {
+            workflow.next_slot = self.next_slot(workflow.org, definition).await?;
+        }
+        Ok(())
+    }
+
+    async fn next_slot(
+        &self,
+        org: plinth_core::OrgId,
+        definition: &Definition,
+    ) -> Result<Option<jiff::Timestamp>, WorkflowError> {
+        let Trigger::Schedule(schedule) = &definition.trigger else { return Ok(None) };
+        let zone = self.zone(org).await?;
+        Ok(schedule.timing.next(self.parts.clock.now(), &zone))
+    }
+
+    async fn zone(&self, org: plinth_core::OrgId) -> Result<jiff::tz::TimeZone, WorkflowError> {
+        let name = self.parts.tenancy.time_zone(org).await?;
+        Ok(jiff::tz::TimeZone::get(&name).unwrap_or(jiff::tz::TimeZone::UTC))
+    }
+}
+
+/// Makes the definition the version that runs, as the caller.
+fn publish(
+    workflow: &mut Workflow,
+    caller: &Principal,
+    definition: &Definition,
+    now: jiff::Timestamp,
+) -> Published {
+    let number = workflow.published.unwrap_or(0) + 1;
+    workflow.published = Some(number);
+    workflow.trigger = Some(definition.trigger.kind().to_owned());
+    workflow.owner = caller.user;
+    workflow.paused = None;
+    workflow.failures = 0;
+    Published {
+        number,
+        definition: workflow.draft.clone(),
+        by: caller.user,
+        at: now,
+        concurrency: i32::try_from(definition.limits.concurrency).unwrap_or(i32::MAX),
+    }
+}
+
+fn name(text: &str) -> Result<String, WorkflowError> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > 200 || text.chars().any(char::is_control) {
+        let rule = "has to be 1 to 200 characters, on one line";
+        return Err(WorkflowError::Field { field: "name", rule });
+    }
+    Ok(text.to_owned())
+}
+
+fn description(text: &str) -> Result<String, WorkflowError> {
+    if text.chars().count() > 2_000 || text.contains('\0') {
+        let rule = "has to be at most 2000 characters";
+        return Err(WorkflowError::Field { field: "description", rule });
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,189 @@
+use jiff::SignedDuration;
+use plinth_core::{Permit, WorkflowsWrite};
+use plinth_tenancy::AuditEntry;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use super::Workflows;
+use crate::definition::Trigger;
+use crate::hook::REPLAY_WINDOW;
+use crate::ports::Changed;
+use crate::run::{NewRun, Run, TriggerEvent};
+use crate::schedule::Firing;
+use crate::{RunId, WorkflowError, WorkflowId};
+
+/// The largest body that a webhook takes, in bytes.
+pub const MOST_HOOK_BYTES: usize = 64 * 1024;
+
+/// How many schedules one look takes up.
+const BATCH: usize = 100;
+
+/// How long runs are kept after their end, and how many of each workflow.
+const KEPT: SignedDuration = SignedDuration::from_hours(24 * 30);
+const KEPT_RUNS: i64 = 10_000;
+
+/// A call to a webhook, as it came.
+#[derive(Clone, Debug, Default)]
+pub struct HookCall {
+    /// `webhook-id`: names the call, so that it is taken once.
+    pub id: Option<String>,
+    /// `webhook-timestamp`.
+    pub timestamp: Option<String>,
+    /// `webhook-signature`.
+    pub signature: Option<String>,
+    /// From which address.
+    pub source: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Workflows {
+    /// The secret part of the workflow's URL, and the secret that its callers sign with.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::NotFound`].
+    pub async fn hook(
+        &self,
+        permit: &Permit<WorkflowsWrite>,
+        id: WorkflowId,
+    ) -> Result<(SecretString, SecretString), WorkflowError> {
+        let found = self.find(permit.principal(), id).await?;
+        let hooks = &self.parts.hooks;
+        Ok((hooks.token(id, found.hook_number), hooks.secret(id, found.hook_number)))
+    }
+
+    /// Gives the workflow another URL and secret; the old ones stop working at once.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::NotFound`].
+    pub async fn rotate_hook(
+        &self,
+        permit: &Permit<WorkflowsWrite>,
+        id: WorkflowId,
+    ) -> Result<(SecretString, SecretString), WorkflowError> {
+        let (caller, now) = (permit.principal(), self.parts.clock.now());
+        let mut rotate = |workflow: &mut crate::Workflow| {
+            workflow.hook_number += 1;
+            workflow.revision += 1;
+            workflow.updated_at = now;
+            let entry = AuditEntry::of(caller, now, "workflow.hook_rotated").on("workflow", id);
+            Ok(Changed { published: None, entry: Some(entry) })
+        };
+        let changed = self.parts.store.change(permit.org(), id, &mut rotate).await?;
+        changed.ok_or(WorkflowError::NotFound(id))?;
+        self.hook(permit, id).await
+    }
+
+    /// Takes a call to a webhook: whoever has the URL may make one. `None` for a call that was taken before.
+    ///
+    /// # Errors
+    ///
+    /// - [`WorkflowError::NoHook`] for a URL that is none, or not any more.
+    /// - [`WorkflowError::Standing`] if the workflow does not run now; it stands among the workflow's events.
+    /// - [`WorkflowError::Unsigned`] if it has to be signed and is not; likewise.
+    pub async fn called(&self, token: &str, call: HookCall) -> Result<Option<Run>, WorkflowError> {
+        let (id, number) = self.parts.hooks.read(token).ok_or(WorkflowError::NoHook)?;
+        let store = &self.parts.store;
+        let org = store.organization_of(id).await?.ok_or(WorkflowError::NoHook)?;
+        let workflow = store.find(org, id).await?.filter(|it| it.hook_number == number);
+        let workflow = workflow.ok_or(WorkflowError::NoHook)?;
+        self.parts.tenancy.require_open(org).await?;
+        let now = self.parts.clock.now();
+        let mut event = TriggerEvent::new(id, "webhook", now, call.source.clone());
+        let definition = self.published(&workflow).await?;
+        let signed = match definition.map(|it| it.trigger) {
+            Some(Trigger::Webhook { signed }) => signed,
+            _ => return Err(WorkflowError::NoHook),
+        };
+        let checked = if workflow.is_live() {
+            match (&call.id, &call.timestamp, &call.signature) {
+                (Some(call_id), Some(timestamp), Some(signature)) if signed => {
+                    let said = (call_id.as_str(), timestamp.as_str(), signature.as_str());
+                    self.parts.hooks.check((id, number), said, &call.body, now)
+                }
+                _ if signed => Err(WorkflowError::Unsigned(
+                    "`webhook-id`, `webhook-timestamp` and `webhook-signature` are needed",
+                )),
+                _ => Ok(()),
+            }
+        } else {
+            Err(WorkflowError::Standing("it is disabled or paused"))
+        };
+        if let Err(err) = checked {
+            event.outcome = format!("refused: {err}");
+            store.note(org, &event).await?;
+            return Err(err);
+        }
+        if let Some(call_id) = &call.id {
+            let call_id: String = call_id.chars().filter(|it| *it != '\0').take(200).collect();
+            if !store.remember_call(org, id, &call_id, REPLAY_WINDOW * 2).await? {
+                event.outcome = "repeated: it was taken before".to_owned();
+                store.note(org, &event).await?;
+                return Ok(None);
+            }
+        }
+        let run = RunId::new(now);
+        event.run = Some(run);
+        let new = NewRun { id: run, workflow: id, payload: Some(payload(&call.body)), event };
+        let queued = store.enqueue(org, &new, None).await?.ok_or(WorkflowError::NoHook)?;
+        self.parts.woken.notify_one();
+        Ok(Some(queued))
+    }
+
+    /// Acts on schedules that are due; says how many. Any number of servers may at once.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails; what is due stays due.
+    pub async fn tick(&self) -> Result<usize, WorkflowError> {
+        let store = &self.parts.store;
+        let due = store.due(BATCH).await?;
+        let mut fired = 0;
+        for (org, id) in due {
+            let Some(workflow) = store.find(org, id).await? else { continue };
+            let Some(version) = workflow.published else { continue };
+            let definition = self.published(&workflow).await?;
+            let zone = self.zone(org).await?;
+            let is_live = workflow.is_live();
+            let decide = |due, now, is_busy| match definition.as_ref().map(|it| &it.trigger) {
+                Some(Trigger::Schedule(schedule)) if is_live => {
+                    schedule.fire(due, now, &zone, is_busy)
+                }
+                _ => Firing { run: None, skipped: Vec::new(), next: None },
+            };
+            fired += usize::from(store.fire(org, id, version, &decide).await?);
+        }
+        if fired > 0 {
+            self.parts.woken.notify_one();
+        }
+        Ok(fired)
+    }
+
+    /// Forgets runs that are old or many.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails.
+    pub async fn sweep(&self) -> Result<u64, WorkflowError> {
+        let store = &self.parts.store;
+        let mut forgotten = 0;
+        for org in store.organizations().await? {
+            forgotten += store.sweep(org, KEPT, KEPT_RUNS).await?;
+        }
+        Ok(forgotten)
+    }
+}
+
+/// A body as templates read it: JSON as it is, other text as `{"text": …}`.
+fn payload(body: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(body).replace('\0', "\u{fffd}");
+    if text.trim().is_empty() {
+        return json!({});
+    }
+    match serde_json::from_str::<Value>(&text) {
+        Ok(value) if !text.contains("\\u0000") => value,
+        _ => json!({ "text": text }),
+    }
+}

@@ -1,0 +1,240 @@
+use serde_json::Value;
+
+use crate::template::{Context, Names, check_expression};
+
+/// A statement in which values of templates stand. Each becomes a bound parameter: whatever it holds, it never is text of
+/// the statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqlTemplate {
+    sql: String,
+    expressions: Vec<String>,
+}
+
+/// The most values in one statement.
+const MOST: usize = 100;
+
+impl SqlTemplate {
+    /// Reads a statement with `{{ expression }}` where values stand.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong: an expression that is none or says an unknown name, one inside of quotes or a comment, where a
+    /// parameter would be plain text.
+    pub(crate) fn parse(text: &str, names: &Names) -> Result<Self, String> {
+        let mut template = Self { sql: String::with_capacity(text.len()), expressions: Vec::new() };
+        let mut left = text;
+        while !left.is_empty() {
+            let length = match piece(left) {
+                Piece::Value(length) => {
+                    let Some(length) = length else { return Err("`{{` is not closed".to_owned()) };
+                    let expression = left[2..length - 2].trim();
+                    check_expression(expression, names)?;
+                    template.put(expression)?;
+                    left = &left[length..];
+                    continue;
+                }
+                Piece::Quoted(length) => {
+                    if left[..length].contains("{{") {
+                        return Err("a value stands inside of quotes or a comment, where it would be plain text; write \
+                             `{{ … }}` without quotes around it: it is bound as a parameter"
+                            .to_owned());
+                    }
+                    length
+                }
+                Piece::Parameter => {
+                    return Err(
+                        "parameters like `$1` are numbered here; write `{{ … }}`".to_owned()
+                    );
+                }
+                Piece::Plain(length) => length,
+            };
+            template.sql.push_str(&left[..length]);
+            left = &left[length..];
+        }
+        Ok(template)
+    }
+
+    fn put(&mut self, expression: &str) -> Result<(), String> {
+        let known = self.expressions.iter().position(|it| it == expression);
+        let at = known.unwrap_or_else(|| {
+            self.expressions.push(expression.to_owned());
+            self.expressions.len() - 1
+        });
+        if self.expressions.len() > MOST {
+            return Err(format!("holds more than {MOST} values"));
+        }
+        self.sql.push_str(&format!("${}", at + 1));
+        Ok(())
+    }
+
+    /// The statement with `$1`, `$2`, … in it.
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// Whether values stand in it.
+    pub fn has_values(&self) -> bool {
+        !self.expressions.is_empty()
+    }
+
+    /// The values, as Postgres reads them; `None` for null.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Context::evaluate`].
+    pub fn bind(&self, context: &Context) -> Result<Vec<Option<String>>, String> {
+        let value = |it: &String| {
+            Ok(match context.evaluate(it)? {
+                Value::Null => None,
+                Value::String(text) => Some(text),
+                other => Some(other.to_string()),
+            })
+        };
+        self.expressions.iter().map(value).collect()
+    }
+}
+
+enum Piece {
+    /// `{{ … }}`, with its length if it is closed.
+    Value(Option<usize>),
+    /// A literal, a quoted name or a comment.
+    Quoted(usize),
+    Parameter,
+    Plain(usize),
+}
+
+/// What a text begins with, by the lexical rules of Postgres (manual, section 4.1).
+fn piece(text: &str) -> Piece {
+    let bytes = text.as_bytes();
+    let to = |end: &str, from: usize| {
+        text[from..].find(end).map_or(text.len(), |at| from + at + end.len())
+    };
+    match bytes[0] {
+        b'{' if bytes.get(1) == Some(&b'{') => Piece::Value(text.find("}}").map(|at| at + 2)),
+        b'e' | b'E' if bytes.get(1) == Some(&b'\'') => Piece::Quoted(escape_string(bytes)),
+        // A doubled quote ends one literal and begins the next: the same for us.
+        b'\'' => Piece::Quoted(to("'", 1)),
+        b'"' => Piece::Quoted(to("\"", 1)),
+        b'-' if bytes.get(1) == Some(&b'-') => Piece::Quoted(to("\n", 2)),
+        b'/' if bytes.get(1) == Some(&b'*') => Piece::Quoted(comment(bytes)),
+        b'$' if bytes.get(1).is_some_and(u8::is_ascii_digit) => Piece::Parameter,
+        b'$' => match dollar_tag(text) {
+            Some(tag) => Piece::Quoted(to(tag, tag.len())),
+            None => Piece::Plain(1),
+        },
+        // A whole word, so that the `e` or `$` at its end begins nothing.
+        it if it.is_ascii_alphabetic() || it == b'_' || !it.is_ascii() => {
+            let end =
+                |it: char| !(it.is_alphanumeric() || it == '_' || it == '$' || !it.is_ascii());
+            Piece::Plain(text.find(end).unwrap_or(text.len()))
+        }
+        _ => Piece::Plain(1),
+    }
+}
+
+/// `E'…'`, where a backslash takes the sign after it.
+fn escape_string(bytes: &[u8]) -> usize {
+    let mut at = 2;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 2,
+            b'\'' => return at + 1,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+/// Comments nest.
+fn comment(bytes: &[u8]) -> usize {
+    let (mut at, mut depth) = (0, 0);
+    while at < bytes.len() {
+        match &bytes[at..bytes.len().min(at + 2)] {
+            b"/*" => (at, depth) = (at + 2, depth + 1),
+            b"*/" => {
+                (at, depth) = (at + 2, depth - 1);
+                if depth == 0 {
+                    return at;
+                }
+            }
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+/// `$tag$`, if the text begins with one.
+fn dollar_tag(text: &str) -> Option<&str> {
+    let end = text[1..].find('$')? + 1;
+    let tag = &text[1..end];
+    let fits = tag.chars().all(|it| it.is_alphanumeric() || it == '_');
+    fits.then(|| &text[..=end])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::result::StepResult;
+
+    fn context() -> Context {
+        let mut context =
+            Context::new(json!({}), json!({}), Some(json!({ "id": "x' OR '1'='1", "n": null })));
+        context.add(
+            "late",
+            &StepResult { columns: vec!["id".to_owned()], rows: vec![vec![json!(7)]] },
+        );
+        context
+    }
+
+    fn names() -> Names {
+        let mut names = Names::default();
+        names.add_step("late");
+        names
+    }
+
+    #[test]
+    fn values_are_bound_and_never_text() {
+        let text = "SELECT 'it''s', \"a\" FROM t WHERE a = {{ webhook.id }} AND b = {{steps.late.id}} -- c\nOR c = {{ webhook.id }}";
+        let template = SqlTemplate::parse(text, &names()).expect("good");
+        assert_eq!(
+            template.sql(),
+            "SELECT 'it''s', \"a\" FROM t WHERE a = $1 AND b = $2 -- c\nOR c = $1"
+        );
+        let bound = template.bind(&context()).expect("there");
+        assert_eq!(bound, [Some("x' OR '1'='1".to_owned()), Some("7".to_owned())]);
+        let null = SqlTemplate::parse("SELECT {{ webhook.n }}", &names()).expect("good");
+        assert_eq!(null.bind(&context()).expect("there"), [None]);
+    }
+
+    #[test]
+    fn a_value_inside_of_quotes_is_refused() {
+        for text in [
+            "SELECT '{{ webhook.id }}'",
+            "SELECT \"{{ webhook.id }}\"",
+            "SELECT E'\\'{{ webhook.id }}'",
+            "SELECT $a$ {{ webhook.id }} $a$",
+            "SELECT 1 /* /* */ {{ webhook.id }} */",
+            "SELECT 1 -- {{ webhook.id }}",
+            "SELECT {{ webhook.id ",
+            "SELECT {{ nothing }}",
+            "SELECT {{ steps.early.id }}",
+            "SELECT $1",
+        ] {
+            assert!(SqlTemplate::parse(text, &names()).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_statement_without_values_stays_as_it_is(text in "[ a-zE'\"$/*\\-\n\\\\é0{}]{0,40}") {
+            if let Ok(template) = SqlTemplate::parse(&text, &names())
+                && !template.has_values()
+            {
+                prop_assert_eq!(template.sql(), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+use async_trait::async_trait;
+use plinth_core::{Classify as _, ErrorKind, Permit, Principal, QueriesRead};
+use plinth_queries::{Answer, Ask, Input, JsonRows, Queries, QueryError, Running};
+
+use crate::definition::{Step, StepKind};
+use crate::ports::{Fault, Found, StepRunner};
+use crate::result::StepResult;
+use crate::template::Context;
+
+/// The largest result of a step, in bytes of its values as JSON: it is kept, and every later step and action reads it.
+const LARGEST: usize = 4 * 1024 * 1024;
+
+/// [`StepRunner`] over [`Queries`]: the same way to a customer's database as everybody's.
+#[derive(Clone)]
+pub struct QuerySteps {
+    queries: Queries,
+}
+
+impl QuerySteps {
+    /// Asks by that service.
+    pub fn new(queries: Queries) -> Self {
+        Self { queries }
+    }
+
+    async fn ask(
+        &self,
+        caller: &Principal,
+        step: &Step,
+        context: &Context,
+    ) -> Result<Running, Fault> {
+        let permit = Permit::<QueriesRead>::check(caller)
+            .map_err(|err| Fault::permanent(err.to_string()))?;
+        // One row more than may come shows that there are more.
+        let row_limit = Some(step.row_limit + 1);
+        let timeout_ms = step.time.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX));
+        let answer = match &step.kind {
+            StepKind::Question { connection, question } => {
+                let input = Input::Question(question.clone());
+                let ask = ask(*connection, input, row_limit, timeout_ms);
+                self.queries.ask(&permit, ask).await
+            }
+            StepKind::Sql { connection, sql } => {
+                if sql.has_values() {
+                    // Not published by this server; a newer one may have.
+                    sql.bind(context).map_err(Fault::permanent)?;
+                    return Err(Fault::permanent("this server cannot bind values into statements"));
+                }
+                let input = Input::Sql(sql.sql().to_owned());
+                let ask = ask(*connection, input, row_limit, timeout_ms);
+                self.queries.ask(&permit, ask).await
+            }
+            StepKind::Query { query } => {
+                self.queries.run_again(&permit, *query, row_limit, timeout_ms).await
+            }
+        };
+        match answer.map_err(|err| fault(&err))? {
+            Answer::Rows(running) => Ok(*running),
+            Answer::Meta(_) => Err(Fault::permanent(
+                "the question is about the schema, and has no rows as its answer",
+            )),
+        }
+    }
+}
+
+#[async_trait]
+impl StepRunner for QuerySteps {
+    async fn run(
+        &self,
+        caller: &Principal,
+        step: &Step,
+        context: &Context,
+    ) -> Result<Found, Fault> {
+        let mut running = self.ask(caller, step, context).await?;
+        let query = running.id();
+        let mut columns: Vec<String> = Vec::new();
+        for it in running.columns() {
+            let taken = |name: &String| columns.contains(name);
+            let name = std::iter::once(it.name.clone())
+                .chain((2..).map(|number| format!("{}_{number}", it.name)))
+                .find(|name| !taken(name));
+            columns.extend(name);
+        }
+        let mut json = JsonRows::new(running.columns(), running.types());
+        let (mut rows, mut size) = (Vec::new(), 0);
+        loop {
+            let more = running.next().await.map_err(|err| fault(&err))?;
+            if more.is_empty() {
+                break;
+            }
+            for row in &more {
+                size += row.size_bytes();
+                rows.push(json.values(row));
+            }
+            if rows.len() as u64 > step.row_limit {
+                return Err(Fault::permanent(format!(
+                    "there are more than {} rows; select fewer, or raise the step's `row_limit`",
+                    step.row_limit
+                )));
+            }
+            if size > LARGEST {
+                return Err(Fault::permanent(format!(
+                    "the result is larger than {LARGEST} bytes; select fewer or shorter columns"
+                )));
+            }
+        }
+        if running.summary().is_some_and(|it| it.cut_off.is_some()) {
+            return Err(Fault::permanent("the result is larger than a statement's may be"));
+        }
+        Ok(Found { result: StepResult { columns, rows }, query })
+    }
+}
+
+fn ask(
+    connection: plinth_connections::ConnectionId,
+    input: Input,
+    row_limit: Option<u64>,
+    timeout_ms: Option<u64>,
+) -> Ask {
+    Ask { connection, input, conversation: None, row_limit, timeout_ms }
+}
+
+fn fault(err: &QueryError) -> Fault {
+    let retryable = err.details().and_then(|it| it["retryable"].as_bool());
+    let is_temporary = match err.kind() {
+        ErrorKind::Connection | ErrorKind::Unavailable | ErrorKind::RateLimited => true,
+        ErrorKind::Query => retryable.unwrap_or(false),
+        _ => false,
+    };
+    // What is ours stays ours.
+    let message = match err.kind() {
+        kind if kind.is_ours() => "the server could not run the statement now".to_owned(),
+        _ => err.to_string(),
+    };
+    Fault { is_temporary: is_temporary || err.kind().is_ours(), ..Fault::permanent(message) }
+}

@@ -1,0 +1,373 @@
+//! Texts with values in them.
+//!
+//! What a value is put into decides how it is written: a line has no breaks, Markdown shows the value's own signs, and in
+//! JSON a value stays inside of its text. A name that is not there is an error, never an empty text.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+
+use minijinja::value::ValueKind;
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use crate::result::{StepResult, text_of};
+
+/// The largest text that a template may become, in bytes.
+const LARGEST: usize = 1024 * 1024;
+
+/// How many instructions a template may take.
+const FUEL: u64 = 2_000_000;
+
+/// How many rows a table in a text shows.
+const TABLE_ROWS: usize = 100;
+
+/// What a text is for, and so how values are written into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// One line: breaks and other controls in values become blanks.
+    Line,
+    /// As it is.
+    Plain,
+    /// Markdown in which values stand for themselves.
+    Markdown,
+}
+
+/// Which names a template may say.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    steps: Vec<String>,
+    actions: BTreeSet<String>,
+}
+
+impl Names {
+    pub(crate) fn add_step(&mut self, name: &str) {
+        self.steps.push(name.to_owned());
+    }
+
+    pub(crate) fn add_action(&mut self, name: &str) {
+        self.actions.insert(name.to_owned());
+    }
+
+    pub(crate) fn is_taken(&self, name: &str) -> bool {
+        self.has_step(name) || self.actions.contains(name)
+    }
+
+    pub(crate) fn has_step(&self, name: &str) -> bool {
+        self.steps.iter().any(|it| it == name)
+    }
+
+    pub(crate) fn last_step(&self) -> Option<&str> {
+        self.steps.last().map(String::as_str)
+    }
+
+    /// Says what is wrong with the names that a template uses.
+    pub(crate) fn judge(&self, used: impl IntoIterator<Item = String>) -> Result<(), String> {
+        for name in used {
+            let mut parts = name.split('.');
+            let top = parts.next().unwrap_or_default();
+            match top {
+                "webhook" | "run" | "workflow" => {}
+                "row_count" | "results" | "results_json" | "results_table" => {
+                    if self.steps.is_empty() {
+                        return Err(format!(
+                            "`{top}` is the last step's, and no step is before this"
+                        ));
+                    }
+                }
+                "steps" => {
+                    if let Some(step) = parts.next().filter(|it| !self.has_step(it)) {
+                        return Err(format!("there is no step `{step}` before this"));
+                    }
+                }
+                // What every template has.
+                "range" | "dict" | "loop" => {}
+                other => {
+                    return Err(format!(
+                        "there is no `{other}`; there are `steps`, `row_count`, `results`, `results_json`, \
+                         `results_table`, `webhook`, `run` and `workflow`"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn environment(style: Style) -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
+    environment.set_recursion_limit(50);
+    environment.set_debug(false);
+    environment.remove_filter("safe");
+    environment.remove_global("debug");
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.set_formatter(move |out, _, value| {
+        if value.is_undefined() {
+            return Err(Error::from(ErrorKind::UndefinedError));
+        }
+        let text = write_value(value)?;
+        let text = match style {
+            _ if value.is_safe() => text,
+            Style::Plain => text,
+            Style::Line => one_line(&text),
+            Style::Markdown => escape_markdown(&text),
+        };
+        out.write_str(&text).map_err(|_| ErrorKind::WriteFailure.into())
+    });
+    environment
+}
+
+fn write_value(value: &Value) -> Result<String, Error> {
+    Ok(match value.kind() {
+        ValueKind::None => String::new(),
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => serde_json::to_string(value)
+            .map_err(|err| Error::new(ErrorKind::BadSerialization, err.to_string()))?,
+        _ => value.to_string(),
+    })
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().map(|it| if it.is_control() { ' ' } else { it }).collect()
+}
+
+/// Makes a value stand for itself in Markdown. Line breaks become blanks: a line may begin a list or a heading.
+fn escape_markdown(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for it in text.chars() {
+        if it.is_ascii_punctuation() {
+            escaped.push('\\');
+        }
+        escaped.push(if it.is_control() { ' ' } else { it });
+    }
+    escaped
+}
+
+/// Says whether a text is a template that says known names only.
+pub(crate) fn check(text: &str, style: Style, names: &Names) -> Result<(), String> {
+    let environment = environment(style);
+    let template = environment.template_from_str(text).map_err(|err| said(&err))?;
+    names.judge(template.undeclared_variables(true))?;
+    if style == Style::Line && text.contains(|it: char| it.is_control()) {
+        return Err("has to be one line".to_owned());
+    }
+    Ok(())
+}
+
+/// The same for every text in JSON.
+pub(crate) fn check_json(
+    json: &Json,
+    pointer: &str,
+    names: &Names,
+    fault: &mut dyn FnMut(&str, String),
+) {
+    match json {
+        Json::String(text) => {
+            if let Err(err) = check(text, Style::Plain, names) {
+                fault(pointer, err);
+            }
+        }
+        Json::Array(items) => {
+            for (at, it) in items.iter().enumerate() {
+                check_json(it, &format!("{pointer}/{at}"), names, fault);
+            }
+        }
+        Json::Object(entries) => {
+            for (name, it) in entries {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                check_json(it, &format!("{pointer}/{name}"), names, fault);
+            }
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) => {}
+    }
+}
+
+/// What templates of one run can say.
+#[derive(Clone, Debug, Serialize)]
+pub struct Context {
+    steps: HashMap<String, Json>,
+    run: Json,
+    workflow: Json,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<Json>,
+    #[serde(flatten)]
+    last: Option<Last>,
+    #[serde(skip)]
+    table: Option<StepResult>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Last {
+    row_count: u64,
+    results: Json,
+    results_json: String,
+}
+
+impl Context {
+    /// What is known before the first step: `run` and `workflow` are objects, `webhook` is what a call brought.
+    pub fn new(run: Json, workflow: Json, webhook: Option<Json>) -> Self {
+        Self { steps: HashMap::new(), run, workflow, webhook, last: None, table: None }
+    }
+
+    /// The same after a step.
+    pub fn add(&mut self, name: &str, result: &StepResult) {
+        let rows = Json::from(result.objects());
+        let mut step = serde_json::Map::new();
+        step.insert("row_count".to_owned(), result.row_count().into());
+        step.insert("columns".to_owned(), result.columns.clone().into());
+        step.insert("rows".to_owned(), rows.clone());
+        // A column of such a name is what people mean.
+        if let Some(row) = result.rows.first() {
+            step.extend(result.object(row));
+        }
+        self.steps.insert(name.to_owned(), step.into());
+        let results_json = rows.to_string();
+        self.last = Some(Last { row_count: result.row_count(), results: rows, results_json });
+        self.table = Some(result.clone());
+    }
+
+    fn value(&self, style: Style) -> Value {
+        let known = Value::from_serialize(self);
+        let Some(table) = &self.table else { return known };
+        let table = match style {
+            // A table that is Markdown already.
+            Style::Markdown => Value::from_safe_string(markdown_table(table)),
+            Style::Plain | Style::Line => Value::from(plain_table(table)),
+        };
+        minijinja::context! { results_table => table, ..known }
+    }
+
+    /// Fills a template in.
+    ///
+    /// # Errors
+    ///
+    /// In words for who wrote the template: a name that is not there, a text that becomes too large or takes too long.
+    pub fn render(&self, text: &str, style: Style) -> Result<String, String> {
+        let environment = environment(style);
+        let template = environment.template_from_str(text).map_err(|err| said(&err))?;
+        let mut out = Bounded(Vec::new());
+        template.render_captured_to(self.value(style), &mut out).map_err(|err| said(&err))?;
+        String::from_utf8(out.0).map_err(|_| "became something that is no text".to_owned())
+    }
+
+    /// Fills the texts in JSON in. A text that is one expression and nothing else becomes the expression's value.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Context::render`].
+    pub fn render_json(&self, json: &Json) -> Result<Json, String> {
+        Ok(match json {
+            Json::String(text) => match whole_expression(text) {
+                Some(expression) => self.evaluate(expression)?,
+                None => self.render(text, Style::Plain)?.into(),
+            },
+            Json::Array(items) => {
+                items.iter().map(|it| self.render_json(it)).collect::<Result<Vec<_>, _>>()?.into()
+            }
+            Json::Object(entries) => {
+                let filled =
+                    entries.iter().map(|(name, it)| Ok((name.clone(), self.render_json(it)?)));
+                Json::Object(filled.collect::<Result<_, String>>()?)
+            }
+            other => other.clone(),
+        })
+    }
+
+    /// The value of one expression.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Context::render`].
+    pub fn evaluate(&self, expression: &str) -> Result<Json, String> {
+        let environment = environment(Style::Plain);
+        let compiled = environment.compile_expression(expression).map_err(|err| said(&err))?;
+        let value = compiled.eval(self.value(Style::Plain)).map_err(|err| said(&err))?;
+        if value.is_undefined() {
+            return Err(format!("there is no value for `{}`", expression.trim()));
+        }
+        serde_json::to_value(&value).map_err(|err| err.to_string())
+    }
+}
+
+/// What stands between the braces of a text that is one expression.
+fn whole_expression(text: &str) -> Option<&str> {
+    let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+    (!inner.contains("{{") && !inner.contains("}}") && !inner.starts_with('-')).then_some(inner)
+}
+
+/// Says whether a text is an expression that says known names only.
+pub(crate) fn check_expression(expression: &str, names: &Names) -> Result<(), String> {
+    let environment = environment(Style::Plain);
+    let compiled = environment.compile_expression(expression).map_err(|err| said(&err))?;
+    names.judge(compiled.undeclared_variables(true))
+}
+
+/// The engine's error as a sentence, without the engine's own names.
+fn said(err: &Error) -> String {
+    let text = match err.kind() {
+        ErrorKind::UndefinedError => "says a name that has no value".to_owned(),
+        ErrorKind::OutOfFuel => "takes too long".to_owned(),
+        ErrorKind::WriteFailure => format!("becomes larger than {LARGEST} bytes"),
+        kind => err.detail().map_or_else(|| kind.to_string(), str::to_owned),
+    };
+    match err.line() {
+        Some(line) if line > 1 => format!("line {line}: {text}"),
+        _ => text,
+    }
+}
+
+struct Bounded(Vec<u8>);
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > LARGEST {
+            return Err(io::Error::other("too large"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn markdown_table(result: &StepResult) -> String {
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let mut table = String::from("\n\n");
+    table += &line(result.columns.iter().map(|it| escape_markdown(it)).collect());
+    table += &line(result.columns.iter().map(|_| "---".to_owned()).collect());
+    for row in result.rows.iter().take(TABLE_ROWS) {
+        table += &line(row.iter().map(|it| escape_markdown(&text_of(it))).collect());
+    }
+    if let Some(more) = result.rows.len().checked_sub(TABLE_ROWS).filter(|it| *it > 0) {
+        table += &format!("\n{more} more rows are not shown.\n");
+    }
+    table.push('\n');
+    table
+}
+
+fn plain_table(result: &StepResult) -> String {
+    let mut lines = vec![result.columns.iter().map(|it| one_line(it)).collect::<Vec<_>>()];
+    let rows = result.rows.iter().take(TABLE_ROWS);
+    lines.extend(rows.map(|row| row.iter().map(|it| one_line(&text_of(it))).collect()));
+    let widths: Vec<usize> = (0..result.columns.len())
+        .map(|at| lines.iter().filter_map(|it| it.get(at)).map(|it| it.chars().count()).max())
+        .map(Option::unwrap_or_default)
+        .collect();
+    let mut table = String::new();
+    for line in &lines {
+        let cells: Vec<String> =
+            line.iter().zip(&widths).map(|(it, width)| format!("{it:<width$}")).collect();
+        table += cells.join("  ").trim_end();
+        table.push('\n');
+    }
+    if let Some(more) = result.rows.len().checked_sub(TABLE_ROWS).filter(|it| *it > 0) {
+        table += &format!("({more} more rows are not shown)\n");
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,413 @@
+//! The contract of the store ports: what any [`WorkflowStore`] and [`RunQueue`] must do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use plinth_core::{Limit, OrgId, UserId};
+use plinth_tenancy::AuditEntry;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::condition::Verdict;
+use crate::definition::Overlap;
+use crate::schedule::{Misfire, Preset, Schedule, Timing};
+use crate::{
+    Advance, Attempt, Changed, NewRun, Published, RunEnd, RunId, RunQueue, RunState, RunStep,
+    StepResult, TakeLimits, Taken, Then, TriggerEvent, Workflow, WorkflowError, WorkflowId,
+    WorkflowStore,
+};
+
+/// A definition that asks once.
+pub fn definition() -> Value {
+    json!({
+        "trigger": { "type": "manual" },
+        "steps": [{
+            "name": "one", "type": "sql", "connection_id": "conn_0198c0de7a3b7cc19a553f2a8d1e6b70",
+            "sql": "SELECT 1 AS one",
+        }],
+    })
+}
+
+/// A published workflow of that name.
+pub fn workflow((org, owner): (OrgId, UserId), name: &str, at: Timestamp) -> (Workflow, Published) {
+    let workflow = Workflow {
+        id: WorkflowId::new(at),
+        org,
+        name: name.to_owned(),
+        description: String::new(),
+        owner,
+        enabled: true,
+        paused: None,
+        failures: 0,
+        draft: definition(),
+        published: Some(1),
+        trigger: Some("manual".to_owned()),
+        next_slot: None,
+        hook_number: 1,
+        revision: 1,
+        created_at: at,
+        updated_at: at,
+    };
+    let published =
+        Published { number: 1, definition: definition(), by: owner, at, concurrency: 10 };
+    (workflow, published)
+}
+
+fn entry(org: OrgId, at: Timestamp) -> AuditEntry {
+    AuditEntry::of_plinth(org, at, "system", "workflow.created")
+}
+
+/// Keeps a published workflow of that name.
+///
+/// # Panics
+///
+/// If it is not kept.
+pub async fn put(
+    store: &dyn WorkflowStore,
+    who: (OrgId, UserId),
+    name: &str,
+    at: Timestamp,
+    concurrency: i32,
+) -> WorkflowId {
+    let (workflow, mut published) = workflow(who, name, at);
+    published.concurrency = concurrency;
+    store.insert(&workflow, Some(&published), 100, &entry(who.0, at)).await.expect("kept");
+    workflow.id
+}
+
+/// Queues a run.
+///
+/// # Panics
+///
+/// If it is not queued.
+pub async fn enqueue(
+    store: &dyn WorkflowStore,
+    org: OrgId,
+    workflow: WorkflowId,
+    at: Timestamp,
+) -> RunId {
+    let id = RunId::new(at);
+    let mut event = TriggerEvent::new(workflow, "manual", at, "somebody".to_owned());
+    event.run = Some(id);
+    let new = NewRun { id, workflow, payload: Some(json!({ "n": 1 })), event };
+    let queued = store.enqueue(org, &new, None).await.expect("stored").expect("published");
+    assert_eq!((queued.id, queued.state), (id, RunState::Queued));
+    id
+}
+
+/// Limits of a worker that takes at most so many.
+pub fn limits(most: usize) -> TakeLimits {
+    let nil = Uuid::nil();
+    TakeLimits {
+        most,
+        per_organization: 1_000,
+        lease: Duration::from_secs(3),
+        after: (OrgId::from_uuid(nil), WorkflowId::from_uuid(nil)),
+    }
+}
+
+fn done(position: i32, at: Timestamp) -> RunStep {
+    RunStep {
+        position,
+        name: format!("step_{position}"),
+        is_action: false,
+        succeeded: true,
+        result: Some(StepResult {
+            columns: vec!["n".to_owned()],
+            rows: vec![vec![json!(position)]],
+        }),
+        query: None,
+        error: None,
+        started_at: at,
+        ended_at: at,
+    }
+}
+
+fn advance(run: &Taken, step: Option<RunStep>, then: Then) -> Advance {
+    Advance { run: run.id, fence: run.fence, step, attempt: None, then }
+}
+
+fn ended(state: RunState) -> Then {
+    let error = (state != RunState::Succeeded).then(|| "it broke".to_owned());
+    Then::End(RunEnd { state, verdict: Some(Verdict::Met), error, pause: None })
+}
+
+/// What is kept of workflows.
+///
+/// # Panics
+///
+/// If the contract is broken.
+pub async fn workflow_store_contract(
+    store: &dyn WorkflowStore,
+    us: (OrgId, UserId),
+    them: (OrgId, UserId),
+    at: Timestamp,
+) {
+    let (workflow, published) = workflow(us, "late orders", at);
+    let entry = entry(us.0, at);
+    store.insert(&workflow, Some(&published), 2, &entry).await.expect("kept");
+    assert_eq!(store.find(us.0, workflow.id).await.expect("read"), Some(workflow.clone()));
+    assert_eq!(store.find(them.0, workflow.id).await.expect("read"), None);
+    assert_eq!(store.organization_of(workflow.id).await.expect("read"), Some(us.0));
+
+    // A name is taken once in an organization; the number of workflows has its bound.
+    let taken = Workflow { id: WorkflowId::new(at), ..workflow.clone() };
+    let refused = store.insert(&taken, None, 2, &entry).await;
+    assert!(matches!(refused, Err(WorkflowError::NameTaken(_))));
+    put(store, them, "late orders", at, 1).await;
+    let other = Workflow { name: "other".to_owned(), published: None, ..taken };
+    assert!(matches!(store.insert(&other, None, 1, &entry).await, Err(WorkflowError::TooMany(1))));
+    store.insert(&other, None, 2, &entry).await.expect("kept");
+    let listed = store.list(us.0, None, Limit::ONE).await.expect("read");
+    assert_eq!(listed.len(), 2, "one more than asked shows that there are more");
+
+    // A change is whole or not at all.
+    let mut refuse = |it: &mut Workflow| {
+        "broken".clone_into(&mut it.name);
+        Err(WorkflowError::Changed)
+    };
+    let refused = store.change(us.0, workflow.id, &mut refuse).await;
+    assert!(matches!(refused, Err(WorkflowError::Changed)));
+    let mut publish = |it: &mut Workflow| {
+        it.published = Some(2);
+        it.revision += 1;
+        let published = Published { number: 2, ..published.clone() };
+        Ok(Changed { published: Some(published), entry: None })
+    };
+    let changed =
+        store.change(us.0, workflow.id, &mut publish).await.expect("stored").expect("there");
+    assert_eq!((changed.name.as_str(), changed.revision), ("late orders", 2));
+    let numbers = store.versions(us.0, workflow.id).await.expect("read");
+    assert_eq!(numbers.iter().map(|it| it.number).collect::<Vec<_>>(), [2, 1]);
+    assert!(store.version(them.0, workflow.id, 1).await.expect("read").is_none());
+    let nothing = store.change(them.0, workflow.id, &mut |_| Ok(Changed::default())).await;
+    assert!(nothing.expect("stored").is_none());
+
+    // A call is taken once within its window.
+    let window = SignedDuration::from_mins(10);
+    assert!(store.remember_call(us.0, workflow.id, "call", window).await.expect("stored"));
+    assert!(!store.remember_call(us.0, workflow.id, "call", window).await.expect("stored"));
+
+    // What was never published makes no run, and leaves no event of one.
+    let run = RunId::new(at);
+    let event = TriggerEvent::new(other.id, "manual", at, String::new());
+    let new = NewRun { id: run, workflow: other.id, payload: None, event };
+    assert!(store.enqueue(us.0, &new, None).await.expect("stored").is_none());
+    assert!(store.events(us.0, other.id, None, Limit::ONE).await.expect("read").is_empty());
+
+    let run = enqueue(store, us.0, workflow.id, at).await;
+    assert!(store.run(us.0, run).await.expect("read").is_some());
+    assert!(store.run(them.0, run).await.expect("read").is_none());
+    assert!(store.cancel(them.0, run, &entry).await.expect("stored").is_none());
+    assert_eq!(store.events(us.0, workflow.id, None, Limit::ONE).await.expect("read").len(), 1);
+
+    assert!(!store.remove(them.0, workflow.id, &self::entry(them.0, at)).await.expect("stored"));
+    assert!(store.remove(us.0, workflow.id, &entry).await.expect("stored"));
+    assert!(store.run(us.0, run).await.expect("read").is_none());
+}
+
+/// What workers rely on. `pass` moves the database's clock.
+///
+/// # Panics
+///
+/// If the contract is broken.
+pub async fn run_queue_contract(
+    store: &dyn WorkflowStore,
+    queue: &dyn RunQueue,
+    us: (OrgId, UserId),
+    them: (OrgId, UserId),
+    at: Timestamp,
+    pass: impl Fn(SignedDuration),
+) {
+    let ours = put(store, us, "ours", at, 10).await;
+    let theirs = put(store, them, "theirs", at, 10).await;
+    let lease = limits(1).lease;
+
+    // Nobody gets what another has; an expired lease makes it free, and the older number says nothing any more.
+    let run = enqueue(store, us.0, ours, at).await;
+    let first = queue.take(&limits(5)).await.expect("taken");
+    assert_eq!(first.iter().map(|it| it.id).collect::<Vec<_>>(), [run]);
+    assert_eq!((first[0].owner, first[0].payload.clone()), (us.1, Some(json!({ "n": 1 }))));
+    assert!(queue.take(&limits(5)).await.expect("taken").is_empty());
+    let step = advance(&first[0], Some(done(0, at)), Then::Continue);
+    assert_eq!(queue.advance(us.0, &[step]).await.expect("stored"), [true]);
+    pass(SignedDuration::from_secs(2));
+    let held = [(run, first[0].fence)];
+    assert_eq!(queue.keep(&held, lease).await.expect("kept"), [run]);
+    pass(SignedDuration::from_secs(2));
+    assert!(queue.take(&limits(5)).await.expect("taken").is_empty(), "it was kept");
+    pass(SignedDuration::from_secs(2));
+    let second = queue.take(&limits(5)).await.expect("taken");
+    assert_eq!(second[0].done, [done(0, at)], "it goes on from the last stored step");
+    assert_ne!(second[0].fence, first[0].fence);
+    assert!(queue.keep(&held, lease).await.expect("kept").is_empty());
+    let late = advance(&first[0], Some(done(1, at)), ended(RunState::Failed));
+    assert_eq!(queue.advance(us.0, &[late]).await.expect("stored"), [false]);
+    let attempt = Attempt {
+        position: 1,
+        number: 1,
+        succeeded: None,
+        request: None,
+        response: None,
+        error: None,
+        started_at: at,
+        ended_at: None,
+    };
+    assert!(!queue.begin(us.0, run, first[0].fence, &attempt).await.expect("stored"));
+    assert!(!queue.begin(them.0, run, second[0].fence, &attempt).await.expect("stored"));
+    assert!(queue.begin(us.0, run, second[0].fence, &attempt).await.expect("stored"));
+
+    // A try that failed waits, and is tried again.
+    let broken = Attempt {
+        succeeded: Some(false),
+        error: Some("busy".to_owned()),
+        ended_at: Some(at),
+        request: Some(json!({ "to": "x" })),
+        ..attempt.clone()
+    };
+    let again = Then::Again { pause: Duration::from_secs(20) };
+    let again = Advance { attempt: Some(broken), ..advance(&second[0], None, again) };
+    assert_eq!(queue.advance(us.0, &[again]).await.expect("stored"), [true]);
+    assert!(queue.take(&limits(5)).await.expect("taken").is_empty());
+    pass(SignedDuration::from_secs(21));
+    let third = queue.take(&limits(5)).await.expect("taken").remove(0);
+    assert_eq!((third.done.len(), third.tried), (1, 1));
+    let end = advance(&third, Some(done(1, at)), ended(RunState::Succeeded));
+    assert_eq!(queue.advance(us.0, &[end.clone()]).await.expect("stored"), [true]);
+    assert_eq!(queue.advance(us.0, &[end]).await.expect("stored"), [false], "it ends once");
+    let (kept, steps, attempts) = store.run(us.0, run).await.expect("read").expect("there");
+    assert_eq!((kept.state, steps.len(), attempts.len()), (RunState::Succeeded, 2, 1));
+    assert_eq!((attempts[0].succeeded, kept.verdict), (Some(false), Some(Verdict::Met)));
+
+    // What the newest run before found.
+    let next = enqueue(store, us.0, ours, at).await;
+    let before = store.results_before(us.0, ours, next).await.expect("read").expect("there");
+    assert_eq!(before["step_1"].rows, [[json!(1)]]);
+    assert!(store.results_before(them.0, ours, next).await.expect("read").is_none());
+
+    // Who cancels takes it from whoever has it.
+    let taken = queue.take(&limits(5)).await.expect("taken").remove(0);
+    let (cancelled, was_open) =
+        store.cancel(us.0, next, &entry(us.0, at)).await.expect("stored").expect("there");
+    assert_eq!((cancelled.state, was_open), (RunState::Cancelled, true));
+    assert!(queue.keep(&[(next, taken.fence)], lease).await.expect("kept").is_empty());
+    let late = advance(&taken, Some(done(0, at)), ended(RunState::Succeeded));
+    assert_eq!(queue.advance(us.0, &[late]).await.expect("stored"), [false]);
+    let again = store.cancel(us.0, next, &entry(us.0, at)).await.expect("stored");
+    assert!(!again.expect("there").1);
+
+    // However many wait elsewhere, others' runs come in the same round.
+    for _ in 0..30 {
+        enqueue(store, us.0, ours, at).await;
+    }
+    let theirs_run = enqueue(store, them.0, theirs, at).await;
+    let mut round = limits(4);
+    let taken = queue.take(&round).await.expect("taken");
+    assert_eq!(taken.len(), 4);
+    assert!(taken.iter().any(|it| it.id == theirs_run));
+    // The limits of the organization and of the workflow hold across workers.
+    round = limits(100);
+    round.per_organization = 5;
+    let more = queue.take(&round).await.expect("taken");
+    let of_us = |all: &[Taken]| all.iter().filter(|it| it.org == us.0).count();
+    assert_eq!(of_us(&taken) + of_us(&more), 5);
+    let most = queue.take(&limits(100)).await.expect("taken");
+    assert_eq!(of_us(&taken) + of_us(&more) + of_us(&most), 10, "the workflow's own limit");
+    let all: Vec<_> = taken.iter().chain(&more).chain(&most).collect();
+    assert_eq!(all.iter().map(|it| it.id).collect::<BTreeSet<_>>().len(), all.len());
+    // Many end at once, of one organization in one piece.
+    let mut by_org: BTreeMap<OrgId, Vec<Advance>> = BTreeMap::new();
+    for it in all {
+        by_org.entry(it.org).or_default().push(advance(
+            it,
+            Some(done(0, at)),
+            ended(RunState::Succeeded),
+        ));
+    }
+    for (org, ends) in by_org {
+        assert!(queue.advance(org, &ends).await.expect("stored").iter().all(|it| *it));
+    }
+    pass(SignedDuration::from_hours(1));
+    assert!(store.sweep(us.0, SignedDuration::from_hours(2), 3).await.expect("swept") > 0);
+    let left = store.runs(us.0, ours, None, Limit::new(100).expect("good")).await.expect("read");
+    assert_eq!(left.iter().filter(|it| it.state.is_end()).count(), 3);
+}
+
+/// What owners hear: when it begins to fail, when it is over, when nothing goes on; each once. Gives the kinds of letters
+/// by `letters`.
+///
+/// # Panics
+///
+/// If the contract is broken.
+pub async fn outage_contract(
+    store: &dyn WorkflowStore,
+    queue: &dyn RunQueue,
+    us: (OrgId, UserId),
+    at: Timestamp,
+    letters: impl AsyncFn() -> Vec<String>,
+) {
+    let id = put(store, us, "flaky", at, 1).await;
+    let end = async |state: RunState| {
+        enqueue(store, us.0, id, at).await;
+        let run = queue.take(&limits(1)).await.expect("taken").remove(0);
+        let end = advance(&run, None, ended(state));
+        assert_eq!(queue.advance(us.0, &[end]).await.expect("stored"), [true]);
+    };
+    for state in [RunState::Failed, RunState::TimedOut, RunState::Succeeded, RunState::Succeeded] {
+        end(state).await;
+    }
+    assert_eq!(letters().await, ["workflow_failed", "workflow_recovered"]);
+    for _ in 0..12 {
+        end(RunState::Failed).await;
+    }
+    let told = ["workflow_failed", "workflow_recovered", "workflow_failed", "workflow_paused"];
+    assert_eq!(letters().await, told);
+    let paused = store.find(us.0, id).await.expect("read").expect("there");
+    assert!(!paused.is_live() && paused.failures == 12);
+}
+
+/// One run a slot, whoever fires it. `pass` moves the database's clock, which stands at `at`.
+///
+/// # Panics
+///
+/// If the contract is broken.
+pub async fn schedule_contract(
+    store: &dyn WorkflowStore,
+    us: (OrgId, UserId),
+    at: Timestamp,
+    pass: impl Fn(SignedDuration),
+) {
+    let id = put(store, us, "scheduled", at, 1).await;
+    let schedule = Schedule {
+        timing: Timing::preset(Preset::FiveMinutes),
+        misfire: Misfire::RunOnce,
+        overlap: Overlap::Skip,
+    };
+    let next = schedule.timing.next(at, &TimeZone::UTC);
+    let mut set = |it: &mut Workflow| {
+        it.next_slot = next;
+        Ok(Changed::default())
+    };
+    store.change(us.0, id, &mut set).await.expect("stored");
+    let decide = |due, now, is_busy| schedule.fire(due, now, &TimeZone::UTC, is_busy);
+    assert!(store.due(10).await.expect("read").is_empty());
+    assert!(!store.fire(us.0, id, 1, &decide).await.expect("stored"), "it is not due");
+    pass(SignedDuration::from_mins(5));
+    assert_eq!(store.due(10).await.expect("read"), [(us.0, id)]);
+    assert!(!store.fire(us.0, id, 2, &decide).await.expect("stored"), "of another version");
+    let both =
+        futures_util::future::join_all((0..4).map(|_| store.fire(us.0, id, 1, &decide))).await;
+    let fired = both.into_iter().map(|it| it.expect("stored")).filter(|it| *it).count();
+    assert_eq!(fired, 1);
+    // The run is not over: the next slot is skipped, and so are those that nobody was there for.
+    pass(SignedDuration::from_mins(12));
+    assert!(store.fire(us.0, id, 1, &decide).await.expect("stored"));
+    let events = store.events(us.0, id, None, Limit::default()).await.expect("read");
+    let outcomes: BTreeSet<_> = events.iter().map(|it| it.outcome.as_str()).collect();
+    let expected =
+        ["queued", "skipped: no server was there in time", "skipped: the run before is not over"];
+    assert_eq!(outcomes, expected.into());
+    assert_eq!(store.runs(us.0, id, None, Limit::default()).await.expect("read").len(), 1);
+}
