@@ -1,8 +1,10 @@
 //! The part of a schema that matters to a question: what a language model gets to read of a large one.
 //!
 //! Each word of the question votes for the tables that it may mean, by their names, columns and values; a word that many
-//! tables share says little of each. What the engine's own reading uses is in, and what keys connect to it is near. Then
-//! whole tables are taken from the top, as answers need columns that no word names, and of the rest what was meant.
+//! tables share says little of each. A vote counts for what keys connect to as well, the less the farther: so tables win
+//! around which the whole question is answered, those between them that no word names among them. What the engine's own
+//! reading uses is in. Then whole tables are taken from the top, as answers need columns that no word names, and of the
+//! rest what was meant.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,11 +20,11 @@ use crate::{
 /// What a table is worth beside its votes, if the engine's own reading uses it.
 const READ: f64 = 2.0;
 
-/// What of a table's score its neighbours by keys get.
-const NEXT: f64 = 0.4;
+/// What a vote for one table is worth for another, by the steps between them along keys.
+const NEAR: [f64; 3] = [1.0, 0.6, 0.3];
 
 /// How much of the room whole tables take.
-const WHOLE: f64 = 0.7;
+const WHOLE: f64 = 0.8;
 
 /// The most columns of one table that are taken whatever they are worth.
 const WIDE: usize = 40;
@@ -59,6 +61,8 @@ pub(crate) fn cut(
 struct Worth<'a> {
     index: &'a SchemaIndex,
     tables: Vec<f64>,
+    /// For each word the tables that it votes for.
+    votes: Vec<BTreeMap<usize, f64>>,
     columns: Vec<Vec<f64>>,
     /// Values that the question names, by table and column.
     values: BTreeMap<(usize, usize), Vec<String>>,
@@ -69,6 +73,7 @@ impl<'a> Worth<'a> {
         Self {
             index,
             tables: vec![0.0; index.tables.len()],
+            votes: Vec::new(),
             columns: index.tables.iter().map(|it| vec![0.0; it.columns.len()]).collect(),
             values: BTreeMap::new(),
         }
@@ -122,9 +127,8 @@ impl<'a> Worth<'a> {
                 }
             }
             let says = rarity(of_tables.len(), self.index.tables.len());
-            for (table, score) in of_tables {
-                self.tables[table] += score * says;
-            }
+            of_tables.values_mut().for_each(|it| *it *= says);
+            self.votes.push(of_tables);
             for ((table, column), score) in of_columns {
                 let worth = &mut self.columns[table][column];
                 *worth = worth.max(score);
@@ -162,21 +166,24 @@ impl<'a> Worth<'a> {
             let worth = &mut self.columns[table][column];
             *worth = worth.max(1.0);
         }
-        for table in used {
-            self.tables[table] += READ;
-        }
+        self.votes.push(used.into_iter().map(|it| (it, READ)).collect());
     }
 
-    /// What keys lead to from a table that matters may matter too: it connects, or says what was left out.
+    /// Counts the votes: of each word the best that is said of a table or of what is near.
     fn spread(&mut self) {
-        let own = self.tables.clone();
-        for (table, edges) in self.index.edges_of.iter().enumerate() {
-            let near = edges.iter().map(|edge| {
-                let edge = &self.index.edges[*edge];
-                own[if edge.from == table { edge.to } else { edge.from }]
-            });
-            let best = near.fold(0.0, f64::max);
-            self.tables[table] += NEXT * best;
+        let count = self.tables.len();
+        for (table, worth) in self.tables.iter_mut().enumerate() {
+            for votes in &self.votes {
+                let near = votes.iter().map(|(voted, vote)| {
+                    let steps = if *voted == table {
+                        0
+                    } else {
+                        usize::from(self.index.distances[table * count + voted])
+                    };
+                    vote * NEAR.get(steps).copied().unwrap_or(0.0)
+                });
+                *worth += near.fold(0.0, f64::max);
+            }
         }
     }
 
