@@ -66,8 +66,9 @@ impl Ledger {
         all
     }
 
-    /// Writes what waits; what cannot be written goes on waiting.
-    pub(crate) async fn flush(&self) -> Result<(), StoreError> {
+    /// Writes what waits; what cannot be written goes on waiting. `written` is told whose sums have grown, while what was
+    /// written is still counted here: for a moment twice, never not at all.
+    pub(crate) async fn flush(&self, written: impl Fn(OrgId)) -> Result<(), StoreError> {
         let _writing = self.writing.lock().await;
         let orgs: Vec<OrgId> = self.waiting.lock().expect("not poisoned").keys().copied().collect();
         let mut outcome = Ok(());
@@ -89,7 +90,10 @@ impl Ledger {
             // In one order everywhere: two servers never wait for each other in a circle.
             rows.sort_by_key(|it| (it.day, it.model));
             match self.store.add(org, &rows).await {
-                Ok(()) => self.take_off(org, &sums),
+                Ok(()) => {
+                    written(org);
+                    self.take_off(org, &sums);
+                }
                 // One organization's trouble is not the others'.
                 Err(err) => outcome = Err(err),
             }

@@ -459,7 +459,7 @@ impl Models {
         month: Option<Date>,
     ) -> Result<MonthlyUsage, ModelsError> {
         let org = permit.org();
-        self.ledger.flush().await?;
+        self.flush().await?;
         let month = match month {
             Some(day) => day.first_of_month(),
             None => self.today(org).await?.first_of_month(),
@@ -475,7 +475,7 @@ impl Models {
     ///
     /// Only when our own storage is down; then it goes on waiting.
     pub async fn flush(&self) -> Result<(), StoreError> {
-        self.ledger.flush().await
+        self.ledger.flush(|org| self.forget(org)).await
     }
 
     fn default(&self, policy: &ModelPolicy) -> ModelRef {

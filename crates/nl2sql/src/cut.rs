@@ -32,6 +32,10 @@ const WIDE: usize = 40;
 /// From which worth on a column of a table that is not taken whole is.
 const MEANT: f64 = 0.3;
 
+/// What a word is worth that stands inside a longer name, and how many letters it has at least.
+const INSIDE: f64 = 0.35;
+const INSIDE_LETTERS: usize = 4;
+
 /// The most values of a column that are told.
 const VALUES: usize = 5;
 
@@ -123,6 +127,22 @@ impl<'a> Worth<'a> {
                         let it = &self.index.names[*name as usize];
                         let column = it.column.filter(|_| !it.with_table);
                         note(it.table, column, 0.4 * it.quality);
+                    }
+                }
+            }
+            // A word may stand inside a name that is not written apart, as in `sbcustomer`.
+            for token in &tokens[item.first..item.end] {
+                if token.stem.len() < INSIDE_LETTERS || LEXICON.is_stop(&token.lower) {
+                    continue;
+                }
+                for (table, info) in self.index.tables.iter().enumerate() {
+                    if holds(&info.name, &token.stem) {
+                        note(table, None, INSIDE);
+                    }
+                    for (column, info) in info.columns.iter().enumerate() {
+                        if holds(&info.name, &token.stem) {
+                            note(table, Some(column), INSIDE);
+                        }
                     }
                 }
             }
@@ -283,4 +303,10 @@ impl<'a> Worth<'a> {
 fn rarity(meant: usize, all: usize) -> f64 {
     let (meant, all) = (meant.max(1) as f64, all.max(1) as f64);
     (1.0 + all / meant).ln() / (1.0 + all).ln()
+}
+
+/// Whether a name holds that word, whatever its case.
+fn holds(name: &str, word: &str) -> bool {
+    name.len() > word.len()
+        && name.as_bytes().windows(word.len()).any(|it| it.eq_ignore_ascii_case(word.as_bytes()))
 }
