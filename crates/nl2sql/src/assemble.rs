@@ -31,6 +31,13 @@ pub(crate) fn assemble(
     let mut groups: Vec<Expr> = Vec::new();
     let mut shown: Vec<Expr> = Vec::new();
     for group in &draft.groups {
+        if let GroupKey::Parent(table) = group {
+            if *table != root && !query.also.contains(table) {
+                query.also.push(*table);
+            }
+            let own = index.edges_of[*table].iter().copied();
+            query.edges.extend(own.filter(|it| index.edges[*it].from == index.edges[*it].to));
+        }
         for expr in key(index, group) {
             if !groups.contains(&expr) {
                 groups.push(expr);
@@ -226,14 +233,14 @@ pub(crate) fn assemble(
     }
     if !groups.is_empty() {
         // what is shown and ordered by must be among the groups or follow from them
-        let keyed: Vec<usize> = groups
+        let keyed: Vec<(usize, u8)> = groups
             .iter()
             .filter_map(|it| match it {
                 Expr::Column(it)
                     if index.tables[it.table].declared_key
                         && index.tables[it.table].primary == [it.column] =>
                 {
-                    Some(it.table)
+                    Some((it.table, it.role))
                 }
                 _ => None,
             })
@@ -244,7 +251,7 @@ pub(crate) fn assemble(
                 continue;
             }
             match it {
-                Expr::Column(column) if keyed.contains(&column.table) => {}
+                Expr::Column(column) if keyed.contains(&(column.table, column.role)) => {}
                 Expr::Column(_) | Expr::Bucket(..) | Expr::Part(..) => missing.push(it.clone()),
                 _ => {}
             }
@@ -495,6 +502,11 @@ fn key(index: &SchemaIndex, group: &GroupKey) -> Vec<Expr> {
             let columns = if info.primary.is_empty() { &info.display } else { &info.primary };
             columns.iter().map(|it| Expr::Column(ColumnRef::new(*table, *it))).collect()
         }
+        GroupKey::Parent(table) => index.tables[*table]
+            .primary
+            .iter()
+            .map(|it| Expr::Column(ColumnRef { table: *table, column: *it, role: 1 }))
+            .collect(),
         GroupKey::Time(unit, it) => vec![Expr::Bucket(*unit, Box::new(Expr::Column(*it)))],
         GroupKey::Part(part, it) => vec![Expr::Part(part, Box::new(Expr::Column(*it)))],
     }
@@ -507,6 +519,11 @@ fn label(index: &SchemaIndex, group: &GroupKey) -> Vec<Expr> {
             .display
             .iter()
             .map(|it| Expr::Column(ColumnRef::new(*table, *it)))
+            .collect(),
+        GroupKey::Parent(table) => index.tables[*table]
+            .display
+            .iter()
+            .map(|it| Expr::Column(ColumnRef { table: *table, column: *it, role: 1 }))
             .collect(),
         _ => key(index, group),
     }
@@ -597,9 +614,9 @@ fn intersected(index: &SchemaIndex, draft: &Draft, query: LogicalQuery) -> Logic
         || query.limit.is_some()
     {
         // a number over rows: one of them suffices
-        return either(query);
+        return either(index, query);
     }
-    let Some((first, second)) = contradiction(&query.filter) else { return query };
+    let Some((first, second)) = contradiction(index, &query.filter) else { return query };
     let _ = draft;
     let mut left = query.clone();
     let mut right = query;
@@ -613,8 +630,8 @@ fn intersected(index: &SchemaIndex, draft: &Draft, query: LogicalQuery) -> Logic
     left
 }
 
-fn either(mut query: LogicalQuery) -> LogicalQuery {
-    if let Some((first, second)) = contradiction(&query.filter) {
+fn either(index: &SchemaIndex, mut query: LogicalQuery) -> LogicalQuery {
+    if let Some((first, second)) = contradiction(index, &query.filter) {
         let right = query.filter.remove(second);
         let left = query.filter.remove(first);
         query.filter.insert(first, Predicate::Or(vec![left, right]));
@@ -623,14 +640,17 @@ fn either(mut query: LogicalQuery) -> LogicalQuery {
 }
 
 /// Two conditions that no row meets at once.
-fn contradiction(all: &[Predicate]) -> Option<(usize, usize)> {
+fn contradiction(index: &SchemaIndex, all: &[Predicate]) -> Option<(usize, usize)> {
     for (at, one) in all.iter().enumerate() {
         for (other, two) in all.iter().enumerate().skip(at + 1) {
             let (Predicate::Compare(a, how, x), Predicate::Compare(b, as_well, y)) = (one, two)
             else {
                 continue;
             };
-            if a != b {
+            // a list may hold both
+            let list =
+                matches!(a, Expr::Column(it) if index.column(*it).class == TypeClass::Array);
+            if a != b || list {
                 continue;
             }
             let equal = *how == Comparison::Equal && *as_well == Comparison::Equal && x != y;

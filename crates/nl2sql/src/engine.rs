@@ -13,7 +13,7 @@ use crate::{
     link::{self, Item, Meaning},
     logical::{Aggregate, Comparison, Expr, LogicalQuery, Predicate},
     meta::{self, MetaAnswer},
-    render, time,
+    phrase, render, shape, time,
     token::{self, Token},
 };
 
@@ -142,11 +142,13 @@ impl Engine {
     pub fn ask(&self, question: &str, index: &SchemaIndex, context: &AskContext) -> Outcome {
         let mut tokens = token::tokenize(question);
         link::correct(index, &mut tokens);
+        phrase::plain(&mut tokens);
         if let Some(answer) = meta::answer(index, &tokens) {
             return Outcome::Meta(answer);
         }
-        let times = time::find(&tokens, context.now.date());
-        let Some(read) = likeliest(index, &tokens, &times) else {
+        let today = context.now.date();
+        let times = time::find(&tokens, today);
+        let Some(read) = likeliest(index, &tokens, today) else {
             let items = link::link(index, &tokens, &times);
             return Outcome::NotAnswerable(NotUnderstood {
                 words: content(&items, &vec![false; items.len()]),
@@ -199,8 +201,8 @@ impl Engine {
     ) -> Option<Reading> {
         let mut tokens = token::tokenize(question);
         link::correct(index, &mut tokens);
-        let times = time::find(&tokens, context.now.date());
-        likeliest(index, &tokens, &times)
+        phrase::plain(&mut tokens);
+        likeliest(index, &tokens, context.now.date())
     }
 
     /// The tables and columns that may matter to a question, most relevant first, at most `budget` columns in all.
@@ -221,14 +223,22 @@ impl Engine {
 
 /// The better one of the readings over tables alone and over tables and views. Tables come first: a view wins only where
 /// they leave the question unanswered, and where it answers alone.
-fn likeliest(index: &SchemaIndex, tokens: &[Token], times: &[time::Found]) -> Option<Reading> {
-    let read_over = |index: &SchemaIndex| read(index, &link::link(index, tokens, times), tokens);
+fn likeliest(
+    index: &SchemaIndex,
+    tokens: &[Token],
+    today: jiff::civil::Date,
+) -> Option<Reading> {
+    let read_over = |index: &SchemaIndex| shaped(index, tokens, today);
+    let as_it_stands = |index: &SchemaIndex| {
+        let times = time::find(tokens, today);
+        read(index, &link::link(index, tokens, &times), tokens, None)
+    };
     let Some(base) = &index.base else { return read_over(index) };
     let plain = read_over(base);
     if plain.as_ref().is_some_and(|it| it.confidence >= CONFIDENCE_THRESHOLD) {
         return plain;
     }
-    let viewed = read_over(index).filter(|it| {
+    let viewed = as_it_stands(index).filter(|it| {
         let mut alone = true;
         it.query.each(&mut |part| alone &= part.instances().len() <= 1);
         alone && it.confidence >= CONFIDENCE_THRESHOLD
@@ -236,10 +246,46 @@ fn likeliest(index: &SchemaIndex, tokens: &[Token], times: &[time::Found]) -> Op
     viewed.or(plain)
 }
 
-fn read(index: &SchemaIndex, items: &[Item], tokens: &[Token]) -> Option<Reading> {
+/// The reading as a shape around a plainer question, where the question has one and that is sure; else as it stands.
+fn shaped(index: &SchemaIndex, tokens: &[Token], today: jiff::civil::Date) -> Option<Reading> {
+    let plain = |tokens: &[Token], wrap: Option<&dyn Fn(LogicalQuery) -> Option<LogicalQuery>>| {
+        let times = time::find(tokens, today);
+        read(index, &link::link(index, tokens, &times), tokens, wrap)
+    };
+    let sure = |tokens: &[Token]| {
+        plain(tokens, None).filter(|it| it.confidence >= CONFIDENCE_THRESHOLD).map(|it| it.query)
+    };
+    let mut unsure: Option<Reading> = None;
+    for shape in shape::find(index, tokens, today) {
+        let wrap = |query: LogicalQuery| (shape.wrap)(query, &sure);
+        let Some(reading) = plain(&shape.tokens, Some(&wrap)) else { continue };
+        if reading.confidence >= CONFIDENCE_THRESHOLD {
+            return Some(reading);
+        }
+        if unsure.as_ref().is_none_or(|it| reading.confidence > it.confidence) {
+            unsure = Some(reading);
+        }
+    }
+    let plain = plain(tokens, None);
+    match (plain, unsure) {
+        (Some(plain), Some(unsure)) if unsure.confidence > plain.confidence => Some(unsure),
+        (None, unsure) => unsure,
+        (plain, _) => plain,
+    }
+}
+
+fn read(
+    index: &SchemaIndex,
+    items: &[Item],
+    tokens: &[Token],
+    wrap: Option<&dyn Fn(LogicalQuery) -> Option<LogicalQuery>>,
+) -> Option<Reading> {
     let mut reader = Interpreter::new(index, items, tokens);
     let draft = reader.read();
-    let query = assemble(index, &mut reader, draft)?;
+    let mut query = assemble(index, &mut reader, draft)?;
+    if let Some(wrap) = wrap {
+        query = wrap(query)?;
+    }
     let sql = render::render(index, &query)?;
     let mut tables: BTreeSet<String> = BTreeSet::new();
     query.each(&mut |part| {
@@ -398,7 +444,10 @@ fn doubtful(index: &SchemaIndex, items: &[Item], query: &LogicalQuery, signals: 
             shown.insert(it.table);
         });
     });
-    empty || each && !grouped || who && shown.len() < 2
+    // one row of all is not one of each
+    let one_of_all = each && query.limit.is_some() && query.per.is_empty() && !query.group.is_empty()
+        && query.group.len() > 1;
+    empty || each && !grouped || one_of_all || who && shown.len() < 2
 }
 
 /// Whether a word says what is done rather than what something is.

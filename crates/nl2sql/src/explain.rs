@@ -6,7 +6,7 @@ use crate::{
     index::SchemaIndex,
     logical::{
         Aggregate, Arithmetic, ColumnRef, Comparison, Expr, Literal, LogicalQuery, Moment,
-        Predicate, SetOperation, TimeUnit,
+        Predicate, SetOperation, TimeUnit, WindowFunction,
     },
     render::number,
 };
@@ -33,7 +33,9 @@ fn sentence(index: &SchemaIndex, query: &LogicalQuery) -> String {
     if query.distinct {
         text.push_str(", each once,");
     }
-    if let Some(root) = query.root {
+    if let Some(source) = &query.source {
+        let _ = write!(text, " over ({})", sentence(index, source));
+    } else if let Some(root) = query.root {
         let _ = write!(text, " from {}", table(index, root));
     }
     let also: Vec<String> =
@@ -76,6 +78,9 @@ fn sentence(index: &SchemaIndex, query: &LogicalQuery) -> String {
         } else {
             let _ = write!(text, ", only the first {limit} rows");
         }
+    }
+    if let Some(offset) = query.offset {
+        let _ = write!(text, " after the first {offset}");
     }
     if let Some((operation, other)) = &query.set {
         let word = match operation {
@@ -121,6 +126,7 @@ pub(crate) fn expr(index: &SchemaIndex, it: &Expr) -> String {
                 Aggregate::Avg => format!("the average of {of}"),
                 Aggregate::Min => format!("the lowest {of}"),
                 Aggregate::Max => format!("the highest {of}"),
+                Aggregate::Median => format!("the median of {of}"),
             };
             if let Some(filter) = filter {
                 let _ = write!(text, " where {}", predicate(index, filter));
@@ -147,6 +153,27 @@ pub(crate) fn expr(index: &SchemaIndex, it: &Expr) -> String {
         Expr::Percentage(a, b) => {
             format!("{} as a percentage of {}", expr(index, a), expr(index, b))
         }
+        Expr::Duration { from, to, unit } => {
+            let unit = unit.map_or("time".to_owned(), |it| format!("{}s", it.name()));
+            format!("the {unit} from {} to {}", expr(index, from), expr(index, to))
+        }
+        Expr::Window { function, argument, partition, .. } => {
+            let of = argument.as_deref().map_or(String::new(), |it| expr(index, it));
+            let within = if partition.is_empty() {
+                String::new()
+            } else {
+                let keys: Vec<String> = partition.iter().map(|it| expr(index, it)).collect();
+                format!(" within each {}", list(&keys))
+            };
+            match function {
+                WindowFunction::Running => format!("{of} summed up so far{within}"),
+                WindowFunction::Before => format!("{of} of the row before{within}"),
+                WindowFunction::Mean => format!("the mean of {of}{within}"),
+                WindowFunction::Whole => format!("the sum of {of}{within}"),
+                WindowFunction::Rank => format!("the place in that order{within}"),
+            }
+        }
+        Expr::Output(at) => format!("value {} of those", at + 1),
         Expr::Everything(at) => format!("every column of {}", table(index, *at)),
     }
 }

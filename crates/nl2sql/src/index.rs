@@ -1,6 +1,7 @@
 //! The linguistic index of a catalog: which words may mean which tables, columns and values, and how tables join.
 
 mod annotate;
+mod comments;
 
 use std::collections::{HashMap, HashSet};
 
@@ -80,6 +81,8 @@ pub(crate) struct ColumnInfo {
     pub(crate) values: Vec<String>,
     /// Whether those are all.
     pub(crate) complete: bool,
+    /// The key of a document that it is, where it is no column of its own.
+    pub(crate) key: Option<String>,
 }
 
 impl ColumnInfo {
@@ -269,10 +272,18 @@ impl SchemaIndex {
                 },
                 complete: !column.enum_values.is_empty()
                     || column.samples.as_ref().is_some_and(|it| it.complete),
+                key: None,
+            };
+            let info = match (&column.comment, column.class) {
+                (Some(comment), TypeClass::Array) if info.values.is_empty() => {
+                    ColumnInfo { values: comments::listed(comment), ..info }
+                }
+                _ => info,
             };
             columns.push(info);
             self.name_column(table, at, &words, &whole, &short, column.comment.as_deref());
         }
+        self.add_keys(table, &readable, &words, &mut columns, known);
         let key = relation
             .keys
             .iter()
@@ -299,6 +310,44 @@ impl SchemaIndex {
         self.tables.push(info);
     }
 
+    /// Keys of documents, where a comment gives an example, as columns behind all others.
+    fn add_keys(
+        &mut self,
+        table: usize,
+        readable: &[&Column],
+        words: &[String],
+        columns: &mut Vec<ColumnInfo>,
+        known: &HashSet<String>,
+    ) {
+        for column in readable.iter().filter(|it| it.class == TypeClass::Json) {
+            for (key, value) in comments::keys(column.comment.as_deref().unwrap_or_default()) {
+                let own = expand(&names::split(&key, known));
+                if own.is_empty() || columns.iter().any(|it| it.words == own) {
+                    continue;
+                }
+                let at = columns.len();
+                let class = match value {
+                    serde_json::Value::Number(_) => TypeClass::Decimal,
+                    _ => TypeClass::Text,
+                };
+                columns.push(ColumnInfo {
+                    name: column.name.clone(),
+                    class,
+                    type_name: "text".to_owned(),
+                    words: own.clone(),
+                    nullable: true,
+                    primary: false,
+                    foreign: false,
+                    unique: false,
+                    values: value.as_str().map(str::to_owned).into_iter().collect(),
+                    complete: false,
+                    key: Some(key),
+                });
+                self.name_column(table, at, words, &own, &own, None);
+            }
+        }
+    }
+
     fn name_table(
         &mut self,
         table: usize,
@@ -321,6 +370,10 @@ impl SchemaIndex {
             let said = comment_words(comment);
             if !said.is_empty() && said.len() <= 3 {
                 self.add_name(table, None, &said, 0.85, false);
+            }
+            let head = comments::head(comment);
+            if !head.is_empty() && head != said && head != words {
+                self.add_name(table, None, &head, 0.8, false);
             }
         }
     }
@@ -570,7 +623,7 @@ impl SchemaIndex {
         let mut count = 0;
         for (table, info) in self.tables.iter().enumerate() {
             for (column, it) in info.columns.iter().enumerate() {
-                if !it.class.is_textual() {
+                if !it.class.is_textual() && it.class != TypeClass::Array {
                     continue;
                 }
                 for (value, text) in it.values.iter().enumerate() {

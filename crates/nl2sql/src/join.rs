@@ -149,10 +149,16 @@ fn role_path(
         })
     };
     let mut best: Option<(f64, Vec<Step>)> = None;
+    // `top-level category`: over the table's reference to itself, once it is there
+    let own = |edge: usize| {
+        let it = &index.edges[edge];
+        it.from == wanted.0 && it.to == wanted.0 && query.edges.contains(&edge)
+    };
+    let parent = index.edges_of[wanted.0].iter().any(|it| own(*it));
     for at in 0..plan.tables.len() {
         for &edge in &index.edges_of[plan.tables[at].table] {
             let (_, table, _) = index.edges[edge].seen_from(plan.tables[at].table);
-            if table != wanted.0 || used(at, edge) {
+            if table != wanted.0 || used(at, edge) || parent && !own(edge) {
                 continue;
             }
             let mut cost = 1.0;

@@ -30,7 +30,9 @@ mod logical;
 mod meta;
 pub mod model;
 mod names;
+mod phrase;
 mod render;
+mod shape;
 mod time;
 mod token;
 mod values;
@@ -43,6 +45,6 @@ pub use engine::{
 pub use index::{MAX_VALUES, SchemaIndex};
 pub use logical::{
     Aggregate, Arithmetic, ColumnRef, Comparison, Expr, Literal, LogicalQuery, Moment, OrderKey,
-    Predicate, SetOperation, TimeUnit,
+    Predicate, SetOperation, TimeUnit, WindowFunction,
 };
 pub use meta::MetaAnswer;

@@ -81,7 +81,7 @@ const MAX_NAME: usize = 6;
 
 /// Puts right slips of the finger in words that calculate and compare, which no schema holds.
 pub(crate) fn correct(index: &SchemaIndex, tokens: &mut [Token]) {
-    const WORDS: [&str; 16] = [
+    const WORDS: [&str; 46] = [
         "average",
         "total",
         "number",
@@ -98,6 +98,36 @@ pub(crate) fn correct(index: &SchemaIndex, tokens: &mut [Token]) {
         "quarter",
         "percentage",
         "currently",
+        "which",
+        "running",
+        "cumulative",
+        "growth",
+        "share",
+        "percent",
+        "received",
+        "failed",
+        "returned",
+        "cancelled",
+        "delivered",
+        "shipped",
+        "payment",
+        "customer",
+        "customers",
+        "product",
+        "products",
+        "employee",
+        "employees",
+        "orders",
+        "yesterday",
+        "today",
+        "november",
+        "december",
+        "february",
+        "january",
+        "september",
+        "october",
+        "country",
+        "category",
     ];
     for token in tokens {
         let known = token.kind != TokenKind::Word
@@ -115,7 +145,7 @@ pub(crate) fn correct(index: &SchemaIndex, tokens: &mut [Token]) {
         // a plural or another form is no slip
         let meant = WORDS.iter().find(|it| {
             it.as_bytes().first() == token.lower.as_bytes().first()
-                && distance(&token.lower, it, 1) <= 1
+                && distance(&token.lower, it, if it.len() > 7 { 2 } else { 1 }) <= if it.len() > 7 { 2 } else { 1 }
                 && !token.lower.starts_with(**it)
         });
         if let Some(meant) = meant {
@@ -180,7 +210,16 @@ pub(crate) fn link(
                 }
                 let links = values(index, tokens, at, end);
                 let Some(top) = links.first() else { continue };
-                let worth = top.score * count(end - at) + best[end].0;
+                let mut worth = top.score * count(end - at) + best[end].0;
+                // `which buyer …`: who is asked for, though somebody's title is called so
+                if end == at + 1 && !token.capital && asked_for(tokens, at) {
+                    let named = names(index, tokens, &hits, at, end)
+                        .iter()
+                        .any(|it| it.column.is_none() && it.score >= 0.6);
+                    if named {
+                        worth -= 0.4 * top.score;
+                    }
+                }
                 if worth > choice.0 {
                     let other = match &choice.2 {
                         Meaning::Name(links) if choice.1 == end => links.clone(),
@@ -205,6 +244,13 @@ pub(crate) fn link(
     }
     doubt_weak_names(tokens, &mut items);
     items
+}
+
+/// Whether the word there is what is asked for: right behind a word that asks.
+fn asked_for(tokens: &[Token], at: usize) -> bool {
+    let word = |back: usize| at.checked_sub(back).map_or("", |it| tokens[it].lower.as_str());
+    matches!(word(1), "which" | "many" | "each" | "per" | "every" | "our" | "what")
+        || matches!(tokens[at.saturating_sub(1)].kind, TokenKind::Number(_)) && matches!(word(2), "top" | "best" | "first")
 }
 
 /// Takes back weak guesses that their surroundings speak against: half a name right beside a whole one (`music artists`),

@@ -36,6 +36,23 @@ pub enum Aggregate {
     Min,
     /// The greatest.
     Max,
+    /// The one in the middle.
+    Median,
+}
+
+/// A function over the rows of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum WindowFunction {
+    /// The sum of all rows so far.
+    Running,
+    /// The value of the row before.
+    Before,
+    /// The mean of all rows of the same kind.
+    Mean,
+    /// The sum of all rows of the same kind.
+    Whole,
+    /// The place in that order; equals share one.
+    Rank,
 }
 
 /// A unit of time.
@@ -138,6 +155,28 @@ pub enum Expr {
     Percentage(Box<Expr>, Box<Expr>),
     /// Every column of every table of the query's root.
     Everything(usize),
+    /// The time from one moment to another, counted in a unit; as it is where there is none.
+    Duration {
+        /// From when.
+        from: Box<Expr>,
+        /// Until when.
+        to: Box<Expr>,
+        /// Counted in.
+        unit: Option<TimeUnit>,
+    },
+    /// A function over the rows of the answer itself.
+    Window {
+        /// Which.
+        function: WindowFunction,
+        /// Of what; `None` for a rank.
+        argument: Option<Box<Expr>>,
+        /// Rows of one kind are those that are alike in these.
+        partition: Vec<Expr>,
+        /// In which order.
+        order: Vec<OrderKey>,
+    },
+    /// What the query it is read from (`source`) shows at that place.
+    Output(usize),
 }
 
 impl Expr {
@@ -164,12 +203,17 @@ impl Expr {
     /// Whether an aggregate stands in it.
     pub fn is_aggregate(&self) -> bool {
         match self {
-            Self::Aggregate { .. } => true,
+            Self::Aggregate { .. } | Self::Window { .. } => true,
+            Self::Duration { from, to, .. } => from.is_aggregate() || to.is_aggregate(),
             Self::Arithmetic(_, a, b) | Self::Percentage(a, b) => {
                 a.is_aggregate() || b.is_aggregate()
             }
             Self::Bucket(_, it) | Self::Part(_, it) => it.is_aggregate(),
-            Self::Column(_) | Self::Literal(_) | Self::Scalar(_) | Self::Everything(_) => false,
+            Self::Column(_)
+            | Self::Literal(_)
+            | Self::Scalar(_)
+            | Self::Everything(_)
+            | Self::Output(_) => false,
         }
     }
 
@@ -190,7 +234,18 @@ impl Expr {
                 b.columns(f);
             }
             Self::Bucket(_, it) | Self::Part(_, it) => it.columns(f),
-            Self::Literal(_) | Self::Scalar(_) | Self::Everything(_) => {}
+            Self::Duration { from, to, .. } => {
+                from.columns(f);
+                to.columns(f);
+            }
+            Self::Window { argument, partition, order, .. } => {
+                if let Some(it) = argument {
+                    it.columns(f);
+                }
+                partition.iter().for_each(|it| it.columns(f));
+                order.iter().for_each(|it| it.by.columns(f));
+            }
+            Self::Literal(_) | Self::Scalar(_) | Self::Everything(_) | Self::Output(_) => {}
         }
     }
 }
@@ -364,6 +419,8 @@ pub struct LogicalQuery {
     pub order: Vec<OrderKey>,
     /// At most so many rows.
     pub limit: Option<u64>,
+    /// So many rows are passed over first.
+    pub offset: Option<u64>,
     /// Of each of these groups the first `limit` rows, instead of the first of all.
     pub per: Vec<Expr>,
     /// Combined with another query.
@@ -372,6 +429,8 @@ pub struct LogicalQuery {
     pub edges: Vec<usize>,
     /// Keep rows of the root that have no match in the tables joined.
     pub outer: bool,
+    /// The query whose rows are read, instead of tables.
+    pub source: Option<Box<LogicalQuery>>,
 }
 
 impl LogicalQuery {
@@ -423,7 +482,16 @@ impl LogicalQuery {
                     expr(b, f);
                 }
                 Expr::Bucket(_, it) | Expr::Part(_, it) => expr(it, f),
-                Expr::Column(_) | Expr::Literal(_) | Expr::Everything(_) => {}
+                Expr::Duration { from, to, .. } => {
+                    expr(from, f);
+                    expr(to, f);
+                }
+                Expr::Window { argument, .. } => {
+                    if let Some(it) = argument {
+                        expr(it, f);
+                    }
+                }
+                Expr::Column(_) | Expr::Literal(_) | Expr::Everything(_) | Expr::Output(_) => {}
             }
         }
         fn predicate<'a>(it: &'a Predicate, f: &mut impl FnMut(&'a LogicalQuery)) {
@@ -458,6 +526,9 @@ impl LogicalQuery {
         }
         if let Some((_, other)) = &self.set {
             other.each(f);
+        }
+        if let Some(source) = &self.source {
+            source.each(f);
         }
     }
 }

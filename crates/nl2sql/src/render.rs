@@ -9,7 +9,7 @@ use crate::{
     join::{self, JoinPlan},
     logical::{
         Aggregate, Arithmetic, ColumnRef, Comparison, Expr, Literal, LogicalQuery, Moment,
-        Predicate, SetOperation, TimeUnit,
+        Predicate, SetOperation, TimeUnit, WindowFunction,
     },
 };
 
@@ -44,22 +44,40 @@ struct Renderer<'a> {
 struct Scope {
     plan: JoinPlan,
     aliases: Vec<String>,
+    /// What the query it is read from calls its columns.
+    outputs: Vec<String>,
+}
+
+fn set_word(operation: SetOperation) -> &'static str {
+    match operation {
+        SetOperation::Intersect => "INTERSECT",
+        SetOperation::Except => "EXCEPT",
+        SetOperation::Union => "UNION",
+    }
 }
 
 impl Renderer<'_> {
     fn query(&self, query: &LogicalQuery) -> Option<String> {
+        if let Some(source) = &query.source {
+            return self.over(query, source);
+        }
+        if query.instances().is_empty() {
+            let none = Scope {
+                plan: JoinPlan::default(),
+                aliases: Vec::new(),
+                outputs: Vec::new(),
+            };
+            let items =
+                query.select.iter().map(|it| self.expr(it, &none)).collect::<Option<Vec<_>>>()?;
+            return (!items.is_empty()).then(|| format!("SELECT {}", items.join(", ")));
+        }
         let scope = self.scope(query)?;
         if !query.per.is_empty() {
             return self.ranked(query, &scope);
         }
         let mut sql = self.core(query, &scope, None)?;
         if let Some((operation, other)) = &query.set {
-            let word = match operation {
-                SetOperation::Intersect => "INTERSECT",
-                SetOperation::Except => "EXCEPT",
-                SetOperation::Union => "UNION",
-            };
-            let _ = write!(sql, " {word} {}", self.query(other)?);
+            let _ = write!(sql, " {} {}", set_word(*operation), self.query(other)?);
             return Some(sql);
         }
         if !query.order.is_empty() {
@@ -72,6 +90,49 @@ impl Renderer<'_> {
         }
         if let Some(limit) = query.limit {
             let _ = write!(sql, " LIMIT {limit}");
+        }
+        if let Some(offset) = query.offset {
+            let _ = write!(sql, " OFFSET {offset}");
+        }
+        Some(sql)
+    }
+
+    /// A query over the rows of another one.
+    fn over(&self, query: &LogicalQuery, source: &LogicalQuery) -> Option<String> {
+        let scope = Scope {
+            plan: JoinPlan::default(),
+            aliases: Vec::new(),
+            outputs: (0..source.select.len()).map(|at| self.output_name(source, at)).collect(),
+        };
+        let inner = self.named(source)?;
+        let items =
+            query.select.iter().map(|it| self.expr(it, &scope)).collect::<Option<Vec<_>>>()?;
+        let distinct = if query.distinct { "DISTINCT " } else { "" };
+        let mut sql = format!("SELECT {distinct}{} FROM ({inner}) AS found", items.join(", "));
+        self.tail(&mut sql, query, &scope)?;
+        if !query.order.is_empty() {
+            let keys = query
+                .order
+                .iter()
+                .map(|key| self.order_key(key, &scope, query.limit.is_some()))
+                .collect::<Option<Vec<_>>>()?;
+            let _ = write!(sql, " ORDER BY {}", keys.join(", "));
+        }
+        if let Some(limit) = query.limit {
+            let _ = write!(sql, " LIMIT {limit}");
+        }
+        Some(sql)
+    }
+
+    /// A query whose columns can be told apart by name.
+    fn named(&self, query: &LogicalQuery) -> Option<String> {
+        if query.source.is_some() || !query.per.is_empty() {
+            return self.query(query);
+        }
+        let scope = self.scope(query)?;
+        let mut sql = self.core(query, &scope, Some(None))?;
+        if let Some((operation, other)) = &query.set {
+            let _ = write!(sql, " {} {}", set_word(*operation), self.query(other)?);
         }
         Some(sql)
     }
@@ -108,7 +169,7 @@ impl Renderer<'_> {
             per.join(", "),
             keys.join(", ")
         );
-        let inner = self.core(query, scope, Some(&rank))?;
+        let inner = self.core(query, scope, Some(Some(&rank)))?;
         let names: Vec<String> =
             (0..query.select.len()).map(|at| self.output_name(query, at)).collect();
         Some(format!(
@@ -121,7 +182,10 @@ impl Renderer<'_> {
 
     fn output_name(&self, query: &LogicalQuery, at: usize) -> String {
         let base = match &query.select[at] {
-            Expr::Column(it) => self.index.column(*it).name.clone(),
+            Expr::Column(it) => {
+                let info = self.index.column(*it);
+                info.key.clone().unwrap_or_else(|| info.name.clone())
+            }
             _ => format!("value_{}", at + 1),
         };
         let taken = query.select[..at]
@@ -131,37 +195,48 @@ impl Renderer<'_> {
     }
 
     /// From `SELECT` to `HAVING`.
-    fn core(&self, query: &LogicalQuery, scope: &Scope, extra: Option<&str>) -> Option<String> {
+    fn core(
+        &self,
+        query: &LogicalQuery,
+        scope: &Scope,
+        extra: Option<Option<&str>>,
+    ) -> Option<String> {
         let mut items = Vec::new();
         for (at, it) in query.select.iter().enumerate() {
-            let text = self.expr(it, scope)?;
+            let text = self.shown(it, query, scope)?;
             if extra.is_some() {
                 items.push(format!("{text} AS {}", self.output_name(query, at)));
             } else {
                 items.push(text);
             }
         }
-        items.extend(extra.map(str::to_owned));
+        items.extend(extra.flatten().map(str::to_owned));
         let mut sql = format!(
             "SELECT {}{} FROM {}",
             if query.distinct { "DISTINCT " } else { "" },
             items.join(", "),
             self.from(scope, query.outer)
         );
+        self.tail(&mut sql, query, scope)?;
+        Some(sql)
+    }
+
+    /// From `WHERE` to `HAVING`.
+    fn tail(&self, sql: &mut String, query: &LogicalQuery, scope: &Scope) -> Option<()> {
         if !query.filter.is_empty() {
             let all = self.all(&query.filter, scope)?;
             let _ = write!(sql, " WHERE {all}");
         }
         if !query.group.is_empty() {
             let keys =
-                query.group.iter().map(|it| self.expr(it, scope)).collect::<Option<Vec<_>>>()?;
+                query.group.iter().map(|it| self.shown(it, query, scope)).collect::<Option<Vec<_>>>()?;
             let _ = write!(sql, " GROUP BY {}", keys.join(", "));
         }
         if !query.having.is_empty() {
             let all = self.all(&query.having, scope)?;
             let _ = write!(sql, " HAVING {all}");
         }
-        Some(sql)
+        Some(())
     }
 
     fn scope(&self, query: &LogicalQuery) -> Option<Scope> {
@@ -169,7 +244,7 @@ impl Renderer<'_> {
         let mut aliases: Vec<String> = Vec::new();
         if plan.tables.len() == 1 {
             aliases.push(String::new());
-            return Some(Scope { plan, aliases });
+            return Some(Scope { plan, aliases, outputs: Vec::new() });
         }
         for it in &plan.tables {
             let words = &self.index.tables[it.table].words;
@@ -187,7 +262,7 @@ impl Renderer<'_> {
             }
             aliases.push(alias);
         }
-        Some(Scope { plan, aliases })
+        Some(Scope { plan, aliases, outputs: Vec::new() })
     }
 
     fn table(&self, table: usize) -> String {
@@ -233,10 +308,23 @@ impl Renderer<'_> {
     }
 
     fn column(&self, it: ColumnRef, scope: &Scope) -> Option<String> {
-        let name = identifier(&self.index.column(it).name);
+        let info = self.index.column(it);
+        let name = identifier(&info.name);
         let at = scope.plan.position(it.table, it.role)?;
         let alias = &scope.aliases[at];
-        Some(if alias.is_empty() { name } else { format!("{alias}.{name}") })
+        let name = if alias.is_empty() { name } else { format!("{alias}.{name}") };
+        Some(match &info.key {
+            Some(key) if info.class.is_numeric() => format!("({name} ->> {})::numeric", text(key)),
+            Some(key) => format!("{name} ->> {}", text(key)),
+            None => name,
+        })
+    }
+
+    /// What is shown or told apart: of a list each of its entries.
+    fn shown(&self, it: &Expr, query: &LogicalQuery, scope: &Scope) -> Option<String> {
+        let text = self.expr(it, scope)?;
+        let list = matches!(it, Expr::Column(column) if self.index.column(*column).class == TypeClass::Array);
+        Some(if list && query.group.contains(it) { format!("unnest({text})") } else { text })
     }
 
     fn all(&self, all: &[Predicate], scope: &Scope) -> Option<String> {
@@ -263,6 +351,13 @@ impl Renderer<'_> {
                     let yes = *value == (*comparison == Comparison::Equal);
                     let name = self.column(*column, scope)?;
                     return Some(if yes { name } else { format!("NOT {name}") });
+                }
+                if let (Expr::Column(column), Expr::Literal(Literal::Text(value))) = (left, right)
+                    && self.index.column(*column).class == TypeClass::Array
+                {
+                    let denied = if *comparison == Comparison::NotEqual { "NOT " } else { "" };
+                    let name = self.column(*column, scope)?;
+                    return Some(format!("{denied}{} = ANY ({name})", text(value)));
                 }
                 format!(
                     "{} {} {}",
@@ -344,7 +439,8 @@ impl Renderer<'_> {
             let Predicate::Compare(left, Comparison::Equal, right @ Expr::Literal(_)) = it else {
                 return None;
             };
-            if of.is_some_and(|it| it != left) {
+            let list = matches!(left, Expr::Column(it) if self.index.column(*it).class == TypeClass::Array);
+            if list || of.is_some_and(|it| it != left) {
                 return None;
             }
             of = Some(left);
@@ -382,17 +478,22 @@ impl Renderer<'_> {
                     Aggregate::Avg => "avg",
                     Aggregate::Min => "min",
                     Aggregate::Max => "max",
+                    Aggregate::Median => "percentile_cont",
                 };
                 let argument = match argument {
                     None => "*".to_owned(),
                     Some(it) => self.numeric(
                         it,
                         scope,
-                        matches!(function, Aggregate::Sum | Aggregate::Avg),
+                        matches!(function, Aggregate::Sum | Aggregate::Avg | Aggregate::Median),
                     )?,
                 };
                 let distinct = if *distinct { "DISTINCT " } else { "" };
-                let mut sql = format!("{name}({distinct}{argument})");
+                let mut sql = if *function == Aggregate::Median {
+                    format!("{name}(0.5) WITHIN GROUP (ORDER BY {argument})")
+                } else {
+                    format!("{name}({distinct}{argument})")
+                };
                 if let Some(filter) = filter {
                     let _ = write!(sql, " FILTER (WHERE {})", self.predicate(filter, scope)?);
                 }
@@ -416,12 +517,80 @@ impl Renderer<'_> {
             Expr::Percentage(a, b) => {
                 format!("100.0 * {} / NULLIF({}, 0)", self.part(a, scope)?, self.part(b, scope)?)
             }
+            Expr::Duration { from, to, unit } => self.duration(from, to, *unit, scope)?,
+            Expr::Window { function, argument, partition, order } => {
+                self.window(*function, argument.as_deref(), partition, order, scope)?
+            }
+            Expr::Output(at) => scope.outputs.get(*at)?.clone(),
             Expr::Everything(table) => {
                 let at = scope.plan.position(*table, 0)?;
                 let alias = &scope.aliases[at];
                 if alias.is_empty() { "*".to_owned() } else { format!("{alias}.*") }
             }
         })
+    }
+
+    /// The time between two moments; of two days their difference.
+    fn duration(
+        &self,
+        from: &Expr,
+        to: &Expr,
+        unit: Option<TimeUnit>,
+        scope: &Scope,
+    ) -> Option<String> {
+        let day = |it: &Expr| matches!(it, Expr::Column(column) if self.index.column(*column).class == TypeClass::Date);
+        let (start, end) = (self.expr(from, scope)?, self.expr(to, scope)?);
+        let seconds = match unit {
+            Some(TimeUnit::Day) if day(from) && day(to) => return Some(format!("({end} - {start})")),
+            None if day(from) && day(to) => return Some(format!("({end} - {start})")),
+            None => return Some(format!("({end} - {start})")),
+            Some(TimeUnit::Hour) => "3600",
+            Some(TimeUnit::Day) => "86400",
+            Some(TimeUnit::Week) => "604800",
+            Some(TimeUnit::Month) => "2629746",
+            Some(TimeUnit::Quarter) => "7889238",
+            Some(TimeUnit::Year) => "31556952",
+        };
+        let apart = if day(from) && day(to) {
+            format!("{end}::timestamp - {start}::timestamp")
+        } else {
+            format!("{end} - {start}")
+        };
+        Some(format!("extract(epoch FROM {apart}) / {seconds}"))
+    }
+
+    fn window(
+        &self,
+        function: WindowFunction,
+        argument: Option<&Expr>,
+        partition: &[Expr],
+        order: &[crate::logical::OrderKey],
+        scope: &Scope,
+    ) -> Option<String> {
+        let of = match argument {
+            Some(it) => self.expr(it, scope)?,
+            None => String::new(),
+        };
+        let call = match function {
+            WindowFunction::Running | WindowFunction::Whole => format!("sum({of})"),
+            WindowFunction::Before => format!("lag({of})"),
+            WindowFunction::Mean => format!("avg({of})"),
+            WindowFunction::Rank => "rank()".to_owned(),
+        };
+        let mut over = Vec::new();
+        if !partition.is_empty() {
+            let keys =
+                partition.iter().map(|it| self.expr(it, scope)).collect::<Option<Vec<_>>>()?;
+            over.push(format!("PARTITION BY {}", keys.join(", ")));
+        }
+        if !order.is_empty() {
+            let keys = order
+                .iter()
+                .map(|it| self.order_key(it, scope, true))
+                .collect::<Option<Vec<_>>>()?;
+            over.push(format!("ORDER BY {}", keys.join(", ")));
+        }
+        Some(format!("{call} OVER ({})", over.join(" ")))
     }
 
     /// A text column that holds numbers, as a number where sums are made of it.

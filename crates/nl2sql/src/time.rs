@@ -156,7 +156,45 @@ impl Reader<'_> {
 
     /// An expression at that position and where it ends.
     fn expression(&self, at: usize) -> Option<(Span, usize)> {
-        self.relative(at).or_else(|| self.bounded(at)).or_else(|| self.plain(at))
+        self.ago(at).or_else(|| self.relative(at)).or_else(|| self.bounded(at)).or_else(|| self.plain(at))
+    }
+
+    /// `3 weeks ago`, `more than a year ago`, `less than 10 days ago`
+    fn ago(&self, start: usize) -> Option<(Span, usize)> {
+        let mut at = start;
+        let phrase = |at: usize, all: &[&str]| {
+            all.iter().enumerate().all(|(step, it)| self.word(at + step) == *it)
+        };
+        let more = [&["more", "than"][..], &["longer", "than"], &["over"], &["at", "least"], &["earlier", "than"]]
+            .into_iter()
+            .find(|it| phrase(at, it));
+        let less = [&["less", "than"][..], &["under"], &["within", "the", "last"], &["no", "more", "than"]]
+            .into_iter()
+            .find(|it| phrase(at, it));
+        at += more.or(less).map_or(0, <[&str]>::len);
+        let count = match self.word(at) {
+            "a" | "an" | "one" => 1,
+            "half" if phrase(at, &["half", "a", "year", "ago"]) => {
+                let back = Moment::Now(TimeUnit::Month, -6);
+                let span = if less.is_some() { (Some(back), None) } else { (None, Some(back)) };
+                return Some((Span::Range(span.0, span.1), at + 4));
+            }
+            _ => self.whole(at)?,
+        };
+        let unit = unit(self.word(at + 1))?;
+        if self.word(at + 2) != "ago" {
+            return None;
+        }
+        let back = Moment::Now(unit, -count);
+        let span = match (more.is_some(), less.is_some()) {
+            (true, _) => Span::Range(None, Some(back)),
+            (_, true) => Span::Range(Some(back), None),
+            _ => Span::Range(
+                Some(Moment::Start(unit, -count)),
+                Some(Moment::Start(unit, 1 - count)),
+            ),
+        };
+        Some((span, at + 3))
     }
 
     fn relative(&self, start: usize) -> Option<(Span, usize)> {
@@ -427,7 +465,7 @@ impl Reader<'_> {
                     | "monthly"
                     | "quarterly"
             );
-        if matches!(span, Span::Year(..)) && !said && !told {
+        if matches!(span, Span::Year(..)) && !said && !told && !self.plainly_a_year(at) {
             return None;
         }
         if matches!(span, Span::Month(_)) && !said {
@@ -436,12 +474,32 @@ impl Reader<'_> {
         Some((span, end))
     }
 
+    /// A year of our time that nothing counts or compares: `2026 revenue`, `orders per month 2025`.
+    fn plainly_a_year(&self, at: usize) -> bool {
+        let near = self.year(at).is_some_and(|it| (it - self.today.year()).abs() <= 15);
+        let before = at.checked_sub(1).map_or("", |it| self.word(it));
+        let lead = matches!(
+            before,
+            "than" | "over" | "under" | "above" | "below" | "least" | "most" | "exactly" | "is" | "=" | "equals"
+                | "equal" | "to" | "number" | "id" | "code" | "model" | "top" | "first" | "last" | "#" | "$"
+                | "€" | "with" | "between" | "no" | "order" | "-" | "/" | ">" | "<" | "by" | "around" | "from"
+        );
+        let next = self.word(at + 1);
+        let counts = matches!(
+            next,
+            "or" | "-" | "/" | "%" | "$" | "dollars" | "euros" | "units" | "km" | "kg" | "miles" | "people"
+                | "points" | "days" | "meters" | "to"
+        );
+        near && !lead && !counts
+    }
+
     /// A date, a month, a quarter or a year.
     fn calendar(&self, at: usize) -> Option<(Span, usize)> {
         self.iso(at)
             .or_else(|| self.day_first(at))
             .or_else(|| self.month_first(at))
             .or_else(|| self.quarter(at))
+            .or_else(|| self.half(at))
             .or_else(|| self.year(at).map(|year| (Span::Year(year, Bound::In), at + 1)))
     }
 
@@ -538,6 +596,30 @@ impl Reader<'_> {
         }
     }
 
+    /// `H1 2025`, `the second half of 2025`
+    fn half(&self, at: usize) -> Option<(Span, usize)> {
+        let (number, mut next): (i8, usize) = match self.word(at) {
+            "h1" => (1, at + 1),
+            "h2" => (2, at + 1),
+            "first" | "1st" if self.word(at + 1) == "half" => (1, at + 2),
+            "second" | "2nd" if self.word(at + 1) == "half" => (2, at + 2),
+            _ => return None,
+        };
+        if matches!(self.word(next), "of" | "in") {
+            next += 1;
+        }
+        let (year, end) = match self.year(next) {
+            Some(year) => (year, next + 1),
+            None if self.word(next) == "this" && self.word(next + 1) == "year" => (self.today.year(), next + 2),
+            None if self.word(next) == "last" && self.word(next + 1) == "year" => (self.today.year() - 1, next + 2),
+            None if self.word(at).starts_with('h') => (self.today.year(), next),
+            None => return None,
+        };
+        let first = Date::new(year, number * 6 - 5, 1).ok()?;
+        let until = first.checked_add(6.months()).ok()?;
+        Some((Span::Range(Some(Moment::Day(first)), Some(Moment::Day(until))), end))
+    }
+
     /// `Q2 2024`, `the second quarter of 2024`
     fn quarter(&self, at: usize) -> Option<(Span, usize)> {
         let number: i8 = match self.word(at) {
@@ -546,12 +628,14 @@ impl Reader<'_> {
             "q3" => 3,
             "q4" => 4,
             word => {
-                let at =
-                    ["first", "second", "third", "fourth"].iter().position(|it| *it == word)?;
+                let number = ["first", "second", "third", "fourth"]
+                    .iter()
+                    .position(|it| *it == word)
+                    .or_else(|| ["1st", "2nd", "3rd", "4th"].iter().position(|it| *it == word))?;
                 if self.word(at + 1) != "quarter" {
                     return None;
                 }
-                i8::try_from(at + 1).ok()?
+                i8::try_from(number + 1).ok()?
             }
         };
         let mut next = at + if self.word(at).starts_with('q') { 1 } else { 2 };
@@ -560,6 +644,12 @@ impl Reader<'_> {
         }
         let (year, end) = match self.year(next) {
             Some(year) => (year, next + 1),
+            None if self.word(next) == "this" && self.word(next + 1) == "year" => {
+                (self.today.year(), next + 2)
+            }
+            None if self.word(next) == "last" && self.word(next + 1) == "year" => {
+                (self.today.year() - 1, next + 2)
+            }
             None => {
                 (self.today.year(), if self.word(at).starts_with('q') { at + 1 } else { at + 2 })
             }

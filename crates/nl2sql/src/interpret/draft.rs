@@ -45,6 +45,8 @@ pub(crate) enum GroupKey {
     Column(ColumnRef),
     /// By the rows of a table.
     Rows(usize),
+    /// By the rows of a table that its rows belong to.
+    Parent(usize),
     /// By steps of time.
     Time(TimeUnit, ColumnRef),
     /// By a part of a moment (`isodow`).
@@ -55,7 +57,7 @@ impl GroupKey {
     pub(crate) fn table(&self) -> usize {
         match self {
             Self::Column(it) | Self::Time(_, it) | Self::Part(_, it) => it.table,
-            Self::Rows(table) => *table,
+            Self::Rows(table) | Self::Parent(table) => *table,
         }
     }
 }

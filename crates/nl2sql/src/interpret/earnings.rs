@@ -281,6 +281,11 @@ impl Interpreter<'_> {
         best.filter(|it| it.0 >= 2.5).map(|it| it.1)
     }
 
+    /// The purchases that lines belong to.
+    pub(super) fn whole_of(&self, lines: usize) -> Option<usize> {
+        self.purchases().map(|it| it.0).filter(|it| self.single(lines, *it))
+    }
+
     /// What each purchase is worth, if that table holds them.
     pub(super) fn worth_of(&self, table: usize) -> Option<ColumnRef> {
         let (whole, column) = self.purchases()?;

@@ -5,8 +5,10 @@
 //! every reader asks [`Interpreter::resolve`], which weighs how well the words fit against the tables that the question names
 //! and how far away they are.
 
+mod business;
 mod condition;
 mod draft;
+mod duration;
 mod earnings;
 mod measure;
 mod moment;
@@ -279,9 +281,16 @@ impl<'a> Interpreter<'a> {
             self.mark_used(at, at + 1);
             return at + 1;
         }
-        let readers: [Reader<'a>; 15] = [
+        let readers: [Reader<'a>; 22] = [
             Self::read_two_names,
             Self::read_ratio,
+            Self::read_upper,
+            Self::read_stock,
+            Self::read_quantity,
+            Self::read_within_name,
+            Self::read_which_time,
+            Self::read_duration,
+            Self::read_time_apart,
             Self::read_order,
             Self::read_spending,
             Self::read_current,

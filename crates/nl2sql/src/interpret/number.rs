@@ -482,6 +482,7 @@ impl Interpreter<'_> {
                 | "million"
                 | "days"
                 | "euros"
+                | "bucks"
                 | "usd"
                 | "inches"
                 | "degrees"
@@ -508,6 +509,19 @@ impl Interpreter<'_> {
             return Some(column);
         }
         let root = draft.root?;
+        // `under 30 dollars`: what it costs
+        let money = matches!(unit, "dollars" | "euros" | "usd" | "bucks" | "dollar" | "euro" | "eur")
+            || (1..=3).any(|back| {
+                next.checked_sub(back).is_some_and(|it| {
+                    self.marked(it, '$') || self.marked(it, '€') || self.marked(it, '£')
+                })
+            });
+        if money
+            && adjective.is_none_or(|it| it == "expensive")
+            && let Some(column) = self.price_of(root)
+        {
+            return Some(column);
+        }
         if let Some(adjective) = adjective {
             let degree = LEXICON.degree(adjective)?;
             // of what was named last, else of what the question is about

@@ -404,6 +404,13 @@ impl Interpreter<'_> {
         }
         let mut found = false;
         loop {
+            // `per top-level category`
+            if let Some((table, until)) = self.upper(next).filter(|it| it.1 <= end) {
+                self.mark_used(next, until);
+                draft.groups.push(GroupKey::Parent(table));
+                next = until;
+                found = true;
+            } else
             // steps of time
             if let Some(unit) = self.bucket(next)
                 && !(self.is_name(next)
@@ -466,7 +473,8 @@ impl Interpreter<'_> {
                 if each {
                     probe += 1;
                 }
-                let key = probe < end && self.is_name(probe) && self.table_at(probe).is_none();
+                let key = probe < end && self.is_name(probe) && self.table_at(probe).is_none()
+                    || probe + 1 == end && self.bucket(probe).is_some() && !self.is_name(probe);
                 let comma = self.items.get(next).is_some_and(|it| it.is_mark(','));
                 // after the first phrase of a sentence the request itself follows
                 if key && (each || (!comma && at > 2)) {
@@ -480,6 +488,65 @@ impl Interpreter<'_> {
             return None;
         }
         hand.column = None;
+        Some(next)
+    }
+
+    /// `top-level category`: the rows of a table that others of it belong to, and where that ends.
+    pub(super) fn upper(&self, at: usize) -> Option<(usize, usize)> {
+        let mut next = at;
+        while matches!(self.word(next), "the" | "our" | "each") {
+            next += 1;
+        }
+        if !matches!(self.word(next), "top" | "upper" | "root" | "highest") {
+            return None;
+        }
+        next += 1;
+        if self.marked(next, '-') {
+            next += 1;
+        }
+        if self.word(next).starts_with("level") || self.word(next) == "root" {
+            next += 1;
+        } else {
+            return None;
+        }
+        let table = self.table_at(next).or_else(|| {
+            // `level category` may have been read as one name
+            self.links(next).iter().find(|it| it.column.is_none()).map(|it| it.table)
+        })?;
+        let own = self.index.edges_of[table]
+            .iter()
+            .any(|it| self.index.edges[*it].from == self.index.edges[*it].to);
+        own.then_some((table, next + 1))
+    }
+
+    /// `list the top-level categories`: those that belong to no other.
+    pub(super) fn read_upper(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        end: usize,
+    ) -> Option<usize> {
+        let (table, next) = self.upper(at).filter(|it| it.1 <= end)?;
+        let edge = self.index.edges_of[table]
+            .iter()
+            .map(|it| &self.index.edges[*it])
+            .find(|it| it.from == it.to)?;
+        let column = crate::logical::ColumnRef::new(table, *edge.from_columns.first()?);
+        let null = crate::logical::Predicate::Null { column, negated: false };
+        draft.add(super::Condition::Row(null), std::mem::take(&mut hand.or));
+        if draft.root.is_none() {
+            draft.root = Some(table);
+        }
+        if std::mem::take(&mut hand.count) {
+            draft.ask(Asked::Count { table: Some(table), column: None, distinct: false });
+        } else if !draft.asks_something() {
+            draft.ask(Asked::Rows(table));
+        } else if Some(table) != draft.root {
+            draft.join(table);
+        }
+        let _ = mode;
         Some(next)
     }
 
@@ -579,7 +646,7 @@ impl Interpreter<'_> {
                         draft.asked.insert(0, Asked::Rows(table));
                     }
                 }
-                GroupKey::Time(..) | GroupKey::Part(..) => {}
+                GroupKey::Parent(_) | GroupKey::Time(..) | GroupKey::Part(..) => {}
             }
         }
     }

@@ -15,6 +15,8 @@ pub(crate) enum Want {
     Any,
     /// One to calculate with.
     Number,
+    /// One to sum up.
+    Amount,
     /// One that says when.
     Moment,
 }
@@ -442,6 +444,14 @@ impl Interpreter<'_> {
                 if self.index.tables[link.table].bridge {
                     score -= 0.05;
                 }
+                // of two that are called alike the one of what more things refer to
+                let referred = self.index.edges_of[link.table]
+                    .iter()
+                    .filter(|it| self.index.edges[**it].to == link.table)
+                    .count();
+                #[expect(clippy::cast_precision_loss, reason = "at most four")]
+                let referred = referred.min(4) as f64;
+                score += 0.02 * referred;
                 // "name" alone means what a row is known by
                 if self.lemma(at) == "name"
                     && self.index.tables[link.table].display.contains(&column)
@@ -450,7 +460,13 @@ impl Interpreter<'_> {
                 }
                 match want {
                     Want::Any => {}
-                    Want::Number => {
+                    Want::Number | Want::Amount => {
+                        // percents have no sum
+                        if want == Want::Amount
+                            && info.words.iter().any(|it| it == "percent" || it == "rate")
+                        {
+                            score -= 0.5;
+                        }
                         if !info.class.is_numeric() {
                             score -= if info.class == TypeClass::Interval { 0.0 } else { 0.4 };
                         }
@@ -487,7 +503,7 @@ impl Interpreter<'_> {
                 }
                 let fits = match want {
                     Want::Any => true,
-                    Want::Number => {
+                    Want::Number | Want::Amount => {
                         column.class.is_numeric()
                             || column.class.is_temporal()
                             || column.class == TypeClass::Interval
@@ -599,6 +615,23 @@ impl Interpreter<'_> {
             .collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         ranked
+    }
+
+    /// Where the value was seen far away only, and what the question is about has a column called just so: that one.
+    pub(super) fn nearer(&self, draft: &Draft, column: ColumnRef) -> ColumnRef {
+        let Some(root) = draft.root.filter(|it| *it != column.table) else { return column };
+        if self.weight[column.table] > 0.5
+            || draft.joins.contains(&column.table)
+            || self.index.distance(root, column.table) == Some(1)
+        {
+            return column;
+        }
+        let info = self.index.column(column);
+        self.index.tables[root]
+            .columns
+            .iter()
+            .position(|it| it.words == info.words && it.class == info.class && !it.is_id())
+            .map_or(column, |it| ColumnRef::new(root, it))
     }
 }
 

@@ -77,6 +77,15 @@ impl Interpreter<'_> {
             return Some(at + length);
         }
         if self.word(at) == "count" && !self.is_name(at) && *mode == Mode::Select {
+            // `supplier count per country`
+            if at > 0
+                && self.table_at(at - 1).is_some()
+                && let Some(Asked::Rows(table)) = draft.asked.last().cloned()
+            {
+                draft.asked.pop();
+                draft.ask(Asked::Count { table: Some(table), column: None, distinct: false });
+                return Some(at + 1);
+            }
             hand.count = true;
             return Some(at + 1);
         }
@@ -146,6 +155,7 @@ impl Interpreter<'_> {
             "average" | "mean" | "avg" | "averaged" => Some(Aggregate::Avg),
             "total" | "sum" | "combined" | "overall" | "summed" => Some(Aggregate::Sum),
             "maximum" | "max" | "maximal" => Some(Aggregate::Max),
+            "median" => Some(Aggregate::Median),
             "minimum" | "min" | "minimal" => Some(Aggregate::Min),
             "highest" | "largest" | "biggest" | "greatest" | "longest" | "latest" | "most"
             | "oldest" | "tallest"
@@ -272,7 +282,9 @@ impl Interpreter<'_> {
             return Some(at + 1);
         }
         // a measure in the hand that names no column but an adjective: left alone
-        let want = if hand.aggregates.iter().any(|it| matches!(it, Aggregate::Avg | Aggregate::Sum))
+        let want = if hand.aggregates.contains(&Aggregate::Sum) {
+            Want::Amount
+        } else if hand.aggregates.iter().any(|it| matches!(it, Aggregate::Avg | Aggregate::Median))
         {
             Want::Number
         } else {

@@ -64,7 +64,7 @@ impl Interpreter<'_> {
                 self.notes.push(Note::Weak(score));
             }
             let link = &links[number];
-            let column = ColumnRef::new(link.table, link.column);
+            let column = self.nearer(draft, ColumnRef::new(link.table, link.column));
             let value = link.value.clone();
             return Some(self.equal_list(draft, hand, mode, column, &value, at, end));
         }

@@ -1,0 +1,87 @@
+//! What comments say of names and values: what a table holds, which keys a document has, which labels a list.
+
+use crate::lexicon::LEXICON;
+use crate::token::normalized;
+
+/// What a table holds, by the words with which its description begins: `Requests of customers to the support desk` are
+/// requests.
+pub(super) fn head(comment: &str) -> Vec<String> {
+    let first = comment.split(['.', ',', ';', '(', ':']).next().unwrap_or_default();
+    let normal = normalized(first);
+    let mut words: Vec<&str> = Vec::new();
+    for word in normal.split(' ') {
+        let ends = LEXICON.is_stop(word)
+            || word.len() > 4 && (word.ends_with("ed") || word.ends_with("ing"))
+            || matches!(word, "sent" | "made" | "sold" | "bought" | "paid" | "written" | "kept" | "where" | "that");
+        if ends {
+            break;
+        }
+        words.push(word);
+    }
+    let told = !words.is_empty()
+        && words.len() <= 2
+        && !matches!(
+            words[0],
+            "row" | "rows" | "table" | "list" | "data" | "record" | "records" | "view" | "information" | "contains"
+                | "stores" | "holds" | "number" | "date" | "name"
+        );
+    if told { words.into_iter().map(|it| LEXICON.lemma(it)).collect() } else { Vec::new() }
+}
+
+/// The keys that a document has, by an example of it in a comment, each with the value given there.
+pub(super) fn keys(comment: &str) -> Vec<(String, serde_json::Value)> {
+    let (Some(from), Some(until)) = (comment.find('{'), comment.rfind('}')) else {
+        return Vec::new();
+    };
+    if from > until {
+        return Vec::new();
+    }
+    match serde_json::from_str(&comment[from..=until]) {
+        Ok(serde_json::Value::Object(all)) => all
+            .into_iter()
+            .filter(|(key, value)| {
+                !key.is_empty() && key.len() <= 60 && !value.is_object() && !value.is_array()
+            })
+            .take(20)
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The labels that a comment lists: `Labels like eco, gift, new`.
+pub(super) fn listed(comment: &str) -> Vec<String> {
+    let Some(at) = ["like ", "e.g. ", "such as ", "one of ", "for example "]
+        .iter()
+        .find_map(|it| comment.find(it).map(|at| at + it.len()))
+    else {
+        return Vec::new();
+    };
+    let rest = comment[at..].split(['.', ';', '(']).next().unwrap_or_default();
+    rest.split([',', '|'])
+        .flat_map(|it| it.split(" and "))
+        .flat_map(|it| it.split(" or "))
+        .map(|it| it.trim().trim_matches(['\'', '"']).to_owned())
+        .filter(|it| !it.is_empty() && it.split(' ').count() <= 3 && it.len() <= 40)
+        .take(40)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_begins_with_what_the_table_holds() {
+        assert_eq!(head("Requests of customers to the desk."), ["request"]);
+        assert_eq!(head("Parcels sent for orders; some go in two."), ["parcel"]);
+        assert!(head("One row for each checkout.").is_empty());
+    }
+
+    #[test]
+    fn examples_name_keys_and_labels() {
+        let keys: Vec<String> = keys(r#"By name, e.g. {"hue": "red", "size": 4}."#).into_iter().map(|it| it.0).collect();
+        assert_eq!(keys, ["hue", "size"]);
+        assert_eq!(listed("Labels like spicy, mild and hot."), ["spicy", "mild", "hot"]);
+        assert!(keys.len() == 2 && super::keys("{ not json }").is_empty());
+    }
+}

@@ -1,0 +1,150 @@
+//! Reads set phrases as plainer words, and numbers in words as numbers, before anything is linked.
+
+use std::sync::LazyLock;
+
+use crate::token::{MAX_TOKENS, Token, TokenKind, tokenize};
+
+/// What is said, each word with its alternatives, and as what it is read.
+struct Phrase {
+    said: Vec<Vec<&'static str>>,
+    read: &'static str,
+}
+
+static PHRASES: LazyLock<Vec<Phrase>> = LazyLock::new(|| {
+    let mut all: Vec<Phrase> = include_str!("../lexicon/phrases.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once('='))
+        .map(|(said, read)| Phrase {
+            said: said.split_whitespace().map(|it| it.split('|').collect()).collect(),
+            read: read.trim(),
+        })
+        .collect();
+    // the longest one first
+    all.sort_by_key(|it| std::cmp::Reverse(it.said.len()));
+    all
+});
+
+/// Puts plainer words in place of set phrases, and one number in place of several that make it up.
+pub(crate) fn plain(tokens: &mut Vec<Token>) {
+    if tokens.is_empty() {
+        return;
+    }
+    numbers(tokens);
+    without_us(tokens);
+    let mut at = 0;
+    while at < tokens.len() && tokens.len() <= MAX_TOKENS {
+        let found = PHRASES.iter().find(|it| {
+            it.said.iter().enumerate().all(|(step, any)| {
+                tokens.get(at + step).is_some_and(|it| {
+                    it.kind != TokenKind::Quoted && any.contains(&it.lower.as_str())
+                })
+            })
+        });
+        let Some(phrase) = found else {
+            at += 1;
+            continue;
+        };
+        let read = words(phrase.read, &tokens[at]);
+        let length = read.len();
+        tokens.splice(at..at + phrase.said.len(), read);
+        at += length;
+    }
+}
+
+/// `in the company` at the end: of all of them.
+fn without_us(tokens: &mut Vec<Token>) {
+    let mark = tokens.last().is_some_and(|it| matches!(it.kind, TokenKind::Mark('?' | '.' | '!')));
+    let end = tokens.len() - usize::from(mark);
+    if end > 4
+        && matches!(tokens[end - 1].lower.as_str(), "company" | "firm" | "business")
+        && matches!(tokens[end - 2].lower.as_str(), "the" | "our")
+        && matches!(tokens[end - 3].lower.as_str(), "in" | "at" | "of")
+    {
+        tokens.drain(end - 3..end);
+    }
+}
+
+/// Words that nobody typed, in the place of one that somebody did.
+pub(crate) fn words(text: &str, place: &Token) -> Vec<Token> {
+    let mut all = tokenize(text);
+    for it in &mut all {
+        it.start = place.start;
+        it.end = place.end;
+    }
+    all
+}
+
+/// `two dozen`, `3 million`, `half a million`, `a dozen`.
+fn numbers(tokens: &mut Vec<Token>) {
+    let factor = |token: &Token| match (token.kind, token.lower.as_str()) {
+        (TokenKind::Word, "dozen" | "dozens") => Some(12.0),
+        (TokenKind::Number(_), "hundred") => Some(1e2),
+        (TokenKind::Number(_), "thousand") => Some(1e3),
+        (TokenKind::Number(_), "million") => Some(1e6),
+        (TokenKind::Word, "mio" | "mn") => Some(1e6),
+        (TokenKind::Word, "billion" | "bn") => Some(1e9),
+        _ => None,
+    };
+    let mut at = 0;
+    while at < tokens.len() {
+        let Some(times) = factor(&tokens[at]) else {
+            at += 1;
+            continue;
+        };
+        let before = |back: usize| at.checked_sub(back).and_then(|it| tokens.get(it));
+        let (from, value) = match before(1) {
+            Some(Token { kind: TokenKind::Number(value), .. }) => (at - 1, value * times),
+            Some(it) if matches!(it.lower.as_str(), "a" | "one") => {
+                if before(2).is_some_and(|it| it.lower == "half") {
+                    (at - 2, 0.5 * times)
+                } else {
+                    (at - 1, times)
+                }
+            }
+            _ if tokens[at].kind == TokenKind::Word => {
+                at += 1;
+                continue;
+            }
+            _ => (at, times),
+        };
+        let text = crate::render::number(value);
+        let one = Token {
+            text: text.clone(),
+            lower: text.clone(),
+            lemma: text.clone(),
+            stem: text,
+            start: tokens[from].start,
+            end: tokens[at].end,
+            kind: TokenKind::Number(value),
+            capital: false,
+        };
+        tokens.splice(from..=at, [one]);
+        at = from + 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(question: &str) -> String {
+        let mut tokens = tokenize(question);
+        plain(&mut tokens);
+        tokens.iter().map(|it| it.lower.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn set_phrases_are_read_as_plainer_words() {
+        assert_eq!(read("how much did we sell this year so far"), "total revenue year to date");
+        assert_eq!(read("the best paid employee"), "the highest paid employee");
+    }
+
+    #[test]
+    fn numbers_in_words_become_one() {
+        assert_eq!(read("more than two dozen"), "more than 24");
+        assert_eq!(read("over half a million"), "over 500000");
+        assert_eq!(read("about 3 million or a dozen"), "about 3000000 or 12");
+        assert_eq!(read("more than twenty"), "more than twenty");
+    }
+}
