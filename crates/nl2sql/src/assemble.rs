@@ -648,8 +648,7 @@ fn contradiction(index: &SchemaIndex, all: &[Predicate]) -> Option<(usize, usize
                 continue;
             };
             // a list may hold both
-            let list =
-                matches!(a, Expr::Column(it) if index.column(*it).class == TypeClass::Array);
+            let list = matches!(a, Expr::Column(it) if index.column(*it).class == TypeClass::Array);
             if a != b || list {
                 continue;
             }

@@ -223,11 +223,7 @@ impl Engine {
 
 /// The better one of the readings over tables alone and over tables and views. Tables come first: a view wins only where
 /// they leave the question unanswered, and where it answers alone.
-fn likeliest(
-    index: &SchemaIndex,
-    tokens: &[Token],
-    today: jiff::civil::Date,
-) -> Option<Reading> {
+fn likeliest(index: &SchemaIndex, tokens: &[Token], today: jiff::civil::Date) -> Option<Reading> {
     let read_over = |index: &SchemaIndex| shaped(index, tokens, today);
     let as_it_stands = |index: &SchemaIndex| {
         let times = time::find(tokens, today);
@@ -297,7 +293,13 @@ fn read(
         }
     });
     let ignored = content(items, &reader.used);
-    let signals = confidence::signals(index, items, &reader, &query, &ignored);
+    let mut signals = confidence::signals(index, items, &reader, &query, &ignored);
+    if wrap.is_some()
+        && let Some(at) = confidence::SIGNALS.iter().position(|it| *it == "per_group")
+    {
+        // the weight was fitted where nothing but a ranking in a plain question asked for it
+        signals[at] = 0.0;
+    }
     let mut ignored = ignored;
     for note in &reader.notes {
         if let Note::Idle(at) = note
@@ -317,7 +319,15 @@ fn read(
     for _ in 0..done {
         confidence -= UNSAID;
     }
-    if unexplained.len() > done || predicts(items) || doubtful(index, items, &query, &signals) {
+    let left: Vec<&str> = ignored
+        .iter()
+        .map(String::as_str)
+        .filter(|it| !LEXICON.is_light(&it.to_lowercase()))
+        .collect();
+    if unexplained.len() > done
+        || predicts(items)
+        || doubtful(index, items, &query, &signals, &left)
+    {
         confidence = confidence.min(UNSURE);
     }
     let confidence = confidence.max(0.0);
@@ -362,7 +372,7 @@ fn lost(
         part.filter.iter().chain(&part.having).for_each(|it| it.columns(&mut note));
     });
     let mut all = Vec::new();
-    for (item, used) in items.iter().zip(&reader.used) {
+    for (at, (item, used)) in items.iter().zip(&reader.used).enumerate() {
         let Meaning::Name(links) = &item.meaning else { continue };
         let idle = LEXICON.is_stop(&item.lower)
             || link::is_question_word(&item.lower)
@@ -376,7 +386,8 @@ fn lost(
             }
             None => tables.contains(&it.table),
         });
-        if *used && !idle && !stands && !known.contains(&item.text) {
+        let spent = reader.spent.contains(&at);
+        if *used && !spent && !idle && !stands && !known.contains(&item.text) {
             all.push(item.text.clone());
         }
     }
@@ -384,7 +395,13 @@ fn lost(
 }
 
 /// Whether a query says less than it seems to: counts what is always one, joins what nobody spoke of, loses its groups.
-fn doubtful(index: &SchemaIndex, items: &[Item], query: &LogicalQuery, signals: &[f64]) -> bool {
+fn doubtful(
+    index: &SchemaIndex,
+    items: &[Item],
+    query: &LogicalQuery,
+    signals: &[f64],
+    left: &[&str],
+) -> bool {
     let signal = |name: &str| {
         confidence::SIGNALS.iter().position(|it| *it == name).map_or(0.0, |it| signals[it])
     };
@@ -445,9 +462,20 @@ fn doubtful(index: &SchemaIndex, items: &[Item], query: &LogicalQuery, signals: 
         });
     });
     // one row of all is not one of each
-    let one_of_all = each && query.limit.is_some() && query.per.is_empty() && !query.group.is_empty()
+    let one_of_all = each
+        && query.limit.is_some()
+        && query.per.is_empty()
+        && !query.group.is_empty()
         && query.group.len() > 1;
-    empty || each && !grouped || one_of_all || who && shown.len() < 2
+    // `logged in during the last week`: what happened then is not known
+    let untold = items.windows(3).any(|it| {
+        matches!(it[2].meaning, Meaning::Time(_))
+            && it[..2].iter().any(|it| it.is_word() && left.contains(&it.text.as_str()))
+            || matches!(it[1].meaning, Meaning::Time(_))
+                && it[0].is_word()
+                && left.contains(&it[0].text.as_str())
+    });
+    empty || untold || each && !grouped || one_of_all || who && shown.len() < 2
 }
 
 /// Whether a word says what is done rather than what something is.

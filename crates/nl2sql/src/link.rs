@@ -81,7 +81,7 @@ const MAX_NAME: usize = 6;
 
 /// Puts right slips of the finger in words that calculate and compare, which no schema holds.
 pub(crate) fn correct(index: &SchemaIndex, tokens: &mut [Token]) {
-    const WORDS: [&str; 46] = [
+    const WORDS: [&str; 49] = [
         "average",
         "total",
         "number",
@@ -128,11 +128,14 @@ pub(crate) fn correct(index: &SchemaIndex, tokens: &mut [Token]) {
         "october",
         "country",
         "category",
+        "department",
+        "supplier",
+        "revenue",
     ];
     for token in tokens {
         let known = token.kind != TokenKind::Word
-            || token.capital
-            || token.lower.len() < 5
+            || token.lower.len() < 4
+            || token.capital && !token.lower.starts_with(['j', 'f', 's', 'o', 'n', 'd'])
             || LEXICON.knows(&token.lower, &token.stem)
             || LEXICON.is_light(&token.lower)
             || LEXICON.degree(&token.lower).is_some()
@@ -144,8 +147,10 @@ pub(crate) fn correct(index: &SchemaIndex, tokens: &mut [Token]) {
         }
         // a plural or another form is no slip
         let meant = WORDS.iter().find(|it| {
-            it.as_bytes().first() == token.lower.as_bytes().first()
-                && distance(&token.lower, it, if it.len() > 7 { 2 } else { 1 }) <= if it.len() > 7 { 2 } else { 1 }
+            (token.lower.len() > 4 || **it == "which")
+                && it.as_bytes().first() == token.lower.as_bytes().first()
+                && distance(&token.lower, it, if it.len() > 7 { 2 } else { 1 })
+                    <= if it.len() > 7 { 2 } else { 1 }
                 && !token.lower.starts_with(**it)
         });
         if let Some(meant) = meant {
@@ -250,7 +255,8 @@ pub(crate) fn link(
 fn asked_for(tokens: &[Token], at: usize) -> bool {
     let word = |back: usize| at.checked_sub(back).map_or("", |it| tokens[it].lower.as_str());
     matches!(word(1), "which" | "many" | "each" | "per" | "every" | "our" | "what")
-        || matches!(tokens[at.saturating_sub(1)].kind, TokenKind::Number(_)) && matches!(word(2), "top" | "best" | "first")
+        || matches!(tokens[at.saturating_sub(1)].kind, TokenKind::Number(_))
+            && matches!(word(2), "top" | "best" | "first")
 }
 
 /// Takes back weak guesses that their surroundings speak against: half a name right beside a whole one (`music artists`),
@@ -600,6 +606,12 @@ fn names(
                 | "first"
                 | "last"
                 | "top"
+                | "month"
+                | "year"
+                | "week"
+                | "day"
+                | "quarter"
+                | "hour"
         );
     let least = if calculates { 0.9 } else { 0.3 };
     if calculates && tokens.get(end).is_some_and(|it| it.lower == "of") {

@@ -62,11 +62,8 @@ impl Renderer<'_> {
             return self.over(query, source);
         }
         if query.instances().is_empty() {
-            let none = Scope {
-                plan: JoinPlan::default(),
-                aliases: Vec::new(),
-                outputs: Vec::new(),
-            };
+            let none =
+                Scope { plan: JoinPlan::default(), aliases: Vec::new(), outputs: Vec::new() };
             let items =
                 query.select.iter().map(|it| self.expr(it, &none)).collect::<Option<Vec<_>>>()?;
             return (!items.is_empty()).then(|| format!("SELECT {}", items.join(", ")));
@@ -228,8 +225,11 @@ impl Renderer<'_> {
             let _ = write!(sql, " WHERE {all}");
         }
         if !query.group.is_empty() {
-            let keys =
-                query.group.iter().map(|it| self.shown(it, query, scope)).collect::<Option<Vec<_>>>()?;
+            let keys = query
+                .group
+                .iter()
+                .map(|it| self.shown(it, query, scope))
+                .collect::<Option<Vec<_>>>()?;
             let _ = write!(sql, " GROUP BY {}", keys.join(", "));
         }
         if !query.having.is_empty() {
@@ -541,7 +541,9 @@ impl Renderer<'_> {
         let day = |it: &Expr| matches!(it, Expr::Column(column) if self.index.column(*column).class == TypeClass::Date);
         let (start, end) = (self.expr(from, scope)?, self.expr(to, scope)?);
         let seconds = match unit {
-            Some(TimeUnit::Day) if day(from) && day(to) => return Some(format!("({end} - {start})")),
+            Some(TimeUnit::Day) if day(from) && day(to) => {
+                return Some(format!("({end} - {start})"));
+            }
             None if day(from) && day(to) => return Some(format!("({end} - {start})")),
             None => return Some(format!("({end} - {start})")),
             Some(TimeUnit::Hour) => "3600",

@@ -156,7 +156,10 @@ impl Reader<'_> {
 
     /// An expression at that position and where it ends.
     fn expression(&self, at: usize) -> Option<(Span, usize)> {
-        self.ago(at).or_else(|| self.relative(at)).or_else(|| self.bounded(at)).or_else(|| self.plain(at))
+        self.ago(at)
+            .or_else(|| self.relative(at))
+            .or_else(|| self.bounded(at))
+            .or_else(|| self.plain(at))
     }
 
     /// `3 weeks ago`, `more than a year ago`, `less than 10 days ago`
@@ -165,12 +168,23 @@ impl Reader<'_> {
         let phrase = |at: usize, all: &[&str]| {
             all.iter().enumerate().all(|(step, it)| self.word(at + step) == *it)
         };
-        let more = [&["more", "than"][..], &["longer", "than"], &["over"], &["at", "least"], &["earlier", "than"]]
-            .into_iter()
-            .find(|it| phrase(at, it));
-        let less = [&["less", "than"][..], &["under"], &["within", "the", "last"], &["no", "more", "than"]]
-            .into_iter()
-            .find(|it| phrase(at, it));
+        let more = [
+            &["more", "than"][..],
+            &["longer", "than"],
+            &["over"],
+            &["at", "least"],
+            &["earlier", "than"],
+        ]
+        .into_iter()
+        .find(|it| phrase(at, it));
+        let less = [
+            &["less", "than"][..],
+            &["under"],
+            &["within", "the", "last"],
+            &["no", "more", "than"],
+        ]
+        .into_iter()
+        .find(|it| phrase(at, it));
         at += more.or(less).map_or(0, <[&str]>::len);
         let count = match self.word(at) {
             "a" | "an" | "one" => 1,
@@ -189,10 +203,9 @@ impl Reader<'_> {
         let span = match (more.is_some(), less.is_some()) {
             (true, _) => Span::Range(None, Some(back)),
             (_, true) => Span::Range(Some(back), None),
-            _ => Span::Range(
-                Some(Moment::Start(unit, -count)),
-                Some(Moment::Start(unit, 1 - count)),
-            ),
+            _ => {
+                Span::Range(Some(Moment::Start(unit, -count)), Some(Moment::Start(unit, 1 - count)))
+            }
         };
         Some((span, at + 3))
     }
@@ -480,15 +493,59 @@ impl Reader<'_> {
         let before = at.checked_sub(1).map_or("", |it| self.word(it));
         let lead = matches!(
             before,
-            "than" | "over" | "under" | "above" | "below" | "least" | "most" | "exactly" | "is" | "=" | "equals"
-                | "equal" | "to" | "number" | "id" | "code" | "model" | "top" | "first" | "last" | "#" | "$"
-                | "€" | "with" | "between" | "no" | "order" | "-" | "/" | ">" | "<" | "by" | "around" | "from"
+            "than"
+                | "over"
+                | "under"
+                | "above"
+                | "below"
+                | "least"
+                | "most"
+                | "exactly"
+                | "is"
+                | "="
+                | "equals"
+                | "equal"
+                | "to"
+                | "number"
+                | "id"
+                | "code"
+                | "model"
+                | "top"
+                | "first"
+                | "last"
+                | "#"
+                | "$"
+                | "€"
+                | "with"
+                | "between"
+                | "no"
+                | "order"
+                | "-"
+                | "/"
+                | ">"
+                | "<"
+                | "by"
+                | "around"
+                | "from"
         );
         let next = self.word(at + 1);
         let counts = matches!(
             next,
-            "or" | "-" | "/" | "%" | "$" | "dollars" | "euros" | "units" | "km" | "kg" | "miles" | "people"
-                | "points" | "days" | "meters" | "to"
+            "or" | "-"
+                | "/"
+                | "%"
+                | "$"
+                | "dollars"
+                | "euros"
+                | "units"
+                | "km"
+                | "kg"
+                | "miles"
+                | "people"
+                | "points"
+                | "days"
+                | "meters"
+                | "to"
         );
         near && !lead && !counts
     }
@@ -610,8 +667,12 @@ impl Reader<'_> {
         }
         let (year, end) = match self.year(next) {
             Some(year) => (year, next + 1),
-            None if self.word(next) == "this" && self.word(next + 1) == "year" => (self.today.year(), next + 2),
-            None if self.word(next) == "last" && self.word(next + 1) == "year" => (self.today.year() - 1, next + 2),
+            None if self.word(next) == "this" && self.word(next + 1) == "year" => {
+                (self.today.year(), next + 2)
+            }
+            None if self.word(next) == "last" && self.word(next + 1) == "year" => {
+                (self.today.year() - 1, next + 2)
+            }
             None if self.word(at).starts_with('h') => (self.today.year(), next),
             None => return None,
         };

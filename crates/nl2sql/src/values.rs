@@ -69,6 +69,12 @@ pub(crate) fn values(
         lemmas.pop();
         lemmas.push(&plural);
         forms.push(lemmas.join(" "));
+        // `canceled` and `cancelled`
+        if part[part.len() - 1].lower.ends_with("eled") {
+            forms.push(key.replace("eled", "elled"));
+        } else if part[part.len() - 1].lower.ends_with("elled") {
+            forms.push(key.replace("elled", "eled"));
+        }
         for (number, form) in forms.into_iter().enumerate() {
             let form = normalized(&form);
             if keys.insert(form.clone()) {
@@ -106,6 +112,20 @@ pub(crate) fn values(
         && !capital
         && (LEXICON.is_stop(lower) || LEXICON.degree(lower).is_some() || is_question_word(lower))
     {
+        // `high priority tickets`, `urgent and high tickets`: a label of what stands beside it
+        let beside = (end..(end + 3).min(tokens.len())).any(|at| {
+            links.iter().any(|it| {
+                let table = &index.tables[it.table];
+                table.columns[it.column].complete
+                    && LEXICON.degree(lower).is_some()
+                    && (table.columns[it.column].words.contains(&tokens[at].lemma)
+                        || table.words == [tokens[at].lemma.clone()])
+            })
+        });
+        if beside {
+            links.retain(|it| index.tables[it.table].columns[it.column].complete);
+            return links;
+        }
         let shouted = part[0].text.len() > 1 && part[0].text.chars().all(char::is_uppercase);
         if !shouted {
             return Vec::new();

@@ -12,7 +12,18 @@ pub(super) fn head(comment: &str) -> Vec<String> {
     for word in normal.split(' ') {
         let ends = LEXICON.is_stop(word)
             || word.len() > 4 && (word.ends_with("ed") || word.ends_with("ing"))
-            || matches!(word, "sent" | "made" | "sold" | "bought" | "paid" | "written" | "kept" | "where" | "that");
+            || matches!(
+                word,
+                "sent"
+                    | "made"
+                    | "sold"
+                    | "bought"
+                    | "paid"
+                    | "written"
+                    | "kept"
+                    | "where"
+                    | "that"
+            );
         if ends {
             break;
         }
@@ -22,8 +33,30 @@ pub(super) fn head(comment: &str) -> Vec<String> {
         && words.len() <= 2
         && !matches!(
             words[0],
-            "row" | "rows" | "table" | "list" | "data" | "record" | "records" | "view" | "information" | "contains"
-                | "stores" | "holds" | "number" | "date" | "name"
+            "person"
+                | "people"
+                | "company"
+                | "companies"
+                | "everybody"
+                | "thing"
+                | "one"
+                | "all"
+                | "money"
+                | "row"
+                | "rows"
+                | "table"
+                | "list"
+                | "data"
+                | "record"
+                | "records"
+                | "view"
+                | "information"
+                | "contains"
+                | "stores"
+                | "holds"
+                | "number"
+                | "date"
+                | "name"
         );
     if told { words.into_iter().map(|it| LEXICON.lemma(it)).collect() } else { Vec::new() }
 }
@@ -79,7 +112,10 @@ mod tests {
 
     #[test]
     fn examples_name_keys_and_labels() {
-        let keys: Vec<String> = keys(r#"By name, e.g. {"hue": "red", "size": 4}."#).into_iter().map(|it| it.0).collect();
+        let keys: Vec<String> = keys(r#"By name, e.g. {"hue": "red", "size": 4}."#)
+            .into_iter()
+            .map(|it| it.0)
+            .collect();
         assert_eq!(keys, ["hue", "size"]);
         assert_eq!(listed("Labels like spicy, mild and hot."), ["spicy", "mild", "hot"]);
         assert!(keys.len() == 2 && super::keys("{ not json }").is_empty());

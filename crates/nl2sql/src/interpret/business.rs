@@ -16,12 +16,23 @@ impl Interpreter<'_> {
                 .iter()
                 .copied()
                 .find(|it| is(it, "stock") && !is(it, "reorder") && !is(it, "minimum"))
-                .or_else(|| numbers.iter().copied().find(|it| is(it, "inventory") || is(it, "hand")))
+                .or_else(|| {
+                    numbers.iter().copied().find(|it| is(it, "inventory") || is(it, "hand"))
+                })
                 .map(|it| ColumnRef::new(table, it))
         };
-        draft.root.and_then(find).or_else(|| {
-            (0..self.index.tables.len()).filter(|it| self.weight[*it] > 0.5).find_map(find)
-        })
+        draft
+            .root
+            .and_then(find)
+            .or_else(|| {
+                (0..self.index.tables.len()).filter(|it| self.weight[*it] > 0.5).find_map(find)
+            })
+            .or_else(|| {
+                // the only table that keeps it
+                let mut all = (0..self.index.tables.len()).filter_map(find);
+                let first = all.next()?;
+                all.next().is_none().then_some(first)
+            })
     }
 
     /// The level below which a thing is ordered again.
@@ -29,7 +40,11 @@ impl Interpreter<'_> {
         let columns = &self.index.tables[table].columns;
         let at = columns.iter().position(|it| {
             it.class.is_numeric()
-                && (it.has_word("reorder") || it.words.iter().any(|it| it == "reorder" || it == "restock" || it == "threshold")
+                && (it.has_word("reorder")
+                    || it
+                        .words
+                        .iter()
+                        .any(|it| it == "reorder" || it == "restock" || it == "threshold")
                     || it.has_word("minimum") && it.has_word("stock"))
         });
         at.map(|it| ColumnRef::new(table, it))
@@ -47,18 +62,52 @@ impl Interpreter<'_> {
         if self.items[at].quoted {
             return None;
         }
-        let zero = self.one_of(at, &["out of stock", "sold out", "not in stock", "no longer in stock", "not available", "unavailable"]);
+        let zero = self.one_of(
+            at,
+            &[
+                "out of stock",
+                "sold out",
+                "not in stock",
+                "no longer in stock",
+                "not available",
+                "unavailable",
+            ],
+        );
         let some = self.one_of(at, &["in stock", "on stock", "available"]);
         let low = self.one_of(
             at,
             &[
-                "need to be reordered", "needs to be reordered", "have to be reordered", "has to be reordered",
-                "must be reordered", "should be reordered", "to be reordered", "need reordering", "need to reorder",
-                "have to reorder", "should reorder", "must reorder", "to reorder", "low on stock", "low in stock",
-                "running low", "running out", "low stock", "below their reorder level", "below the reorder level",
-                "below reorder level", "under their reorder level", "under the reorder level", "to be restocked",
-                "need restocking", "need to be restocked", "need to restock", "to restock", "at or below their reorder level",
-                "at or below the reorder level", "reorder",
+                "need to be reordered",
+                "needs to be reordered",
+                "have to be reordered",
+                "has to be reordered",
+                "must be reordered",
+                "should be reordered",
+                "to be reordered",
+                "need reordering",
+                "need to reorder",
+                "have to reorder",
+                "should reorder",
+                "must reorder",
+                "to reorder",
+                "low on stock",
+                "low in stock",
+                "running low",
+                "running out",
+                "low stock",
+                "below their reorder level",
+                "below the reorder level",
+                "below reorder level",
+                "under their reorder level",
+                "under the reorder level",
+                "to be restocked",
+                "need restocking",
+                "need to be restocked",
+                "need to restock",
+                "to restock",
+                "at or below their reorder level",
+                "at or below the reorder level",
+                "reorder",
             ],
         );
         let length = zero.or(low).or(some)?;
@@ -66,7 +115,11 @@ impl Interpreter<'_> {
         if length == 1 && !matches!(self.word(at), "unavailable" | "reorder") {
             return None;
         }
-        if self.word(at) == "reorder" && length == 1 && (self.is_name(at) || draft.asks_something() && *mode == Mode::Select && !draft.counts()) {
+        if self.word(at) == "reorder"
+            && length == 1
+            && (self.is_name(at)
+                || draft.asks_something() && *mode == Mode::Select && !draft.counts())
+        {
             return None;
         }
         let stock = self.stock(draft)?;
@@ -79,8 +132,11 @@ impl Interpreter<'_> {
         } else {
             Predicate::Compare(Expr::Column(stock), Comparison::Greater, number(0.0))
         };
-        let predicate =
-            if std::mem::take(&mut hand.negated) { Predicate::Not(Box::new(predicate)) } else { predicate };
+        let predicate = if std::mem::take(&mut hand.negated) {
+            Predicate::Not(Box::new(predicate))
+        } else {
+            predicate
+        };
         self.count_now(draft, hand);
         draft.add(Condition::Row(predicate), std::mem::take(&mut hand.or));
         hand.column = None;
@@ -105,12 +161,22 @@ impl Interpreter<'_> {
         if let Some(next) = self.read_stock_value(draft, hand, at, end) {
             return Some(next);
         }
-        let worded = matches!(self.word(at), "units" | "pieces" | "quantity" | "quantities" | "copies")
-            || self.says(at, "items sold");
+        let worded =
+            matches!(self.word(at), "units" | "pieces" | "quantity" | "quantities" | "copies")
+                || self.says(at, "items sold");
         let sold = (at + 1..end).any(|it| {
             matches!(
                 self.word(it),
-                "sold" | "ordered" | "bought" | "purchased" | "sell" | "sale" | "shipped" | "order" | "buy" | "sales"
+                "sold"
+                    | "ordered"
+                    | "bought"
+                    | "purchased"
+                    | "sell"
+                    | "sale"
+                    | "shipped"
+                    | "order"
+                    | "buy"
+                    | "sales"
             )
         }) || at > 0 && matches!(self.word(at - 1), "sold" | "ordered");
         if !worded || !sold || self.stock_word_near(at, end) {
@@ -125,6 +191,7 @@ impl Interpreter<'_> {
             draft.root = Some(table);
         }
         draft.event = self.whole_of(table).or(Some(table));
+        self.spent.push(at);
         self.weight[table] = self.weight[table].max(0.5);
         draft.ask(Asked::Aggregate(function, *of));
         let mut next = at + 1;
@@ -158,41 +225,67 @@ impl Interpreter<'_> {
         at: usize,
         end: usize,
     ) -> Option<usize> {
-        let (first, next) = if matches!(self.word(at), "stock" | "inventory") || self.says(at, "stock quantity") {
-            let mut next = at + 1;
-            while matches!(self.word(next), "is" | "are" | "be" | "currently") {
-                next += 1;
-            }
-            if !matches!(self.word(next), "worth" | "value" | "valued") {
+        let (first, next) =
+            if matches!(self.word(at), "stock" | "inventory") || self.says(at, "stock quantity") {
+                let mut next = at + 1;
+                while matches!(self.word(next), "is" | "are" | "be" | "currently") {
+                    next += 1;
+                }
+                if !matches!(self.word(next), "worth" | "value" | "valued") {
+                    return None;
+                }
+                (at, next + 1)
+            } else if matches!(self.word(at), "value" | "worth") && self.word(at + 1) == "of" {
+                let thing = self.skip_determiners(at + 2);
+                if !self.word(thing).split(' ').any(|it| matches!(it, "stock" | "inventory")) {
+                    return None;
+                }
+                (at, thing + 1)
+            } else {
                 return None;
-            }
-            (at, next + 1)
-        } else if matches!(self.word(at), "value" | "worth") && self.word(at + 1) == "of" {
-            let thing = self.skip_determiners(at + 2);
-            if !self.word(thing).split(' ').any(|it| matches!(it, "stock" | "inventory")) {
-                return None;
-            }
-            (at, thing + 1)
-        } else {
-            return None;
-        };
+            };
         let mut probe = draft.clone();
         if probe.root.is_none() {
-            probe.root = (0..self.index.tables.len()).max_by(|a, b| self.weight[*a].total_cmp(&self.weight[*b]));
+            probe.root = (0..self.index.tables.len())
+                .max_by(|a, b| self.weight[*a].total_cmp(&self.weight[*b]));
         }
         let stock = self.stock(&probe)?;
         let columns = &self.index.tables[stock.table].columns;
         let priced = |words: &[&str]| {
             words.iter().find_map(|word| {
-                columns.iter().position(|it| it.class.is_numeric() && !it.is_id() && it.has_word(word))
+                columns
+                    .iter()
+                    .position(|it| it.class.is_numeric() && !it.is_id() && it.has_word(word))
             })
         };
-        let cost = (next..end).any(|it| self.word(it).split(' ').any(|it| matches!(it, "cost" | "costs" | "purchase")));
-        let price = if cost { priced(&["cost"])? } else { priced(&["price"]).or_else(|| priced(&["cost"]))? };
+        let cost = (next..end).any(|it| {
+            self.word(it).split(' ').any(|it| matches!(it, "cost" | "costs" | "purchase"))
+        });
+        let price = if cost {
+            priced(&["cost"])?
+        } else {
+            priced(&["price"]).or_else(|| priced(&["cost"]))?
+        };
         let mut until = next;
         while until < end
             && self.word(until).split(' ').all(|it| {
-                matches!(it, "at" | "cost" | "price" | "prices" | "costs" | "list" | "in" | "total" | "current" | "our" | "the" | "purchase" | "sales" | "selling" | "retail")
+                matches!(
+                    it,
+                    "at" | "cost"
+                        | "price"
+                        | "prices"
+                        | "costs"
+                        | "list"
+                        | "in"
+                        | "total"
+                        | "current"
+                        | "our"
+                        | "the"
+                        | "purchase"
+                        | "sales"
+                        | "selling"
+                        | "retail"
+                )
             })
             && !self.word(until).is_empty()
         {
@@ -208,6 +301,7 @@ impl Interpreter<'_> {
             Expr::Arithmetic(Arithmetic::Multiply, column(stock.column), column(price)),
         ));
         self.mark_used(first, until);
+        self.spent.extend(first..until);
         self.weight[stock.table] = self.weight[stock.table].max(0.5);
         Some(until)
     }
@@ -217,7 +311,12 @@ impl Interpreter<'_> {
         self.amount_of(table).or_else(|| {
             let columns = &self.index.tables[table].columns;
             let at = columns.iter().position(|it| {
-                it.class.is_numeric() && !it.is_id() && it.words.last().is_some_and(|it| it == "price" || it == "amount" || it == "total")
+                it.class.is_numeric()
+                    && !it.is_id()
+                    && it
+                        .words
+                        .last()
+                        .is_some_and(|it| it == "price" || it == "amount" || it == "total")
             })?;
             Some(ColumnRef::new(table, at))
         })
@@ -241,21 +340,66 @@ impl Interpreter<'_> {
         }
         let joins = (first + 1..end.min(first + 4)).find(|&it| self.word(it) == "in")?;
         let mut named = joins + 1;
-        while matches!(self.word(named), "the" | "their" | "its" | "his" | "her" | "product" | "item") && named < end {
+        while matches!(
+            self.word(named),
+            "the" | "their" | "its" | "his" | "her" | "product" | "item"
+        ) && named < end
+        {
             named += 1;
         }
-        if named >= end || !matches!(self.word(named).rsplit(' ').next(), Some("name" | "names" | "title" | "titles" | "description" | "subject" | "email")) {
+        if named >= end
+            || !matches!(
+                self.word(named).rsplit(' ').next(),
+                Some("name" | "names" | "title" | "titles" | "description" | "subject" | "email")
+            )
+        {
             return None;
         }
         let texts: Vec<&str> = self.items[first..joins].iter().map(|it| it.text.as_str()).collect();
-        let root = draft.root?;
+        let mut root = draft.root?;
+        let named_there = |table: usize| {
+            let info = &self.index.tables[table];
+            info.columns.iter().any(|it| {
+                it.class.is_textual()
+                    && it.words.last().is_some_and(|it| it == "name" || it == "title")
+            })
+        };
+        // `items with … in the name`: what a line is of
+        if !named_there(root)
+            && matches!(
+                draft.asked.as_slice(),
+                [] | [Asked::Rows(_) | Asked::Count { column: None, .. }]
+            )
+        {
+            let beside: Vec<usize> = self.index.edges_of[root]
+                .iter()
+                .map(|it| &self.index.edges[*it])
+                .filter(|it| it.from == root && named_there(it.to))
+                .map(|it| it.to)
+                .collect();
+            if let [one] = beside.as_slice() {
+                let counts = draft.counts();
+                root = *one;
+                draft.root = Some(root);
+                draft.asked = vec![if counts {
+                    Asked::Count { table: Some(root), column: None, distinct: false }
+                } else {
+                    Asked::Rows(root)
+                }];
+                self.spent.extend(0..at);
+            }
+        }
         let word = self.word(named).rsplit(' ').next().unwrap_or("name");
         let lemma = crate::lexicon::LEXICON.lemma(word);
         let info = &self.index.tables[root];
         let column = info
             .columns
             .iter()
-            .position(|it| it.class.is_textual() && it.words.last().is_some_and(|it| *it == lemma) && !it.foreign)
+            .position(|it| {
+                it.class.is_textual()
+                    && it.words.last().is_some_and(|it| *it == lemma)
+                    && !it.foreign
+            })
             .or_else(|| info.display.first().copied())?;
         let negated = std::mem::take(&mut hand.negated);
         draft.add(

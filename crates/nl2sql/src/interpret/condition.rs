@@ -22,6 +22,8 @@ pub(super) enum Operand {
     Text(String),
     /// The single value of a nested query over the compared column.
     Aggregate(Aggregate, Option<usize>),
+    /// So many times the single value of a nested query.
+    Multiple(f64, Aggregate, Option<usize>),
     /// Every value (or any one, if true) of the column that an item names.
     Every(bool, usize),
     /// Years.
@@ -174,6 +176,10 @@ impl Interpreter<'_> {
         let costs =
             at > 0 && hand.column.is_none() && matches!(self.word(at - 1), "cost" | "costs");
         let adjective = adjective.or_else(|| costs.then(|| "expensive".to_owned()));
+        // `shipped after the required date`: one moment of a row and another
+        if let Some(next) = self.compare_columns(draft, hand, mode, comparison, at, next, end) {
+            return Some(next);
+        }
         // `only`, `after`, `over` and the like are comparisons only where something comparable follows
         let (operand, mut next) = self.operand(draft, hand, next, end)?;
         if let Operand::Text(_) = operand
@@ -231,6 +237,64 @@ impl Interpreter<'_> {
         Some(next)
     }
 
+    /// A column beside another one of the same row.
+    fn compare_columns(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        comparison: Comparison,
+        at: usize,
+        next: usize,
+        end: usize,
+    ) -> Option<usize> {
+        let mut other = next;
+        while matches!(self.word(other), "the" | "its" | "their" | "his" | "her") {
+            other += 1;
+        }
+        if other >= end || !self.is_name(other) || self.table_at(other).is_some() {
+            return None;
+        }
+        if matches!(self.word(other + 1), "of" | "for" | "in") {
+            return None;
+        }
+        let before = hand.column.or_else(|| {
+            (1..=2).filter(|back| at >= *back).map(|back| at - back).find(|&it| {
+                self.is_name(it) && self.table_at(it).is_none()
+                    || self.wordy(it) && self.word(it).ends_with("ed")
+            })
+        })?;
+        let right = self.resolve_quietly(draft, other, Want::Any)?;
+        let info = self.index.column(right);
+        let temporal = info.class.is_temporal();
+        if !temporal && (!info.class.is_numeric() || info.is_id()) {
+            return None;
+        }
+        let left = if temporal {
+            self.moment_told(&[right.table], before).filter(|it| *it != right)
+        } else {
+            self.ranking(draft, before, Want::Number)
+                .into_iter()
+                .find(|it| it.0.table == right.table && it.0 != right && it.2 > 0.45)
+                .map(|it| it.0)
+                .filter(|it| self.index.column(*it).class.is_numeric())
+        }?;
+        self.unask(draft, before, left);
+        self.mark_used(before, before + 1);
+        let mut comparison = comparison;
+        if std::mem::take(&mut hand.negated) {
+            comparison = comparison.negated();
+        }
+        self.count_now(draft, hand);
+        draft.add(
+            Condition::Row(Predicate::Compare(Expr::Column(left), comparison, Expr::Column(right))),
+            std::mem::take(&mut hand.or),
+        );
+        hand.column = None;
+        *mode = Mode::Where;
+        Some(other + 1)
+    }
+
     /// What stands on the right of a comparison and where it ends.
     pub(super) fn operand(
         &self,
@@ -253,6 +317,18 @@ impl Interpreter<'_> {
             return None;
         }
         if let Some(value) = self.number(at) {
+            // `twice the average`, `three times the average price`
+            let mut later = at + 1;
+            while matches!(self.word(later), "times" | "the" | "as" | "much" | "an") {
+                later += 1;
+            }
+            if later > at + 1
+                && matches!(self.word(later), "average" | "mean" | "avg")
+                && let Some((Operand::Aggregate(function, item), next)) =
+                    self.operand(draft, hand, later, end)
+            {
+                return Some((Operand::Multiple(value, function, item), next));
+            }
             let mut value = value;
             let mut next = at + 1;
             while let Some(factor) = self.number(next).filter(|it| {
@@ -487,7 +563,9 @@ impl Interpreter<'_> {
         }
         let years = matches!(operand, Operand::Year(_));
         let own = match operand {
-            Operand::Aggregate(_, Some(item)) | Operand::Every(_, item) => Some(item),
+            Operand::Aggregate(_, Some(item))
+            | Operand::Multiple(_, _, Some(item))
+            | Operand::Every(_, item) => Some(item),
             _ => None,
         };
         let column = match (hand.column, own) {
@@ -551,7 +629,10 @@ impl Interpreter<'_> {
         }
         let info = self.index.column(column);
         let left = Expr::Column(column);
-        let grouped = if matches!(operand, Operand::Aggregate(..) | Operand::Every(..)) {
+        let grouped = if matches!(
+            operand,
+            Operand::Aggregate(..) | Operand::Multiple(..) | Operand::Every(..)
+        ) {
             hand.column_aggregate.take()
         } else {
             None
@@ -563,6 +644,14 @@ impl Interpreter<'_> {
                 Expr::Literal(Literal::Number(value)),
             ),
             Operand::Number(value) => {
+                // kilograms, where grams are kept
+                let kilos = (1..=2).any(|back| {
+                    next.checked_sub(back).is_some_and(|it| {
+                        matches!(self.word(it), "kg" | "kilo" | "kilos" | "kilogram" | "kilograms")
+                    })
+                });
+                let grams = info.words.iter().any(|it| it == "gram" || it == "g");
+                let value = if kilos && grams { value * 1000.0 } else { value };
                 Predicate::Compare(left, comparison, Expr::Literal(Literal::Number(value)))
             }
             Operand::Year(year) => {
@@ -580,10 +669,10 @@ impl Interpreter<'_> {
             Operand::Text(text) => {
                 Predicate::Compare(left, comparison, Expr::Literal(Literal::Text(text)))
             }
-            Operand::Aggregate(..) | Operand::Every(..) => {
+            Operand::Aggregate(..) | Operand::Multiple(..) | Operand::Every(..) => {
                 let up = matches!(comparison, Comparison::Greater | Comparison::AtLeast);
                 let function = match operand {
-                    Operand::Aggregate(function, _) => function,
+                    Operand::Aggregate(function, _) | Operand::Multiple(_, function, _) => function,
                     Operand::Every(any, _) if up != any => Aggregate::Max,
                     _ => Aggregate::Min,
                 };
@@ -624,7 +713,16 @@ impl Interpreter<'_> {
                     }
                     next = until;
                 }
-                Predicate::Compare(left, comparison, Expr::Scalar(Box::new(nested)))
+                let scalar = Expr::Scalar(Box::new(nested));
+                let right = match operand {
+                    Operand::Multiple(times, ..) => Expr::Arithmetic(
+                        crate::logical::Arithmetic::Multiply,
+                        Box::new(Expr::Literal(Literal::Number(times))),
+                        Box::new(scalar),
+                    ),
+                    _ => scalar,
+                };
+                Predicate::Compare(left, comparison, right)
             }
         };
         let _ = at;

@@ -5,15 +5,22 @@ use super::{Asked, Condition, Draft, GroupKey, Hand, Interpreter, Mode};
 use crate::{
     lexicon::LEXICON,
     link::Meaning,
-    logical::{
-        Aggregate, ColumnRef, Comparison, Expr, Literal, Moment, Predicate, TimeUnit,
-    },
+    logical::{Aggregate, ColumnRef, Comparison, Expr, Literal, Moment, Predicate, TimeUnit},
     time,
 };
 
 /// Words of a column that holds a deadline.
-const DEADLINES: [&str; 9] =
-    ["promise", "promised", "due", "require", "required", "deadline", "expected", "estimated", "planned"];
+const DEADLINES: [&str; 9] = [
+    "promise",
+    "promised",
+    "due",
+    "require",
+    "required",
+    "deadline",
+    "expected",
+    "estimated",
+    "planned",
+];
 
 /// Words that say that something came into being, whatever its column is called.
 const BEGINS: [&str; 14] = [
@@ -44,10 +51,29 @@ impl Interpreter<'_> {
     /// The moment that a word tells of (`shipped`, `delivery`, `first answer`), the best table first.
     pub(super) fn moment_told(&self, tables: &[usize], at: usize) -> Option<ColumnRef> {
         let item = self.items.get(at)?;
-        if item.quoted || matches!(item.meaning, Meaning::Mark(_) | Meaning::Number(..) | Meaning::Time(_)) {
+        if item.quoted
+            || matches!(item.meaning, Meaning::Mark(_) | Meaning::Number(..) | Meaning::Time(_))
+        {
             return None;
         }
-        if matches!(self.word(at), "first" | "last" | "on" | "at" | "date" | "day" | "time" | "in" | "to" | "from" | "by" | "up" | "second" | "valid" | "until") {
+        if matches!(
+            self.word(at),
+            "first"
+                | "last"
+                | "on"
+                | "at"
+                | "date"
+                | "day"
+                | "time"
+                | "in"
+                | "to"
+                | "from"
+                | "by"
+                | "up"
+                | "second"
+                | "valid"
+                | "until"
+        ) {
             return None;
         }
         let token = &self.tokens[item.end - 1];
@@ -70,7 +96,10 @@ impl Interpreter<'_> {
                     } else if alike {
                         score = score.max(0.9);
                     } else if LEXICON.synonyms(&token.stem).contains(&stem)
-                        && !matches!(own.as_str(), "at" | "on" | "date" | "time" | "day" | "first" | "last")
+                        && !matches!(
+                            own.as_str(),
+                            "at" | "on" | "date" | "time" | "day" | "first" | "last"
+                        )
                     {
                         score = score.max(0.7);
                     }
@@ -109,6 +138,21 @@ impl Interpreter<'_> {
     /// A moment told within the next words, and where they end.
     fn told_from(&self, tables: &[usize], from: usize, end: usize) -> Option<(ColumnRef, usize)> {
         for at in from..end.min(from + 5) {
+            // `an order coming in`, `the parcel being packed`: what happened to it
+            if self.table_at(at).is_some()
+                && (at + 1..end.min(at + 3)).any(|it| {
+                    self.table_at(it).is_none()
+                        && self.moment_told(tables, it).is_some()
+                        && (at + 1..it).all(|it| {
+                            matches!(
+                                self.word(it),
+                                "being" | "is" | "was" | "gets" | "are" | "comes"
+                            )
+                        })
+                })
+            {
+                continue;
+            }
             if let Some(column) = self.moment_told(tables, at) {
                 let mut next = at + 1;
                 // `the first answer`, `delivery date`, `logged in`
@@ -121,9 +165,35 @@ impl Interpreter<'_> {
             }
             let small = matches!(
                 self.word(at),
-                "the" | "a" | "an" | "their" | "its" | "our" | "it" | "was" | "is" | "are" | "were" | "get" | "be"
-                    | "being" | "they" | "we" | "first" | "to" | "been" | "he" | "she" | "last"
-                    | "of" | "having" | "initial" | "them" | "us" | "gets" | "got"
+                "the"
+                    | "a"
+                    | "an"
+                    | "their"
+                    | "its"
+                    | "our"
+                    | "it"
+                    | "was"
+                    | "is"
+                    | "are"
+                    | "were"
+                    | "get"
+                    | "be"
+                    | "being"
+                    | "they"
+                    | "we"
+                    | "first"
+                    | "to"
+                    | "been"
+                    | "he"
+                    | "she"
+                    | "last"
+                    | "of"
+                    | "having"
+                    | "initial"
+                    | "them"
+                    | "us"
+                    | "gets"
+                    | "got"
             ) || self.table_at(at).is_some();
             if !small {
                 return None;
@@ -136,15 +206,19 @@ impl Interpreter<'_> {
     fn began(&self, to: ColumnRef) -> Option<ColumnRef> {
         let info = self.index.column(to);
         // a delivery begins with the shipment, where that is kept
-        if info.words.iter().any(|it| matches!(it.as_str(), "deliver" | "delivered" | "delivery" | "arrive" | "arrived"))
-            && let Some(column) = self.index.tables[to.table].columns.iter().position(|it| {
-                it.class.is_temporal()
-                    && it.words.iter().any(|it| matches!(it.as_str(), "ship" | "shipped" | "dispatched" | "sent" | "shipping"))
-            })
-        {
+        if info.words.iter().any(|it| {
+            matches!(it.as_str(), "deliver" | "delivered" | "delivery" | "arrive" | "arrived")
+        }) && let Some(column) = self.index.tables[to.table].columns.iter().position(|it| {
+            it.class.is_temporal()
+                && it.words.iter().any(|it| {
+                    matches!(it.as_str(), "ship" | "shipped" | "dispatched" | "sent" | "shipping")
+                })
+        }) {
             return Some(ColumnRef::new(to.table, column));
         }
-        if let Some(column) = self.moment_of(to.table, None).filter(|it| *it != to && it.table == to.table) {
+        if let Some(column) =
+            self.moment_of(to.table, None).filter(|it| *it != to && it.table == to.table)
+        {
             return Some(column);
         }
         // what belongs to a row of another table began with that one
@@ -165,17 +239,38 @@ impl Interpreter<'_> {
         at: usize,
         end: usize,
     ) -> Option<usize> {
-        if self.items[at].quoted || *mode == Mode::Where && draft.asks_something() && self.word(at) != "how" {
+        if self.items[at].quoted
+            || *mode == Mode::Where && draft.asks_something() && self.word(at) != "how"
+        {
             return None;
         }
         let asks = self.one_of(
             at,
-            &["how long", "how many days", "how many hours", "how many minutes", "how many weeks", "how many months", "how fast", "how quickly"],
+            &[
+                "how long",
+                "how many days",
+                "how many hours",
+                "how many minutes",
+                "how many weeks",
+                "how many months",
+                "how fast",
+                "how quickly",
+            ],
         );
         let last = self.word(at).rsplit(' ').next().unwrap_or("");
         let lead = asks.or_else(|| {
-            (matches!(last, "time" | "days" | "hours" | "minutes" | "weeks" | "months" | "duration" | "delay" | "gap")
-                && !self.is_value(at))
+            (matches!(
+                last,
+                "time"
+                    | "days"
+                    | "hours"
+                    | "minutes"
+                    | "weeks"
+                    | "months"
+                    | "duration"
+                    | "delay"
+                    | "gap"
+            ) && !self.is_value(at))
             .then_some(1)
         })?;
         let mut unit = (at..at + lead).find_map(|it| counted_in(self.word(it)));
@@ -199,16 +294,44 @@ impl Interpreter<'_> {
                 next += 2;
                 continue;
             }
-            if matches!(self.word(next), "in" | "(" | "of") && counted_in(self.word(next + 1)).is_some() {
+            if matches!(self.word(next), "in" | "(" | "of")
+                && counted_in(self.word(next + 1)).is_some()
+            {
                 unit = counted_in(self.word(next + 1));
                 next += 2;
                 continue;
             }
             let filler = matches!(
                 self.word(next),
-                "it" | "takes" | "take" | "took" | "does" | "do" | "did" | "we" | "needed" | "passed" | "pass"
-                    | "passes" | "lies" | "lie" | "elapsed" | "typically" | "usually" | "is" | "are" | "there"
-                    | "was" | "elapse" | "elapses" | "us" | "that" | "needs" | "need" | "go" | "goes" | "by"
+                "it" | "takes"
+                    | "take"
+                    | "took"
+                    | "does"
+                    | "do"
+                    | "did"
+                    | "we"
+                    | "needed"
+                    | "passed"
+                    | "pass"
+                    | "passes"
+                    | "lies"
+                    | "lie"
+                    | "elapsed"
+                    | "typically"
+                    | "usually"
+                    | "is"
+                    | "are"
+                    | "there"
+                    | "was"
+                    | "elapse"
+                    | "elapses"
+                    | "us"
+                    | "that"
+                    | "needs"
+                    | "need"
+                    | "go"
+                    | "goes"
+                    | "by"
             ) && !self.is_value(next)
                 || self.marked(next, '(')
                 || self.marked(next, ')');
@@ -264,15 +387,17 @@ impl Interpreter<'_> {
             after += 2;
         }
         let unit = unit.or_else(|| {
-            (after..end).find_map(|it| {
-                let unit = (self.word(it) == "in").then(|| counted_in(self.word(it + 1))).flatten()?;
-                Some((it, unit))
-            })
-            .map(|(it, unit)| {
-                self.blank(it, it + 2);
-                self.mark_used(it, it + 2);
-                unit
-            })
+            (after..end)
+                .find_map(|it| {
+                    let unit =
+                        (self.word(it) == "in").then(|| counted_in(self.word(it + 1))).flatten()?;
+                    Some((it, unit))
+                })
+                .map(|(it, unit)| {
+                    self.blank(it, it + 2);
+                    self.mark_used(it, it + 2);
+                    unit
+                })
         });
         let function = hand.aggregates.pop().unwrap_or(Aggregate::Avg);
         let _ = average;
@@ -290,9 +415,12 @@ impl Interpreter<'_> {
         self.weight[to.table] = self.weight[to.table].max(0.9);
         self.weight[from.table] = self.weight[from.table].max(0.9);
         // what was in front of it named the moment, nothing that is asked for
-        draft.asked.retain(|it| !matches!(it, Asked::Column(column) if *column == to) && !matches!(it, Asked::Rows(_)));
+        draft.asked.retain(|it| {
+            !matches!(it, Asked::Column(column) if *column == to) && !matches!(it, Asked::Rows(_))
+        });
         draft.ask(Asked::Aggregate(function, apart));
         self.mark_used(at.saturating_sub(1), after);
+        self.spent.extend(at.saturating_sub(1)..after);
         Some(after.max(at + 1))
     }
 
@@ -303,7 +431,9 @@ impl Interpreter<'_> {
                 it.class.is_temporal()
                     && it.words.iter().any(|own| {
                         LEXICON.stem(own) == stem
-                            || own.len() > 4 && word.len() > 4 && own.as_bytes()[..5] == word.as_bytes()[..5]
+                            || own.len() > 4
+                                && word.len() > 4
+                                && own.as_bytes()[..5] == word.as_bytes()[..5]
                     })
             })?;
             Some(ColumnRef::new(table, at))
@@ -323,7 +453,8 @@ impl Interpreter<'_> {
             return Some(next);
         }
         let tables = self.timed_tables(draft);
-        let took = matches!(self.word(at), "took" | "take" | "takes" | "taking" | "needed" | "need");
+        let took =
+            matches!(self.word(at), "took" | "take" | "takes" | "taking" | "needed" | "need");
         let told = if took { None } else { self.moment_told(&tables, at) };
         if !took && told.is_none() {
             return None;
@@ -332,8 +463,8 @@ impl Interpreter<'_> {
         while matches!(self.word(next), "only" | "us" | "just" | "no") && next < end {
             next += 1;
         }
-        let (comparison, mut next) = if let Some(length) =
-            self.one_of(next, &["within", "in less than", "in under", "in at most", "in no more than"])
+        let (comparison, mut next) = if let Some(length) = self
+            .one_of(next, &["within", "in less than", "in under", "in at most", "in no more than"])
         {
             (Comparison::AtMost, next + length)
         } else {
@@ -348,7 +479,8 @@ impl Interpreter<'_> {
             (None, "a" | "an" | "one") => (1.0, 1),
             _ => return None,
         };
-        let unit = time::unit(self.word(next + step)).or_else(|| counted_in(self.word(next + step)));
+        let unit =
+            time::unit(self.word(next + step)).or_else(|| counted_in(self.word(next + step)));
         // a minute has no unit of its own
         let (count, unit) = match (unit, self.word(next + step)) {
             (Some(unit), _) => (count, unit),
@@ -426,7 +558,20 @@ impl Interpreter<'_> {
         let length = if open {
             if self.word(at) == "past" { 2 } else { 1 }
         } else {
-            self.one_of(at, &["late", "too late", "on time", "in time", "on schedule", "behind schedule", "delayed", "after the deadline", "punctually"])?
+            self.one_of(
+                at,
+                &[
+                    "late",
+                    "too late",
+                    "on time",
+                    "in time",
+                    "on schedule",
+                    "behind schedule",
+                    "delayed",
+                    "after the deadline",
+                    "punctually",
+                ],
+            )?
         };
         if self.links(at).iter().any(|it| it.score > 0.9) && !self.wordy(at) {
             return None;
@@ -442,17 +587,39 @@ impl Interpreter<'_> {
         // what was to happen by then: told by the verb before, else the last step that is kept
         let own = [deadline.table];
         let told = (1..=2.min(at))
+            .filter(|back| self.table_at(at - back).is_none())
             .find_map(|back| self.moment_told(&own, at - back))
             .filter(|it| *it != deadline && self.index.column(*it).nullable);
         let done = told.or_else(|| {
-            let usual = ["deliver", "delivered", "delivery", "return", "returned", "complete", "completed", "paid", "ship", "shipped", "resolve", "resolved", "finish", "finished", "done", "actual"];
+            let usual = [
+                "deliver",
+                "delivered",
+                "delivery",
+                "return",
+                "returned",
+                "complete",
+                "completed",
+                "paid",
+                "ship",
+                "shipped",
+                "resolve",
+                "resolved",
+                "finish",
+                "finished",
+                "done",
+                "actual",
+            ];
             let columns = &self.index.tables[deadline.table].columns;
-            usual.iter().find_map(|word| {
-                columns.iter().position(|it| {
-                    it.class.is_temporal() && it.nullable && it.words.iter().any(|own| own == word)
+            usual
+                .iter()
+                .find_map(|word| {
+                    columns.iter().position(|it| {
+                        it.class.is_temporal()
+                            && it.nullable
+                            && it.words.iter().any(|own| own == word)
+                    })
                 })
-            })
-            .map(|it| ColumnRef::new(deadline.table, it))
+                .map(|it| ColumnRef::new(deadline.table, it))
         })?;
         let or = std::mem::take(&mut hand.or);
         // a state of the same name said nothing else than the verb
@@ -476,7 +643,8 @@ impl Interpreter<'_> {
             if std::mem::take(&mut hand.negated) {
                 comparison = comparison.negated();
             }
-            let date = self.index.column(deadline).class == plinth_schema_introspect::TypeClass::Date;
+            let date =
+                self.index.column(deadline).class == plinth_schema_introspect::TypeClass::Date;
             let moment = Expr::Column(done);
             let moment = if date { Expr::Bucket(TimeUnit::Day, Box::new(moment)) } else { moment };
             draft.add(
@@ -505,15 +673,23 @@ impl Interpreter<'_> {
         at: usize,
         end: usize,
     ) -> Option<usize> {
-        if *mode != Mode::Select || !matches!(self.word(at), "which" | "what") || draft.asks_something() {
+        if *mode != Mode::Select
+            || !matches!(self.word(at), "which" | "what")
+            || draft.asks_something()
+        {
             return None;
         }
         let next = at + 1;
-        let (part, unit, length) = if let Some(length) = self.one_of(next, &["day of the week", "days of the week", "day of week"]) {
+        let (part, unit, length) = if let Some(length) =
+            self.one_of(next, &["day of the week", "days of the week", "day of week"])
+        {
             (Some("isodow"), None, length)
         } else if matches!(self.word(next), "weekday" | "weekdays") {
             (Some("isodow"), None, 1)
-        } else if let Some(length) = self.one_of(next, &["hour of the day", "hour of day", "hour", "time of the day", "time of day"]) {
+        } else if let Some(length) = self.one_of(
+            next,
+            &["hour of the day", "hour of day", "hour", "time of the day", "time of day"],
+        ) {
             (Some("hour"), None, length)
         } else if self.is_name(next) && self.table_at(next).is_none() {
             return None;
@@ -522,7 +698,18 @@ impl Interpreter<'_> {
         };
         // where something is ranked
         let ranked = (next..end).any(|it| {
-            matches!(self.word(it), "most" | "least" | "fewest" | "highest" | "lowest" | "best" | "busiest" | "worst" | "strongest")
+            matches!(
+                self.word(it),
+                "most"
+                    | "least"
+                    | "fewest"
+                    | "highest"
+                    | "lowest"
+                    | "best"
+                    | "busiest"
+                    | "worst"
+                    | "strongest"
+            )
         }) || (next..end).any(|it| self.comparator(it).is_some());
         let root = draft.root?;
         let earned = (next..end).any(|it| self.asks_for_earnings(it));

@@ -77,7 +77,8 @@ impl Interpreter<'_> {
         let next = at + 2;
         // `how much money did we refund`: the sum of the amounts kept there
         if self.word(next) == "money" {
-            let table = (next + 1..self.items.len()).find_map(|it| self.table_at(it));
+            let table =
+                (next + 1..self.items.len()).find_map(|it| self.table_at(it)).or(draft.root);
             let kept = table.and_then(|it| self.amount_of(it));
             if let Some(column) = kept {
                 draft.root = Some(column.table);

@@ -10,6 +10,7 @@ mod condition;
 mod draft;
 mod duration;
 mod earnings;
+mod event;
 mod measure;
 mod moment;
 mod negation;
@@ -43,6 +44,8 @@ pub(crate) struct Interpreter<'a> {
     pub(crate) notes: Vec<Note>,
     /// Items that were read out of turn.
     pub(crate) skip: Vec<usize>,
+    /// Items of which nothing need stand in the query, though they were understood.
+    pub(crate) spent: Vec<usize>,
 }
 
 /// Reads what begins at an item and says where it ends; `None` if that is not its business.
@@ -95,6 +98,7 @@ impl<'a> Interpreter<'a> {
             used: vec![false; items.len()],
             notes: Vec::new(),
             skip: Vec::new(),
+            spent: Vec::new(),
         };
         this.weigh();
         this
@@ -281,10 +285,13 @@ impl<'a> Interpreter<'a> {
             self.mark_used(at, at + 1);
             return at + 1;
         }
-        let readers: [Reader<'a>; 22] = [
+        let readers: [Reader<'a>; 25] = [
             Self::read_two_names,
             Self::read_ratio,
             Self::read_upper,
+            Self::read_last_event,
+            Self::read_best_time,
+            Self::read_reporting,
             Self::read_stock,
             Self::read_quantity,
             Self::read_within_name,
@@ -325,6 +332,9 @@ impl<'a> Interpreter<'a> {
     ) -> usize {
         let word = self.word(at);
         match word {
+            "who" if at > 0 && self.word(at - 1) == "and" && self.asks_whom(draft) => {
+                hand.column = None;
+            }
             "who" | "whose" | "that" | "which" | "where" | "having" | "whom" => {
                 let begins = at == 0
                     || !draft.asks_something() && hand.aggregates.is_empty() && !hand.count
@@ -365,6 +375,25 @@ impl<'a> Interpreter<'a> {
             _ => {}
         }
         at + 1
+    }
+
+    /// `… and who placed it`: the person that each row belongs to, where there is one.
+    fn asks_whom(&self, draft: &mut Draft) -> bool {
+        let Some(root) = draft.root else { return false };
+        if draft.asked.is_empty() || draft.aggregates() {
+            return false;
+        }
+        let people: Vec<usize> = (0..self.index.tables.len())
+            .filter(|&it| {
+                it != root
+                    && self.index.distance(root, it) == Some(1)
+                    && self.single(root, it)
+                    && self.index.tables[it].display.len() == 2
+            })
+            .collect();
+        let [one] = people.as_slice() else { return false };
+        draft.ask(Asked::Rows(*one));
+        true
     }
 
     /// A count that waited for a table is of what the question is about.
@@ -441,6 +470,39 @@ impl<'a> Interpreter<'a> {
                     crate::logical::Comparison::Equal,
                     one,
                 )),
+                false,
+            );
+            return;
+        }
+        // `departments with their city`: to be shown; `customers with a phone number`: known
+        let lead = item.checked_sub(1).map_or("", |it| self.word(it));
+        let rows = draft.asked.iter().all(|it| matches!(it, Asked::Rows(_) | Asked::Column(_)))
+            && !draft.asked.is_empty()
+            && draft.order.is_empty();
+        if matches!(lead, "their" | "its") && rows && item > 1 && self.word(item - 2) != "whose" {
+            draft.ask(Asked::Column(column));
+            return;
+        }
+        let before = item.checked_sub(2).map_or("", |it| self.word(it));
+        if info.nullable
+            && !info.foreign
+            && (matches!(lead, "a" | "an") || matches!(lead, "with" | "have" | "has") && !rows)
+            && matches!(
+                if matches!(lead, "a" | "an") { before } else { lead },
+                "with"
+                    | "have"
+                    | "has"
+                    | "left"
+                    | "gave"
+                    | "given"
+                    | "provided"
+                    | "entered"
+                    | "had"
+                    | "without"
+            )
+        {
+            draft.add(
+                Condition::Row(crate::logical::Predicate::Null { column, negated: true }),
                 false,
             );
             return;

@@ -96,6 +96,19 @@ impl Interpreter<'_> {
                     return Some((ColumnRef::new(table, column), token.stem.clone()));
                 }
             }
+            // `logged in`: in `login`
+            let particle = self.word(at - back + 1);
+            let joined = format!("{}{particle}", token.stem);
+            if matches!(particle, "in" | "up" | "out" | "off") {
+                for &table in &tables {
+                    let column = self.index.tables[table].columns.iter().position(|it| {
+                        it.class.is_temporal() && it.words.iter().any(|own| *own == joined)
+                    });
+                    if let Some(column) = column {
+                        return Some((ColumnRef::new(table, column), token.stem.clone()));
+                    }
+                }
+            }
         }
         None
     }
@@ -181,6 +194,12 @@ impl Interpreter<'_> {
             draft.conditions.retain(|(it, _)| !matches!(it, Condition::Row(Predicate::Compare(Expr::Column(own), Comparison::Equal, Expr::Literal(Literal::Text(value))))
                 if own.table == told.table && LEXICON.stem(&LEXICON.lemma(&value.to_lowercase())) == stem));
             column = Some(told);
+            for back in 1..=4.min(at) {
+                if self.tokens[self.items[at - back].first].stem == stem {
+                    self.mark_used(at - back, at);
+                    break;
+                }
+            }
         }
         if column.is_none()
             && let Some(predicate) = self.in_force(root, at, &span)

@@ -455,6 +455,53 @@ impl Interpreter<'_> {
         if let Some(again) = self.compared_again(draft, hand, adjective, *next) {
             return Some(again);
         }
+        let paid = |word: &str| {
+            matches!(
+                word,
+                "dollars"
+                    | "euros"
+                    | "usd"
+                    | "bucks"
+                    | "dollar"
+                    | "euro"
+                    | "eur"
+                    | "pounds"
+                    | "gbp"
+            )
+        };
+        if hand.column.is_none()
+            && (paid(unit)
+                || adjective.is_none_or(|it| it == "expensive")
+                    && (1..=3).any(|back| {
+                        next.checked_sub(back).is_some_and(|it| {
+                            self.marked(it, '$') || self.marked(it, '€') || self.marked(it, '£')
+                        })
+                    }))
+            && let Some(column) = draft.root.and_then(|it| self.price_of(it))
+        {
+            if paid(unit) {
+                *next += 1;
+            }
+            return Some(column);
+        }
+        // `more than 10 percent off`
+        if hand.column.is_none()
+            && (matches!(unit, "percent") || self.marked(*next, '%'))
+            && let Some(root) = draft.root
+            && let Some(at) = self.index.tables[root].columns.iter().position(|it| {
+                it.class.is_numeric()
+                    && it
+                        .words
+                        .iter()
+                        .any(|it| it == "percent" || it == "percentage" || it == "pct")
+            })
+        {
+            *next += 1;
+            if self.word(*next) == "off" {
+                *next += 1;
+            }
+            return Some(ColumnRef::new(root, at));
+        }
         if hand.column.is_none()
             && *next < end
             && self.is_name(*next)
@@ -474,6 +521,10 @@ impl Interpreter<'_> {
                 | "meters"
                 | "feet"
                 | "kg"
+                | "kilos"
+                | "kilo"
+                | "kilograms"
+                | "grams"
                 | "km"
                 | "points"
                 | "minutes"
@@ -509,19 +560,6 @@ impl Interpreter<'_> {
             return Some(column);
         }
         let root = draft.root?;
-        // `under 30 dollars`: what it costs
-        let money = matches!(unit, "dollars" | "euros" | "usd" | "bucks" | "dollar" | "euro" | "eur")
-            || (1..=3).any(|back| {
-                next.checked_sub(back).is_some_and(|it| {
-                    self.marked(it, '$') || self.marked(it, '€') || self.marked(it, '£')
-                })
-            });
-        if money
-            && adjective.is_none_or(|it| it == "expensive")
-            && let Some(column) = self.price_of(root)
-        {
-            return Some(column);
-        }
         if let Some(adjective) = adjective {
             let degree = LEXICON.degree(adjective)?;
             // of what was named last, else of what the question is about

@@ -476,6 +476,11 @@ impl Interpreter<'_> {
                 let key = probe < end && self.is_name(probe) && self.table_at(probe).is_none()
                     || probe + 1 == end && self.bucket(probe).is_some() && !self.is_name(probe);
                 let comma = self.items.get(next).is_some_and(|it| it.is_mark(','));
+                let timed = probe + 1 == end && self.bucket(probe).is_some() && !comma;
+                if timed {
+                    next = probe;
+                    continue;
+                }
                 // after the first phrase of a sentence the request itself follows
                 if key && (each || (!comma && at > 2)) {
                     next = probe;
@@ -577,6 +582,11 @@ impl Interpreter<'_> {
 
     /// Rows of a table for each of something, and nothing else asked for: how many of them.
     pub(crate) fn count_groups(&self, draft: &mut Draft) {
+        // `refunds by reason: how many and how much`: the rows themselves are not asked for
+        if !draft.groups.is_empty() && draft.counts() && draft.asked.len() > 1 {
+            let root = draft.root;
+            draft.asked.retain(|it| !matches!(it, Asked::Rows(table) if Some(*table) == root));
+        }
         if draft.groups.is_empty()
             || !self.headline(draft)
             || draft.groups.iter().any(|it| *it == GroupKey::Rows(draft.root.unwrap_or(usize::MAX)))

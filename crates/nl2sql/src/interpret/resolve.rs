@@ -134,7 +134,7 @@ impl Interpreter<'_> {
                 return bound;
             }
             let draft = Draft { root: self.table_at(table), ..Draft::default() };
-            if let Some(it) = self.resolve_quietly(&draft, column, Want::Any)
+            if let Some(it) = self.resolve_quietly(&draft, column, self.wanted(column))
                 && self.links(column).iter().any(|link| {
                     link.table == it.table
                         && link.column == Some(it.column)
@@ -150,7 +150,7 @@ impl Interpreter<'_> {
         }
         let draft = Draft::default();
         if let Some(column) = column
-            && let Some(it) = self.resolve_quietly(&draft, column, Want::Any)
+            && let Some(it) = self.resolve_quietly(&draft, column, self.wanted(column))
         {
             return Some(it.table);
         }
@@ -176,6 +176,15 @@ impl Interpreter<'_> {
             }
             table
         })
+    }
+
+    /// What kind of column is wanted by the word before.
+    fn wanted(&self, at: usize) -> Want {
+        match at.checked_sub(1).map_or("", |it| self.word(it)) {
+            "total" | "sum" | "combined" => Want::Amount,
+            "average" | "mean" | "median" => Want::Number,
+            _ => Want::Any,
+        }
     }
 
     /// The table to which a column belongs by the words around it: `… of the T`, `T's …`, and how surely.

@@ -410,8 +410,8 @@ impl Interpreter<'_> {
             hand.count = false;
         }
         // `business customers`: a word near a column that is filled for some of them only
-        if hand.count
-            && self.table_at(at + 1) == Some(column.table)
+        if self.table_at(at + 1) == Some(column.table)
+            && hand.aggregates.is_empty()
             && self.index.column(column).nullable
             && self.index.column(column).class.is_textual()
             && self.ranking(draft, at, want).first().is_some_and(|it| it.0 == column && it.2 < 0.9)
@@ -719,6 +719,21 @@ impl Interpreter<'_> {
         {
             *mode = Mode::Select;
             hand.column = None;
+            return Some(at + 1);
+        }
+        // `the products that we sold last week`: what stands in lines of purchases
+        if matches!(lemma, "sell" | "buy" | "purchase" | "sold" | "bought")
+            && self.wordy(at)
+            && let Some(root) = draft.root
+            && let Some((lines, _)) = self.sold(draft)
+            && lines != root
+            && self.single(lines, root)
+            && (draft.asks_something() || hand.count)
+        {
+            self.count_now(draft, hand);
+            draft.join(lines);
+            draft.event = self.whole_of(lines).or(Some(lines));
+            *mode = Mode::Where;
             return Some(at + 1);
         }
         if word == "both" {

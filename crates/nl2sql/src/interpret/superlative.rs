@@ -370,6 +370,24 @@ impl<'a> Interpreter<'a> {
             return Some(next);
         }
         let limit = Some(limit.or(hand.number.take()).or(draft.limit).unwrap_or(1));
+        // `the highest average order value`
+        if let Some(function) = function
+            && let Some(table) = table_next
+            && let Some(column) = self.amount_of(table)
+        {
+            let of = self.subject_for(draft, table);
+            let by = OrderBy::Expr(Expr::aggregate(function, Expr::Column(column)));
+            draft.order.push(Ordering { by, descending: greatest });
+            draft.ranked = Some(of);
+            draft.limit = limit;
+            draft.join(table);
+            self.mark_used(next, next + 1);
+            *mode = Mode::Where;
+            hand.column = None;
+            let told =
+                matches!(self.word(next + 1), "value" | "size" | "amount" | "total" | "worth");
+            return Some(next + 1 + usize::from(told));
+        }
         // how many rows of a table: `the most orders`, `the largest number of orders`
         if let Some(table) = table_next
             && (number
@@ -462,6 +480,19 @@ impl<'a> Interpreter<'a> {
                 }
                 let mut expr = Expr::Column(column);
                 let subject = self.subject(draft);
+                // `the topic with the worst satisfaction`: of many rows of each topic the mean
+                if function.is_none()
+                    && let GroupKey::Column(kind) = &subject
+                    && kind.table == column.table
+                    && self.index.column(*kind).complete
+                    && info.class.is_numeric()
+                {
+                    #[expect(clippy::cast_precision_loss, reason = "a few values")]
+                    let kinds = self.index.column(*kind).values.len() as f64;
+                    if kinds > 0.0 && self.index.tables[kind.table].rows > 4.0 * kinds {
+                        function = Some(Aggregate::Avg);
+                    }
+                }
                 if let Some(function) = function {
                     expr = Expr::aggregate(function, expr);
                     draft.ranked = Some(subject);
@@ -492,13 +523,17 @@ impl<'a> Interpreter<'a> {
             return Some(next + 1);
         }
         if matches!(self.word(next), "revenue" | "sales" | "turnover")
-            && let Some(measure) = self.revenue(draft)
+            && let Some(measure) = self.earnings(draft)
         {
             let of = self.subject(draft);
             draft.order.push(Ordering {
-                by: OrderBy::Expr(Expr::aggregate(Aggregate::Sum, measure)),
+                by: OrderBy::Expr(Expr::aggregate(
+                    function.unwrap_or(Aggregate::Sum),
+                    measure.amount.clone(),
+                )),
                 descending: greatest,
             });
+            self.count_only(draft, &measure);
             draft.ranked = Some(of);
             draft.limit = limit;
             *mode = Mode::Where;

@@ -134,10 +134,7 @@ pub(crate) fn measure(query: &LogicalQuery) -> Option<Expr> {
 }
 
 /// The same aggregate over rows of which `filter` holds too.
-pub(crate) fn only(
-    measure: &Expr,
-    filter: &crate::logical::Predicate,
-) -> Option<Expr> {
+pub(crate) fn only(measure: &Expr, filter: &crate::logical::Predicate) -> Option<Expr> {
     use crate::logical::Predicate;
     match measure {
         Expr::Aggregate { function, distinct, argument, filter: own } => {
@@ -152,11 +149,9 @@ pub(crate) fn only(
                 filter: Some(Box::new(filter)),
             })
         }
-        Expr::Arithmetic(how, a, b) => Some(Expr::Arithmetic(
-            *how,
-            Box::new(only(a, filter)?),
-            Box::new(only(b, filter)?),
-        )),
+        Expr::Arithmetic(how, a, b) => {
+            Some(Expr::Arithmetic(*how, Box::new(only(a, filter)?), Box::new(only(b, filter)?)))
+        }
         Expr::Literal(_) => Some(measure.clone()),
         _ => None,
     }

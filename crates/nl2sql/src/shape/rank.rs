@@ -12,8 +12,17 @@ use crate::{
 fn superlative(word: &str) -> bool {
     matches!(
         word,
-        "top" | "bottom" | "most" | "least" | "fewest" | "maximum" | "minimum" | "latest" | "newest"
-            | "last" | "first"
+        "top"
+            | "bottom"
+            | "most"
+            | "least"
+            | "fewest"
+            | "maximum"
+            | "minimum"
+            | "latest"
+            | "newest"
+            | "last"
+            | "first"
     ) || LEXICON.degree(word).is_some_and(|it| it.form == Form::Superlative)
 }
 
@@ -32,9 +41,36 @@ pub(super) fn per<'a>(index: &'a SchemaIndex, words: &Words<'a>) -> Option<Shape
         && !matches!(words.0[end].kind, TokenKind::Mark(mark) if mark != '-')
         && !matches!(
             words.word(end),
-            "the" | "in" | "by" | "with" | "that" | "who" | "what" | "which" | "show" | "find" | "last"
-                | "this" | "and" | "during" | "since" | "between" | "for" | "of" | "is" | "are"
-                | "was" | "were" | "has" | "have" | "from" | "on" | "based" | "list" | "give" | "name"
+            "the"
+                | "in"
+                | "by"
+                | "with"
+                | "that"
+                | "who"
+                | "what"
+                | "which"
+                | "show"
+                | "find"
+                | "last"
+                | "this"
+                | "and"
+                | "during"
+                | "since"
+                | "between"
+                | "for"
+                | "of"
+                | "is"
+                | "are"
+                | "was"
+                | "were"
+                | "has"
+                | "have"
+                | "from"
+                | "on"
+                | "based"
+                | "list"
+                | "give"
+                | "name"
         )
     {
         end += 1;
@@ -105,10 +141,13 @@ pub(super) fn told_apart(
     if !grouped.filter.is_empty() || grouped.limit.is_some() || grouped.group.is_empty() {
         return None;
     }
-    let labels: Vec<Expr> = grouped.select.iter().filter(|it| !it.is_aggregate()).cloned().collect();
+    let labels: Vec<Expr> =
+        grouped.select.iter().filter(|it| !it.is_aggregate()).cloned().collect();
     // what follows from a key needs no part in it
     let keys: Vec<Expr> = match grouped.group.first()? {
-        Expr::Column(it) if index.tables[it.table].primary == [it.column] => vec![Expr::Column(*it)],
+        Expr::Column(it) if index.tables[it.table].primary == [it.column] => {
+            vec![Expr::Column(*it)]
+        }
         _ => grouped.group.clone(),
     };
     Some((keys, labels))
@@ -140,7 +179,8 @@ pub(super) fn nth<'a>(words: &Words<'a>) -> Option<Shape<'a>> {
             "fifth" | "5th" => 5,
             _ => return None,
         };
-        let next = words.word(at + 1 + usize::from(words.0.get(at + 1).is_some_and(|it| it.is_mark('-'))));
+        let next =
+            words.word(at + 1 + usize::from(words.0.get(at + 1).is_some_and(|it| it.is_mark('-'))));
         (superlative(next) && !matches!(next, "last" | "first")).then_some((at, number))
     })?;
     let hyphen = usize::from(words.0.get(at + 1).is_some_and(|it| it.is_mark('-')));
@@ -185,7 +225,8 @@ pub(super) fn nth<'a>(words: &Words<'a>) -> Option<Shape<'a>> {
 /// `rank the countries by revenue`
 pub(super) fn places<'a>(words: &Words<'a>) -> Option<Shape<'a>> {
     let at = (0..2).find(|&it| matches!(words.word(it), "rank" | "ranking" | "ranked"))?;
-    let by = (at + 1..words.len()).find(|&it| words.says(it, &["by", "based on", "in terms of", "according to"]).is_some())?;
+    let by = (at + 1..words.len())
+        .find(|&it| words.says(it, &["by", "based on", "in terms of", "according to"]).is_some())?;
     let length = words.says(by, &["by", "based on", "in terms of", "according to"])?;
     let mut from = at + 1;
     while matches!(words.word(from), "the" | "our" | "all" | "of") {
@@ -201,7 +242,12 @@ pub(super) fn places<'a>(words: &Words<'a>) -> Option<Shape<'a>> {
         tokens.remove(0);
     }
     let place = words.0[at].clone();
-    let named = tokens.first().is_some_and(|it| matches!(it.lower.as_str(), "revenue" | "number" | "total" | "average" | "count" | "turnover" | "sales" | "units"));
+    let named = tokens.first().is_some_and(|it| {
+        matches!(
+            it.lower.as_str(),
+            "revenue" | "number" | "total" | "average" | "count" | "turnover" | "sales" | "units"
+        )
+    });
     if !named {
         return None;
     }

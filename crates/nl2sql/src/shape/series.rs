@@ -4,9 +4,7 @@ use super::{Shape, Words, measure, with_words};
 use crate::{
     index::SchemaIndex,
     lexicon::LEXICON,
-    logical::{
-        Aggregate, Arithmetic, Expr, LogicalQuery, OrderKey, TimeUnit, WindowFunction,
-    },
+    logical::{Aggregate, Arithmetic, Expr, LogicalQuery, OrderKey, TimeUnit, WindowFunction},
 };
 
 /// The unit of a step, by the words that name it.
@@ -53,8 +51,22 @@ pub(super) fn growth<'a>(_index: &'a SchemaIndex, words: &Words<'a>) -> Option<S
         (same && matches!(words.word(at + 1), "over" | "to" | "by" | "on")).then_some((at, unit))
     });
     let grows = words.all(&[
-        "growth rate", "growth", "change", "changes", "increase", "decrease", "development", "grew",
-        "grow", "grown", "changed", "developed", "develop", "difference", "evolve", "evolution",
+        "growth rate",
+        "growth",
+        "change",
+        "changes",
+        "increase",
+        "decrease",
+        "development",
+        "grew",
+        "grow",
+        "grown",
+        "changed",
+        "developed",
+        "develop",
+        "difference",
+        "evolve",
+        "evolution",
     ]);
     let unit = if let Some((at, unit)) = over {
         let from = if matches!(words.word(at.wrapping_sub(1)), "from") { at - 1 } else { at };
@@ -73,8 +85,22 @@ pub(super) fn growth<'a>(_index: &'a SchemaIndex, words: &Words<'a>) -> Option<S
         "compared to|with the previous|prior|last|preceding month|week|quarter|year|day",
         "versus|vs the previous|prior|preceding month|week|quarter|year|day",
         "compared to|with the month|week|quarter|year|day before",
-        "in percent", "as a percentage", "in percentage", "percentage", "percent", "in %", "%", "as percent",
-        "how did", "how has", "how have", "how much did", "what is", "what was", "rate of", "rate",
+        "in percent",
+        "as a percentage",
+        "in percentage",
+        "percentage",
+        "percent",
+        "in %",
+        "%",
+        "as percent",
+        "how did",
+        "how has",
+        "how have",
+        "how much did",
+        "what is",
+        "what was",
+        "rate of",
+        "rate",
     ]));
     let percent = words.has(&["percent", "percentage", "%", "growth", "rate"]);
     // `growth in|of revenue`: the small word goes with it
@@ -96,11 +122,8 @@ pub(super) fn growth<'a>(_index: &'a SchemaIndex, words: &Words<'a>) -> Option<S
                 partition,
                 order,
             };
-            let more = Expr::Arithmetic(
-                Arithmetic::Subtract,
-                Box::new(value),
-                Box::new(before.clone()),
-            );
+            let more =
+                Expr::Arithmetic(Arithmetic::Subtract, Box::new(value), Box::new(before.clone()));
             query.select.push(if percent {
                 Expr::Percentage(Box::new(more), Box::new(before))
             } else {
@@ -115,8 +138,17 @@ pub(super) fn growth<'a>(_index: &'a SchemaIndex, words: &Words<'a>) -> Option<S
 /// `cumulative …`, `running total of …`
 pub(super) fn running<'a>(words: &Words<'a>) -> Option<Shape<'a>> {
     let gone = words.all(&[
-        "cumulative", "cumulatively", "cumulated", "accumulated", "running total of|for", "running sum of|for",
-        "running count of", "running total", "running sum", "a running", "running",
+        "cumulative",
+        "cumulatively",
+        "cumulated",
+        "accumulated",
+        "running total of|for",
+        "running sum of|for",
+        "running count of",
+        "running total",
+        "running sum",
+        "a running",
+        "running",
     ]);
     if gone.is_empty() {
         return None;
@@ -149,7 +181,16 @@ pub(super) fn running<'a>(words: &Words<'a>) -> Option<Shape<'a>> {
 pub(super) fn mean<'a>(_index: &'a SchemaIndex, words: &Words<'a>) -> Option<Shape<'a>> {
     let average = words.find(&["average", "avg", "mean", "on average", "typical"])?;
     // how long something takes is a mean of its own
-    if words.has(&["days", "hours", "minutes", "how long", "time", "weeks between", "months between", "moving"]) {
+    if words.has(&[
+        "days",
+        "hours",
+        "minutes",
+        "how long",
+        "time",
+        "weeks between",
+        "months between",
+        "moving",
+    ]) {
         return None;
     }
     let mut gone = vec![average];
@@ -166,6 +207,8 @@ pub(super) fn mean<'a>(_index: &'a SchemaIndex, words: &Words<'a>) -> Option<Sha
         if !earned && !words.has(&["number of", "how many"]) {
             tail = format!("number of {tail}");
         }
+    } else if words.has(&["on average"]) && words.has(&["per", "each", "every"]) {
+        // `orders per customer on average`
     } else if !(counts && each.is_some()) && !(earned && (timed.is_some() || each.is_some())) {
         return None;
     }
@@ -179,7 +222,8 @@ pub(super) fn mean<'a>(_index: &'a SchemaIndex, words: &Words<'a>) -> Option<Sha
     }
     // `how many orders does a customer place`: for each
     if let Some(at) = tokens.windows(2).position(|it| {
-        matches!(it[0].lower.as_str(), "does" | "do") && matches!(it[1].lower.as_str(), "a" | "an" | "each" | "every" | "our")
+        matches!(it[0].lower.as_str(), "does" | "do")
+            && matches!(it[1].lower.as_str(), "a" | "an" | "each" | "every" | "our")
     }) {
         let place = tokens[at].clone();
         tokens.splice(at..at + 2, crate::phrase::words("per", &place));
@@ -187,7 +231,15 @@ pub(super) fn mean<'a>(_index: &'a SchemaIndex, words: &Words<'a>) -> Option<Sha
         if tokens.get(at + 2).is_some_and(|it| {
             matches!(
                 it.lemma.as_str(),
-                "have" | "place" | "make" | "get" | "contain" | "receive" | "write" | "buy" | "hold"
+                "have"
+                    | "place"
+                    | "make"
+                    | "get"
+                    | "contain"
+                    | "receive"
+                    | "write"
+                    | "buy"
+                    | "hold"
             )
         }) {
             tokens.remove(at + 2);

@@ -11,11 +11,7 @@ use crate::{
 };
 
 /// `customers who ordered in 2025 but not in 2026`, `countries where we have customers but no supplier`
-pub(super) fn set<'a>(
-    index: &'a SchemaIndex,
-    words: &Words<'a>,
-    today: Date,
-) -> Option<Shape<'a>> {
+pub(super) fn set<'a>(index: &'a SchemaIndex, words: &Words<'a>, today: Date) -> Option<Shape<'a>> {
     both_times(index, words, today).or_else(|| without(index, words, today))
 }
 
@@ -44,7 +40,9 @@ fn without<'a>(index: &'a SchemaIndex, words: &Words<'a>, today: Date) -> Option
     let spans = time::find(&left, today);
     let elided = time::find(right, today).first().is_some_and(|it| {
         it.first == 0 && it.end == right.len()
-            || it.first <= 1 && matches!(right[0].lower.as_str(), "in" | "during" | "since") && it.end == right.len()
+            || it.first <= 1
+                && matches!(right[0].lower.as_str(), "in" | "during" | "since")
+                && it.end == right.len()
     });
     let denies_rows = words.word(until - 1) == "no" || words.word(until - 1) == "without";
     let other: Vec<Token> = if elided {
@@ -67,7 +65,18 @@ fn without<'a>(index: &'a SchemaIndex, words: &Words<'a>, today: Date) -> Option
         let verb = (1..left.len()).find(|&it| {
             matches!(
                 left[it].lower.as_str(),
-                "who" | "that" | "which" | "have" | "has" | "had" | "with" | "from" | "in" | "are" | "were" | "was"
+                "who"
+                    | "that"
+                    | "which"
+                    | "have"
+                    | "has"
+                    | "had"
+                    | "with"
+                    | "from"
+                    | "in"
+                    | "are"
+                    | "were"
+                    | "was"
             ) || left[it].lower.ends_with("ed")
                 || matches!(left[it].lower.as_str(), "bought" | "wrote" | "made" | "sold" | "paid")
         })?;
@@ -119,7 +128,8 @@ fn both_times<'a>(index: &'a SchemaIndex, words: &Words<'a>, today: Date) -> Opt
 /// The table whose rows a query counts or shows.
 fn subject(index: &SchemaIndex, query: &LogicalQuery) -> Option<usize> {
     let table = match query.select.first()? {
-        Expr::Aggregate { function: Aggregate::Count, argument: Some(of), .. } => match of.as_ref() {
+        Expr::Aggregate { function: Aggregate::Count, argument: Some(of), .. } => match of.as_ref()
+        {
             Expr::Column(it) if index.tables[it.table].primary == [it.column] => it.table,
             _ => return None,
         },
@@ -177,8 +187,7 @@ fn put(
         };
         // what the rows themselves must be like needs no other query
         let own = one.instances().iter().all(|it| it.0 == table) && one.having.is_empty();
-        let mut filter =
-            if own { one.filter.clone() } else { vec![among(one, false)] };
+        let mut filter = if own { one.filter.clone() } else { vec![among(one, false)] };
         filter.push(among(two, how == SetOperation::Except));
         return Some(LogicalQuery {
             select: show,

@@ -11,7 +11,8 @@ use crate::{
     token::{Token, TokenKind},
 };
 
-const ASKS: [&str; 14] = [
+const ASKS: [&str; 15] = [
+    "what|which portion|ratio of",
     "what|which percentage|percent|share|proportion|fraction|part of",
     "what|which % of",
     "percentage|percent|share|proportion|fraction of",
@@ -31,9 +32,9 @@ const ASKS: [&str; 14] = [
 /// Words that begin what is said of the whole.
 const TURNS: [&str; 44] = [
     "were", "was", "are", "is", "have", "has", "had", "did", "do", "does", "get", "gets", "got",
-    "came", "come", "comes", "went", "go", "goes", "that", "who", "which", "with", "without", "made",
-    "in", "from", "by", "to", "through", "via", "over", "under", "above", "below", "using", "paid",
-    "whose", "where", "being", "on", "at", "never", "not",
+    "came", "come", "comes", "went", "go", "goes", "that", "who", "which", "with", "without",
+    "made", "in", "from", "by", "to", "through", "via", "over", "under", "above", "below", "using",
+    "paid", "whose", "where", "being", "on", "at", "never", "not",
 ];
 
 /// `what percentage of orders were cancelled`, `share of parcels delivered late, by carrier`, `return rate per channel`
@@ -61,13 +62,34 @@ pub(super) fn share<'a>(
     let front: Vec<Token> = tokens.drain(..from).collect();
     tokens.drain(..length);
     let told = Words(&tokens);
-    let gone = told.all(&["in percent", "as a percentage", "in percentage", "percent", "in %", "as percent", "percentage"]);
+    let gone = told.all(&[
+        "in percent",
+        "as a percentage",
+        "in percentage",
+        "percent",
+        "in %",
+        "as percent",
+        "percentage",
+    ]);
     let mut tokens = told.without(&gone);
     let front: Vec<Token> = front
         .into_iter()
         .filter(|it| {
             !it.is_mark(',')
-                && !matches!(it.lower.as_str(), "what" | "is" | "the" | "show" | "me" | "give" | "was" | "calculate" | "tell" | "a" | "find")
+                && !matches!(
+                    it.lower.as_str(),
+                    "what"
+                        | "is"
+                        | "the"
+                        | "show"
+                        | "me"
+                        | "give"
+                        | "was"
+                        | "calculate"
+                        | "tell"
+                        | "a"
+                        | "find"
+                )
         })
         .collect();
     tokens.extend(front);
@@ -88,7 +110,22 @@ fn cut<'a>(
     let end = words.end();
     // groups and the like at the end hold for both
     let tail = (1..end).find(|&at| {
-        words.says(at, &["per", "for each|every", "in each|every", "by each", "each|every", "grouped by", "broken down by", "of each|every", "within each"]).is_some()
+        words
+            .says(
+                at,
+                &[
+                    "per",
+                    "for each|every",
+                    "in each|every",
+                    "by each",
+                    "each|every",
+                    "grouped by",
+                    "broken down by",
+                    "of each|every",
+                    "within each",
+                ],
+            )
+            .is_some()
             || words.word(at) == "by" && groups_by(&words, at)
     });
     let tail = tail.unwrap_or(end);
@@ -102,24 +139,55 @@ fn cut<'a>(
     });
     // `orders placed last year were cancelled`: the last auxiliary turns
     let auxiliary = (1..tail_from).rev().find(|&at| {
-        matches!(words.word(at), "were" | "was" | "are" | "is" | "have" | "has" | "had" | "get" | "gets" | "got" | "did" | "do" | "came" | "come" | "comes" | "went" | "go")
+        matches!(
+            words.word(at),
+            "were"
+                | "was"
+                | "are"
+                | "is"
+                | "have"
+                | "has"
+                | "had"
+                | "get"
+                | "gets"
+                | "got"
+                | "did"
+                | "do"
+                | "came"
+                | "come"
+                | "comes"
+                | "went"
+                | "go"
+        )
     });
     let participle = (1..tail_from).find(|&at| {
-        tokens[at].lower.len() > 4 && tokens[at].lower.ends_with("ed") && tokens[at].kind == TokenKind::Word
+        tokens[at].lower.len() > 4
+            && tokens[at].lower.ends_with("ed")
+            && tokens[at].kind == TokenKind::Word
     });
     let at = match (auxiliary, participle, whole) {
         (Some(it), _, _) => it,
         (None, Some(a), Some(b)) => a.min(b),
-        (None, a, b) => a.or(b)?,
+        (None, a, b) => match a.or(b) {
+            Some(it) => it,
+            None if tail < end => return parts(tokens),
+            None => return None,
+        },
     };
     let place = tokens.first()?;
     let tail_tokens = &tokens[tail_from..end];
     // spans of time within what is said may hold for the whole as well
-    let timed: Vec<(usize, usize)> =
-        spans.iter().filter(|it| it.first >= at && it.end <= tail_from).map(|it| (it.first, it.end)).collect();
+    let timed: Vec<(usize, usize)> = spans
+        .iter()
+        .filter(|it| it.first >= at && it.end <= tail_from)
+        .map(|it| (it.first, it.end))
+        .collect();
     let asks = |part: &[Token]| {
         let sum = part.iter().any(|it| {
-            matches!(it.lower.as_str(), "revenue" | "turnover" | "sales" | "total" | "amount" | "units" | "sum")
+            matches!(
+                it.lower.as_str(),
+                "revenue" | "turnover" | "sales" | "total" | "amount" | "units" | "sum"
+            )
         });
         let mut all = if sum { Vec::new() } else { phrase::words("number of", place) };
         all.extend_from_slice(part);
@@ -150,9 +218,32 @@ fn cut<'a>(
     })
 }
 
+/// `share of revenue by channel`: of each group what it brings of the whole
+fn parts<'a>(tokens: &[Token]) -> Option<Shape<'a>> {
+    Some(Shape {
+        tokens: tokens.to_vec(),
+        wrap: Box::new(|mut query, _| {
+            let value = measure(&query)?;
+            if query.group.is_empty() || query.limit.is_some() {
+                return None;
+            }
+            let whole = Expr::Window {
+                function: crate::logical::WindowFunction::Whole,
+                argument: Some(Box::new(value.clone())),
+                partition: Vec::new(),
+                order: Vec::new(),
+            };
+            let at = query.select.iter().position(|it| *it == value)?;
+            query.select[at] = Expr::Percentage(Box::new(value), Box::new(whole));
+            Some(query)
+        }),
+    })
+}
+
 fn groups_by(words: &Words<'_>, at: usize) -> bool {
     let before = words.word(at - 1);
-    !(before.ends_with("ed") || matches!(before, "paid" | "made" | "sold" | "bought" | "sent" | "written"))
+    !(before.ends_with("ed")
+        || matches!(before, "paid" | "made" | "sold" | "bought" | "sent" | "written"))
         || words.0.get(at.wrapping_sub(1)).is_some_and(|it| it.is_mark(','))
 }
 
@@ -181,7 +272,12 @@ fn put(part: &LogicalQuery, mut whole: LogicalQuery) -> Option<LogicalQuery> {
         whole.select[at] = Expr::Percentage(Box::new(only(&of, &filter)?), Box::new(of));
         return Some(whole);
     }
-    if !whole.group.is_empty() || !part.group.is_empty() || part.filter == whole.filter && part.having == whole.having && part.instances() == whole.instances() {
+    if !whole.group.is_empty()
+        || !part.group.is_empty()
+        || part.filter == whole.filter
+            && part.having == whole.having
+            && part.instances() == whole.instances()
+    {
         return None;
     }
     measure(part)?;
@@ -215,7 +311,11 @@ fn rate(index: &SchemaIndex, words: &Words<'_>) -> Option<Vec<Token>> {
     }
     // a column of that name says it itself
     let named = format!("{} rate", noun.lemma);
-    let column = index.tables.iter().flat_map(|it| &it.columns).any(|it| it.words.join(" ").ends_with(&named));
+    let column = index
+        .tables
+        .iter()
+        .flat_map(|it| &it.columns)
+        .any(|it| it.words.join(" ").ends_with(&named));
     if column {
         return None;
     }
@@ -228,7 +328,9 @@ fn rate(index: &SchemaIndex, words: &Words<'_>) -> Option<Vec<Token>> {
             for value in &column.values {
                 let lower = value.to_lowercase();
                 let alike = LEXICON.stem(&LEXICON.lemma(&lower)) == noun.stem
-                    || lower.len() > 5 && noun.lower.len() > 5 && lower.as_bytes()[..6] == noun.lower.as_bytes()[..6];
+                    || lower.len() > 5
+                        && noun.lower.len() > 5
+                        && lower.as_bytes()[..6] == noun.lower.as_bytes()[..6];
                 if !alike {
                     continue;
                 }

@@ -20,8 +20,18 @@ enum Wanted {
 }
 
 const BESIDE: [&str; 12] = [
-    "vs", "versus", "compared to|with", "in comparison to|with", "relative to", "against", "than",
-    "as opposed to", "compare to|with", "compares to|with", "and compare to|with", "or",
+    "vs",
+    "versus",
+    "compared to|with",
+    "in comparison to|with",
+    "relative to",
+    "against",
+    "than",
+    "as opposed to",
+    "compare to|with",
+    "compares to|with",
+    "and compare to|with",
+    "or",
 ];
 
 /// See the module.
@@ -30,13 +40,35 @@ pub(super) fn versus<'a>(
     words: &Words<'a>,
     today: Date,
 ) -> Option<Shape<'a>> {
-    let more = words.find(&["how many more|fewer|less", "how much more|less", "difference", "change", "changed"]);
+    let more = words.find(&[
+        "how many more|fewer|less",
+        "how much more|less",
+        "difference",
+        "change",
+        "changed",
+    ]);
     let grows = words.find(&[
-        "growth", "grow", "grew", "grown", "increase", "increased", "decrease", "decreased", "rise",
-        "rose", "fall", "fell", "drop", "dropped", "decline", "declined",
+        "growth",
+        "grow",
+        "grew",
+        "grown",
+        "increase",
+        "increased",
+        "decrease",
+        "decreased",
+        "rise",
+        "rose",
+        "fall",
+        "fell",
+        "drop",
+        "dropped",
+        "decline",
+        "declined",
     ]);
     let percent = words.find(&["percent", "percentage", "%"]);
-    let (first, second, mut gone) = beside(words, today).or_else(|| between(words, today, more.is_some() || grows.is_some()))?;
+    let (first, second, mut gone) = beside(words, today)
+        .or_else(|| between(words, today, more.is_some() || grows.is_some()))
+        .or_else(|| side_by_side(words, today))?;
     let wanted = match (more, grows) {
         (_, Some(_)) => Wanted::Growth,
         (Some(_), None) if percent.is_some() => Wanted::Growth,
@@ -44,12 +76,53 @@ pub(super) fn versus<'a>(
         (None, None) => Wanted::Both,
     };
     gone.extend(words.all(&[
-        "in percent", "as a percentage", "in percentage", "percentage", "percent", "by what", "by how much",
-        "difference in|of|between", "difference", "change in|of", "change", "changed", "growth in|of|rate",
-        "growth", "grow", "grew", "grown", "increase in|of", "increase", "increased", "decrease in|of",
-        "decrease", "decreased", "rise in|of", "rise", "rose", "fall in|of", "fall", "fell", "drop in|of",
-        "drop", "dropped", "decline in|of", "decline", "declined", "compare", "comparison of", "how does",
-        "how do", "how did", "how has", "how have", "how much did", "did the|our", "did", "has", "have we",
+        "in percent",
+        "as a percentage",
+        "in percentage",
+        "percentage",
+        "percent",
+        "by what",
+        "by how much",
+        "difference in|of|between",
+        "difference",
+        "change in|of",
+        "change",
+        "changed",
+        "growth in|of|rate",
+        "growth",
+        "grow",
+        "grew",
+        "grown",
+        "increase in|of",
+        "increase",
+        "increased",
+        "decrease in|of",
+        "decrease",
+        "decreased",
+        "rise in|of",
+        "rise",
+        "rose",
+        "fall in|of",
+        "fall",
+        "fell",
+        "drop in|of",
+        "drop",
+        "dropped",
+        "decline in|of",
+        "decline",
+        "declined",
+        "compare",
+        "comparison of",
+        "how does",
+        "how do",
+        "how did",
+        "how has",
+        "how have",
+        "how much did",
+        "did the|our",
+        "did",
+        "has",
+        "have we",
     ]));
     let mut tokens: Vec<Token> = Vec::new();
     let kept = words.without(&gone);
@@ -109,7 +182,11 @@ fn beside(words: &Words<'_>, today: Date) -> Option<(Span, Span, Vec<(usize, usi
 }
 
 /// `from 2024 to 2025`, `between March and April 2026`, where something changes.
-fn between(words: &Words<'_>, today: Date, changes: bool) -> Option<(Span, Span, Vec<(usize, usize)>)> {
+fn between(
+    words: &Words<'_>,
+    today: Date,
+    changes: bool,
+) -> Option<(Span, Span, Vec<(usize, usize)>)> {
     if !changes {
         return None;
     }
@@ -119,7 +196,8 @@ fn between(words: &Words<'_>, today: Date, changes: bool) -> Option<(Span, Span,
             "between" => "and",
             _ => continue,
         };
-        let Some(middle) = (at + 2..words.len().min(at + 6)).find(|&it| words.word(it) == joiner) else {
+        let Some(middle) = (at + 2..words.len().min(at + 6)).find(|&it| words.word(it) == joiner)
+        else {
             continue;
         };
         for end in (middle + 2..=words.len().min(middle + 5)).rev() {
@@ -133,6 +211,21 @@ fn between(words: &Words<'_>, today: Date, changes: bool) -> Option<(Span, Span,
         }
     }
     None
+}
+
+/// `revenue 2025 and 2026 next to each other`
+fn side_by_side(words: &Words<'_>, today: Date) -> Option<(Span, Span, Vec<(usize, usize)>)> {
+    let said = words.find(&[
+        "next to each other",
+        "side by side",
+        "beside each other",
+        "against each other",
+        "compared",
+        "in comparison",
+    ])?;
+    let spans = time::find(words.0, today);
+    let [.., one, two] = spans.as_slice() else { return None };
+    Some((one.span.clone(), two.span.clone(), vec![said, (one.end, two.end)]))
 }
 
 /// `March` beside `April 2026` is in that year as well.
@@ -231,14 +324,12 @@ fn shifted(span: &Span, unit: TimeUnit) -> Option<Span> {
     };
     match span {
         // a period that still runs, beside its like a year ago: as far as it has come
-        Span::Range(Some(Moment::Start(own, 0)), None) => Some(Span::Range(
-            Some(back(&Moment::Start(*own, 0))?),
-            Some(Moment::Now(unit, -1)),
-        )),
-        Span::Range(Some(Moment::Now(own, at)), None) => Some(Span::Range(
-            Some(back(&Moment::Now(*own, *at))?),
-            Some(Moment::Now(*own, *at)),
-        )),
+        Span::Range(Some(Moment::Start(own, 0)), None) => {
+            Some(Span::Range(Some(back(&Moment::Start(*own, 0))?), Some(Moment::Now(unit, -1))))
+        }
+        Span::Range(Some(Moment::Now(own, at)), None) => {
+            Some(Span::Range(Some(back(&Moment::Now(*own, *at))?), Some(Moment::Now(*own, *at))))
+        }
         Span::Range(from, until) => {
             let move_all = |it: &Option<Moment>| match it {
                 Some(it) => back(it).map(Some),
@@ -246,7 +337,9 @@ fn shifted(span: &Span, unit: TimeUnit) -> Option<Span> {
             };
             Some(Span::Range(move_all(from)?, move_all(until)?))
         }
-        Span::Year(year, Bound::In) if unit == TimeUnit::Year => Some(Span::Year(year - 1, Bound::In)),
+        Span::Year(year, Bound::In) if unit == TimeUnit::Year => {
+            Some(Span::Year(year - 1, Bound::In))
+        }
         _ => None,
     }
 }
@@ -261,11 +354,9 @@ pub(super) fn within(moment: &Expr, span: &Span) -> Option<Predicate> {
         )
     };
     Some(match span {
-        Span::Range(from, until) => Predicate::During {
-            moment: moment.clone(),
-            from: from.clone(),
-            until: until.clone(),
-        },
+        Span::Range(from, until) => {
+            Predicate::During { moment: moment.clone(), from: from.clone(), until: until.clone() }
+        }
         Span::Year(year, Bound::In) => part("year", f64::from(*year)),
         Span::Month(month) => part("month", f64::from(*month)),
         _ => return None,
@@ -301,11 +392,8 @@ fn put(
     query.filter.push(Predicate::Or(vec![now.clone(), then.clone()]));
     let (now, then) = (only(&value, &now)?, only(&value, &then)?);
     let at = query.select.iter().position(|it| *it == value)?;
-    let difference = Expr::Arithmetic(
-        Arithmetic::Subtract,
-        Box::new(now.clone()),
-        Box::new(then.clone()),
-    );
+    let difference =
+        Expr::Arithmetic(Arithmetic::Subtract, Box::new(now.clone()), Box::new(then.clone()));
     let shown = match wanted {
         Wanted::Both => vec![now, then],
         Wanted::Difference => vec![difference],
