@@ -123,11 +123,15 @@ pub(crate) fn signals(
     }
     let mut used: Vec<usize> = Vec::new();
     let (mut bridges, mut inferred, mut nested) = (0.0, 0.0, 0.0);
+    // what belongs to the rows that are summed up is no guess
+    let follows =
+        |table: usize| reader.measured.is_some_and(|it| it != table && reader.single(it, table));
     let mut joined = 0;
     query.each(&mut |part| {
         nested += 1.0;
         if let Some(plan) = join::plan(index, part) {
-            joined = joined.max(plan.tables.len());
+            let free = plan.tables.iter().filter(|it| !follows(it.table)).count();
+            joined = joined.max(free.max(1));
             for it in &plan.tables {
                 if !used.contains(&it.table) {
                     used.push(it.table);
@@ -151,8 +155,10 @@ pub(crate) fn signals(
             }
         }
     });
-    let unnamed =
-        used.iter().filter(|it| reader.weight[**it] < 0.3 && !index.tables[**it].bridge).count();
+    let unnamed = used
+        .iter()
+        .filter(|it| reader.weight[**it] < 0.3 && !index.tables[**it].bridge && !follows(**it))
+        .count();
     // `without a coupon`: a reference that is empty speaks of the table it would refer to
     let mut denied: Vec<usize> = Vec::new();
     query.each(&mut |part| {
@@ -204,11 +210,22 @@ pub(crate) fn signals(
                 && !matches!(it.meaning, Meaning::Name(_) | Meaning::Value(_))
         })
     };
-    let superlative = has_word(&[
+    let spoken = |at: &usize| !reader.spent.contains(at);
+    let has_left = |all: &[&str]| {
+        items.iter().enumerate().any(|(at, it)| {
+            spoken(&at)
+                && !it.quoted
+                && all.contains(&it.lower.as_str())
+                && !matches!(it.meaning, Meaning::Name(_) | Meaning::Value(_))
+        })
+    };
+    let superlative = has_left(&[
         "most", "least", "highest", "lowest", "largest", "smallest", "fewest", "top", "maximum",
         "minimum",
-    ]) || items.iter().any(|it| {
-        it.is_word() && LEXICON.degree(&it.lower).is_some_and(|it| it.form == Form::Superlative)
+    ]) || items.iter().enumerate().any(|(at, it)| {
+        spoken(&at)
+            && it.is_word()
+            && LEXICON.degree(&it.lower).is_some_and(|it| it.form == Form::Superlative)
     });
     // `at least` and `at most` compare
     let bounds = items
@@ -217,7 +234,7 @@ pub(crate) fn signals(
         .count();
     let superlative = superlative
         && (bounds == 0
-            || has_word(&["highest", "lowest", "largest", "smallest", "fewest", "top"]));
+            || has_left(&["highest", "lowest", "largest", "smallest", "fewest", "top"]));
     let extreme = ordered || aggregated("Max") || aggregated("Min");
     let negation = has_word(&[
         "not",
@@ -327,6 +344,8 @@ fn facts(
 ) {
     let mut literal = |it: &Expr| match it {
         Expr::Literal(Literal::Number(value)) => numbers.push(*value),
+        #[expect(clippy::cast_precision_loss, reason = "a small count")]
+        Expr::Literal(Literal::Interval(count, _)) => numbers.push(*count as f64),
         Expr::Literal(Literal::Text(_) | Literal::Moment(_)) => *texts += 1,
         _ => {}
     };

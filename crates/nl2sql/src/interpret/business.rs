@@ -192,6 +192,7 @@ impl Interpreter<'_> {
         }
         draft.event = self.whole_of(table).or(Some(table));
         self.spent.push(at);
+        self.measured = Some(table);
         self.weight[table] = self.weight[table].max(0.5);
         draft.ask(Asked::Aggregate(function, *of));
         let mut next = at + 1;

@@ -412,6 +412,7 @@ impl Interpreter<'_> {
             draft.root = Some(to.table);
         }
         draft.event = Some(from.table);
+        self.measured = Some(to.table);
         self.weight[to.table] = self.weight[to.table].max(0.9);
         self.weight[from.table] = self.weight[from.table].max(0.9);
         // what was in front of it named the moment, nothing that is asked for

@@ -66,6 +66,7 @@ impl Interpreter<'_> {
     pub(super) fn count_only(&mut self, draft: &mut Draft, measure: &Measure) {
         let whole = self.purchases().map(|it| it.0).filter(|it| self.single(measure.table, *it));
         draft.event = Some(whole.unwrap_or(measure.table));
+        self.measured = Some(measure.table);
         self.weight[measure.table] = self.weight[measure.table].max(0.5);
         for it in &measure.only {
             it.columns(&mut |it| self.weight[it.table] = self.weight[it.table].max(0.5));

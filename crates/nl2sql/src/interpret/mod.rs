@@ -44,6 +44,8 @@ pub(crate) struct Interpreter<'a> {
     pub(crate) notes: Vec<Note>,
     /// Items that were read out of turn.
     pub(crate) skip: Vec<usize>,
+    /// The table of a business measure that was read: what each of its rows belongs to follows from it.
+    pub(crate) measured: Option<usize>,
     /// Items of which nothing need stand in the query, though they were understood.
     pub(crate) spent: Vec<usize>,
 }
@@ -98,6 +100,7 @@ impl<'a> Interpreter<'a> {
             used: vec![false; items.len()],
             notes: Vec::new(),
             skip: Vec::new(),
+            measured: None,
             spent: Vec::new(),
         };
         this.weigh();
@@ -420,12 +423,12 @@ impl<'a> Interpreter<'a> {
         if mode == Mode::Where
             && let Some(column) = hand.column.take()
         {
-            self.leftover_column(draft, column);
+            self.leftover_column(draft, column, hand.negated);
         }
     }
 
     /// A column named in a condition that got no value: a flag, something that must be there, or more to show.
-    pub(crate) fn leftover_column(&mut self, draft: &mut Draft, item: usize) {
+    pub(crate) fn leftover_column(&mut self, draft: &mut Draft, item: usize, denied: bool) {
         let Some(column) = self.resolve(draft, item, resolve::Want::Any) else { return };
         let info = self.index.column(column);
         if info.class == plinth_schema_introspect::TypeClass::Boolean {
@@ -498,11 +501,10 @@ impl<'a> Interpreter<'a> {
                     | "provided"
                     | "entered"
                     | "had"
-                    | "without"
             )
         {
             draft.add(
-                Condition::Row(crate::logical::Predicate::Null { column, negated: true }),
+                Condition::Row(crate::logical::Predicate::Null { column, negated: !denied }),
                 false,
             );
             return;

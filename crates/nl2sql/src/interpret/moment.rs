@@ -236,12 +236,15 @@ impl Interpreter<'_> {
                         .map(|column| ColumnRef::new(table, column))
                 })
             };
-            column = verb
-                .as_deref()
-                .and_then(|stem| self.column_with(root, stem, Want::Any))
-                .filter(|it| {
-                    self.index.column(*it).class.is_temporal()
-                        || self.index.column(*it).class.is_numeric()
+            let happened = draft.event.and_then(|it| self.moment_of(it, None));
+            column = happened
+                .or_else(|| {
+                    verb.as_deref().and_then(|stem| self.column_with(root, stem, Want::Any)).filter(
+                        |it| {
+                            self.index.column(*it).class.is_temporal()
+                                || self.index.column(*it).class.is_numeric()
+                        },
+                    )
                 })
                 .or_else(|| year(self))
                 .or_else(|| self.moment_of(root, verb.as_deref()))

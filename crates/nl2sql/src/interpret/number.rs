@@ -480,6 +480,7 @@ impl Interpreter<'_> {
             && let Some(column) = draft.root.and_then(|it| self.price_of(it))
         {
             if paid(unit) {
+                self.spent.push(*next);
                 *next += 1;
             }
             return Some(column);

@@ -367,7 +367,13 @@ impl Interpreter<'_> {
             .or_else(|| {
                 let heads = self.headline(draft)
                     || aggregating
-                        && (*mode == Mode::Select || self.marked(at.wrapping_sub(1), ','));
+                        && (*mode == Mode::Select
+                            || self.marked(at.wrapping_sub(1), ',')
+                            || at > 0
+                                && matches!(
+                                    self.items[at - 1].meaning,
+                                    crate::link::Meaning::Time(_)
+                                ));
                 (self.word(at) == "by" && heads && at > 0 && !participle(self.word(at - 1)))
                     .then_some(1)
             })
@@ -407,6 +413,7 @@ impl Interpreter<'_> {
             // `per top-level category`
             if let Some((table, until)) = self.upper(next).filter(|it| it.1 <= end) {
                 self.mark_used(next, until);
+                self.spent.extend(next..until);
                 draft.groups.push(GroupKey::Parent(table));
                 next = until;
                 found = true;
@@ -539,6 +546,7 @@ impl Interpreter<'_> {
             .map(|it| &self.index.edges[*it])
             .find(|it| it.from == it.to)?;
         let column = crate::logical::ColumnRef::new(table, *edge.from_columns.first()?);
+        self.spent.extend(at..next);
         let null = crate::logical::Predicate::Null { column, negated: false };
         draft.add(super::Condition::Row(null), std::mem::take(&mut hand.or));
         if draft.root.is_none() {
