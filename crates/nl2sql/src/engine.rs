@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     assemble::assemble,
     confidence::{self, CONFIDENCE_THRESHOLD},
-    explain,
+    correct, explain,
     index::SchemaIndex,
     interpret::{Interpreter, Note},
     join,
@@ -141,7 +141,7 @@ impl Engine {
     /// What that question means over that schema. Takes a few milliseconds, never blocks, never fails.
     pub fn ask(&self, question: &str, index: &SchemaIndex, context: &AskContext) -> Outcome {
         let mut tokens = token::tokenize(question);
-        link::correct(index, &mut tokens);
+        correct::correct(index, &mut tokens);
         phrase::plain(&mut tokens);
         if let Some(answer) = meta::answer(index, &tokens) {
             return Outcome::Meta(answer);
@@ -200,7 +200,7 @@ impl Engine {
         context: &AskContext,
     ) -> Option<Reading> {
         let mut tokens = token::tokenize(question);
-        link::correct(index, &mut tokens);
+        correct::correct(index, &mut tokens);
         phrase::plain(&mut tokens);
         likeliest(index, &tokens, context.now.date())
     }
@@ -309,6 +309,18 @@ fn read(
             ignored.push(item.text.clone());
         }
     }
+    // `support ticket`: of that table it is said anyway
+    ignored.retain(|word| {
+        !items.windows(2).any(|it| {
+            it[0].text == *word
+                && it[0].is_word()
+                && matches!(&it[1].meaning, Meaning::Name(links) if links.first().is_some_and(|it| {
+                    let comment = index.tables[it.table].comment.as_deref().unwrap_or_default();
+                    it.column.is_none()
+                        && token::normalized(comment).split(' ').any(|it| it == word.to_lowercase())
+                }))
+        })
+    });
     ignored.extend(lost(items, &reader, &query, &ignored));
     let mut confidence = confidence::judge(&signals);
     // what is not understood may change the answer, however good the rest looks
@@ -461,6 +473,16 @@ fn doubtful(
             shown.insert(it.table);
         });
     });
+    // told apart by something that was not understood
+    let apart = query.group.is_empty()
+        && query.per.is_empty()
+        && query.source.is_none()
+        && query.select.iter().any(Expr::is_aggregate)
+        && items.windows(2).any(|it| {
+            it[0].lower == "by"
+                && it[0].is_word()
+                && matches!(it[1].lower.as_str(), "how" | "what" | "which" | "whether" | "where")
+        });
     // one row of all is not one of each
     let one_of_all = each
         && query.limit.is_some()
@@ -475,7 +497,7 @@ fn doubtful(
                 && it[0].is_word()
                 && left.contains(&it[0].text.as_str())
     });
-    empty || untold || each && !grouped || one_of_all || who && shown.len() < 2
+    empty || apart || untold || each && !grouped || one_of_all || who && shown.len() < 2
 }
 
 /// Whether a word says what is done rather than what something is.

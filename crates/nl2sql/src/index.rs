@@ -310,44 +310,6 @@ impl SchemaIndex {
         self.tables.push(info);
     }
 
-    /// Keys of documents, where a comment gives an example, as columns behind all others.
-    fn add_keys(
-        &mut self,
-        table: usize,
-        readable: &[&Column],
-        words: &[String],
-        columns: &mut Vec<ColumnInfo>,
-        known: &HashSet<String>,
-    ) {
-        for column in readable.iter().filter(|it| it.class == TypeClass::Json) {
-            for (key, value) in comments::keys(column.comment.as_deref().unwrap_or_default()) {
-                let own = expand(&names::split(&key, known));
-                if own.is_empty() || columns.iter().any(|it| it.words == own) {
-                    continue;
-                }
-                let at = columns.len();
-                let class = match value {
-                    serde_json::Value::Number(_) => TypeClass::Decimal,
-                    _ => TypeClass::Text,
-                };
-                columns.push(ColumnInfo {
-                    name: column.name.clone(),
-                    class,
-                    type_name: "text".to_owned(),
-                    words: own.clone(),
-                    nullable: true,
-                    primary: false,
-                    foreign: false,
-                    unique: false,
-                    values: value.as_str().map(str::to_owned).into_iter().collect(),
-                    complete: false,
-                    key: Some(key),
-                });
-                self.name_column(table, at, words, &own, &own, None);
-            }
-        }
-    }
-
     fn name_table(
         &mut self,
         table: usize,

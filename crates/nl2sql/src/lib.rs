@@ -19,6 +19,7 @@ mod assemble;
 mod confidence;
 pub mod conversation;
 mod cut;
+mod correct;
 mod engine;
 mod explain;
 mod index;

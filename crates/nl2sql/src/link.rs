@@ -79,88 +79,6 @@ impl Item {
 
 const MAX_NAME: usize = 6;
 
-/// Puts right slips of the finger in words that calculate and compare, which no schema holds.
-pub(crate) fn correct(index: &SchemaIndex, tokens: &mut [Token]) {
-    const WORDS: [&str; 49] = [
-        "average",
-        "total",
-        "number",
-        "maximum",
-        "minimum",
-        "highest",
-        "lowest",
-        "largest",
-        "smallest",
-        "between",
-        "without",
-        "revenue",
-        "month",
-        "quarter",
-        "percentage",
-        "currently",
-        "which",
-        "running",
-        "cumulative",
-        "growth",
-        "share",
-        "percent",
-        "received",
-        "failed",
-        "returned",
-        "cancelled",
-        "delivered",
-        "shipped",
-        "payment",
-        "customer",
-        "customers",
-        "product",
-        "products",
-        "employee",
-        "employees",
-        "orders",
-        "yesterday",
-        "today",
-        "november",
-        "december",
-        "february",
-        "january",
-        "september",
-        "october",
-        "country",
-        "category",
-        "department",
-        "supplier",
-        "revenue",
-    ];
-    for token in tokens {
-        let known = token.kind != TokenKind::Word
-            || token.lower.len() < 4
-            || token.capital && !token.lower.starts_with(['j', 'f', 's', 'o', 'n', 'd'])
-            || LEXICON.knows(&token.lower, &token.stem)
-            || LEXICON.is_light(&token.lower)
-            || LEXICON.degree(&token.lower).is_some()
-            || index.postings.contains_key(&token.stem)
-            || index.postings.contains_key(&token.lower)
-            || index.values.contains_key(&token.lower);
-        if known || WORDS.contains(&token.lower.as_str()) {
-            continue;
-        }
-        // a plural or another form is no slip
-        let meant = WORDS.iter().find(|it| {
-            (token.lower.len() > 4 || **it == "which")
-                && it.as_bytes().first() == token.lower.as_bytes().first()
-                && distance(&token.lower, it, if it.len() > 7 { 2 } else { 1 })
-                    <= if it.len() > 7 { 2 } else { 1 }
-                && !token.lower.starts_with(**it)
-        });
-        if let Some(meant) = meant {
-            token.lower = (*meant).to_owned();
-            token.lemma = LEXICON.lemma(meant);
-            token.stem = LEXICON.stem(&token.lemma);
-        }
-    }
-}
-
 /// Cuts the tokens into items so that as much as possible is understood.
 pub(crate) fn link(
     index: &SchemaIndex,
@@ -606,6 +524,10 @@ fn names(
                 | "first"
                 | "last"
                 | "top"
+                | "above"
+                | "below"
+                | "over"
+                | "under"
                 | "month"
                 | "year"
                 | "week"

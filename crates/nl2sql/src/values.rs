@@ -69,6 +69,29 @@ pub(crate) fn values(
         lemmas.pop();
         lemmas.push(&plural);
         forms.push(lemmas.join(" "));
+        // `payments that fail`: a state of that verb
+        if only_word
+            && !capital
+            && part[0].lower.len() > 3
+            && LEXICON.degree(&part[0].lower).is_none()
+        {
+            for form in [
+                format!("{}ed", part[0].lemma),
+                format!("{}d", part[0].lemma),
+                format!("{}led", part[0].lemma),
+            ] {
+                let of_kind = exact_values(index, &form).into_iter().any(|it| {
+                    index.tables[it.table].columns[it.column].complete
+                        && index.tables[it.table].columns[it.column]
+                            .words
+                            .iter()
+                            .any(|it| it == "status" || it == "state")
+                });
+                if of_kind {
+                    forms.push(form);
+                }
+            }
+        }
         // `canceled` and `cancelled`
         if part[part.len() - 1].lower.ends_with("eled") {
             forms.push(key.replace("eled", "elled"));

@@ -1,7 +1,53 @@
 //! What comments say of names and values: what a table holds, which keys a document has, which labels a list.
 
+use std::collections::HashSet;
+
+use plinth_schema_introspect::{Column, TypeClass};
+
+use super::{ColumnInfo, SchemaIndex, expand};
 use crate::lexicon::LEXICON;
+use crate::names;
 use crate::token::normalized;
+
+impl SchemaIndex {
+    /// Keys of documents, where a comment gives an example, as columns behind all others.
+    pub(super) fn add_keys(
+        &mut self,
+        table: usize,
+        readable: &[&Column],
+        words: &[String],
+        columns: &mut Vec<ColumnInfo>,
+        known: &HashSet<String>,
+    ) {
+        for column in readable.iter().filter(|it| it.class == TypeClass::Json) {
+            for (key, value) in keys(column.comment.as_deref().unwrap_or_default()) {
+                let own = expand(&names::split(&key, known));
+                if own.is_empty() || columns.iter().any(|it| it.words == own) {
+                    continue;
+                }
+                let at = columns.len();
+                let class = match value {
+                    serde_json::Value::Number(_) => TypeClass::Decimal,
+                    _ => TypeClass::Text,
+                };
+                columns.push(ColumnInfo {
+                    name: column.name.clone(),
+                    class,
+                    type_name: "text".to_owned(),
+                    words: own.clone(),
+                    nullable: true,
+                    primary: false,
+                    foreign: false,
+                    unique: false,
+                    values: value.as_str().map(str::to_owned).into_iter().collect(),
+                    complete: false,
+                    key: Some(key),
+                });
+                self.name_column(table, at, words, &own, &own, None);
+            }
+        }
+    }
+}
 
 /// What a table holds, by the words with which its description begins: `Requests of customers to the support desk` are
 /// requests.

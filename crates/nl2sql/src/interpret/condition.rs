@@ -237,64 +237,6 @@ impl Interpreter<'_> {
         Some(next)
     }
 
-    /// A column beside another one of the same row.
-    fn compare_columns(
-        &mut self,
-        draft: &mut Draft,
-        hand: &mut Hand,
-        mode: &mut Mode,
-        comparison: Comparison,
-        at: usize,
-        next: usize,
-        end: usize,
-    ) -> Option<usize> {
-        let mut other = next;
-        while matches!(self.word(other), "the" | "its" | "their" | "his" | "her") {
-            other += 1;
-        }
-        if other >= end || !self.is_name(other) || self.table_at(other).is_some() {
-            return None;
-        }
-        if matches!(self.word(other + 1), "of" | "for" | "in") {
-            return None;
-        }
-        let before = hand.column.or_else(|| {
-            (1..=2).filter(|back| at >= *back).map(|back| at - back).find(|&it| {
-                self.is_name(it) && self.table_at(it).is_none()
-                    || self.wordy(it) && self.word(it).ends_with("ed")
-            })
-        })?;
-        let right = self.resolve_quietly(draft, other, Want::Any)?;
-        let info = self.index.column(right);
-        let temporal = info.class.is_temporal();
-        if !temporal && (!info.class.is_numeric() || info.is_id()) {
-            return None;
-        }
-        let left = if temporal {
-            self.moment_told(&[right.table], before).filter(|it| *it != right)
-        } else {
-            self.ranking(draft, before, Want::Number)
-                .into_iter()
-                .find(|it| it.0.table == right.table && it.0 != right && it.2 > 0.45)
-                .map(|it| it.0)
-                .filter(|it| self.index.column(*it).class.is_numeric())
-        }?;
-        self.unask(draft, before, left);
-        self.mark_used(before, before + 1);
-        let mut comparison = comparison;
-        if std::mem::take(&mut hand.negated) {
-            comparison = comparison.negated();
-        }
-        self.count_now(draft, hand);
-        draft.add(
-            Condition::Row(Predicate::Compare(Expr::Column(left), comparison, Expr::Column(right))),
-            std::mem::take(&mut hand.or),
-        );
-        hand.column = None;
-        *mode = Mode::Where;
-        Some(other + 1)
-    }
-
     /// What stands on the right of a comparison and where it ends.
     pub(super) fn operand(
         &self,
@@ -345,6 +287,12 @@ impl Interpreter<'_> {
         }
         if let Meaning::Time(Span::Year(year, _)) = self.items[at].meaning {
             return Some((Operand::Year(year), at + 1));
+        }
+        // `the company average`, `the overall average`
+        if matches!(self.word(at), "company" | "overall" | "general" | "global" | "total")
+            && matches!(self.word(at + 1), "average" | "mean" | "avg")
+        {
+            at += 1;
         }
         let function = match self.word(at) {
             "average" | "mean" | "avg" => Some(Aggregate::Avg),
@@ -600,6 +548,10 @@ impl Interpreter<'_> {
             };
             self.notes.push(Note::Weak(0.5));
             let Operand::Number(value) = operand else { return None };
+            // money is compared with money
+            if matches!(self.word(next.saturating_sub(1)), "dollars" | "bucks" | "euros" | "usd") {
+                return None;
+            }
             let predicate = Predicate::Compare(
                 Expr::Column(ColumnRef::new(root, *one)),
                 comparison,

@@ -263,4 +263,41 @@ impl Interpreter<'_> {
         *mode = Mode::Where;
         Some(next)
     }
+
+    /// The table that a ranking inside a condition speaks of, where that is not what is asked for: `students in the dorm
+    /// with the most beds`.
+    pub(super) fn described(&self, draft: &Draft, mode: Mode, at: usize) -> Option<usize> {
+        if mode != Mode::Where && !draft.counts() && !draft.aggregates() {
+            return None;
+        }
+        let last = (0..at).rev().take(6).find(|&it| self.is_name(it))?;
+        let table = self.table_at(last)?;
+        let subject = self.subject(draft).table();
+        let shown = draft.asked.iter().any(|it| match it {
+            Asked::Column(it) => it.table == table,
+            Asked::Rows(it) => *it == table,
+            _ => false,
+        });
+        let binds = (last + 1..at).all(|it| {
+            matches!(
+                self.word(it),
+                "with"
+                    | "that"
+                    | "which"
+                    | "who"
+                    | "has"
+                    | "have"
+                    | "had"
+                    | "having"
+                    | "the"
+                    | "whose"
+                    | "of"
+                    | "is"
+                    | "where"
+                    | "made"
+                    | "are"
+            )
+        });
+        (binds && table != subject && !shown && Some(table) != draft.root).then_some(table)
+    }
 }

@@ -1,6 +1,8 @@
 //! What is asked for beyond a column: ratios, revenue, inhabitants, names kept in two columns.
 
-use super::{Asked, Condition, Draft, Hand, Interpreter, Mode, resolve::Want};
+use super::{Asked, Condition, Draft, Hand, Interpreter, Mode, Note, resolve::Want};
+use plinth_schema_introspect::TypeClass;
+
 use crate::{
     lexicon::LEXICON,
     logical::{Aggregate, ColumnRef, Expr, Predicate},
@@ -262,5 +264,58 @@ impl Interpreter<'_> {
         hand.count = false;
         *mode = Mode::Select;
         Some(until)
+    }
+
+    /// Both columns of a name that is kept in two, where "name" or "full name" is asked for.
+    pub(super) fn whole_name(&self, draft: &Draft, at: usize) -> Option<Vec<ColumnRef>> {
+        let words = self.word(at);
+        let last = words.rsplit(' ').next()?;
+        if !matches!(last, "name" | "names")
+            || words.contains("first")
+            || words.contains("last")
+            || words.contains("middle")
+        {
+            return None;
+        }
+        let (_, bound) = self.bound(at);
+        let best = self.resolve_quietly(draft, at, Want::Any)?;
+        let table = bound.unwrap_or(best.table);
+        let display = &self.index.tables[table].display;
+        let of = |it: &usize| ColumnRef::new(table, *it);
+        if display.len() == 2
+            && (best.table == table && display.contains(&best.column)
+                || bound == Some(table)
+                    && !self
+                        .ranking(draft, at, Want::Any)
+                        .iter()
+                        .any(|it| it.0.table == table && it.2 > 0.9))
+        {
+            return Some(display.iter().map(of).collect());
+        }
+        None
+    }
+
+    /// A yes-or-no column right where it is named.
+    pub(super) fn flag_at(&mut self, draft: &mut Draft, hand: &mut Hand, at: usize) -> bool {
+        let Some(column) = self.resolve_quietly(draft, at, Want::Any) else { return false };
+        let info = self.index.column(column);
+        if info.class != TypeClass::Boolean || self.is_value(at + 1) || self.word(at + 1) == "is" {
+            return false;
+        }
+        let negated = std::mem::take(&mut hand.negated);
+        draft.add(Condition::flag(column, !negated), std::mem::take(&mut hand.or));
+        self.mark_used(at, at + 1);
+        hand.column = None;
+        true
+    }
+
+    /// A column in a condition, followed by another column before anything was said of it.
+    pub(super) fn idle_column(&mut self, draft: &mut Draft, before: usize, now: usize) {
+        let _ = now;
+        let Some(column) = self.resolve_quietly(draft, before, Want::Any) else { return };
+        if Some(column.table) != draft.root {
+            draft.join(column.table);
+        }
+        self.notes.push(Note::Idle(before));
     }
 }

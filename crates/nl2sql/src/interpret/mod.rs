@@ -6,6 +6,7 @@
 //! and how far away they are.
 
 mod business;
+mod columns;
 mod condition;
 mod draft;
 mod duration;
@@ -417,6 +418,8 @@ impl<'a> Interpreter<'a> {
             && !draft.counts()
             && let Some(root) = draft.root
         {
+            // `tickets without an order, how many`
+            draft.asked.retain(|it| *it != Asked::Rows(root));
             draft.ask(Asked::Count { table: Some(root), column: None, distinct: false });
         }
         hand.count = false;

@@ -124,6 +124,56 @@ impl Interpreter<'_> {
                 return Some(next);
             }
         }
+        // `employees who do not manage anyone`: to whom no other row of the table refers
+        if word != "no"
+            && verb < until
+            && matches!(self.lemma(verb), "manage" | "supervise" | "lead" | "managing")
+            && let Some(edge) = self.index.edges_of[root]
+                .iter()
+                .map(|it| &self.index.edges[*it])
+                .find(|it| it.from == it.to && it.from_columns.len() == 1)
+            && self.index.tables[root].columns[edge.from_columns[0]].words.iter().any(|it| {
+                matches!(it.as_str(), "manager" | "supervisor" | "boss" | "lead" | "leader")
+            })
+        {
+            let superior = ColumnRef::new(root, edge.from_columns[0]);
+            let query = LogicalQuery {
+                select: vec![Expr::Column(superior)],
+                root: Some(root),
+                filter: vec![Predicate::Null { column: superior, negated: true }],
+                ..LogicalQuery::default()
+            };
+            let columns = vec![ColumnRef::new(root, edge.to_columns[0])];
+            self.count_now(draft, hand);
+            draft.add(
+                Condition::Row(Predicate::InQuery {
+                    columns,
+                    query: Box::new(query),
+                    negated: true,
+                }),
+                std::mem::take(&mut hand.or),
+            );
+            *mode = Mode::Where;
+            self.spent.extend(next..until);
+            let mut next = verb + 1;
+            while matches!(
+                self.word(next),
+                "anyone"
+                    | "anybody"
+                    | "someone"
+                    | "somebody"
+                    | "others"
+                    | "people"
+                    | "any"
+                    | "other"
+                    | "employees"
+                    | "staff"
+            ) && next < until
+            {
+                next += 1;
+            }
+            return Some(next);
+        }
         // does the denied part speak of other rows?
         let mut other: Option<usize> = None;
         let mut inner_items = Vec::new();

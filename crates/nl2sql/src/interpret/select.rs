@@ -91,6 +91,20 @@ impl Interpreter<'_> {
         }
         if let Some(length) = self.one_of(
             at,
+            &["how far back do", "how far back does", "since when do we have", "how far back"],
+        ) && let Some(root) = draft.root
+            && let Some(moment) = self.moment_of(root, None)
+        {
+            draft.ask(Asked::Aggregate(Aggregate::Min, Expr::Column(moment)));
+            for it in at + length..end {
+                if matches!(self.word(it), "go" | "reach" | "date") {
+                    self.mark_used(it, it + 1);
+                }
+            }
+            return Some(at + length);
+        }
+        if let Some(length) = self.one_of(
+            at,
             &[
                 "how many people live",
                 "how many people reside",
@@ -290,6 +304,26 @@ impl Interpreter<'_> {
         } else {
             Want::Any
         };
+        // `tickets with the name of the customer`: whom each belongs to
+        if *mode == Mode::Where
+            && matches!(self.lemma(at), "name" | "names")
+            && at > 1
+            && matches!(self.word(at - 1), "the" | "full")
+            && self.word(at + 1) == "of"
+            && draft.asked.iter().all(|it| matches!(it, Asked::Rows(_)))
+            && let Some(root) = draft.root
+        {
+            let item = self.skip_determiners(at + 2);
+            if let Some(table) =
+                self.table_at(item).filter(|it| *it != root && self.single(root, *it))
+            {
+                draft.ask(Asked::Rows(table));
+                self.mark_used(at, item + 1);
+                self.spent.push(at);
+                hand.column = None;
+                return Some(item + 1);
+            }
+        }
         if *mode == Mode::Where {
             // the previous column found nothing to be compared with
             if let Some(before) = hand.column.take() {
@@ -773,30 +807,6 @@ impl Interpreter<'_> {
             }
         }
         None
-    }
-
-    /// A yes-or-no column right where it is named.
-    pub(super) fn flag_at(&mut self, draft: &mut Draft, hand: &mut Hand, at: usize) -> bool {
-        let Some(column) = self.resolve_quietly(draft, at, Want::Any) else { return false };
-        let info = self.index.column(column);
-        if info.class != TypeClass::Boolean || self.is_value(at + 1) || self.word(at + 1) == "is" {
-            return false;
-        }
-        let negated = std::mem::take(&mut hand.negated);
-        draft.add(Condition::flag(column, !negated), std::mem::take(&mut hand.or));
-        self.mark_used(at, at + 1);
-        hand.column = None;
-        true
-    }
-
-    /// A column in a condition, followed by another column before anything was said of it.
-    pub(super) fn idle_column(&mut self, draft: &mut Draft, before: usize, now: usize) {
-        let _ = now;
-        let Some(column) = self.resolve_quietly(draft, before, Want::Any) else { return };
-        if Some(column.table) != draft.root {
-            draft.join(column.table);
-        }
-        self.notes.push(Note::Idle(before));
     }
 
     /// A predicate of the conditions that were read, joined by "and" and "or".

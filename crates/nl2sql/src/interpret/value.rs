@@ -335,6 +335,32 @@ impl Interpreter<'_> {
         }
     }
 
+    /// `orders paid by card`: what was done by that means, rather than a state of something else of that name.
+    fn done_by(&self, draft: &mut Draft, means: ColumnRef, at: usize) {
+        if at < 2 || !matches!(self.word(at - 1), "by" | "with" | "via" | "through" | "using") {
+            return;
+        }
+        let item = &self.items[at - 2];
+        let verb = &self.tokens[item.end - 1];
+        if !matches!(item.meaning, Meaning::Value(_)) {
+            return;
+        }
+        let state = draft.conditions.iter().position(|(it, _)| {
+            matches!(it, Condition::Row(Predicate::Compare(Expr::Column(own), Comparison::Equal, Expr::Literal(Literal::Text(value))))
+                if own.table != means.table && value.eq_ignore_ascii_case(&item.lower))
+        });
+        let moment = self.index.tables[means.table].columns.iter().position(|it| {
+            it.class.is_temporal()
+                && it.nullable
+                && it.words.iter().any(|own| *own == verb.lower || LEXICON.stem(own) == verb.stem)
+        });
+        if let (Some(state), Some(moment)) = (state, moment) {
+            draft.conditions.remove(state);
+            let column = ColumnRef::new(means.table, moment);
+            draft.add(Condition::Row(Predicate::Null { column, negated: true }), false);
+        }
+    }
+
     pub(super) fn equality(&self, column: ColumnRef, value: &str, negated: bool) -> Predicate {
         let comparison = if negated { Comparison::NotEqual } else { Comparison::Equal };
         let info = self.index.column(column);
@@ -366,6 +392,7 @@ impl Interpreter<'_> {
         self.take_back(draft, hand, column, at);
         let predicate = self.equality(column, value, negated);
         let or = std::mem::take(&mut hand.or);
+        self.done_by(draft, column, at);
         draft.add(Condition::Row(predicate), or);
         if draft.asks_something() {
             *mode = Mode::Where;

@@ -12,7 +12,9 @@ use crate::{
 
 /// `customers who ordered in 2025 but not in 2026`, `countries where we have customers but no supplier`
 pub(super) fn set<'a>(index: &'a SchemaIndex, words: &Words<'a>, today: Date) -> Option<Shape<'a>> {
-    both_times(index, words, today).or_else(|| without(index, words, today))
+    both_times(index, words, today)
+        .or_else(|| without(index, words, today))
+        .or_else(|| as_well(index, words))
 }
 
 fn without<'a>(index: &'a SchemaIndex, words: &Words<'a>, today: Date) -> Option<Shape<'a>> {
@@ -88,6 +90,36 @@ fn without<'a>(index: &'a SchemaIndex, words: &Words<'a>, today: Date) -> Option
     Some(Shape {
         tokens: left,
         wrap: Box::new(move |query, read| put(index, query, read(&other)?, SetOperation::Except)),
+    })
+}
+
+/// `countries where we have suppliers as well as customers`
+fn as_well<'a>(index: &'a SchemaIndex, words: &Words<'a>) -> Option<Shape<'a>> {
+    let (from, at, until) = match words.find(&["as well as", "and also"]) {
+        Some((at, until)) => (0, at, until),
+        None => {
+            // `both an office and customers`
+            let (both, _) = words.find(&["have|has|with both"])?;
+            let and = (both + 2..words.end()).find(|it| words.word(*it) == "and")?;
+            (both + 1, and, and + 1)
+        }
+    };
+    let verb = (0..at).rev().find(|it| matches!(words.word(*it), "have" | "has" | "with"))?;
+    if verb + 1 >= at || until >= words.end() {
+        return None;
+    }
+    let mut left: Vec<Token> = words.0[..at].to_vec();
+    if from > 0 {
+        left.remove(from);
+    }
+    let mut other: Vec<Token> = words.0[..=verb].to_vec();
+    other.extend_from_slice(&words.0[until..words.end()]);
+    Some(Shape {
+        tokens: left,
+        wrap: Box::new(move |query, read| {
+            let [Expr::Column(_)] = query.select.as_slice() else { return None };
+            put(index, query, read(&other)?, SetOperation::Intersect)
+        }),
     })
 }
 

@@ -46,6 +46,9 @@ pub(super) fn share<'a>(
     if let Some(tokens) = rate(index, words) {
         return cut(index, &tokens, 0, today);
     }
+    if let Some(shape) = beside(index, words) {
+        return Some(shape);
+    }
     let (from, until) = words.find(&ASKS)?;
     let length = words.says(from, &ASKS)?;
     // `how much of`, `how many of` ask for a share only where that is said
@@ -214,6 +217,65 @@ fn cut<'a>(
                 return Some(it);
             }
             put(&part, counted(index, read(&base)?)?)
+        }),
+    })
+}
+
+/// `refunds as a percentage of revenue`: one number as the share of another
+fn beside<'a>(index: &'a SchemaIndex, words: &Words<'a>) -> Option<Shape<'a>> {
+    let (at, until) = words.find(&[
+        "as a|the percentage|percent|share|proportion|fraction of",
+        "as % of",
+        "as percent|percentage of",
+    ])?;
+    let end = words.end();
+    // what follows a comma holds for both
+    let common = (until..end).find(|it| words.0[*it].is_mark(',')).unwrap_or(end);
+    if at == 0 || until >= common {
+        return None;
+    }
+    let tail: Vec<Token> = words.0[(common + 1).min(end)..end].to_vec();
+    let place = words.0[at].clone();
+    let with_tail = |part: &[Token]| {
+        let mut all = part.to_vec();
+        if !tail.is_empty() {
+            let timed = tail.first().is_some_and(|it| matches!(it.kind, TokenKind::Number(_)));
+            if timed {
+                all.extend(phrase::words("in", &place));
+            }
+            all.extend(tail.clone());
+        }
+        all
+    };
+    let whole = with_tail(&words.0[until..common]);
+    let mut lead = 0;
+    while matches!(
+        words.word(lead),
+        "what" | "is" | "was" | "were" | "are" | "the" | "show" | "me" | "our"
+    ) && lead < at
+    {
+        lead += 1;
+    }
+    Some(Shape {
+        tokens: with_tail(&words.0[lead..at]),
+        wrap: Box::new(move |part, read| {
+            let (part, whole) = (counted(index, part)?, counted(index, read(&whole)?)?);
+            if !part.group.is_empty()
+                || !whole.group.is_empty()
+                || part.limit.is_some()
+                || whole.limit.is_some()
+            {
+                return None;
+            }
+            measure(&part)?;
+            measure(&whole)?;
+            Some(LogicalQuery {
+                select: vec![Expr::Percentage(
+                    Box::new(Expr::Scalar(Box::new(part))),
+                    Box::new(Expr::Scalar(Box::new(whole))),
+                )],
+                ..LogicalQuery::default()
+            })
         }),
     })
 }

@@ -1,0 +1,64 @@
+//! Columns of one row beside each other.
+
+use super::{Condition, Draft, Hand, Interpreter, Mode, resolve::Want};
+use crate::logical::{Comparison, Expr, Predicate};
+
+impl Interpreter<'_> {
+    /// A column beside another one of the same row.
+    pub(super) fn compare_columns(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        comparison: Comparison,
+        at: usize,
+        next: usize,
+        end: usize,
+    ) -> Option<usize> {
+        let mut other = next;
+        while matches!(self.word(other), "the" | "its" | "their" | "his" | "her") {
+            other += 1;
+        }
+        if other >= end || !self.is_name(other) || self.table_at(other).is_some() {
+            return None;
+        }
+        if matches!(self.word(other + 1), "of" | "for" | "in") {
+            return None;
+        }
+        let before = hand.column.or_else(|| {
+            (1..=2).filter(|back| at >= *back).map(|back| at - back).find(|&it| {
+                self.is_name(it) && self.table_at(it).is_none()
+                    || self.wordy(it) && self.word(it).ends_with("ed")
+            })
+        })?;
+        let right = self.resolve_quietly(draft, other, Want::Any)?;
+        let info = self.index.column(right);
+        let temporal = info.class.is_temporal();
+        if !temporal && (!info.class.is_numeric() || info.is_id()) {
+            return None;
+        }
+        let left = if temporal {
+            self.moment_told(&[right.table], before).filter(|it| *it != right)
+        } else {
+            self.ranking(draft, before, Want::Number)
+                .into_iter()
+                .find(|it| it.0.table == right.table && it.0 != right && it.2 > 0.45)
+                .map(|it| it.0)
+                .filter(|it| self.index.column(*it).class.is_numeric())
+        }?;
+        self.unask(draft, before, left);
+        self.mark_used(before, before + 1);
+        let mut comparison = comparison;
+        if std::mem::take(&mut hand.negated) {
+            comparison = comparison.negated();
+        }
+        self.count_now(draft, hand);
+        draft.add(
+            Condition::Row(Predicate::Compare(Expr::Column(left), comparison, Expr::Column(right))),
+            std::mem::take(&mut hand.or),
+        );
+        hand.column = None;
+        *mode = Mode::Where;
+        Some(other + 1)
+    }
+}
