@@ -41,7 +41,7 @@ pub enum Aggregate {
 }
 
 /// A function over the rows of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum WindowFunction {
     /// The sum of all rows so far.
     Running,

@@ -808,24 +808,4 @@ impl Interpreter<'_> {
         }
         None
     }
-
-    /// A predicate of the conditions that were read, joined by "and" and "or".
-    pub(crate) fn rows(conditions: &[(Condition, bool)]) -> Vec<Predicate> {
-        let mut all: Vec<Predicate> = Vec::new();
-        for (condition, or) in conditions {
-            let Condition::Row(predicate) = condition else { continue };
-            if *or && let Some(last) = all.pop() {
-                all.push(match last {
-                    Predicate::Or(mut any) => {
-                        any.push(predicate.clone());
-                        Predicate::Or(any)
-                    }
-                    other => Predicate::Or(vec![other, predicate.clone()]),
-                });
-            } else {
-                all.push(predicate.clone());
-            }
-        }
-        all
-    }
 }
