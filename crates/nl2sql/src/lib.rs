@@ -18,8 +18,8 @@
 mod assemble;
 mod confidence;
 pub mod conversation;
-mod cut;
 mod correct;
+mod cut;
 mod engine;
 mod explain;
 mod index;
