@@ -85,7 +85,7 @@ impl<'a> Worth<'a> {
 
     fn vote(&mut self, question: &str) {
         let mut tokens = token::tokenize(question);
-        link::correct(self.index, &mut tokens);
+        crate::correct::correct(self.index, &mut tokens);
         let items = link::link(self.index, &tokens, &[]);
         for item in &items {
             // The best that the item says of each table, and of each column.

@@ -215,8 +215,8 @@ impl Engine {
         budget: usize,
     ) -> Vec<RelevantTable> {
         let mut tokens = token::tokenize(question);
-        link::correct(index, &mut tokens);
-        let read = read(index, &link::link(index, &tokens, &[]), &tokens);
+        correct::correct(index, &mut tokens);
+        let read = read(index, &link::link(index, &tokens, &[]), &tokens, None);
         crate::cut::cut(question, index, budget, read.as_ref().map(|it| &it.query))
     }
 }
