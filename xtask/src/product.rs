@@ -11,7 +11,10 @@ use crate::shell::{self, Signalled};
 use crate::workspace::{self, Workspace};
 
 /// The files that the binary prints: arguments, and where the text is kept.
-const GENERATED: [(&[&str], &str); 1] = [(&["openapi"], "openapi/plinth.json")];
+const GENERATED: [(&[&str], &str); 2] = [
+    (&["openapi"], "openapi/plinth.json"),
+    (&["openapi", "control-plane"], "openapi/control-plane.json"),
+];
 
 /// What `plinth demo` takes.
 pub(crate) struct DemoOptions {

@@ -9,5 +9,7 @@ pub mod http;
 mod settings;
 mod telemetry;
 
-pub use boot::{Services, WiringParts, unlock};
+pub use boot::{
+    AuthorityKeeper, NodeParts, Services, WiringParts, endpoint_port, run_node, unlock,
+};
 pub use commands::run;

@@ -1,7 +1,8 @@
 //! Everything the process can be told from outside. Nothing else reads flags or the environment.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -50,8 +51,11 @@ pub(crate) enum Command {
     /// The master key, under which every stored credential is sealed, and the keys that sign tokens.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Run the Postgres processes of branches, on this machine. In embedded mode `plinth serve` starts it when the first
+    /// project is made, and leaves it running when it stops itself.
+    Node(NodeSettings),
     /// Print the OpenAPI document of the API.
-    Openapi,
+    Openapi(OpenapiSettings),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -108,6 +112,78 @@ pub(crate) struct StorageSettings {
     pub(crate) database_connections: usize,
 }
 
+/// Where endpoints of branches are, and how they are reached.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct EndpointSettings {
+    /// The name or address under which clients reach endpoints; it stands in connection URIs and certificates.
+    #[arg(long, env = "PLINTH_ADVERTISED_HOST", default_value = "127.0.0.1", value_parser = host_name, value_name = "HOST")]
+    pub(crate) advertised_host: String,
+    /// The address that endpoints listen on [default: loopback if the advertised host is an address of it, else every
+    /// address].
+    #[arg(long, env = "PLINTH_NODE_LISTEN", value_name = "ADDRESS")]
+    pub(crate) node_listen: Option<IpAddr>,
+    /// Ports of this machine for endpoints (the lower half) and the servers behind them (the upper half). No connection
+    /// that somebody types in may lead there.
+    #[arg(long, env = "PLINTH_NODE_PORTS", default_value = "24000-27999", value_parser = ports, value_name = "FIRST-LAST")]
+    pub(crate) node_ports: RangeInclusive<u16>,
+    /// As root: the user id from which on each project gets one of its own; the system must use none of them.
+    #[arg(long, env = "PLINTH_NODE_FIRST_UID", default_value_t = 500_000_000, value_name = "UID")]
+    pub(crate) node_first_uid: u32,
+}
+
+impl EndpointSettings {
+    /// The address that endpoints listen on.
+    pub(crate) fn listen(&self) -> IpAddr {
+        let host = self.advertised_host.parse::<IpAddr>();
+        self.node_listen.unwrap_or(match host {
+            Ok(address) if address.is_loopback() => address,
+            _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        })
+    }
+
+    /// The ports of endpoints.
+    pub(crate) fn endpoint_ports(&self) -> RangeInclusive<u16> {
+        *self.node_ports.start()..=self.middle()
+    }
+
+    /// The ports of the servers behind them.
+    pub(crate) fn server_ports(&self) -> RangeInclusive<u16> {
+        self.middle() + 1..=*self.node_ports.end()
+    }
+
+    fn middle(&self) -> u16 {
+        let (first, last) = (self.node_ports.start(), self.node_ports.end());
+        first + (last - first) / 2
+    }
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct NodeSettings {
+    #[command(flatten)]
+    pub(crate) storage: StorageSettings,
+    #[command(flatten)]
+    pub(crate) endpoints: EndpointSettings,
+    /// Stop the node that runs on the data folder, with every Postgres of it, and do nothing else.
+    #[arg(long)]
+    pub(crate) stop: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct OpenapiSettings {
+    /// Of which family of routes.
+    #[arg(value_enum, default_value_t = Family::Platform)]
+    pub(crate) family: Family,
+}
+
+/// The documents that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Family {
+    /// Plinth's own API, under `/v1` and `/api`.
+    Platform,
+    /// The management API of projects and branches, under `/api/v2`.
+    ControlPlane,
+}
+
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ServeSettings {
     #[command(flatten)]
@@ -141,6 +217,8 @@ pub(crate) struct ServeSettings {
     pub(crate) model: ModelSettings,
     #[command(flatten)]
     pub(crate) mail: MailSettings,
+    #[command(flatten)]
+    pub(crate) endpoints: EndpointSettings,
     /// Seconds between two looks at a connected database in the background, about; 0 for never looking.
     #[arg(long, env = "PLINTH_HEALTH_CHECK_SECONDS", default_value_t = 300, value_name = "S")]
     pub(crate) health_check_seconds: u32,
@@ -389,6 +467,27 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(number @ 1..) => Ok(number),
         _ => Err("a whole number, at least 1".to_owned()),
     }
+}
+
+/// A host as it stands in a URI: a name or an address.
+fn host_name(text: &str) -> Result<String, String> {
+    let is_name = (1..=253).contains(&text.len())
+        && text.bytes().all(|it| it.is_ascii_alphanumeric() || b"-._".contains(&it));
+    if is_name || text.parse::<IpAddr>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    Err("a host name or an address, without a port".to_owned())
+}
+
+fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let wrong = || "two ports above 1023, at least 16 apart, like 24000-27999".to_owned();
+    let (first, last) = text.split_once('-').ok_or_else(wrong)?;
+    let (first, last): (u16, u16) =
+        (first.parse().map_err(|_| wrong())?, last.parse().map_err(|_| wrong())?);
+    if first < 1024 || last < first.saturating_add(16) {
+        return Err(wrong());
+    }
+    Ok(first..=last)
 }
 
 fn days(text: &str) -> Result<i64, String> {

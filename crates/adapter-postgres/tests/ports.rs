@@ -76,6 +76,14 @@ async fn connections_keep_their_contract() {
 }
 
 #[tokio::test]
+async fn projects_keep_their_contract() {
+    let ours = ours().await;
+    let [us, them] = two_organizations(&ours.database).await;
+    let store = plinth_adapter_postgres::PostgresControlPlane::new(ours.database.clone());
+    plinth_control_plane::testing::control_plane_store_contract(&store, us, them).await;
+}
+
+#[tokio::test]
 async fn changes_of_connections_keep_their_contract() {
     let ours = ours().await;
     let [us, them] = two_organizations(&ours.database).await;
@@ -304,6 +312,12 @@ async fn the_functions_that_look_over_the_wall_are_these() {
         "plinth.rewrap_installation_key(integer,integer,bytea,bytea) → boolean",
         "plinth.take_connection_checks(integer,interval) → TABLE(org_id uuid, connection_id uuid)",
         "plinth.claim_setup_token(bytea) → boolean",
+        "plinth.cp_beat(text,text,integer,integer,integer) → void",
+        "plinth.cp_keep_authority(text,integer,bytea) → TABLE(kept_certificate text, kept_version integer, kept_key bytea)",
+        "plinth.cp_kept(text,timestamp with time zone) → TABLE(project_id text, branch_id text)",
+        "plinth.cp_ports(text) → SETOF integer",
+        "plinth.cp_projects_of(text) → TABLE(org_id uuid, project_id text)",
+        "plinth.cp_take(text,uuid,interval) → TABLE(org_id uuid, chain_id uuid)",
         "plinth.find_invitation(uuid) → uuid",
         "plinth.organizations_to_delete() → SETOF uuid",
         "plinth.find_api_key(bytea) → TABLE(org_id uuid, key_id uuid)",

@@ -18,6 +18,8 @@ pub enum ErrorKind {
     MethodNotAllowed,
     /// The state of the thing does not allow it.
     Conflict,
+    /// Something else is being done with the thing; trying again in a moment is safe.
+    Busy,
     /// The thing has changed since the caller read it.
     PreconditionFailed,
     /// The body is larger than we take.

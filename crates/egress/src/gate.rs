@@ -27,6 +27,8 @@ pub trait Resolver: Send + Sync + 'static {
 pub enum Own {
     /// This port of this machine, by any loopback or interface address.
     LocalPort(u16),
+    /// All ports of this machine from the first to the last.
+    LocalPorts(std::ops::RangeInclusive<u16>),
     /// This database at this address; other databases there may be anybody's.
     Database {
         /// Where.
@@ -184,6 +186,7 @@ impl Gate {
         let here = ip.is_loopback() || ip.is_unspecified() || self.local.contains(&ip);
         self.own.read().expect("not poisoned").iter().any(|own| match own {
             Own::LocalPort(port) => here && *port == address.port(),
+            Own::LocalPorts(ports) => here && ports.contains(&address.port()),
             Own::Database { address: it, name } => {
                 // By any of this machine's addresses, if it is on this machine.
                 let near = it.ip().is_loopback() || self.local.contains(&it.ip().to_canonical());

@@ -16,7 +16,7 @@ use crate::settings::SUPERUSER;
 const DRAFT: &str = "draft-";
 
 /// A path that goes away with this value, if it is still there.
-struct Draft(PathBuf);
+pub(crate) struct Draft(pub(crate) PathBuf);
 
 impl Drop for Draft {
     fn drop(&mut self) {
@@ -42,13 +42,7 @@ pub(crate) async fn initialize(
     let name = format!("{DRAFT}{}", random_hex::<4>()?);
     let password_file = Draft(folder.home().join(format!("{name}.password")));
     write_whole(&password_file.0, password.expose_secret().as_bytes(), 0o600, Some(user))?;
-    let data = Draft(folder.home().join(&name));
-    fs::create_dir(&data.0).context("create", &data.0)?;
-    fs::set_permissions(&data.0, Permissions::from_mode(0o700))
-        .context("set the mode of", &data.0)?;
-    if user.is_other() {
-        chown(&data.0, Some(user.uid), Some(user.gid)).context("change the owner of", &data.0)?;
-    }
+    let data = draft(folder, user)?;
 
     let mut output = Output {
         status: std::process::ExitStatus::default(),
@@ -83,6 +77,18 @@ pub(crate) async fn initialize(
     sync_folder(folder.home()).context("flush", folder.home())
 }
 
+/// An empty directory of the server's user, which goes away unless it is renamed.
+pub(crate) fn draft(folder: &Folder, user: RunUser) -> Result<Draft, ClusterError> {
+    let data = Draft(folder.home().join(format!("{DRAFT}{}", random_hex::<4>()?)));
+    fs::create_dir(&data.0).context("create", &data.0)?;
+    fs::set_permissions(&data.0, Permissions::from_mode(0o700))
+        .context("set the mode of", &data.0)?;
+    if user.is_other() {
+        chown(&data.0, Some(user.uid), Some(user.gid)).context("change the owner of", &data.0)?;
+    }
+    Ok(data)
+}
+
 /// Gives a program of Postgres nothing of our environment: it holds secrets, and `PG…` variables
 /// would change what it does.
 pub(crate) fn plain_surroundings(command: &mut Command, work_folder: &Path) {
@@ -109,7 +115,7 @@ fn says_unknown_locale(output: &Output) -> bool {
 }
 
 /// Removes what an initialization that was killed has left.
-fn remove_drafts(folder: &Folder) -> Result<(), ClusterError> {
+pub(crate) fn remove_drafts(folder: &Folder) -> Result<(), ClusterError> {
     for entry in fs::read_dir(folder.home()).context("read", folder.home())? {
         let entry = entry.context("read", folder.home())?;
         if entry.file_name().to_string_lossy().starts_with(DRAFT) {

@@ -53,4 +53,4 @@ pub use connection::ConnectionParameters;
 pub use error::ClusterError;
 pub use installation::{FindError, Installation, Version};
 pub use run_user::RunUser;
-pub use settings::{ClusterSettings, SUPERUSER};
+pub use settings::{ClusterSettings, SUPERUSER, ServerCertificate};

@@ -1,7 +1,10 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use secrecy::SecretString;
 
 use crate::error::ClusterError;
 use crate::folder::Folder;
@@ -9,6 +12,21 @@ use crate::run_user::RunUser;
 
 /// The name of every cluster's superuser.
 pub const SUPERUSER: &str = "postgres";
+
+/// A server's certificate with its key, both PEM.
+#[derive(Clone)]
+pub struct ServerCertificate {
+    /// The certificate, and after it those of the authorities between it and the root.
+    pub chain: String,
+    /// Its private key.
+    pub key: SecretString,
+}
+
+impl std::fmt::Debug for ServerCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ServerCertificate")
+    }
+}
 
 /// How a cluster is to be made and run.
 #[derive(Clone, Debug)]
@@ -19,6 +37,10 @@ pub struct ClusterSettings {
     /// The TCP port; `None` takes a free one and keeps it from start to start as long as nobody
     /// else takes it.
     pub port: Option<u16>,
+    /// Where free ports are looked for when `port` is `None`.
+    pub ports: RangeInclusive<u16>,
+    /// The certificate that the server shows; `None` for one of its own, which is its own authority.
+    pub certificate: Option<ServerCertificate>,
     /// The addresses to listen on; at least one. Clients from other machines also need lines in
     /// [`access_rules`](Self::access_rules).
     pub listen: Vec<IpAddr>,
@@ -45,6 +67,9 @@ impl ClusterSettings {
         Self {
             folder: folder.into(),
             port: None,
+            // Below the range from which the system serves outgoing connections, which would come and go on it.
+            ports: 16_384..=32_383,
+            certificate: None,
             listen: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
             plaintext_on_loopback: true,
             access_rules: Vec::new(),

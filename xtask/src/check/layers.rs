@@ -23,7 +23,8 @@ const CONTROL_PLANE: (&str, [&str; 4]) = (
 );
 
 /// One outside thing each; they use the domain, and of each other only [`LOCAL_POSTGRES`] and [`HTTP`].
-const ADAPTERS: [&str; 5] = [
+const ADAPTERS: [&str; 6] = [
+    "plinth-adapter-branches",
     "plinth-adapter-postgres",
     "plinth-adapter-target",
     "plinth-adapter-llm",
@@ -63,6 +64,7 @@ const RESERVED: [Reserved; 4] = [
     Reserved {
         family: &["tokio-postgres", "deadpool-postgres", "postgres", "refinery"],
         owners: &[
+            "plinth-adapter-branches",
             "plinth-adapter-postgres",
             "plinth-adapter-target",
             "plinth-sample",

@@ -29,7 +29,8 @@ const CALLS: [&str; 12] = [
 ];
 
 /// Where that may be, and why.
-const PLACES: [(&str, &str); 6] = [
+const PLACES: [(&str, &str); 7] = [
+    ("crates/adapter-branches/src/front.rs", "servers that the node itself started, on loopback"),
     ("crates/adapter-http/src/client.rs", "the one HTTP client: dials what the gate admitted"),
     ("crates/adapter-notify/src/wire.rs", "mail: dials what the gate admitted"),
     ("crates/adapter-target/src/dial.rs", "customers' databases: dials what the gate admitted"),

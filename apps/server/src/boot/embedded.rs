@@ -149,8 +149,17 @@ pub(crate) struct EmbeddedAddress(Option<SocketAddr>);
 
 impl ManagedServers for EmbeddedAddress {
     fn address(&self, server: &str) -> Option<SocketAddr> {
-        self.0.filter(|_| server == EMBEDDED)
+        match endpoint_port(server) {
+            Some(port) => Some(SocketAddr::from(([127, 0, 0, 1], port))),
+            None => self.0.filter(|_| server == EMBEDDED),
+        }
     }
+}
+
+/// The port of the branch's endpoint that a managed server's name stands for, if it stands for one: tenants cannot write
+/// such names.
+pub fn endpoint_port(server: &str) -> Option<u16> {
+    server.strip_prefix("endpoint:")?.parse().ok()
 }
 
 /// Passwords of our own roles are made from the master key: nothing to store, and the same after every start.

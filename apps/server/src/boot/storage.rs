@@ -89,6 +89,16 @@ impl Storage {
         }
     }
 
+    /// Opens the storage of a server that runs on the data folder, for a process beside it.
+    ///
+    /// # Errors
+    ///
+    /// If it does not answer.
+    pub(crate) async fn at(settings: &StorageSettings, url: &SecretString) -> anyhow::Result<Self> {
+        let (_, master) = folder(settings)?;
+        Self::on(settings, url, master, None, None).await
+    }
+
     async fn on(
         settings: &StorageSettings,
         url: &SecretString,

@@ -1,17 +1,21 @@
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::node::AuthorityKeeper;
 use jiff::SignedDuration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use plinth_adapter_postgres::{
     Database, PostgresAccounts, PostgresAnnotations, PostgresApps, PostgresAttempts, PostgresAudit,
-    PostgresConnections, PostgresConversations, PostgresIdempotency, PostgresIdentities,
-    PostgresKeys, PostgresModels, PostgresOrganizations, PostgresOutbox, PostgresQueries,
-    PostgresRates, PostgresSigningKeys, PostgresSnapshots, PostgresTeam, PostgresTenancy,
+    PostgresConnections, PostgresControlPlane, PostgresConversations, PostgresIdempotency,
+    PostgresIdentities, PostgresKeys, PostgresModels, PostgresOrganizations, PostgresOutbox,
+    PostgresQueries, PostgresRates, PostgresSigningKeys, PostgresSnapshots, PostgresTeam,
+    PostgresTenancy,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
 use plinth_connections::{
     ConnectionParts, Connections, DataKey, InstallationKey, MasterKeys, Vault,
 };
+use plinth_control_plane::{ControlPlane, ControlPlaneParts, ControlPlaneStore};
 use plinth_core::{Clock, CursorKey};
 use plinth_egress::Network;
 use plinth_models::{InstallationModel, ModelDialer, ModelParts, Models};
@@ -75,6 +79,12 @@ pub struct Services {
     pub queries: Queries,
     /// What was asked one after the other.
     pub conversations: Conversations,
+    /// Projects and branches.
+    pub control_plane: ControlPlane,
+    /// Where they are kept.
+    pub control_plane_store: Arc<dyn ControlPlaneStore>,
+    /// Plinth's own certificate authority.
+    pub authority: AuthorityKeeper,
     /// Signs cursors.
     pub cursors: CursorKey,
     /// Under which URL callers reach the server, without a slash at its end.
@@ -115,6 +125,10 @@ pub struct WiringParts {
     pub dialer: Arc<dyn ModelDialer>,
     /// Sends mail.
     pub mailer: Arc<dyn Mailer>,
+    /// How long an answer about projects waits for the operations that it tells of.
+    pub patience: Duration,
+    /// Sees to it that a node runs; `None` where an operator does.
+    pub nodes: Option<Arc<dyn plinth_control_plane::NodeStarter>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Renders `/metrics`.
@@ -141,6 +155,8 @@ impl Services {
             model,
             dialer,
             mailer,
+            patience,
+            nodes,
             clock,
             metrics,
         } = parts;
@@ -243,6 +259,16 @@ impl Services {
             settings: queries,
             clock: clock.clone(),
         });
+        let control_plane_store: Arc<dyn ControlPlaneStore> =
+            Arc::new(PostgresControlPlane::new(database.clone()));
+        let control_plane = ControlPlane::new(ControlPlaneParts {
+            store: control_plane_store.clone(),
+            vault: vault.clone(),
+            nodes,
+            patience,
+            clock: clock.clone(),
+        });
+        let authority = AuthorityKeeper::new(control_plane_store.clone(), &installation);
         let public_url = public_url.into();
         Ok(Self {
             tenancy,
@@ -265,6 +291,9 @@ impl Services {
             models,
             queries,
             conversations,
+            control_plane,
+            control_plane_store,
+            authority,
             cursors,
             public_url,
             trusted_proxies: trusted_proxies.into(),

@@ -1,4 +1,5 @@
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -7,7 +8,7 @@ use plinth_tenancy::signing::Rotation;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::boot::Services;
+use crate::boot::{NodeKeeper, Services};
 
 /// How often the outbox is looked at: a mail leaves at most this long after what made it necessary.
 const OUTBOX_EVERY: Duration = Duration::from_secs(1);
@@ -24,6 +25,9 @@ const ATTEMPTS_EVERY: Duration = Duration::from_mins(10);
 /// How often it is looked whether a connection is due to be checked.
 const CHECKS_EVERY: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether the node runs, where projects need one.
+const NODE_EVERY: Duration = Duration::from_secs(2);
+
 /// How often it is looked for organizations whose time to think again is over, and for invitations that expired long ago.
 const DELETION_EVERY: Duration = Duration::from_mins(1);
 
@@ -35,6 +39,7 @@ const CONVERSATIONS_EVERY: Duration = Duration::from_mins(10);
 pub(super) fn start(
     services: &Services,
     check_seconds: u32,
+    nodes: Option<Arc<NodeKeeper>>,
     stopped: &watch::Receiver<bool>,
 ) -> JoinSet<()> {
     let mut jobs = JoinSet::new();
@@ -42,6 +47,12 @@ pub(super) fn start(
     jobs.spawn(every("outbox", OUTBOX_EVERY, stopped.clone(), async move || {
         outbox.drain().await.map(|_| ())
     }));
+    if let Some(nodes) = nodes {
+        let store = services.control_plane_store.clone();
+        jobs.spawn(every("node", NODE_EVERY, stopped.clone(), async move || {
+            nodes.keep(&*store).await
+        }));
+    }
     let limiter = services.limiter.clone();
     jobs.spawn(every("limits", LIMITS_EVERY, stopped.clone(), async move || limiter.tick().await));
     if check_seconds > 0 {

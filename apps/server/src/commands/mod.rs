@@ -5,6 +5,7 @@ mod bootstrap;
 mod demo;
 mod jobs;
 mod keys;
+mod node;
 mod open_files;
 mod organization;
 mod people;
@@ -18,8 +19,8 @@ use std::process::ExitCode;
 use clap::FromArgMatches as _;
 
 use crate::settings::{
-    AuditCommand, Cli, Command, KeysCommand, OrganizationCommand, SampleCommand, UserCommand,
-    unknown_variables,
+    AuditCommand, Cli, Command, Family, KeysCommand, OrganizationCommand, SampleCommand,
+    UserCommand, unknown_variables,
 };
 use crate::telemetry::LogTo;
 use crate::{http, settings, telemetry};
@@ -43,7 +44,7 @@ pub fn run() -> ExitCode {
         ));
     }
     let (to, usual) = match &cli.command {
-        Command::Serve(_) => (LogTo::Stdout, USUAL_LOG),
+        Command::Serve(_) | Command::Node(_) => (LogTo::Stdout, USUAL_LOG),
         Command::Demo(_) => (LogTo::Stdout, "warn"),
         Command::Organization(_)
         | Command::Audit(_)
@@ -51,7 +52,7 @@ pub fn run() -> ExitCode {
         | Command::User(_)
         | Command::Keys(_)
         | Command::Sample(_)
-        | Command::Openapi => (LogTo::Stderr, "warn"),
+        | Command::Openapi(_) => (LogTo::Stderr, "warn"),
     };
     if let Err(err) = telemetry::start_logging(&cli.log, to, usual) {
         return fail(&err);
@@ -88,7 +89,14 @@ pub fn run() -> ExitCode {
             Command::Keys(KeysCommand::Status(settings)) => {
                 keys::status(&settings.storage).await.map(|()| ExitCode::SUCCESS)
             }
-            Command::Openapi => print(http::document_text()).map(|()| ExitCode::SUCCESS),
+            Command::Node(settings) => node::node(settings).await.map(|()| ExitCode::SUCCESS),
+            Command::Openapi(settings) => {
+                let text = match settings.family {
+                    Family::Platform => http::document_text(),
+                    Family::ControlPlane => http::control_plane_document_text(),
+                };
+                print(text).map(|()| ExitCode::SUCCESS)
+            }
         }
     });
     outcome.unwrap_or_else(|err| fail(&err))

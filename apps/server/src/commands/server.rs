@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use plinth_adapter_http::HttpKeySets;
 use plinth_adapter_llm::{ClientSettings, Dialer, Endpoint, ModelClient};
 use plinth_adapter_target::{SystemResolver, TargetSettings};
+use plinth_control_plane::NodeStarter;
 use plinth_core::SystemClock;
 use plinth_egress::{Gate, Network, Own, Resolver as _};
 use plinth_models::InstallationModel;
@@ -19,7 +20,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::{jobs, open_files};
-use crate::boot::{EmbeddedAddress, Services, Storage, WiringParts, mailer};
+use crate::boot::{EmbeddedAddress, NodeKeeper, Services, Storage, WiringParts, mailer};
 use crate::settings::{LimitSettings, ModelSettings, ServeSettings};
 use crate::{http, telemetry};
 
@@ -34,6 +35,9 @@ const LAST_FLUSH: Duration = Duration::from_secs(5);
 
 /// How soon that is tried again.
 const FLUSH_AGAIN: Duration = Duration::from_millis(50);
+
+/// How long an answer about projects waits for the operations that it tells of.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long requests that are under way at a stop may take to end.
 const STOP_SECONDS: u64 = 30;
@@ -94,6 +98,7 @@ impl Server {
             let mailer = mailer(&settings.mail, &storage, &gate, Arc::new(SystemClock))?;
             let key_sets = Arc::new(HttpKeySets::new(gate.clone())?);
             let mut targets = TargetSettings::new(gate, Arc::new(managed));
+            let nodes = NodeKeeper::new(settings, &storage).map(Arc::new);
             targets.sessions_per_connection = settings.limits.sessions_per_connection;
             let services = Services::new(WiringParts {
                 database: storage.database.clone(),
@@ -108,12 +113,14 @@ impl Server {
                 model,
                 dialer,
                 mailer,
+                patience: PATIENCE,
+                nodes: nodes.clone().map(|it| it as Arc<dyn NodeStarter>),
                 clock: Arc::new(SystemClock),
                 metrics: Some(metrics),
             })?;
-            anyhow::Ok((listener, listen, services))
+            anyhow::Ok((listener, listen, services, nodes))
         };
-        let (listener, listen, services) = match made.await {
+        let (listener, listen, services, nodes) = match made.await {
             Ok(made) => made,
             Err(err) => return Err((storage, err)),
         };
@@ -137,7 +144,7 @@ impl Server {
         let handle = server.handle();
         let serving = tokio::spawn(server);
         let (stopping, stopped) = watch::channel(false);
-        let jobs = jobs::start(&services, settings.health_check_seconds, &stopped);
+        let jobs = jobs::start(&services, settings.health_check_seconds, nodes, &stopped);
         let flushing = tokio::spawn(flush(services.clone(), stopped));
         Ok(Self { services, storage, listen, handle, serving, flushing, jobs, stopping })
     }
@@ -217,6 +224,7 @@ async fn gate(
         .collect();
     let gate = Gate::new(Arc::new(SystemResolver), allowed, local);
     gate.protect(Own::LocalPort(listen.port()));
+    gate.protect(Own::LocalPorts(settings.endpoints.node_ports.clone()));
     if let Some(embedded) = &storage.embedded {
         gate.protect(Own::LocalPort(embedded.port()));
     } else {

@@ -40,6 +40,7 @@ use super::{auth, database_configs, oauth, operation, platform};
         (name = "api keys", description = "Who may call."),
         (name = "oauth", description = "Third-party apps that people let act for them."),
         (name = "identity providers", description = "Whose tokens an organization takes beside Plinth's own."),
+        (name = "misc", description = "The organization's own database, and whom to trust."),
         (name = "operation", description = "For whoever runs the server."),
     ),
 )]
@@ -125,7 +126,7 @@ pub(super) async fn docs() -> HttpResponse {
 }
 
 pub(super) fn swagger_ui() -> SwaggerUi {
-    let config = Config::new(["/openapi.json"])
+    let config = Config::new(["/openapi.json", "/openapi/control-plane.json"])
         .try_it_out_enabled(true)
         .persist_authorization(true)
         .display_request_duration(true);

@@ -6,6 +6,7 @@ mod auth;
 mod caller;
 mod client_address;
 mod connections;
+mod control_plane;
 mod database_configs;
 mod document;
 mod envelope;
@@ -18,6 +19,7 @@ mod invitation_page;
 mod keys;
 mod limits;
 mod me;
+mod misc;
 mod models;
 mod oauth;
 mod observe;
@@ -36,6 +38,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use area::area;
 pub(crate) use caller::{Caller, SignedInCaller};
+pub use control_plane::openapi as control_plane_openapi;
+pub(crate) use control_plane::text as control_plane_document_text;
 pub use document::openapi;
 pub(crate) use document::text as document_text;
 pub use problem::Problem;
@@ -61,7 +65,8 @@ fn platform(config: &mut ServiceConfig<'_>) {
         .service(area(&["identity-providers"], identity_providers::routes))
         .service(area(&["team", "invitations", "roles"], team::routes))
         .service(area(&["organizations"], organizations::routes))
-        .service(area(&["audit"], audit::routes));
+        .service(area(&["audit"], audit::routes))
+        .service(area(&["misc"], misc::routes));
 }
 
 /// Everything that a server answers; `main` and tests use the same.
@@ -82,6 +87,7 @@ pub fn configure(services: Services) -> impl FnOnce(&mut web::ServiceConfig) {
         }
         config
             .service(document::openapi_json)
+            .service(control_plane::openapi_json)
             .service(document::docs)
             .service(document::swagger_ui())
             .service(operation::readyz)
@@ -94,6 +100,10 @@ pub fn configure(services: Services) -> impl FnOnce(&mut web::ServiceConfig) {
             .configure(oauth::pages)
             .configure(|config| oauth::protocol(&mut ServiceConfig::new(config)));
         database_configs::routes(&mut ServiceConfig::new(config));
+        let routes = |config: &mut web::ServiceConfig| {
+            control_plane::routes(&mut ServiceConfig::new(config));
+        };
+        config.service(web::scope("/api/v2").configure(routes));
         config.default_service(web::to(fallback::unmatched));
     }
 }

@@ -24,6 +24,8 @@ pub(crate) enum ErrorCode {
     MethodNotAllowed,
     /// 409: the state does not allow it.
     Conflict,
+    /// 423: something else is being done with it; try again in a moment.
+    Busy,
     /// 412: the thing has changed since it was read.
     PreconditionFailed,
     /// 413: the body is too large.
@@ -57,6 +59,7 @@ impl ErrorCode {
             ErrorKind::NotFound => (Self::NotFound, StatusCode::NOT_FOUND),
             ErrorKind::MethodNotAllowed => (Self::MethodNotAllowed, StatusCode::METHOD_NOT_ALLOWED),
             ErrorKind::Conflict => (Self::Conflict, StatusCode::CONFLICT),
+            ErrorKind::Busy => (Self::Busy, StatusCode::LOCKED),
             ErrorKind::PreconditionFailed => {
                 (Self::PreconditionFailed, StatusCode::PRECONDITION_FAILED)
             }
@@ -79,6 +82,7 @@ impl ErrorCode {
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Conflict => "conflict",
+            Self::Busy => "busy",
             Self::PreconditionFailed => "precondition_failed",
             Self::PayloadTooLarge => "payload_too_large",
             Self::ValidationError => "validation_error",
@@ -151,6 +155,17 @@ impl Problem {
                 message: self.message.clone(),
                 status: ConfigStatus::Error,
                 details: self.details.clone(),
+            })
+        } else if Family::of(request.path()) == Family::ControlPlane {
+            let code = self.details.as_ref().and_then(|it| it["code"].as_str());
+            // A body that does not fit is told apart from a state that does not allow it.
+            if self.status == StatusCode::UNPROCESSABLE_ENTITY && code.is_none() {
+                response.status(StatusCode::BAD_REQUEST);
+            }
+            response.json(ControlPlaneError {
+                request_id: request_id.to_owned(),
+                code: code.unwrap_or_default().to_owned(),
+                message: self.message.clone(),
             })
         } else {
             response.json(ErrorBody {
@@ -241,6 +256,8 @@ enum Family {
     Platform,
     /// `/api/database-configs` and `/api/db`.
     DatabaseConfigs,
+    /// `/api/v2`.
+    ControlPlane,
 }
 
 impl Family {
@@ -250,6 +267,9 @@ impl Family {
         };
         if below("/api/database-configs") || below("/api/db") {
             return Self::DatabaseConfigs;
+        }
+        if below("/api/v2") {
+            return Self::ControlPlane;
         }
         Self::Platform
     }
@@ -271,6 +291,60 @@ pub(crate) struct ConfigError {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     details: Option<Value>,
+}
+
+/// What every failed request of `/api/v2` answers with.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GeneralError)]
+pub(crate) struct ControlPlaneError {
+    /// Also in the header `x-request-id`, and in the logs.
+    #[schema(example = "0198c0de-7a3b-7cc1-9a55-3f2a8d1e6b70")]
+    request_id: String,
+    /// What a program can match on; empty where the status says everything.
+    #[schema(example = "BRANCH_ALREADY_EXISTS")]
+    code: String,
+    /// For people; may change.
+    #[schema(example = "branch already exists; branch_name:\"dev\"")]
+    message: String,
+}
+
+/// How errors appear in the document of that family.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only its derive is used")]
+pub(crate) enum ControlPlaneProblems {
+    /// The request cannot be read.
+    #[response(status = 400)]
+    Unreadable(ControlPlaneError),
+    /// No API key or token came with the request, or one that does not work.
+    #[response(status = 401)]
+    Unauthenticated(ControlPlaneError),
+    /// The key or the role lacks the scope.
+    #[response(status = 403)]
+    Forbidden(ControlPlaneError),
+    /// There is no such thing in this organization.
+    #[response(status = 404)]
+    NotFound(ControlPlaneError),
+    /// Something of that name is there.
+    #[response(status = 409)]
+    Conflict(ControlPlaneError),
+    /// The body is too large.
+    #[response(status = 413)]
+    TooLarge(ControlPlaneError),
+    /// The state does not allow it; `code` says why.
+    #[response(status = 422)]
+    Invalid(ControlPlaneError),
+    /// Operations of the project are under way: safe to try again in a moment.
+    #[response(status = 423)]
+    Busy(ControlPlaneError),
+    /// Too many requests.
+    #[response(status = 429)]
+    RateLimited(ControlPlaneError),
+    /// A fault of ours.
+    #[response(status = 500)]
+    Internal(ControlPlaneError),
+    /// No node runs, or our own database does not answer: safe to try again.
+    #[response(status = 503)]
+    Unavailable(ControlPlaneError),
 }
 
 /// How a request ended.

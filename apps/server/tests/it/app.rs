@@ -85,8 +85,8 @@ impl KeySetSource for Documents {
 struct Nowhere;
 
 impl ManagedServers for Nowhere {
-    fn address(&self, _: &str) -> Option<std::net::SocketAddr> {
-        None
+    fn address(&self, server: &str) -> Option<std::net::SocketAddr> {
+        plinth_server::endpoint_port(server).map(|port| ([127, 0, 0, 1], port).into())
     }
 }
 
@@ -151,6 +151,8 @@ impl TestApp {
             model: None,
             dialer,
             mailer: other.unwrap_or(mailer.clone()),
+            patience: Duration::from_secs(60),
+            nodes: None,
             clock: clock.clone(),
             metrics: None,
         })

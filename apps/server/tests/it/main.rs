@@ -10,6 +10,7 @@ mod auth;
 mod connection_changes;
 mod connection_health;
 mod connections;
+mod control_plane;
 mod conversations;
 mod database_configs;
 mod document;

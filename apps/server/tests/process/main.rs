@@ -1,6 +1,7 @@
 //! The built binary, driven as operators drive it: started, told to stop, killed, started twice, given wrong settings.
 //! Everything is seen from outside only: exit codes, what is printed, HTTP, processes and files.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![expect(clippy::print_stdout, reason = "skips are for whoever runs the tests")]
 #![cfg(target_os = "linux")]
 
 mod audit;
@@ -11,6 +12,7 @@ mod demo;
 mod folder;
 mod lifecycle;
 mod model;
+mod nodes;
 mod plinth;
 mod replicas;
 mod rotation;

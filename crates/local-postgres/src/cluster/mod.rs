@@ -1,3 +1,4 @@
+mod receive;
 mod start;
 mod stop;
 mod supervise;
@@ -142,6 +143,11 @@ impl Cluster {
     /// The cluster's folder, by its real path.
     pub fn folder(&self) -> &Path {
         self.folder.home()
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.folder.data()
     }
 
     /// The file that the server prints to.

@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
+use secrecy::ExposeSecret as _;
 use tokio::process::Command;
 use tokio::time::sleep;
 
@@ -45,6 +46,18 @@ impl Cluster {
                 }
                 outcome => return outcome,
             }
+        }
+    }
+
+    /// Takes over a server that runs on the folder, and starts none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Cluster::start`].
+    pub async fn adopt_running(&mut self) -> Result<Option<ConnectionParameters>, ClusterError> {
+        match self.connection() {
+            Some(connection) => Ok(Some(connection)),
+            None => self.adopt(self.settings.port).await,
         }
     }
 
@@ -180,6 +193,16 @@ impl Cluster {
             (self.folder.access_file(), self.settings.access_file()),
         ];
         let mut changed = false;
+        if let Some(own) = &self.settings.certificate {
+            let parts = [
+                (self.folder.certificate_key(), own.key.expose_secret(), 0o600, Some(self.user)),
+                (self.folder.certificate(), own.chain.as_str(), 0o644, None),
+            ];
+            for (path, text, mode, owner) in parts {
+                write_whole(&path, text.as_bytes(), mode, owner)?;
+            }
+            changed = true;
+        }
         for (path, text) in files {
             if fs::read_to_string(&path).is_ok_and(|present| present == text) {
                 continue;
@@ -195,15 +218,17 @@ impl Cluster {
         if let Some(port) = wanted {
             return Some(port).filter(free).ok_or(ClusterError::PortTaken { port });
         }
-        if let Some(port) = self.folder.state()?.and_then(|state| state.port).filter(free) {
+        let range = &self.settings.ports;
+        let remembered = self.folder.state()?.and_then(|state| state.port);
+        if let Some(port) = remembered.filter(|port| range.contains(port)).filter(free) {
             return Ok(port);
         }
+        let count = u32::from(range.end().saturating_sub(*range.start())) + 1;
         for _ in 0..100 {
             let mut bytes = [0; 2];
             getrandom::fill(&mut bytes)?;
-            // Below the range from which the system serves outgoing connections, which would come
-            // and go on it.
-            let port = 16_384 + u16::from_le_bytes(bytes) % 16_000;
+            let place = u32::from(u16::from_le_bytes(bytes)) % count;
+            let port = u16::try_from(u32::from(*range.start()) + place).unwrap_or(*range.end());
             if free(&port) {
                 return Ok(port);
             }

@@ -9,6 +9,7 @@ use super::operations::Operation;
 use super::scene::{Call, Place, Scene};
 use super::table::{ANY_SCOPE, OWN_KEYS, OWNERS, PUBLIC, SIGNED_IN, sample};
 use crate::app::{Answer, Person, TestApp};
+use crate::control_plane::Node;
 
 /// Two organizations on one server.
 struct Stage {
@@ -19,6 +20,7 @@ struct Stage {
     below: Vec<(Role, Person)>,
     /// The id of ann's organization.
     org: String,
+    node: Node,
 }
 
 impl Stage {
@@ -26,6 +28,7 @@ impl Stage {
         let app = Rc::new(TestApp::start().await);
         let script = "CREATE TABLE orders (id int PRIMARY KEY, total numeric NOT NULL);
                       GRANT SELECT ON orders TO plinth_test_owner; ANALYZE;";
+        let node = Node::start(&app, 3).await;
         let target = Rc::new(TestDatabase::from_sql(script).await.unwrap());
         let mut ann = Scene::new(&app, "Acme", target.clone()).await;
         let mut bob = Scene::new(&app, "Other", target).await;
@@ -42,7 +45,7 @@ impl Stage {
             below.push((role, person));
         }
         let org = ann.organization().await;
-        Self { app, ann, bob, below, org }
+        Self { app, ann, bob, below, org, node }
     }
 }
 
@@ -162,6 +165,7 @@ async fn whoever_may_not_is_refused_where_the_owner_is_answered() {
             format!("{name}: after the refusals, the owner's call {}", answer.told())
         });
     }
+    stage.node.end().await;
     faults.assert_none();
 }
 

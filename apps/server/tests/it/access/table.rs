@@ -16,6 +16,7 @@ pub(super) const PUBLIC: &[(&str, &str)] = &[
     ("reset_password", "takes the token of the letter"),
     ("accept_invitation", "takes the token of the letter"),
     ("metadata", "tells OAuth libraries where to go"),
+    ("get_authority", "clients that check certificates need it; a public certificate"),
     ("exchange", "takes an app's code or refresh token, and its secret"),
     ("revoke", "takes an app's token, and its secret"),
     ("introspect", "takes an app's token, and its secret"),
@@ -99,7 +100,7 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
             call.id(scene.connection()).json(json!({ "description": "What people buy." }))
         }
         "delete_connection" => call.id(scene.new_connection().await),
-        "list_database_configs" => call,
+        "list_database_configs" | "get_own_database" => call,
         "create_database_config" => call.json(scene.config_body()),
         "get_database_config"
         | "refresh_database_config_schema"

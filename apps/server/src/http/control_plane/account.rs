@@ -1,0 +1,133 @@
+use actix_web::{HttpResponse, get, web};
+use plinth_core::{Credential, Member, Permit, ProjectsRead};
+use serde_json::{Value, json};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::body::REGION;
+use super::projects::{of_caller, org};
+use crate::http::problem::ControlPlaneProblems;
+use crate::http::{Caller, Problem, Services};
+
+pub(super) fn routes(config: &mut ServiceConfig<'_>) {
+    config
+        .service(get_current_user)
+        .service(get_current_user_organizations)
+        .service(get_auth_details)
+        .service(get_organization)
+        .service(list_regions);
+}
+
+/// Who is calling
+///
+/// Any key or token may ask.
+#[utoipa::path(
+    tag = "account",
+    responses((status = 200, description = "The user; limits of 0 mean none."), ControlPlaneProblems),
+)]
+#[get("/users/me")]
+async fn get_current_user(
+    caller: Caller,
+    services: web::Data<Services>,
+) -> Result<HttpResponse, Problem> {
+    let permit: Permit<Member> = caller.permit()?;
+    let (user, _) = services.accounts.me(&permit).await?;
+    let email = user.email.as_str();
+    Ok(HttpResponse::Ok().json(json!({
+        "id": user.id.as_uuid(),
+        "email": email,
+        "login": email,
+        "name": email.split('@').next(),
+        "last_name": "",
+        "image": "",
+        "auth_accounts": [],
+        "plan": "free_v3",
+        "active_seconds_limit": 0,
+        "projects_limit": 0,
+        "branches_limit": 0,
+        "max_autoscaling_limit": 64.0,
+        "compute_seconds_limit": 0,
+    })))
+}
+
+/// The caller's organizations
+///
+/// The one that the key or token is for. Any key or token may ask.
+#[utoipa::path(
+    tag = "account",
+    responses((status = 200, description = "`organizations`."), ControlPlaneProblems),
+)]
+#[get("/users/me/organizations")]
+async fn get_current_user_organizations(
+    caller: Caller,
+    services: web::Data<Services>,
+) -> Result<HttpResponse, Problem> {
+    let body = organization(&caller, &services).await?;
+    Ok(HttpResponse::Ok().json(json!({ "organizations": [body] })))
+}
+
+/// Read an organization
+///
+/// The caller's own. Any key or token may ask.
+#[utoipa::path(
+    tag = "account",
+    params(("org_id" = uuid::Uuid, Path, description = "The organization's id.")),
+    responses((status = 200, description = "The organization."), ControlPlaneProblems),
+)]
+#[get("/organizations/{org_id}")]
+async fn get_organization(
+    caller: Caller,
+    services: web::Data<Services>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    of_caller(&caller, Some(&org(&id)?.to_string()))?;
+    Ok(HttpResponse::Ok().json(organization(&caller, &services).await?))
+}
+
+async fn organization(caller: &Caller, services: &Services) -> Result<Value, Problem> {
+    let permit: Permit<Member> = caller.permit()?;
+    let found = services.organizations.get(&permit, permit.org()).await?;
+    Ok(json!({
+        "id": found.id,
+        "name": found.name.as_str(),
+        "handle": found.id,
+        "plan": "free_v3",
+        "managed_by": "console",
+        "created_at": found.created_at,
+        "updated_at": found.created_at,
+    }))
+}
+
+/// How the caller showed who they are
+///
+/// Any key or token may ask.
+#[utoipa::path(
+    tag = "account",
+    responses((status = 200, description = "The account and the method."), ControlPlaneProblems),
+)]
+#[get("/auth")]
+async fn get_auth_details(caller: Caller) -> Result<HttpResponse, Problem> {
+    let principal = caller.principal();
+    let method = match principal.credential {
+        Credential::Key(_) => "api_key_user",
+        _ => "oauth",
+    };
+    Ok(HttpResponse::Ok().json(json!({
+        "account_id": principal.user.as_uuid(), "auth_method": method,
+    })))
+}
+
+/// List regions
+///
+/// This installation is one. Needs the scope `projects:read`.
+#[utoipa::path(
+    tag = "account",
+    responses((status = 200, description = "`regions`."), ControlPlaneProblems),
+)]
+#[get("/regions")]
+async fn list_regions(caller: Caller) -> Result<HttpResponse, Problem> {
+    caller.permit::<ProjectsRead>()?;
+    let region = json!({
+        "region_id": REGION, "name": "This installation", "default": true, "geo_lat": "0", "geo_long": "0",
+    });
+    Ok(HttpResponse::Ok().json(json!({ "regions": [region] })))
+}

@@ -1,0 +1,365 @@
+use actix_web::{HttpResponse, delete, get, patch, post, web};
+use plinth_control_plane::{Computes, NewProject, ProjectFilter, ProjectId, ProjectPatch, SqlName};
+use plinth_core::{Cursor, OrgId, ProjectsRead, ProjectsWrite};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
+
+use super::body::{
+    BranchBody, DatabaseBody, EndpointBody, ProjectBody, REGION, RoleBody, connections, operations,
+    uri,
+};
+use super::{limit, optional};
+use crate::http::problem::ControlPlaneProblems;
+use crate::http::{Caller, Problem, Services};
+
+pub(super) fn routes(config: &mut ServiceConfig<'_>) {
+    config
+        .service(list_shared_projects)
+        .service(list_projects)
+        .service(create_project)
+        .service(get_project)
+        .service(update_project)
+        .service(delete_project)
+        .service(recover_project)
+        .service(get_connection_uri);
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ListQuery {
+    /// Where the page begins: what the one before gave.
+    cursor: Option<String>,
+    /// How many, at most 400.
+    limit: Option<u32>,
+    /// Part of a name or id.
+    search: Option<String>,
+    /// The organization; only the caller's own has any here.
+    org_id: Option<String>,
+    /// Those that were deleted and can be recovered.
+    recoverable: Option<bool>,
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = ProjectCreateRequest)]
+struct CreateProject {
+    project: CreateProjectFields,
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+struct CreateProjectFields {
+    #[schema(example = "myproject")]
+    name: Option<String>,
+    region_id: Option<String>,
+    org_id: Option<String>,
+    pg_version: Option<i32>,
+    store_passwords: Option<bool>,
+    history_retention_seconds: Option<i32>,
+    autoscaling_limit_min_cu: Option<f64>,
+    autoscaling_limit_max_cu: Option<f64>,
+    #[schema(value_type = Option<Object>)]
+    default_endpoint_settings: Option<Value>,
+    #[schema(value_type = Option<Object>)]
+    settings: Option<Value>,
+    branch: Option<FirstBranch>,
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+struct FirstBranch {
+    name: Option<String>,
+    role_name: Option<String>,
+    database_name: Option<String>,
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = ProjectUpdateRequest)]
+struct UpdateProject {
+    project: UpdateProjectFields,
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+struct UpdateProjectFields {
+    name: Option<String>,
+    history_retention_seconds: Option<i32>,
+    #[schema(value_type = Option<Object>)]
+    default_endpoint_settings: Option<Value>,
+    #[schema(value_type = Option<Object>)]
+    settings: Option<Value>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct UriQuery {
+    /// The branch; the default one unless said.
+    #[param(value_type = Option<String>)]
+    branch_id: Option<plinth_control_plane::BranchId>,
+    /// The endpoint; the branch's that writes unless said.
+    #[param(value_type = Option<String>)]
+    endpoint_id: Option<plinth_control_plane::EndpointId>,
+    database_name: String,
+    role_name: String,
+    /// Through a pooler: there is none yet, and the URI is the same.
+    #[expect(dead_code, reason = "clients send it, each in its own spelling")]
+    pooled: Option<String>,
+}
+
+/// An organization that is named must be the caller's.
+pub(super) fn of_caller(caller: &Caller, named: Option<&str>) -> Result<(), Problem> {
+    let own = caller.principal().org.to_string();
+    if named.is_some_and(|it| it != own) {
+        let text = "organization not found";
+        return Err(Problem::new(plinth_core::ErrorKind::NotFound, text, None));
+    }
+    Ok(())
+}
+
+/// The place after a project in a list.
+fn place(project: &plinth_control_plane::Project) -> Cursor {
+    let number = u128::try_from(project.number).unwrap_or_default();
+    Cursor { created_at: project.created_at, id: Uuid::from_u128(number) }
+}
+
+/// List projects
+///
+/// The organization's projects, newest first. Needs the scope `projects:read`.
+#[utoipa::path(
+    tag = "projects",
+    params(ListQuery),
+    responses((status = 200, description = "`projects`, and `pagination.cursor` while there may be more."), ControlPlaneProblems),
+)]
+#[get("/projects")]
+async fn list_projects(
+    caller: Caller,
+    services: web::Data<Services>,
+    query: web::Query<ListQuery>,
+) -> Result<HttpResponse, Problem> {
+    let permit = caller.permit::<ProjectsRead>()?;
+    of_caller(&caller, query.org_id.as_deref())?;
+    let after = query.cursor.as_deref().filter(|it| !it.is_empty());
+    let after = after.map(|it| services.cursors.open("projects", it)).transpose()?;
+    let limit = limit(query.limit, 10, 400)?;
+    let filter = ProjectFilter { search: query.search.clone(), after, limit, deleted_since: None };
+    let deleted = query.recoverable == Some(true);
+    let found = services.control_plane.list(&permit, filter, deleted).await?;
+    let now = services.clock.now();
+    let bodies: Vec<_> = found.iter().map(|it| ProjectBody::of(it, None, now)).collect();
+    let mut body = json!({ "projects": bodies, "applications": {}, "integrations": {} });
+    // Some clients stop at a short page, others when no cursor comes: this suits both.
+    if let Some(last) = found.last() {
+        let cursor = services.cursors.seal("projects", place(last));
+        body["pagination"] = json!({ "cursor": cursor });
+    }
+    Ok(HttpResponse::Ok().json(body))
+}
+
+/// List shared projects
+///
+/// Projects of other organizations that were shared with the caller: there are none. Needs the scope `projects:read`.
+#[utoipa::path(
+    tag = "projects",
+    responses((status = 200, description = "An empty list."), ControlPlaneProblems),
+)]
+#[get("/projects/shared")]
+async fn list_shared_projects(caller: Caller) -> Result<HttpResponse, Problem> {
+    caller.permit::<ProjectsRead>()?;
+    Ok(HttpResponse::Ok().json(json!({ "projects": [] })))
+}
+
+/// Make a project
+///
+/// With a default branch, a role, a database and an endpoint. The role's password is in the answer. Needs the scope
+/// `projects:write`.
+#[utoipa::path(
+    tag = "projects",
+    request_body = CreateProject,
+    responses((status = 201, description = "The project and everything in it."), ControlPlaneProblems),
+)]
+#[post("/projects")]
+async fn create_project(
+    caller: Caller,
+    services: web::Data<Services>,
+    body: web::Bytes,
+) -> Result<HttpResponse, Problem> {
+    let permit = caller.permit::<ProjectsWrite>()?;
+    let fields = optional::<CreateProject>(&body)?.project;
+    of_caller(&caller, fields.org_id.as_deref())?;
+    if let Some(region) = fields.region_id.filter(|it| it != REGION) {
+        let text =
+            format!("region_id: there is no region `{region}` here; the only one is `{REGION}`");
+        return Err(Problem::invalid(text, json!({ "code": "REGION_NOT_FOUND" })));
+    }
+    let branch = fields.branch.unwrap_or_default();
+    let computes = match (fields.autoscaling_limit_min_cu, fields.autoscaling_limit_max_cu) {
+        (None, None) => None,
+        (min, max) => {
+            let usual = Computes::default();
+            Some(Computes { min: min.unwrap_or(usual.min), max: max.unwrap_or(usual.max) })
+        }
+    };
+    let new = NewProject {
+        name: fields.name,
+        branch: branch.name,
+        role: branch.role_name,
+        database: branch.database_name,
+        pg_version: fields.pg_version,
+        history_retention_seconds: fields.history_retention_seconds,
+        store_passwords: fields.store_passwords,
+        default_endpoint_settings: fields.default_endpoint_settings,
+        settings: fields.settings,
+        computes,
+        own: false,
+    };
+    let made = services.control_plane.create(&permit, new).await?;
+    let tree = &made.outcome.tree;
+    let root = tree.default_branch().ok_or_else(gone)?;
+    let passwords: Vec<(SqlName, _)> =
+        tree.roles_of(&root.id).map(|it| (it.name.clone(), made.password.clone())).collect();
+    let roles: Vec<_> =
+        tree.roles_of(&root.id).map(|it| RoleBody::of(it, Some(&made.password))).collect();
+    Ok(HttpResponse::Created().json(json!({
+        "project": ProjectBody::of(&tree.project, Some(tree), services.clock.now()),
+        "connection_uris": connections(tree, &root.id, &passwords),
+        "roles": roles,
+        "databases": tree.databases_of(&root.id).map(DatabaseBody::from).collect::<Vec<_>>(),
+        "operations": operations(&made.outcome.operations),
+        "branch": BranchBody::from(root),
+        "endpoints": tree.endpoints.iter().map(|it| EndpointBody::of(tree, it)).collect::<Vec<_>>(),
+    })))
+}
+
+fn gone() -> Problem {
+    Problem::new(plinth_core::ErrorKind::NotFound, "project not found", None)
+}
+
+/// Read a project
+///
+/// Needs the scope `projects:read`.
+#[utoipa::path(
+    tag = "projects",
+    params(("project_id" = String, Path, description = "The project's id.")),
+    responses((status = 200, description = "The project."), ControlPlaneProblems),
+)]
+#[get("/projects/{project_id}")]
+async fn get_project(
+    caller: Caller,
+    services: web::Data<Services>,
+    id: web::Path<ProjectId>,
+) -> Result<HttpResponse, Problem> {
+    let tree = services.control_plane.get(&caller.permit()?, &id).await?;
+    let body = ProjectBody::of(&tree.project, Some(&tree), services.clock.now());
+    Ok(HttpResponse::Ok().json(json!({ "project": body })))
+}
+
+/// Change a project
+///
+/// Needs the scope `projects:write`.
+#[utoipa::path(
+    tag = "projects",
+    params(("project_id" = String, Path, description = "The project's id.")),
+    request_body = UpdateProject,
+    responses((status = 200, description = "The project."), ControlPlaneProblems),
+)]
+#[patch("/projects/{project_id}")]
+async fn update_project(
+    caller: Caller,
+    services: web::Data<Services>,
+    id: web::Path<ProjectId>,
+    body: web::Bytes,
+) -> Result<HttpResponse, Problem> {
+    let fields = optional::<UpdateProject>(&body)?.project;
+    let patch = ProjectPatch {
+        name: fields.name,
+        history_retention_seconds: fields.history_retention_seconds,
+        default_endpoint_settings: fields.default_endpoint_settings,
+        settings: fields.settings,
+    };
+    let outcome = services.control_plane.update(&caller.permit()?, &id, patch).await?;
+    let body = ProjectBody::of(&outcome.tree.project, Some(&outcome.tree), services.clock.now());
+    Ok(HttpResponse::Ok()
+        .json(json!({ "project": body, "operations": operations(&outcome.operations) })))
+}
+
+/// Delete a project
+///
+/// Its endpoints close at once; its files stay for a week, in which it can be recovered. Needs the scope `projects:write`.
+#[utoipa::path(
+    tag = "projects",
+    params(("project_id" = String, Path, description = "The project's id.")),
+    responses((status = 200, description = "The project as it was."), ControlPlaneProblems),
+)]
+#[delete("/projects/{project_id}")]
+async fn delete_project(
+    caller: Caller,
+    services: web::Data<Services>,
+    id: web::Path<ProjectId>,
+) -> Result<HttpResponse, Problem> {
+    let outcome = services.control_plane.delete(&caller.permit()?, &id).await?;
+    let body = ProjectBody::of(&outcome.tree.project, Some(&outcome.tree), services.clock.now());
+    Ok(HttpResponse::Ok().json(json!({ "project": body })))
+}
+
+/// Recover a project
+///
+/// Within a week of its deletion. Its endpoints open on the ports they had. Needs the scope `projects:write`.
+#[utoipa::path(
+    tag = "projects",
+    params(("project_id" = String, Path, description = "The project's id.")),
+    responses((status = 200, description = "The project."), ControlPlaneProblems),
+)]
+#[post("/projects/{project_id}/recover")]
+async fn recover_project(
+    caller: Caller,
+    services: web::Data<Services>,
+    id: web::Path<ProjectId>,
+) -> Result<HttpResponse, Problem> {
+    let outcome = services.control_plane.recover(&caller.permit()?, &id).await?;
+    let body = ProjectBody::of(&outcome.tree.project, Some(&outcome.tree), services.clock.now());
+    Ok(HttpResponse::Ok().json(json!({ "project": body })))
+}
+
+/// Read a connection URI
+///
+/// With the role's password in it. Needs the scope `projects:write`.
+#[utoipa::path(
+    tag = "projects",
+    params(("project_id" = String, Path, description = "The project's id."), UriQuery),
+    responses((status = 200, description = "`uri`."), ControlPlaneProblems),
+)]
+#[get("/projects/{project_id}/connection_uri")]
+async fn get_connection_uri(
+    caller: Caller,
+    services: web::Data<Services>,
+    id: web::Path<ProjectId>,
+    query: web::Query<UriQuery>,
+) -> Result<HttpResponse, Problem> {
+    let not_found = |what: &str| {
+        Problem::new(plinth_core::ErrorKind::NotFound, format!("{what} not found"), None)
+    };
+    let tree = services.control_plane.get(&caller.permit()?, &id).await?;
+    let branch = match &query.branch_id {
+        Some(id) => tree.branch(id),
+        None => tree.default_branch(),
+    };
+    let branch = branch.ok_or_else(|| not_found("branch"))?;
+    let endpoint = match &query.endpoint_id {
+        Some(id) => tree.endpoint(id).filter(|it| it.branch == branch.id),
+        None => tree.writer_of(&branch.id),
+    };
+    let endpoint = endpoint.ok_or_else(|| not_found("endpoint"))?;
+    let database = SqlName::try_from(query.database_name.clone()).ok();
+    let database = database.and_then(|it| tree.database(&branch.id, &it));
+    let database = database.ok_or_else(|| not_found("database"))?;
+    let role = SqlName::try_from(query.role_name.clone()).map_err(|_| not_found("role"))?;
+    let permit = caller.permit()?;
+    let password = services.control_plane.reveal_password(&permit, &id, &branch.id, &role).await?;
+    let uri = uri(&tree.address(endpoint), &database.name, &role, &password);
+    Ok(HttpResponse::Ok().json(json!({ "uri": uri })))
+}
+
+/// An organization as callers name it.
+pub(super) fn org(text: &str) -> Result<OrgId, Problem> {
+    text.parse()
+        .map_err(|_| Problem::new(plinth_core::ErrorKind::NotFound, "organization not found", None))
+}

@@ -1,0 +1,250 @@
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, RwLock, Weak};
+use std::time::Duration;
+
+use plinth_control_plane::{EndpointEvent, EndpointPlace, SubstrateError};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::cell::{Cell, admin};
+use crate::node::Inner;
+
+/// The address that endpoints' connections come from. Loopback is a whole network only on Linux.
+pub(crate) const SOURCE: Option<Ipv4Addr> =
+    if cfg!(target_os = "linux") { Some(Ipv4Addr::new(127, 0, 0, 2)) } else { None };
+
+/// How often it is looked whether an endpoint is idle.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// An endpoint's open port.
+pub(crate) struct Front {
+    place: Arc<RwLock<EndpointPlace>>,
+    serving: JoinHandle<()>,
+    watching: JoinHandle<()>,
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        // With it go its listener and its connections.
+        self.serving.abort();
+        self.watching.abort();
+    }
+}
+
+impl Front {
+    /// Opens the port.
+    pub(crate) async fn open(
+        inner: &Arc<Inner>,
+        place: EndpointPlace,
+    ) -> Result<Self, SubstrateError> {
+        let address = SocketAddr::new(inner.settings.listen, place.port);
+        let listener = bind(address).map_err(|err| {
+            SubstrateError::Failed(format!(
+                "the endpoint's port {} cannot be opened: {err}",
+                place.port
+            ))
+        })?;
+        let cell = inner.cell(&place.branch);
+        let place = Arc::new(RwLock::new(place));
+        let weak = Arc::downgrade(inner);
+        let serving = tokio::spawn(serve(listener, weak.clone(), place.clone(), cell.clone()));
+        let watching = tokio::spawn(watch(weak, place.clone(), cell));
+        Ok(Self { place, serving, watching })
+    }
+
+    /// Whether it can become that without being opened anew.
+    pub(crate) fn change(&self, wanted: EndpointPlace) -> bool {
+        let mut place = self.place.write().expect("not poisoned");
+        if (place.port, &place.branch.branch) != (wanted.port, &wanted.branch.branch) {
+            return false;
+        }
+        *place = wanted;
+        !self.serving.is_finished()
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Connections of an earlier process that are still being let go do not hold the port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(256)
+}
+
+async fn serve(
+    listener: TcpListener,
+    inner: Weak<Inner>,
+    place: Arc<RwLock<EndpointPlace>>,
+    cell: Arc<Cell>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let client = match listener.accept().await {
+            Ok((client, _)) => client,
+            Err(error) => {
+                tracing::warn!(%error, "an endpoint could not take a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Some(inner) = inner.upgrade() else { return };
+        let place = place.read().expect("not poisoned").clone();
+        if place.disabled {
+            continue;
+        }
+        let cell = cell.clone();
+        connections.spawn(async move {
+            let counted = Counted::new(&cell, &inner);
+            match reach(&inner, &place, &cell).await {
+                Ok(server) => counted.pass(client, server, &inner).await,
+                Err(error) => {
+                    tracing::warn!(endpoint = %place.id, error, "a connection could not be handed on");
+                }
+            }
+        });
+    }
+}
+
+/// A connection while it lasts.
+struct Counted<'a> {
+    cell: &'a Cell,
+}
+
+impl<'a> Counted<'a> {
+    fn new(cell: &'a Cell, inner: &Inner) -> Self {
+        cell.connections.fetch_add(1, Ordering::AcqRel);
+        cell.used_at.store(now_ms(inner), Ordering::Release);
+        Self { cell }
+    }
+
+    async fn pass(&self, client: TcpStream, server: TcpStream, inner: &Inner) {
+        let _ = (client.set_nodelay(true), server.set_nodelay(true));
+        let ((from_client, to_client), (from_server, to_server)) =
+            (client.into_split(), server.into_split());
+        // A half that ends ends its way only: the other may still have something to say.
+        tokio::join!(
+            pump(from_client, to_server, self.cell, inner),
+            pump(from_server, to_client, self.cell, inner)
+        );
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.cell.connections.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, cell: &Cell, inner: &Inner) {
+    let mut bytes = vec![0; 32 << 10];
+    loop {
+        match from.read(&mut bytes).await {
+            Ok(read @ 1..) => {
+                cell.used_at.store(now_ms(inner), Ordering::Release);
+                if to.write_all(&bytes[..read]).await.is_err() {
+                    break;
+                }
+            }
+            _ => break,
+        }
+    }
+    let _ = to.shutdown().await;
+}
+
+fn now_ms(inner: &Inner) -> i64 {
+    inner.clock.now().as_millisecond()
+}
+
+/// A connection to the branch's server, which is started if it does not run.
+async fn reach(
+    inner: &Arc<Inner>,
+    place: &EndpointPlace,
+    cell: &Cell,
+) -> Result<TcpStream, String> {
+    if let Some(port) = cell.port()
+        && let Ok(server) = connect(port).await
+    {
+        return Ok(server);
+    }
+    let started = {
+        let mut held = cell.hold().await;
+        cell.start(inner, &place.branch, &mut held).await.map_err(|err| err.to_string())?
+    };
+    if started {
+        let (org, project) = (place.org, place.branch.project.clone());
+        let event = EndpointEvent::Started { org, project, endpoint: place.id.clone() };
+        let _ = inner.events.send(event);
+    }
+    let port = cell.port().ok_or("it was stopped again")?;
+    connect(port).await.map_err(|err| err.to_string())
+}
+
+async fn connect(port: u16) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    if let Some(source) = SOURCE {
+        socket.bind(SocketAddr::new(IpAddr::V4(source), 0))?;
+    }
+    socket.connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await
+}
+
+/// Stops the server when nobody has used it for long enough.
+async fn watch(inner: Weak<Inner>, place: Arc<RwLock<EndpointPlace>>, cell: Arc<Cell>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let Some(inner) = inner.upgrade() else { return };
+        let place = place.read().expect("not poisoned").clone();
+        let (Some(seconds), Some(_)) = (place.suspend_after_seconds, cell.port()) else { continue };
+        let used_at = cell.used_at.load(Ordering::Acquire);
+        if used_at == 0 {
+            // It was taken over, or started by an operation: from now on.
+            cell.used_at.store(now_ms(&inner), Ordering::Release);
+            continue;
+        }
+        if now_ms(&inner) - used_at < i64::from(seconds) * 1000 {
+            continue;
+        }
+        let mut held = cell.hold().await;
+        if works(&held, seconds).await {
+            continue;
+        }
+        match cell.stop(&mut held).await {
+            Ok(true) => {
+                cell.used_at.store(0, Ordering::Release);
+                let (org, project) = (place.org, place.branch.project.clone());
+                let last_active = jiff::Timestamp::from_millisecond(used_at).unwrap_or_default();
+                let endpoint = place.id.clone();
+                let _ = inner.events.send(EndpointEvent::Suspended {
+                    org,
+                    project,
+                    endpoint,
+                    last_active,
+                });
+            }
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(endpoint = %place.id, %error, "an idle endpoint could not be suspended")
+            }
+        }
+    }
+}
+
+/// Whether a statement runs that says nothing for long, or ended a moment ago.
+async fn works(held: &crate::cell::Held<'_>, seconds: u32) -> bool {
+    let Some(connection) = Cell::connection(held) else { return false };
+    let ask = async {
+        let client = admin(&connection, "postgres").await?;
+        let query = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+                     AND (state <> 'idle' OR state_change > now() - make_interval(secs => $1))";
+        client.query_one(query, &[&f64::from(seconds)]).await
+    };
+    match ask.await {
+        Ok(row) => row.get::<_, i64>(0) > 0,
+        // What does not answer us is nobody's to use.
+        Err(_) => false,
+    }
+}

@@ -1,0 +1,23 @@
+//! Branches as data directories and endpoints as Postgres processes, on this machine: what a node is made of.
+//!
+//! Start with [`LocalBranches`]. A branch has a folder, `projects/<project>/<branch>/`, which is a cluster's home
+//! (`plinth_local_postgres`) with two folders more: `archive/`, where its server puts what it has written to the log, and
+//! `bases/`, copies of its data from which the archive leads on. An endpoint is a listener that is open as long as the
+//! endpoint exists; the first connection starts the branch's server, and bytes are handed through as they are, so that TLS
+//! and the binding of a login to it stay between the client and Postgres.
+//!
+//! **Invariant:** a folder holds a branch whole or not at all, whatever was killed when; what lies there and belongs to
+//! nobody is removed by the next sweep.
+
+mod authority;
+mod cell;
+mod copy;
+mod front;
+mod history;
+mod node;
+mod own;
+mod roles;
+mod substrate;
+
+pub use authority::{Authority, AuthorityError};
+pub use node::{LocalBranches, NodeSettings, OpenError};
