@@ -409,11 +409,26 @@ def noted(world, *parts):
     return ids
 
 
+def policy(world):
+    """It binds nobody who sends requests."""
+    return {"name": world.name("Policy"), "table": "public.customers", "roles": ["viewer"], "rows": "id > 0"}
+
+
+def with_policy(world):
+    """The path of a policy."""
+    made = world.send("POST", f"/v1/connections/{world.connection}/policies", policy(world))
+    return {"id": world.connection, "policy_id": made["data"]["id"]}
+
+
 # Requests that end sign-ins: the next one that takes a sign-in signs in anew.
 ENDING = {"sign_out", "sign_out_everywhere", "change_password", "reset_password", "end_my_session", "leave_organization"}
 
-# What waits for a letter, or hashes a password: once is enough.
+# What waits for a letter, hashes a password, or makes what there may be only so many of: once is enough.
 SLOW = {
+    "create_policy",
+    "get_policy",
+    "update_policy",
+    "delete_policy",
     "reset_password",
     "accept_invitation",
     "remove_member",
@@ -468,6 +483,18 @@ SAMPLES = {
     "delete_table_annotation": lambda world: Sample(path=noted(world, TABLE)),
     "delete_column_annotation": lambda world: Sample(path=noted(world, TABLE, ("column", "id"))),
     "create_query": lambda world: Sample(body={"connection_id": world.connection, **world.random.choice(QUESTIONS)}),
+    "save_query": lambda world: Sample(body={"name": world.name("Saved"), "tags": ["one"]}),
+    "update_query": lambda world: Sample(body={"saved": True, "name": world.name("Saved")}),
+    "list_policies": lambda world: Sample(path={"id": world.connection}),
+    "get_effective_policies": lambda world: Sample(path={"id": world.connection}, query={}),
+    "create_policy": lambda world: Sample(path={"id": world.connection}, body=policy(world)),
+    "get_policy": lambda world: Sample(path=with_policy(world)),
+    "update_policy": lambda world: Sample(path=with_policy(world), body={"active": False}),
+    "delete_policy": lambda world: Sample(path=with_policy(world)),
+    "get_member_attributes": lambda world: Sample(),
+    "put_member_attributes": lambda world: Sample(
+        body={"attributes": {"country": {"type": "text", "value": "Germany"}}}
+    ),
     "create_api_key": lambda world: Sample(body={"name": world.name("Key"), "scopes": ["queries:read"]}),
     "sign_in": lambda world: Sample(body={"email": EMAIL, "password": PASSWORD}),
     "refresh_tokens": lambda world: Sample(body={"refresh_token": world.sign_in(EMAIL)["refresh_token"]}),

@@ -65,7 +65,7 @@ impl OrganizationStore for PostgresOrganizations {
         );
         let update =
             "UPDATE organizations SET name = $2, time_zone = $3, plan = $4, plan_per_minute = $5,
-                 plan_per_day = $6, member_keys = $7, deleting_at = $8
+                 plan_per_day = $6, member_keys = $7, deleting_at = $8, plan_cost_limit = $9, plan_row_limit = $10
              WHERE id = $1";
         self.database
             .for_org(org, async |tx| {
@@ -78,7 +78,9 @@ impl OrganizationStore for PostgresOrganizations {
                     Plan::SelfHosted | Plan::Free | Plan::Pro => None,
                 };
                 let number = |it: u32| i32::try_from(it).unwrap_or(i32::MAX);
-                let parameters: [&(dyn ToSql + Sync); 8] = [
+                let row_limit =
+                    new.settings.plan_row_limit.map(|it| i64::try_from(it).unwrap_or(i64::MAX));
+                let parameters: [&(dyn ToSql + Sync); 10] = [
                     &org.as_uuid(),
                     &new.name.as_str(),
                     &new.time_zone,
@@ -87,6 +89,8 @@ impl OrganizationStore for PostgresOrganizations {
                     &custom.map(|it| number(it.per_day)),
                     &new.settings.member_keys,
                     &new.deleting_at,
+                    &new.settings.plan_cost_limit,
+                    &row_limit,
                 ];
                 tx.execute(update, &parameters).await.map_err(|err| name_taken(err, new))?;
                 for letter in &changed.letters {

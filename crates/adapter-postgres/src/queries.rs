@@ -5,7 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use plinth_connections::ConnectionId;
 use plinth_core::{Cursor, KeyId, Limit, OrgId, StoreError, UserId};
-use plinth_queries::{HistoryEntry, HistoryFilter, QueryId, QueryOutcome, QueryRecord, QueryStore};
+use plinth_queries::{
+    HistoryEntry, HistoryFilter, QueryId, QueryOutcome, QueryRecord, QueryStore, SaveChange,
+};
+use plinth_tenancy::AuditEntry;
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
@@ -28,18 +31,90 @@ impl PostgresQueries {
 
 const COLUMNS: &str =
     "id, org_id, connection_id, user_id, key_id, question, sql, outcome, answer, error, row_count,
+    truncated, execution_time_ms, saved, name, description, tags, created_at";
+
+/// The columns that an entry is made with.
+const NEW_COLUMNS: &str =
+    "id, org_id, connection_id, user_id, key_id, question, sql, outcome, answer, error, row_count,
     truncated, execution_time_ms, saved, created_at";
 
-/// What a filter lets through; `$1` is the organization, `$2` and `$3` the filter's two sides.
-const FILTER: &str = "org_id = $1 AND (saved OR NOT $2) AND (NOT $3 OR connection_id IN (
-    SELECT id FROM connections WHERE org_id = $1 AND is_test))";
+/// A statement's condition and the values that it is given, in order.
+struct Condition<'a> {
+    sql: String,
+    values: Vec<Box<dyn ToSql + Sync + Send + 'a>>,
+}
+
+impl<'a> Condition<'a> {
+    /// What a filter lets through of an organization's entries. Only what is asked for stands in it, so that the planner sees
+    /// which index fits.
+    fn new(org: OrgId, filter: &'a HistoryFilter) -> Self {
+        let mut it = Self { sql: "org_id = $1".to_owned(), values: vec![Box::new(org.as_uuid())] };
+        if filter.saved_only {
+            it.sql.push_str(" AND saved");
+        }
+        if filter.test_only {
+            it.sql.push_str(
+                " AND connection_id IN (SELECT id FROM connections WHERE org_id = $1 AND is_test)",
+            );
+        }
+        it.equals("connection_id", filter.connection.map(ConnectionId::as_uuid));
+        it.equals("user_id", filter.user.map(UserId::as_uuid));
+        it.equals("outcome", filter.outcome.map(QueryOutcome::as_str));
+        it.equals("answer ->> 'engine'", filter.engine.as_deref());
+        if let Some(from) = filter.from {
+            it.and("created_at >= $", from);
+        }
+        if let Some(to) = filter.to {
+            it.and("created_at < $", to);
+        }
+        if let Some(tag) = &filter.tag {
+            it.and("tags @> ARRAY[$]", tag.as_str());
+        }
+        for word in &filter.words {
+            it.and(&format!("{SEARCHED} LIKE $"), like(word));
+        }
+        it
+    }
+
+    fn equals(&mut self, what: &str, value: Option<impl ToSql + Sync + Send + 'a>) {
+        if let Some(value) = value {
+            self.and(&format!("{what} = $"), value);
+        }
+    }
+
+    /// Adds a condition in which `$` stands for the value.
+    fn and(&mut self, condition: &str, value: impl ToSql + Sync + Send + 'a) {
+        let place = self.value(value);
+        self.sql.push_str(" AND ");
+        self.sql.push_str(&condition.replace('$', &place));
+    }
+
+    fn value(&mut self, value: impl ToSql + Sync + Send + 'a) -> String {
+        self.values.push(Box::new(value));
+        format!("${}", self.values.len())
+    }
+
+    fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.values.iter().map(|it| -> &(dyn ToSql + Sync) { it.as_ref() }).collect()
+    }
+}
+
+/// What is searched, as the index has it.
+const SEARCHED: &str =
+    "lower(coalesce(name, '') || ' ' || coalesce(question, '') || ' ' || coalesce(sql, ''))";
+
+/// A pattern for whatever holds the word.
+fn like(word: &str) -> String {
+    let word = word.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    format!("%{}%", storable(&word))
+}
 
 #[async_trait]
 impl QueryStore for PostgresQueries {
     async fn insert(&self, org: OrgId, entries: &[Arc<HistoryEntry>]) -> Result<(), StoreError> {
         // One statement for many rows: a busy server writes thousands of entries a second.
         let insert = format!(
-            "INSERT INTO queries ({COLUMNS})
+            "INSERT INTO queries ({NEW_COLUMNS})
              SELECT a, b, c, d, e, f, g, h, i::jsonb, j::jsonb, k, l, m, n, o
              FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
                  $8::text[], $9::text[], $10::text[], $11::bigint[], $12::boolean[], $13::double precision[],
@@ -87,13 +162,12 @@ impl QueryStore for PostgresQueries {
         id: QueryId,
         filter: HistoryFilter,
     ) -> Result<Option<QueryRecord>, StoreError> {
-        let query = format!("SELECT {COLUMNS} FROM queries WHERE {FILTER} AND id = $4");
+        let mut condition = Condition::new(org, &filter);
+        condition.and("id = $", id.as_uuid());
+        let query = format!("SELECT {COLUMNS} FROM queries WHERE {}", condition.sql);
         self.database
             .for_org(org, async |tx| {
-                let HistoryFilter { saved_only, test_only } = filter;
-                let row = tx
-                    .query_opt(&query, &[&org.as_uuid(), &saved_only, &test_only, &id.as_uuid()])
-                    .await;
+                let row = tx.query_opt(&query, &condition.values()).await;
                 row.map_err(store)?.as_ref().map(read).transpose()
             })
             .await
@@ -106,20 +180,61 @@ impl QueryStore for PostgresQueries {
         after: Option<Cursor>,
         limit: Limit,
     ) -> Result<Vec<QueryRecord>, StoreError> {
+        let mut condition = Condition::new(org, &filter);
+        if let Some(after) = after {
+            let (at, id) = (condition.value(after.created_at), condition.value(after.id));
+            condition.sql.push_str(&format!(" AND (created_at, id) < ({at}, {id})"));
+        }
+        let limit = condition.value(i64::from(limit.get()) + 1);
         let query = format!(
-            "SELECT {COLUMNS} FROM queries
-             WHERE {FILTER} AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5))
-             ORDER BY created_at DESC, id DESC LIMIT $6"
+            "SELECT {COLUMNS} FROM queries WHERE {} ORDER BY created_at DESC, id DESC LIMIT {limit}",
+            condition.sql
         );
-        let HistoryFilter { saved_only, test_only } = filter;
-        let (at, id) = (after.map(|it| it.created_at), after.map(|it| it.id));
-        let limit = i64::from(limit.get()) + 1;
         self.database
             .for_org(org, async |tx| {
-                let rows = tx
-                    .query(&query, &[&org.as_uuid(), &saved_only, &test_only, &at, &id, &limit])
-                    .await;
+                let rows = tx.query(&query, &condition.values()).await;
                 rows.map_err(store)?.iter().map(read).collect()
+            })
+            .await
+    }
+
+    async fn save(
+        &self,
+        org: OrgId,
+        id: QueryId,
+        filter: HistoryFilter,
+        change: &SaveChange,
+        entry: &AuditEntry,
+    ) -> Result<Option<QueryRecord>, StoreError> {
+        let mut condition = Condition::new(org, &filter);
+        condition.and("id = $", id.as_uuid());
+        let mut set = Vec::new();
+        if let Some(saved) = change.saved {
+            set.push(format!("saved = {}", condition.value(saved)));
+        }
+        if let Some(name) = &change.name {
+            set.push(format!("name = {}", condition.value(name.as_deref())));
+        }
+        if let Some(description) = &change.description {
+            set.push(format!("description = {}", condition.value(description.as_deref())));
+        }
+        if let Some(tags) = &change.tags {
+            set.push(format!("tags = {}", condition.value(tags.as_slice())));
+        }
+        if set.is_empty() {
+            set.push("saved = saved".to_owned());
+        }
+        let update = format!(
+            "UPDATE queries SET {} WHERE {} RETURNING {COLUMNS}",
+            set.join(", "),
+            condition.sql
+        );
+        self.database
+            .for_org(org, async |tx| {
+                let row = tx.query_opt(&update, &condition.values()).await.map_err(store)?;
+                let Some(row) = row else { return Ok(None) };
+                audit::append(&self.database, tx, entry).await?;
+                read(&row).map(Some)
             })
             .await
     }
@@ -130,13 +245,12 @@ impl QueryStore for PostgresQueries {
         id: QueryId,
         filter: HistoryFilter,
     ) -> Result<bool, StoreError> {
-        let delete = format!("DELETE FROM queries WHERE {FILTER} AND id = $4");
+        let mut condition = Condition::new(org, &filter);
+        condition.and("id = $", id.as_uuid());
+        let delete = format!("DELETE FROM queries WHERE {}", condition.sql);
         self.database
             .for_org(org, async |tx| {
-                let HistoryFilter { saved_only, test_only } = filter;
-                let removed = tx
-                    .execute(&delete, &[&org.as_uuid(), &saved_only, &test_only, &id.as_uuid()])
-                    .await;
+                let removed = tx.execute(&delete, &condition.values()).await;
                 Ok(removed.map_err(store)? == 1)
             })
             .await
@@ -184,6 +298,9 @@ fn read(row: &Row) -> Result<QueryRecord, StoreError> {
         truncated: row.try_get("truncated").map_err(internal)?,
         execution_time_ms: row.try_get("execution_time_ms").map_err(internal)?,
         saved: row.try_get("saved").map_err(internal)?,
+        name: row.try_get("name").map_err(internal)?,
+        description: row.try_get("description").map_err(internal)?,
+        tags: row.try_get("tags").map_err(internal)?,
         created_at: row.try_get("created_at").map_err(internal)?,
     })
 }

@@ -3,18 +3,20 @@ use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use plinth_core::{Cursor, Limit, OrgId, Scope, StoreError, UserId};
 use plinth_tenancy::team::{
-    Acceptance, ChangeRole, Held, Invitation, InvitationId, JudgeInvitation, JudgeMember,
-    JudgeRole, Member, MemberId, NewInvitation, Renew, TeamError, TeamStore, WhichMember,
+    Acceptance, AttributesChange, ChangeRole, Held, Invitation, InvitationId, JudgeInvitation,
+    JudgeMember, JudgeRole, Member, MemberAttributes, MemberId, NewInvitation, Renew, TeamError,
+    TeamStore, WhichMember,
 };
 use plinth_tenancy::{
     AuditEntry, CustomRole, Email, MemberRole, RoleId, RoleKey, UnknownRole, outbox::Message,
 };
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
 use crate::accounts::set_first_home;
 use crate::database::{broken_constraint, internal, store};
+use crate::policies::read_attributes;
 use crate::roles::{
     JOIN_ROLES, ROLE_COLUMNS, find_custom, find_role, list_custom, read_role, role_columns,
 };
@@ -108,6 +110,64 @@ impl TeamStore for PostgresTeam {
                 tx.execute(delete, &[&org.as_uuid(), &member.id.as_uuid()]).await.map_err(store)?;
                 audit::append(&self.database, tx, entry).await?;
                 Ok(Some(member))
+            })
+            .await
+    }
+
+    async fn attributes(
+        &self,
+        org: OrgId,
+        id: MemberId,
+    ) -> Result<Option<MemberAttributes>, StoreError> {
+        let query = "SELECT it.attributes, coalesce(it.revision, 0) AS revision
+             FROM members LEFT JOIN member_attributes it ON it.org_id = members.org_id AND it.user_id = members.user_id
+             WHERE members.org_id = $1 AND members.id = $2";
+        self.database
+            .for_org(org, async |tx| {
+                let row = tx.query_opt(query, &[&org.as_uuid(), &id.as_uuid()]).await;
+                let Some(row) = row.map_err(store)? else { return Ok(None) };
+                Ok(Some(MemberAttributes {
+                    attributes: read_attributes(&row)?,
+                    revision: row.try_get("revision").map_err(internal)?,
+                }))
+            })
+            .await
+    }
+
+    async fn set_attributes(
+        &self,
+        org: OrgId,
+        which: WhichMember,
+        change: &AttributesChange,
+        judge: JudgeMember<'_>,
+        entry: &AuditEntry,
+    ) -> Result<Option<MemberAttributes>, TeamError> {
+        let revision = "SELECT revision FROM member_attributes WHERE org_id = $1 AND user_id = $2";
+        let put = "INSERT INTO member_attributes (org_id, user_id, attributes, revision, updated_by, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (org_id, user_id) DO UPDATE SET attributes = excluded.attributes,
+                 revision = excluded.revision, updated_by = excluded.updated_by, updated_at = excluded.updated_at";
+        self.database
+            .for_org(org, async |tx| {
+                // The member's lock makes changes to one of them take turns.
+                let Some(member) = find_member(tx, org, which, LOCK_MEMBER).await? else {
+                    return Ok(None);
+                };
+                judge(&member, None)?;
+                let (org, user) = (org.as_uuid(), member.user.as_uuid());
+                let before = tx.query_opt(revision, &[&org, &user]).await.map_err(store)?;
+                let before: i64 = before.map_or(Ok(0), |row| row.try_get(0).map_err(internal))?;
+                if change.expected.as_ref().is_some_and(|it| !it.contains(&before)) {
+                    return Err(TeamError::AttributesChanged);
+                }
+                let json: std::collections::BTreeMap<_, _> =
+                    change.attributes.iter().map(|(name, it)| (name, it.to_json())).collect();
+                let revision = before + 1;
+                let parameters: [&(dyn ToSql + Sync); 6] =
+                    [&org, &user, &Json(json), &revision, &change.by.as_uuid(), &change.at];
+                tx.execute(put, &parameters).await.map_err(store)?;
+                audit::append(&self.database, tx, entry).await?;
+                Ok(Some(MemberAttributes { attributes: change.attributes.clone(), revision }))
             })
             .await
     }

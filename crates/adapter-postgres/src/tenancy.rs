@@ -34,7 +34,7 @@ const KEY_COLUMNS: &str = "api_keys.id, api_keys.org_id, api_keys.user_id, api_k
     api_keys.rate_limit_per_minute, api_keys.rate_limit_per_day";
 
 /// What an organization is read from.
-pub(crate) const ORGANIZATION_COLUMNS: &str = "id, name, time_zone, created_at, plan, plan_per_minute, plan_per_day, member_keys, deleting_at";
+pub(crate) const ORGANIZATION_COLUMNS: &str = "id, name, time_zone, created_at, plan, plan_per_minute, plan_per_day, member_keys, deleting_at, plan_cost_limit, plan_row_limit";
 
 #[async_trait]
 impl TenancyStore for PostgresTenancy {
@@ -330,10 +330,13 @@ pub(crate) fn read_organization(row: &Row) -> Result<Organization, StoreError> {
     let plan: &str = row.try_get("plan").map_err(internal)?;
     let custom = read_number(row, "plan_per_minute")?.zip(read_number(row, "plan_per_day")?);
     let custom = custom.map(|(per_minute, per_day)| Rate { per_minute, per_day });
+    let plan_row_limit: Option<i64> = row.try_get("plan_row_limit").map_err(internal)?;
     Ok(Organization {
         plan: Plan::read(plan, custom).ok_or_else(|| internal(format!("no plan: {plan}")))?,
         settings: OrganizationSettings {
             member_keys: row.try_get("member_keys").map_err(internal)?,
+            plan_cost_limit: row.try_get("plan_cost_limit").map_err(internal)?,
+            plan_row_limit: plan_row_limit.map(u64::try_from).transpose().map_err(internal)?,
         },
         deleting_at: row.try_get("deleting_at").map_err(internal)?,
         id: OrgId::from_uuid(row.try_get("id").map_err(internal)?),

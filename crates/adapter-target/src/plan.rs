@@ -1,6 +1,6 @@
 //! Reads what `EXPLAIN (VERBOSE, FORMAT JSON)` says.
 
-use plinth_queries::Plan;
+use plinth_queries::{Plan, PlanStep};
 use serde::Deserialize;
 
 /// Stands before the statement, which is then planned and not run.
@@ -15,6 +15,18 @@ struct Explained {
 /// A node of a plan. Names of what the server may add are not listed, so they are skipped.
 #[derive(Deserialize)]
 struct Node {
+    #[serde(rename = "Node Type", default)]
+    kind: String,
+    #[serde(rename = "Index Name")]
+    index: Option<String>,
+    #[serde(rename = "Join Type")]
+    join: Option<String>,
+    #[serde(rename = "Strategy")]
+    strategy: Option<String>,
+    #[serde(rename = "Sort Key", default)]
+    sort_keys: Vec<String>,
+    #[serde(rename = "Group Key", default)]
+    group_keys: Vec<String>,
     #[serde(rename = "Schema")]
     schema: Option<String>,
     #[serde(rename = "Relation Name")]
@@ -30,19 +42,35 @@ struct Node {
 /// `None` if the text is not a plan.
 pub(crate) fn read(json: &[u8]) -> Option<Plan> {
     let [explained] = serde_json::from_slice::<[Explained; 1]>(json).ok()?;
-    let root = explained.plan;
-    let mut plan =
-        Plan { relations: Vec::new(), total_cost: root.total_cost, estimated_rows: root.rows };
-    let mut left = vec![root];
-    while let Some(node) = left.pop() {
-        if let (Some(schema), Some(relation)) = (node.schema, node.relation) {
-            plan.relations.push((schema, relation));
-        }
-        left.extend(node.below);
+    let root = PlanStep::from(explained.plan);
+    let mut relations = Vec::new();
+    let mut left = vec![&root];
+    while let Some(step) = left.pop() {
+        relations.extend(step.relation.clone());
+        left.extend(&step.below);
     }
-    plan.relations.sort_unstable();
-    plan.relations.dedup();
-    Some(plan)
+    relations.sort_unstable();
+    relations.dedup();
+    let (total_cost, estimated_rows) = (root.total_cost, root.estimated_rows);
+    let json = String::from_utf8_lossy(json).into_owned();
+    Some(Plan { relations, total_cost, estimated_rows, root, json })
+}
+
+impl From<Node> for PlanStep {
+    fn from(it: Node) -> Self {
+        let keys = if it.group_keys.is_empty() { it.sort_keys } else { it.group_keys };
+        Self {
+            kind: it.kind,
+            relation: it.schema.zip(it.relation),
+            index: it.index,
+            join: it.join,
+            strategy: it.strategy,
+            keys,
+            estimated_rows: it.rows,
+            total_cost: it.total_cost,
+            below: it.below.into_iter().map(Self::from).collect(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 // `typed_id!` names this crate by its public name, also from inside.
 extern crate self as plinth_core;
 
+mod attribute;
 mod clock;
 mod error;
 mod id;
@@ -16,6 +17,10 @@ mod permit;
 mod principal;
 mod scope;
 
+pub use attribute::{
+    Attribute, AttributeKind, AttributeName, AttributeType, BUILT_IN_ATTRIBUTES, InvalidAttribute,
+    MAX_ATTRIBUTES,
+};
 #[cfg(feature = "testing")]
 pub use clock::ManualClock;
 pub use clock::{Clock, SystemClock};

@@ -1,5 +1,5 @@
 use plinth_connections::ConnectionError;
-use plinth_core::{Classify, ErrorKind, InvalidCursor, StoreError};
+use plinth_core::{AttributeType, Classify, ErrorKind, InvalidCursor, StoreError};
 use plinth_models::ModelsError;
 use plinth_schema_introspect::SchemaError;
 use plinth_sql_guard::Rejection;
@@ -44,6 +44,26 @@ pub enum QueryError {
     TableNotAllowed {
         /// What stood in the plan.
         table: String,
+    },
+    /// A policy needs an attribute that the caller does not have.
+    #[error("{}", missing_attribute(name, *needed, *held, tables))]
+    Attribute {
+        /// Its name.
+        name: String,
+        /// The type that it must have.
+        needed: AttributeType,
+        /// The type that the caller's has; `None` if there is none of that name.
+        held: Option<AttributeType>,
+        /// The tables that are read under policies.
+        tables: Vec<String>,
+    },
+    /// The planner expects more than the organization allows.
+    #[error("{message}")]
+    TooCostly {
+        /// What to tell the person.
+        message: String,
+        /// The limits that it exceeds and, where it may be told, the estimate.
+        estimate: Value,
     },
     /// The engine did not understand the question.
     #[error("{message}")]
@@ -109,6 +129,22 @@ pub enum QueryError {
     Store(#[from] StoreError),
 }
 
+fn missing_attribute(
+    name: &str,
+    needed: AttributeType,
+    held: Option<AttributeType>,
+    tables: &[String],
+) -> String {
+    let what = match held {
+        None => format!("your attribute `{name}` is not set"),
+        Some(held) => format!("your attribute `{name}` is of type {held} and has to be {needed}"),
+    };
+    format!(
+        "a policy decides by it what you see of {}, and {what}; ask whoever manages members",
+        tables.join(", ")
+    )
+}
+
 impl From<Rejection> for QueryError {
     fn from(rejection: Rejection) -> Self {
         Self::Rejected(Box::new(rejection))
@@ -133,9 +169,11 @@ impl QueryError {
         match self {
             Self::NotUnderstood { .. } => QueryOutcome::NotAnswerable,
             Self::Ambiguous { .. } => QueryOutcome::NeedsClarification,
-            Self::TableNotAllowed { .. } | Self::SavedOnly | Self::NotPermitted { .. } => {
-                QueryOutcome::NotPermitted
-            }
+            Self::TableNotAllowed { .. }
+            | Self::SavedOnly
+            | Self::NotPermitted { .. }
+            | Self::Attribute { .. } => QueryOutcome::NotPermitted,
+            Self::TooCostly { .. } => QueryOutcome::Rejected,
             Self::Rejected(err) if err.kind() == ErrorKind::Forbidden => QueryOutcome::NotPermitted,
             Self::Rejected(_) => QueryOutcome::Rejected,
             Self::Run { source: RunError::TimedOut(_), .. } => QueryOutcome::TimedOut,
@@ -199,10 +237,12 @@ impl Classify for QueryError {
             | Self::Limit { .. }
             | Self::NotUnderstood { .. }
             | Self::OtherConnection
+            | Self::TooCostly { .. }
             | Self::Ambiguous { .. } => ErrorKind::Invalid,
-            Self::SavedOnly | Self::TableNotAllowed { .. } | Self::NotPermitted { .. } => {
-                ErrorKind::Forbidden
-            }
+            Self::SavedOnly
+            | Self::TableNotAllowed { .. }
+            | Self::NotPermitted { .. }
+            | Self::Attribute { .. } => ErrorKind::Forbidden,
             Self::Connection(err) => err.kind(),
             Self::Schema(err) => err.kind(),
             Self::Model(err) => err.kind(),
@@ -227,6 +267,13 @@ impl Classify for QueryError {
             Self::TableNotAllowed { table } => {
                 Some(json!({ "reason": "table_not_allowed", "table": table }))
             }
+            Self::Attribute { name, needed, tables, .. } => Some(json!({
+                "reason": "attribute_missing",
+                "attribute": name,
+                "type": needed.to_string(),
+                "tables": tables,
+            })),
+            Self::TooCostly { estimate, .. } => Some(estimate.clone()),
             Self::NotUnderstood { words, rephrasings, conversation, .. } => Some(json!({
                 "reason": "not_answerable",
                 "outcome": QueryOutcome::NotAnswerable,

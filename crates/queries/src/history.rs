@@ -23,6 +23,8 @@ plinth_core::typed_id! {
 pub enum QueryOutcome {
     /// Rows came back.
     Answered,
+    /// The statement was made and planned, and not run, as the caller wanted.
+    Planned,
     /// It was about the schema itself, and was answered without SQL.
     Meta,
     /// It can be read in several ways; the caller was asked which.
@@ -43,8 +45,9 @@ pub enum QueryOutcome {
 
 impl QueryOutcome {
     /// Every outcome.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Answered,
+        Self::Planned,
         Self::Meta,
         Self::NeedsClarification,
         Self::NotAnswerable,
@@ -59,6 +62,7 @@ impl QueryOutcome {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Answered => "answered",
+            Self::Planned => "planned",
             Self::Meta => "meta",
             Self::NeedsClarification => "needs_clarification",
             Self::NotAnswerable => "not_answerable",
@@ -104,6 +108,9 @@ pub struct Notes {
     /// What a language model had to do with it; `None` where none was wanted.
     #[serde(default)]
     pub model: Option<ModelNote>,
+    /// The tables of which policies hid something from the caller.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restricted: Vec<String>,
 }
 
 /// Something of the organization's own language that an answer leans on.
@@ -178,6 +185,12 @@ pub struct QueryRecord {
     pub execution_time_ms: Option<f64>,
     /// Whether somebody saved it.
     pub saved: bool,
+    /// As what, if somebody did.
+    pub name: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// What it is filed under.
+    pub tags: Vec<String>,
     /// When it was asked.
     pub created_at: Timestamp,
 }
@@ -208,7 +221,9 @@ impl HistoryEntry {
         let record = &self.record;
         let action = if record.question.is_some() { "query.asked" } else { "query.run" };
         let outcome = match record.outcome {
-            QueryOutcome::Answered | QueryOutcome::Meta => AuditOutcome::Succeeded,
+            QueryOutcome::Answered | QueryOutcome::Planned | QueryOutcome::Meta => {
+                AuditOutcome::Succeeded
+            }
             QueryOutcome::NotPermitted | QueryOutcome::Rejected => AuditOutcome::Denied,
             QueryOutcome::NeedsClarification
             | QueryOutcome::NotAnswerable
@@ -234,13 +249,42 @@ impl HistoryEntry {
     }
 }
 
-/// Which entries to list.
-#[derive(Clone, Copy, Debug, Default)]
+/// Which entries to list; a field that is not set lets all through.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct HistoryFilter {
     /// Only saved ones.
     pub saved_only: bool,
     /// Only those over connections marked as test.
     pub test_only: bool,
+    /// Only those in whose question, statement or name all of these words stand, in any case.
+    pub words: Vec<String>,
+    /// Only those over this connection.
+    pub connection: Option<ConnectionId>,
+    /// Only those of which this became.
+    pub outcome: Option<QueryOutcome>,
+    /// Only those of this person.
+    pub user: Option<UserId>,
+    /// Only those from this moment on.
+    pub from: Option<Timestamp>,
+    /// Only those before this moment.
+    pub to: Option<Timestamp>,
+    /// Only those whose statement this wrote: `embedded`, a model's name, or `sql`.
+    pub engine: Option<String>,
+    /// Only those with this tag.
+    pub tag: Option<String>,
+}
+
+/// As what a query is saved; `None` leaves a thing as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SaveChange {
+    /// Whether it is saved at all.
+    pub saved: Option<bool>,
+    /// What it is called; the inner `None` takes the name away.
+    pub name: Option<Option<String>>,
+    /// What it is for; the inner `None` takes it away.
+    pub description: Option<Option<String>>,
+    /// What it is filed under.
+    pub tags: Option<Vec<String>>,
 }
 
 /// Where the history is kept. Every method is one transaction.
@@ -265,6 +309,16 @@ pub trait QueryStore: Send + Sync + 'static {
         after: Option<Cursor>,
         limit: Limit,
     ) -> Result<Vec<QueryRecord>, StoreError>;
+
+    /// Saves an entry, or changes as what it is saved, and returns it as it is then; `None` if the filter leaves it out.
+    async fn save(
+        &self,
+        org: OrgId,
+        id: QueryId,
+        filter: HistoryFilter,
+        change: &SaveChange,
+        entry: &AuditEntry,
+    ) -> Result<Option<QueryRecord>, StoreError>;
 
     /// Removes an entry; `false` if there was none.
     async fn remove(

@@ -7,7 +7,9 @@ use plinth_nl2sql::SchemaIndex;
 use plinth_schema_introspect::{Annotations, Catalog, Snapshot, SnapshotId};
 use plinth_sql_guard::{Approved, Guard, Rejection};
 
-use crate::{Statement, UserTypes};
+use crate::discretion;
+use crate::policies::{Limits, Policy, Shape, redacted, restrictions};
+use crate::{QueryError, RunError, Statement, UserTypes};
 
 /// How many statements are remembered as approved and planned, for each connection.
 const STATEMENTS: usize = 512;
@@ -15,8 +17,25 @@ const STATEMENTS: usize = 512;
 /// How many connections' knowledge is held at most.
 const HELD: usize = 64;
 
-/// Everything that is computed once from a snapshot and used by every question over it.
+/// What a caller may know of a database, and who they are to its policies.
 pub(crate) struct Knowledge {
+    known: Arc<Known>,
+    limits: Limits,
+}
+
+impl std::ops::Deref for Knowledge {
+    type Target = Known;
+
+    fn deref(&self) -> &Known {
+        &self.known
+    }
+}
+
+/// Everything that is computed once from a snapshot and used by every question over it. Callers whom the same policies bind
+/// share it; callers whom others bind have one of their own, so that nothing of what is hidden from them is in reach of
+/// whatever reads here: the engine, its index, a model.
+pub(crate) struct Known {
+    /// As these callers may know it.
     snapshot: Arc<Snapshot>,
     allowed: AllowedTables,
     written: Arc<Annotations>,
@@ -37,13 +56,79 @@ pub(crate) struct Judged {
 }
 
 impl Knowledge {
+    pub(crate) fn new(known: Arc<Known>, limits: Limits) -> Self {
+        Self { known, limits }
+    }
+
+    /// What is sent for a statement that was let through.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::Attribute`] if a policy needs of the caller what is not known of them.
+    pub(crate) fn statement(&self, judged: &Judged) -> Result<Statement, QueryError> {
+        self.statement_with(judged, Vec::new())
+    }
+
+    /// The same with the values of the statement's own parameters.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Knowledge::statement`].
+    pub(crate) fn statement_with(
+        &self,
+        judged: &Judged,
+        mut parameters: Vec<Option<String>>,
+    ) -> Result<Statement, QueryError> {
+        let approved = &judged.approved;
+        parameters.extend(self.limits.bind(&approved.bound, &approved.restricted)?);
+        Ok(Statement {
+            sql: approved.sql.clone(),
+            parameters,
+            search_path: self.snapshot.catalog.search_path.clone(),
+        })
+    }
+
+    /// The tables of which something is hidden from the caller in this statement, which was let through.
+    pub(crate) fn restricted(&self, sql: &str, parameters: usize) -> Vec<String> {
+        if self.limits.is_empty() {
+            return Vec::new();
+        }
+        let judged = self.judge_with(sql, parameters);
+        judged.map_or_else(
+            |_| Vec::new(),
+            |it| it.approved.restricted.iter().map(ToString::to_string).collect(),
+        )
+    }
+}
+
+impl Judged {
+    /// Whether something is hidden from the caller in what it reads.
+    pub(crate) fn is_restricted(&self) -> bool {
+        !self.approved.restricted.is_empty()
+    }
+
+    /// What the caller is told of a failure: where policies hide something, nothing that may quote it.
+    pub(crate) fn told(&self, source: RunError) -> RunError {
+        if self.is_restricted() { discretion::told(source) } else { source }
+    }
+}
+
+impl Known {
     pub(crate) fn new(
         snapshot: Arc<Snapshot>,
         allowed: AllowedTables,
         written: Arc<Annotations>,
+        policies: &[Arc<Policy>],
     ) -> Self {
-        let guard = Guard::new(&snapshot.catalog, &allowed);
         let types = Arc::new(UserTypes::new(&snapshot.catalog));
+        let restrictions = restrictions(&snapshot.catalog, policies);
+        let guard = Guard::restricted(&snapshot.catalog, &allowed, &restrictions);
+        let snapshot = if policies.is_empty() {
+            snapshot
+        } else {
+            let catalog = redacted(&snapshot.catalog, &guard, &restrictions);
+            Arc::new(Snapshot { catalog, ..Snapshot::clone(&snapshot) })
+        };
         Self {
             snapshot,
             allowed,
@@ -102,18 +187,23 @@ impl Knowledge {
         self.index.get_or_init(build)
     }
 
-    /// What is sent for a statement that was let through.
-    pub(crate) fn statement(&self, judged: &Judged) -> Statement {
-        Statement {
-            sql: judged.approved.sql.clone(),
-            parameters: Vec::new(),
-            search_path: self.snapshot.catalog.search_path.clone(),
-        }
-    }
-
     /// Judges a statement, or remembers that it was let through. Refusals are not remembered: they are cheap to give
     /// and would push out what is used.
     pub(crate) fn judge(&self, sql: &str) -> Result<Arc<Judged>, Rejection> {
+        self.judge_with(sql, 0)
+    }
+
+    /// The same for one with so many parameters of its own.
+    pub(crate) fn judge_with(
+        &self,
+        sql: &str,
+        parameters: usize,
+    ) -> Result<Arc<Judged>, Rejection> {
+        if parameters > 0 {
+            // Another number of parameters is another statement; few are run in such a number that remembering them pays.
+            let approved = self.guard.check_with_params(sql, parameters)?;
+            return Ok(Arc::new(Judged { approved, planned: false.into() }));
+        }
         if let Some(judged) = self.statements.lock().expect("not poisoned").get(sql) {
             return Ok(judged.clone());
         }
@@ -128,38 +218,73 @@ impl Knowledge {
     }
 }
 
-/// Knowledge, with the snapshot and the connection's version that it was made from.
-type Held = (SnapshotId, i64, Arc<Knowledge>);
-
-/// The knowledge of each connection, as long as its snapshot and settings stay the same.
-#[derive(Default)]
-pub(crate) struct KnowledgeCache {
-    held: Mutex<HashMap<ConnectionId, Held>>,
+/// What it was made from: the snapshot, the connection's version, the annotations' version, and the policies that bind.
+#[derive(Clone, PartialEq, Eq)]
+struct Origin {
+    snapshot: SnapshotId,
+    version: i64,
+    written: i64,
+    shape: Shape,
 }
 
+/// What is known of each connection, by what binds its callers, as long as its snapshot and settings stay the same.
+#[derive(Default)]
+pub(crate) struct KnowledgeCache {
+    held: Mutex<HashMap<ConnectionId, Vec<(Origin, Arc<Known>)>>>,
+}
+
+/// For how many kinds of callers a connection's knowledge is held at most; beyond, the first goes.
+const SHAPES: usize = 8;
+
 impl KnowledgeCache {
-    /// What is held for that snapshot, those settings and those annotations.
+    /// What is held for that snapshot, those settings, annotations and policies.
     pub(crate) fn get(
         &self,
         connection: ConnectionId,
         snapshot: SnapshotId,
         version: i64,
         written: &Annotations,
-    ) -> Option<Arc<Knowledge>> {
+        limits: &Limits,
+    ) -> Option<Arc<Known>> {
         let held = self.held.lock().expect("not poisoned");
-        let (of, at, knowledge) = held.get(&connection)?;
-        let same =
-            *of == snapshot && *at == version && knowledge.written.version() == written.version();
-        same.then(|| knowledge.clone())
+        let mut all = held.get(&connection)?.iter();
+        let same = |(of, _): &&(Origin, Arc<Known>)| {
+            of.snapshot == snapshot
+                && of.version == version
+                && of.written == written.version()
+                && limits.is_of(&of.shape)
+        };
+        all.find(same).map(|it| it.1.clone())
     }
 
-    /// Holds what was computed; the connection's older knowledge goes.
-    pub(crate) fn put(&self, connection: ConnectionId, version: i64, knowledge: &Arc<Knowledge>) {
+    /// Holds what was computed; what the connection has of another snapshot or other settings goes.
+    pub(crate) fn put(
+        &self,
+        connection: ConnectionId,
+        version: i64,
+        limits: &Limits,
+        known: &Arc<Known>,
+    ) {
         let mut held = self.held.lock().expect("not poisoned");
         if held.len() >= HELD && !held.contains_key(&connection) {
-            let oldest = held.iter().min_by_key(|(_, it)| it.0).map(|(id, _)| *id);
+            let newest = |all: &[(Origin, Arc<Known>)]| all.iter().map(|it| it.0.snapshot).max();
+            let oldest = held.iter().min_by_key(|(_, all)| newest(all)).map(|(id, _)| *id);
             oldest.map(|id| held.remove(&id));
         }
-        held.insert(connection, (knowledge.snapshot().id, version, knowledge.clone()));
+        let origin = Origin {
+            snapshot: known.snapshot().id,
+            version,
+            written: known.written.version(),
+            shape: limits.shape(),
+        };
+        let all = held.entry(connection).or_default();
+        all.retain(|(of, _)| {
+            let current = (of.snapshot, of.version, of.written);
+            current == (origin.snapshot, version, origin.written) && of.shape != origin.shape
+        });
+        if all.len() >= SHAPES {
+            all.remove(0);
+        }
+        all.push((origin, known.clone()));
     }
 }

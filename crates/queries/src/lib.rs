@@ -4,11 +4,15 @@
 //!
 //! **Invariant:** nothing reaches a customer's database but by the one way in `service.rs`: guard, plan, run.
 
+mod ask;
 mod conversation;
+mod discretion;
 mod error;
+mod explain;
 mod history;
 mod knowledge;
 mod model;
+pub mod policies;
 mod ports;
 mod reading;
 mod render;
@@ -18,17 +22,21 @@ mod service;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use ask::{
+    Answer, Ask, CallerLimits, Input, MAX_QUESTION_CHARS, Purpose, QuerySettings, StatementRun,
+};
 pub use conversation::{
     Conversation, ConversationFilter, ConversationId, ConversationStore, Conversations,
     KEPT_CONVERSATIONS, KEPT_FOR, KEPT_TURNS, Turn, TurnState,
 };
 pub use error::QueryError;
+pub use explain::Explained;
 pub use history::{
     HistoryEntry, HistoryFilter, ModelNote, Notes, QueryId, QueryOutcome, QueryRecord, QueryStore,
-    RecordedError, Used,
+    RecordedError, SaveChange, Used,
 };
 pub use ports::{
-    CutOff, DatabaseMessage, Plan, Rows, RunError, RunLimits, Statement, StatementRunner,
+    CutOff, DatabaseMessage, Plan, PlanStep, Rows, RunError, RunLimits, Statement, StatementRunner,
 };
 pub use render::{
     CsvRows, ElementKind, JsonRows, Shape, TableFormat, UserTypes, ValueKind, format_table,
@@ -36,4 +44,4 @@ pub use render::{
 };
 pub use result::{RawRow, ResultColumn, Values};
 pub use running::{Running, Summary};
-pub use service::{Answer, Ask, Input, MAX_QUESTION_CHARS, Queries, QueryParts, QuerySettings};
+pub use service::{Queries, QueryParts};

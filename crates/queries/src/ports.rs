@@ -97,6 +97,33 @@ pub struct Plan {
     pub total_cost: f64,
     /// How many rows it expects.
     pub estimated_rows: f64,
+    /// The plan's outermost step.
+    pub root: PlanStep,
+    /// The whole as the server printed it.
+    pub json: String,
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PlanStep {
+    /// The server's name for it, like `Seq Scan`.
+    pub kind: String,
+    /// The relation that it reads, as schema and name.
+    pub relation: Option<(String, String)>,
+    /// The index that it uses.
+    pub index: Option<String>,
+    /// `Inner`, `Left`, `Semi`, …, of a join.
+    pub join: Option<String>,
+    /// By what it aggregates: `Sorted`, `Hashed`, `Plain`, `Mixed`.
+    pub strategy: Option<String>,
+    /// What it sorts or groups by, as the server prints it.
+    pub keys: Vec<String>,
+    /// How many rows the planner expects of it.
+    pub estimated_rows: f64,
+    /// Its cost with everything below, in the planner's unit.
+    pub total_cost: f64,
+    /// The steps whose rows it takes.
+    pub below: Vec<PlanStep>,
 }
 
 /// What the server said about a statement that failed.

@@ -4,6 +4,7 @@ use std::time::Instant;
 use plinth_core::{Classify as _, Credential, Origin};
 
 use crate::history::History;
+use crate::service::Started;
 use crate::{
     CutOff, HistoryEntry, Notes, QueryError, QueryId, QueryOutcome, QueryRecord, RawRow,
     RecordedError, ResultColumn, Rows, RunError, UserTypes,
@@ -33,13 +34,8 @@ pub struct Summary {
 }
 
 impl Running {
-    pub(crate) fn new(
-        rows: Box<dyn Rows>,
-        types: Arc<UserTypes>,
-        started: Instant,
-        row_limit: u64,
-        entry: Entry,
-    ) -> Self {
+    pub(crate) fn new(started: Started, row_limit: u64, entry: Entry) -> Self {
+        let Started { at: started, rows, types } = started;
         Self { rows, types, started, row_count: 0, ended: None, row_limit, entry }
     }
 

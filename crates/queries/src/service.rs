@@ -1,3 +1,5 @@
+mod planner;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -5,94 +7,31 @@ use std::time::{Duration, Instant};
 use jiff::SignedDuration;
 use plinth_connections::{ConnectionId, Connections, Opened};
 use plinth_core::{
-    Clock, Cursor, Limit, Page, Permit, Principal, QueriesRead, QueriesWrite, StoreError,
+    Clock, Cursor, Limit, Page, Permit, Principal, QueriesRead, QueriesWrite, StoreError, UserId,
 };
-use plinth_models::{Chosen, ModelRef, Models, WhyEmbedded};
-use plinth_nl2sql::model::{DryRun, DryRunError, Tried};
+use plinth_models::{Chosen, Models, WhyEmbedded};
 use plinth_nl2sql::{AskContext, Engine, Outcome, Reading};
 use plinth_schema_introspect::{SchemaAnnotations, Schemas};
 use plinth_sql_guard::Rule;
-use plinth_tenancy::Tenancy;
+use plinth_tenancy::{AuditEntry, Tenancy};
 use serde_json::json;
 
+use self::planner::Planner;
+use crate::ask::{Answer, Ask, CallerLimits, Input, Purpose, QuerySettings, StatementRun, check};
 use crate::conversation::Talk;
+use crate::discretion::{self, Discreet};
+use crate::explain::{Ceiling, Explained};
 use crate::history::History;
-use crate::knowledge::{Judged, Knowledge, KnowledgeCache};
+use crate::knowledge::{Judged, Knowledge, KnowledgeCache, Known};
 use crate::model;
+use crate::policies::Policies;
 use crate::reading::{self, Read};
 use crate::running::Entry;
 use crate::{
-    ConversationId, Conversations, HistoryFilter, JsonRows, ModelNote, Notes, QueryError, QueryId,
-    QueryOutcome, QueryRecord, QueryStore, RunError, RunLimits, Running, Statement,
+    ConversationId, Conversations, HistoryFilter, ModelNote, Notes, Plan, QueryError, QueryId,
+    QueryOutcome, QueryRecord, QueryStore, RunError, RunLimits, Running, SaveChange, Statement,
     StatementRunner,
 };
-
-/// The longest question, in characters.
-pub const MAX_QUESTION_CHARS: usize = 2_000;
-
-/// What the operator sets for every run.
-#[derive(Clone, Debug)]
-pub struct QuerySettings {
-    /// Rows given out unless the caller says otherwise.
-    pub default_rows: u64,
-    /// Rows that a caller may ask for at most.
-    pub max_rows: u64,
-    /// Bytes of rows given out at most.
-    pub max_bytes: u64,
-    /// The largest single row, in bytes.
-    pub max_row_bytes: usize,
-    /// How long a statement may run unless the caller says otherwise.
-    pub default_time: Duration,
-    /// How long a caller may let a statement run at most.
-    pub max_time: Duration,
-}
-
-impl Default for QuerySettings {
-    fn default() -> Self {
-        Self {
-            default_rows: 10_000,
-            max_rows: 1_000_000,
-            max_bytes: 256 << 20,
-            max_row_bytes: 16 << 20,
-            default_time: Duration::from_secs(30),
-            max_time: Duration::from_mins(5),
-        }
-    }
-}
-
-/// What somebody sends.
-#[derive(Clone, Debug)]
-pub struct Ask {
-    /// Over which database.
-    pub connection: ConnectionId,
-    /// In words or in SQL.
-    pub input: Input,
-    /// The conversation that it goes on in; `None` for a new one.
-    pub conversation: Option<ConversationId>,
-    /// Rows wanted at most; `None` for the usual number.
-    pub row_limit: Option<u64>,
-    /// How long it may run, in milliseconds; `None` for the usual time.
-    pub timeout_ms: Option<u64>,
-    /// Which language model reads a question; `None` for the organization's default.
-    pub model: Option<ModelRef>,
-}
-
-/// A question or a statement.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// In plain language.
-    Question(String),
-    /// One read-only statement.
-    Sql(String),
-}
-
-/// What comes back.
-pub enum Answer {
-    /// Rows are coming.
-    Rows(Box<Running>),
-    /// The question was about the schema itself.
-    Meta(Box<QueryRecord>),
-}
 
 /// Asking and running, and the history of both.
 #[derive(Clone)]
@@ -101,6 +40,7 @@ pub struct Queries {
     schemas: Schemas,
     annotations: SchemaAnnotations,
     tenancy: Tenancy,
+    policies: Policies,
     engine: Arc<Engine>,
     models: Models,
     runner: Arc<dyn StatementRunner>,
@@ -121,6 +61,8 @@ pub struct QueryParts {
     pub annotations: SchemaAnnotations,
     /// Time zones of organizations.
     pub tenancy: Tenancy,
+    /// Who sees what.
+    pub policies: Policies,
     /// Turns questions into SQL.
     pub engine: Arc<Engine>,
     /// Language models beside it.
@@ -148,6 +90,7 @@ impl Queries {
             schemas: parts.schemas,
             annotations: parts.annotations,
             tenancy: parts.tenancy,
+            policies: parts.policies,
             engine: parts.engine,
             models: parts.models,
             runner: parts.runner,
@@ -169,7 +112,7 @@ impl Queries {
         if caller.saved_queries_only {
             return Err(QueryError::SavedOnly);
         }
-        let limits = self.limits(&ask, caller).await?;
+        let limits = self.limits(ask.row_limit, ask.byte_limit, ask.timeout_ms, caller).await?;
         check(&ask.input)?;
         let chosen = match (&ask.input, ask.model) {
             (Input::Question(_), wanted) => self.models.choose(permit, wanted).await?,
@@ -181,26 +124,36 @@ impl Queries {
         // What is not there, or not the caller's, leaves no trace in anybody's history.
         let opened = self.connections.open(caller, ask.connection).await?;
         let mut talk = self.talk(caller, &ask).await?;
-        let mut entry = self.entry(caller, &ask);
+        let mut entry = self.entry(caller, ask.connection, &ask.input);
+        let purpose = ask.purpose;
         let answered = match &ask.input {
             Input::Question(question) => {
-                self.answer(&opened, question, talk.as_mut(), &chosen, &limits, &mut entry).await
+                self.answer(&opened, question, talk.as_mut(), &chosen, &limits, purpose, &mut entry)
+                    .await
             }
-            Input::Sql(sql) => self.run_own(&opened, sql, &limits, &mut entry).await,
+            Input::Sql(sql) => {
+                self.run_judged(&opened, sql, &[], &limits, purpose, &mut entry).await.map(Some)
+            }
         };
         if let Some(talk) = &talk {
             // Not the answer itself: its rows could then not be waited for on another thread.
             let outcome = match &answered {
-                Ok(Some(_)) => QueryOutcome::Answered,
+                Ok(Some(Begun::Rows(_))) => QueryOutcome::Answered,
+                Ok(Some(Begun::Planned(..))) => QueryOutcome::Planned,
                 Ok(None) => QueryOutcome::Meta,
                 Err(err) => err.outcome(),
             };
             self.keep(talk, &mut entry, outcome).await;
         }
         match answered {
-            Ok(Some((started, rows, types))) => {
-                let running = Running::new(rows, types, started, limits.rows, entry);
+            Ok(Some(Begun::Rows(started))) => {
+                let running = Running::new(started, limits.rows, entry);
                 Ok(Answer::Rows(Box::new(running)))
+            }
+            Ok(Some(Begun::Planned(plan, restricted))) => {
+                entry.end(QueryOutcome::Planned, None, None);
+                let record = entry.record.clone();
+                Ok(Answer::Planned(Box::new(Explained::new(record, *plan, restricted))))
             }
             Ok(None) => {
                 entry.end(QueryOutcome::Meta, None, None);
@@ -239,14 +192,61 @@ impl Queries {
         }
     }
 
-    async fn limits(&self, ask: &Ask, caller: &Principal) -> Result<RunLimits, QueryError> {
+    /// Runs a statement with bound parameters in somebody's name: under the policies that bind them, the guard, and the
+    /// limits, with an entry in the history. It is the way of everything that runs without being asked in a request of its own:
+    /// saved queries, widgets, exports, steps of workflows. Whether the person may do *that* is the calling service's to check.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Queries::ask`].
+    pub async fn run_as(
+        &self,
+        caller: &Principal,
+        run: StatementRun,
+    ) -> Result<Running, QueryError> {
+        let limits = self.limits(run.row_limit, run.byte_limit, run.timeout_ms, caller).await?;
+        let opened = self.connections.open(caller, run.connection).await?;
+        let StatementRun { connection, sql, parameters, question, notes, .. } = run;
+        let input = Input::Sql(sql);
+        let mut entry = self.entry(caller, connection, &input);
+        entry.record.question = question;
+        entry.record.notes = notes;
+        let Input::Sql(sql) = &input else { unreachable!("made above") };
+        let begun =
+            self.run_judged(&opened, sql, &parameters, &limits, Purpose::Run, &mut entry).await;
+        match begun {
+            Ok(Begun::Rows(started)) => Ok(Running::new(started, limits.rows, entry)),
+            Ok(Begun::Planned(..)) => unreachable!("it is for running"),
+            Err(err) => {
+                entry.end_with(&err, None);
+                Err(err)
+            }
+        }
+    }
+
+    /// Who sees which rows and values, for what tells of schemas.
+    pub fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
+    async fn limits(
+        &self,
+        row_limit: Option<u64>,
+        byte_limit: Option<u64>,
+        timeout_ms: Option<u64>,
+        caller: &Principal,
+    ) -> Result<RunLimits, QueryError> {
         let settings = &self.settings;
-        let rows = ask.row_limit.unwrap_or(settings.default_rows);
+        let bytes = byte_limit.unwrap_or(settings.max_bytes);
+        if bytes == 0 || bytes > settings.max_bytes {
+            return Err(QueryError::Limit { field: "byte_limit", most: settings.max_bytes });
+        }
+        let rows = row_limit.unwrap_or(settings.default_rows);
         if rows == 0 || rows > settings.max_rows {
             return Err(QueryError::Limit { field: "row_limit", most: settings.max_rows });
         }
         let most = u64::try_from(settings.max_time.as_millis()).unwrap_or(u64::MAX);
-        let time = match ask.timeout_ms {
+        let time = match timeout_ms {
             Some(ms) if ms == 0 || ms > most => {
                 return Err(QueryError::Limit { field: "timeout_ms", most });
             }
@@ -255,23 +255,23 @@ impl Queries {
         };
         Ok(RunLimits {
             rows,
-            bytes: settings.max_bytes,
+            bytes,
             row_bytes: settings.max_row_bytes,
             time,
             time_zone: self.tenancy.time_zone(caller.org).await?.to_string(),
         })
     }
 
-    fn entry(&self, caller: &Principal, ask: &Ask) -> Entry {
+    fn entry(&self, caller: &Principal, connection: ConnectionId, input: &Input) -> Entry {
         let now = self.clock.now();
-        let (question, sql) = match &ask.input {
+        let (question, sql) = match input {
             Input::Question(question) => (Some(question.clone()), None),
             Input::Sql(sql) => (None, Some(sql.clone())),
         };
         let record = QueryRecord {
             id: QueryId::new(now),
             org: caller.org,
-            connection: ask.connection,
+            connection,
             user: caller.user,
             key: caller.key(),
             question,
@@ -283,6 +283,9 @@ impl Queries {
             truncated: false,
             execution_time_ms: None,
             saved: false,
+            name: None,
+            description: None,
+            tags: Vec::new(),
             created_at: now,
         };
         let (credential, origin) = (caller.credential, caller.origin.clone());
@@ -290,7 +293,19 @@ impl Queries {
     }
 }
 
-type Started = (Instant, Box<dyn crate::Rows>, Arc<crate::UserTypes>);
+/// A statement that runs.
+pub(crate) struct Started {
+    pub(crate) at: Instant,
+    pub(crate) rows: Box<dyn crate::Rows>,
+    pub(crate) types: Arc<crate::UserTypes>,
+}
+
+/// What came of a statement that was let through.
+enum Begun {
+    Rows(Started),
+    /// What the planner says, and whether policies hide something of what it reads.
+    Planned(Box<Plan>, bool),
+}
 
 impl Queries {
     /// Writes the history entries that wait; the server calls it twice a second.
@@ -302,7 +317,7 @@ impl Queries {
         self.history.flush().await
     }
 
-    /// The organization's history, newest first: what was asked and run, or only what was saved.
+    /// The organization's history, newest first, as far as `filter` and the caller's rights let it through.
     ///
     /// # Errors
     ///
@@ -310,14 +325,18 @@ impl Queries {
     pub async fn list(
         &self,
         permit: &Permit<QueriesRead>,
-        saved_only: bool,
+        mut wanted: HistoryFilter,
         after: Option<Cursor>,
         limit: Limit,
     ) -> Result<Page<QueryRecord>, QueryError> {
-        let mut filter = filter(permit.principal());
-        filter.saved_only |= saved_only;
+        let HistoryFilter { saved_only, test_only, .. } = filter(permit.principal());
+        wanted.saved_only |= saved_only;
+        wanted.test_only |= test_only;
         self.history.flush().await?;
-        let items = self.history.store().list(permit.org(), filter, after, limit).await?;
+        let mut items = self.history.store().list(permit.org(), wanted, after, limit).await?;
+        for record in &mut items {
+            self.keep_discretion(permit.principal(), record).await?;
+        }
         let place = |it: &QueryRecord| Cursor { created_at: it.created_at, id: it.id.as_uuid() };
         Ok(Page::cut(items, limit, place))
     }
@@ -334,7 +353,53 @@ impl Queries {
     ) -> Result<QueryRecord, QueryError> {
         self.history.flush().await?;
         let found = self.history.store().find(permit.org(), id, filter(permit.principal())).await?;
-        found.ok_or(QueryError::NotFound(id))
+        let mut record = found.ok_or(QueryError::NotFound(id))?;
+        self.keep_discretion(permit.principal(), &mut record).await?;
+        Ok(record)
+    }
+
+    /// A database's message to one member may quote what a policy hides from another.
+    async fn keep_discretion(
+        &self,
+        caller: &Principal,
+        record: &mut QueryRecord,
+    ) -> Result<(), QueryError> {
+        if record.error.is_some()
+            && record.user != caller.user
+            && self.policies.binds(caller, record.connection).await?
+        {
+            discretion::of_others(record);
+        }
+        Ok(())
+    }
+
+    /// Saves a query, or changes as what it is saved.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::NotFound`] as for [`Queries::get`]; [`QueryError::Input`] if no statement came of it.
+    pub async fn save(
+        &self,
+        permit: &Permit<QueriesWrite>,
+        id: QueryId,
+        change: SaveChange,
+    ) -> Result<QueryRecord, QueryError> {
+        self.history.flush().await?;
+        let (org, caller) = (permit.org(), permit.principal());
+        let before = self.history.store().find(org, id, filter(caller)).await?;
+        let before = before.ok_or(QueryError::NotFound(id))?;
+        if before.sql.is_none() && change.saved == Some(true) {
+            return Err(QueryError::Input(
+                "this question never became SQL; there is nothing to save",
+            ));
+        }
+        let entry = AuditEntry::of(caller, self.clock.now(), "query.saved")
+            .on("query", id)
+            .with(json!({ "saved": change.saved, "name": change.name, "tags": change.tags }));
+        let saved = self.history.store().save(org, id, filter(caller), &change, &entry).await?;
+        let mut record = saved.ok_or(QueryError::NotFound(id))?;
+        self.keep_discretion(caller, &mut record).await?;
+        Ok(record)
     }
 
     /// Takes an entry out of the history.
@@ -363,31 +428,23 @@ impl Queries {
         &self,
         permit: &Permit<QueriesRead>,
         id: QueryId,
-        row_limit: Option<u64>,
-        timeout_ms: Option<u64>,
-    ) -> Result<Answer, QueryError> {
+        limits: CallerLimits,
+    ) -> Result<Running, QueryError> {
         let before = self.get(permit, id).await?;
         let Some(sql) = before.sql else {
             return Err(QueryError::Input("this question never became SQL; ask it again instead"));
         };
-        let (connection, input) = (before.connection, Input::Sql(sql));
-        let ask = Ask { connection, input, conversation: None, row_limit, timeout_ms, model: None };
-        let limits = self.limits(&ask, permit.principal()).await?;
-        let opened = self.connections.open(permit.principal(), ask.connection).await?;
-        let mut entry = self.entry(permit.principal(), &ask);
-        entry.record.question = before.question;
-        entry.record.notes = Notes { conversation: None, ..before.notes };
-        let Input::Sql(sql) = &ask.input else { unreachable!("made above") };
-        match self.run_judged(&opened, sql, &limits, &mut entry).await {
-            Ok((started, rows, types)) => {
-                let running = Running::new(rows, types, started, limits.rows, entry);
-                Ok(Answer::Rows(Box::new(running)))
-            }
-            Err(err) => {
-                entry.end_with(&err, None);
-                Err(err)
-            }
-        }
+        let run = StatementRun {
+            connection: before.connection,
+            sql,
+            parameters: Vec::new(),
+            question: before.question,
+            notes: Notes { conversation: None, ..before.notes },
+            row_limit: limits.row_limit,
+            byte_limit: limits.byte_limit,
+            timeout_ms: limits.timeout_ms,
+        };
+        self.run_as(permit.principal(), run).await
     }
 
     /// From a question to rows; `None` if it was answered without SQL.
@@ -398,9 +455,11 @@ impl Queries {
         mut talk: Option<&mut Talk>,
         chosen: &Chosen,
         limits: &RunLimits,
+        purpose: Purpose,
         entry: &mut Entry,
-    ) -> Result<Option<Started>, QueryError> {
-        let mut knowledge = self.knowledge(opened).await?;
+    ) -> Result<Option<Begun>, QueryError> {
+        let user = entry.record.user;
+        let mut knowledge = self.knowledge(opened, user).await?;
         let mut renewed = false;
         loop {
             let read = self.read(&knowledge, question, talk.as_deref(), limits).await?;
@@ -412,10 +471,12 @@ impl Queries {
                 && let Some(sql) = turn.sql.clone()
             {
                 entry.record.sql = Some(sql.clone());
-                entry.record.notes = Notes { engine_ms: Some(engine_ms), ..turn.notes.clone() };
+                let restricted = knowledge.restricted(&sql, 0);
+                entry.record.notes =
+                    Notes { engine_ms: Some(engine_ms), restricted, ..turn.notes.clone() };
                 talk.state.clone_from(&turn.state);
                 talk.back_to = Some(turn);
-                return self.start(opened, &knowledge, &sql, limits).await.map(Some);
+                return self.start(opened, &knowledge, &sql, &[], limits, purpose).await.map(Some);
             }
             let (proposed, note) = match &outcome {
                 Outcome::Meta(_) => (None, None),
@@ -425,8 +486,10 @@ impl Queries {
             entry.record.notes.model.clone_from(&note);
             if let Some((sql, notes)) = proposed {
                 entry.record.sql = Some(sql.clone());
-                entry.record.notes = Notes { engine_ms: Some(engine_ms), model: note, ..notes };
-                return self.start(opened, &knowledge, &sql, limits).await.map(Some);
+                let restricted = knowledge.restricted(&sql, 0);
+                entry.record.notes =
+                    Notes { engine_ms: Some(engine_ms), model: note, restricted, ..notes };
+                return self.start(opened, &knowledge, &sql, &[], limits, purpose).await.map(Some);
             }
             let reading = match outcome {
                 Outcome::Answered(reading) => reading,
@@ -453,7 +516,7 @@ impl Queries {
                     });
                 }
                 Outcome::NotAnswerable(_) if !renewed && self.is_stale(&knowledge) => {
-                    knowledge = self.renew(opened).await?;
+                    knowledge = self.renew(opened, user).await?;
                     renewed = true;
                     continue;
                 }
@@ -478,14 +541,15 @@ impl Queries {
                 taken_over,
                 used,
                 model: note,
+                restricted: knowledge.restricted(&sql, 0),
                 ..Notes::default()
             };
             if let Some(talk) = talk.as_deref_mut() {
                 talk.state = state;
             }
-            match self.start(opened, &knowledge, &sql, limits).await {
+            match self.start(opened, &knowledge, &sql, &[], limits, purpose).await {
                 Err(err) if !renewed && names_what_is_gone(&err) && self.is_stale(&knowledge) => {
-                    knowledge = self.renew(opened).await?;
+                    knowledge = self.renew(opened, user).await?;
                     renewed = true;
                 }
                 ended => return ended.map(Some),
@@ -545,37 +609,31 @@ impl Queries {
         (proposed, Some(note))
     }
 
-    async fn run_own(
-        &self,
-        opened: &Opened,
-        sql: &str,
-        limits: &RunLimits,
-        entry: &mut Entry,
-    ) -> Result<Option<Started>, QueryError> {
-        self.run_judged(opened, sql, limits, entry).await.map(Some)
-    }
-
     async fn run_judged(
         &self,
         opened: &Opened,
         sql: &str,
+        parameters: &[Option<String>],
         limits: &RunLimits,
+        purpose: Purpose,
         entry: &mut Entry,
-    ) -> Result<Started, QueryError> {
+    ) -> Result<Begun, QueryError> {
         if entry.record.notes.engine.is_empty() {
             CALLER.clone_into(&mut entry.record.notes.engine);
         }
-        let mut knowledge = self.knowledge(opened).await?;
-        let mut started = self.start(opened, &knowledge, sql, limits).await;
+        let user = entry.record.user;
+        let mut knowledge = self.knowledge(opened, user).await?;
+        let mut started = self.start(opened, &knowledge, sql, parameters, limits, purpose).await;
         if let Err(err) = &started
             && names_what_is_gone(err)
             && self.is_stale(&knowledge)
         {
-            knowledge = self.renew(opened).await?;
-            started = self.start(opened, &knowledge, sql, limits).await;
+            knowledge = self.renew(opened, user).await?;
+            started = self.start(opened, &knowledge, sql, parameters, limits, purpose).await;
         }
+        entry.record.notes.restricted = knowledge.restricted(sql, parameters.len());
         if entry.record.notes.tables.is_empty()
-            && let Ok(judged) = knowledge.judge(sql)
+            && let Ok(judged) = knowledge.judge_with(sql, parameters.len())
         {
             entry.record.notes.tables =
                 judged.approved.relations.iter().map(ToString::to_string).collect();
@@ -583,23 +641,56 @@ impl Queries {
         started
     }
 
-    /// Guard, plan, run: the one way to a customer's database.
+    /// Policies and guard, plan, run: the one way to a customer's database.
     async fn start(
         &self,
         opened: &Opened,
         knowledge: &Arc<Knowledge>,
         sql: &str,
+        parameters: &[Option<String>],
         limits: &RunLimits,
-    ) -> Result<Started, QueryError> {
-        let judged = knowledge.judge(sql)?;
-        let statement = knowledge.statement(&judged);
-        let run_error = |source| QueryError::Run { sql: sql.to_owned(), source };
-        if !judged.planned.load(Ordering::Relaxed) {
-            self.hold_against_plan(opened, knowledge, &judged, &statement, limits, sql).await?;
+        purpose: Purpose,
+    ) -> Result<Begun, QueryError> {
+        let judged = knowledge.judge_with(sql, parameters.len())?;
+        let statement = knowledge.statement_with(&judged, parameters.to_vec())?;
+        let restricted = judged.is_restricted();
+        let settings = self.tenancy.current(opened.connection.org).await?.settings;
+        let ceiling = Ceiling { cost: settings.plan_cost_limit, rows: settings.plan_row_limit };
+        let estimates_needed = purpose == Purpose::Explain || !ceiling.is_none();
+        if estimates_needed || !judged.planned.load(Ordering::Relaxed) {
+            let mut plan =
+                self.hold_against_plan(opened, knowledge, &judged, &statement, limits, sql).await?;
+            if let Some(text) = judged.approved.for_estimates.clone().filter(|_| estimates_needed) {
+                let statement = Statement { sql: text, ..statement.clone() };
+                plan = self.plan(opened, &judged, &statement, limits, sql).await?;
+            }
+            ceiling.check(&plan, restricted)?;
+            if purpose == Purpose::Explain {
+                return Ok(Begun::Planned(Box::new(plan), restricted));
+            }
         }
-        let started = Instant::now();
-        let rows = self.runner.run(&opened.target, &statement, limits).await.map_err(run_error)?;
-        Ok((started, rows, knowledge.types.clone()))
+        let at = Instant::now();
+        let run_error =
+            |source| QueryError::Run { sql: sql.to_owned(), source: judged.told(source) };
+        let mut rows =
+            self.runner.run(&opened.target, &statement, limits).await.map_err(run_error)?;
+        if restricted {
+            rows = Box::new(Discreet(rows));
+        }
+        Ok(Begun::Rows(Started { at, rows, types: knowledge.types.clone() }))
+    }
+
+    async fn plan(
+        &self,
+        opened: &Opened,
+        judged: &Judged,
+        statement: &Statement,
+        limits: &RunLimits,
+        sql: &str,
+    ) -> Result<Plan, QueryError> {
+        let planned = self.runner.plan(&opened.target, statement, limits).await;
+        planned
+            .map_err(|source| QueryError::Run { sql: sql.to_owned(), source: judged.told(source) })
     }
 
     /// The second judge: whatever the statement's text looked like, the planner's relations are what will be read.
@@ -611,12 +702,8 @@ impl Queries {
         statement: &Statement,
         limits: &RunLimits,
         sql: &str,
-    ) -> Result<(), QueryError> {
-        let plan = self
-            .runner
-            .plan(&opened.target, statement, limits)
-            .await
-            .map_err(|source| QueryError::Run { sql: sql.to_owned(), source })?;
+    ) -> Result<Plan, QueryError> {
+        let plan = self.plan(opened, judged, statement, limits, sql).await?;
         for (schema, name) in &plan.relations {
             if !knowledge.may_be_read(&judged.approved, schema, name) {
                 tracing::warn!(
@@ -627,128 +714,36 @@ impl Queries {
             }
         }
         judged.planned.store(true, Ordering::Relaxed);
-        Ok(())
+        Ok(plan)
     }
 
-    async fn knowledge(&self, opened: &Opened) -> Result<Arc<Knowledge>, QueryError> {
+    /// What that person may know of the database.
+    async fn knowledge(&self, opened: &Opened, user: UserId) -> Result<Arc<Knowledge>, QueryError> {
         let snapshot = self.schemas.current(opened).await?;
         let written = self.annotations.current(opened).await?;
         let (id, version) = (opened.connection.id, opened.target.version);
-        if let Some(knowledge) = self.knowledge.get(id, snapshot.id, version, &written) {
-            return Ok(knowledge);
+        let limits = self.policies.limits(opened.connection.org, id, user).await?;
+        if let Some(known) = self.knowledge.get(id, snapshot.id, version, &written, &limits) {
+            return Ok(Arc::new(Knowledge::new(known, limits)));
         }
         let allowed = opened.connection.allowed_tables.clone();
-        let make = move || Arc::new(Knowledge::new(snapshot, allowed, written));
+        let policies = limits.policies.clone();
+        let make = move || Arc::new(Known::new(snapshot, allowed, written, &policies));
         let made = tokio::task::spawn_blocking(make)
             .await
             .map_err(|err| QueryError::Store(StoreError::Internal(err.into())))?;
-        self.knowledge.put(id, version, &made);
-        Ok(made)
+        self.knowledge.put(id, version, &limits, &made);
+        Ok(Arc::new(Knowledge::new(made, limits)))
     }
 
     fn is_stale(&self, knowledge: &Knowledge) -> bool {
         self.clock.now().duration_since(knowledge.snapshot().taken_at) > STALE
     }
 
-    async fn renew(&self, opened: &Opened) -> Result<Arc<Knowledge>, QueryError> {
+    async fn renew(&self, opened: &Opened, user: UserId) -> Result<Arc<Knowledge>, QueryError> {
         self.schemas.renew(opened).await?;
-        self.knowledge(opened).await
+        self.knowledge(opened, user).await
     }
-}
-
-/// The planner as the model's strategy sees it: guard and plan, as for every statement that is run.
-struct Planner<'a> {
-    queries: &'a Queries,
-    opened: &'a Opened,
-    knowledge: &'a Arc<Knowledge>,
-    limits: &'a RunLimits,
-}
-
-#[async_trait::async_trait]
-impl DryRun for Planner<'_> {
-    async fn plan(&self, sql: &str) -> Result<(), DryRunError> {
-        let judged = self.knowledge.judge(sql).map_err(|it| refused(it.to_string()))?;
-        let statement = self.knowledge.statement(&judged);
-        let planned = self.queries.hold_against_plan(
-            self.opened,
-            self.knowledge,
-            &judged,
-            &statement,
-            self.limits,
-            sql,
-        );
-        planned.await.map_err(|err| match err {
-            QueryError::Run { source: RunError::Database(message), .. } => DryRunError::Database {
-                sqlstate: message.sqlstate,
-                message: message.message,
-                hint: message.hint,
-                position: message.position,
-            },
-            QueryError::TableNotAllowed { .. } => refused(err.to_string()),
-            other => DryRunError::Unavailable(other.to_string()),
-        })
-    }
-
-    async fn try_run(&self, sql: &str) -> Result<Option<Tried>, DryRunError> {
-        let judged = self.knowledge.judge(sql).map_err(|it| refused(it.to_string()))?;
-        let statement = self.knowledge.statement(&judged);
-        let limits = RunLimits {
-            rows: TRIED_ROWS,
-            bytes: TRIED_BYTES,
-            row_bytes: TRIED_ROW_BYTES,
-            time: TRIED_TIME.min(self.limits.time),
-            time_zone: self.limits.time_zone.clone(),
-        };
-        let runner = &self.queries.runner;
-        let running = async {
-            let mut rows = runner.run(&self.opened.target, &statement, &limits).await?;
-            let mut json = JsonRows::new(rows.columns(), &self.knowledge.types);
-            let mut tried = Tried::default();
-            loop {
-                let some = rows.next().await?;
-                if some.is_empty() {
-                    tried.is_complete = rows.cut_off().is_none();
-                    return Ok(tried);
-                }
-                for row in &some {
-                    let text = |it| match it {
-                        serde_json::Value::Null => None,
-                        serde_json::Value::String(text) => Some(text),
-                        other => Some(other.to_string()),
-                    };
-                    tried.rows.push(json.values(row).into_iter().map(text).collect());
-                }
-            }
-        };
-        match running.await {
-            Ok(tried) => Ok(Some(tried)),
-            Err(RunError::Database(message)) => Err(DryRunError::Database {
-                sqlstate: message.sqlstate,
-                message: message.message,
-                hint: message.hint,
-                position: message.position,
-            }),
-            // Not cheap, or not now: that says nothing about the statement.
-            Err(
-                RunError::TimedOut(_)
-                | RunError::RowTooLarge { .. }
-                | RunError::Cancelled
-                | RunError::Busy,
-            ) => Ok(None),
-            Err(err @ RunError::Connection(_)) => Err(DryRunError::Unavailable(err.to_string())),
-        }
-    }
-}
-
-/// How far a statement of a model is run to see what it finds, before it is run in earnest.
-const TRIED_ROWS: u64 = 200;
-const TRIED_BYTES: u64 = 256 * 1024;
-const TRIED_ROW_BYTES: usize = 64 * 1024;
-const TRIED_TIME: Duration = Duration::from_millis(1_500);
-
-/// A refusal of ours, told to the model as the database would (`insufficient_privilege`).
-fn refused(message: String) -> DryRunError {
-    DryRunError::Database { sqlstate: "42501".to_owned(), message, hint: None, position: None }
 }
 
 /// Who wrote a statement: the embedded engine.
@@ -756,20 +751,12 @@ const EMBEDDED: &str = "embedded";
 /// Who wrote a statement: the caller.
 const CALLER: &str = "sql";
 
-fn check(input: &Input) -> Result<(), QueryError> {
-    match input {
-        Input::Question(question) if question.trim().is_empty() => {
-            Err(QueryError::Input("send a question in words, or sql"))
-        }
-        Input::Question(question) if question.chars().count() > MAX_QUESTION_CHARS => {
-            Err(QueryError::Input("a question has at most 2000 characters"))
-        }
-        Input::Question(_) | Input::Sql(_) => Ok(()),
-    }
-}
-
 fn filter(caller: &Principal) -> HistoryFilter {
-    HistoryFilter { saved_only: caller.saved_queries_only, test_only: caller.test_only }
+    HistoryFilter {
+        saved_only: caller.saved_queries_only,
+        test_only: caller.test_only,
+        ..HistoryFilter::default()
+    }
 }
 
 /// Whether an error may come from a snapshot that is older than the schema: a name that is not there, by the guard's

@@ -3,8 +3,9 @@ use plinth_schema_introspect::Catalog;
 
 use crate::facts::{Facts, RelationId};
 use crate::parse::parse;
+use crate::policy::{Places, Policing, PolicyParameter, Restriction, rewrite};
 use crate::rejection::{Rejection, Rule};
-use crate::walk::{Findings, Mode, Walker, since};
+use crate::walk::{Findings, Mode, Police, Walker, since};
 
 /// Judges statements against one snapshot of a catalog and one list of allowed tables.
 ///
@@ -12,6 +13,7 @@ use crate::walk::{Findings, Mode, Walker, since};
 /// only. Make it once for a snapshot and share it.
 pub struct Guard {
     facts: Facts,
+    policing: Policing,
 }
 
 /// A statement that may be run.
@@ -27,6 +29,13 @@ pub struct Approved {
     pub named: Vec<TableName>,
     /// Whether a listed view shows catalogs of the server.
     pub reads_catalog: bool,
+    /// What the parameters after the caller's own stand for, in order; empty where no policy needs any.
+    pub bound: Vec<PolicyParameter>,
+    /// The relations of which a policy hides something in this statement; sorted, each once.
+    pub restricted: Vec<TableName>,
+    /// What to ask the planner about where its estimates are told, or decide something: the same statement, put so that they
+    /// do not depend on rows that are hidden. `None` if [`Approved::sql`] will do.
+    pub for_estimates: Option<String>,
 }
 
 impl std::fmt::Debug for Guard {
@@ -41,7 +50,26 @@ impl std::fmt::Debug for Guard {
 impl Guard {
     /// Prepares to judge statements for a database as `catalog` has it, of which `allowed` may be read.
     pub fn new(catalog: &Catalog, allowed: &AllowedTables) -> Self {
-        Self { facts: Facts::new(catalog, allowed) }
+        Self::restricted(catalog, allowed, &[])
+    }
+
+    /// The same for callers to whom policies apply: statements are rewritten for what they may see, or refused.
+    pub fn restricted(
+        catalog: &Catalog,
+        allowed: &AllowedTables,
+        restrictions: &[Restriction],
+    ) -> Self {
+        let policing = Policing::new(catalog, restrictions);
+        Self { facts: Facts::new(catalog, allowed), policing }
+    }
+
+    /// Why a relation is closed to these callers, as a statement that reads it would be told; `None` if it is not, or if
+    /// there is none of that name.
+    pub fn why_closed(&self, table: &TableName) -> Option<Rejection> {
+        let quoted = |it: &str| it.replace('"', "\"\"");
+        let sql =
+            format!("SELECT 1 FROM \"{}\".\"{}\"", quoted(&table.schema), quoted(&table.name));
+        self.check(&sql).err().filter(|it| it.rule == Rule::PolicyClosed)
     }
 
     /// Judges a statement without parameters.
@@ -71,24 +99,43 @@ impl Guard {
             );
             return Err(Rejection::new(Rule::CastNotAllowed, message));
         }
-        let findings =
-            Walker::walk(&self.facts, sql, Mode::Statement { parameters }, &parsed.select)?;
+        let mode = Mode::Statement { parameters };
+        let police = Police { policing: &self.policing, places: None };
+        let mut findings = Walker::walk(&self.facts, sql, mode, Some(police), &parsed.select)?;
         drop(parsed.select);
-        if findings.qualify.is_empty() {
+        if findings.qualify.is_empty() && findings.uses.is_empty() {
             return Ok(self.approve(sql[parsed.span].to_owned(), &findings));
         }
-        let qualified = qualify(sql, &parsed.span, &findings.qualify);
+        let uses = std::mem::take(&mut findings.uses);
+        // A schema before a column is in the way only of a table that was replaced.
+        let cuts = if uses.is_empty() { Vec::new() } else { std::mem::take(&mut findings.cuts) };
+        let places = Places { uses: &uses, cuts: &cuts, qualify: &findings.qualify };
+        let rewritten = rewrite(&self.policing, sql, &parsed.span, parameters, places)?;
         // What is run is what was judged: the new text is judged like any other, and may not need another change.
-        let parsed = parse(&qualified)?;
-        let findings =
-            Walker::walk(&self.facts, &qualified, Mode::Statement { parameters }, &parsed.select)?;
+        let new = parse(&rewritten.sql)?;
+        let mode = Mode::Statement { parameters: parameters + rewritten.parameters.len() };
+        let police = Police { policing: &self.policing, places: Some(&rewritten.places) };
+        let findings = Walker::walk(&self.facts, &rewritten.sql, mode, Some(police), &new.select)?;
         if !findings.qualify.is_empty() {
             return Err(Rejection::new(
                 Rule::FunctionNotAllowed,
                 "a call may mean a function of the database's own; write `pg_catalog.` before built-in functions",
             ));
         }
-        Ok(self.approve(qualified, &findings))
+        if findings.replaced != uses.len() || rewritten.places.len() != uses.len() {
+            return Err(Rejection::new(
+                Rule::PolicyUnsupported,
+                "a policy limits what you see here, and the statement cannot be rewritten for it; write it more plainly",
+            ));
+        }
+        let mut approved = self.approve(rewritten.sql, &findings);
+        approved.bound = rewritten.parameters;
+        approved.for_estimates = rewritten.for_estimates;
+        approved.restricted =
+            uses.iter().map(|it| self.facts.relations[it.relation].name.clone()).collect();
+        approved.restricted.sort();
+        approved.restricted.dedup();
+        Ok(approved)
     }
 
     fn approve(&self, sql: String, findings: &Findings) -> Approved {
@@ -103,22 +150,9 @@ impl Guard {
             relations: names(&findings.reads),
             named: names(&findings.named),
             reads_catalog: findings.reads_catalog,
+            bound: Vec::new(),
+            restricted: Vec::new(),
+            for_estimates: None,
         }
     }
-}
-
-/// The statement with `pg_catalog.` at those places.
-fn qualify(sql: &str, span: &std::ops::Range<usize>, places: &[usize]) -> String {
-    let mut places = places.to_vec();
-    places.sort_unstable();
-    places.dedup();
-    let mut qualified = String::with_capacity(span.len() + places.len() * 11);
-    let mut from = span.start;
-    for place in places {
-        qualified.push_str(&sql[from..place]);
-        qualified.push_str("pg_catalog.");
-        from = place;
-    }
-    qualified.push_str(&sql[from..span.end]);
-    qualified
 }

@@ -5,6 +5,9 @@
 //! is not known to be safe is refused: kinds of nodes, relations, functions, operators, types, casts. Names are resolved
 //! as the server would resolve them, against a snapshot of its catalogs.
 //!
+//! Where policies limit what a caller sees of a table, the statement is rewritten first ([`Restriction`]), and the new text
+//! is what is judged in the end.
+//!
 //! The guard is one wall of several. What runs the statement holds a `READ ONLY` transaction, uses the extended protocol,
 //! and limits time, rows and bytes; and it pins what the guard relies on: the snapshot's `search_path`, and
 //! `standard_conforming_strings = on`.
@@ -17,10 +20,14 @@ mod lists;
 mod near;
 mod parse;
 mod parser;
+mod policy;
 mod rejection;
 mod views;
 mod walk;
 
 pub use guard::{Approved, Guard};
 pub use parse::{MAX_BRACKET_DEPTH, MAX_SQL_BYTES, MAX_TOKENS};
+pub use policy::{
+    InvalidPredicate, MAX_PREDICATE_BYTES, Mask, PolicyParameter, Predicate, Restriction,
+};
 pub use rejection::{Rejection, Rule};

@@ -56,9 +56,25 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, Rejection> {
             .at(sql, offset(at)));
     }
     let sql = sql.to_owned();
-    parser::run(move || read(&sql)).unwrap_or_else(|| {
-        Err(Rejection::new(Rule::Unavailable, "the statement cannot be judged just now; try again"))
-    })
+    parser::run(move || read(&sql)).unwrap_or_else(|| Err(unavailable()))
+}
+
+fn unavailable() -> Rejection {
+    Rejection::new(Rule::Unavailable, "the statement cannot be judged just now; try again")
+}
+
+/// The words and signs of a text that [`parse`] has taken, comments among them.
+///
+/// # Errors
+///
+/// A [`Rejection`] if the scanner does not take it.
+pub(crate) fn tokens(sql: &str) -> Result<Vec<protobuf::ScanToken>, Rejection> {
+    let text = sql.to_owned();
+    let scanned = parser::run(move || {
+        let scanned = pg_query::scan(&text).map_err(|err| failure(&text, &[], &err))?;
+        Ok(scanned.tokens)
+    });
+    scanned.unwrap_or_else(|| Err(unavailable()))
 }
 
 /// Must run in [`parser::run`].

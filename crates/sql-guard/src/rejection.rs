@@ -58,13 +58,17 @@ pub enum Rule {
     SamplingMethod,
     /// Who is logged in to the database.
     SessionInformation,
+    /// A policy closes the relation to the caller: whole, or until somebody gives it a policy of its own.
+    PolicyClosed,
+    /// A policy limits what the caller sees of a table, and the statement uses it in a way that cannot be rewritten.
+    PolicyUnsupported,
     /// Not the statement's fault: the parser has no thread or no file descriptor just now.
     Unavailable,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::Empty,
         Self::TooLong,
         Self::TooComplex,
@@ -92,6 +96,8 @@ impl Rule {
         Self::XmlParsing,
         Self::SamplingMethod,
         Self::SessionInformation,
+        Self::PolicyClosed,
+        Self::PolicyUnsupported,
         Self::Unavailable,
     ];
 
@@ -125,13 +131,21 @@ impl Rule {
             Self::XmlParsing => "xml_parsing",
             Self::SamplingMethod => "sampling_method",
             Self::SessionInformation => "session_information",
+            Self::PolicyClosed => "policy_closed",
+            Self::PolicyUnsupported => "policy_unsupported",
             Self::Unavailable => "unavailable",
         }
     }
 
     /// Whether the refusal is about who may read what, rather than about the statement itself.
     pub fn is_about_access(self) -> bool {
-        matches!(self, Self::TableNotAllowed | Self::SystemCatalog | Self::InheritedTables)
+        matches!(
+            self,
+            Self::TableNotAllowed
+                | Self::SystemCatalog
+                | Self::InheritedTables
+                | Self::PolicyClosed
+        )
     }
 }
 
@@ -191,6 +205,7 @@ impl Classify for Rejection {
 
     fn details(&self) -> Option<Value> {
         let reason = match self.rule {
+            Rule::PolicyClosed => "policy",
             rule if rule.is_about_access() => "table_not_allowed",
             Rule::UnknownTable => "unknown_table",
             _ => "sql_rejected",

@@ -43,7 +43,7 @@ fn look_through(facts: &Facts, definition: Option<&str>, depth: usize) -> ViewVe
         return Err(String::from("its definition is not known; refresh the connection's schema"));
     };
     let judged = parse(definition).and_then(|parsed| {
-        Walker::walk(facts, definition, Mode::View { depth: depth + 1 }, &parsed.select)
+        Walker::walk(facts, definition, Mode::View { depth: depth + 1 }, None, &parsed.select)
     });
     match judged {
         Ok(findings) => {

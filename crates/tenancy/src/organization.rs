@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::limits::Plan;
 
 /// A tenant: to whom connections, queries and everything else belong.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Organization {
     /// Its id.
     pub id: OrgId,
@@ -41,15 +41,19 @@ impl Organization {
 }
 
 /// What the admins of an organization decide for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OrganizationSettings {
     /// Whether members without the scope `admin` may make API keys for themselves.
     pub member_keys: bool,
+    /// The planner's cost above which no statement is run, finite and above zero; `None` if there is no limit.
+    pub plan_cost_limit: Option<f64>,
+    /// How many rows the planner may expect of a statement that is run; `None` if there is no limit.
+    pub plan_row_limit: Option<u64>,
 }
 
 impl Default for OrganizationSettings {
     fn default() -> Self {
-        Self { member_keys: true }
+        Self { member_keys: true, plan_cost_limit: None, plan_row_limit: None }
     }
 }
 

@@ -8,8 +8,8 @@ use plinth_adapter_postgres::{
     Database, PostgresAccounts, PostgresAnnotations, PostgresApps, PostgresAttempts, PostgresAudit,
     PostgresConnections, PostgresControlPlane, PostgresConversations, PostgresIdempotency,
     PostgresIdentities, PostgresKeys, PostgresModels, PostgresOrganizations, PostgresOutbox,
-    PostgresQueries, PostgresRates, PostgresSigningKeys, PostgresSnapshots, PostgresTeam,
-    PostgresTenancy,
+    PostgresPolicies, PostgresQueries, PostgresRates, PostgresSigningKeys, PostgresSnapshots,
+    PostgresTeam, PostgresTenancy,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
 use plinth_connections::{
@@ -20,6 +20,7 @@ use plinth_core::{Clock, CursorKey};
 use plinth_egress::Network;
 use plinth_models::{InstallationModel, ModelDialer, ModelParts, Models};
 use plinth_nl2sql::Engine;
+use plinth_queries::policies::{MaskKey, Policies, PolicyParts};
 use plinth_queries::{Conversations, Queries, QueryParts, QuerySettings};
 use plinth_schema_introspect::{Discovery, SchemaAnnotations, Schemas};
 use plinth_tenancy::accounts::{AccountParts, Accounts};
@@ -246,12 +247,21 @@ impl Services {
             tenancy: tenancy.clone(),
             clock: clock.clone(),
         });
+        let policies = Policies::new(PolicyParts {
+            store: Arc::new(PostgresPolicies::new(database.clone())),
+            connections: connections.clone(),
+            schemas: schemas.clone(),
+            runner: targets.clone(),
+            key: MaskKey::new(*installation.derive("hashes of masked columns")),
+            clock: clock.clone(),
+        });
         let queries = Queries::new(QueryParts {
             conversations: conversations.clone(),
             connections: connections.clone(),
             schemas: schemas.clone(),
             annotations: annotations.clone(),
             tenancy: tenancy.clone(),
+            policies,
             engine: Arc::new(Engine::new()),
             models: models.clone(),
             runner: targets,

@@ -36,6 +36,7 @@ use super::{auth, database_configs, oauth, operation, platform};
         (name = "me", description = "Who is calling, and what is theirs."),
         (name = "organizations", description = "Made, changed, handed over, deleted."),
         (name = "audit", description = "Who did what."),
+        (name = "policies", description = "Who sees which rows and values of a connection."),
         (name = "team", description = "Members, invitations and roles."),
         (name = "api keys", description = "Who may call."),
         (name = "oauth", description = "Third-party apps that people let act for them."),

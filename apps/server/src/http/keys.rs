@@ -259,8 +259,12 @@ struct UpdateApiKey {
 }
 
 /// Tells a null from what is left out.
-#[expect(clippy::option_option, reason = "left out, null and a number mean three things")]
-fn given<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<u32>>, D::Error> {
+#[expect(clippy::option_option, reason = "left out, null and a value mean three things")]
+pub(super) fn given<'de, D, T>(from: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
     Option::deserialize(from).map(Some)
 }
 

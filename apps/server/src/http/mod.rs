@@ -27,6 +27,7 @@ mod operation;
 mod organizations;
 mod page;
 mod password_page;
+mod policies;
 mod problem;
 mod queries;
 mod refusals;
@@ -53,6 +54,7 @@ fn platform(config: &mut ServiceConfig<'_>) {
         .service(area(&["connections"], |config| {
             connections::routes(config);
             schemas::routes(config);
+            policies::routes(config);
         }))
         .service(area(&["queries", "conversations"], queries::routes))
         .service(area(&["models", "model-settings", "usage"], models::routes))

@@ -4,6 +4,7 @@ use plinth_core::OrgId;
 use plinth_tenancy::organizations::{NewOrganization, OrganizationChange};
 use plinth_tenancy::{MemberId, Organization, OrganizationName, TimeZoneName};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
@@ -12,6 +13,7 @@ use validator::Validate;
 use super::caller::CallerOfClosing;
 use super::envelope::{Meta, Reply, envelope};
 use super::input::Valid;
+use super::keys::given;
 use super::problem::Problems;
 use super::team::{MemberBody, MemberEnvelope};
 use super::{Caller, Problem, Services, SignedInCaller};
@@ -111,10 +113,23 @@ async fn update_organization(
     let change = OrganizationChange {
         name: name.as_deref().map(OrganizationName::parse).transpose()?,
         time_zone: time_zone.as_deref().map(TimeZoneName::parse).transpose()?,
-        member_keys: settings.and_then(|it| it.member_keys),
+        member_keys: settings.as_ref().and_then(|it| it.member_keys),
+        plan_cost_limit: settings.as_ref().and_then(|it| it.plan_cost_limit),
+        plan_row_limit: settings.as_ref().and_then(|it| it.plan_row_limit),
     };
+    if change.plan_cost_limit.flatten().is_some_and(|it| !it.is_finite() || it <= 0.0) {
+        return Err(above_zero("plan_cost_limit"));
+    }
+    if change.plan_row_limit.flatten().is_some_and(|it| it == 0 || i64::try_from(it).is_err()) {
+        return Err(above_zero("plan_row_limit"));
+    }
     let changed = services.organizations.change(&permit, id.into_inner(), &change).await?;
     Ok(reply.ok(OrganizationBody::from(&changed)))
+}
+
+fn above_zero(field: &'static str) -> Problem {
+    let rule = "a number above 0, or null for no limit";
+    Problem::invalid(format!("{field}: {rule}"), json!({ field: rule }))
 }
 
 /// Hand an organization over
@@ -216,6 +231,14 @@ struct UpdateOrganization {
 struct UpdateSettings {
     /// Whether members without the scope `admin` may make API keys for themselves.
     member_keys: Option<bool>,
+    /// The planner's cost above which no statement is run; null: no limit.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<f64>, exclusive_minimum = 0, example = json!(1_000_000.0))]
+    plan_cost_limit: Option<Option<f64>>,
+    /// How many rows the planner may expect of a statement that is run; null: no limit.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u64>, minimum = 1, example = json!(10_000_000))]
+    plan_row_limit: Option<Option<u64>>,
 }
 
 /// To whom to hand over.
@@ -260,6 +283,12 @@ struct OrganizationBody {
 struct SettingsBody {
     /// Whether members without the scope `admin` may make API keys for themselves.
     member_keys: bool,
+    /// The planner's cost above which no statement is run; null: no limit.
+    #[schema(required = true)]
+    plan_cost_limit: Option<f64>,
+    /// How many rows the planner may expect of a statement that is run; null: no limit.
+    #[schema(required = true)]
+    plan_row_limit: Option<u64>,
 }
 
 /// How much it may call; the operator's to say.
@@ -282,7 +311,11 @@ impl From<&Organization> for OrganizationBody {
             id: it.id.as_uuid(),
             name: it.name.as_str().to_owned(),
             time_zone: it.time_zone.clone(),
-            settings: SettingsBody { member_keys: it.settings.member_keys },
+            settings: SettingsBody {
+                member_keys: it.settings.member_keys,
+                plan_cost_limit: it.settings.plan_cost_limit,
+                plan_row_limit: it.settings.plan_row_limit,
+            },
             plan: PlanBody {
                 name: it.plan.as_str(),
                 per_minute: rate.per_minute,

@@ -22,6 +22,7 @@ mod master_key;
 mod models;
 mod oauth;
 mod organizations;
+mod policies;
 mod queries;
 mod refreshing;
 mod roles;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use plinth_connections::ConnectionId;
 use plinth_core::{Credential, Cursor, Limit, OrgId, Origin, UserId};
+use plinth_tenancy::AuditEntry;
 
 use crate::{
     HistoryEntry, HistoryFilter, Notes, QueryId, QueryOutcome, QueryRecord, QueryStore,
-    RecordedError,
+    RecordedError, SaveChange,
 };
 
 pub use conversations::conversation_store_contract;
@@ -33,6 +34,7 @@ fn record(org: OrgId, user: UserId, connection: ConnectionId, at: Timestamp) -> 
             engine: "embedded".to_owned(),
             answer: None,
             engine_ms: Some(0.25),
+            restricted: vec!["public.orders".to_owned()],
             ..Notes::default()
         },
         error: Some(RecordedError {
@@ -43,6 +45,9 @@ fn record(org: OrgId, user: UserId, connection: ConnectionId, at: Timestamp) -> 
         truncated: true,
         execution_time_ms: Some(1.5),
         saved: false,
+        name: None,
+        description: None,
+        tags: Vec::new(),
         created_at: at,
     }
 }
@@ -79,31 +84,72 @@ pub async fn query_store_contract(
     odd.question = Some("a\0b".to_owned());
     odd.notes.explanation = Some("a\0b".to_owned());
     store.insert(theirs.0, &[told(&odd)]).await.expect("whatever callers send is kept");
-    let odd = store.find(theirs.0, odd.id, all).await.expect("finds").expect("there");
+    let odd = store.find(theirs.0, odd.id, all.clone()).await.expect("finds").expect("there");
     assert_eq!(odd.notes.explanation.as_deref(), Some("a\u{fffd}b"));
 
-    let found = store.find(ours.0, first.id, all).await.expect("finds");
+    let found = store.find(ours.0, first.id, all.clone()).await.expect("finds");
     assert_eq!(found.as_ref(), Some(first.as_ref()), "everything is kept");
-    assert!(store.find(theirs.0, first.id, all).await.expect("answers").is_none());
+    assert!(store.find(theirs.0, first.id, all.clone()).await.expect("answers").is_none());
 
     let limit = Limit::default();
     let ids = |records: Vec<QueryRecord>| records.iter().map(|it| it.id).collect::<Vec<_>>();
-    let listed = store.list(ours.0, all, None, limit).await.expect("lists");
+    let listed = store.list(ours.0, all.clone(), None, limit).await.expect("lists");
     assert_eq!(ids(listed), [second.id, first.id], "newest first, ours only");
     for filter in [
-        HistoryFilter { saved_only: true, test_only: false },
-        HistoryFilter { saved_only: false, test_only: true },
+        HistoryFilter { saved_only: true, ..all.clone() },
+        HistoryFilter { test_only: true, ..all.clone() },
+        HistoryFilter { connection: Some(test), ..all.clone() },
+        HistoryFilter { from: Some(second.created_at), ..all.clone() },
     ] {
-        let listed = store.list(ours.0, filter, None, limit).await.expect("lists");
+        let listed = store.list(ours.0, filter.clone(), None, limit).await.expect("lists");
         assert_eq!(ids(listed), [second.id], "{filter:?}");
-        assert!(store.find(ours.0, first.id, filter).await.expect("answers").is_none());
-        assert!(!store.remove(ours.0, first.id, filter).await.expect("answers"));
+        assert!(store.find(ours.0, first.id, filter.clone()).await.expect("answers").is_none());
+        assert!(!store.remove(ours.0, first.id, filter.clone()).await.expect("answers"));
     }
+    let words = |words: &[&str]| HistoryFilter {
+        words: words.iter().map(|it| (*it).to_owned()).collect(),
+        ..all.clone()
+    };
+    for (filter, count) in [
+        (words(&["ORDERS", "many"]), 2),
+        (words(&["orders", "100%"]), 0),
+        (words(&["_"]), 0),
+        (HistoryFilter { outcome: Some(QueryOutcome::Failed), ..all.clone() }, 2),
+        (HistoryFilter { outcome: Some(QueryOutcome::Answered), ..all.clone() }, 0),
+        (HistoryFilter { user: Some(ours.1), ..all.clone() }, 2),
+        (HistoryFilter { user: Some(theirs.1), ..all.clone() }, 0),
+        (HistoryFilter { engine: Some("embedded".to_owned()), ..all.clone() }, 2),
+        (HistoryFilter { engine: Some("sql".to_owned()), ..all.clone() }, 0),
+        (HistoryFilter { to: Some(first.created_at), ..all.clone() }, 0),
+    ] {
+        let listed = store.list(ours.0, filter.clone(), None, limit).await.expect("lists");
+        assert_eq!(listed.len(), count, "{filter:?}");
+    }
+
+    let entry = AuditEntry::of_plinth(ours.0, at, "job", "query.saved");
+    let change = SaveChange {
+        saved: Some(true),
+        name: Some(Some("Orders".to_owned())),
+        description: Some(Some("All of them".to_owned())),
+        tags: Some(vec!["sales".to_owned()]),
+    };
+    let saved = store.save(theirs.0, first.id, all.clone(), &change, &entry).await;
+    assert!(saved.expect("answers").is_none(), "it is ours");
+    let saved = store.save(ours.0, first.id, all.clone(), &change, &entry).await;
+    let saved = saved.expect("saves").expect("there");
+    assert_eq!((saved.saved, saved.name.as_deref()), (true, Some("Orders")));
+    let tagged = HistoryFilter { tag: Some("sales".to_owned()), ..all.clone() };
+    assert_eq!(ids(store.list(ours.0, tagged, None, limit).await.expect("lists")), [first.id]);
+    let change = SaveChange { saved: Some(false), ..SaveChange::default() };
+    let kept = store.save(ours.0, first.id, all.clone(), &change, &entry).await;
+    let kept = kept.expect("saves").expect("there");
+    assert_eq!((kept.saved, kept.tags), (false, vec!["sales".to_owned()]), "the rest stays");
+
     let after = Cursor { created_at: second.created_at, id: second.id.as_uuid() };
-    let listed = store.list(ours.0, all, Some(after), limit).await.expect("lists");
+    let listed = store.list(ours.0, all.clone(), Some(after), limit).await.expect("lists");
     assert_eq!(ids(listed), [first.id]);
 
-    assert!(!store.remove(theirs.0, first.id, all).await.expect("answers"));
-    assert!(store.remove(ours.0, first.id, all).await.expect("removed"));
-    assert!(store.find(ours.0, first.id, all).await.expect("answers").is_none());
+    assert!(!store.remove(theirs.0, first.id, all.clone()).await.expect("answers"));
+    assert!(store.remove(ours.0, first.id, all.clone()).await.expect("removed"));
+    assert!(store.find(ours.0, first.id, all.clone()).await.expect("answers").is_none());
 }

@@ -32,6 +32,10 @@ impl<'a> Walker<'a> {
             self.database(strings[0], column.location)?;
         }
         let is_star = count < column.fields.len();
+        self.police_column(
+            &strings[..if is_star { count } else { count.saturating_sub(1) }],
+            column,
+        );
         if is_star || count == 0 {
             return Ok(());
         }

@@ -6,6 +6,7 @@ mod calls;
 mod columns;
 mod expressions;
 mod json;
+mod policed;
 mod select;
 mod sources;
 mod types;
@@ -16,6 +17,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, SelectStmt};
 
 use crate::facts::{Facts, RelationId};
+use crate::policy::{Cut, Policing, Use};
 use crate::rejection::{Rejection, Rule};
 
 /// The most tables, views, functions, subqueries and uses of WITH names in FROM clauses, all together. The planner's
@@ -48,12 +50,28 @@ pub(crate) struct Findings {
     pub(crate) reads_catalog: bool,
     /// Byte offsets in the text at which `pg_catalog.` must be put, so that the built-in function is meant.
     pub(crate) qualify: Vec<usize>,
+    /// Where relations with policies stand that have to be replaced.
+    pub(crate) uses: Vec<Use>,
+    /// Where such a relation's schema stands before a column.
+    pub(crate) cuts: Vec<Cut>,
+    /// How many of [`Police::places`] were found.
+    pub(crate) replaced: usize,
+}
+
+/// Who sees what of the relations that a statement names.
+#[derive(Clone, Copy)]
+pub(crate) struct Police<'a> {
+    pub(crate) policing: &'a Policing,
+    /// In a rewritten statement, where relations with policies may stand: within what was put there. `None` before.
+    pub(crate) places: Option<&'a HashSet<i32>>,
 }
 
 pub(crate) struct Walker<'a> {
     facts: &'a Facts,
     text: &'a str,
     mode: Mode,
+    /// `None` in a view's text: what a view shows is judged as a whole.
+    police: Option<Police<'a>>,
     findings: Findings,
     /// The WITH clauses in scope, innermost last.
     ctes: Vec<Vec<Cte<'a>>>,
@@ -121,12 +139,14 @@ impl<'a> Walker<'a> {
         facts: &'a Facts,
         text: &'a str,
         mode: Mode,
+        police: Option<Police<'a>>,
         select: &'a SelectStmt,
     ) -> Result<Findings, Rejection> {
         let mut walker = Self {
             facts,
             text,
             mode,
+            police: police.filter(|it| !it.policing.is_empty()),
             findings: Findings::default(),
             ctes: Vec::new(),
             levels: Vec::new(),

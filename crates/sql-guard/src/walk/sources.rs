@@ -142,6 +142,7 @@ impl<'a> Walker<'a> {
             );
             return Err(self.refuse(Rule::CastNotAllowed, message, var.location));
         }
+        self.police(id, var)?;
         self.findings.named.insert(id);
         if relation.kind == RelationKind::View {
             let reads = match judge(facts, id, depth) {
@@ -331,7 +332,12 @@ impl<'a> Walker<'a> {
                 it.location,
             ));
         };
+        let before = self.findings.uses.len();
         self.source_item(relation)?;
+        if self.findings.uses.len() > before {
+            let message = "a policy limits what you see of this table, and a sample is taken before it could; leave TABLESAMPLE out";
+            return Err(self.refuse(Rule::PolicyUnsupported, message, it.location));
+        }
         self.expressions(&it.args)?;
         self.optional(it.repeatable.as_deref())
     }

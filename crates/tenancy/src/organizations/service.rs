@@ -35,6 +35,10 @@ pub struct OrganizationChange {
     pub time_zone: Option<TimeZoneName>,
     /// See [`crate::OrganizationSettings::member_keys`].
     pub member_keys: Option<bool>,
+    /// See [`crate::OrganizationSettings::plan_cost_limit`]; the inner `None` takes the limit away.
+    pub plan_cost_limit: Option<Option<f64>>,
+    /// See [`crate::OrganizationSettings::plan_row_limit`]; the inner `None` takes the limit away.
+    pub plan_row_limit: Option<Option<u64>>,
 }
 
 /// What becomes of organizations.
@@ -138,6 +142,8 @@ impl Organizations {
                 "name": change.name.as_ref().map(OrganizationName::as_str),
                 "time_zone": change.time_zone.as_ref().map(TimeZoneName::as_str),
                 "member_keys": change.member_keys,
+                "plan_cost_limit": change.plan_cost_limit,
+                "plan_row_limit": change.plan_row_limit,
             }));
         let decide = |it: &Organization| {
             let mut organization = it.clone();
@@ -149,6 +155,12 @@ impl Organizations {
             }
             if let Some(allowed) = change.member_keys {
                 organization.settings.member_keys = allowed;
+            }
+            if let Some(limit) = change.plan_cost_limit {
+                organization.settings.plan_cost_limit = limit;
+            }
+            if let Some(limit) = change.plan_row_limit {
+                organization.settings.plan_row_limit = limit;
             }
             Ok(Changed { organization, entry: entry.clone(), letters: Vec::new() })
         };

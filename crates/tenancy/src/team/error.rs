@@ -1,4 +1,4 @@
-use plinth_core::{Classify, ErrorKind, StoreError};
+use plinth_core::{Classify, ErrorKind, InvalidAttribute, StoreError};
 use serde_json::{Value, json};
 
 use super::{InvitationId, MemberId};
@@ -54,6 +54,12 @@ pub enum TeamError {
     /// Somebody would give what they do not have, or act on somebody above them.
     #[error("nobody can give or take away more than they have themselves")]
     Escalation,
+    /// An attribute of a member breaks a rule.
+    #[error(transparent)]
+    Attribute(#[from] InvalidAttribute),
+    /// A member's attributes have changed since the caller read them.
+    #[error("the member's attributes have changed since you read them; read them again")]
+    AttributesChanged,
     /// The owner is neither changed nor removed.
     #[error("an organization always has its owner: hand it over to another member first")]
     OwnerStays,
@@ -88,6 +94,8 @@ impl Classify for TeamError {
             Self::InvalidRole(err) => err.kind(),
             Self::UnknownRole(_) | Self::PasswordNeeded | Self::PasswordKnown => ErrorKind::Invalid,
             Self::Account(err) => err.kind(),
+            Self::Attribute(err) => err.kind(),
+            Self::AttributesChanged => ErrorKind::PreconditionFailed,
             Self::MemberNotFound(_)
             | Self::InvitationNotFound(_)
             | Self::RoleNotFound(_)
@@ -110,6 +118,7 @@ impl Classify for TeamError {
             Self::InvalidRole(err) => return err.details(),
             Self::Tenancy(err) => return err.details(),
             Self::Account(err) => return err.details(),
+            Self::Attribute(err) => return err.details(),
             Self::PasswordNeeded | Self::PasswordKnown => json!({ "password": self.to_string() }),
             Self::UnknownRole(err) => json!({ "role": err.to_string() }),
             Self::AlreadyMember(_) => json!({ "reason": "already_a_member" }),
@@ -125,6 +134,7 @@ impl Classify for TeamError {
             Self::MemberNotFound(_)
             | Self::InvitationNotFound(_)
             | Self::RoleNotFound(_)
+            | Self::AttributesChanged
             | Self::Store(_) => return None,
         })
     }

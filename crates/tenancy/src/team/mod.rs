@@ -3,6 +3,7 @@
 //! **Invariant:** nobody gives, or takes from somebody, what they do not hold themselves; it is decided in the
 //! transaction that changes something, on what is there then.
 
+mod attributes;
 mod error;
 mod invitation;
 mod member;
@@ -10,6 +11,7 @@ mod ports;
 mod roles;
 mod service;
 
+pub use attributes::{AttributesChange, MemberAttributes, parse_attributes};
 pub use error::{Held, TeamError};
 pub use invitation::{INVITATION_DAYS, Invitation, InvitationId, NewInvitation};
 pub use member::{Member, MemberId};

@@ -2,7 +2,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use plinth_core::{Cursor, Limit, OrgId, StoreError, UserId};
 
-use super::{Invitation, InvitationId, Member, MemberId, NewInvitation, TeamError};
+use super::{
+    AttributesChange, Invitation, InvitationId, Member, MemberAttributes, MemberId, NewInvitation,
+    TeamError,
+};
 use crate::outbox::Message;
 use crate::{AuditEntry, CustomRole, MemberRole, RoleId, RoleKey};
 
@@ -91,6 +94,27 @@ pub trait TeamStore: Send + Sync + 'static {
         judge: JudgeMember<'_>,
         entry: &AuditEntry,
     ) -> Result<Option<Member>, TeamError>;
+
+    /// What the organization says of a member; `None` if there is no such member.
+    async fn attributes(
+        &self,
+        org: OrgId,
+        id: MemberId,
+    ) -> Result<Option<MemberAttributes>, StoreError>;
+
+    /// Says it anew, and returns it as it is then; `None` if there is no such member.
+    ///
+    /// # Errors
+    ///
+    /// [`TeamError::AttributesChanged`] if it is not as expected; what the judge says.
+    async fn set_attributes(
+        &self,
+        org: OrgId,
+        which: WhichMember,
+        change: &AttributesChange,
+        judge: JudgeMember<'_>,
+        entry: &AuditEntry,
+    ) -> Result<Option<MemberAttributes>, TeamError>;
 
     /// Keeps an invitation; one to the same address that has expired is replaced.
     ///

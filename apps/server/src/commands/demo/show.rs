@@ -4,7 +4,8 @@ use std::time::Instant;
 use plinth_connections::ConnectionId;
 use plinth_core::Permit;
 use plinth_queries::{
-    Answer, Ask, Input, QueryError, RawRow, ResultColumn, TableFormat, UserTypes, format_table,
+    Answer, Ask, Input, Purpose, QueryError, RawRow, ResultColumn, TableFormat, UserTypes,
+    format_table,
 };
 
 use super::account::Account;
@@ -74,12 +75,14 @@ async fn collect(
         input,
         conversation: None,
         row_limit: None,
+        byte_limit: None,
         timeout_ms: None,
+        purpose: Purpose::Run,
         model: None,
     };
     let mut running = match server.services.queries.ask(permit, ask).await {
         Ok(Answer::Rows(running)) => running,
-        Ok(Answer::Meta(_)) => {
+        Ok(Answer::Meta(_) | Answer::Planned(_)) => {
             anyhow::bail!("a question about rows was taken for one about the schema")
         }
         Err(err) => return Ok(Err(err)),

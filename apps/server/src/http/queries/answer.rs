@@ -5,11 +5,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::stream;
 use plinth_queries::{
-    Answer, CsvRows, CutOff, JsonRows, ModelNote, Notes, QueryRecord, Running, Summary, type_name,
+    Answer, CsvRows, CutOff, Explained, JsonRows, ModelNote, Notes, QueryRecord, Running, Summary,
+    type_name,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::body::PlanBody;
 use super::chart::ChartMaker;
 use super::{Format, OutcomeBody};
 use crate::http::Problem;
@@ -57,10 +59,12 @@ impl Form {
 pub(super) async fn respond(
     answer: Answer,
     form: Form,
+    plan_json: bool,
     reply: &Reply,
 ) -> Result<HttpResponse, Problem> {
     let running = match answer {
         Answer::Rows(running) => running,
+        Answer::Planned(explained) => return Ok(planned_answer(&explained, plan_json, reply)),
         Answer::Meta(record) => return Ok(meta_answer(&record, reply)),
     };
     // What stands beside the rows comes after them, so such an answer is collected whole, under its own bound.
@@ -296,6 +300,7 @@ struct Head<'a> {
     taken_over: &'a [String],
     used: &'a [plinth_queries::Used],
     model: Option<&'a ModelNote>,
+    restricted: &'a [String],
     timings: Value,
 }
 
@@ -316,6 +321,7 @@ impl<'a> Head<'a> {
             taken_over: &notes.taken_over,
             used: &notes.used,
             model: notes.model.as_ref(),
+            restricted: &notes.restricted,
             timings: json!({ "engine_ms": notes.engine_ms.map(rounded) }),
         }
     }
@@ -328,6 +334,21 @@ fn meta_answer(record: &QueryRecord, reply: &Reply) -> HttpResponse {
         ..Head::new(record.id.to_string(), record.question.as_deref(), "", &record.notes)
     };
     let mut data = serde_json::to_value(&head).expect("plain values");
+    data["results"] = Value::Null;
+    data["execution_time_ms"] = Value::Null;
+    reply.ok(data)
+}
+
+fn planned_answer(explained: &Explained, with_json: bool, reply: &Reply) -> HttpResponse {
+    let record = &explained.record;
+    let sql = record.sql.as_deref().unwrap_or_default();
+    let question = record.question.as_deref();
+    let head = Head {
+        outcome: record.outcome.into(),
+        ..Head::new(record.id.to_string(), question, sql, &record.notes)
+    };
+    let mut data = serde_json::to_value(&head).expect("plain values");
+    data["plan"] = serde_json::to_value(PlanBody::new(explained, with_json)).expect("plain values");
     data["results"] = Value::Null;
     data["execution_time_ms"] = Value::Null;
     reply.ok(data)

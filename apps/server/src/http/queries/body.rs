@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 use plinth_connections::ConnectionId;
-use plinth_queries::{ConversationId, Notes, QueryOutcome, QueryRecord, Used};
+use plinth_queries::{ConversationId, Explained, Notes, QueryOutcome, QueryRecord, Used};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -33,6 +33,9 @@ pub(super) struct CreateQuery {
     /// Rows wanted at most; 10,000 unless the operator set another number. An answer that is cut off says `truncated`.
     #[schema(minimum = 1)]
     pub(super) row_limit: Option<u64>,
+    /// Bytes of rows wanted at most, as the database sends them. An answer that is cut off says `truncated`.
+    #[schema(minimum = 1)]
+    pub(super) byte_limit: Option<u64>,
     /// How long the statement may run, in milliseconds.
     #[schema(minimum = 1)]
     pub(super) timeout_ms: Option<u64>,
@@ -40,6 +43,21 @@ pub(super) struct CreateQuery {
     /// organization's own. Without it, the organization's default.
     #[schema(example = "embedded")]
     pub(super) model: Option<String>,
+    /// Make the statement, guard and plan it, and run nothing: the answer has `sql` and `plan`, and no rows.
+    #[serde(default)]
+    pub(super) dry_run: bool,
+    /// The same, and how the plan is wanted.
+    pub(super) explain: Option<Explain>,
+}
+
+/// How a plan is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Explain {
+    /// In words.
+    Words,
+    /// In words, and as the server prints it.
+    Json,
 }
 
 /// How to run a query again.
@@ -51,6 +69,9 @@ pub(super) struct RunQuery {
     /// As when asking.
     #[schema(minimum = 1)]
     pub(super) row_limit: Option<u64>,
+    /// As when asking.
+    #[schema(minimum = 1)]
+    pub(super) byte_limit: Option<u64>,
     /// As when asking.
     #[schema(minimum = 1)]
     pub(super) timeout_ms: Option<u64>,
@@ -125,9 +146,13 @@ pub(super) struct AnswerBody {
     /// What a language model had to do with it; null where none was wanted.
     #[schema(required = true)]
     model: Option<ModelNoteBody>,
+    /// The tables of which policies hid something from you.
+    restricted: Vec<String>,
     /// A Vega-Lite specification; with `format: "chart"`.
     #[schema(value_type = Option<Object>)]
     chart: Option<Value>,
+    /// What the planner says; with `dry_run` or `explain`, and then nothing was run.
+    plan: Option<PlanBody>,
     timings: TimingsBody,
     /// From sending the statement to its last row, in milliseconds.
     #[schema(required = true)]
@@ -159,6 +184,37 @@ pub(super) struct ModelNoteBody {
     repairs: Option<u8>,
     prompt_tokens: u64,
     completion_tokens: u64,
+}
+
+/// What the planner says of a statement that was not run.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Plan)]
+pub(super) struct PlanBody {
+    /// What the database would do, in words, in the order in which rows pass through it.
+    #[schema(example = json!(["Reads all of public.orders (about 12,000 rows)", "Groups and sums up (about 1 rows)"]))]
+    steps: Vec<String>,
+    /// In the planner's own unit: reading a page of a table is 1. Null where policies hide something of what is read.
+    #[schema(required = true, example = 245.5)]
+    total_cost: Option<f64>,
+    /// How many rows the planner expects. Null where policies hide something of what is read.
+    #[schema(required = true, example = 1.0)]
+    estimated_rows: Option<f64>,
+    /// The plan as the server prints it (`EXPLAIN (VERBOSE, FORMAT JSON)`); with `explain: "json"`, and where policies hide
+    /// nothing of what is read.
+    #[schema(value_type = Option<Value>)]
+    json: Option<Value>,
+}
+
+impl PlanBody {
+    pub(super) fn new(explained: &Explained, with_json: bool) -> Self {
+        let json = explained.plan.as_deref().filter(|_| with_json);
+        Self {
+            steps: explained.steps.clone(),
+            total_cost: explained.total_cost,
+            estimated_rows: explained.estimated_rows,
+            json: json.and_then(|it| serde_json::from_str(it).ok()),
+        }
+    }
 }
 
 /// Rows and what they are.
@@ -231,12 +287,14 @@ pub(super) struct TimingsBody {
 }
 
 /// What became of a question or statement.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = QueryOutcome)]
 pub(crate) enum OutcomeBody {
     /// Rows came back.
     Answered,
+    /// The statement was made and planned, and not run, as the caller wanted.
+    Planned,
     /// It was about the schema itself, and was answered in words.
     Meta,
     /// It can be read in several ways.
@@ -259,6 +317,7 @@ impl From<QueryOutcome> for OutcomeBody {
     fn from(it: QueryOutcome) -> Self {
         match it {
             QueryOutcome::Answered => Self::Answered,
+            QueryOutcome::Planned => Self::Planned,
             QueryOutcome::Meta => Self::Meta,
             QueryOutcome::NeedsClarification => Self::NeedsClarification,
             QueryOutcome::NotAnswerable => Self::NotAnswerable,
@@ -267,6 +326,23 @@ impl From<QueryOutcome> for OutcomeBody {
             QueryOutcome::Failed => Self::Failed,
             QueryOutcome::TimedOut => Self::TimedOut,
             QueryOutcome::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+impl From<OutcomeBody> for QueryOutcome {
+    fn from(it: OutcomeBody) -> Self {
+        match it {
+            OutcomeBody::Answered => Self::Answered,
+            OutcomeBody::Planned => Self::Planned,
+            OutcomeBody::Meta => Self::Meta,
+            OutcomeBody::NeedsClarification => Self::NeedsClarification,
+            OutcomeBody::NotAnswerable => Self::NotAnswerable,
+            OutcomeBody::NotPermitted => Self::NotPermitted,
+            OutcomeBody::Rejected => Self::Rejected,
+            OutcomeBody::Failed => Self::Failed,
+            OutcomeBody::TimedOut => Self::TimedOut,
+            OutcomeBody::Cancelled => Self::Cancelled,
         }
     }
 }
@@ -303,7 +379,18 @@ pub(super) struct QueryBody {
     row_count: Option<u64>,
     truncated: bool,
     execution_time_ms: Option<f64>,
+    /// The tables of which policies hid something from whoever asked.
+    restricted: Vec<String>,
     saved: bool,
+    /// As what it is saved.
+    #[schema(required = true, example = "Orders by country")]
+    name: Option<String>,
+    /// What it is for.
+    #[schema(required = true)]
+    description: Option<String>,
+    /// What it is filed under.
+    #[schema(example = json!(["sales"]))]
+    tags: Vec<String>,
     created_at: Timestamp,
 }
 
@@ -329,6 +416,7 @@ impl From<QueryRecord> for QueryBody {
             used,
             ..
         } = it.notes;
+        let restricted = it.notes.restricted;
         Self {
             query_id: it.id.to_string(),
             connection_id: it.connection.to_string(),
@@ -349,7 +437,11 @@ impl From<QueryRecord> for QueryBody {
             row_count: it.row_count,
             truncated: it.truncated,
             execution_time_ms: it.execution_time_ms,
+            restricted,
             saved: it.saved,
+            name: it.name,
+            description: it.description,
+            tags: it.tags,
             created_at: it.created_at,
         }
     }

@@ -4,16 +4,24 @@ mod answer;
 mod body;
 mod chart;
 mod conversations;
+mod saving;
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, web};
-use plinth_queries::{Answer, Ask, Input, QueryError, QueryId, QueryOutcome};
+use jiff::Timestamp;
+use plinth_connections::ConnectionId;
+use plinth_core::UserId;
+use plinth_queries::{
+    Answer, Ask, CallerLimits, HistoryFilter, Input, Purpose, QueryError, QueryId, QueryOutcome,
+};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use self::answer::{Form, respond};
-use self::body::{AnswerEnvelope, CreateQuery, QueryBody, QueryEnvelope, QueryPage, RunQuery};
+use self::body::{
+    AnswerEnvelope, CreateQuery, Explain, QueryBody, QueryEnvelope, QueryPage, RunQuery,
+};
 use super::envelope::Reply;
 use super::input::{Paging, Valid};
 use super::problem::{DatabaseProblems, Problems};
@@ -26,6 +34,8 @@ pub(super) fn routes(config: &mut ServiceConfig<'_>) {
         .service(list_queries)
         .service(create_query)
         .service(get_query)
+        .service(saving::update_query)
+        .service(saving::save_query)
         .service(delete_query)
         .service(run_query);
     conversations::routes(config);
@@ -48,6 +58,11 @@ const LIST: &str = "queries";
 /// `model` says which language model reads a question, as `GET /models` lists them; without it the organization's default
 /// does. Where a model does not help, or the default's budget is spent, the embedded engine answers, and `model` in the
 /// answer says so; a `model` that you name and whose budget is spent is refused with `budget_exceeded`.
+///
+/// With `dry_run` or `explain` the statement is made, guarded and planned, and not run. Where an organization limits what the
+/// planner may expect of a statement (`settings.plan_cost_limit`, `plan_row_limit`), one that exceeds it is a
+/// `validation_error` with `details.reason` `plan_limit` and the estimate, and nothing is run. Policies of the connection
+/// bind every statement: `restricted` names the tables of which they hid something from you.
 ///
 /// Needs the scope `queries:read`.
 #[utoipa::path(
@@ -79,8 +94,11 @@ async fn create_query(
         conversation_id,
         format,
         row_limit,
+        byte_limit,
         timeout_ms,
         model,
+        dry_run,
+        explain,
     } = body.0;
     let model = model.map(|it| models::named("model", &it)).transpose()?;
     let input = match (question, sql) {
@@ -90,16 +108,27 @@ async fn create_query(
         (Some(_), Some(_)) => return Err(one_of_two("send either a question or sql, not both")),
     };
     let form = Form::of(&request, format, row_limit)?;
-    let (connection, conversation) = (connection_id, conversation_id);
-    let ask = Ask { connection, input, conversation, row_limit, timeout_ms, model };
+    let explains = dry_run || explain.is_some();
+    let purpose = if explains { Purpose::Explain } else { Purpose::Run };
+    let ask = Ask {
+        connection: connection_id,
+        input,
+        conversation: conversation_id,
+        row_limit,
+        byte_limit,
+        timeout_ms,
+        purpose,
+        model,
+    };
     let answer = count(services.queries.ask(&permit, ask).await)?;
-    respond(answer, form, &reply).await
+    respond(answer, form, explain == Some(Explain::Json), &reply).await
 }
 
 /// Counts what became of a question or statement.
 fn count(answer: Result<Answer, QueryError>) -> Result<Answer, QueryError> {
     let (outcome, notes) = match &answer {
         Ok(Answer::Rows(running)) => (QueryOutcome::Answered, Some(running.notes())),
+        Ok(Answer::Planned(explained)) => (QueryOutcome::Planned, Some(&explained.record.notes)),
         Ok(Answer::Meta(record)) => (QueryOutcome::Meta, Some(&record.notes)),
         Err(err) => (err.outcome(), None),
     };
@@ -122,6 +151,29 @@ struct HistoryParams {
     /// Only queries that somebody saved.
     #[serde(default)]
     saved: bool,
+    /// Only those in whose question, SQL or name all of these words stand, in any case.
+    #[param(max_length = 200, example = "orders country")]
+    search: Option<String>,
+    /// Only those over this connection.
+    #[param(value_type = Option<String>)]
+    connection_id: Option<ConnectionId>,
+    /// Only those of which this became.
+    outcome: Option<OutcomeBody>,
+    /// Only those of this person.
+    #[param(value_type = Option<uuid::Uuid>)]
+    user_id: Option<UserId>,
+    /// Only those from this moment on.
+    #[param(value_type = Option<String>, example = "2026-01-01T00:00:00Z")]
+    from: Option<Timestamp>,
+    /// Only those before this moment.
+    #[param(value_type = Option<String>, example = "2027-01-01T00:00:00Z")]
+    to: Option<Timestamp>,
+    /// Only those whose SQL this wrote: `embedded`, a model's name, or `sql` for the caller.
+    #[param(max_length = 200, example = "embedded")]
+    engine: Option<String>,
+    /// Only saved ones with this tag.
+    #[param(max_length = 50, example = "sales")]
+    tag: Option<String>,
     /// Items on a page, 1 to 100.
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<u32>,
@@ -131,8 +183,8 @@ struct HistoryParams {
 
 /// List queries
 ///
-/// Everything that was asked and run in the organization, newest first, without results. Needs the scope
-/// `queries:read`.
+/// Everything that was asked and run in the organization, newest first, without results; narrowed by any of the parameters
+/// together. Needs the scope `queries:read`.
 #[utoipa::path(
     tag = "queries",
     params(HistoryParams),
@@ -146,10 +198,40 @@ async fn list_queries(
     reply: Reply,
 ) -> Result<HttpResponse, Problem> {
     let permit = caller.permit()?;
-    let HistoryParams { saved, limit, cursor } = params.into_inner();
+    let HistoryParams {
+        saved,
+        search,
+        connection_id,
+        outcome,
+        user_id,
+        from,
+        to,
+        engine,
+        tag,
+        limit,
+        cursor,
+    } = params.into_inner();
+    let search = search.unwrap_or_default();
+    let too_long = |it: &str, most: usize| it.chars().count() > most;
+    if too_long(&search, 200) {
+        let rule = "at most 200 characters";
+        return Err(Problem::invalid(format!("search: {rule}"), json!({ "search": rule })));
+    }
+    let filter = HistoryFilter {
+        saved_only: saved || tag.is_some(),
+        test_only: false,
+        words: search.split_whitespace().take(10).map(str::to_owned).collect(),
+        connection: connection_id,
+        outcome: outcome.map(QueryOutcome::from),
+        user: user_id,
+        from,
+        to,
+        engine,
+        tag,
+    };
     let paging = Paging::new(limit, cursor);
     let after = paging.cursor(&services.cursors, LIST)?;
-    let page = services.queries.list(&permit, saved, after, paging.limit()?).await?;
+    let page = services.queries.list(&permit, filter, after, paging.limit()?).await?;
     let next = page.next.map(|it| services.cursors.seal(LIST, it));
     Ok(reply.page(page.items.into_iter().map(QueryBody::from).collect::<Vec<_>>(), next))
 }
@@ -219,9 +301,10 @@ async fn run_query(
     reply: Reply,
 ) -> Result<HttpResponse, Problem> {
     let permit = caller.permit()?;
-    let RunQuery { format, row_limit, timeout_ms } = RunQuery::parse(&body)?;
+    let RunQuery { format, row_limit, byte_limit, timeout_ms } = RunQuery::parse(&body)?;
     let form = Form::of(&request, format, row_limit)?;
-    let answer =
-        count(services.queries.run_again(&permit, id.into_inner(), row_limit, timeout_ms).await)?;
-    respond(answer, form, &reply).await
+    let limits = CallerLimits { row_limit, byte_limit, timeout_ms };
+    let running = services.queries.run_again(&permit, id.into_inner(), limits).await;
+    let answer = count(running.map(|it| Answer::Rows(Box::new(it))))?;
+    respond(answer, form, false, &reply).await
 }

@@ -118,6 +118,8 @@ async fn get_diagram(
     let format = query.format.unwrap_or_else(|| accepted(&request));
     let options = query.options()?;
     let (opened, snapshot) = services.schemas.get(&permit, id.into_inner()).await?;
+    let policies = services.queries.policies();
+    let snapshot = policies.shown(permit.principal(), &opened, snapshot).await?;
     // Placing two hundred tables takes a moment: not on a thread that others' requests wait for.
     let drawn = web::block(move || {
         let visible = Visible::new(&snapshot.catalog, &opened.connection.allowed_tables);

@@ -67,6 +67,8 @@ pub(super) async fn get_schema(
         None => None,
     };
     let (opened, snapshot) = services.schemas.get(&permit, id).await?;
+    let policies = services.queries.policies();
+    let snapshot = policies.shown(permit.principal(), &opened, snapshot).await?;
     let written = services.annotations.current(&opened).await?;
     let key = services.cursors.clone();
     // Ten thousand tables take a while: not on a thread that others' requests wait for.

@@ -38,6 +38,8 @@ async fn get_table(
     let permit = caller.permit()?;
     let (id, table) = path.into_inner();
     let (opened, snapshot) = services.schemas.get(&permit, id).await?;
+    let policies = services.queries.policies();
+    let snapshot = policies.shown(permit.principal(), &opened, snapshot).await?;
     let written = services.annotations.current(&opened).await?;
     let visible = Visible::new(&snapshot.catalog, &opened.connection.allowed_tables);
     let table = Listed::from(visible.table(&table)?);
@@ -67,6 +69,8 @@ async fn refresh_table(
     let permit = caller.permit()?;
     let (id, table) = path.into_inner();
     let (opened, snapshot) = services.schemas.refresh_table(&permit, id, &table).await?;
+    let policies = services.queries.policies();
+    let snapshot = policies.shown(permit.principal(), &opened, snapshot).await?;
     let visible = Visible::new(&snapshot.catalog, &opened.connection.allowed_tables);
     Ok(reply.ok(SchemaSummary::new(&visible, &snapshot)))
 }
@@ -99,6 +103,8 @@ async fn get_table_ddl(
     let permit = caller.permit()?;
     let (id, table) = path.into_inner();
     let (opened, snapshot) = services.schemas.get(&permit, id).await?;
+    let policies = services.queries.policies();
+    let snapshot = policies.shown(permit.principal(), &opened, snapshot).await?;
     let visible = Visible::new(&snapshot.catalog, &opened.connection.allowed_tables);
     let relation = visible.table(&table)?;
     let ddl = table_ddl(&visible, relation);

@@ -1,5 +1,6 @@
 //! Members, invitations and roles of an organization.
 
+mod attributes;
 mod invitations;
 mod members;
 mod roles;
@@ -10,6 +11,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 pub(super) fn routes(config: &mut ServiceConfig<'_>) {
     members::routes(config);
+    attributes::routes(config);
     invitations::routes(config);
     roles::routes(config);
 }

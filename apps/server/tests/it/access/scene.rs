@@ -117,6 +117,20 @@ impl Scene {
         self.keep("conversation", &made.body["data"]["conversation_id"])
     }
 
+    /// A policy under a new name. It binds nobody of the scene.
+    pub(super) fn policy_body(&mut self) -> Value {
+        json!({ "name": self.name("Policy"), "table": "public.orders", "roles": ["viewer"], "rows": "total > 0" })
+    }
+
+    /// A policy of the samples' connection.
+    pub(super) async fn new_policy(&mut self) -> String {
+        let body = self.policy_body();
+        let path = format!("/v1/connections/{}/policies", self.connection);
+        let made = self.owner.post(&path, body).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        self.keep("policy", &made.body["data"]["id"])
+    }
+
     /// An API key with these scopes: its id and its secret.
     pub(super) async fn new_key(&mut self, scopes: &[&str]) -> (String, String) {
         let body = json!({ "name": self.name("Key"), "scopes": scopes });

@@ -117,6 +117,23 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
             call.json(json!({ "connection_id": scene.connection(), "sql": "SELECT 1" }))
         }
         "get_query" | "delete_query" | "run_query" => call.id(scene.new_query().await),
+        "save_query" | "update_query" => {
+            call.id(scene.new_query().await).json(json!({ "name": "Ones", "tags": ["one"] }))
+        }
+
+        "list_policies" | "get_effective_policies" => call.id(scene.connection()),
+        "create_policy" => {
+            let body = scene.policy_body();
+            call.id(scene.connection()).json(body)
+        }
+        "get_policy" | "delete_policy" => {
+            let policy = scene.new_policy().await;
+            call.id(scene.connection()).id(policy)
+        }
+        "update_policy" => {
+            let policy = scene.new_policy().await;
+            call.id(scene.connection()).id(policy).json(json!({ "active": false }))
+        }
 
         "get_conversation" | "delete_conversation" => call.id(scene.new_conversation().await),
 
@@ -132,7 +149,11 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
         "update_member" => {
             call.id(scene.new_member().await.1).json(json!({ "role": scene.new_role().await }))
         }
-        "remove_member" => call.id(scene.new_member().await.1),
+        "remove_member" | "get_member_attributes" => call.id(scene.new_member().await.1),
+        "put_member_attributes" => {
+            let country = json!({ "country": { "type": "text", "value": "Germany" } });
+            call.id(scene.new_member().await.1).json(json!({ "attributes": country }))
+        }
         "get_invitation" | "resend_invitation" | "revoke_invitation" => {
             call.id(scene.new_invitation().await)
         }
