@@ -35,7 +35,7 @@ fn guard(restrictions: &[Restriction]) -> Guard {
 /// Pets of one species, visits of which some are hidden, owners under masks.
 fn bound() -> Guard {
     guard(&[
-        restriction("public.pets", &["species::text = {{user.species}}"], &[]),
+        restriction("public.pets", &["notes = {{user.species}}"], &[]),
         restriction("public.visits", &["paid"], &[("cost", Mask::Null)]),
         restriction(
             "public.owners",
@@ -46,7 +46,7 @@ fn bound() -> Guard {
     ])
 }
 
-const PETS: &str = r#"(SELECT r."id", r."owner_id", r."name", r."species", r."weight", r."born", r."notes", r."path", r."chip", r."rating" FROM "public"."pets" AS r WHERE (r."species"::text =  ($1::pg_catalog.text) ) OFFSET 0)"#;
+const PETS: &str = r#"(SELECT r."id", r."owner_id", r."name", r."species", r."weight", r."born", r."notes", r."path", r."chip", r."rating" FROM "public"."pets" AS r WHERE (r."notes" =  ($1::pg_catalog.text) ) OFFSET 0)"#;
 
 #[test]
 fn a_relation_is_replaced_wherever_it_stands() {
@@ -171,16 +171,16 @@ fn what_would_show_it_by_another_name_is_closed() {
 
 #[test]
 fn a_view_is_opened_by_a_policy_of_its_own() {
-    let pets = restriction("public.pets", &["species::text = 'dog'"], &[]);
-    let open = guard(&[pets.clone(), restriction("public.pet_species", &[], &[])]);
-    assert_eq!(open.check("SELECT * FROM pet_species").unwrap().sql, "SELECT * FROM pet_species");
-    let narrowed = guard(&[pets, restriction("public.pet_species", &["species = 'dog'"], &[])]);
+    let pets = restriction("public.pets", &["notes = 'dog'"], &[]);
+    let open = guard(&[pets.clone(), restriction("public.recent_visits", &[], &[])]);
+    assert_eq!(open.check("SELECT * FROM recent_visits").unwrap().sql, "SELECT * FROM recent_visits");
+    let narrowed = guard(&[pets, restriction("public.recent_visits", &["name = 'dog'"], &[])]);
     assert!(
         narrowed
-            .check("SELECT * FROM pet_species")
+            .check("SELECT * FROM recent_visits")
             .unwrap()
             .sql
-            .contains("(r.\"species\" = 'dog') OFFSET 0)")
+            .contains("(r.\"name\" = 'dog') OFFSET 0)")
     );
 }
 
