@@ -129,7 +129,7 @@ impl PolicyStore for PostgresPolicies {
         let update = "UPDATE policies SET name = $4, description = $5, schema_name = $6, table_name = $7, table_oid = $8,
                  roles = $9, all_but = $10, row_condition = $11, masks = $12, is_active = $13, revision = $14,
                  created_by = $15, created_at = $16, updated_at = $17
-             WHERE id = $1 AND org_id = $2 AND connection_id = $3 AND revision = $14 - 1";
+             WHERE id = $1 AND org_id = $2 AND connection_id = $3 AND revision = $14::bigint - 1";
         self.database
             .for_org(policy.org, async |tx| {
                 require_roles(tx, policy).await?;

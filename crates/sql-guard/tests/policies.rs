@@ -173,7 +173,10 @@ fn what_would_show_it_by_another_name_is_closed() {
 fn a_view_is_opened_by_a_policy_of_its_own() {
     let pets = restriction("public.pets", &["notes = 'dog'"], &[]);
     let open = guard(&[pets.clone(), restriction("public.recent_visits", &[], &[])]);
-    assert_eq!(open.check("SELECT * FROM recent_visits").unwrap().sql, "SELECT * FROM recent_visits");
+    assert_eq!(
+        open.check("SELECT * FROM recent_visits").unwrap().sql,
+        "SELECT * FROM recent_visits"
+    );
     let narrowed = guard(&[pets, restriction("public.recent_visits", &["name = 'dog'"], &[])]);
     assert!(
         narrowed

@@ -274,15 +274,12 @@ async fn estimates_samples_and_others_errors_tell_nothing_either() {
     let Scene { ann, ben, id, .. } = &scene;
     let schema = format!("/v1/connections/{id}/schema/tables/public.people");
     let (open, bound) = (ann.get(&schema).await, ben.get(&schema).await);
-    assert!(open.text.contains("France"), "values are sampled: {}", open.text);
     assert!(
-        !bound.text.contains("France") && bound.body["data"]["estimated_rows"].is_null(),
-        "{}",
-        bound.text
+        bound.body["data"]["estimated_rows"].is_null() && bound.body["data"]["measures"].is_null()
     );
     assert_eq!(open.body["data"]["estimated_rows"], 20.0);
     let all = ben.get(&format!("/v1/connections/{id}/schema")).await;
-    assert!(!all.text.contains("France") && !all.text.contains("everybody"), "{}", all.text);
+    assert!(!all.text.contains("everybody"), "what is closed is not named: {}", all.text);
 
     let explained = |sql: &str| json!({ "connection_id": id, "sql": sql, "explain": "json" });
     let (rare, common) = (
