@@ -28,9 +28,8 @@ use crate::policies::Policies;
 use crate::reading::{self, Read};
 use crate::running::Entry;
 use crate::{
-    ConversationId, Conversations, HistoryFilter, ModelNote, Notes, Plan, QueryError, QueryId,
-    QueryOutcome, QueryRecord, QueryStore, RunError, RunLimits, Running, SaveChange, Statement,
-    StatementRunner,
+    Conversations, HistoryFilter, ModelNote, Notes, Plan, QueryError, QueryId, QueryOutcome,
+    QueryRecord, QueryStore, RunError, RunLimits, Running, SaveChange, Statement, StatementRunner,
 };
 
 /// Asking and running, and the history of both.
@@ -481,7 +480,7 @@ impl Queries {
             let (proposed, note) = match &outcome {
                 Outcome::Meta(_) => (None, None),
                 _ if settled => (None, None),
-                _ => self.propose(opened, &knowledge, question, chosen, limits).await,
+                _ => self.propose(opened, &knowledge, question, chosen, limits, purpose).await,
             };
             entry.record.notes.model.clone_from(&note);
             if let Some((sql, notes)) = proposed {
@@ -591,12 +590,13 @@ impl Queries {
         question: &str,
         chosen: &Chosen,
         limits: &RunLimits,
+        purpose: Purpose,
     ) -> (Option<(String, Notes)>, Option<ModelNote>) {
         let selected = match chosen {
             Chosen::Embedded(why) => return (None, model::not_asked(*why)),
             Chosen::Model(selected) => selected,
         };
-        let planner = Planner { queries: self, opened, knowledge, limits };
+        let planner = Planner { queries: self, opened, knowledge, limits, purpose };
         let asked = model::Asked {
             engine: &self.engine,
             knowledge,

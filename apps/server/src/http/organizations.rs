@@ -233,10 +233,12 @@ struct UpdateSettings {
     member_keys: Option<bool>,
     /// The planner's cost above which no statement is run; null: no limit.
     #[serde(default, deserialize_with = "given")]
+    #[expect(clippy::option_option, reason = "left out, null and a value mean three things")]
     #[schema(value_type = Option<f64>, exclusive_minimum = 0, example = json!(1_000_000.0))]
     plan_cost_limit: Option<Option<f64>>,
     /// How many rows the planner may expect of a statement that is run; null: no limit.
     #[serde(default, deserialize_with = "given")]
+    #[expect(clippy::option_option, reason = "left out, null and a value mean three things")]
     #[schema(value_type = Option<u64>, minimum = 1, example = json!(10_000_000))]
     plan_row_limit: Option<Option<u64>>,
 }

@@ -345,6 +345,7 @@ struct UpdatePolicy {
     name: Option<String>,
     /// What it is for; null takes it away.
     #[serde(default, deserialize_with = "given")]
+    #[expect(clippy::option_option, reason = "left out, null and a value mean three things")]
     #[schema(value_type = Option<String>, max_length = 2000)]
     #[validate(length(max = 2000, message = "a description has at most 2000 characters"))]
     description: Option<Option<String>>,
@@ -356,6 +357,7 @@ struct UpdatePolicy {
     except_roles: Option<Vec<String>>,
     /// Which rows they see; null: all.
     #[serde(default, deserialize_with = "given")]
+    #[expect(clippy::option_option, reason = "left out, null and a value mean three things")]
     #[schema(value_type = Option<String>, example = "country = {{user.country}}", max_length = 4000)]
     rows: Option<Option<String>>,
     /// All the columns that they see under a mask.

@@ -6,7 +6,7 @@ use plinth_nl2sql::model::{DryRun, DryRunError, Tried};
 
 use super::Queries;
 use crate::knowledge::Knowledge;
-use crate::{JsonRows, QueryError, RunError, RunLimits};
+use crate::{JsonRows, Purpose, QueryError, RunError, RunLimits};
 
 /// How far a statement of a model is run to see what it finds, before it is run in earnest.
 const TRIED_ROWS: u64 = 200;
@@ -25,6 +25,7 @@ pub(super) struct Planner<'a> {
     pub(super) opened: &'a Opened,
     pub(super) knowledge: &'a Arc<Knowledge>,
     pub(super) limits: &'a RunLimits,
+    pub(super) purpose: Purpose,
 }
 
 #[async_trait::async_trait]
@@ -53,6 +54,10 @@ impl DryRun for Planner<'_> {
     }
 
     async fn try_run(&self, sql: &str) -> Result<Option<Tried>, DryRunError> {
+        // Whoever wants to know what would be run wants nothing run.
+        if self.purpose == Purpose::Explain {
+            return Ok(None);
+        }
         let judged = self.knowledge.judge(sql).map_err(|it| refused(it.to_string()))?;
         let statement = self.knowledge.statement(&judged).map_err(|it| refused(it.to_string()))?;
         let limits = RunLimits {

@@ -160,7 +160,7 @@ struct HistoryParams {
     /// Only those of which this became.
     outcome: Option<OutcomeBody>,
     /// Only those of this person.
-    #[param(value_type = Option<uuid::Uuid>)]
+    #[param(value_type = Option<String>, example = "user_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")]
     user_id: Option<UserId>,
     /// Only those from this moment on.
     #[param(value_type = Option<String>, example = "2026-01-01T00:00:00Z")]

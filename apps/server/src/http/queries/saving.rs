@@ -121,10 +121,12 @@ pub(super) struct UpdateQuery {
     saved: Option<bool>,
     /// What it is called; null takes the name away.
     #[serde(default, deserialize_with = "given")]
+    #[expect(clippy::option_option, reason = "left out, null and a value mean three things")]
     #[schema(value_type = Option<String>, example = "Orders by country", min_length = 1, max_length = 200)]
     name: Option<Option<String>>,
     /// What it is for; null takes it away.
     #[serde(default, deserialize_with = "given")]
+    #[expect(clippy::option_option, reason = "left out, null and a value mean three things")]
     #[schema(value_type = Option<String>, max_length = 2000)]
     #[validate(length(max = 2000, message = "a description has at most 2000 characters"))]
     description: Option<Option<String>>,
