@@ -1,6 +1,6 @@
 //! Columns of one row beside each other.
 
-use super::{Condition, Draft, Hand, Interpreter, Mode, resolve::Want};
+use super::{Condition, Draft, GroupKey, Hand, Interpreter, Mode, resolve::Want};
 use crate::logical::{Comparison, Expr, Predicate};
 
 impl Interpreter<'_> {
@@ -80,5 +80,10 @@ impl Interpreter<'_> {
             }
         }
         all
+    }
+
+    /// See [`Interpreter::subject`].
+    pub(crate) fn subject_of(&self, draft: &Draft) -> GroupKey {
+        self.subject(draft)
     }
 }

@@ -266,35 +266,6 @@ impl Interpreter<'_> {
         Some(until)
     }
 
-    /// Both columns of a name that is kept in two, where "name" or "full name" is asked for.
-    pub(super) fn whole_name(&self, draft: &Draft, at: usize) -> Option<Vec<ColumnRef>> {
-        let words = self.word(at);
-        let last = words.rsplit(' ').next()?;
-        if !matches!(last, "name" | "names")
-            || words.contains("first")
-            || words.contains("last")
-            || words.contains("middle")
-        {
-            return None;
-        }
-        let (_, bound) = self.bound(at);
-        let best = self.resolve_quietly(draft, at, Want::Any)?;
-        let table = bound.unwrap_or(best.table);
-        let display = &self.index.tables[table].display;
-        let of = |it: &usize| ColumnRef::new(table, *it);
-        if display.len() == 2
-            && (best.table == table && display.contains(&best.column)
-                || bound == Some(table)
-                    && !self
-                        .ranking(draft, at, Want::Any)
-                        .iter()
-                        .any(|it| it.0.table == table && it.2 > 0.9))
-        {
-            return Some(display.iter().map(of).collect());
-        }
-        None
-    }
-
     /// A yes-or-no column right where it is named.
     pub(super) fn flag_at(&mut self, draft: &mut Draft, hand: &mut Hand, at: usize) -> bool {
         let Some(column) = self.resolve_quietly(draft, at, Want::Any) else { return false };
