@@ -86,4 +86,9 @@ impl Interpreter<'_> {
     pub(crate) fn subject_of(&self, draft: &Draft) -> GroupKey {
         self.subject(draft)
     }
+
+    /// What the groups of a condition are: the rows of the table asked for, or the column asked for.
+    pub(super) fn subject(&self, draft: &Draft) -> GroupKey {
+        self.subject_for(draft, usize::MAX)
+    }
 }

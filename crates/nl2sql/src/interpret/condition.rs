@@ -755,11 +755,6 @@ impl Interpreter<'_> {
         end
     }
 
-    /// What the groups of a condition are: the rows of the table asked for, or the column asked for.
-    pub(super) fn subject(&self, draft: &Draft) -> GroupKey {
-        self.subject_for(draft, usize::MAX)
-    }
-
     /// The same, where rows of `counted` are counted for each.
     pub(super) fn subject_for(&self, draft: &Draft, counted: usize) -> GroupKey {
         if let [one] = draft.groups.as_slice() {

@@ -289,4 +289,102 @@ impl Interpreter<'_> {
         }
         self.notes.push(Note::Idle(before));
     }
+
+    /// Verbs after which conditions follow, and verbs that name a column (`born`, `located`, `live`).
+    pub(super) fn read_verb(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+    ) -> Option<usize> {
+        let word = self.word(at);
+        let lemma = self.lemma(at);
+        if word.is_empty() {
+            return None;
+        }
+        if matches!(word, "have" | "has" | "had" | "are" | "is" | "was" | "were" | "having")
+            && draft.asks_something()
+            && *mode == Mode::Select
+        {
+            // `what is …` begins, `students are …` goes on
+            let begins = at < 3 && !self.is_name(at.saturating_sub(1));
+            if !begins || matches!(word, "have" | "has" | "had") {
+                *mode = Mode::Where;
+                hand.column = None;
+                return Some(at + 1);
+            }
+        }
+        if let Some(length) = self.one_of(at, &["as well as", "along with", "together with"]) {
+            *mode = Mode::Select;
+            hand.column = None;
+            return Some(at + length);
+        }
+        if word == "what" && *mode == Mode::Where && at > 0 && self.word(at - 1) == "and" {
+            *mode = Mode::Select;
+            hand.column = None;
+            return Some(at + 1);
+        }
+        if *mode == Mode::Where
+            && at > 0
+            && matches!(word, "find" | "show" | "list" | "give" | "return" | "display" | "tell")
+            && matches!(self.word(at - 1), "and" | "also" | "then")
+        {
+            *mode = Mode::Select;
+            hand.column = None;
+            return Some(at + 1);
+        }
+        // `the products that we sold last week`: what stands in lines of purchases
+        if matches!(lemma, "sell" | "buy" | "purchase" | "sold" | "bought")
+            && self.wordy(at)
+            && let Some(root) = draft.root
+            && let Some((lines, _)) = self.sold(draft)
+            && lines != root
+            && self.single(lines, root)
+            && (draft.asks_something() || hand.count)
+        {
+            self.count_now(draft, hand);
+            draft.join(lines);
+            draft.event = self.whole_of(lines).or(Some(lines));
+            *mode = Mode::Where;
+            return Some(at + 1);
+        }
+        if word == "both" {
+            draft.both = true;
+            return Some(at + 1);
+        }
+        if matches!(word, "also") && *mode == Mode::Where {
+            draft.both = true;
+            return Some(at + 1);
+        }
+        // a flag named by an adjective: `active customers`, `discontinued products`
+        if self.wordy(at)
+            && !LEXICON.is_stop(word)
+            && let Some(root) = draft.root
+        {
+            let table = self.table_at(at + 1).unwrap_or(root);
+            for (base, denied) in [
+                (Some(lemma), false),
+                (lemma.strip_prefix("in"), true),
+                (lemma.strip_prefix("un"), true),
+                (lemma.strip_prefix("dis"), true),
+            ] {
+                let Some(base) = base.filter(|it| it.len() > 3) else { continue };
+                let stem = LEXICON.stem(base);
+                if let Some(column) = self.index.tables[table]
+                    .columns
+                    .iter()
+                    .position(|it| it.class == TypeClass::Boolean && it.has_word(&stem))
+                {
+                    let negated = std::mem::take(&mut hand.negated) != denied;
+                    draft.add(
+                        Condition::flag(ColumnRef::new(table, column), !negated),
+                        std::mem::take(&mut hand.or),
+                    );
+                    return Some(at + 1);
+                }
+            }
+        }
+        None
+    }
 }
