@@ -116,7 +116,7 @@ fn ask(
     row_limit: Option<u64>,
     timeout_ms: Option<u64>,
 ) -> Ask {
-    Ask { connection, input, conversation: None, row_limit, timeout_ms }
+    Ask { connection, input, conversation: None, model: None, row_limit, timeout_ms }
 }
 
 fn fault(err: &QueryError) -> Fault {
