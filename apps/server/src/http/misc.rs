@@ -1,8 +1,7 @@
 use actix_web::http::header;
 use actix_web::{HttpResponse, get, web};
 use plinth_connections::{
-    AllowedTables, ConnectionError, ConnectionName, Description, Login, NewConnection, Place,
-    SslMode, TlsMaterial,
+    ConnectionError, ConnectionName, Description, Login, NewConnection, Place, SslMode, TlsMaterial,
 };
 use plinth_control_plane::OwnDatabase;
 use plinth_core::{ConnectionsWrite, ErrorKind, Permit, Principal, ProjectsWrite, Scope, ScopeSet};
@@ -95,14 +94,8 @@ async fn connect(
         tunnel: None,
     };
     let new = NewConnection {
-        name: ConnectionName::parse("Own database")?,
         description: Description::parse("The organization's own database, which Plinth runs.")?,
-        login,
-        allowed_tables: AllowedTables::All,
-        is_test: false,
-        is_primary: false,
-        is_active: true,
-        sampling: true,
+        ..NewConnection::new(ConnectionName::parse("Own database")?, login)
     };
     match services.connections.create(&permit, new, false).await {
         Ok(_) | Err(ConnectionError::NameTaken(_)) => Ok(()),
