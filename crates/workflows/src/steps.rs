@@ -1,6 +1,8 @@
 use async_trait::async_trait;
 use plinth_core::{Classify as _, ErrorKind, Permit, Principal, QueriesRead};
-use plinth_queries::{Answer, Ask, Input, JsonRows, Queries, QueryError, Running};
+use plinth_queries::{
+    Answer, Ask, CallerLimits, Input, JsonRows, Purpose, Queries, QueryError, Running,
+};
 
 use crate::definition::{Step, StepKind};
 use crate::ports::{Fault, Found, StepRunner};
@@ -50,12 +52,14 @@ impl QuerySteps {
                 self.queries.ask(&permit, ask).await
             }
             StepKind::Query { query } => {
-                self.queries.run_again(&permit, *query, row_limit, timeout_ms).await
+                let limits = CallerLimits { row_limit, byte_limit: None, timeout_ms };
+                let running = self.queries.run_again(&permit, *query, limits).await;
+                running.map(|it| Answer::Rows(Box::new(it)))
             }
         };
         match answer.map_err(|err| fault(&err))? {
             Answer::Rows(running) => Ok(*running),
-            Answer::Meta(_) => Err(Fault::permanent(
+            Answer::Meta(_) | Answer::Planned(_) => Err(Fault::permanent(
                 "the question is about the schema, and has no rows as its answer",
             )),
         }
@@ -116,7 +120,16 @@ fn ask(
     row_limit: Option<u64>,
     timeout_ms: Option<u64>,
 ) -> Ask {
-    Ask { connection, input, conversation: None, model: None, row_limit, timeout_ms }
+    Ask {
+        connection,
+        input,
+        conversation: None,
+        model: None,
+        row_limit,
+        byte_limit: None,
+        timeout_ms,
+        purpose: Purpose::Run,
+    }
 }
 
 fn fault(err: &QueryError) -> Fault {
