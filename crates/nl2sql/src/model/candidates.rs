@@ -137,6 +137,9 @@ mod tests {
             relations: Vec::new(),
             named: Vec::new(),
             reads_catalog: false,
+            bound: Vec::new(),
+            restricted: Vec::new(),
+            for_estimates: None,
         };
         Candidate { approved, tried, explanation: String::new(), assumptions: Vec::new() }
     }
