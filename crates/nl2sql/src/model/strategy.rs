@@ -238,7 +238,7 @@ impl ModelStrategy {
         let opening = self.opening(asked)?;
         let (first, repairs) = self.first(asked, opening.clone()).await?;
         let own = asked.engine.best_reading(asked.question, asked.index, asked.context);
-        let own = own.and_then(|it| Some((asked.guard.check(&it.sql).ok()?, it)));
+        let own = own.and_then(|it| Some((asked.guard.check_as_written(&it.sql).ok()?, it)));
         let mut agreement = agreement::compare(&first.approved, own.as_ref().map(|it| &it.0));
         let mut seconded = None;
         if let Some((approved, _)) = &own
@@ -454,7 +454,7 @@ async fn judge(
     asked: &ModelQuestion<'_>,
     sql: &str,
 ) -> Result<(Approved, Option<Tried>), Judgement> {
-    let approved = asked.guard.check(sql).map_err(|rejection| {
+    let approved = asked.guard.check_as_written(sql).map_err(|rejection| {
         let feedback = json!({
             "kind": "refused",
             "rule": rejection.rule.name(),
