@@ -227,7 +227,7 @@ async fn watch(inner: Weak<Inner>, place: Arc<RwLock<EndpointPlace>>, cell: Arc<
             }
             Ok(false) => {}
             Err(error) => {
-                tracing::warn!(endpoint = %place.id, %error, "an idle endpoint could not be suspended")
+                tracing::warn!(endpoint = %place.id, %error, "an idle endpoint could not be suspended");
             }
         }
     }

@@ -26,9 +26,9 @@ struct Base {
 /// A copy of this size is made while somebody waits, also where every block is copied.
 const SMALL_BYTES: u64 = 256 << 20;
 /// How long recovery to a point may take.
-const RECOVERY_LIMIT: Duration = Duration::from_secs(1800);
+const RECOVERY_LIMIT: Duration = Duration::from_mins(30);
 /// How long the log up to now may take to be archived.
-const ARCHIVE_LIMIT: Duration = Duration::from_secs(60);
+const ARCHIVE_LIMIT: Duration = Duration::from_mins(1);
 
 /// What a copy was made of.
 struct Taken {

@@ -145,7 +145,7 @@ impl HttpStream {
     /// [`HttpError`]: it broke off, took too long or is too large; then nothing more comes.
     pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>, HttpError> {
         let chunk = self.response.chunk().await.map_err(|error| failed(&error, self.limit))?;
-        self.read += chunk.as_ref().map_or(0, |it| it.len());
+        self.read += chunk.as_deref().map_or(0, <[u8]>::len);
         if self.read > self.most {
             return Err(HttpError::TooLarge(self.most));
         }

@@ -133,9 +133,10 @@ impl Tree {
 
     /// Under which name and port an endpoint is reached.
     pub fn address(&self, endpoint: &Endpoint) -> String {
-        match self.host.contains(':') {
-            true => format!("[{}]:{}", self.host, endpoint.port),
-            false => format!("{}:{}", self.host, endpoint.port),
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, endpoint.port)
+        } else {
+            format!("{}:{}", self.host, endpoint.port)
         }
     }
 }

@@ -145,7 +145,6 @@ pub enum KeyPatch {
 }
 
 /// What to change of a model; what is not said stays.
-#[expect(clippy::option_option, reason = "left out, taken away and set mean three things")]
 #[derive(Clone, Debug, Default)]
 pub struct ModelPatch {
     /// See [`ModelConfig::name`].

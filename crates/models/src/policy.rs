@@ -111,7 +111,6 @@ pub struct ModelPolicy {
 }
 
 /// What to change of it; what is not said stays.
-#[expect(clippy::option_option, reason = "left out, taken away and set mean three things")]
 #[derive(Clone, Debug, Default)]
 pub struct PolicyPatch {
     /// See [`ModelPolicy::default_model`].

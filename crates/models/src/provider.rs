@@ -4,7 +4,7 @@ use std::str::FromStr;
 /// The protocol that a model's server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Provider {
-    /// `POST …/chat/completions` like OpenAI's: most hosted models and gateways, vLLM, llama.cpp and others.
+    /// `POST …/chat/completions` like `OpenAI`'s: most hosted models and gateways, vLLM, llama.cpp and others.
     OpenAi,
     /// Anthropic's Messages API.
     Anthropic,

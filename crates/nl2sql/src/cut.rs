@@ -256,7 +256,8 @@ impl<'a> Worth<'a> {
                 break;
             }
             let columns = ranked(table);
-            let most = columns.len().min(WIDE).min(left);
+            // The last of them leaves room for what is meant of the others.
+            let most = columns.len().min(WIDE).min(whole + left - budget);
             chosen[table].extend(&columns[..most]);
             left -= most;
         }

@@ -193,7 +193,8 @@ fn why(turn: &Turn) -> Outcome {
     match explanation {
         Some(text) => parts.push(format!("The last answer {}", lowered(text))),
         None => {
-            parts.push("The last answer is that of a statement which was sent as it is.".to_owned())
+            parts
+                .push("The last answer is that of a statement which was sent as it is.".to_owned());
         }
     }
     if !tables.is_empty() {

@@ -18,10 +18,10 @@ fn clinic() -> (Catalog, AllowedTables) {
 }
 
 fn restriction(table: &str, rows: &[&str], masks: &[(&str, Mask)]) -> Restriction {
-    let (schema, name) = table.split_once('.').unwrap();
+    let (schema, name) = table.split_once('.').expect("a name in two parts");
     Restriction {
         relation: TableName { schema: schema.to_owned(), name: name.to_owned() },
-        rows: rows.iter().map(|it| Predicate::parse(it).unwrap()).collect(),
+        rows: rows.iter().map(|it| Predicate::parse(it).expect("a predicate")).collect(),
         masks: masks.iter().map(|(column, mask)| ((*column).to_owned(), *mask)).collect(),
         closed: None,
     }

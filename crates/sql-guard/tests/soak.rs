@@ -4,6 +4,8 @@
 //! A short form runs with the other tests; `cargo xtask soak guard` runs a million. Chance begins with a number that is
 //! printed, so that a failure can be repeated.
 
+#![expect(clippy::print_stdout, reason = "seed and counts are for whoever runs the tests")]
+
 #[path = "support/mutate.rs"]
 mod mutate;
 mod support;

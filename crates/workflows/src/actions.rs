@@ -78,7 +78,7 @@ impl Actions {
                 Ok(()) => taken += 1,
                 Err(MailError::Temporary(text)) => later = Some(text),
                 Err(MailError::Permanent(text)) => {
-                    never.push(format!("{}: {text}", mail.to.as_str()))
+                    never.push(format!("{}: {text}", mail.to.as_str()));
                 }
             }
         }

@@ -33,13 +33,12 @@ impl AuthorityKeeper {
             column: "authority_key",
             record: nobody,
         };
-        let (certificate, sealed) = match self.store.authority().await? {
-            Some(kept) => kept,
-            None => {
-                let (certificate, key) = Authority::make()?;
-                // Two servers may make one at once: the store keeps the first and gives it to both.
-                self.store.keep_authority(&certificate, &self.key.seal(at, &key)?).await?
-            }
+        let (certificate, sealed) = if let Some(kept) = self.store.authority().await? {
+            kept
+        } else {
+            let (certificate, key) = Authority::make()?;
+            // Two servers may make one at once: the store keeps the first and gives it to both.
+            self.store.keep_authority(&certificate, &self.key.seal(at, &key)?).await?
         };
         let key = self.key.open(at, &sealed).context("the authority's key does not open")?;
         Ok(Authority::open(certificate, &key)?)

@@ -61,7 +61,9 @@ pub fn run() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = actix_web::rt::System::new().block_on(async move {
         match cli.command {
-            Command::Serve(settings) => serve::serve(settings).await.map(|()| ExitCode::SUCCESS),
+            Command::Serve(settings) => {
+                Box::pin(serve::serve(settings)).await.map(|()| ExitCode::SUCCESS)
+            }
             Command::Bootstrap(settings) => {
                 bootstrap::bootstrap(settings).await.map(|()| ExitCode::SUCCESS)
             }
@@ -79,7 +81,7 @@ pub fn run() -> ExitCode {
             }
             Command::Audit(AuditCommand::Verify(settings)) => audit::verify(settings).await,
             Command::Audit(AuditCommand::Head(settings)) => audit::head(settings).await,
-            Command::Demo(settings) => demo::demo(settings).await,
+            Command::Demo(settings) => Box::pin(demo::demo(settings)).await,
             Command::Sample(SampleCommand::Load(settings)) => {
                 sample::load(settings).await.map(|()| ExitCode::SUCCESS)
             }

@@ -58,13 +58,12 @@ pub(crate) async fn node(settings: NodeSettings) -> anyhow::Result<()> {
         };
         let store = Arc::new(PostgresControlPlane::new(storage.database.clone()));
         let clock = Arc::new(SystemClock);
-        let branches = match &branches {
-            Some(branches) => branches,
-            None => {
-                let keeper = AuthorityKeeper::new(store.clone(), &storage.installation);
-                let opened = open_node(&data_dir, &settings, keeper.open().await?, clock.clone())?;
-                &*branches.insert(opened)
-            }
+        let branches = if let Some(branches) = &branches {
+            branches
+        } else {
+            let keeper = AuthorityKeeper::new(store.clone(), &storage.installation);
+            let opened = open_node(&data_dir, &settings, keeper.open().await?, clock.clone())?;
+            &*branches.insert(opened)
         };
         let keys = Arc::new(PostgresKeys::new(storage.database.clone()));
         let parts = NodeParts {

@@ -145,9 +145,10 @@ async fn authenticate(request: &HttpRequest) -> Result<Caller, Problem> {
             let token = SentToken::from(text);
             // Whose token it is, its issuer says; that it is theirs, its signature. One of ours that was checked before
             // is not taken apart again.
-            let issuer = match services.accounts.signing().remembers(&token) {
-                true => None,
-                false => Identities::issuer(text),
+            let issuer = if services.accounts.signing().remembers(&token) {
+                None
+            } else {
+                Identities::issuer(text)
             };
             match issuer {
                 Some(issuer) if *issuer != *services.public_url => {

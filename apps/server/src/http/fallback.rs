@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_known_path_says_which_methods_it_takes() {
         assert_eq!(allowed("/v1/queries"), Some(["GET", "POST"].as_slice()));
-        assert_eq!(allowed("/api/v1/queries/q_1"), Some(["GET", "DELETE"].as_slice()));
+        assert_eq!(allowed("/api/v1/queries/q_1"), Some(["GET", "PATCH", "DELETE"].as_slice()));
         assert_eq!(allowed("/v1/queries/q_1/run"), Some(["POST"].as_slice()));
         assert_eq!(allowed("/v1/nothing"), None);
         assert_eq!(allowed("/"), None);

@@ -68,12 +68,11 @@ fn request_id(request: &ServiceRequest) -> Arc<str> {
             && it.len() <= 64
             && it.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
     };
-    match sent.filter(sane) {
-        Some(id) => id.into(),
-        None => {
-            let mut text = Uuid::encode_buffer();
-            Arc::from(&*fresh_id().hyphenated().encode_lower(&mut text))
-        }
+    if let Some(id) = sent.filter(sane) {
+        id.into()
+    } else {
+        let mut text = Uuid::encode_buffer();
+        Arc::from(&*fresh_id().hyphenated().encode_lower(&mut text))
     }
 }
 

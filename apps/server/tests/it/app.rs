@@ -151,7 +151,7 @@ impl TestApp {
             model: None,
             dialer,
             mailer: other.unwrap_or(mailer.clone()),
-            patience: Duration::from_secs(60),
+            patience: Duration::from_mins(1),
             nodes: None,
             clock: clock.clone(),
             metrics: None,

@@ -90,7 +90,7 @@ async fn what_matches_nothing_answers_in_the_envelope() {
     let wrong = send(ann.request("PUT", "/v1/queries")).await;
     assert_eq!(wrong.error(), (405, "method_not_allowed"));
     assert_eq!(wrong.headers["allow"], "GET, POST");
-    let self_hosted = send(ann.request("PATCH", "/api/v1/queries/q_1")).await;
+    let self_hosted = send(ann.request("PUT", "/api/v1/queries/q_1")).await;
     assert_eq!(self_hosted.error(), (405, "method_not_allowed"));
     assert_eq!(ann.get("/v1/connections/not-an-id").await.error(), (404, "not_found"));
 }

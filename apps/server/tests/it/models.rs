@@ -79,21 +79,21 @@ fn answer(stream: &TcpStream, script: &Mutex<Script>) -> std::io::Result<()> {
         let at = (script.asked.len() - 1).min(script.lines.len() - 1);
         script.lines[at].clone()
     };
-    let (status, text) = match line.parse::<u16>() {
-        Ok(status) => (status, "{}".to_owned()),
-        Err(_) => {
-            let said = json!({ "sql": line, "explanation": "As scripted." }).to_string();
-            let (a, b) = said.split_at(7);
-            let part = |text: &str| json!({ "choices": [{ "delta": { "content": text } }] });
-            let end = json!({ "choices": [{ "delta": {}, "finish_reason": "stop" }] });
-            let usage = json!({ "choices": [], "usage": { "prompt_tokens": 900, "completion_tokens": 100 } });
-            let text = format!(
-                "data: {}\n\ndata: {}\n\ndata: {end}\n\ndata: {usage}\n\ndata: [DONE]\n\n",
-                part(a),
-                part(b)
-            );
-            (200, text)
-        }
+    let (status, text) = if let Ok(status) = line.parse::<u16>() {
+        (status, "{}".to_owned())
+    } else {
+        let said = json!({ "sql": line, "explanation": "As scripted." }).to_string();
+        let (a, b) = said.split_at(7);
+        let part = |text: &str| json!({ "choices": [{ "delta": { "content": text } }] });
+        let end = json!({ "choices": [{ "delta": {}, "finish_reason": "stop" }] });
+        let usage =
+            json!({ "choices": [], "usage": { "prompt_tokens": 900, "completion_tokens": 100 } });
+        let text = format!(
+            "data: {}\n\ndata: {}\n\ndata: {end}\n\ndata: {usage}\n\ndata: [DONE]\n\n",
+            part(a),
+            part(b)
+        );
+        (200, text)
     };
     let length = text.len();
     write!(

@@ -444,7 +444,7 @@ async fn policies_are_written_read_changed_and_removed() {
     // Whoever is bound changes nothing, whatever else they may.
     let role = json!({ "name": "Steward", "scopes": ["queries:read", "connections:read", "connections:write"] });
     let role = ann.post("/v1/roles", role).await.body["data"]["id"].clone();
-    let (cat, _) = app.member(&ann, "cat@example.com", role.as_str().unwrap()).await;
+    let (cat, _) = app.member(ann, "cat@example.com", role.as_str().unwrap()).await;
     assert_eq!(cat.get(&one).await.status, 200);
     let bind = json!({ "roles": [role] });
     assert_eq!(ann.patch(&one, bind).await.status, 200);

@@ -413,7 +413,7 @@ async fn write(
             let insert = tx.prepare_cached(insert).await.map_err(store)?;
             let (branch, endpoint) = (
                 it.branch.as_ref().map(BranchId::as_str),
-                it.endpoint.as_ref().map(|it| it.as_str()),
+                it.endpoint.as_ref().map(plinth_control_plane::EndpointId::as_str),
             );
             tx.execute(
                 &insert,

@@ -236,7 +236,7 @@ async fn write_steps(tx: &Transaction<'_>, org: OrgId, all: &[&Advance]) -> Resu
     let results: Vec<Option<Json<_>>> =
         steps.iter().map(|it| it.1.result.as_ref().map(Json)).collect();
     let queries: Vec<Option<Uuid>> =
-        steps.iter().map(|it| it.1.query.map(|it| it.as_uuid())).collect();
+        steps.iter().map(|it| it.1.query.map(plinth_queries::QueryId::as_uuid)).collect();
     let errors: Vec<Option<String>> =
         steps.iter().map(|it| it.1.error.as_deref().map(storable)).collect();
     let started: Vec<_> = steps.iter().map(|it| it.1.started_at).collect();

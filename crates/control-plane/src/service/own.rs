@@ -36,25 +36,24 @@ impl ControlPlane {
         let org = permit.org();
         let mut is_new = false;
         for _ in 0..ATTEMPTS {
-            let id = match self.store.own_project(org).await? {
-                Some(id) => id,
-                None => {
-                    let new = NewProject {
-                        name: Some(format!("org_{org}")),
-                        role: Some("org_owner".to_owned()),
-                        database: Some("org".to_owned()),
-                        own: true,
-                        ..NewProject::default()
-                    };
-                    match self.create(permit, new).await {
-                        Ok(made) => {
-                            is_new = true;
-                            made.outcome.tree.project.id
-                        }
-                        // Somebody asked at the same moment.
-                        Err(ControlPlaneError::Exists { .. } | ControlPlaneError::Busy) => continue,
-                        Err(err) => return Err(err),
+            let id = if let Some(id) = self.store.own_project(org).await? {
+                id
+            } else {
+                let new = NewProject {
+                    name: Some(format!("org_{org}")),
+                    role: Some("org_owner".to_owned()),
+                    database: Some("org".to_owned()),
+                    own: true,
+                    ..NewProject::default()
+                };
+                match self.create(permit, new).await {
+                    Ok(made) => {
+                        is_new = true;
+                        made.outcome.tree.project.id
                     }
+                    // Somebody asked at the same moment.
+                    Err(ControlPlaneError::Exists { .. } | ControlPlaneError::Busy) => continue,
+                    Err(err) => return Err(err),
                 }
             };
             match self.show_team(permit, &id).await {

@@ -497,11 +497,11 @@ impl Interpreter<'_> {
                 to = Some(column);
                 next = stop;
             }
-        } else if matches!(self.word(next), "after" | "of" | "from" | "since") {
-            if let Some((column, stop)) = self.told_from(&tables, next + 1, end) {
-                from = Some(column);
-                next = stop;
-            }
+        } else if matches!(self.word(next), "after" | "of" | "from" | "since")
+            && let Some((column, stop)) = self.told_from(&tables, next + 1, end)
+        {
+            from = Some(column);
+            next = stop;
         }
         let to = to?;
         let from = from.or_else(|| self.began(to))?;

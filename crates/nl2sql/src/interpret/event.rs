@@ -180,7 +180,7 @@ impl Interpreter<'_> {
             }
             _ => {
                 draft.asked =
-                    vec![Asked::Count { table: Some(table), column: None, distinct: false }]
+                    vec![Asked::Count { table: Some(table), column: None, distinct: false }];
             }
         }
         self.blank(by, of + 1);

@@ -101,9 +101,10 @@ impl Interpreter<'_> {
             let joined = format!("{}{particle}", token.stem);
             if matches!(particle, "in" | "up" | "out" | "off") {
                 for &table in &tables {
-                    let column = self.index.tables[table].columns.iter().position(|it| {
-                        it.class.is_temporal() && it.words.iter().any(|own| *own == joined)
-                    });
+                    let column = self.index.tables[table]
+                        .columns
+                        .iter()
+                        .position(|it| it.class.is_temporal() && it.words.contains(&joined));
                     if let Some(column) = column {
                         return Some((ColumnRef::new(table, column), token.stem.clone()));
                     }

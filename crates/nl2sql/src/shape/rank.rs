@@ -111,7 +111,7 @@ pub(super) fn per<'a>(index: &'a SchemaIndex, words: &Words<'a>) -> Option<Shape
                 }
             }
             let mut select = labels;
-            select.extend(query.select.drain(..));
+            select.append(&mut query.select);
             // what it is ranked by is worth seeing
             let by = query.order[0].by.clone();
             if !select.contains(&by) && by.is_aggregate() {

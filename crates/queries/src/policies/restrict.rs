@@ -38,7 +38,7 @@ fn on(relation: &Relation, policy: &Policy) -> Restriction {
         // What was written by another version.
         Err(err) => {
             restriction.closed =
-                Some(format!("the policy `{}` cannot be read: {err}", policy.name.as_str()))
+                Some(format!("the policy `{}` cannot be read: {err}", policy.name.as_str()));
         }
     }
     let is_same = policy.table_oid == Some(relation.oid);

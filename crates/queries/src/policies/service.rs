@@ -305,26 +305,23 @@ impl Policies {
         user: UserId,
     ) -> Result<Limits, StoreError> {
         let now = self.clock.now();
-        let all = match fresh(&self.held, &(org, connection), now) {
-            Some(all) => all,
-            None => {
-                let all = self.store.all(org, connection).await?;
-                let all: Arc<[_]> =
-                    all.into_iter().filter(|it| it.is_active).map(Arc::new).collect();
-                hold(&self.held, (org, connection), now, all.clone());
-                all
-            }
+        let all = if let Some(all) = fresh(&self.held, &(org, connection), now) {
+            all
+        } else {
+            let all = self.store.all(org, connection).await?;
+            let all: Arc<[_]> = all.into_iter().filter(|it| it.is_active).map(Arc::new).collect();
+            hold(&self.held, (org, connection), now, all.clone());
+            all
         };
         if all.is_empty() {
             return Ok(Limits::none());
         }
-        let viewer = match fresh(&self.viewers, &(org, user), now) {
-            Some(viewer) => viewer,
-            None => {
-                let viewer = self.store.viewer(org, user).await?.map(Arc::new);
-                hold(&self.viewers, (org, user), now, viewer.clone());
-                viewer
-            }
+        let viewer = if let Some(viewer) = fresh(&self.viewers, &(org, user), now) {
+            viewer
+        } else {
+            let viewer = self.store.viewer(org, user).await?.map(Arc::new);
+            hold(&self.viewers, (org, user), now, viewer.clone());
+            viewer
         };
         // Somebody who is no member any more is bound by everything.
         let binds = |it: &&Arc<Policy>| viewer.as_ref().is_none_or(|of| it.audience.binds(of.role));

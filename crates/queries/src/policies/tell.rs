@@ -46,7 +46,7 @@ impl Effective {
         let needed: BTreeSet<(String, AttributeType)> = all
             .iter()
             .flat_map(|it| &it.rows)
-            .flat_map(|it| it.attributes())
+            .flat_map(plinth_sql_guard::Predicate::attributes)
             .map(|(name, of)| (name.to_owned(), of))
             .collect();
         let missing = needed

@@ -181,10 +181,10 @@ async fn lower_roles(stage: &Stage, operation: &Operation, call: &Call, faults: 
         if !is_refused {
             continue;
         }
-        let call = match call.picks() {
-            // About an organization of the sample's own: here, about the one that they are in.
-            true => call.clone().without_pick().with(&Place::Path(0), &stage.org),
-            false => call.clone(),
+        let call = if call.picks() {
+            call.clone().without_pick().with(&Place::Path(0), &stage.org)
+        } else {
+            call.clone()
         };
         let answer = by(person, operation, &call).await;
         let holds = match OWN_KEYS.iter().find(|(id, _)| id == name) {
