@@ -15,7 +15,7 @@ use crate::run::Taken;
 use crate::writer::Writer;
 use crate::{RunId, WorkflowId};
 
-/// How long a worker has a run to itself. With [`KEEP_EVERY`] and [`LOOK_EVERY`] it says how soon the run of a killed
+/// How long a worker has a run to itself. With `KEEP_EVERY` and `LOOK_EVERY` it says how soon the run of a killed
 /// worker goes on elsewhere: within 4 seconds.
 pub const LEASE: Duration = Duration::from_secs(3);
 
