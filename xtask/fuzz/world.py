@@ -126,6 +126,9 @@ class World:
                 collection = path[: path.index("{" + name + "}")].rstrip("/")
                 for parameter, value in ids.items():
                     collection = collection.replace("{" + parameter + "}", value)
+                if "{" in collection:
+                    # What it would be part of is not there, on purpose.
+                    continue
                 is_last = path.endswith("{" + name + "}")
                 gone = self.operations[operation][0] == "DELETE" and is_last
                 if gone and not always and operation in SLOW and self.random.random() < 0.9:

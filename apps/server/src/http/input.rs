@@ -8,8 +8,8 @@ use actix_web::error::{JsonPayloadError, PathError, QueryPayloadError};
 use actix_web::web::{Json, JsonConfig, PathConfig, QueryConfig};
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use plinth_core::{Cursor, CursorKey, ErrorKind, InvalidCursor, InvalidLimit, Limit};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use utoipa::IntoParams;
@@ -115,6 +115,16 @@ pub(crate) fn read_object<T: DeserializeOwned>(text: &str) -> Result<T, Problem>
         return Err(Problem::invalid(rule, json!({ "body": rule })));
     }
     serde_json::from_str(text).map_err(|err| unreadable_body(&JsonPayloadError::Deserialize(err)))
+}
+
+/// The same for an object within a body, which may be left out: `#[serde(default, deserialize_with = "nested_object")]`.
+pub(crate) fn nested_object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let fields = Option::<Map<String, Value>>::deserialize(deserializer)?;
+    fields.map(|it| T::deserialize(Value::Object(it)).map_err(D::Error::custom)).transpose()
 }
 
 fn broken_rules(errors: &ValidationErrors) -> Problem {

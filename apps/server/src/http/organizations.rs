@@ -12,7 +12,7 @@ use validator::Validate;
 
 use super::caller::CallerOfClosing;
 use super::envelope::{Meta, Reply, envelope};
-use super::input::Valid;
+use super::input::{Valid, nested_object};
 use super::keys::given;
 use super::problem::Problems;
 use super::team::{MemberBody, MemberEnvelope};
@@ -222,6 +222,7 @@ struct UpdateOrganization {
     /// An IANA name: what "today" and "this week" mean there.
     #[schema(example = "Europe/Berlin")]
     time_zone: Option<String>,
+    #[serde(default, deserialize_with = "nested_object")]
     settings: Option<UpdateSettings>,
 }
 

@@ -75,6 +75,7 @@ async fn name_time_zone_and_settings_change_here_at_once() {
         json!({ "time_zone": "Mars/Olympus" }),
         json!({ "name": "" }),
         json!({ "settings": { "colour": "red" } }),
+        json!({ "settings": [null, null] }),
     ] {
         assert_eq!(ann.patch(&path, bad.clone()).await.error().0, 422, "{bad}");
     }

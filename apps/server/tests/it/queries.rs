@@ -345,6 +345,11 @@ async fn the_history_keeps_what_was_asked_and_forgets_what_is_deleted() {
     assert_eq!(entries[0]["error"]["details"]["sqlstate"], "42703");
     assert_eq!(entries[1]["question"], "How many orders are there?");
     assert_eq!(ann.get("/v1/queries?saved=true").await.body["data"], json!([]));
+    for (field, most) in [("search", 200), ("engine", 200), ("tag", 50)] {
+        let value = "a".repeat(most + 1);
+        let answer = ann.get(&format!("/v1/queries?{field}={value}")).await;
+        assert_eq!(answer.error(), (422, "validation_error"), "{field}");
+    }
 
     let id = asked.body["data"]["query_id"].as_str().unwrap();
     let path = format!("/v1/queries/{id}");

@@ -212,10 +212,16 @@ async fn list_queries(
         cursor,
     } = params.into_inner();
     let search = search.unwrap_or_default();
-    let too_long = |it: &str, most: usize| it.chars().count() > most;
-    if too_long(&search, 200) {
-        let rule = "at most 200 characters";
-        return Err(Problem::invalid(format!("search: {rule}"), json!({ "search": rule })));
+    let limits = [
+        ("search", Some(search.as_str()), 200),
+        ("engine", engine.as_deref(), 200),
+        ("tag", tag.as_deref(), 50),
+    ];
+    for (field, value, most) in limits {
+        if value.is_some_and(|it| it.chars().count() > most) {
+            let rule = format!("at most {most} characters");
+            return Err(Problem::invalid(format!("{field}: {rule}"), json!({ field: rule })));
+        }
     }
     let filter = HistoryFilter {
         saved_only: saved || tag.is_some(),
