@@ -1,4 +1,5 @@
 use actix_web::{HttpResponse, get, web};
+use jiff::Timestamp;
 use plinth_core::{Credential, Member, Permit, ProjectsRead};
 use serde_json::{Value, json};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -41,12 +42,32 @@ async fn get_current_user(
         "image": "",
         "auth_accounts": [],
         "plan": "free_v3",
+        "billing_account": nobody_pays(email, user.created_at),
         "active_seconds_limit": 0,
         "projects_limit": 0,
         "branches_limit": 0,
         "max_autoscaling_limit": 64.0,
         "compute_seconds_limit": 0,
     })))
+}
+
+/// That nothing is billed here. Neon's description lets it be left out, its client for Python does not.
+fn nobody_pays(email: &str, since: Timestamp) -> Value {
+    json!({
+        "state": "UNKNOWN",
+        "payment_source": { "type": "" },
+        "subscription_type": "UNKNOWN",
+        "payment_method": "none",
+        "quota_reset_at_last": since,
+        "name": "",
+        "email": email,
+        "address_city": "",
+        "address_country": "",
+        "address_line1": "",
+        "address_line2": "",
+        "address_postal_code": "",
+        "address_state": "",
+    })
 }
 
 /// The caller's organizations
