@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 
 use crate::fuzz::{self, FuzzOptions, Fuzzed};
-use crate::test::{Skip, TestOptions};
+use crate::test::{Beside, Skip, TestOptions};
 use crate::workspace::{self, Workspace};
 use crate::{check, product, setup, shell, test};
 
@@ -32,7 +32,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
             Ok(()) => println!("✓ {name} ({seconds} s)"),
             Err(err) => {
                 println!("✗ {name} ({seconds} s): {err:#}");
-                failed.push(name);
+                failed.push((name, format!("{name}: {err:#}")));
             }
         }
         Ok(())
@@ -76,16 +76,14 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
             Ok(())
         })?;
     }
-    if failed.contains(&"build") {
-        bail!("failed: {}", failed.join(", "));
+    let unbuilt = failed.iter().any(|(name, _)| *name == "build");
+    let failed: Vec<_> = failed.into_iter().map(|(_, complaint)| complaint).collect();
+    if unbuilt {
+        bail!("failed: {}", failed.join("; "));
     }
 
     println!("\n── tests");
-    if !failed.is_empty() {
-        println!("✗ failed before the tests: {}", failed.join(", "));
-    }
-    let tests = test::run_built(workspace, &options, skipped)?;
-    Ok(if failed.is_empty() { tests } else { ExitCode::FAILURE })
+    test::run_built(workspace, &options, Beside { failed, skipped })
 }
 
 fn cargo(workspace: &Workspace, arguments: &[&str]) -> Result<()> {

@@ -80,7 +80,7 @@ impl Totals {
 pub(crate) fn run(workspace: &Workspace, options: &TestOptions) -> Result<ExitCode> {
     setup::ensure_these(&setup::Need::TO_TEST)?;
     build(workspace, options)?;
-    run_built(workspace, options, Vec::new())
+    run_built(workspace, options, Beside::default())
 }
 
 /// Builds the tests, and with them every program of the workspace, with the same features: so nothing is built twice.
@@ -100,14 +100,23 @@ pub(crate) fn build(
     workspace.build(&arguments)
 }
 
-/// Runs the tests that [`build`] has built; `skipped` are checks beside them that could not do their work here.
+/// Checks beside the tests, of which the end of the run has to tell.
+#[derive(Debug, Default)]
+pub(crate) struct Beside {
+    /// What failed, with the reason. A long log is often kept from its end only, so it is said there again.
+    pub(crate) failed: Vec<String>,
+    /// What could not do its work here.
+    pub(crate) skipped: Vec<Skip>,
+}
+
+/// Runs the tests that [`build`] has built; what happened `beside` them counts as if it were of them.
 ///
 /// # Errors
 /// As [`run`].
 pub(crate) fn run_built(
     workspace: &Workspace,
     options: &TestOptions,
-    skipped: Vec<Skip>,
+    beside: Beside,
 ) -> Result<ExitCode> {
     let listed = Listed::read(&workspace.root().join("xtask/skipped-tests.txt"))?;
     let markers = skips::Markers::fresh(&workspace.target_dir()?)?;
@@ -124,8 +133,10 @@ pub(crate) fn run_built(
     let marked = markers.read()?;
     totals.passed = totals.passed.saturating_sub(marked.len() as u64);
     totals.skipped.extend(marked);
-    totals.skipped.extend(skipped);
-    let complaints = judge(&totals, &listed, is_ci());
+    totals.skipped.extend(beside.skipped);
+    let mut complaints = judge(&totals, &listed, is_ci());
+    complaints
+        .extend(beside.failed.into_iter().map(|check| format!("before the tests failed {check}")));
     println!();
     for skip in &totals.skipped {
         println!("skipped: {skip}");

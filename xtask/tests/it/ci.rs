@@ -25,6 +25,14 @@ fn a_failed_check_fails_the_run_though_every_test_passed() {
     assert!(stdout.contains("✓ format"), "{stdout}");
     assert!(stdout.contains("✗ clippy"), "{stdout}");
     assert!(stdout.contains("✗ generated files"), "an empty document is not ours: {stdout}");
+    let end: Vec<_> = stdout.lines().rev().take(4).collect();
+    for check in ["clippy", "generated files"] {
+        let said = format!("✗ before the tests failed {check}: ");
+        assert!(
+            end.iter().any(|line| line.starts_with(&said)),
+            "the end of a log says why: {stdout}"
+        );
+    }
     assert_eq!(output.status.code(), Some(1));
 }
 
