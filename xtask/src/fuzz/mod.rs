@@ -4,25 +4,30 @@
 //! it which ids exist and which answers are allowed. Here: its environment, the server, and what must have come of it.
 
 mod environment;
+mod findings;
 mod report;
 mod server;
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
 use self::environment::{Environment, Unavailable};
+use self::findings::Findings;
 use self::report::Report;
 use self::server::Server;
 use crate::setup::{self, Need};
-use crate::shell::{self, Signalled};
+use crate::shell;
 use crate::workspace::Workspace;
 
 /// How the skip is called in `skipped-tests.txt`.
 pub(crate) const NAME: &str = "fuzz-api";
+
+/// A phase of the long form prints nothing before its end.
+const SILENCE: Duration = Duration::from_hours(2);
 
 /// How hard to try.
 pub(crate) struct FuzzOptions {
@@ -111,7 +116,8 @@ pub(crate) fn run_built(
         .env("PLINTH_FUZZ_SEED", seed.to_string())
         .current_dir(&folder);
     let begun = Instant::now();
-    let status = shell::run(&mut schemathesis, Signalled::Leader)?;
+    let mut findings = Findings::default();
+    let status = shell::watched(&mut schemathesis, SILENCE, |line| findings.read(line))?;
     ensure!(!shell::interrupted(), "interrupted");
     let stopped = server.stop();
 
@@ -120,7 +126,7 @@ pub(crate) fn run_built(
     println!("· {} requests in {} s", report.requests(), begun.elapsed().as_secs());
     let mut complaints = report.complaints(&operations, options.requests);
     if !status.success() {
-        complaints.push(format!("schemathesis found what is printed above ({status})"));
+        complaints.push(format!("schemathesis ({status}) found:{}", findings.text()));
     }
     complaints.extend(server.complaints()?);
     if let Err(err) = stopped {
