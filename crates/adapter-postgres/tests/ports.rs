@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use plinth_adapter_postgres::{
     Database, DatabaseUrl, PostgresAccounts, PostgresAnnotations, PostgresAttempts,
-    PostgresConnections, PostgresConversations, PostgresKeys, PostgresModels, PostgresQueries,
-    PostgresSigningKeys, PostgresSnapshots, PostgresTenancy, migrate, migrations,
+    PostgresConnections, PostgresConversations, PostgresKeys, PostgresModels,
+    PostgresOrganizations, PostgresOutbox, PostgresQueries, PostgresSigningKeys, PostgresSnapshots,
+    PostgresTeam, PostgresTenancy, migrate, migrations,
 };
 use plinth_connections::ConnectionStore as _;
 use plinth_core::{ManualClock, OrgId, UserId};
@@ -58,6 +59,25 @@ async fn two_organizations(database: &Database) -> [(OrgId, UserId); 2] {
 /// An entry of the trail for what a test does.
 fn made(org: OrgId) -> plinth_tenancy::AuditEntry {
     plinth_connections::testing::entry(org, "2026-01-01T00:00:00Z".parse().unwrap())
+}
+
+#[tokio::test]
+async fn teams_keep_their_contract() {
+    let ours = ours().await;
+    let [us, them] = two_organizations(&ours.database).await;
+    let (store, outbox) =
+        (PostgresTeam::new(ours.database.clone()), PostgresOutbox::new(ours.database.clone()));
+    plinth_tenancy::testing::team_store_contract(&store, &outbox, us, them).await;
+}
+
+#[tokio::test]
+async fn organizations_keep_their_contract() {
+    let ours = ours().await;
+    let [us, them] = two_organizations(&ours.database).await;
+    let store = PostgresOrganizations::new(ours.database.clone());
+    let (team, outbox) =
+        (PostgresTeam::new(ours.database.clone()), PostgresOutbox::new(ours.database.clone()));
+    plinth_tenancy::testing::organization_store_contract(&store, &team, &outbox, us, them).await;
 }
 
 #[tokio::test]

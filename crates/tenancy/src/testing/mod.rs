@@ -1,4 +1,10 @@
-//! The contract that every [`TenancyStore`] keeps; run it against each of them.
+//! The contracts that every store of people and organizations keeps; run them against each of them.
+
+mod organizations;
+mod team;
+
+pub use organizations::organization_store_contract;
+pub use team::team_store_contract;
 
 use jiff::{SignedDuration, Timestamp};
 use plinth_core::{Cursor, KeyId, Limit, OrgId, UserId};
@@ -171,4 +177,16 @@ pub async fn tenancy_store_contract(store: &dyn TenancyStore) {
     let revoked = store.find_key(&spare.hash()).await.expect("finds").expect("there").key;
     assert_eq!((revoked.revoked_at, revoked.last_used_at), (Some(later), Some(later)));
     assert!(!revoked.is_valid(later));
+}
+
+/// The kinds of the letters that wait; takes them out.
+async fn letters(outbox: &dyn crate::outbox::OutboxStore) -> Vec<String> {
+    let lease = SignedDuration::from_mins(1);
+    let mut kinds = Vec::new();
+    for waiting in outbox.take(100, lease).await.expect("taken") {
+        let message = waiting.message;
+        kinds.push(message.payload["letter"]["kind"].as_str().expect("a letter").to_owned());
+        outbox.done(message.org, message.id).await.expect("noted");
+    }
+    kinds
 }
