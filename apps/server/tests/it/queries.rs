@@ -212,7 +212,9 @@ async fn large_answers_are_streamed_whole_and_bounded() {
     let cut = ann.post("/v1/queries", body).await;
     assert_eq!(cut.body["data"]["results"]["truncated_by"], "bytes");
 
-    let row = ann.sql(&id, "SELECT repeat('x', 500000000)").await;
+    // Making it takes a busy server longer than statements have by default.
+    let body = json!({ "connection_id": id, "timeout_ms": 300_000, "sql": "SELECT repeat('x', 500000000)" });
+    let row = ann.post("/v1/queries", body).await;
     assert_eq!(row.error(), (500, "query_error"), "{}", row.text);
     assert_eq!(row.body["error"]["details"]["reason"], "row_too_large");
 }

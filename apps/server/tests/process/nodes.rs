@@ -49,6 +49,18 @@ fn stop_node(folder: &DataFolder) {
 async fn project(owner: &Person) -> String {
     let made = owner.post("/api/v2/projects", json!({ "project": { "name": "shop" } })).await;
     assert_eq!(made.status, 201, "{}", made.text);
+    // Its endpoint's port is open once these are finished, for which the answer does not wait on a busy machine.
+    let id = made.body["project"]["id"].as_str().unwrap();
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let answer = owner.get(&format!("/api/v2/projects/{id}/operations")).await;
+        let operations = answer.body["operations"].as_array().unwrap();
+        if operations.iter().all(|it| it["status"] == "finished") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "still being made: {}", answer.text);
+        actix_web::rt::time::sleep(Duration::from_millis(100)).await;
+    }
     made.body["connection_uris"][0]["connection_uri"].as_str().unwrap().to_owned()
 }
 
