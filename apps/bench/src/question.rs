@@ -1,6 +1,6 @@
 //! Question sets: a file with one JSON object a line.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 
@@ -17,9 +17,14 @@ pub(crate) struct Question {
     /// The database that it is asked of; `None` is the sample.
     pub(crate) database: Option<String>,
     pub(crate) expected: Expected,
+    /// The question that was asked just before in the same conversation, by its id.
+    pub(crate) follows: Option<String>,
     /// What it is counted under, beside the whole: such as (`kind`, `time`).
     pub(crate) groups: Vec<(&'static str, String)>,
 }
+
+/// The kind that follow-ups are counted under: what is hard in them is what they refer to, whatever they ask for.
+pub(crate) const FOLLOW_UP: &str = "follow_up";
 
 /// What a right answer is.
 #[derive(Clone, Debug)]
@@ -117,6 +122,7 @@ enum Expect {
 struct Record {
     id: String,
     question: String,
+    follows: Option<String>,
     db: Option<String>,
     gold_sql: Option<OneOrMore>,
     /// Golds with another sensible choice of columns.
@@ -161,7 +167,7 @@ impl Record {
         };
         let single = [
             ("corpus", self.corpus),
-            ("kind", self.kind),
+            ("kind", if self.follows.is_some() { Some(FOLLOW_UP.to_owned()) } else { self.kind }),
             ("hardness", self.hardness),
             ("category", self.category),
             ("db", self.db.clone()),
@@ -170,23 +176,60 @@ impl Record {
             single.into_iter().filter_map(|(by, name)| Some((by, name?))).collect();
         groups.extend(self.tags.into_iter().map(|tag| ("tag", tag)));
         groups.extend(self.flags.into_iter().map(|flag| ("flag", flag)));
-        Ok(Question { id: self.id, text: self.question, database: self.db, expected, groups })
+        Ok(Question {
+            id: self.id,
+            text: self.question,
+            database: self.db,
+            expected,
+            follows: self.follows,
+            groups,
+        })
     }
 }
 
-/// Reads a file. The question is taken from `field`; records without it are left out, so that a field which only some have
+/// Reads files as one set. The question is taken from `field`; records without it are left out, so that a field which only some have
 /// can be asked for.
 ///
 /// # Errors
-/// If the file cannot be read, a line is no record, two have one id, or no question is left.
-pub(crate) fn read(path: &Path, source: Source, field: &str) -> Result<Vec<Question>> {
-    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    parse(&text, source, field).with_context(|| format!("in {}", path.display()))
-}
-
-fn parse(text: &str, source: Source, field: &str) -> Result<Vec<Question>> {
+/// If a file cannot be read, a line is no record, two have one id, a question follows one that does not stand before it, or
+/// none is left.
+pub(crate) fn read(paths: &[&Path], source: Source, field: &str) -> Result<Vec<Question>> {
     let mut questions = Vec::new();
     let mut ids = HashSet::new();
+    for path in paths {
+        let text =
+            fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        parse(&text, source, field, &mut ids, &mut questions)
+            .with_context(|| format!("in {}", path.display()))?;
+    }
+    ensure!(!questions.is_empty(), "there is no question with a field `{field}`");
+    Ok(questions)
+}
+
+/// The questions in the order in which they are asked, those of one conversation together: each that follows none, with
+/// those that follow it. Expects what [`read`] returns, or a part of it in which no question lacks the one it follows.
+pub(crate) fn conversations(questions: Vec<Question>) -> Vec<Vec<Question>> {
+    let mut all: Vec<Vec<Question>> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for question in questions {
+        let place = question.follows.as_ref().and_then(|it| places.get(it)).copied();
+        let place = place.unwrap_or(all.len());
+        places.insert(question.id.clone(), place);
+        match all.get_mut(place) {
+            Some(conversation) => conversation.push(question),
+            None => all.push(vec![question]),
+        }
+    }
+    all
+}
+
+fn parse(
+    text: &str,
+    source: Source,
+    field: &str,
+    ids: &mut HashSet<String>,
+    questions: &mut Vec<Question>,
+) -> Result<()> {
     for (at, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with("//") {
@@ -202,16 +245,24 @@ fn parse(text: &str, source: Source, field: &str) -> Result<Vec<Question>> {
         }
         let record: Record = serde_json::from_value(record).with_context(where_)?;
         let question = record.into_question(source).with_context(where_)?;
+        if let Some(before) = &question.follows {
+            ensure!(ids.contains(before), "line {}: {before} does not stand before it", at + 1);
+        }
         ensure!(ids.insert(question.id.clone()), "line {}: {} is there twice", at + 1, question.id);
         questions.push(question);
     }
-    ensure!(!questions.is_empty(), "there is no question with a field `{field}`");
-    Ok(questions)
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str, source: Source, field: &str) -> Result<Vec<Question>> {
+        let mut questions = Vec::new();
+        super::parse(text, source, field, &mut HashSet::new(), &mut questions)?;
+        Ok(questions)
+    }
 
     fn one(line: &str, source: Source) -> Question {
         parse(line, source, "question").unwrap().remove(0)
@@ -275,7 +326,32 @@ mod tests {
         let questions = parse(two, Source::Kit, "syn").unwrap();
         assert_eq!(questions.len(), 1);
         assert_eq!(questions[0].text, "two");
-        assert!(parse(two, Source::Kit, "other").is_err());
+        assert!(parse(two, Source::Kit, "other").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_follow_up_is_a_kind_of_its_own_and_stands_in_the_conversation_it_goes_on_with() {
+        let record = |id: &str, follows: &str| {
+            let follows = if follows.is_empty() {
+                String::new()
+            } else {
+                format!(r#","follows":"{follows}""#)
+            };
+            format!(
+                r#"{{"id":"{id}","question":"?","gold_sql":"SELECT 1","kind":"time"{follows}}}"#
+            )
+        };
+        let lines = [record("a", ""), record("b", "a"), record("c", ""), record("d", "b")];
+        let questions = parse(&lines.join("\n"), Source::Own, "question").unwrap();
+        assert_eq!(questions[0].groups, [("kind", "time".to_owned())]);
+        assert_eq!(questions[1].groups, [("kind", FOLLOW_UP.to_owned())]);
+        let ids: Vec<Vec<String>> = conversations(questions)
+            .into_iter()
+            .map(|it| it.into_iter().map(|it| it.id).collect())
+            .collect();
+        assert_eq!(ids, [vec!["a", "b", "d"], vec!["c"]]);
+        let early = [record("b", "a"), record("a", "")].join("\n");
+        assert!(parse(&early, Source::Own, "question").is_err());
     }
 
     #[test]

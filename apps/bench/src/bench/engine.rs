@@ -1,14 +1,12 @@
 //! The embedded engine's own time.
 
-use std::path::Path;
-
 use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::Stage;
 use super::figure::{Aim, Figure, Unit};
-use crate::eval::OWN_QUESTIONS;
-use crate::question::{Source, read};
+use crate::eval::{conversation_of, own_questions};
+use crate::question::conversations;
 use crate::sample::Sample;
 use crate::terminal::{quantile, say};
 
@@ -20,18 +18,26 @@ pub(super) async fn measure(stage: &Stage<'_>, sample: &Sample) -> Result<Vec<Fi
     let (_folder, plinth) = stage.plinth().await?;
     let mut client = plinth.client();
     let connection = sample.connect(&mut client, stage.databases).await?;
-    let questions = read(Path::new(OWN_QUESTIONS), Source::Own, "question")?;
+    let conversations = conversations(own_questions("question")?);
+    let questions: usize = conversations.iter().map(Vec::len).sum();
     let mut times = Vec::new();
     // The first time over warms caches up.
     for round in 0..=stage.options.rounds {
-        for question in &questions {
-            let body = json!({ "connection_id": connection, "question": question.text });
-            let response = client.request("POST", "/v1/queries", Some(&body)).await?;
-            let json = response.json()?;
-            if let Some(ms) = json["data"]["timings"]["engine_ms"].as_f64()
-                && round > 0
-            {
-                times.push(ms);
+        for conversation in &conversations {
+            let mut id: Option<String> = None;
+            for question in conversation {
+                let mut body = json!({ "connection_id": connection, "question": question.text });
+                if let Some(id) = &id {
+                    body["conversation_id"] = id.as_str().into();
+                }
+                let response = client.request("POST", "/v1/queries", Some(&body)).await?;
+                let json = response.json()?;
+                id = conversation_of(&json).or(id);
+                if let Some(ms) = json["data"]["timings"]["engine_ms"].as_f64()
+                    && round > 0
+                {
+                    times.push(ms);
+                }
             }
         }
     }
@@ -49,7 +55,7 @@ pub(super) async fn measure(stage: &Stage<'_>, sample: &Sample) -> Result<Vec<Fi
         unit: Unit::Milliseconds,
         aim: Some(Aim::AtMost(5.0)),
         details: json!({
-            "questions": questions.len(),
+            "questions": questions,
             "answers": times.len(),
             "ms": { "p50": p50, "p95": p95, "p99": p99, "most": most },
         }),

@@ -14,7 +14,7 @@ use super::tally::Outcome;
 use crate::client::{Client, Response};
 use crate::database::Runner;
 use crate::process::Plinth;
-use crate::question::{Expected, Question};
+use crate::question::{Expected, Question, conversations};
 use crate::sample;
 use crate::terminal::Progress;
 
@@ -54,19 +54,25 @@ enum Answer {
 }
 
 impl Asking<'_> {
-    /// Asks all, so many at once, and judges the answers; they come back sorted by id.
+    /// Asks all, so many conversations at once, and judges the answers; they come back sorted by id.
     ///
     /// # Errors
     /// If the server cannot be reached, or a gold statement does not run.
     pub(super) async fn all(&self, questions: Vec<Question>, at_once: usize) -> Result<Vec<Asked>> {
         let free: Mutex<Vec<Client>> = Mutex::default();
         let all = questions.len();
-        let asked = questions.into_iter().map(async |question| {
-            let Some(plinth) = self.plinth else { return self.gold(question).await };
+        let asked = conversations(questions).into_iter().map(async |conversation| {
             let kept = free.lock().ok().and_then(|mut free| free.pop());
-            let mut client = kept.unwrap_or_else(|| plinth.client());
-            let asked = self.one(&mut client, question).await;
-            if let Ok(mut free) = free.lock() {
+            let mut client = kept.or_else(|| self.plinth.map(Plinth::client));
+            let mut asked = Vec::with_capacity(conversation.len());
+            let mut id = None;
+            for question in conversation {
+                asked.push(match &mut client {
+                    Some(client) => self.one(client, question, &mut id).await,
+                    None => self.gold(question).await,
+                });
+            }
+            if let (Some(client), Ok(mut free)) = (client, free.lock()) {
                 free.push(client);
             }
             asked
@@ -75,10 +81,12 @@ impl Asking<'_> {
         let mut progress = Progress::new();
         let mut results: Vec<Asked> = Vec::with_capacity(all);
         let mut right = 0;
-        while let Some(result) = asked.next().await {
-            let result = result?;
-            right += usize::from(result.outcome == Outcome::Right);
-            results.push(result);
+        while let Some(conversation) = asked.next().await {
+            for result in conversation {
+                let result = result?;
+                right += usize::from(result.outcome == Outcome::Right);
+                results.push(result);
+            }
             let done = results.len();
             progress.show(|| format!("{done} of {all} asked, {} % right", right * 100 / done));
         }
@@ -105,15 +113,25 @@ impl Asking<'_> {
         Ok(Asked { question, outcome, sql, note, status, confidence, engine_ms, total_ms })
     }
 
-    async fn one(&self, client: &mut Client, question: Question) -> Result<Asked> {
+    /// Asks in the conversation of that id, which is that of the answer afterwards.
+    async fn one(
+        &self,
+        client: &mut Client,
+        question: Question,
+        conversation: &mut Option<String>,
+    ) -> Result<Asked> {
         let database = database_of(&question);
         let connection = self.connections.get(database);
         let connection = connection.with_context(|| format!("there is no database {database}"))?;
-        let body = json!({ "connection_id": connection, "question": question.text });
+        let mut body = json!({ "connection_id": connection, "question": question.text });
+        if let Some(id) = conversation.as_deref() {
+            body["conversation_id"] = id.into();
+        }
         let started = Instant::now();
         let response = ask(client, &body).await?;
         let total_ms = started.elapsed().as_secs_f64() * 1000.0;
         let json = response.json().unwrap_or_default();
+        *conversation = conversation_of(&json).or_else(|| conversation.take());
         let answer = understand(&response, &json);
         let (outcome, sql, note) = match answer {
             Answer::Sql(sql) => match judge(self.runner, database, &question, &sql).await? {
@@ -143,6 +161,12 @@ impl Asking<'_> {
             question,
         })
     }
+}
+
+/// The conversation that an answer belongs to; a question back has it too.
+pub(crate) fn conversation_of(json: &Json) -> Option<String> {
+    let places = [&json["data"], &json["error"]["details"]];
+    places.iter().find_map(|it| it["conversation_id"].as_str().map(str::to_owned))
 }
 
 fn database_of(question: &Question) -> &str {

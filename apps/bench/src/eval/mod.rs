@@ -5,7 +5,7 @@ mod judge;
 mod kit;
 mod tally;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result, ensure};
 use plinth_core::{Clock as _, SystemClock};
 use serde_json::{Value as Json, json};
 
+pub(crate) use self::ask::conversation_of;
 use self::ask::{Asked, Asking};
 use self::kit::{Kit, quoted};
 use self::tally::{Outcome, Tallies};
@@ -25,9 +26,19 @@ use crate::question::{Expected, Question, Source, read};
 use crate::sample;
 use crate::terminal::{Progress, say};
 
-/// Our own questions. The tool runs in its workspace, so the file is read when it is needed.
-pub(crate) const OWN_QUESTIONS: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/questions/sample.jsonl");
+/// Our own questions. The tool runs in its workspace, so the files are read when they are needed.
+const OWN_QUESTIONS: [&str; 2] = [
+    concat!(env!("CARGO_MANIFEST_DIR"), "/questions/sample.jsonl"),
+    concat!(env!("CARGO_MANIFEST_DIR"), "/questions/sample2.jsonl"),
+];
+
+/// Our own questions over the sample, with those that follow others.
+///
+/// # Errors
+/// If they cannot be read.
+pub(crate) fn own_questions(field: &str) -> Result<Vec<Question>> {
+    read(&OWN_QUESTIONS.map(Path::new), Source::Own, field)
+}
 
 /// The role that reads a kit's databases.
 const KIT_READER: &str = "kit_ro";
@@ -94,7 +105,7 @@ impl Options {
 /// If something does not start, a gold statement does not run, or fewer questions than wanted were answered rightly.
 pub(crate) async fn run(plinth: &Path, options: &Options) -> Result<()> {
     let kit = options.kit.as_deref().map(Kit::at).transpose()?;
-    let questions = select(options, kit.as_ref())?;
+    let (questions, wanted) = select(options, kit.as_ref())?;
     let folder = Folder::create()?;
     say("· starting a Postgres for the data, and Plinth …");
     let databases = Databases::start(&folder).await?;
@@ -112,8 +123,10 @@ pub(crate) async fn run(plinth: &Path, options: &Options) -> Result<()> {
     };
     let started = Instant::now();
     let asking = Asking { runner: &runner, connections: &connections, plinth: plinth.as_ref() };
-    let results = asking.all(questions, options.concurrency.max(1)).await?;
+    let mut results = asking.all(questions, options.concurrency.max(1)).await?;
     let took = started.elapsed();
+    // what was asked only so that something could follow does not count
+    results.retain(|it| wanted.contains(&it.question.id));
 
     let mut tallies = Tallies::default();
     for result in &results {
@@ -143,28 +156,50 @@ pub(crate) async fn run(plinth: &Path, options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn select(options: &Options, kit: Option<&Kit>) -> Result<Vec<Question>> {
-    let (source, file) = match kit {
-        Some(kit) => (Source::Kit, kit.questions.as_path()),
-        None => (Source::Own, Path::new(OWN_QUESTIONS)),
+/// The questions to ask, and the ids of those that count. What a wanted question follows is asked before it, wanted or not.
+fn select(options: &Options, kit: Option<&Kit>) -> Result<(Vec<Question>, HashSet<String>)> {
+    let all = match (&options.questions, kit) {
+        (Some(file), _) => {
+            let source = if kit.is_some() { Source::Kit } else { Source::Own };
+            read(&[file], source, &options.field)?
+        }
+        (None, Some(kit)) => read(&[&kit.questions], Source::Kit, &options.field)?,
+        (None, None) => own_questions(&options.field)?,
     };
-    let file = options.questions.as_deref().unwrap_or(file);
-    let mut questions = read(file, source, &options.field)?;
     let filters = [("corpus", &options.corpus), ("db", &options.db), ("kind", &options.kind)];
-    questions.retain(|question| {
-        let is = |by: &str, wanted: &[String]| {
-            question.groups.iter().any(|(group, name)| *group == by && wanted.contains(name))
-        };
-        filters.iter().all(|(by, wanted)| wanted.is_empty() || is(by, wanted))
-            && !is("flag", &options.skip_flags)
-    });
+    let mut wanted: Vec<&Question> = all
+        .iter()
+        .filter(|question| {
+            let is = |by: &str, wanted: &[String]| {
+                question.groups.iter().any(|(group, name)| *group == by && wanted.contains(name))
+            };
+            filters.iter().all(|(by, wanted)| wanted.is_empty() || is(by, wanted))
+                && !is("flag", &options.skip_flags)
+        })
+        .collect();
     if let Some(limit) = options.limit {
-        questions = spread(questions, limit);
+        wanted = spread(wanted, limit);
     }
-    ensure!(!questions.is_empty(), "no question of {} is left by these filters", file.display());
+    ensure!(!wanted.is_empty(), "no question is left by these filters");
+    let wanted: HashSet<String> = wanted.into_iter().map(|it| it.id.clone()).collect();
+    let mut questions = with_those_before(all, &wanted);
     // One database after the other, so that few are in use at a time.
     questions.sort_by(|a, b| a.database.cmp(&b.database));
-    Ok(questions)
+    Ok((questions, wanted))
+}
+
+/// Those of the questions that are wanted, with all that they follow.
+fn with_those_before(all: Vec<Question>, wanted: &HashSet<String>) -> Vec<Question> {
+    let mut needed = wanted.clone();
+    // what is followed stands before
+    for question in all.iter().rev() {
+        if let Some(before) = &question.follows
+            && needed.contains(&question.id)
+        {
+            needed.insert(before.clone());
+        }
+    }
+    all.into_iter().filter(|it| needed.contains(&it.id)).collect()
 }
 
 /// So many of the items, at even distances.
@@ -266,6 +301,7 @@ fn write_each(path: &Path, results: &[Asked]) -> Result<()> {
             "id": result.question.id,
             "db": result.question.database,
             "question": result.question.text,
+            "follows": result.question.follows,
             "outcome": result.outcome.name(),
             "sql": result.sql,
             "gold_sql": gold,
@@ -283,6 +319,7 @@ fn write_each(path: &Path, results: &[Asked]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::question::conversations;
 
     #[test]
     fn a_limit_takes_questions_from_the_whole_set() {
@@ -294,7 +331,25 @@ mod tests {
     }
 
     #[test]
-    fn our_own_questions_can_be_read() {
-        assert!(read(Path::new(OWN_QUESTIONS), Source::Own, "question").unwrap().len() >= 100);
+    fn our_own_questions_can_be_read_with_those_that_follow_others() {
+        let all = own_questions("question").unwrap();
+        assert!(all.len() >= 300, "{}", all.len());
+        assert!(all.iter().filter(|it| it.follows.is_some()).count() >= 30);
+    }
+
+    #[test]
+    fn what_a_wanted_question_follows_is_asked_with_it() {
+        let all = own_questions("question").unwrap();
+        let last = all
+            .iter()
+            .rfind(|it| {
+                let before = all.iter().find(|other| Some(&other.id) == it.follows.as_ref());
+                before.is_some_and(|it| it.follows.is_some())
+            })
+            .unwrap();
+        let wanted = HashSet::from([last.id.clone()]);
+        let asked = with_those_before(all.clone(), &wanted);
+        assert!(asked.len() >= 3, "{asked:?}");
+        assert_eq!(conversations(asked).len(), 1);
     }
 }

@@ -209,6 +209,7 @@ mod tests {
             text: String::new(),
             database: None,
             expected: Expected::Decline,
+            follows: None,
             groups: vec![("kind", kind.to_owned())],
         }
     }
