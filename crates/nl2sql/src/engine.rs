@@ -13,7 +13,7 @@ use crate::{
     link::{self, Item, Meaning},
     logical::{Aggregate, Comparison, Expr, LogicalQuery, Predicate},
     meta::{self, MetaAnswer},
-    phrase, render, shape, time,
+    mirror, phrase, render, shape, time,
     token::{self, Token},
 };
 
@@ -279,6 +279,7 @@ fn read(
     let mut reader = Interpreter::new(index, items, tokens);
     let draft = reader.read();
     let mut query = assemble(index, &mut reader, draft)?;
+    mirror::other_side(index, &mut query);
     if let Some(wrap) = wrap {
         query = wrap(query)?;
     }
@@ -322,10 +323,18 @@ fn read(
         })
     });
     ignored.extend(lost(items, &reader, &query, &ignored));
-    let mut confidence = confidence::judge(&signals);
     // what is not understood may change the answer, however good the rest looks
-    let unexplained: Vec<String> =
-        ignored.iter().map(|it| it.to_lowercase()).filter(|it| !LEXICON.is_light(it)).collect();
+    let echoes = echoes(index, items, &query, &ignored);
+    if let Some(at) = confidence::SIGNALS.iter().position(|it| *it == "echoed") {
+        signals[at] = confidence::count(echoes.len());
+    }
+    let unexplained: Vec<String> = ignored
+        .iter()
+        .filter(|it| !echoes.contains(it))
+        .map(|it| it.to_lowercase())
+        .filter(|it| !LEXICON.is_light(it))
+        .collect();
+    let mut confidence = confidence::judge(&signals);
     // what is done is mostly said by the tables that stand beside it; things and their kinds are not
     let done = unexplained.iter().filter(|it| is_verb(it)).count();
     for _ in 0..done {
@@ -335,6 +344,7 @@ fn read(
         .iter()
         .map(String::as_str)
         .filter(|it| !LEXICON.is_light(&it.to_lowercase()))
+        .filter(|it| !echoes.iter().any(|echo| echo == it))
         .collect();
     if unexplained.len() > done
         || predicts(items)
@@ -361,6 +371,41 @@ fn read(
         ignored,
         signals,
     })
+}
+
+/// Unread words that say once more what stands in the query: `the banking industry`, where banking is a main industry.
+fn echoes(
+    index: &SchemaIndex,
+    items: &[Item],
+    query: &LogicalQuery,
+    ignored: &[String],
+) -> Vec<String> {
+    let mut stems: BTreeSet<String> = BTreeSet::new();
+    query.each(&mut |part| {
+        for (table, _) in part.instances() {
+            stems.extend(index.tables[table].words.iter().map(|it| LEXICON.stem(it)));
+        }
+        let mut note = |it: crate::logical::ColumnRef| {
+            stems.extend(index.column(it).words.iter().map(|it| LEXICON.stem(it)));
+        };
+        for it in part.select.iter().chain(&part.group).chain(&part.per) {
+            it.columns(&mut note);
+        }
+        part.order.iter().for_each(|it| it.by.columns(&mut note));
+        part.filter.iter().chain(&part.having).for_each(|it| it.columns(&mut note));
+    });
+    ignored
+        .iter()
+        .filter(|word| {
+            items.iter().any(|it| {
+                it.text == **word
+                    && it.end == it.first + 1
+                    && matches!(it.meaning, Meaning::Word | Meaning::Name(_))
+                    && stems.contains(&LEXICON.stem(&it.lemma))
+            })
+        })
+        .cloned()
+        .collect()
 }
 
 /// Names that were read, but of which nothing stands in the query.
@@ -424,10 +469,14 @@ fn doubtful(
         .iter()
         .any(|it| it.is_word() && matches!(it.lower.as_str(), "each" | "per" | "every"));
     let mut grouped = false;
+    // `the name and origin of each program` is a list
+    let mut counted = query.limit.is_some();
     let mut empty = false;
     query.each(&mut |part| {
         let nested = !std::ptr::eq(part, query);
         grouped |= !part.group.is_empty() || !part.per.is_empty();
+        counted |= part.select.iter().any(Expr::is_aggregate)
+            || part.order.iter().any(|it| it.by.is_aggregate());
         // one row for each group by a key
         if let ([Expr::Column(key)], [_]) = (part.group.as_slice(), part.instances().as_slice()) {
             let counts = part.order.iter().any(|it| it.by.is_aggregate())
@@ -497,7 +546,7 @@ fn doubtful(
                 && it[0].is_word()
                 && left.contains(&it[0].text.as_str())
     });
-    empty || apart || untold || each && !grouped || one_of_all || who && shown.len() < 2
+    empty || apart || untold || each && counted && !grouped || one_of_all || who && shown.len() < 2
 }
 
 /// Whether a word says what is done rather than what something is.

@@ -29,6 +29,7 @@ mod lexicon;
 mod link;
 mod logical;
 mod meta;
+mod mirror;
 pub mod model;
 mod names;
 mod phrase;

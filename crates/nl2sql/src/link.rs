@@ -113,6 +113,10 @@ pub(crate) fn link(
         if matches!(token.kind, TokenKind::Word) || matches!(token.kind, TokenKind::Number(_)) {
             let reach = (at + MAX_NAME).min(n);
             for end in at + 1..=reach {
+                // what stands in quotes is meant as it stands
+                if tokens[end - 1].kind == TokenKind::Quoted {
+                    break;
+                }
                 let links = names(index, tokens, &hits, at, end);
                 let Some(top) = links.first() else { continue };
                 let worth = top.score * (count(end - at) + 0.15 * (count(end - at) - 1.0))
@@ -133,6 +137,9 @@ pub(crate) fn link(
                 }
                 let links = values(index, tokens, at, end);
                 let Some(top) = links.first() else { continue };
+                if end > at + 1 && told_apart(index, tokens, &hits, &links, at, end) {
+                    continue;
+                }
                 let mut worth = top.score * count(end - at) + best[end].0;
                 // `which buyer …`: who is asked for, though somebody's title is called so
                 if end == at + 1 && !token.capital && asked_for(tokens, at) {
@@ -167,6 +174,25 @@ pub(crate) fn link(
     }
     doubt_weak_names(tokens, &mut items);
     items
+}
+
+/// `the Ebro river`: a river called Ebro, where there is one, rather than something else that is called so in full.
+fn told_apart(
+    index: &SchemaIndex,
+    tokens: &[Token],
+    hits: &Hits,
+    links: &[ValueLink],
+    at: usize,
+    end: usize,
+) -> bool {
+    let kinds = names(index, tokens, hits, end - 1, end);
+    let Some(kind) = kinds.first().filter(|it| it.column.is_none() && it.score > 0.9) else {
+        return false;
+    };
+    links.iter().all(|it| it.table != kind.table)
+        && values(index, tokens, at, end - 1)
+            .iter()
+            .any(|it| it.table == kind.table && it.score > 0.9)
 }
 
 /// Whether the word there is what is asked for: right behind a word that asks.

@@ -336,7 +336,14 @@ impl Interpreter<'_> {
             return None;
         }
         let mut first = at + 1;
-        while matches!(self.word(first), "the" | "word" | "a" | "an") && !self.items[first].quoted {
+        while first < end
+            && !self.items[first].quoted
+            && (matches!(self.word(first), "the" | "word" | "a" | "an")
+                || matches!(
+                    self.word(first),
+                    "substring" | "string" | "text" | "letter" | "letters" | "phrase" | "keyword"
+                ) && self.items.get(first + 1).is_some_and(|it| it.quoted))
+        {
             first += 1;
         }
         let joins = (first + 1..end.min(first + 4)).find(|&it| self.word(it) == "in")?;

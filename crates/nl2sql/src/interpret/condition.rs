@@ -772,7 +772,10 @@ impl Interpreter<'_> {
         // a column of the very table that is counted, or of one that nobody named: its values are the groups
         if let [one] = columns.as_slice() {
             let info = self.index.column(*one);
-            let own = self.index.tables[one.table].display.contains(&one.column) || info.primary;
+            let table = &self.index.tables[one.table];
+            // a part of a key tells no rows apart
+            let own =
+                table.display.contains(&one.column) || info.primary && table.primary.len() < 2;
             if one.table == counted
                 || (!own && self.weight[one.table] < 0.75)
                 || (!own && counted == usize::MAX && Some(one.table) == draft.root)

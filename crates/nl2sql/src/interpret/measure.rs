@@ -73,6 +73,19 @@ impl Interpreter<'_> {
             .map(|it| it.0)
     }
 
+    /// Whether a noun there stands for several.
+    pub(super) fn plural(&self, at: usize) -> bool {
+        self.items.get(at).is_some_and(|it| it.lower.ends_with('s') && it.lower != it.lemma)
+    }
+
+    /// Whether rows of a table have what an adjective measures: `the largest city` is that of the most people.
+    pub(super) fn measured_by(&self, adjective: Option<&str>, table: usize) -> bool {
+        let Some(degree) = adjective.and_then(|it| LEXICON.degree(it)) else { return false };
+        degree.measures.iter().any(|it| {
+            self.column_with(table, &it.0, Want::Number).is_some_and(|it| it.table == table)
+        })
+    }
+
     /// "How much does X cost", "how much budget".
     pub(super) fn how_much(&mut self, draft: &mut Draft, at: usize) -> Option<usize> {
         let root = draft.root?;

@@ -454,7 +454,13 @@ impl<'a> Interpreter<'a> {
             )
         }) && info.words.len() <= 2
             || info.words.first().is_some_and(|it| it == "is" || it == "has")
-            || info.words.iter().any(|it| it.ends_with("ed") || it.ends_with("ing"));
+            || info
+                .words
+                .iter()
+                .any(|it| it.len() > 4 && (it.ends_with("ed") || it.ends_with("ing")));
+        // what takes other values than yes and no is none
+        let flag = flag
+            && !(info.complete && info.values.iter().any(|it| !matches!(it.as_str(), "0" | "1")));
         let yes = info
             .values
             .iter()

@@ -212,7 +212,8 @@ impl Interpreter<'_> {
             hand.or = false;
             return Some(next);
         }
-        if self.degree_at(at + 1) || matches!(self.word(at + 1), "most" | "least") {
+        let which = at > 0 && self.table_at(at - 1).is_some() && !self.plural(at - 1);
+        if !which && (self.degree_at(at + 1) || matches!(self.word(at + 1), "most" | "least")) {
             return None;
         }
         // `the three cities with …`
@@ -232,6 +233,7 @@ impl Interpreter<'_> {
             && hand.column.is_none()
             && self.is_name(at + 1)
             && self.table_at(at + 1).is_none()
+            && self.word(at + 2) != "old"
             && let Some(column) = self.resolve_quietly(draft, at + 1, Want::Number)
             && self.index.column(column).class.is_numeric()
             && !self.index.column(column).is_id()
@@ -325,7 +327,11 @@ impl Interpreter<'_> {
                     None => {
                         // `people aged 30`, `3 years old`
                         let stem = match (self.word(at + 1), self.word(at + 2)) {
-                            (_, "old") => "age",
+                            (_, "old") => {
+                                self.mark_used(at + 1, at + 2);
+                                self.spent.push(at + 1);
+                                "age"
+                            }
                             _ if at > 1
                                 && self.word(at - 1) == "either"
                                 && self.word(at - 2) == "aged" =>
@@ -415,7 +421,9 @@ impl Interpreter<'_> {
     ) -> Option<ColumnRef> {
         let bare = hand.column.is_none()
             && hand.aggregates.is_empty()
-            && adjective.is_none_or(|it| matches!(it, "high" | "low" | "late"))
+            && adjective.is_none_or(|it| {
+                matches!(it, "high" | "low" | "late" | "bigger" | "smaller" | "larger" | "greater")
+            })
             && !self.is_name(next);
         let joined = (2..=5).any(|back| {
             next > back

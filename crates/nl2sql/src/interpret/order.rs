@@ -96,21 +96,13 @@ impl Interpreter<'_> {
                 // `most` and `least` inside "from the most to the least"
                 descending = Some(descending.unwrap_or(down));
                 next += 1;
-                if word == "highest"
-                    || word == "lowest"
-                    || word == "most"
-                    || word == "least"
-                    || word == "largest"
-                    || word == "smallest"
-                    || word == "high"
-                    || word == "low"
-                    || word == "z"
-                    || word == "a"
-                {
-                    // the rest of "from … to …"
-                    if self.word(next) == "to" {
-                        next += 2;
+                // the rest of "from … to …"
+                if self.word(next) == "to" {
+                    next += 1;
+                    if self.word(next) == "the" {
+                        next += 1;
                     }
+                    next += 1;
                 }
                 continue;
             }
@@ -449,11 +441,12 @@ impl Interpreter<'_> {
                     next += 1;
                     continue;
                 }
-                // `by` before a table may only name who did it
+                // `by` before a table may only name who did it: `by the artist`, `by artists that …`
                 if self.word(at) == "by"
                     && length == 1
-                    && next == at + 2
-                    && self.word(at + 1) == "the"
+                    && (next == at + 2 && self.word(at + 1) == "the"
+                        || self.plural(next)
+                            && matches!(self.word(next + 1), "that" | "who" | "whose" | "which"))
                 {
                     return None;
                 }
@@ -700,9 +693,9 @@ fn participle(word: &str) -> bool {
 
 fn direction(word: &str) -> Option<bool> {
     match word {
-        "descending" | "decreasing" | "desc" | "highest" | "most" | "largest" | "high" | "z"
-        | "descendingly" | "descend" => Some(true),
-        "ascending" | "increasing" | "asc" | "lowest" | "least" | "smallest" | "low"
+        "descending" | "decreasing" | "desc" | "highest" | "most" | "largest" | "high"
+        | "large" | "big" | "z" | "descendingly" | "descend" => Some(true),
+        "ascending" | "increasing" | "asc" | "lowest" | "least" | "smallest" | "low" | "small"
         | "ascendingly" | "ascend" => Some(false),
         _ => None,
     }

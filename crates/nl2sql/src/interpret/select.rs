@@ -36,6 +36,31 @@ impl Interpreter<'_> {
         if self.says(at, "numbers of") && at > 0 && self.is_name(at - 1) {
             return None;
         }
+        // `the phone number of …`: a text that is called so, not how many
+        if matches!(self.word(at), "number" | "numbers")
+            && at > 0
+            && self.is_name(at - 1)
+            && self.table_at(at - 1).is_none()
+            && self.items[at - 1].end == self.items[at].first
+            && self
+                .resolve_quietly(draft, at - 1, Want::Any)
+                .is_some_and(|it| self.index.column(it).class.is_textual())
+        {
+            return Some(at + 1);
+        }
+        // `the number and average age of …`
+        if matches!(self.word(at), "number" | "count")
+            && *mode == Mode::Select
+            && self.word(at + 1) == "and"
+            && matches!(
+                self.word(self.skip_determiners(at + 2)),
+                "average" | "total" | "maximum" | "minimum" | "mean" | "highest" | "lowest"
+            )
+            && let Some(root) = draft.root
+        {
+            draft.ask(Asked::Count { table: Some(root), column: None, distinct: false });
+            return Some(at + 1);
+        }
         if let Some(length) = self.one_of(
             at,
             &[
@@ -43,6 +68,7 @@ impl Interpreter<'_> {
                 "number of",
                 "count of",
                 "count the number of",
+                "count the total number of",
                 "total number of",
                 "the number of",
                 "total count of",
@@ -88,20 +114,6 @@ impl Interpreter<'_> {
             }
             hand.count = true;
             return Some(at + 1);
-        }
-        if let Some(length) = self.one_of(
-            at,
-            &["how far back do", "how far back does", "since when do we have", "how far back"],
-        ) && let Some(root) = draft.root
-            && let Some(moment) = self.moment_of(root, None)
-        {
-            draft.ask(Asked::Aggregate(Aggregate::Min, Expr::Column(moment)));
-            for it in at + length..end {
-                if matches!(self.word(it), "go" | "reach" | "date") {
-                    self.mark_used(it, it + 1);
-                }
-            }
-            return Some(at + length);
         }
         if let Some(length) = self.one_of(
             at,
@@ -253,6 +265,15 @@ impl Interpreter<'_> {
                 "what information is there on",
             ],
         ) {
+            // `the committee information of …`: of that column
+            if at > 0
+                && self.is_name(at - 1)
+                && self.table_at(at - 1).is_none()
+                && self.word(at) == "information"
+                && *mode == Mode::Select
+            {
+                return Some(at + 1);
+            }
             if *mode == Mode::Select {
                 let next = at + length;
                 let table =

@@ -41,6 +41,8 @@ impl<'a> Interpreter<'a> {
             limit = Some(count(value)?);
             start += 2;
         } else if let Some(value) = self.number(start)
+            // `in room 111 most recently`: which one it is
+            && (start == 0 || self.table_at(start - 1).is_none() || self.plural(start - 1))
             && (1.0..=1000.0).contains(&value)
             && (self.superlative(start + 1).is_some()
                 || matches!(self.word(start + 1), "top" | "bottom" | "best"))
@@ -86,11 +88,6 @@ impl<'a> Interpreter<'a> {
             }
         }
         self.ranking_phrase(draft, hand, mode, at, next, end, most, adjective, limit)
-    }
-
-    /// Whether a noun there stands for several.
-    fn plural(&self, at: usize) -> bool {
-        self.items.get(at).is_some_and(|it| it.lower.ends_with('s') && it.lower != it.lemma)
     }
 
     /// A superlative word: whether it goes to the top, its adjective where it has one, and where it ends.
@@ -205,7 +202,7 @@ impl<'a> Interpreter<'a> {
                     draft.ranked = Some(GroupKey::Rows(root));
                 }
                 draft.order.push(Ordering { by: OrderBy::Expr(expr), descending: top });
-                self.used[item] = true;
+                self.mark_used(by, item + 1);
                 self.blank(by, item + 1);
                 return Some(start);
             }
@@ -396,7 +393,8 @@ impl<'a> Interpreter<'a> {
                     self.word(at),
                     "highest" | "largest" | "lowest" | "smallest" | "greatest" | "biggest"
                 ) && draft.asks_something()
-                    && with)
+                    && with
+                    && (self.plural(next) || !self.measured_by(adjective.as_deref(), table)))
         {
             self.mark_used(next, next + 1);
             // `the most number of rooms` where rooms is a column as well
@@ -480,6 +478,17 @@ impl<'a> Interpreter<'a> {
                 }
                 let mut expr = Expr::Column(column);
                 let subject = self.subject(draft);
+                // `the department with the most credits`: of all its courses together
+                if function.is_none()
+                    && matches!(self.word(at), "most" | "fewest" | "least")
+                    && adjective.is_none()
+                    && info.class.is_numeric()
+                    && let GroupKey::Rows(table) = &subject
+                    && *table != column.table
+                    && !self.single(*table, column.table)
+                {
+                    function = Some(Aggregate::Sum);
+                }
                 // `the topic with the worst satisfaction`: of many rows of each topic the mean
                 if function.is_none()
                     && let GroupKey::Column(kind) = &subject
@@ -578,7 +587,7 @@ impl<'a> Interpreter<'a> {
                 let root = draft.root.unwrap_or(table);
                 if let Some(other) = table_next
                     && other != root
-                    && *mode == Mode::Where
+                    && (*mode == Mode::Where || !draft.order.is_empty())
                     && column.table == other
                     && let Some(predicate) = self.best_row(other, None, &by, limit)
                 {

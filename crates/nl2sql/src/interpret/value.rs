@@ -254,7 +254,11 @@ impl Interpreter<'_> {
                 }
                 None => break,
             };
-            if probe + 1 < end && self.is_name(probe + 1) && says_and {
+            if probe + 1 < end
+                && self.is_name(probe + 1)
+                && self.table_at(probe + 1).is_none()
+                && says_and
+            {
                 break;
             }
             or |= says_or;

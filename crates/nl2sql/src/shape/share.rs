@@ -210,9 +210,11 @@ fn cut<'a>(
         tokens: full,
         wrap: Box::new(move |query, read| {
             let part = counted(index, query)?;
+            // a time that is of the part alone (`customers who ordered in 2025`) is none of the whole's
             if !timed.is_empty()
-                && let Some(whole) = read(&moved)
-                && let Some(it) = put(&part, counted(index, whole)?)
+                && let Some(whole) = read(&moved).and_then(|it| counted(index, it))
+                && whole.filter.iter().all(|it| part.filter.contains(it))
+                && let Some(it) = put(&part, whole)
             {
                 return Some(it);
             }
