@@ -1,4 +1,4 @@
-//! What matches no route: 405 where another method would match, else 404.
+//! What matches no route: 405 where another method would match, else 404, with a word on what Neon has and Plinth has not.
 
 use std::sync::OnceLock;
 
@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
 use plinth_core::ErrorKind;
 use utoipa::openapi::path::PathItem;
 
-use super::{Problem, document};
+use super::{Problem, control_plane, document};
 
 /// Each path of the document, cut at its slashes, with the methods it takes.
 type Table = Vec<(Vec<String>, Vec<&'static str>)>;
@@ -54,6 +54,9 @@ fn allowed(path: &str) -> Option<&'static [&'static str]> {
 }
 
 pub(super) async fn unmatched(request: HttpRequest) -> Result<HttpResponse, actix_web::Error> {
+    if let Some(missing) = control_plane::absent(request.path()) {
+        return Err(Problem::new(ErrorKind::NotFound, missing, None).into());
+    }
     let Some(methods) = allowed(request.path()) else {
         let message = format!(
             "there is nothing at {}; the API is described at /openapi.json",

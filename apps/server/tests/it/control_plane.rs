@@ -281,6 +281,25 @@ async fn without_a_node_nothing_is_promised() {
 }
 
 #[actix_web::test]
+async fn what_one_machine_cannot_be_is_named_in_neons_error() {
+    let app = TestApp::start().await;
+    let owner = app.owner_of("Acme").await;
+    let branch = "/api/v2/projects/some-shop-1/branches/br-some-branch-1";
+    for (path, thing) in [
+        ("/api/v2/projects/some-shop-1/vpc_endpoints", "VPC endpoints"),
+        (&format!("{branch}/auth"), "Neon Auth"),
+        (&format!("{branch}/data-api/shop"), "Data API"),
+        (&format!("{branch}/anonymized_status"), "anonymized branches"),
+    ] {
+        let refused = owner.get(path).await.is(404);
+        assert!(refused["message"].as_str().unwrap().contains(thing), "{refused}");
+        assert!(refused["code"].is_string() && refused["request_id"].is_string(), "{refused}");
+    }
+    let made = owner.post(&format!("{branch}/auth"), json!({ "auth_provider": "mock" })).await;
+    assert!(made.is(404)["message"].as_str().unwrap().contains("Neon Auth"));
+}
+
+#[actix_web::test]
 async fn an_organization_has_a_database_of_its_own() {
     if !is_psql_here() {
         return;

@@ -10,9 +10,9 @@ use crate::client::Person;
 use crate::folder::DataFolder;
 use crate::plinth::{LIMIT, Running, plinth, run, serve_in};
 
-/// Ports of this process's own: other tests run at once.
+/// Ports of this process's own: other tests run at once, those beside `it` below 25,000.
 fn ports(nth: u32) -> String {
-    let first = 20_000 + (std::process::id() % 100) * 40 + nth * 20;
+    let first = 26_000 + (std::process::id() % 100) * 40 + nth * 20;
     format!("{first}-{}", first + 19)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Its shapes are those that Neon's own clients know. What they send and Plinth does not know is ignored.
 
+mod absent;
 mod account;
 mod body;
 mod branches;
@@ -23,6 +24,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt as _, scope};
 
+pub(super) use self::absent::absent;
 pub(crate) use self::body::uri;
 use super::Problem;
 use super::problem::ControlPlaneError;
