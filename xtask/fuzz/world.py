@@ -423,6 +423,29 @@ def with_policy(world):
     return {"id": world.connection, "policy_id": made["data"]["id"]}
 
 
+def workflow(world):
+    return {
+        "name": world.name("Workflow"),
+        "trigger": {"type": "webhook"},
+        "steps": [
+            {"name": "one", "type": "sql", "connection_id": world.connection, "sql": "SELECT 1 AS one"}
+        ],
+        # Nobody answers there: runs wait for their next try.
+        "actions": [{"name": "post", "type": "http", "url": "http://127.0.0.1:9/", "json": {"n": "{{ row_count }}"}}],
+    }
+
+
+def workflow_run(world):
+    """The path of a run that has not ended."""
+    made = world.send("POST", "/v1/workflows", workflow(world))["data"]["id"]
+    return {"id": made, "run_id": world.send("POST", f"/v1/workflows/{made}/run")["data"]["id"]}
+
+
+def webhook(world):
+    made = world.send("POST", "/v1/workflows", workflow(world))["data"]["id"]
+    return {"token": world.get(f"/v1/workflows/{made}/webhook")["data"]["url"].rsplit("/", 1)[1]}
+
+
 # Requests that end sign-ins: the next one that takes a sign-in signs in anew.
 ENDING = {"sign_out", "sign_out_everywhere", "change_password", "reset_password", "end_my_session", "leave_organization"}
 
@@ -461,6 +484,13 @@ TABLE = ("table", "public.customers")
 
 # By operation id: a request that succeeds.
 SAMPLES = {
+    "create_workflow": lambda world: Sample(body=workflow(world)),
+    "update_workflow": lambda world: Sample(body={"description": world.name("What it does")}),
+    "preview_workflow": lambda world: Sample(body={}),
+    "test_workflow_action": lambda world: Sample(body={"action": "post", "confirm": True}),
+    "get_workflow_run": lambda world: Sample(path=workflow_run(world)),
+    "cancel_workflow_run": lambda world: Sample(path=workflow_run(world)),
+    "call_workflow_webhook": lambda world: Sample(path=webhook(world), body={"order": 7}),
     "create_connection": lambda world: Sample(body=connection(world)),
     "update_connection": lambda world: Sample(body={"name": world.name("Connection")}),
     **{

@@ -30,6 +30,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve the API, with a Postgres of its own unless it is given one.
     Serve(ServeSettings),
+    /// Do the runs of workflows, beside servers of the same database and without listening.
+    Worker(ServeSettings),
     /// The organizations of this installation: list them, set their plans.
     #[command(subcommand)]
     Organization(OrganizationCommand),
@@ -222,6 +224,17 @@ pub(crate) struct ServeSettings {
     /// Seconds between two looks at a connected database in the background, about; 0 for never looking.
     #[arg(long, env = "PLINTH_HEALTH_CHECK_SECONDS", default_value_t = 300, value_name = "S")]
     pub(crate) health_check_seconds: u32,
+    /// Runs of workflows under way at once in this process; 0 leaves them to others (`plinth worker`).
+    #[arg(long, env = "PLINTH_WORKFLOW_RUNS", default_value_t = 64, value_name = "N")]
+    pub(crate) workflow_runs: usize,
+    /// Runs of one organization's workflows under way at once, in all processes together.
+    #[arg(
+        long,
+        env = "PLINTH_WORKFLOW_RUNS_PER_ORGANIZATION",
+        default_value_t = 32,
+        value_name = "N"
+    )]
+    pub(crate) workflow_runs_per_organization: u32,
 }
 
 /// How far one question or statement may go.

@@ -6,9 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use plinth_adapter_http::{HttpClient, HttpError, HttpKeySets, HttpRequest, HttpSettings};
+use plinth_adapter_http::{
+    HttpCalls, HttpClient, HttpError, HttpKeySets, HttpRequest, HttpSettings,
+};
 use plinth_egress::{Gate, Network, Own, Refusal, Resolver, Scheme, WebAddress};
 use plinth_tenancy::{KeySetError, KeySetSource as _};
+use plinth_workflows::{Outward as _, OutwardCall};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -300,4 +303,69 @@ async fn a_document_that_cannot_be_used_says_why() {
     }
     let error = source.fetch("https://192.168.7.7/jwks").await.expect_err("inner");
     assert!(matches!(&error, KeySetError::Forbidden(_)) && !error.is_temporary(), "{error:?}");
+}
+
+fn call(method: &'static str, url: String, body: Option<&str>) -> OutwardCall {
+    OutwardCall {
+        method,
+        url,
+        headers: vec![("authorization".to_owned(), "canary".to_owned())],
+        body: body.map(|it| it.as_bytes().to_vec()),
+        time: Duration::from_secs(5),
+    }
+}
+
+fn redirect(status: &str, to: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+}
+
+#[tokio::test]
+async fn a_call_of_a_workflow_takes_neither_secret_nor_body_to_another_origin() {
+    let other = Server::saying(ok("connection: close\r\n", "there")).await;
+    let there = format!("http://127.0.0.1:{}/", other.port);
+    let calls = HttpCalls::new(open(Names::saying(&[&[HERE]]))).expect("made");
+    let server = Server::saying(redirect("307 Temporary Redirect", &there)).await;
+    let url = format!("http://127.0.0.1:{}/x", server.port);
+    let refused = calls.call(call("POST", url.clone(), Some("{}"))).await.expect_err("elsewhere");
+    assert!(!refused.is_temporary && refused.message.contains("another origin"), "{refused:?}");
+    assert_eq!(other.connections.load(Ordering::Relaxed), 0);
+
+    let answer = calls.call(call("GET", url, None)).await.expect("followed");
+    assert_eq!((answer.status, answer.body.as_slice()), (200, &b"there"[..]));
+    assert!(server.heads().iter().all(|it| it.contains("authorization: canary")));
+    assert!(!other.heads()[0].contains("canary"));
+
+    // A redirect that would send the call again without its body is the receiver's answer.
+    let server = Server::saying(redirect("303 See Other", &there)).await;
+    let url = format!("http://127.0.0.1:{}/x", server.port);
+    assert_eq!(calls.call(call("POST", url, Some("{}"))).await.expect("answered").status, 303);
+    assert_eq!(other.connections.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn the_gate_judges_each_redirect_of_a_call_and_a_ring_of_them_ends() {
+    let calls = HttpCalls::new(open(Names::saying(&[&[HERE]]))).expect("made");
+    let inner = Server::saying(redirect("302 Found", &format!("http://{INNER}/"))).await;
+    let url = format!("http://127.0.0.1:{}/", inner.port);
+    let refused = calls.call(call("GET", url, None)).await.expect_err("inner");
+    assert!(!refused.is_temporary, "{refused:?}");
+    let ring = Server::saying(redirect("302 Found", "/")).await;
+    let url = format!("http://127.0.0.1:{}/", ring.port);
+    let refused = calls.call(call("GET", url, None)).await.expect_err("a ring");
+    assert!(refused.message.contains("redirects"), "{refused:?}");
+    assert_eq!(ring.heads().len(), 4);
+}
+
+#[tokio::test]
+async fn of_a_large_answer_the_beginning_is_read_and_a_late_one_is_given_up() {
+    let calls = HttpCalls::new(open(Names::saying(&[&[HERE]]))).expect("made");
+    let large = Server::saying(ok("", &"x".repeat(300 * 1024))).await;
+    let url = format!("http://127.0.0.1:{}/", large.port);
+    let answer = calls.call(call("POST", url, Some("{}"))).await.expect("it said yes");
+    assert_eq!((answer.status, answer.body.len()), (200, 256 * 1024));
+
+    let silent = Server::saying("").await;
+    let mut late = call("POST", format!("http://127.0.0.1:{}/", silent.port), None);
+    late.time = Duration::from_millis(300);
+    assert!(calls.call(late).await.expect_err("late").is_temporary);
 }

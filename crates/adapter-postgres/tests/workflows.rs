@@ -20,6 +20,7 @@ use plinth_tenancy::{RecordingMailer, TenancyStore as _};
 use plinth_testdb::TestDatabase;
 use plinth_workflows::actions::Actions;
 use plinth_workflows::definition::Step;
+use plinth_workflows::hook::HookKey;
 use plinth_workflows::testing::{
     enqueue, limits, outage_contract, put, run_queue_contract, schedule_contract,
     workflow_store_contract,
@@ -226,6 +227,7 @@ fn worker(it: &Ours, counting: &Arc<Counting>, woken: &Arc<Notify>) -> Worker {
         members: Arc::new(Everybody),
         steps: counting.clone(),
         actions: Actions::new(Arc::new(RecordingMailer::default()), counting.clone()),
+        hooks: HookKey::new([7; 32]),
         clock: Arc::new(SystemClock),
         woken: woken.clone(),
         settings: WorkerSettings { runs: 16, runs_per_organization: 64 },
@@ -329,6 +331,7 @@ async fn a_cancelled_run_is_stopped_where_it_is() {
         members: Arc::new(Everybody),
         steps: Arc::new(Slow(dropped.clone())),
         actions: Actions::new(Arc::new(RecordingMailer::default()), counting),
+        hooks: HookKey::new([7; 32]),
         clock: Arc::new(SystemClock),
         woken: Arc::default(),
         settings: WorkerSettings::default(),

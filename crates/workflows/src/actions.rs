@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use plinth_egress::{Scheme, WebAddress};
 use plinth_tenancy::{Attachment, Email, Mail, MailError, Mailer, Subject};
 use pulldown_cmark::{Event, Options, Parser};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -14,6 +16,7 @@ use uuid::Uuid;
 use crate::RunId;
 use crate::condition::Results;
 use crate::definition::{Action, ActionKind, EmailAction, HttpAction, HttpBody};
+use crate::hook;
 use crate::ports::{Fault, Outward, OutwardCall};
 use crate::result::text_of;
 use crate::template::{Context, Style};
@@ -31,6 +34,17 @@ pub struct Sent {
     pub request: Value,
     /// What came back, bounded.
     pub response: Value,
+}
+
+/// For what an action is taken.
+#[derive(Clone, Debug)]
+pub struct Occasion {
+    /// Of which run.
+    pub run: RunId,
+    /// When.
+    pub at: Timestamp,
+    /// What calls are signed with that ask for it.
+    pub secret: Option<SecretString>,
 }
 
 /// Takes actions.
@@ -53,16 +67,23 @@ impl Actions {
     /// [`Fault`], with what was sent and came back as far as it got.
     pub async fn take(
         &self,
-        run: RunId,
+        occasion: &Occasion,
         action: &Action,
         context: &Context,
         results: &Results,
     ) -> Result<Sent, Fault> {
+        let run = occasion.run;
         match &action.kind {
             ActionKind::Email(email) => {
                 self.mail(&mails(run, &action.name, email, context, results)?).await
             }
-            ActionKind::Http(http) => self.call(call(run, &action.name, http, context)?).await,
+            ActionKind::Http(http) => {
+                let mut call = call(run, &action.name, http, context)?;
+                if http.sign {
+                    sign(&mut call, occasion, &action.name)?;
+                }
+                self.call(call).await
+            }
         }
     }
 
@@ -156,6 +177,7 @@ pub fn preview(
                 "url": call.url,
                 "headers": call.headers.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
                 "body": call.body.as_deref().map(String::from_utf8_lossy),
+                "signed": http.sign,
             })
         }
     })
@@ -304,6 +326,22 @@ fn call(
     })
 }
 
+/// Signs a call by Standard Webhooks. A new try has a new time, and the same id: the receiver tells by it what comes twice.
+fn sign(call: &mut OutwardCall, occasion: &Occasion, action: &str) -> Result<(), Fault> {
+    let Occasion { run, at, secret } = occasion;
+    // The parts of what is signed are told apart by full stops, so none stands in the id.
+    let id = format!("{run}_{action}");
+    let body = call.body.as_deref().unwrap_or_default();
+    let signature = secret.as_ref().and_then(|it| hook::sign(it, &id, *at, body));
+    let signature = signature.ok_or_else(|| Fault::permanent("there is no secret to sign with"))?;
+    call.headers.extend([
+        ("webhook-id".to_owned(), id),
+        ("webhook-timestamp".to_owned(), at.as_second().to_string()),
+        ("webhook-signature".to_owned(), signature),
+    ]);
+    Ok(())
+}
+
 /// A call as the history shows it: no query of the URL, and of the headers the names; either may hold a secret.
 fn shown(call: &OutwardCall) -> Value {
     let origin =
@@ -381,13 +419,24 @@ mod tests {
             headers: vec![("authorization".to_owned(), "canary".to_owned())],
             body: Some(HttpBody::Json(json!({ "n": "{{ row_count }}", "all": "{{ results }}" }))),
             time: std::time::Duration::from_secs(1),
+            sign: true,
         };
-        let call = call(run, "post", &http, &context).expect("made");
+        let mut call = call(run, "post", &http, &context).expect("made");
         let body: Value =
             serde_json::from_slice(call.body.as_deref().expect("there")).expect("JSON");
         assert_eq!(body["n"], 3);
         assert_eq!(body["all"][1]["owes"], 7);
         assert!(call.headers.contains(&("idempotency-key".to_owned(), format!("{run}.post"))));
         assert!(!shown(&call).to_string().contains("canary"));
+        let at = "2026-03-04T05:06:07Z".parse().expect("a time");
+        let mut occasion = Occasion { run, at, secret: None };
+        assert!(sign(&mut call, &occasion, "post").is_err(), "unsigned it does not leave");
+        occasion.secret = Some(format!("whsec_{}", "a".repeat(32)).into());
+        sign(&mut call, &occasion, "post").expect("signed");
+        let header =
+            |name: &str| call.headers.iter().find(|it| it.0 == name).map(|it| it.1.as_str());
+        assert_eq!(header("webhook-id"), Some(format!("{run}_post").as_str()));
+        assert_eq!(header("webhook-timestamp"), Some("1772600767"));
+        assert!(header("webhook-signature").is_some_and(|it| it.starts_with("v1,")));
     }
 }

@@ -9,9 +9,10 @@ use plinth_core::{Clock, StoreError};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::actions::Actions;
+use crate::actions::{Actions, Occasion};
 use crate::condition::{Results, Verdict};
 use crate::definition::Definition;
+use crate::hook::HookKey;
 use crate::ports::{Fault, Members, RunQueue, StepRunner, WorkflowStore};
 use crate::run::{Advance, Attempt, RunEnd, RunState, RunStep, Taken, Then};
 use crate::template::Context;
@@ -34,6 +35,7 @@ pub(crate) struct Engine {
     pub(crate) members: Arc<dyn Members>,
     pub(crate) steps: Arc<dyn StepRunner>,
     pub(crate) actions: Actions,
+    pub(crate) hooks: HookKey,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) writer: Writer,
     pub(crate) known: Mutex<HashMap<(WorkflowId, i32), Arc<Definition>>>,
@@ -148,6 +150,11 @@ impl Engine {
                 return self.end(run, timed_out(definition)).await;
             };
             let begun = self.clock.now();
+            let mut occasion = Occasion { run: run.id, at: begun, secret: None };
+            if action.is_signed() {
+                let workflow = self.store.find(run.org, run.workflow).await?.ok_or(Stop::Lost)?;
+                occasion.secret = Some(self.hooks.calls_secret(workflow.id, workflow.hook_number));
+            }
             let mut attempt = Attempt {
                 position: position(steps + at),
                 number: progress.tried + 1,
@@ -161,7 +168,7 @@ impl Engine {
             if !self.queue.begin(run.org, run.id, run.fence, &attempt).await? {
                 return Err(Stop::Lost);
             }
-            let took = self.actions.take(run.id, action, &progress.context, &progress.results);
+            let took = self.actions.take(&occasion, action, &progress.context, &progress.results);
             let took = timeout(left, took).await;
             let ended = self.clock.now();
             attempt.ended_at = Some(ended);

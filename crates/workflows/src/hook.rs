@@ -1,4 +1,5 @@
-//! A webhook's URL and how its calls are signed. Both are made from the workflow's id and a key, and kept nowhere.
+//! A webhook's URL and how calls to it, and calls of the workflow to others, are signed. URL and secrets are made from the
+//! workflow's id and a key, and kept nowhere.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -63,6 +64,12 @@ impl HookKey {
     /// The secret that the workflow's callers sign with, as Standard Webhooks writes it.
     pub fn secret(&self, id: WorkflowId, number: i32) -> SecretString {
         format!("whsec_{}", STANDARD.encode(self.tag("secret of a webhook", id, number))).into()
+    }
+
+    /// The secret that calls of the workflow's actions are signed with: another one, so that who may call the workflow
+    /// cannot speak in its name.
+    pub fn calls_secret(&self, id: WorkflowId, number: i32) -> SecretString {
+        format!("whsec_{}", STANDARD.encode(self.tag("secret of calls", id, number))).into()
     }
 
     /// Checks a call by Standard Webhooks.

@@ -42,8 +42,8 @@ pub use run::{
     Advance, Attempt, NewRun, Run, RunEnd, RunState, RunStep, Taken, Then, TriggerEvent,
 };
 pub use service::{
-    HookCall, MOST_HOOK_BYTES, NewWorkflow, Previewed, RunDetail, WorkflowChange, WorkflowParts,
-    Workflows,
+    Hook, HookCall, MOST_HOOK_BYTES, NewWorkflow, Previewed, RunDetail, WorkflowChange,
+    WorkflowParts, Workflows,
 };
 pub use sql_template::SqlTemplate;
 pub use steps::QuerySteps;

@@ -1,7 +1,8 @@
 use async_trait::async_trait;
 use plinth_core::{Classify as _, ErrorKind, Permit, Principal, QueriesRead};
 use plinth_queries::{
-    Answer, Ask, CallerLimits, Input, JsonRows, Purpose, Queries, QueryError, Running,
+    Answer, Ask, CallerLimits, Input, JsonRows, Notes, Purpose, Queries, QueryError, Running,
+    StatementRun,
 };
 
 use crate::definition::{Step, StepKind};
@@ -37,19 +38,37 @@ impl QuerySteps {
         let timeout_ms = step.time.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX));
         let answer = match &step.kind {
             StepKind::Question { connection, question } => {
-                let input = Input::Question(question.clone());
-                let ask = ask(*connection, input, row_limit, timeout_ms);
+                let ask = Ask {
+                    connection: *connection,
+                    input: Input::Question(question.clone()),
+                    conversation: None,
+                    model: None,
+                    row_limit,
+                    byte_limit: None,
+                    timeout_ms,
+                    purpose: Purpose::Run,
+                };
                 self.queries.ask(&permit, ask).await
             }
             StepKind::Sql { connection, sql } => {
-                if sql.has_values() {
-                    // Not published by this server; a newer one may have.
-                    sql.bind(context).map_err(Fault::permanent)?;
-                    return Err(Fault::permanent("this server cannot bind values into statements"));
+                // The role may have become another since the workflow was published.
+                if caller.saved_queries_only {
+                    return Err(Fault::permanent(
+                        "the workflow's owner may run saved queries only; somebody who may write statements has to publish it",
+                    ));
                 }
-                let input = Input::Sql(sql.sql().to_owned());
-                let ask = ask(*connection, input, row_limit, timeout_ms);
-                self.queries.ask(&permit, ask).await
+                let run = StatementRun {
+                    connection: *connection,
+                    sql: sql.sql().to_owned(),
+                    parameters: sql.bind(context).map_err(Fault::permanent)?,
+                    question: None,
+                    notes: Notes::default(),
+                    row_limit,
+                    byte_limit: None,
+                    timeout_ms,
+                };
+                let running = self.queries.run_as(caller, run).await;
+                running.map(|it| Answer::Rows(Box::new(it)))
             }
             StepKind::Query { query } => {
                 let limits = CallerLimits { row_limit, byte_limit: None, timeout_ms };
@@ -111,24 +130,6 @@ impl StepRunner for QuerySteps {
             return Err(Fault::permanent("the result is larger than a statement's may be"));
         }
         Ok(Found { result: StepResult { columns, rows }, query })
-    }
-}
-
-fn ask(
-    connection: plinth_connections::ConnectionId,
-    input: Input,
-    row_limit: Option<u64>,
-    timeout_ms: Option<u64>,
-) -> Ask {
-    Ask {
-        connection,
-        input,
-        conversation: None,
-        model: None,
-        row_limit,
-        byte_limit: None,
-        timeout_ms,
-        purpose: Purpose::Run,
     }
 }
 

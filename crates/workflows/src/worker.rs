@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::actions::Actions;
 use crate::engine::{Engine, Stop};
+use crate::hook::HookKey;
 use crate::ports::{Members, RunQueue, StepRunner, TakeLimits, WorkflowStore};
 use crate::run::Taken;
 use crate::writer::Writer;
@@ -58,6 +59,8 @@ pub struct WorkerParts {
     pub steps: Arc<dyn StepRunner>,
     /// Takes actions.
     pub actions: Actions,
+    /// Makes the secrets that calls are signed with.
+    pub hooks: HookKey,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Wakes it when this process queued a run.
@@ -78,10 +81,11 @@ pub struct Worker {
 impl Worker {
     /// Puts it together. Inside of a runtime: what it writes is gathered by a task of its own.
     pub fn new(parts: WorkerParts) -> Self {
-        let WorkerParts { queue, store, members, steps, actions, clock, woken, settings } = parts;
+        let WorkerParts { queue, store, members, steps, actions, hooks, clock, woken, settings } =
+            parts;
         let writer = Writer::start(queue.clone());
         let known = Mutex::default();
-        let engine = Engine { queue, store, members, steps, actions, clock, writer, known };
+        let engine = Engine { queue, store, members, steps, actions, hooks, clock, writer, known };
         let nobody = (OrgId::from_uuid(Uuid::nil()), WorkflowId::from_uuid(Uuid::nil()));
         Self {
             engine: Arc::new(engine),

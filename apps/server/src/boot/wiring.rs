@@ -8,8 +8,8 @@ use plinth_adapter_postgres::{
     Database, PostgresAccounts, PostgresAnnotations, PostgresApps, PostgresAttempts, PostgresAudit,
     PostgresConnections, PostgresControlPlane, PostgresConversations, PostgresIdempotency,
     PostgresIdentities, PostgresKeys, PostgresModels, PostgresOrganizations, PostgresOutbox,
-    PostgresPolicies, PostgresQueries, PostgresRates, PostgresSigningKeys, PostgresSnapshots,
-    PostgresTeam, PostgresTenancy,
+    PostgresPolicies, PostgresQueries, PostgresRates, PostgresRuns, PostgresSigningKeys,
+    PostgresSnapshots, PostgresTeam, PostgresTenancy, PostgresWorkflows,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
 use plinth_connections::{
@@ -36,6 +36,12 @@ use plinth_tenancy::session::RefreshKey;
 use plinth_tenancy::signing::SigningKeys;
 use plinth_tenancy::team::Team;
 use plinth_tenancy::{KeySetSource, LinkKey, Mailer, Tenancy, TrailKey};
+use plinth_workflows::actions::Actions;
+use plinth_workflows::hook::HookKey;
+use plinth_workflows::{
+    Outward, QuerySteps, TeamMembers, Worker, WorkerParts, WorkerSettings, WorkflowParts, Workflows,
+};
+use tokio::sync::Notify;
 
 /// Every service that handlers can ask for, put together once.
 #[derive(Clone)]
@@ -86,6 +92,10 @@ pub struct Services {
     pub control_plane_store: Arc<dyn ControlPlaneStore>,
     /// Plinth's own certificate authority.
     pub authority: AuthorityKeeper,
+    /// What runs by itself.
+    pub workflows: Workflows,
+    /// Runs it.
+    pub worker: Arc<Worker>,
     /// Signs cursors.
     pub cursors: CursorKey,
     /// Under which URL callers reach the server, without a slash at its end.
@@ -130,6 +140,10 @@ pub struct WiringParts {
     pub patience: Duration,
     /// Sees to it that a node runs; `None` where an operator does.
     pub nodes: Option<Arc<dyn plinth_control_plane::NodeStarter>>,
+    /// Calls what workflows call.
+    pub outward: Arc<dyn Outward>,
+    /// How many runs of workflows this process has under way at once.
+    pub runs: WorkerSettings,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Renders `/metrics`.
@@ -158,6 +172,8 @@ impl Services {
             mailer,
             patience,
             nodes,
+            outward,
+            runs,
             clock,
             metrics,
         } = parts;
@@ -279,8 +295,18 @@ impl Services {
             clock: clock.clone(),
         });
         let authority = AuthorityKeeper::new(control_plane_store.clone(), &installation);
+        let hooks = HookKey::new(*installation.derive("webhooks of workflows"));
+        let actions = Actions::new(mailer.clone(), outward);
+        let (workflows, worker) = workflows(
+            &database,
+            (&tenancy, &connections, &queries),
+            (actions, hooks, runs),
+            &clock,
+        );
         let public_url = public_url.into();
         Ok(Self {
+            workflows,
+            worker,
             tenancy,
             accounts,
             organizations,
@@ -312,6 +338,42 @@ impl Services {
             metrics,
         })
     }
+}
+
+/// Workflows, and what runs them here.
+fn workflows(
+    database: &Database,
+    (tenancy, connections, queries): (&Tenancy, &Connections, &Queries),
+    (actions, hooks, settings): (Actions, HookKey, WorkerSettings),
+    clock: &Arc<dyn Clock>,
+) -> (Workflows, Arc<Worker>) {
+    let store = Arc::new(PostgresWorkflows::new(database.clone()));
+    let steps = Arc::new(QuerySteps::new(queries.clone()));
+    // The worker of this process begins at once with what this process queued.
+    let woken = Arc::new(Notify::new());
+    let workflows = Workflows::new(WorkflowParts {
+        store: store.clone(),
+        tenancy: tenancy.clone(),
+        connections: connections.clone(),
+        queries: queries.clone(),
+        steps: steps.clone(),
+        actions: actions.clone(),
+        hooks: hooks.clone(),
+        woken: woken.clone(),
+        clock: clock.clone(),
+    });
+    let worker = Worker::new(WorkerParts {
+        queue: Arc::new(PostgresRuns::new(database.clone(), clock.clone())),
+        store,
+        members: Arc::new(TeamMembers::new(Arc::new(PostgresTeam::new(database.clone())))),
+        steps,
+        actions,
+        hooks,
+        clock: clock.clone(),
+        woken,
+        settings,
+    });
+    (workflows, Arc::new(worker))
 }
 
 /// People and their sessions, also for commands that serve nothing.

@@ -34,12 +34,19 @@ const DELETION_EVERY: Duration = Duration::from_mins(1);
 /// How often expired conversations are forgotten.
 const CONVERSATIONS_EVERY: Duration = Duration::from_mins(10);
 
+/// How often it is looked for schedules that are due.
+const SCHEDULES_EVERY: Duration = Duration::from_secs(1);
+
+/// How often old runs of workflows are forgotten.
+const OLD_RUNS_EVERY: Duration = Duration::from_mins(30);
+
 /// What a server does beside answering. Each job may run in any number of servers at once. Connections are checked about
-/// every `check_seconds`, not at all if that is 0.
+/// every `check_seconds`, not at all if that is 0; at most `runs` runs of workflows are under way here at once.
 pub(super) fn start(
     services: &Services,
     check_seconds: u32,
     nodes: Option<Arc<NodeKeeper>>,
+    runs: usize,
     stopped: &watch::Receiver<bool>,
 ) -> JoinSet<()> {
     let mut jobs = JoinSet::new();
@@ -78,7 +85,29 @@ pub(super) fn start(
     jobs.spawn(every("attempts", ATTEMPTS_EVERY, stopped.clone(), async move || {
         accounts.sweep().await
     }));
+    workflows(services, runs, stopped, &mut jobs);
     jobs
+}
+
+/// What workflows need: schedules and tidying up in every process, and runs in those that do any.
+pub(super) fn workflows(
+    services: &Services,
+    runs: usize,
+    stopped: &watch::Receiver<bool>,
+    jobs: &mut JoinSet<()>,
+) {
+    let workflows = services.workflows.clone();
+    jobs.spawn(every("schedules", SCHEDULES_EVERY, stopped.clone(), async move || {
+        workflows.tick().await.map(|_| ())
+    }));
+    let workflows = services.workflows.clone();
+    jobs.spawn(every("old runs", OLD_RUNS_EVERY, stopped.clone(), async move || {
+        workflows.sweep().await.map(|_| ())
+    }));
+    if runs > 0 {
+        let (worker, stopped) = (services.worker.clone(), stopped.clone());
+        jobs.spawn(async move { worker.work(stopped).await });
+    }
 }
 
 /// Does `job` again and again with a pause between, until it is told to stop. What fails is tried again after the pause.

@@ -12,6 +12,7 @@ mod people;
 mod sample;
 mod serve;
 mod server;
+mod worker;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -44,7 +45,7 @@ pub fn run() -> ExitCode {
         ));
     }
     let (to, usual) = match &cli.command {
-        Command::Serve(_) | Command::Node(_) => (LogTo::Stdout, USUAL_LOG),
+        Command::Serve(_) | Command::Worker(_) | Command::Node(_) => (LogTo::Stdout, USUAL_LOG),
         Command::Demo(_) => (LogTo::Stdout, "warn"),
         Command::Organization(_)
         | Command::Audit(_)
@@ -63,6 +64,9 @@ pub fn run() -> ExitCode {
         match cli.command {
             Command::Serve(settings) => {
                 Box::pin(serve::serve(settings)).await.map(|()| ExitCode::SUCCESS)
+            }
+            Command::Worker(settings) => {
+                Box::pin(worker::work(settings)).await.map(|()| ExitCode::SUCCESS)
             }
             Command::Bootstrap(settings) => {
                 bootstrap::bootstrap(settings).await.map(|()| ExitCode::SUCCESS)

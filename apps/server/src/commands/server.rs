@@ -7,7 +7,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
 use jiff::SignedDuration;
-use plinth_adapter_http::HttpKeySets;
+use plinth_adapter_http::{HttpCalls, HttpKeySets};
 use plinth_adapter_llm::{ClientSettings, Dialer, Endpoint, ModelClient};
 use plinth_adapter_target::{SystemResolver, TargetSettings};
 use plinth_control_plane::NodeStarter;
@@ -15,6 +15,7 @@ use plinth_core::SystemClock;
 use plinth_egress::{Gate, Network, Own, Resolver as _};
 use plinth_models::InstallationModel;
 use plinth_queries::QuerySettings;
+use plinth_workflows::WorkerSettings;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
@@ -88,36 +89,8 @@ impl Server {
                 format!("cannot listen on {}; choose another with --listen", settings.listen)
             })?;
             let listen = listener.local_addr()?;
-            let gate = gate(settings, &storage, listen).await?;
-            let managed = match &storage.embedded {
-                Some(embedded) => embedded.address()?,
-                None => EmbeddedAddress::default(),
-            };
-            let model = model(&settings.model, &gate)?;
-            let dialer = Arc::new(Dialer::new(gate.clone()));
-            let mailer = mailer(&settings.mail, &storage, &gate, Arc::new(SystemClock))?;
-            let key_sets = Arc::new(HttpKeySets::new(gate.clone())?);
-            let mut targets = TargetSettings::new(gate, Arc::new(managed));
             let nodes = NodeKeeper::new(settings, &storage).map(Arc::new);
-            targets.sessions_per_connection = settings.limits.sessions_per_connection;
-            let services = Services::new(WiringParts {
-                database: storage.database.clone(),
-                master: storage.master.clone(),
-                installation: storage.installation.clone(),
-                public_url: super::serve::public_url(settings, listen),
-                trusted_proxies: settings.trusted_proxies.clone(),
-                deletion_grace: SignedDuration::from_hours(24 * settings.deletion_grace_days),
-                targets,
-                key_sets,
-                queries: query_settings(&settings.limits),
-                model,
-                dialer,
-                mailer,
-                patience: PATIENCE,
-                nodes: nodes.clone().map(|it| it as Arc<dyn NodeStarter>),
-                clock: Arc::new(SystemClock),
-                metrics: Some(metrics),
-            })?;
+            let services = services(settings, &storage, listen, nodes.clone(), metrics).await?;
             anyhow::Ok((listener, listen, services, nodes))
         };
         let (listener, listen, services, nodes) = match made.await {
@@ -144,7 +117,8 @@ impl Server {
         let handle = server.handle();
         let serving = tokio::spawn(server);
         let (stopping, stopped) = watch::channel(false);
-        let jobs = jobs::start(&services, settings.health_check_seconds, nodes, &stopped);
+        let runs = settings.workflow_runs;
+        let jobs = jobs::start(&services, settings.health_check_seconds, nodes, runs, &stopped);
         let flushing = tokio::spawn(flush(services.clone(), stopped));
         Ok(Self { services, storage, listen, handle, serving, flushing, jobs, stopping })
     }
@@ -166,8 +140,53 @@ impl Server {
     }
 }
 
+/// The services of a process that stands at `listen`, or beside whoever does.
+pub(super) async fn services(
+    settings: &ServeSettings,
+    storage: &Storage,
+    listen: SocketAddr,
+    nodes: Option<Arc<NodeKeeper>>,
+    metrics: metrics_exporter_prometheus::PrometheusHandle,
+) -> anyhow::Result<Services> {
+    let gate = gate(settings, storage, listen).await?;
+    let managed = match &storage.embedded {
+        Some(embedded) => embedded.address()?,
+        None => EmbeddedAddress::default(),
+    };
+    let model = model(&settings.model, &gate)?;
+    let dialer = Arc::new(Dialer::new(gate.clone()));
+    let mailer = mailer(&settings.mail, storage, &gate, Arc::new(SystemClock))?;
+    let key_sets = Arc::new(HttpKeySets::new(gate.clone())?);
+    let outward = Arc::new(HttpCalls::new(gate.clone())?);
+    let mut targets = TargetSettings::new(gate, Arc::new(managed));
+    targets.sessions_per_connection = settings.limits.sessions_per_connection;
+    Ok(Services::new(WiringParts {
+        database: storage.database.clone(),
+        master: storage.master.clone(),
+        installation: storage.installation.clone(),
+        public_url: super::serve::public_url(settings, listen),
+        trusted_proxies: settings.trusted_proxies.clone(),
+        deletion_grace: SignedDuration::from_hours(24 * settings.deletion_grace_days),
+        targets,
+        key_sets,
+        queries: query_settings(&settings.limits),
+        model,
+        dialer,
+        mailer,
+        patience: PATIENCE,
+        nodes: nodes.map(|it| it as Arc<dyn NodeStarter>),
+        outward,
+        runs: WorkerSettings {
+            runs: settings.workflow_runs,
+            runs_per_organization: settings.workflow_runs_per_organization,
+        },
+        clock: Arc::new(SystemClock),
+        metrics: Some(metrics),
+    })?)
+}
+
 /// Writes the history behind the requests; at the end until all of it is written, as nobody will do it later.
-async fn flush(services: Services, mut stopped: watch::Receiver<bool>) {
+pub(super) async fn flush(services: Services, mut stopped: watch::Receiver<bool>) {
     let mut deadline = None;
     let mut kept_up = Instant::now();
     loop {

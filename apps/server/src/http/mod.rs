@@ -33,6 +33,7 @@ mod queries;
 mod refusals;
 mod schemas;
 mod team;
+mod workflows;
 
 use actix_web::web;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -68,7 +69,8 @@ fn platform(config: &mut ServiceConfig<'_>) {
         .service(area(&["team", "invitations", "roles"], team::routes))
         .service(area(&["organizations"], organizations::routes))
         .service(area(&["audit"], audit::routes))
-        .service(area(&["misc"], misc::routes));
+        .service(area(&["misc"], misc::routes))
+        .service(area(&["workflows", "hooks"], workflows::routes));
 }
 
 /// Everything that a server answers; `main` and tests use the same.

@@ -33,6 +33,7 @@ pub(crate) struct TestApp {
     pub(crate) url: String,
     /// What the keys of this server's own derive from.
     pub(crate) installation: InstallationKey,
+    gate: Gate,
     client: reqwest::Client,
     database: TestDatabase,
     links: LinkKey,
@@ -137,22 +138,23 @@ impl TestApp {
         let mailer = Arc::new(RecordingMailer::default());
         let documents = Arc::new(Documents::default());
         let links = LinkKey::new(*installation.derive("mailed links"));
-        let dialer = Arc::new(Dialer::new(gate.clone()));
         let services = Services::new(WiringParts {
             database: ours,
             master,
             installation: installation.clone(),
             public_url: format!("http://{listen}"),
             deletion_grace: plinth_tenancy::organizations::DELETION_GRACE,
-            targets: TargetSettings::new(gate, Arc::new(Nowhere)),
+            targets: TargetSettings::new(gate.clone(), Arc::new(Nowhere)),
             trusted_proxies: Vec::new(),
             key_sets: documents.clone(),
             queries: settings,
             model: None,
-            dialer,
+            dialer: Arc::new(Dialer::new(gate.clone())),
             mailer: other.unwrap_or(mailer.clone()),
             patience: Duration::from_mins(1),
             nodes: None,
+            outward: Arc::new(plinth_adapter_http::HttpCalls::new(gate.clone()).unwrap()),
+            runs: plinth_workflows::WorkerSettings::default(),
             clock: clock.clone(),
             metrics: None,
         })
@@ -177,10 +179,41 @@ impl TestApp {
             documents,
             url: format!("http://{listen}"),
             installation,
+            gate,
             client,
             database,
             links,
         }
+    }
+
+    /// Another process over the same database, with the same clock and mail: one that listens nowhere.
+    pub(crate) async fn another(&self) -> Services {
+        let url = DatabaseUrl::parse(&self.database.url().into()).unwrap();
+        let master = Arc::new(MasterKeys::new(MasterKey::new(&MASTER).unwrap(), Vec::new()));
+        let locked = Database::open(&url, 4).await.unwrap().with_clock(self.clock.clone());
+        let (ours, installation) = unlock(locked, &master).await.unwrap();
+        let gate = self.gate.clone();
+        Services::new(WiringParts {
+            database: ours,
+            master,
+            installation,
+            public_url: self.url.clone(),
+            deletion_grace: plinth_tenancy::organizations::DELETION_GRACE,
+            targets: TargetSettings::new(gate.clone(), Arc::new(Nowhere)),
+            trusted_proxies: Vec::new(),
+            key_sets: self.documents.clone(),
+            queries: QuerySettings::default(),
+            model: None,
+            dialer: Arc::new(Dialer::new(gate.clone())),
+            mailer: self.mailer.clone(),
+            patience: Duration::from_mins(1),
+            nodes: None,
+            outward: Arc::new(plinth_adapter_http::HttpCalls::new(gate).unwrap()),
+            runs: plinth_workflows::WorkerSettings::default(),
+            clock: self.clock.clone(),
+            metrics: None,
+        })
+        .unwrap()
     }
 
     /// Runs statements on Plinth's own database, past all its rules.

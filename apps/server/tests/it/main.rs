@@ -28,3 +28,5 @@ mod refreshing;
 mod roles;
 mod schemas;
 mod team;
+mod workflow_runs;
+mod workflows;

@@ -65,6 +65,8 @@ pub struct HttpAction {
     pub body: Option<HttpBody>,
     /// How long it may take.
     pub time: Duration,
+    /// Whether it is signed as Standard Webhooks says.
+    pub sign: bool,
 }
 
 /// A method.
@@ -101,7 +103,7 @@ pub enum HttpBody {
 }
 
 /// Headers that the client writes itself, that name another receiver, or that Plinth sends for every call.
-const OWN_HEADERS: [&str; 12] = [
+const OWN_HEADERS: [&str; 14] = [
     "host",
     "content-length",
     "transfer-encoding",
@@ -114,9 +116,16 @@ const OWN_HEADERS: [&str; 12] = [
     "user-agent",
     "idempotency-key",
     "webhook-id",
+    "webhook-timestamp",
+    "webhook-signature",
 ];
 
 impl Action {
+    /// Whether it is signed.
+    pub fn is_signed(&self) -> bool {
+        matches!(&self.kind, ActionKind::Http(http) if http.sign)
+    }
+
     pub(super) fn read(
         value: &Value,
         pointer: &str,
@@ -127,7 +136,18 @@ impl Action {
         let name = read_name(&mut fields, names, faults);
         let continue_on_error = fields.flag("continue_on_error", faults);
         let kinds = [("email", 'e'), ("http", 'h')];
-        fields.need("type", faults);
+        // What people look for, and what they can do instead.
+        let missing = match fields.need("type", faults).and_then(Value::as_str) {
+            Some("slack") => {
+                "there are no Slack actions yet; an `http` action can post to an incoming webhook of Slack"
+            }
+            Some("query" | "sql" | "write") => "actions that write to databases are not there yet",
+            _ => "",
+        };
+        if !missing.is_empty() {
+            faults.add(&fields.at("type"), missing);
+            return None;
+        }
         let kind = match fields.word("type", &kinds, faults)? {
             'e' => read_email(&mut fields, names, faults).map(ActionKind::Email),
             _ => read_http(&mut fields, names, faults).map(ActionKind::Http),
@@ -231,7 +251,8 @@ fn read_http(fields: &mut Fields<'_>, names: &Names, faults: &mut Faults) -> Opt
         (None, text) => text.map(HttpBody::Text),
     };
     let time = fields.whole("timeout_seconds", 1..=60, faults).unwrap_or(10);
-    Some(HttpAction { method, url: url?, headers, body, time: Duration::from_secs(time) })
+    let (time, sign) = (Duration::from_secs(time), fields.flag("sign", faults));
+    Some(HttpAction { method, url: url?, headers, body, time, sign })
 }
 
 fn template(

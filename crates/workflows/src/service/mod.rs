@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 pub use preview::Previewed;
-pub use triggers::{HookCall, MOST_HOOK_BYTES};
+pub use triggers::{Hook, HookCall, MOST_HOOK_BYTES};
 
 use crate::actions::Actions;
-use crate::definition::{Definition, Fault, StepKind, Trigger};
+use crate::definition::{Definition, StepKind, Trigger};
 use crate::hook::HookKey;
 use crate::ports::{Changed, StepRunner, WorkflowStore};
 use crate::run::{Attempt, NewRun, Run, RunStep, TriggerEvent};
@@ -413,18 +413,6 @@ impl Workflows {
             return Err(WorkflowError::Narrow("it reaches test connections only"));
         }
         let permit = Permit::<QueriesRead>::check(caller)?;
-        let unbound =
-            definition.steps.iter().enumerate().filter_map(|(at, step)| match &step.kind {
-                StepKind::Sql { sql, .. } if sql.has_values() => Some(Fault {
-                    pointer: format!("/steps/{at}/sql"),
-                    message: "values cannot be bound into statements by this server".to_owned(),
-                }),
-                _ => None,
-            });
-        let unbound: Vec<_> = unbound.collect();
-        if !unbound.is_empty() {
-            return Err(WorkflowError::Invalid(unbound));
-        }
         for step in &definition.steps {
             match &step.kind {
                 StepKind::Question { connection, .. } | StepKind::Sql { connection, .. } => {

@@ -3,7 +3,7 @@ use plinth_tenancy::AuditEntry;
 use serde_json::{Value, json};
 
 use super::Workflows;
-use crate::actions::{Sent, preview};
+use crate::actions::{Occasion, Sent, preview};
 use crate::condition::{Results, Verdict};
 use crate::definition::Definition;
 use crate::ports::Fault;
@@ -111,7 +111,9 @@ impl Workflows {
             |_: &mut _| Ok(crate::ports::Changed { published: None, entry: Some(entry.clone()) });
         let noted = self.parts.store.change(caller.org, id, &mut note).await?;
         noted.ok_or(WorkflowError::NotFound(id))?;
-        Ok(self.parts.actions.take(run, action, &asked.context, &asked.results).await)
+        let secret = Some(self.parts.hooks.calls_secret(id, workflow.hook_number));
+        let occasion = Occasion { run, at: now, secret };
+        Ok(self.parts.actions.take(&occasion, action, &asked.context, &asked.results).await)
     }
 
     async fn ask(

@@ -22,6 +22,17 @@ const BATCH: usize = 100;
 const KEPT: SignedDuration = SignedDuration::from_hours(24 * 30);
 const KEPT_RUNS: i64 = 10_000;
 
+/// A workflow's webhook, and its secrets.
+#[derive(Debug)]
+pub struct Hook {
+    /// The secret part of its URL.
+    pub token: SecretString,
+    /// What its callers sign with.
+    pub secret: SecretString,
+    /// What the calls of its own actions are signed with, where they ask for it.
+    pub calls_secret: SecretString,
+}
+
 /// A call to a webhook, as it came.
 #[derive(Clone, Debug, Default)]
 pub struct HookCall {
@@ -38,7 +49,7 @@ pub struct HookCall {
 }
 
 impl Workflows {
-    /// The secret part of the workflow's URL, and the secret that its callers sign with.
+    /// The workflow's webhook.
     ///
     /// # Errors
     ///
@@ -47,13 +58,14 @@ impl Workflows {
         &self,
         permit: &Permit<WorkflowsWrite>,
         id: WorkflowId,
-    ) -> Result<(SecretString, SecretString), WorkflowError> {
-        let found = self.find(permit.principal(), id).await?;
+    ) -> Result<Hook, WorkflowError> {
+        let number = self.find(permit.principal(), id).await?.hook_number;
         let hooks = &self.parts.hooks;
-        Ok((hooks.token(id, found.hook_number), hooks.secret(id, found.hook_number)))
+        let (token, secret) = (hooks.token(id, number), hooks.secret(id, number));
+        Ok(Hook { token, secret, calls_secret: hooks.calls_secret(id, number) })
     }
 
-    /// Gives the workflow another URL and secret; the old ones stop working at once.
+    /// Gives the workflow another URL and other secrets; the old ones stop working at once.
     ///
     /// # Errors
     ///
@@ -62,7 +74,7 @@ impl Workflows {
         &self,
         permit: &Permit<WorkflowsWrite>,
         id: WorkflowId,
-    ) -> Result<(SecretString, SecretString), WorkflowError> {
+    ) -> Result<Hook, WorkflowError> {
         let (caller, now) = (permit.principal(), self.parts.clock.now());
         let mut rotate = |workflow: &mut crate::Workflow| {
             workflow.hook_number += 1;

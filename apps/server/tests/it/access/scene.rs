@@ -131,6 +131,30 @@ impl Scene {
         self.keep("policy", &made.body["data"]["id"])
     }
 
+    /// A body that makes a workflow under a new name.
+    pub(super) fn workflow_body(&mut self) -> Value {
+        json!({
+            "name": self.name("Workflow"), "trigger": { "type": "manual" },
+            "steps": [{ "name": "one", "type": "sql", "connection_id": self.connection, "sql": "SELECT 1 AS one" }],
+            "actions": [{ "name": "tell", "type": "email", "to": ["ann@example.com"], "subject": "One",
+                          "body": "{{ results_table }}" }],
+        })
+    }
+
+    /// A workflow.
+    pub(super) async fn new_workflow(&mut self) -> String {
+        let body = self.workflow_body();
+        self.make("workflow", "/v1/workflows", body).await
+    }
+
+    /// A workflow, and a run of it that waits.
+    pub(super) async fn new_workflow_run(&mut self) -> (String, String) {
+        let workflow = self.new_workflow().await;
+        let path = format!("/v1/workflows/{workflow}/run");
+        let run = self.make("workflow run", &path, json!({})).await;
+        (workflow, run)
+    }
+
     /// An API key with these scopes: its id and its secret.
     pub(super) async fn new_key(&mut self, scopes: &[&str]) -> (String, String) {
         let body = json!({ "name": self.name("Key"), "scopes": scopes });

@@ -20,6 +20,7 @@ pub(super) const PUBLIC: &[(&str, &str)] = &[
     ("exchange", "takes an app's code or refresh token, and its secret"),
     ("revoke", "takes an app's token, and its secret"),
     ("introspect", "takes an app's token, and its secret"),
+    ("call_workflow_webhook", "the URL is the secret, and names the one workflow that it starts"),
     ("set_up", "makes the first owner, against the one-time token that the server printed"),
 ];
 
@@ -185,6 +186,32 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
         "create_role" => call.json(json!({ "name": scene.name("Role"), "scopes": ["admin"] })),
         "get_role" | "delete_role" => call.id(scene.new_role().await),
         "update_role" => call.id(scene.new_role().await).json(json!({ "name": scene.name("New") })),
+
+        "list_workflows" => call.query("?limit=100"),
+        "create_workflow" => call.json(scene.workflow_body()),
+        "get_workflow"
+        | "delete_workflow"
+        | "publish_workflow"
+        | "enable_workflow"
+        | "disable_workflow"
+        | "list_workflow_versions"
+        | "run_workflow"
+        | "list_workflow_runs"
+        | "list_workflow_events"
+        | "get_workflow_webhook"
+        | "rotate_workflow_webhook" => call.id(scene.new_workflow().await),
+        "update_workflow" => {
+            call.id(scene.new_workflow().await).json(json!({ "description": "Who is late." }))
+        }
+        "preview_workflow" => call.id(scene.new_workflow().await).json(json!({})),
+        "test_workflow_action" => {
+            let body = json!({ "action": "tell", "confirm": true });
+            call.id(scene.new_workflow().await).json(body)
+        }
+        "get_workflow_run" | "cancel_workflow_run" => {
+            let (workflow, run) = scene.new_workflow_run().await;
+            call.id(workflow).id(run)
+        }
 
         "leave_organization"
         | "get_me"

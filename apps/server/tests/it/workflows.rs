@@ -1,0 +1,310 @@
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use plinth_testdb::TestDatabase;
+use plinth_workflows::hook::sign;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use crate::app::{Person, TestApp, send};
+
+pub(crate) async fn shop() -> TestDatabase {
+    let target = TestDatabase::create().await.unwrap();
+    let (client, connection) =
+        tokio_postgres::connect(&target.url(), tokio_postgres::NoTls).await.unwrap();
+    actix_web::rt::spawn(connection);
+    client
+        .batch_execute(
+            "CREATE TABLE orders (id int PRIMARY KEY, email text, total numeric);
+             INSERT INTO orders VALUES (1, 'cy@example.com', 12.5), (2, 'di@example.com', 30)",
+        )
+        .await
+        .unwrap();
+    target
+}
+
+/// A receiver that keeps what it gets, and answers by a script, the last line again and again. Where the script is empty it
+/// answers nothing and keeps the connection open.
+pub(crate) struct Receiver {
+    pub(crate) url: String,
+    got: Arc<Mutex<Vec<String>>>,
+}
+
+impl Receiver {
+    pub(crate) async fn answering(script: &'static [&'static str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/orders?token=canary", listener.local_addr().unwrap());
+        let got: Arc<Mutex<Vec<String>>> = Arc::default();
+        let kept = got.clone();
+        actix_web::rt::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut bytes = Vec::new();
+                loop {
+                    let mut piece = [0; 4096];
+                    let length = stream.read(&mut piece).await.unwrap();
+                    assert!(length > 0, "it hung up in the middle of a request");
+                    bytes.extend_from_slice(&piece[..length]);
+                    let text = String::from_utf8_lossy(&bytes);
+                    let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+                    let head = head.to_lowercase();
+                    let line = head.lines().find_map(|it| it.strip_prefix("content-length: "));
+                    if body.len() >= line.map_or(0, |it| it.parse().unwrap()) {
+                        break;
+                    }
+                }
+                let place = {
+                    let mut kept = kept.lock().unwrap();
+                    kept.push(String::from_utf8(bytes).unwrap());
+                    kept.len() - 1
+                };
+                let status = script[place.min(script.len() - 1)];
+                if status.is_empty() {
+                    actix_web::rt::spawn(async move {
+                        let _open = stream;
+                        std::future::pending::<()>().await;
+                    });
+                    continue;
+                }
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
+                );
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        Self { url, got }
+    }
+
+    pub(crate) fn got(&self) -> Vec<String> {
+        self.got.lock().unwrap().clone()
+    }
+
+    /// Comes back when so many requests came.
+    pub(crate) async fn has_got(&self, count: usize) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.got().len() < count {
+            assert!(Instant::now() < deadline, "nothing came");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+pub(crate) fn body(name: &str, connection: &str, more: &Value) -> Value {
+    let mut body = json!({
+        "name": name, "trigger": { "type": "manual" },
+        "steps": [{ "name": "late", "type": "sql", "connection_id": connection,
+                    "sql": "SELECT id, email, total FROM orders ORDER BY id" }],
+    });
+    for (name, value) in more.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    body
+}
+
+pub(crate) async fn make(person: &Person, body: Value) -> String {
+    let made = person.post("/v1/workflows", body).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    made.body["data"]["id"].as_str().unwrap().to_owned()
+}
+
+/// Runs it and gives the run as it is then.
+pub(crate) async fn run(app: &TestApp, person: &Person, workflow: &str) -> Value {
+    let queued = person.post(&format!("/v1/workflows/{workflow}/run"), json!({})).await;
+    assert_eq!(queued.status, 202, "{}", queued.text);
+    app.services.worker.drain().await.unwrap();
+    let id = queued.body["data"]["id"].as_str().unwrap();
+    detail(person, workflow, id).await
+}
+
+pub(crate) async fn detail(person: &Person, workflow: &str, run: &str) -> Value {
+    let read = person.get(&format!("/v1/workflows/{workflow}/runs/{run}")).await;
+    assert_eq!(read.status, 200, "{}", read.text);
+    read.body["data"].clone()
+}
+
+#[actix_web::test]
+async fn a_workflow_asks_judges_and_acts() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let receiver = Receiver::answering(&["503 Busy", "200 OK"]).await;
+    let more = json!({
+        "conditions": { "type": "all", "of": [
+            { "type": "row_count", "is": ">=", "value": 2 },
+            { "type": "value", "column": "total", "rows": "any", "is": ">", "value": 20 },
+        ] },
+        "actions": [
+            { "name": "tell", "type": "email", "to_column": { "step": "late", "column": "email" },
+              "subject": "{{ row_count }} orders", "body": "# Orders\n\n{{ results_table }}", "csv": {} },
+            { "name": "post", "type": "http", "url": receiver.url,
+              "headers": { "x-first": "{{ steps.late.email }}" },
+              "json": { "text": "{{ row_count }} \"late\"", "rows": "{{ results }}" } },
+        ],
+    });
+    let workflow = make(&ann, body("Late orders", &connection, &more)).await;
+    let first = run(&app, &ann, &workflow).await;
+    assert_eq!(first["status"], "queued", "the receiver was busy: {first}");
+    app.clock.advance(jiff::SignedDuration::from_secs(10));
+    app.services.worker.drain().await.unwrap();
+    let done = detail(&ann, &workflow, first["id"].as_str().unwrap()).await;
+    assert_eq!(
+        (&done["status"], &done["conditions"]),
+        (&json!("succeeded"), &json!("met")),
+        "{done}"
+    );
+    assert_eq!(done["steps"][0]["result"]["rows"][1], json!([2, "di@example.com", 30]));
+    let tries = done["steps"][2]["attempts"].as_array().unwrap();
+    let statuses: Vec<_> = tries.iter().map(|it| it["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["failed", "succeeded"], "{done}");
+    assert!(!done.to_string().contains("canary"), "a URL's query is no part of the history");
+
+    let mails = app.mailer.sent_to("di@example.com");
+    assert_eq!(mails.len(), 1);
+    assert_eq!(mails[0].subject.as_str(), "2 orders");
+    assert!(mails[0].html.as_deref().unwrap().contains("<table"));
+    assert!(mails[0].attachments[0].bytes.starts_with(b"id,email,total\r\n1,cy@example.com,12.5"));
+
+    let got = receiver.got();
+    assert_eq!(got.len(), 2);
+    let key = format!("idempotency-key: {}.post", done["id"].as_str().unwrap());
+    assert!(got.iter().all(|it| it.contains(&key)), "{got:?}");
+    assert!(got[0].contains("x-first: cy@example.com"));
+    let sent: Value = serde_json::from_str(got[1].split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!(sent["text"], "2 \"late\"");
+    assert_eq!(sent["rows"][0]["total"], 12.5);
+
+    // Others of the organization see that it ran, and not what it found; other organizations see nothing.
+    let (eve, _) = app.member(&ann, "eve@example.com", "editor").await;
+    let seen = detail(&eve, &workflow, done["id"].as_str().unwrap()).await;
+    assert_eq!((&seen["status"], &seen["steps"][0]["result"]), (&json!("succeeded"), &Value::Null));
+    let bob = app.owner_of("Other").await;
+    assert_eq!(bob.get(&format!("/v1/workflows/{workflow}/runs")).await.status, 404);
+}
+
+#[actix_web::test]
+async fn what_is_wrong_is_said_all_at_once_and_drafts_do_not_run() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let wrong = json!({ "trigger": { "type": "schedule", "cron": "x" }, "actions": [{ "name": "a", "type": "fax" },
+        { "name": "b", "type": "slack", "channel": "#ops", "text": "late" }] });
+    let refused = ann.post("/v1/workflows", body("Wrong", &connection, &wrong)).await;
+    assert_eq!(refused.status, 422);
+    let pointers: Vec<_> = refused.body["error"]["details"]["faults"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["pointer"].as_str().unwrap())
+        .collect();
+    assert_eq!(pointers, ["/trigger/cron", "/actions/0/type", "/actions/1/type"]);
+    assert!(refused.text.contains("no Slack actions yet"), "{}", refused.text);
+
+    let workflow = make(&ann, body("Draft", &connection, &json!({ "publish": false }))).await;
+    let path = format!("/v1/workflows/{workflow}");
+    assert_eq!(ann.get(&path).await.body["data"]["status"], "draft");
+    assert_eq!(ann.post(&format!("{path}/run"), json!({})).await.status, 409);
+    let preview = ann.post(&format!("{path}/preview"), json!({})).await;
+    assert_eq!(preview.body["data"]["steps"][0]["result"]["rows"][0][0], 1, "{}", preview.text);
+    let published = ann.post(&format!("{path}/publish"), json!({})).await;
+    assert_eq!(published.body["data"]["published_version"], 1, "{}", published.text);
+    assert_eq!(run(&app, &ann, &workflow).await["status"], "succeeded");
+
+    // An edit that somebody else made is not written over, and what is published stays as it is.
+    let edit = json!({ "steps": [{ "name": "none", "type": "sql", "connection_id": connection,
+                                   "sql": "SELECT id FROM orders WHERE false" }], "publish": false });
+    let old = ann.request("PATCH", &path).header("if-match", "\"1\"").json(&edit);
+    assert_eq!(send(old).await.status, 412);
+    assert_eq!(ann.patch(&path, edit).await.status, 200);
+    assert_eq!(run(&app, &ann, &workflow).await["steps"][0]["name"], "late");
+    assert_eq!(
+        ann.patch(&path, json!({ "publish": true })).await.body["data"]["published_version"],
+        2
+    );
+    assert_eq!(run(&app, &ann, &workflow).await["steps"][0]["name"], "none");
+    let versions = ann.get(&format!("{path}/versions")).await;
+    assert_eq!(versions.body["data"].as_array().unwrap().len(), 2);
+    assert_eq!(ann.delete(&path).await.status, 204);
+    assert_eq!(ann.get(&path).await.status, 404);
+}
+
+#[actix_web::test]
+async fn a_schedule_runs_once_a_slot_and_stops_with_its_owner() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let (eve, member) = app.member(&ann, "eve@example.com", "editor").await;
+    let trigger = json!({ "trigger": { "type": "schedule", "every": "5_minutes" } });
+    let workflow = make(&eve, body("Scheduled", &connection, &trigger)).await;
+    let path = format!("/v1/workflows/{workflow}");
+    assert_eq!(ann.get(&path).await.body["data"]["next_run_at"], "2026-03-04T05:10:00Z");
+    assert_eq!(app.services.workflows.tick().await.unwrap(), 0);
+    app.clock.advance(jiff::SignedDuration::from_mins(4));
+    assert_eq!(app.services.workflows.tick().await.unwrap(), 1);
+    assert_eq!(app.services.workflows.tick().await.unwrap(), 0);
+    app.services.worker.drain().await.unwrap();
+    let runs = ann.get(&format!("{path}/runs")).await;
+    assert_eq!(runs.body["data"][0]["slot"], "2026-03-04T05:10:00Z", "{}", runs.text);
+    assert_eq!(runs.body["data"][0]["status"], "succeeded", "{}", runs.text);
+
+    // Rights are those of the moment: who left has none.
+    assert_eq!(ann.delete(&format!("/v1/team/members/{member}")).await.status, 204);
+    app.clock.advance(jiff::SignedDuration::from_mins(5));
+    assert_eq!(app.services.workflows.tick().await.unwrap(), 1);
+    app.services.worker.drain().await.unwrap();
+    let paused = ann.get(&path).await.body["data"].clone();
+    assert_eq!(paused["status"], "paused", "{paused}");
+    assert_eq!(paused["next_run_at"], Value::Null);
+    let letters = app.letters().await;
+    let told = letters.iter().find(|it| it["letter"]["kind"] == "workflow_paused").unwrap();
+    assert_eq!(told["to"], "managers");
+    // Who takes it over is whom it runs as.
+    let again = ann.post(&format!("{path}/publish"), json!({})).await;
+    assert_eq!(again.body["data"]["status"], "enabled", "{}", again.text);
+}
+
+#[actix_web::test]
+async fn a_webhook_is_called_by_whoever_has_its_url() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let more = json!({
+        "trigger": { "type": "webhook", "signed": true },
+        "actions": [{ "name": "tell", "type": "email", "to": ["cy@example.com"], "subject": "{{ webhook.order.id }}",
+                      "body": "{{ webhook.note }}" }],
+    });
+    let workflow = make(&ann, body("Called", &connection, &more)).await;
+    let path = format!("/v1/workflows/{workflow}");
+    let hook = ann.get(&format!("{path}/webhook")).await.body["data"].clone();
+    let url = hook["url"].as_str().unwrap().strip_prefix(&app.url).unwrap().to_owned();
+    let secret = hook["secret"].as_str().unwrap().to_owned().into();
+    let text = r#"{"order":{"id":7},"note":"[x](http://evil.example)"}"#;
+    let call = async |id: &str, signed: &str| {
+        let at = app.now();
+        let signature = sign(&secret, id, at, signed.as_bytes()).unwrap();
+        let request = app
+            .request("POST", &url)
+            .header("webhook-id", id)
+            .header("webhook-timestamp", at.as_second().to_string())
+            .header("webhook-signature", signature);
+        send(request.body(text)).await
+    };
+    assert_eq!(call("msg_1", "another body").await.status, 401);
+    assert_eq!(send(app.request("POST", &url).body(text)).await.status, 401);
+    assert_eq!(call("msg_1", text).await.status, 202);
+    assert_eq!(call("msg_1", text).await.status, 200, "it was taken before");
+    let large = app.request("POST", &url).body("x".repeat(70_000));
+    assert_eq!(send(large).await.status, 413);
+    app.services.worker.drain().await.unwrap();
+    let mails = app.mailer.sent_to("cy@example.com");
+    assert_eq!(mails.len(), 1);
+    assert_eq!(mails[0].subject.as_str(), "7");
+    assert!(!mails[0].html.as_deref().unwrap().contains("<a "), "data is no Markdown");
+    let events = ann.get(&format!("{path}/events")).await;
+    assert_eq!(events.body["data"].as_array().unwrap().len(), 4, "{}", events.text);
+
+    assert_eq!(ann.post(&format!("{path}/webhook/rotate"), json!({})).await.status, 204);
+    assert_eq!(call("msg_2", text).await.status, 404);
+    let none = app.request("POST", "/v1/hooks/nothing").body("{}");
+    assert_eq!(send(none).await.status, 404);
+}
