@@ -18,3 +18,4 @@ mod replicas;
 mod rotation;
 mod secrets;
 mod settings;
+mod workers;
