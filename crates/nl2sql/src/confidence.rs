@@ -20,7 +20,7 @@ pub const CONFIDENCE_THRESHOLD: f64 = 0.5;
 pub(crate) const HOPELESS: f64 = 0.12;
 
 /// The names of the signals, in the order in which they are computed.
-pub const SIGNALS: [&str; 39] = [
+pub const SIGNALS: [&str; 38] = [
     "base",
     "ignored",
     "ignored_share",
@@ -59,7 +59,6 @@ pub const SIGNALS: [&str; 39] = [
     "sentences",
     "root_unnamed",
     "key_shown",
-    "echoed",
 ];
 
 static WEIGHTS: LazyLock<Vec<f64>> = LazyLock::new(|| {
@@ -82,7 +81,7 @@ pub(crate) fn judge(signals: &[f64]) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "small counts")]
-pub(crate) fn count(n: usize) -> f64 {
+fn count(n: usize) -> f64 {
     n as f64
 }
 
@@ -333,8 +332,6 @@ pub(crate) fn signals(
         count(items.iter().filter(|it| it.is_mark('.')).count()),
         yes(root_unnamed),
         yes(key_shown),
-        // counted by the engine, which knows what is left
-        0.0,
     ]
 }
 

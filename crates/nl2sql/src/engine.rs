@@ -325,9 +325,6 @@ fn read(
     ignored.extend(lost(items, &reader, &query, &ignored));
     // what is not understood may change the answer, however good the rest looks
     let echoes = echoes(index, items, &query, &ignored);
-    if let Some(at) = confidence::SIGNALS.iter().position(|it| *it == "echoed") {
-        signals[at] = confidence::count(echoes.len());
-    }
     let unexplained: Vec<String> = ignored
         .iter()
         .filter(|it| !echoes.contains(it))
