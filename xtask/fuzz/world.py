@@ -301,6 +301,9 @@ class World:
         shown = {name: form[name] for name in ("client_id", "client_secret")}
         return {"token": tokens["access_token"], **shown}
 
+    def entry(self, path, body):
+        return self.send("POST", f"/v1/connections/{self.connection}/{path}", body)["data"]["id"]
+
     def new_conversation(self):
         body = {"connection_id": self.connection, "question": "How many customers are there?"}
         return self.send("POST", "/v1/queries", body)["data"]["conversation_id"]
@@ -397,6 +400,21 @@ def config(world):
         "connection_config": world.postgres(),
         "is_active": True,
     }
+
+
+KINDS = {"glossary": "term", "metrics": "metric", "examples": "example"}
+
+
+def term(world):
+    return {"name": world.name("Term"), "table": "public.customers", "predicate": "country IS NOT NULL"}
+
+
+def metric(world):
+    return {"name": world.name("Metric"), "table": "public.customers", "expression": "count(*)"}
+
+
+def example(world):
+    return {"question": world.name("What about"), "sql": "SELECT count(*) FROM customers"}
 
 
 def note(world):
@@ -515,6 +533,22 @@ SAMPLES = {
     ),
     "delete_table_annotation": lambda world: Sample(path=noted(world, TABLE)),
     "delete_column_annotation": lambda world: Sample(path=noted(world, TABLE, ("column", "id"))),
+    **{
+        operation: lambda world: Sample(path={"id": world.connection})
+        for operation in ["list_terms", "list_metrics", "list_examples"]
+    },
+    **{
+        f"{verb}_{kind}": lambda world, make=make, verb=verb, path=path: Sample(
+            path={"id": world.connection, **({} if verb == "create" else {f"{KINDS[path]}_id": world.entry(path, make(world))})},
+            **({"body": make(world)} if verb in ("create", "replace") else {}),
+        )
+        for kind, path, make in [("term", "glossary", term), ("metric", "metrics", metric), ("example", "examples", example)]
+        for verb in ["create", "get", "replace", "delete"]
+    },
+    "accept_example": lambda world: Sample(
+        path={"id": world.connection, "example_id": world.entry("examples", example(world))}
+    ),
+    "give_feedback": lambda world: Sample(body={"rating": "down", "comment": "not quite"}),
     "create_query": lambda world: Sample(body={"connection_id": world.connection, **world.random.choice(QUESTIONS)}),
     "save_query": lambda world: Sample(body={"name": world.name("Saved"), "tags": ["one"]}),
     "update_query": lambda world: Sample(body={"saved": True, "name": world.name("Saved")}),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use plinth_adapter_postgres::{
     Database, DatabaseUrl, PostgresAccounts, PostgresAnnotations, PostgresAttempts,
-    PostgresConnections, PostgresConversations, PostgresKeys, PostgresModels,
+    PostgresConnections, PostgresConversations, PostgresKeys, PostgresLanguage, PostgresModels,
     PostgresOrganizations, PostgresOutbox, PostgresQueries, PostgresSigningKeys, PostgresSnapshots,
     PostgresTeam, PostgresTenancy, migrate, migrations,
 };
@@ -146,6 +146,8 @@ async fn queries_keep_their_contract() {
     plinth_queries::testing::query_store_contract(&store, us, them, test, live).await;
     let store = PostgresConversations::new(ours.database.clone());
     plinth_queries::testing::conversation_store_contract(&store, us, them, test, live).await;
+    let store = PostgresLanguage::new(ours.database.clone());
+    plinth_queries::testing::language_store_contract(&store, us, them, live, &made).await;
 }
 
 #[tokio::test]

@@ -45,6 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Outcome::Answered(_) => "answered",
             Outcome::NeedsClarification(_) => "clarify",
             Outcome::NotAnswerable(_) => "not_answerable",
+            Outcome::NotPermitted(_) => "not_permitted",
             Outcome::Meta(_) => "meta",
         };
         let reading = match outcome {

@@ -227,7 +227,10 @@ impl<'a> Worth<'a> {
         let total: usize = self.columns.iter().map(Vec::len).sum();
         let mut chosen: Vec<Vec<usize>> = vec![Vec::new(); self.tables.len()];
         let ranked = |table: usize| {
-            let mut all: Vec<usize> = (0..self.columns[table].len()).collect();
+            // what only the organization's language has is told as such
+            let known = &self.index.tables[table].columns;
+            let mut all: Vec<usize> =
+                (0..known.len()).filter(|it| known[*it].defined.is_none()).collect();
             all.sort_by(|a, b| {
                 self.column(table, *b).total_cmp(&self.column(table, *a)).then(a.cmp(b))
             });

@@ -8,7 +8,7 @@ use crate::{
     correct, explain,
     index::SchemaIndex,
     interpret::{Interpreter, Note},
-    join,
+    join, language,
     lexicon::LEXICON,
     link::{self, Item, Meaning},
     logical::{Aggregate, Comparison, Expr, LogicalQuery, Predicate},
@@ -45,6 +45,8 @@ pub enum Outcome {
     NeedsClarification(Clarification),
     /// It cannot be answered over this schema, as far as the engine can see.
     NotAnswerable(NotUnderstood),
+    /// It speaks of what is there, but not for the caller: these are the caller's own words for it.
+    NotPermitted(Vec<String>),
     /// It was about the schema itself.
     Meta(MetaAnswer),
 }
@@ -140,7 +142,7 @@ impl Engine {
 
     /// What that question means over that schema. Takes a few milliseconds, never blocks, never fails.
     pub fn ask(&self, question: &str, index: &SchemaIndex, context: &AskContext) -> Outcome {
-        let mut tokens = token::tokenize(question);
+        let mut tokens = token::tokenize(&index.spoken(question));
         correct::correct(index, &mut tokens);
         phrase::plain(&mut tokens);
         if let Some(answer) = meta::answer(index, &tokens) {
@@ -149,6 +151,10 @@ impl Engine {
         let today = context.now.date();
         let times = time::find(&tokens, today);
         let Some(read) = likeliest(index, &tokens, today) else {
+            let concealed = index.concealed_in(&tokens);
+            if !concealed.is_empty() {
+                return Outcome::NotPermitted(concealed);
+            }
             let items = link::link(index, &tokens, &times);
             return Outcome::NotAnswerable(NotUnderstood {
                 words: content(&items, &vec![false; items.len()]),
@@ -161,6 +167,10 @@ impl Engine {
         let words = read.ignored.clone();
         if read.confidence >= CONFIDENCE_THRESHOLD {
             return Outcome::Answered(read);
+        }
+        let concealed = index.concealed_in(&tokens);
+        if !concealed.is_empty() {
+            return Outcome::NotPermitted(concealed);
         }
         let tables: Vec<usize> = read.query.root.into_iter().collect();
         let rephrasings = meta::examples(index, &tables);
@@ -199,7 +209,7 @@ impl Engine {
         index: &SchemaIndex,
         context: &AskContext,
     ) -> Option<Reading> {
-        let mut tokens = token::tokenize(question);
+        let mut tokens = token::tokenize(&index.spoken(question));
         correct::correct(index, &mut tokens);
         phrase::plain(&mut tokens);
         likeliest(index, &tokens, context.now.date())
@@ -219,6 +229,16 @@ impl Engine {
         let read = read(index, &link::link(index, &tokens, &[]), &tokens, None);
         crate::cut::cut(question, index, budget, read.as_ref().map(|it| &it.query))
     }
+}
+
+/// Whether a question is read so surely that it is answered.
+pub(crate) fn is_answerable(index: &SchemaIndex, question: &str) -> bool {
+    let mut tokens = token::tokenize(question);
+    correct::correct(index, &mut tokens);
+    phrase::plain(&mut tokens);
+    // what is proposed names no day
+    let read = likeliest(index, &tokens, jiff::civil::Date::MIN);
+    read.is_some_and(|it| it.confidence >= CONFIDENCE_THRESHOLD)
 }
 
 /// The better one of the readings over tables alone and over tables and views. Tables come first: a view wins only where
@@ -283,6 +303,7 @@ fn read(
     if let Some(wrap) = wrap {
         query = wrap(query)?;
     }
+    let query = language::settle(index, query)?;
     let sql = render::render(index, &query)?;
     let mut tables: BTreeSet<String> = BTreeSet::new();
     query.each(&mut |part| {

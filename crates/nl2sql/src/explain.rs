@@ -27,6 +27,15 @@ pub(crate) fn label(index: &SchemaIndex, query: &LogicalQuery) -> String {
     format!("{} of {}", what.join(", "), table(index, query.root.unwrap_or(0)))
 }
 
+/// What narrows a query down, in words; `None` if nothing does.
+pub(crate) fn narrowed(index: &SchemaIndex, query: &LogicalQuery) -> Option<String> {
+    let all: Vec<String> = query.filter.iter().map(|it| predicate(index, it)).collect();
+    let groups: Vec<String> =
+        query.having.iter().map(|it| format!("a group where {}", predicate(index, it))).collect();
+    let all: Vec<String> = all.into_iter().chain(groups).collect();
+    (!all.is_empty()).then(|| all.join(" and "))
+}
+
 fn sentence(index: &SchemaIndex, query: &LogicalQuery) -> String {
     let what: Vec<String> = query.select.iter().map(|it| expr(index, it)).collect();
     let mut text = format!("shows {}", list(&what));

@@ -2,13 +2,21 @@
 
 mod annotate;
 mod comments;
+mod concealed;
+mod prefix;
 
 use std::collections::{HashMap, HashSet};
 
+use self::prefix::{common, common_prefix_of_tables, prefixed};
 use plinth_connections::AllowedTables;
 use plinth_schema_introspect::{Catalog, Column, Relation, RelationKind, TypeClass};
 
-use crate::{lexicon::LEXICON, names, token::normalized};
+use crate::{
+    language::{Defined, Spoken},
+    lexicon::LEXICON,
+    names,
+    token::normalized,
+};
 
 /// What may be asked about one database: built once for each snapshot of its schema and each allow-list, then shared.
 ///
@@ -36,6 +44,10 @@ pub struct SchemaIndex {
     /// The same without views, where there are both. What a view says can mostly be said of the tables it reads, and joined
     /// with them it counts twice; so questions are read over tables first.
     pub(crate) base: Option<Box<SchemaIndex>>,
+    /// The organization's own words.
+    pub(crate) spoken: Vec<Spoken>,
+    /// Names of what is there, but not for the caller.
+    pub(crate) concealed: HashSet<String>,
 }
 
 /// The most values that an index keeps.
@@ -83,6 +95,10 @@ pub(crate) struct ColumnInfo {
     pub(crate) complete: bool,
     /// The key of a document that it is, where it is no column of its own.
     pub(crate) key: Option<String>,
+    /// What it is, if the database does not have it but the organization's language.
+    pub(crate) defined: Option<Box<Defined>>,
+    /// What is written about it.
+    pub(crate) comment: Option<String>,
 }
 
 impl ColumnInfo {
@@ -158,12 +174,16 @@ impl SchemaIndex {
             .partition(|it| matches!(it.kind, RelationKind::View | RelationKind::MaterializedView));
         if views.is_empty() || relations.is_empty() {
             relations.extend(views);
-            return Self::of(catalog, &relations);
+            let mut index = Self::of(catalog, &relations);
+            index.conceal(catalog, allowed);
+            return index;
         }
         // The same positions in both: base tables stand first.
         let base = Self::of(catalog, &relations);
         relations.extend(views);
-        Self { base: Some(Box::new(base)), ..Self::of(catalog, &relations) }
+        let mut index = Self { base: Some(Box::new(base)), ..Self::of(catalog, &relations) };
+        index.conceal(catalog, allowed);
+        index
     }
 
     fn of(catalog: &Catalog, relations: &[&Relation]) -> Self {
@@ -195,6 +215,8 @@ impl SchemaIndex {
             stems: HashSet::new(),
             distances: Vec::new(),
             base: None,
+            spoken: Vec::new(),
+            concealed: HashSet::new(),
         };
         for relation in relations {
             let cut =
@@ -273,6 +295,8 @@ impl SchemaIndex {
                 complete: !column.enum_values.is_empty()
                     || column.samples.as_ref().is_some_and(|it| it.complete),
                 key: None,
+                defined: None,
+                comment: column.comment.clone(),
             };
             let info = match (&column.comment, column.class) {
                 (Some(comment), TypeClass::Array) if info.values.is_empty() => {
@@ -389,7 +413,7 @@ impl SchemaIndex {
         }
     }
 
-    fn add_name(
+    pub(crate) fn add_name(
         &mut self,
         table: usize,
         column: Option<usize>,
@@ -651,31 +675,6 @@ fn comment_words(comment: &str) -> Vec<String> {
         .filter(|it| !it.is_empty() && !LEXICON.is_stop(it))
         .map(|it| LEXICON.lemma(it))
         .collect()
-}
-
-fn common_prefix_of_tables(names: &[&str]) -> usize {
-    if names.len() < 3 { 0 } else { names::common_prefix(names) }
-}
-
-fn prefixed(name: &str, length: usize, all: &[&str]) -> bool {
-    length > 0
-        && name.len() > length
-        && name.is_char_boundary(length)
-        && name[..length] == common(all, length)
-}
-
-/// The prefix of that length that most of the names share.
-fn common(names: &[&str], length: usize) -> String {
-    let mut counts: HashMap<&str, usize> = HashMap::new();
-    for name in names {
-        if let Some(prefix) = name.get(..length) {
-            *counts.entry(prefix).or_default() += 1;
-        }
-    }
-    counts
-        .into_iter()
-        .max_by(|a, b| a.1.cmp(&b.1).then_with(|| b.0.cmp(a.0)))
-        .map_or(String::new(), |it| it.0.to_owned())
 }
 
 /// The columns that people know a row by: a name, else a title, else the first telling text, else the key.

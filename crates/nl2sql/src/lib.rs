@@ -15,6 +15,7 @@
     reason = "a reader of language keeps many small facts and walks by position"
 )]
 
+mod about;
 mod assemble;
 mod confidence;
 pub mod conversation;
@@ -25,6 +26,7 @@ mod explain;
 mod index;
 mod interpret;
 mod join;
+pub mod language;
 mod lexicon;
 mod link;
 mod logical;
@@ -39,6 +41,7 @@ mod time;
 mod token;
 mod values;
 
+pub use about::asks_for_freshness;
 pub use confidence::{CONFIDENCE_THRESHOLD, SIGNALS};
 pub use engine::{
     AskContext, Choice, Clarification, Engine, NotUnderstood, Outcome, Reading, RelevantColumn,

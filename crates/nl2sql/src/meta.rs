@@ -3,6 +3,8 @@
 use plinth_schema_introspect::TypeClass;
 
 use crate::{
+    about,
+    engine::is_answerable,
     index::SchemaIndex,
     link::{self, Meaning},
     token::Token,
@@ -149,15 +151,16 @@ pub(crate) fn answer(index: &SchemaIndex, tokens: &[Token]) -> Option<MetaAnswer
             return None;
         }
         let info = &index.tables[table];
+        let real = info.columns.iter().filter(|it| it.defined.is_none());
         let columns: Vec<String> =
-            info.columns.iter().map(|it| format!("{} ({})", it.name, it.type_name)).collect();
+            real.map(|it| format!("{} ({})", it.name, it.type_name)).collect();
         return Some(MetaAnswer {
             answer: format!("{} has {} columns: {}.", info.name, columns.len(), columns.join(", ")),
             tables: vec![full(table)],
             examples: examples(index, &[table]),
         });
     }
-    None
+    about::connection(index, text, &items).or_else(|| about::meaning(index, text, &items))
 }
 
 fn all_tables(index: &SchemaIndex) -> MetaAnswer {
@@ -168,6 +171,9 @@ fn all_tables(index: &SchemaIndex) -> MetaAnswer {
         examples: examples(index, &[]),
     }
 }
+
+/// How many questions are tried before three are proposed, at most.
+const TRIED: usize = 12;
 
 /// Up to three questions that can be answered over this schema, about these tables if there are any.
 pub(crate) fn examples(index: &SchemaIndex, about: &[usize]) -> Vec<String> {
@@ -180,7 +186,13 @@ pub(crate) fn examples(index: &SchemaIndex, about: &[usize]) -> Vec<String> {
         about.to_vec()
     };
     tables.truncate(3);
-    let mut all = Vec::new();
+    // what one table has no answers for, another has
+    if about.len() < 3 {
+        let others = (0..index.tables.len()).filter(|it| !index.tables[*it].bridge);
+        let others: Vec<usize> = others.filter(|it| !tables.contains(it)).take(3).collect();
+        tables.extend(others);
+    }
+    let mut all: Vec<String> = Vec::new();
     let many = |at: usize| plural(&index.tables[at].words.join(" "));
     for &table in &tables {
         let info = &index.tables[table];
@@ -207,10 +219,9 @@ pub(crate) fn examples(index: &SchemaIndex, about: &[usize]) -> Vec<String> {
             all.push(format!("List the {} of all {}", it.words.join(" "), many(table)));
         }
     }
-    // one of each table first
+    // what is proposed can be answered: each is read as it would be
     all.dedup();
-    all.truncate(3);
-    all
+    all.into_iter().take(TRIED).filter(|it| is_answerable(index, it)).take(3).collect()
 }
 
 pub(crate) fn plural(words: &str) -> String {

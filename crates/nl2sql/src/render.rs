@@ -1,5 +1,7 @@
 //! Writes a logical query as Postgres's SQL.
 
+mod spans;
+
 use std::fmt::Write as _;
 
 use plinth_schema_introspect::TypeClass;
@@ -7,15 +9,21 @@ use plinth_schema_introspect::TypeClass;
 use crate::{
     index::SchemaIndex,
     join::{self, JoinPlan},
+    language::DefinedPiece,
     logical::{
         Aggregate, Arithmetic, ColumnRef, Comparison, Expr, Literal, LogicalQuery, Moment,
-        Predicate, SetOperation, TimeUnit, WindowFunction,
+        Predicate, SetOperation, TimeUnit,
     },
 };
 
 /// The SQL of that query; `None` if its tables do not connect.
 pub(crate) fn render(index: &SchemaIndex, query: &LogicalQuery) -> Option<String> {
     Renderer { index }.query(query)
+}
+
+/// A moment as SQL writes it, for columns with a time zone or for dates.
+pub(crate) fn moment(index: &SchemaIndex, it: &Moment, zoned: bool) -> String {
+    Renderer { index }.moment(it, zoned)
 }
 
 /// A name as SQL needs it: quoted only where it must be.
@@ -308,6 +316,9 @@ impl Renderer<'_> {
     }
 
     fn column(&self, it: ColumnRef, scope: &Scope) -> Option<String> {
+        if self.index.column(it).defined.is_some() {
+            return Some(format!("({})", self.defined(it, scope)?));
+        }
         let info = self.index.column(it);
         let name = identifier(&info.name);
         let at = scope.plan.position(it.table, it.role)?;
@@ -325,6 +336,28 @@ impl Renderer<'_> {
         let text = self.expr(it, scope)?;
         let list = matches!(it, Expr::Column(column) if self.index.column(*column).class == TypeClass::Array);
         Some(if list && query.group.contains(it) { format!("unnest({text})") } else { text })
+    }
+
+    /// The expression of a column that only the organization's language has.
+    fn defined(&self, it: ColumnRef, scope: &Scope) -> Option<String> {
+        let defined = self.index.column(it).defined.as_deref()?;
+        let alias = &scope.aliases[scope.plan.position(it.table, it.role)?];
+        let table = &self.index.tables[it.table];
+        let mut sql = String::new();
+        for piece in &defined.pieces {
+            match piece {
+                DefinedPiece::Text(text) => sql.push_str(text),
+                DefinedPiece::Column { at, nested } => {
+                    if !alias.is_empty() {
+                        let _ = write!(sql, "{alias}.");
+                    } else if *nested {
+                        let _ = write!(sql, "{}.", identifier(&table.name));
+                    }
+                    sql.push_str(&identifier(&table.columns[*at].name));
+                }
+            }
+        }
+        Some(sql)
     }
 
     fn all(&self, all: &[Predicate], scope: &Scope) -> Option<String> {
@@ -350,7 +383,13 @@ impl Renderer<'_> {
                 {
                     let yes = *value == (*comparison == Comparison::Equal);
                     let name = self.column(*column, scope)?;
-                    return Some(if yes { name } else { format!("NOT {name}") });
+                    // what is not known to be so is not so
+                    let defined = self.index.column(*column).defined.is_some();
+                    return Some(match (yes, defined) {
+                        (true, _) => name,
+                        (false, true) => format!("{name} IS NOT TRUE"),
+                        (false, false) => format!("NOT {name}"),
+                    });
                 }
                 if let (Expr::Column(column), Expr::Literal(Literal::Text(value))) = (left, right)
                     && self.index.column(*column).class == TypeClass::Array
@@ -472,6 +511,9 @@ impl Renderer<'_> {
         Some(match it {
             Expr::Column(it) => self.column(*it, scope)?,
             Expr::Aggregate { function, distinct, argument, filter } => {
+                if let Some(whole) = self.whole(argument.as_deref(), scope) {
+                    return Some(whole);
+                }
                 let name = match function {
                     Aggregate::Count => "count",
                     Aggregate::Sum => "sum",
@@ -530,74 +572,22 @@ impl Renderer<'_> {
         })
     }
 
-    /// The time between two moments; of two days their difference.
-    fn duration(
-        &self,
-        from: &Expr,
-        to: &Expr,
-        unit: Option<TimeUnit>,
-        scope: &Scope,
-    ) -> Option<String> {
-        let day = |it: &Expr| matches!(it, Expr::Column(column) if self.index.column(*column).class == TypeClass::Date);
-        let (start, end) = (self.expr(from, scope)?, self.expr(to, scope)?);
-        let seconds = match unit {
-            Some(TimeUnit::Day) if day(from) && day(to) => {
-                return Some(format!("({end} - {start})"));
-            }
-            None if day(from) && day(to) => return Some(format!("({end} - {start})")),
-            None => return Some(format!("({end} - {start})")),
-            Some(TimeUnit::Hour) => "3600",
-            Some(TimeUnit::Day) => "86400",
-            Some(TimeUnit::Week) => "604800",
-            Some(TimeUnit::Month) => "2629746",
-            Some(TimeUnit::Quarter) => "7889238",
-            Some(TimeUnit::Year) => "31556952",
-        };
-        let apart = if day(from) && day(to) {
-            format!("{end}::timestamp - {start}::timestamp")
-        } else {
-            format!("{end} - {start}")
-        };
-        Some(format!("extract(epoch FROM {apart}) / {seconds}"))
-    }
-
-    fn window(
-        &self,
-        function: WindowFunction,
-        argument: Option<&Expr>,
-        partition: &[Expr],
-        order: &[crate::logical::OrderKey],
-        scope: &Scope,
-    ) -> Option<String> {
-        let of = match argument {
-            Some(it) => self.expr(it, scope)?,
-            None => String::new(),
-        };
-        let call = match function {
-            WindowFunction::Running | WindowFunction::Whole => format!("sum({of})"),
-            WindowFunction::Before => format!("lag({of})"),
-            WindowFunction::Mean => format!("avg({of})"),
-            WindowFunction::Rank => "rank()".to_owned(),
-        };
-        let mut over = Vec::new();
-        if !partition.is_empty() {
-            let keys =
-                partition.iter().map(|it| self.expr(it, scope)).collect::<Option<Vec<_>>>()?;
-            over.push(format!("PARTITION BY {}", keys.join(", ")));
-        }
-        if !order.is_empty() {
-            let keys = order
-                .iter()
-                .map(|it| self.order_key(it, scope, true))
-                .collect::<Option<Vec<_>>>()?;
-            over.push(format!("ORDER BY {}", keys.join(", ")));
-        }
-        Some(format!("{call} OVER ({})", over.join(" ")))
+    /// A metric that is an aggregate as a whole.
+    fn whole(&self, argument: Option<&Expr>, scope: &Scope) -> Option<String> {
+        let Some(Expr::Column(it)) = argument else { return None };
+        let metric = self.index.column(*it).defined.as_deref()?.metric?;
+        if metric.function.is_some() { None } else { self.column(*it, scope) }
     }
 
     /// A text column that holds numbers, as a number where sums are made of it.
     fn numeric(&self, it: &Expr, scope: &Scope, needed: bool) -> Option<String> {
-        let sql = self.expr(it, scope)?;
+        let sql = match it {
+            // brackets stand around it already
+            Expr::Column(it) if self.index.column(*it).defined.is_some() => {
+                self.defined(*it, scope)?
+            }
+            it => self.expr(it, scope)?,
+        };
         let text = matches!(it, Expr::Column(column) if self.index.column(*column).class == TypeClass::Text);
         let flag = matches!(it, Expr::Column(column) if self.index.column(*column).class == TypeClass::Boolean);
         Some(match (needed, text, flag) {

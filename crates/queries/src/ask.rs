@@ -1,3 +1,5 @@
+//! What somebody sends, what comes back, and how far it may go.
+
 use std::time::Duration;
 
 use plinth_connections::ConnectionId;

@@ -6,7 +6,7 @@ use plinth_sql_guard::Rejection;
 use plinth_tenancy::TenancyError;
 use serde_json::{Value, json};
 
-use crate::{ConversationId, QueryId, QueryOutcome, RunError};
+use crate::{ConversationId, EntryId, InvalidEntry, QueryId, QueryOutcome, RunError};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +115,27 @@ pub enum QueryError {
         /// Why.
         source: RunError,
     },
+    /// What somebody sent breaks a rule of the organization's language.
+    #[error(transparent)]
+    Entry(#[from] InvalidEntry),
+    /// It does not fit the schema.
+    #[error("this cannot be used over the database as it is: {why}")]
+    Unusable {
+        /// Why.
+        why: String,
+    },
+    /// The connection's language has that name.
+    #[error("this connection's language has `{0}` already")]
+    NameTaken(String),
+    /// The connection's language is full.
+    #[error("a connection has at most 500 entries of a kind; remove some")]
+    TooManyEntries,
+    /// No such entry of this organization's language.
+    #[error("there is no entry {0}")]
+    NoEntry(EntryId),
+    /// It is not what the caller read.
+    #[error("{0} has changed since you read it; read it again")]
+    EntryChanged(EntryId),
     /// No such query in this organization.
     #[error("there is no query {0}")]
     NotFound(QueryId),
@@ -186,6 +207,12 @@ impl QueryError {
             | Self::Model(_)
             | Self::NotFound(_)
             | Self::NoConversation(_)
+            | Self::Entry(_)
+            | Self::Unusable { .. }
+            | Self::NameTaken(_)
+            | Self::TooManyEntries
+            | Self::NoEntry(_)
+            | Self::EntryChanged(_)
             | Self::OtherConnection
             | Self::Cursor(_)
             | Self::Tenancy(_)
@@ -248,7 +275,11 @@ impl Classify for QueryError {
             Self::Model(err) => err.kind(),
             Self::Rejected(err) => err.kind(),
             Self::Run { source, .. } => source.kind(),
-            Self::NotFound(_) | Self::NoConversation(_) => ErrorKind::NotFound,
+            Self::NotFound(_) | Self::NoConversation(_) | Self::NoEntry(_) => ErrorKind::NotFound,
+            Self::Entry(err) => err.kind(),
+            Self::Unusable { .. } => ErrorKind::Invalid,
+            Self::NameTaken(_) | Self::TooManyEntries => ErrorKind::Conflict,
+            Self::EntryChanged(_) => ErrorKind::PreconditionFailed,
             Self::Cursor(err) => err.kind(),
             Self::Tenancy(err) => err.kind(),
             Self::Store(err) => err.kind(),
@@ -305,7 +336,15 @@ impl Classify for QueryError {
             }
             Self::Cursor(err) => err.details(),
             Self::Tenancy(err) => err.details(),
-            Self::NotFound(_) | Self::NoConversation(_) | Self::Store(_) => None,
+            Self::Entry(err) => err.details(),
+            Self::Unusable { why } => Some(json!({ "reason": "unusable", "why": why })),
+            Self::NameTaken(_) => Some(json!({ "reason": "name_taken" })),
+            Self::TooManyEntries => Some(json!({ "reason": "too_many" })),
+            Self::NotFound(_)
+            | Self::NoConversation(_)
+            | Self::NoEntry(_)
+            | Self::EntryChanged(_)
+            | Self::Store(_) => None,
         }
     }
 }

@@ -4,12 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use plinth_connections::{AllowedTables, ConnectionId};
 use plinth_nl2sql::SchemaIndex;
+use plinth_nl2sql::language::Examples;
 use plinth_schema_introspect::{Annotations, Catalog, Snapshot, SnapshotId};
 use plinth_sql_guard::{Approved, Guard, Rejection};
 
 use crate::discretion;
+use crate::language::{Masked, known_of, masked};
 use crate::policies::{Limits, Policy, Shape, redacted, restrictions};
-use crate::{QueryError, RunError, Statement, UserTypes};
+use crate::{Entry, Language, QueryError, RunError, Statement, UserTypes};
 
 /// How many statements are remembered as approved and planned, for each connection.
 const STATEMENTS: usize = 512;
@@ -39,6 +41,12 @@ pub(crate) struct Known {
     snapshot: Arc<Snapshot>,
     allowed: AllowedTables,
     written: Arc<Annotations>,
+    /// Of the organization's language what these callers may know.
+    language: Arc<Language>,
+    /// The columns that are masked for them, with their tables.
+    masked: Masked,
+    /// The examples, taken apart on a day.
+    examples: Mutex<Option<(jiff::civil::Date, Arc<Examples>)>>,
     /// The catalog with what people wrote about it; `None` if nobody wrote anything.
     annotated: std::sync::OnceLock<Option<Catalog>>,
     guard: Guard,
@@ -118,6 +126,7 @@ impl Known {
         snapshot: Arc<Snapshot>,
         allowed: AllowedTables,
         written: Arc<Annotations>,
+        language: Arc<Language>,
         policies: &[Arc<Policy>],
     ) -> Self {
         let types = Arc::new(UserTypes::new(&snapshot.catalog));
@@ -129,10 +138,20 @@ impl Known {
             let catalog = redacted(&snapshot.catalog, &guard, &restrictions);
             Arc::new(Snapshot { catalog, ..Snapshot::clone(&snapshot) })
         };
+        let masked = masked(&restrictions);
+        let language = if policies.is_empty() {
+            language
+        } else {
+            let known = language.entries.iter().filter(|it| known_of(it, &guard, &masked));
+            Arc::new(Language { version: language.version, entries: known.cloned().collect() })
+        };
         Self {
             snapshot,
             allowed,
             written,
+            language,
+            masked,
+            examples: Mutex::default(),
             annotated: std::sync::OnceLock::new(),
             guard,
             index: std::sync::OnceLock::new(),
@@ -183,8 +202,46 @@ impl Known {
     }
 
     pub(crate) fn index(&self) -> &SchemaIndex {
-        let build = || SchemaIndex::annotated(&self.snapshot.catalog, &self.allowed, &self.written);
+        let build = || {
+            let catalog = &self.snapshot.catalog;
+            let mut index = SchemaIndex::annotated(catalog, &self.allowed, &self.written);
+            let (terms, metrics) = (self.language.terms(), self.language.metrics());
+            for it in index.speak(&terms, &metrics, &self.guard) {
+                tracing::info!(
+                    entry.id = it.id,
+                    why = it.why,
+                    "an entry of the organization's language is not used"
+                );
+            }
+            index
+        };
         self.index.get_or_init(build)
+    }
+
+    pub(crate) fn language(&self) -> &Language {
+        &self.language
+    }
+
+    /// Whether these callers may know of an entry of the language: what is closed to them or masked for them is not spoken of.
+    pub(crate) fn may_know(&self, entry: &Entry) -> bool {
+        known_of(entry, &self.guard, &self.masked)
+    }
+
+    pub(crate) fn allowed(&self) -> &AllowedTables {
+        &self.allowed
+    }
+
+    /// The checked questions, taken apart: what "on Monday" means is another day tomorrow.
+    pub(crate) fn examples(&self, today: jiff::civil::Date) -> Arc<Examples> {
+        let mut held = self.examples.lock().expect("not poisoned");
+        match held.as_ref() {
+            Some((day, examples)) if *day == today => examples.clone(),
+            _ => {
+                let made = Arc::new(Examples::new(&self.language.examples(), self.index(), today));
+                *held = Some((today, made.clone()));
+                made
+            }
+        }
     }
 
     /// Judges a statement, or remembers that it was let through. Refusals are not remembered: they are cheap to give
@@ -218,12 +275,14 @@ impl Known {
     }
 }
 
-/// What it was made from: the snapshot, the connection's version, the annotations' version, and the policies that bind.
+/// What it was made from: the snapshot, the connection's version, the versions of annotations and language, and the policies
+/// that bind.
 #[derive(Clone, PartialEq, Eq)]
 struct Origin {
     snapshot: SnapshotId,
     version: i64,
     written: i64,
+    language: i64,
     shape: Shape,
 }
 
@@ -237,13 +296,14 @@ pub(crate) struct KnowledgeCache {
 const SHAPES: usize = 8;
 
 impl KnowledgeCache {
-    /// What is held for that snapshot, those settings, annotations and policies.
+    /// What is held for that snapshot, those settings, annotations, language and policies.
     pub(crate) fn get(
         &self,
         connection: ConnectionId,
         snapshot: SnapshotId,
         version: i64,
         written: &Annotations,
+        language: &Language,
         limits: &Limits,
     ) -> Option<Arc<Known>> {
         let held = self.held.lock().expect("not poisoned");
@@ -252,6 +312,7 @@ impl KnowledgeCache {
             of.snapshot == snapshot
                 && of.version == version
                 && of.written == written.version()
+                && of.language == language.version
                 && limits.is_of(&of.shape)
         };
         all.find(same).map(|it| it.1.clone())
@@ -275,12 +336,14 @@ impl KnowledgeCache {
             snapshot: known.snapshot().id,
             version,
             written: known.written.version(),
+            language: known.language.version,
             shape: limits.shape(),
         };
         let all = held.entry(connection).or_default();
         all.retain(|(of, _)| {
-            let current = (of.snapshot, of.version, of.written);
-            current == (origin.snapshot, version, origin.written) && of.shape != origin.shape
+            let current = (of.snapshot, of.version, of.written, of.language);
+            let now = (origin.snapshot, version, origin.written, origin.language);
+            current == now && of.shape != origin.shape
         });
         if all.len() >= SHAPES {
             all.remove(0);

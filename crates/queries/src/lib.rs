@@ -11,6 +11,7 @@ mod error;
 mod explain;
 mod history;
 mod knowledge;
+mod language;
 mod model;
 pub mod policies;
 mod ports;
@@ -34,6 +35,10 @@ pub use explain::Explained;
 pub use history::{
     HistoryEntry, HistoryFilter, ModelNote, Notes, QueryId, QueryOutcome, QueryRecord, QueryStore,
     RecordedError, SaveChange, Used,
+};
+pub use language::{
+    Entry, EntryBody, EntryId, EntryKind, EntryStatus, Feedback, FeedbackGiven, InvalidEntry,
+    Language, LanguageStore, PutEntryError,
 };
 pub use ports::{
     CutOff, DatabaseMessage, Plan, PlanStep, Rows, RunError, RunLimits, Statement, StatementRunner,

@@ -2,7 +2,7 @@ use plinth_connections::ModelPrivacy as Policy;
 use plinth_models::{Selected, WhyEmbedded};
 use plinth_nl2sql::model::{
     Agreement, DryRun, ModelFailure, ModelPrivacy, ModelQuestion, ModelReading, ModelSettings,
-    ModelStrategy, Taught, Withheld,
+    ModelStrategy, Withheld,
 };
 use plinth_nl2sql::{AskContext, CONFIDENCE_THRESHOLD, Engine};
 
@@ -24,6 +24,7 @@ pub(crate) async fn propose(
     selected: &Selected,
     asked: Asked<'_>,
 ) -> (Option<(String, Notes)>, ModelNote) {
+    let taught = asked.knowledge.taught(asked.question, asked.context.now.date());
     let question = ModelQuestion {
         question: asked.question,
         engine: asked.engine,
@@ -38,7 +39,7 @@ pub(crate) async fn propose(
             Policy::Results => ModelPrivacy::Results,
         },
         withheld: &Withheld::default(),
-        taught: &Taught::default(),
+        taught: &taught,
         meter: &selected.meter,
     };
     let strategy = ModelStrategy::new(selected.model.clone(), ModelSettings::default());

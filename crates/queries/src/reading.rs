@@ -3,9 +3,12 @@
 use std::time::Instant;
 
 use plinth_nl2sql::conversation::{self, FollowUp, Past};
-use plinth_nl2sql::{AskContext, Engine, MetaAnswer, NotUnderstood, Outcome, SchemaIndex};
+use plinth_nl2sql::{
+    AskContext, Engine, MetaAnswer, NotUnderstood, Outcome, SchemaIndex, asks_for_freshness,
+};
 
 use crate::conversation::{MAX_QUESTIONS, Turn, TurnState};
+use crate::knowledge::Knowledge;
 use crate::{Notes, Used};
 
 /// What a question means.
@@ -23,22 +26,43 @@ pub(crate) struct Read {
     pub(crate) settled: bool,
     /// The answer before the last one is wanted.
     pub(crate) back: bool,
+    /// A statement that somebody checked, and what goes with it.
+    pub(crate) example: Option<(String, Notes)>,
+    /// What narrows the rows down, in words.
+    pub(crate) narrowed: Option<String>,
 }
 
 /// What that question means, after that answer.
 pub(crate) fn read(
     engine: &Engine,
-    index: &SchemaIndex,
+    knowledge: &Knowledge,
     question: &str,
     last: Option<&Turn>,
+    with_examples: bool,
     context: &AskContext,
 ) -> Read {
+    let index = knowledge.index();
     let started = Instant::now();
+    if asks_for_freshness(question) {
+        return Read::settled(freshness(knowledge, context));
+    }
     let mut read = match last {
         Some(turn) => after(engine, index, question, turn, context),
         None => None,
     }
+    .or_else(|| with_examples.then(|| checked(knowledge, question, context)).flatten())
     .unwrap_or_else(|| fresh(engine, index, question, last.is_some(), context));
+    if let Outcome::Answered(reading) = &read.outcome
+        && read.example.is_none()
+    {
+        read.narrowed = engine.narrowed(index, &reading.query);
+        for it in index.used_language(question, &reading.query) {
+            let used = Used { kind: it.kind.to_owned(), id: it.id, name: it.name };
+            if !read.used.contains(&used) {
+                read.used.push(used);
+            }
+        }
+    }
     read.engine_ms = started.elapsed().as_secs_f64() * 1000.0;
     read
 }
@@ -53,12 +77,31 @@ impl Read {
             state: None,
             settled: false,
             back: false,
+            example: None,
+            narrowed: None,
         }
     }
 
     fn settled(outcome: Outcome) -> Self {
         Self { settled: true, ..Self::of(outcome) }
     }
+}
+
+/// The answer to a question that somebody checked.
+fn checked(knowledge: &Knowledge, question: &str, context: &AskContext) -> Option<Read> {
+    let today = context.now.date();
+    let found = knowledge.examples(today).answer(knowledge.index(), question, today)?;
+    let used = Used { kind: "example".to_owned(), id: found.id, name: found.question.clone() };
+    let notes = Notes {
+        explanation: Some(format!("Answers as somebody checked it for “{}”.", found.question)),
+        assumptions: found.changed,
+        confidence: Some(found.confidence),
+        engine: "embedded".to_owned(),
+        used: vec![used],
+        ..Notes::default()
+    };
+    let nothing = not_answerable("The checked answer cannot be used.");
+    Some(Read { example: Some((found.sql, notes)), ..Read::settled(nothing) })
 }
 
 fn fresh(
@@ -183,6 +226,29 @@ fn past(engine: &Engine, index: &SchemaIndex, turn: &Turn, context: &AskContext)
         reading = edited.reading;
     }
     (Some(&reading.sql) == turn.sql.as_ref()).then(|| of(reading.query))
+}
+
+/// How old what is known of the schema is.
+fn freshness(knowledge: &Knowledge, context: &AskContext) -> Outcome {
+    let taken_at = knowledge.snapshot().taken_at;
+    let age = context.now.timestamp().duration_since(taken_at);
+    let minutes = age.as_mins();
+    let ago = match minutes {
+        ..1 => "less than a minute ago".to_owned(),
+        1 => "a minute ago".to_owned(),
+        2..120 => format!("{minutes} minutes ago"),
+        120..2880 => format!("{} hours ago", minutes / 60),
+        _ => format!("{} days ago", minutes / 1440),
+    };
+    let at = taken_at.to_zoned(context.now.time_zone().clone());
+    let at = at.strftime("%Y-%m-%d %H:%M:%S %Z");
+    Outcome::Meta(MetaAnswer {
+        answer: format!(
+            "The schema was last read {ago}, at {at}. Where a question names something that is not in it, it is read anew."
+        ),
+        tables: Vec::new(),
+        examples: Vec::new(),
+    })
 }
 
 /// How an answer came to be, in words.

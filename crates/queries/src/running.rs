@@ -87,6 +87,16 @@ impl Running {
             Ok(rows) if rows.is_empty() => {
                 let summary = self.summary_now(self.rows.cut_off());
                 self.ended = Some(summary);
+                let notes = &mut self.entry.record.notes;
+                if self.row_count == 0
+                    && notes.answer.is_none()
+                    && self.entry.record.question.is_some()
+                {
+                    notes.answer = Some(match &notes.narrowed {
+                        Some(narrowed) => format!("Nothing is found where {narrowed}."),
+                        None => "Nothing is found: there are no such rows.".to_owned(),
+                    });
+                }
                 self.entry.end(QueryOutcome::Answered, Some(summary), None);
                 Ok(rows)
             }

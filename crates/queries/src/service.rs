@@ -1,41 +1,43 @@
+mod knowing;
 mod planner;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use jiff::SignedDuration;
 use plinth_connections::{ConnectionId, Connections, Opened};
 use plinth_core::{
-    Clock, Cursor, Limit, Page, Permit, Principal, QueriesRead, QueriesWrite, StoreError, UserId,
+    Clock, Cursor, Limit, Page, Permit, Principal, QueriesRead, QueriesWrite, StoreError,
 };
 use plinth_models::{Chosen, Models, WhyEmbedded};
 use plinth_nl2sql::{AskContext, Engine, Outcome, Reading};
 use plinth_schema_introspect::{SchemaAnnotations, Schemas};
-use plinth_sql_guard::Rule;
 use plinth_tenancy::{AuditEntry, Tenancy};
 use serde_json::json;
 
+use self::knowing::{is_outdated, names_what_is_gone};
 use self::planner::Planner;
 use crate::ask::{Answer, Ask, CallerLimits, Input, Purpose, QuerySettings, StatementRun, check};
 use crate::conversation::Talk;
 use crate::discretion::{self, Discreet};
 use crate::explain::{Ceiling, Explained};
 use crate::history::History;
-use crate::knowledge::{Judged, Knowledge, KnowledgeCache, Known};
+use crate::knowledge::{Judged, Knowledge, KnowledgeCache};
+use crate::language::HeldLanguages;
 use crate::model;
 use crate::policies::Policies;
 use crate::reading::{self, Read};
 use crate::running::Entry;
 use crate::{
-    Conversations, HistoryFilter, ModelNote, Notes, Plan, QueryError, QueryId, QueryOutcome,
-    QueryRecord, QueryStore, RunError, RunLimits, Running, SaveChange, Statement, StatementRunner,
+    Conversations, HistoryFilter, LanguageStore, ModelNote, Notes, Plan, QueryError, QueryId,
+    QueryOutcome, QueryRecord, QueryStore, RunLimits, Running, SaveChange, Statement,
+    StatementRunner,
 };
 
 /// Asking and running, and the history of both.
 #[derive(Clone)]
 pub struct Queries {
-    connections: Connections,
+    pub(crate) connections: Connections,
     schemas: Schemas,
     annotations: SchemaAnnotations,
     tenancy: Tenancy,
@@ -45,9 +47,11 @@ pub struct Queries {
     runner: Arc<dyn StatementRunner>,
     history: Arc<History>,
     conversations: Conversations,
+    pub(crate) language_store: Arc<dyn LanguageStore>,
+    pub(crate) languages: Arc<HeldLanguages>,
     knowledge: Arc<KnowledgeCache>,
     settings: Arc<QuerySettings>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// What [`Queries`] is put together from.
@@ -72,14 +76,13 @@ pub struct QueryParts {
     pub store: Arc<dyn QueryStore>,
     /// What was asked before.
     pub conversations: Conversations,
+    /// The organization's own language.
+    pub language: Arc<dyn LanguageStore>,
     /// The operator's limits.
     pub settings: QuerySettings,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
-
-/// A schema that is older than this is read anew when a name is not found in it: the table may be new.
-const STALE: SignedDuration = SignedDuration::from_secs(10);
 
 impl Queries {
     /// Puts the service together.
@@ -95,6 +98,8 @@ impl Queries {
             runner: parts.runner,
             history: Arc::new(History::new(parts.store)),
             conversations: parts.conversations,
+            language_store: parts.language,
+            languages: Arc::default(),
             knowledge: Arc::default(),
             settings: Arc::new(parts.settings),
             clock: parts.clock,
@@ -459,10 +464,21 @@ impl Queries {
     ) -> Result<Option<Begun>, QueryError> {
         let user = entry.record.user;
         let mut knowledge = self.knowledge(opened, user).await?;
-        let mut renewed = false;
+        let (mut renewed, mut with_examples) = (false, true);
         loop {
-            let read = self.read(&knowledge, question, talk.as_deref(), limits).await?;
-            let Read { outcome, engine_ms, taken_over, used, state, settled, back } = read;
+            let read =
+                self.read(&knowledge, question, talk.as_deref(), with_examples, limits).await?;
+            let Read {
+                outcome,
+                engine_ms,
+                taken_over,
+                used,
+                state,
+                settled,
+                back,
+                example,
+                narrowed,
+            } = read;
             entry.record.notes.engine_ms = Some(engine_ms);
             if back
                 && let Some(talk) = talk.as_deref_mut()
@@ -476,6 +492,27 @@ impl Queries {
                 talk.state.clone_from(&turn.state);
                 talk.back_to = Some(turn);
                 return self.start(opened, &knowledge, &sql, &[], limits, purpose).await.map(Some);
+            }
+            if let Some((sql, notes)) = example {
+                entry.record.sql = Some(sql.clone());
+                let restricted = knowledge.restricted(&sql, 0);
+                entry.record.notes = Notes { engine_ms: Some(engine_ms), restricted, ..notes };
+                match self.start(opened, &knowledge, &sql, &[], limits, purpose).await {
+                    // One that does not fit the schema any more is not used; it is marked when it is next tried.
+                    Err(err) if is_outdated(&err) => {
+                        with_examples = false;
+                        entry.record.sql = None;
+                        entry.record.notes = Notes::default();
+                        continue;
+                    }
+                    started => {
+                        if let Ok(judged) = knowledge.judge(&sql) {
+                            entry.record.notes.tables =
+                                judged.approved.relations.iter().map(ToString::to_string).collect();
+                        }
+                        return started.map(Some);
+                    }
+                }
             }
             let (proposed, note) = match &outcome {
                 Outcome::Meta(_) => (None, None),
@@ -514,6 +551,18 @@ impl Queries {
                         conversation: None,
                     });
                 }
+                Outcome::NotPermitted(_) if !renewed && self.is_stale(&knowledge) => {
+                    knowledge = self.renew(opened, user).await?;
+                    renewed = true;
+                    continue;
+                }
+                Outcome::NotPermitted(words) => {
+                    let message = format!(
+                        "“{}” is something that this connection does not let you ask about",
+                        words.join("”, “")
+                    );
+                    return Err(QueryError::NotPermitted { message, words, conversation: None });
+                }
                 Outcome::NotAnswerable(_) if !renewed && self.is_stale(&knowledge) => {
                     knowledge = self.renew(opened, user).await?;
                     renewed = true;
@@ -541,6 +590,7 @@ impl Queries {
                 used,
                 model: note,
                 restricted: knowledge.restricted(&sql, 0),
+                narrowed,
                 ..Notes::default()
             };
             if let Some(talk) = talk.as_deref_mut() {
@@ -563,6 +613,7 @@ impl Queries {
         knowledge: &Arc<Knowledge>,
         question: &str,
         talk: Option<&Talk>,
+        with_examples: bool,
         limits: &RunLimits,
     ) -> Result<Read, QueryError> {
         let context = self.context(limits);
@@ -570,7 +621,7 @@ impl Queries {
         let question = question.to_owned();
         let last = talk.and_then(|it| it.last.clone());
         let reading = tokio::task::spawn_blocking(move || {
-            reading::read(&engine, knowledge.index(), &question, last.as_ref(), &context)
+            reading::read(&engine, &knowledge, &question, last.as_ref(), with_examples, &context)
         });
         // A bug of ours is told as one; it must not take the connection of the caller with it.
         reading.await.map_err(|err| QueryError::Store(StoreError::Internal(err.into())))
@@ -694,7 +745,7 @@ impl Queries {
     }
 
     /// The second judge: whatever the statement's text looked like, the planner's relations are what will be read.
-    async fn hold_against_plan(
+    pub(crate) async fn hold_against_plan(
         &self,
         opened: &Opened,
         knowledge: &Knowledge,
@@ -716,34 +767,6 @@ impl Queries {
         judged.planned.store(true, Ordering::Relaxed);
         Ok(plan)
     }
-
-    /// What that person may know of the database.
-    async fn knowledge(&self, opened: &Opened, user: UserId) -> Result<Arc<Knowledge>, QueryError> {
-        let snapshot = self.schemas.current(opened).await?;
-        let written = self.annotations.current(opened).await?;
-        let (id, version) = (opened.connection.id, opened.target.version);
-        let limits = self.policies.limits(opened.connection.org, id, user).await?;
-        if let Some(known) = self.knowledge.get(id, snapshot.id, version, &written, &limits) {
-            return Ok(Arc::new(Knowledge::new(known, limits)));
-        }
-        let allowed = opened.connection.allowed_tables.clone();
-        let policies = limits.policies.clone();
-        let make = move || Arc::new(Known::new(snapshot, allowed, written, &policies));
-        let made = tokio::task::spawn_blocking(make)
-            .await
-            .map_err(|err| QueryError::Store(StoreError::Internal(err.into())))?;
-        self.knowledge.put(id, version, &limits, &made);
-        Ok(Arc::new(Knowledge::new(made, limits)))
-    }
-
-    fn is_stale(&self, knowledge: &Knowledge) -> bool {
-        self.clock.now().duration_since(knowledge.snapshot().taken_at) > STALE
-    }
-
-    async fn renew(&self, opened: &Opened, user: UserId) -> Result<Arc<Knowledge>, QueryError> {
-        self.schemas.renew(opened).await?;
-        self.knowledge(opened, user).await
-    }
 }
 
 /// Who wrote a statement: the embedded engine.
@@ -756,18 +779,5 @@ fn filter(caller: &Principal) -> HistoryFilter {
         saved_only: caller.saved_queries_only,
         test_only: caller.test_only,
         ..HistoryFilter::default()
-    }
-}
-
-/// Whether an error may come from a snapshot that is older than the schema: a name that is not there, by the guard's
-/// word or by the server's (`undefined_table`, `undefined_column`, `undefined_function`, `undefined_object`,
-/// `invalid_schema_name`).
-fn names_what_is_gone(err: &QueryError) -> bool {
-    match err {
-        QueryError::Rejected(rejection) => rejection.rule == Rule::UnknownTable,
-        QueryError::Run { source: RunError::Database(message), .. } => {
-            matches!(message.sqlstate.as_str(), "42P01" | "42703" | "42883" | "42704" | "3F000")
-        }
-        _ => false,
     }
 }

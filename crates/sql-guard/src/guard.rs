@@ -12,8 +12,8 @@ use crate::walk::{Findings, Mode, Police, Walker, since};
 /// Making one goes through the whole catalog (about a microsecond for each column); checking a statement looks names up
 /// only. Make it once for a snapshot and share it.
 pub struct Guard {
-    facts: Facts,
-    policing: Policing,
+    pub(crate) facts: Facts,
+    pub(crate) policing: Policing,
 }
 
 /// A statement that may be run.

@@ -14,6 +14,7 @@
 //!
 //! **Invariant:** no I/O. The same statement, catalog and list give the same answer.
 
+mod expression;
 mod facts;
 mod guard;
 mod lists;
@@ -25,6 +26,7 @@ mod rejection;
 mod views;
 mod walk;
 
+pub use expression::{Expression, Piece};
 pub use guard::{Approved, Guard};
 pub use parse::{MAX_BRACKET_DEPTH, MAX_SQL_BYTES, MAX_TOKENS};
 pub use policy::{

@@ -7,9 +7,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use plinth_adapter_postgres::{
     Database, PostgresAccounts, PostgresAnnotations, PostgresApps, PostgresAttempts, PostgresAudit,
     PostgresConnections, PostgresControlPlane, PostgresConversations, PostgresIdempotency,
-    PostgresIdentities, PostgresKeys, PostgresModels, PostgresOrganizations, PostgresOutbox,
-    PostgresPolicies, PostgresQueries, PostgresRates, PostgresRuns, PostgresSigningKeys,
-    PostgresSnapshots, PostgresTeam, PostgresTenancy, PostgresWorkflows,
+    PostgresIdentities, PostgresKeys, PostgresLanguage, PostgresModels, PostgresOrganizations,
+    PostgresOutbox, PostgresPolicies, PostgresQueries, PostgresRates, PostgresRuns,
+    PostgresSigningKeys, PostgresSnapshots, PostgresTeam, PostgresTenancy, PostgresWorkflows,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
 use plinth_connections::{
@@ -273,6 +273,7 @@ impl Services {
         });
         let queries = Queries::new(QueryParts {
             conversations: conversations.clone(),
+            language: Arc::new(PostgresLanguage::new(database.clone())),
             connections: connections.clone(),
             schemas: schemas.clone(),
             annotations: annotations.clone(),

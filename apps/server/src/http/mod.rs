@@ -56,6 +56,7 @@ fn platform(config: &mut ServiceConfig<'_>) {
             connections::routes(config);
             schemas::routes(config);
             policies::routes(config);
+            queries::language_routes(config);
         }))
         .service(area(&["queries", "conversations"], queries::routes))
         .service(area(&["models", "model-settings", "usage"], models::routes))

@@ -17,6 +17,7 @@ mod document;
 mod idempotency;
 mod identity_providers;
 mod keys;
+mod language;
 mod limits;
 mod master_key;
 mod models;

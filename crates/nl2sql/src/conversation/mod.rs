@@ -84,6 +84,11 @@ pub fn goes_on(question: &str) -> bool {
 }
 
 impl Engine {
+    /// What narrows that query down, in words, for whoever finds nothing by it.
+    pub fn narrowed(&self, index: &SchemaIndex, query: &LogicalQuery) -> Option<String> {
+        explain::narrowed(over(index, query), query)
+    }
+
     /// What that question is to a conversation. Takes a few milliseconds, never blocks, never fails.
     pub fn follow_up(
         &self,
@@ -92,6 +97,8 @@ impl Engine {
         index: &SchemaIndex,
         context: &AskContext,
     ) -> FollowUp {
+        let spoken = index.spoken(question);
+        let question = spoken.as_ref();
         let tokens = token::tokenize(question);
         let Some(Phrase { intent, surely }) = phrase::read(&tokens) else { return FollowUp::None };
         match intent {

@@ -72,6 +72,13 @@ impl SchemaIndex {
                 self.tables[table].words.iter().chain(&words).cloned().collect();
             self.add_name(table, Some(column), &of_table, SYNONYM, true);
         }
+        if let Some(description) = text.description() {
+            let comment = &mut self.tables[table].columns[column].comment;
+            *comment = Some(match comment.take() {
+                Some(comment) => format!("{}. {comment}", description.trim_end_matches('.')),
+                None => description.to_owned(),
+            });
+        }
         let words = text.description().map(comment_words).unwrap_or_default();
         if words.len() <= 6 {
             self.add_name(table, Some(column), &words, COLUMN_DESCRIPTION, false);

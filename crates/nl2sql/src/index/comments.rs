@@ -31,6 +31,8 @@ impl SchemaIndex {
                     _ => TypeClass::Text,
                 };
                 columns.push(ColumnInfo {
+                    defined: None,
+                    comment: None,
                     name: column.name.clone(),
                     class,
                     type_name: "text".to_owned(),

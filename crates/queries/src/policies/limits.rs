@@ -21,7 +21,8 @@ pub(crate) struct Limits {
 pub(crate) type Shape = Vec<(PolicyId, i64)>;
 
 impl Limits {
-    pub(super) fn none() -> Self {
+    /// Those of nobody.
+    pub(crate) fn none() -> Self {
         Self { policies: Arc::from([]), viewer: None, paddings: None }
     }
 

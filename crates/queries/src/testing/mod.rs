@@ -1,6 +1,7 @@
 //! The contracts that stores keep; run them against each of them.
 
 mod conversations;
+mod language;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::{
 };
 
 pub use conversations::conversation_store_contract;
+pub use language::language_store_contract;
 
 fn record(org: OrgId, user: UserId, connection: ConnectionId, at: Timestamp) -> QueryRecord {
     QueryRecord {

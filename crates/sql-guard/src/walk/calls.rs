@@ -11,6 +11,9 @@ use crate::rejection::{Rejection, Rule};
 impl<'a> Walker<'a> {
     pub(super) fn call(&mut self, call: &'a FuncCall) -> Result<(), Rejection> {
         let name = self.name(&call.funcname, call.location)?;
+        if self.levels.len() == 1 && call.over.is_none() && !self.in_view() {
+            self.findings.calls.push(name.name.to_owned());
+        }
         self.function(name, call)?;
         self.expressions(&call.args)?;
         self.expressions(&call.agg_order)?;

@@ -56,6 +56,25 @@ pub(crate) struct Findings {
     pub(crate) cuts: Vec<Cut>,
     /// How many of [`Police::places`] were found.
     pub(crate) replaced: usize,
+    /// The columns that the text itself names, in the order of the walk.
+    pub(crate) columns: Vec<ColumnUse>,
+    /// The functions that the text itself calls outside of subqueries.
+    pub(crate) calls: Vec<String>,
+}
+
+/// A column as a text names it.
+#[derive(Debug)]
+pub(crate) struct ColumnUse {
+    /// Where, in bytes.
+    pub(crate) location: i32,
+    /// The names between its dots.
+    pub(crate) fields: Vec<String>,
+    /// Whether `*` stands at its end.
+    pub(crate) star: bool,
+    /// In how many SELECTs it stands, 1 for the outermost alone.
+    pub(crate) depth: usize,
+    /// Whether its qualifier is a source of the outermost SELECT.
+    pub(crate) outermost: bool,
 }
 
 /// Who sees what of the relations that a statement names.

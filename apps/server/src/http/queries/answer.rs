@@ -178,11 +178,12 @@ impl Writer {
 
     /// Writes what has come; `false` after the end.
     async fn write_some(&mut self, out: &mut Vec<u8>) -> Result<bool, Problem> {
+        let rows = self.running.next().await?;
+        // The head comes after the first rows: it says so where there are none.
         if !self.begun {
             self.begun = true;
             self.write_head(out);
         }
-        let rows = self.running.next().await?;
         for row in &rows {
             match (self.form, &mut self.csv) {
                 (Form::Csv, Some(csv)) => {

@@ -122,7 +122,8 @@ pub(super) struct AnswerBody {
     /// Null if the question was about the schema itself.
     #[schema(required = true)]
     results: Option<ResultsBody>,
-    /// The answer in words, to a question about the schema itself.
+    /// The answer in words: to a question about the schema itself, and where nothing is found, with what it was narrowed
+    /// down to.
     answer: Option<String>,
     /// What the statement does, in words.
     explanation: Option<String>,

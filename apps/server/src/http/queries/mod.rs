@@ -4,6 +4,8 @@ mod answer;
 mod body;
 mod chart;
 mod conversations;
+mod language;
+mod language_body;
 mod saving;
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, web};
@@ -37,9 +39,12 @@ pub(super) fn routes(config: &mut ServiceConfig<'_>) {
         .service(saving::update_query)
         .service(saving::save_query)
         .service(delete_query)
-        .service(run_query);
+        .service(run_query)
+        .service(language::give_feedback);
     conversations::routes(config);
 }
+
+pub(super) use language::routes as language_routes;
 
 const LIST: &str = "queries";
 

@@ -155,6 +155,28 @@ impl Scene {
         (workflow, run)
     }
 
+    /// A body of a term under a new name.
+    pub(super) fn term_body(&mut self) -> Value {
+        json!({ "name": self.name("Term"), "table": "public.orders" })
+    }
+
+    /// A body of a metric under a new name.
+    pub(super) fn metric_body(&mut self) -> Value {
+        json!({ "name": self.name("Metric"), "table": "public.orders", "expression": "count(*)" })
+    }
+
+    /// A body of an example.
+    pub(super) fn example_body(&mut self) -> Value {
+        json!({ "question": self.name("What about"), "sql": "SELECT count(*) FROM orders" })
+    }
+
+    /// An entry of the connection's language, made for a call that may do away with it.
+    pub(super) async fn in_language(&mut self, what: &str, body: Value) -> Call {
+        let path = format!("/v1/connections/{}/{what}", self.connection);
+        let id = self.make("entry", &path, body).await;
+        Call::plain().id(self.connection()).id(id)
+    }
+
     /// An API key with these scopes: its id and its secret.
     pub(super) async fn new_key(&mut self, scopes: &[&str]) -> (String, String) {
         let body = json!({ "name": self.name("Key"), "scopes": scopes });

@@ -136,6 +136,35 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
             call.id(scene.connection()).id(policy).json(json!({ "active": false }))
         }
 
+        "list_terms" | "list_metrics" | "list_examples" => call.id(scene.connection()),
+        "create_term" => call.id(scene.connection()).json(scene.term_body()),
+        "create_metric" => call.id(scene.connection()).json(scene.metric_body()),
+        "create_example" => call.id(scene.connection()).json(scene.example_body()),
+        "get_term" | "delete_term" => {
+            let body = scene.term_body();
+            scene.in_language("glossary", body).await
+        }
+        "replace_term" => {
+            let body = scene.term_body();
+            scene.in_language("glossary", body).await.json(scene.term_body())
+        }
+        "get_metric" | "delete_metric" => {
+            let body = scene.metric_body();
+            scene.in_language("metrics", body).await
+        }
+        "replace_metric" => {
+            let body = scene.metric_body();
+            scene.in_language("metrics", body).await.json(scene.metric_body())
+        }
+        "get_example" | "delete_example" | "accept_example" => {
+            let body = scene.example_body();
+            scene.in_language("examples", body).await
+        }
+        "replace_example" => {
+            let body = scene.example_body();
+            scene.in_language("examples", body).await.json(scene.example_body())
+        }
+        "give_feedback" => call.id(scene.new_query().await).json(json!({ "rating": "down" })),
         "get_conversation" | "delete_conversation" => call.id(scene.new_conversation().await),
 
         "create_api_key" => call.json(json!({ "name": scene.name("Key"), "scopes": ["read"] })),

@@ -1,0 +1,73 @@
+//! What lies between two moments, and what goes over several rows of a result.
+
+use plinth_schema_introspect::TypeClass;
+
+use super::{Renderer, Scope};
+use crate::logical::{Expr, OrderKey, TimeUnit, WindowFunction};
+
+impl Renderer<'_> {
+    /// The time between two moments; of two days their difference.
+    pub(super) fn duration(
+        &self,
+        from: &Expr,
+        to: &Expr,
+        unit: Option<TimeUnit>,
+        scope: &Scope,
+    ) -> Option<String> {
+        let day = |it: &Expr| matches!(it, Expr::Column(column) if self.index.column(*column).class == TypeClass::Date);
+        let (start, end) = (self.expr(from, scope)?, self.expr(to, scope)?);
+        let seconds = match unit {
+            Some(TimeUnit::Day) if day(from) && day(to) => {
+                return Some(format!("({end} - {start})"));
+            }
+            None if day(from) && day(to) => return Some(format!("({end} - {start})")),
+            None => return Some(format!("({end} - {start})")),
+            Some(TimeUnit::Hour) => "3600",
+            Some(TimeUnit::Day) => "86400",
+            Some(TimeUnit::Week) => "604800",
+            Some(TimeUnit::Month) => "2629746",
+            Some(TimeUnit::Quarter) => "7889238",
+            Some(TimeUnit::Year) => "31556952",
+        };
+        let apart = if day(from) && day(to) {
+            format!("{end}::timestamp - {start}::timestamp")
+        } else {
+            format!("{end} - {start}")
+        };
+        Some(format!("extract(epoch FROM {apart}) / {seconds}"))
+    }
+
+    pub(super) fn window(
+        &self,
+        function: WindowFunction,
+        argument: Option<&Expr>,
+        partition: &[Expr],
+        order: &[OrderKey],
+        scope: &Scope,
+    ) -> Option<String> {
+        let of = match argument {
+            Some(it) => self.expr(it, scope)?,
+            None => String::new(),
+        };
+        let call = match function {
+            WindowFunction::Running | WindowFunction::Whole => format!("sum({of})"),
+            WindowFunction::Before => format!("lag({of})"),
+            WindowFunction::Mean => format!("avg({of})"),
+            WindowFunction::Rank => "rank()".to_owned(),
+        };
+        let mut over = Vec::new();
+        if !partition.is_empty() {
+            let keys =
+                partition.iter().map(|it| self.expr(it, scope)).collect::<Option<Vec<_>>>()?;
+            over.push(format!("PARTITION BY {}", keys.join(", ")));
+        }
+        if !order.is_empty() {
+            let keys = order
+                .iter()
+                .map(|it| self.order_key(it, scope, true))
+                .collect::<Option<Vec<_>>>()?;
+            over.push(format!("ORDER BY {}", keys.join(", ")));
+        }
+        Some(format!("{call} OVER ({})", over.join(" ")))
+    }
+}
