@@ -215,11 +215,12 @@ impl LanguageStore for PostgresLanguage {
         org: OrgId,
         connection: ConnectionId,
         checked: SnapshotId,
-        marks: &[(EntryId, Option<String>)],
+        marks: &[(EntryId, i64, Option<String>)],
     ) -> Result<(), StoreError> {
         let ids: Vec<Uuid> = marks.iter().map(|it| it.0.as_uuid()).collect();
+        let versions: Vec<i64> = marks.iter().map(|it| it.1).collect();
         let why: Vec<Option<String>> =
-            marks.iter().map(|it| it.1.as_deref().map(|it| storable(it).into_owned())).collect();
+            marks.iter().map(|it| it.2.as_deref().map(|it| storable(it).into_owned())).collect();
         self.database
             .for_org(org, async |tx| {
                 // The version comes first, as where entries are written. It is raised also where none changes sides: every
@@ -229,10 +230,17 @@ impl LanguageStore for PostgresLanguage {
                 }
                 let update =
                     "UPDATE language_entries AS it SET broken = mark.broken, checked_snapshot = $3
-                              FROM unnest($4::uuid[], $5::text[]) AS mark (id, broken)
-                              WHERE it.org_id = $1 AND it.connection_id = $2 AND it.id = mark.id";
-                let parameters: [&(dyn ToSql + Sync); 5] =
-                    [&org.as_uuid(), &connection.as_uuid(), &checked.as_uuid(), &ids, &why];
+                              FROM unnest($4::uuid[], $5::bigint[], $6::text[]) AS mark (id, version, broken)
+                              WHERE it.org_id = $1 AND it.connection_id = $2 AND it.id = mark.id
+                                  AND it.version = mark.version";
+                let parameters: [&(dyn ToSql + Sync); 6] = [
+                    &org.as_uuid(),
+                    &connection.as_uuid(),
+                    &checked.as_uuid(),
+                    &ids,
+                    &versions,
+                    &why,
+                ];
                 tx.execute(update, &parameters).await.map_err(store)?;
                 Ok(())
             })

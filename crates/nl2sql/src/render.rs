@@ -255,6 +255,9 @@ impl Renderer<'_> {
             return Some(Scope { plan, aliases, outputs: Vec::new() });
         }
         for it in &plan.tables {
+            // A subquery within the organization's expression over the table would mean its own source by the same name.
+            let columns = self.index.tables[it.table].columns.iter();
+            let within = columns.filter_map(|it| it.defined.as_deref()).flat_map(|it| &it.inner);
             let words = &self.index.tables[it.table].words;
             let initials: String = words
                 .iter()
@@ -264,7 +267,10 @@ impl Renderer<'_> {
             let base = if initials.is_empty() { "t".to_owned() } else { initials };
             let mut alias = base.clone();
             let mut number = 2;
-            while aliases.contains(&alias) || RESERVED.contains(&alias.as_str()) {
+            while aliases.contains(&alias)
+                || RESERVED.contains(&alias.as_str())
+                || within.clone().any(|it| *it == alias)
+            {
                 alias = format!("{base}{number}");
                 number += 1;
             }

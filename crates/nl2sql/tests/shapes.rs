@@ -147,6 +147,7 @@ fn shapes_of_business_questions_are_read_as_they_are_meant() {
             Outcome::NeedsClarification(it) => format!("asked back: {}", it.options[0].sql),
             Outcome::NotAnswerable(_) => "not understood".to_owned(),
             Outcome::Meta(_) => "about the schema".to_owned(),
+            Outcome::NotPermitted(_) => "not permitted".to_owned(),
         };
         let _ = writeln!(all, "{question}\n    {answer}");
     }

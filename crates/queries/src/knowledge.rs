@@ -9,7 +9,7 @@ use plinth_schema_introspect::{Annotations, Catalog, Snapshot, SnapshotId};
 use plinth_sql_guard::{Approved, Guard, Rejection};
 
 use crate::discretion;
-use crate::language::{Masked, known_of, masked};
+use crate::language::Bound;
 use crate::policies::{Limits, Policy, Shape, redacted, restrictions};
 use crate::{Entry, Language, QueryError, RunError, Statement, UserTypes};
 
@@ -41,10 +41,8 @@ pub(crate) struct Known {
     snapshot: Arc<Snapshot>,
     allowed: AllowedTables,
     written: Arc<Annotations>,
-    /// Of the organization's language what these callers may know.
+    /// The organization's language; for callers whom policies bind what changes answers, and what they may know of that.
     language: Arc<Language>,
-    /// The columns that are masked for them, with their tables.
-    masked: Masked,
     /// The examples, taken apart on a day.
     examples: Mutex<Option<(jiff::civil::Date, Arc<Examples>)>>,
     /// The catalog with what people wrote about it; `None` if nobody wrote anything.
@@ -96,9 +94,19 @@ impl Knowledge {
         })
     }
 
+    /// Whether policies hide anything on this connection from the caller.
+    pub(crate) fn is_bound(&self) -> bool {
+        !self.limits.is_empty()
+    }
+
+    /// Whether the text of an entry of the language tells the caller nothing of what policies hide from them.
+    pub(crate) fn may_know(&self, entry: &Entry) -> bool {
+        !self.is_bound() || Bound::new(&self.guard, &self.snapshot.catalog).may_know(entry)
+    }
+
     /// The tables of which something is hidden from the caller in this statement, which was let through.
     pub(crate) fn restricted(&self, sql: &str, parameters: usize) -> Vec<String> {
-        if self.limits.is_empty() {
+        if !self.is_bound() {
             return Vec::new();
         }
         let judged = self.judge_with(sql, parameters);
@@ -138,11 +146,12 @@ impl Known {
             let catalog = redacted(&snapshot.catalog, &guard, &restrictions);
             Arc::new(Snapshot { catalog, ..Snapshot::clone(&snapshot) })
         };
-        let masked = masked(&restrictions);
         let language = if policies.is_empty() {
             language
         } else {
-            let known = language.entries.iter().filter(|it| known_of(it, &guard, &masked));
+            let bound = Bound::new(&guard, &snapshot.catalog);
+            // What waits to be accepted was somebody's question, and why something does not fit is said of the whole schema.
+            let known = language.entries.iter().filter(|it| it.counts() && bound.may_know(it));
             Arc::new(Language { version: language.version, entries: known.cloned().collect() })
         };
         Self {
@@ -150,7 +159,6 @@ impl Known {
             allowed,
             written,
             language,
-            masked,
             examples: Mutex::default(),
             annotated: std::sync::OnceLock::new(),
             guard,
@@ -220,11 +228,6 @@ impl Known {
 
     pub(crate) fn language(&self) -> &Language {
         &self.language
-    }
-
-    /// Whether these callers may know of an entry of the language: what is closed to them or masked for them is not spoken of.
-    pub(crate) fn may_know(&self, entry: &Entry) -> bool {
-        known_of(entry, &self.guard, &self.masked)
     }
 
     pub(crate) fn allowed(&self) -> &AllowedTables {

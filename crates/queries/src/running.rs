@@ -92,9 +92,14 @@ impl Running {
                     && notes.answer.is_none()
                     && self.entry.record.question.is_some()
                 {
+                    // What a policy hides may be there.
+                    let seen = if notes.restricted.is_empty() { "" } else { " that you may see" };
                     notes.answer = Some(match &notes.narrowed {
-                        Some(narrowed) => format!("Nothing is found where {narrowed}."),
-                        None => "Nothing is found: there are no such rows.".to_owned(),
+                        Some(narrowed) => format!("Nothing{seen} is found where {narrowed}."),
+                        None if seen.is_empty() => {
+                            "Nothing is found: there are no such rows.".to_owned()
+                        }
+                        None => format!("Nothing{seen} is found."),
                     });
                 }
                 self.entry.end(QueryOutcome::Answered, Some(summary), None);

@@ -5,7 +5,7 @@ use pg_query::NodeEnum;
 use crate::guard::Guard;
 use crate::parse::parse;
 use crate::rejection::{Rejection, Rule};
-use crate::walk::{ColumnUse, Mode, Police, Walker};
+use crate::walk::{ColumnUse, Police, Walker};
 
 /// An expression that the guard let through, cut at the columns of its table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Expression {
     /// The aggregate that it is as a whole and the text of what that is taken of, like `sum` and `quantity * price`;
     /// `None` for every other form.
     pub taken_of: Option<(String, String)>,
+    /// The names that sources have in it, sorted: a statement that holds it must call its table by none of them.
+    pub inner: Vec<String>,
 }
 
 /// A piece of an expression.
@@ -97,12 +99,11 @@ impl Guard {
             ));
         }
         let police = Police { policing: &self.policing, places: None };
-        let mode = Mode::Statement { parameters: 0 };
-        let findings = Walker::walk(&self.facts, &sql, mode, Some(police), select)?;
-        let aggregate = findings.calls.iter().any(|it| AGGREGATES.contains(&it.as_str()));
+        let said = Walker::listen(&self.facts, &sql, police, select)?.said;
+        let aggregate = said.calls.iter().any(|it| AGGREGATES.contains(&it.as_str()));
         let taken_of = taken_of(select, text);
         drop(parsed.select);
-        let mut uses: Vec<&ColumnUse> = findings.columns.iter().filter(|it| it.outermost).collect();
+        let mut uses: Vec<&ColumnUse> = said.columns.iter().filter(|it| it.outermost).collect();
         uses.sort_by_key(|it| it.location);
         uses.dedup_by_key(|it| it.location);
         let mut pieces = Vec::new();
@@ -136,7 +137,9 @@ impl Guard {
         }
         pieces.push(Piece::Text(text[from..].to_owned()));
         pieces.retain(|it| *it != Piece::Text(String::new()));
-        Ok(Expression { pieces, aggregate, taken_of })
+        let mut inner: Vec<String> = said.sources.into_iter().collect();
+        inner.sort();
+        Ok(Expression { pieces, aggregate, taken_of, inner })
     }
 }
 
@@ -277,6 +280,12 @@ mod tests {
             )
             .expect("one");
         assert!(!row.aggregate, "{row:?}");
+    }
+
+    #[test]
+    fn names_of_its_sources_are_told() {
+        let inner = "EXISTS (SELECT 1 FROM public.orders o WHERE o.id = lines.order_id)";
+        assert_eq!(guard().expression(inner, "public.lines").expect("one").inner, ["lines", "o"]);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod parse;
 mod parser;
 mod policy;
 mod rejection;
+mod telling;
 mod views;
 mod walk;
 
@@ -33,3 +34,4 @@ pub use policy::{
     InvalidPredicate, MAX_PREDICATE_BYTES, Mask, PolicyParameter, Predicate, Restriction,
 };
 pub use rejection::{Rejection, Rule};
+pub use telling::{Hidden, Telling};

@@ -18,6 +18,7 @@ mod idempotency;
 mod identity_providers;
 mod keys;
 mod language;
+mod language_policies;
 mod limits;
 mod master_key;
 mod models;

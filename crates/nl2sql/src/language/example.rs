@@ -268,7 +268,7 @@ fn places(index: &SchemaIndex, signs: &[Sign], sql: &str) -> Vec<Option<Places>>
             }),
             Sign::Number(value) => {
                 let mut same = constants.iter().filter(|it| {
-                    !it.is_text && it.text.parse::<f64>().is_ok_and(|it| it == *value)
+                    !it.is_text && it.text.parse::<f64>().is_ok_and(|it| same(it, *value))
                 });
                 match (same.next(), same.next()) {
                     (Some(one), None) => Some(Places::Number(one.at.clone())),
@@ -288,12 +288,17 @@ fn meant(links: &[ValueLink]) -> Option<(usize, usize, &str)> {
     links.first().map(|it| (it.table, it.column, it.value.as_str()))
 }
 
+/// Whether two texts wrote the same number.
+fn same(a: f64, b: f64) -> bool {
+    a.total_cmp(&b).is_eq()
+}
+
 fn same_slot(a: &Sign, b: &Sign) -> bool {
     match (a, b) {
         (Sign::Value(_, a), Sign::Value(_, b)) => {
             a.iter().any(|it| b.iter().any(|other| it.value == other.value))
         }
-        (Sign::Number(a), Sign::Number(b)) => a == b,
+        (Sign::Number(a), Sign::Number(b)) => same(*a, *b),
         (Sign::Time(_), Sign::Time(_)) => true,
         _ => false,
     }
@@ -343,7 +348,7 @@ impl Prepared {
         for ((own, other), places) in self.signs.iter().zip(asked).zip(&self.places) {
             match (own, other) {
                 (Sign::Word(a), Sign::Word(b)) if a == b => {}
-                (Sign::Number(a), Sign::Number(b)) if a == b => {}
+                (Sign::Number(a), Sign::Number(b)) if same(*a, *b) => {}
                 (Sign::Time(a), Sign::Time(b)) if a == b => {}
                 (Sign::Value(_, a), Sign::Value(_, b)) if meant(a) == meant(b) => {}
                 (Sign::Number(a), Sign::Number(b)) => {

@@ -78,6 +78,8 @@ pub struct Metric {
 pub(crate) struct Defined {
     pub(crate) pieces: Vec<DefinedPiece>,
     pub(crate) metric: Option<MetricColumn>,
+    /// Names within it, by which its table must not be called.
+    pub(crate) inner: Vec<String>,
 }
 
 /// A piece of such a column's expression.

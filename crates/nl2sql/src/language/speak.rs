@@ -80,7 +80,8 @@ impl SchemaIndex {
                     return Err("it sums up rows: make it a metric".to_owned());
                 }
                 let class = if is_flag { TypeClass::Boolean } else { TypeClass::Decimal };
-                let defined = Defined { pieces: self.bound(table, &expression)?, metric: None };
+                let pieces = self.bound(table, &expression)?;
+                let defined = Defined { pieces, metric: None, inner: expression.inner };
                 let column = self.define(table, &term.name, class, defined);
                 self.name_place(table, column, &ways);
                 let own = &self.tables[table].words;
@@ -121,19 +122,19 @@ impl SchemaIndex {
                 if it.aggregate {
                     return Err(format!("{what} sums up rows, but has to hold of each"));
                 }
-                Ok(Some(self.bound(table, &it)?))
+                Ok(Some((self.bound(table, &it)?, it.inner)))
             }
         };
         let (filter, time) = (row(&metric.filter, "the filter")?, row(&metric.time, "the time")?);
         let pieces = self.bound(table, &expression)?;
-        let define = |index: &mut Self, pieces, what: &str, class| {
+        let define = |index: &mut Self, (pieces, inner), what: &str, class| {
             let name = format!("{} {what}", metric.name);
-            index.define(table, &name, class, Defined { pieces, metric: None })
+            index.define(table, &name, class, Defined { pieces, metric: None, inner })
         };
         let filter = filter.map(|it| define(self, it, "counts", TypeClass::Boolean));
         let time = time.map(|it| define(self, it, "time", TypeClass::Timestamp));
         let metric_column = MetricColumn { function, filter, time };
-        let defined = Defined { pieces, metric: Some(metric_column) };
+        let defined = Defined { pieces, metric: Some(metric_column), inner: expression.inner };
         let column = self.define(table, &metric.name, TypeClass::Decimal, defined);
         let ways: Vec<Vec<String>> =
             std::iter::once(&metric.name).chain(&metric.synonyms).map(|it| said(it)).collect();

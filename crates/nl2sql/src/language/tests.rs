@@ -157,6 +157,21 @@ fn a_predicate_is_said_before_after_and_instead_of_its_table() {
 }
 
 #[test]
+fn a_table_is_not_called_what_a_subquery_over_it_calls_its_own() {
+    let catalog = catalog();
+    let mut index = SchemaIndex::build(&catalog, &AllowedTables::All);
+    let guard = Guard::new(&catalog, &AllowedTables::All);
+    let loyal = "EXISTS (SELECT 1 FROM invoices c WHERE c.client_id = clients.id)";
+    let loyal = term("loyal", "clients", TermMeaning::Predicate(loyal.to_owned()));
+    assert_eq!(index.speak(&[loyal], &[], &guard), []);
+    let question = "number of invoices of loyal clients by country";
+    let Some(reading) = Engine::new().best_reading(question, &index, &context()) else {
+        panic!("read")
+    };
+    assert!(reading.sql.contains("c.client_id = c2.id"), "{}", reading.sql);
+}
+
+#[test]
 fn synonyms_name_tables_columns_and_values() {
     assert_eq!(sql("How many accounts are there?"), "SELECT count(*) FROM clients");
     assert_eq!(

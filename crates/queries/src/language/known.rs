@@ -1,73 +1,121 @@
-//! Of which entries somebody may know whom policies bind.
+//! Of which entries those may know whom policies bind.
+//!
+//! What an entry makes run is rewritten like every statement. But its *text* was written by somebody who may have seen more,
+//! and a text about hidden things tells them: who reads `email = 'ada@example.com'` has no need of the column.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use plinth_connections::TableName;
-use plinth_sql_guard::{Guard, Restriction, Rule};
+use plinth_schema_introspect::Catalog;
+use plinth_sql_guard::Guard;
 
 use super::trying::statements;
 use super::{Entry, EntryBody};
 
-/// The masked columns of each table, in lower case.
-pub(crate) type Masked = HashMap<TableName, Vec<String>>;
-
-/// What those restrictions mask.
-pub(crate) fn masked(restrictions: &[Restriction]) -> Masked {
-    let mut all = Masked::new();
-    for it in restrictions {
-        let columns = it.masks.keys().map(|it| it.to_lowercase());
-        all.entry(it.relation.clone()).or_default().extend(columns);
-    }
-    all
+/// What callers whom policies bind see of a database.
+pub(crate) struct Bound<'a> {
+    guard: &'a Guard,
+    /// As these callers may know it.
+    catalog: &'a Catalog,
+    /// The values that the schema itself names.
+    labels: HashSet<&'a str>,
 }
 
-/// Whether an entry speaks of nothing that is closed to callers or masked for them: what somebody wrote about a value may
-/// tell the value. Rows that are hidden stay hidden when a statement is run, and are no reason.
-pub(crate) fn known_of(entry: &Entry, guard: &Guard, masked: &Masked) -> bool {
-    if masked.is_empty() {
-        return true;
+impl<'a> Bound<'a> {
+    pub(crate) fn new(guard: &'a Guard, catalog: &'a Catalog) -> Self {
+        let relations = catalog.relations.iter().filter(|it| it.readable);
+        let columns = relations.flat_map(|it| &it.columns).filter(|it| it.readable);
+        let labels = columns.flat_map(|it| &it.enum_values).map(String::as_str).collect();
+        Self { guard, catalog, labels }
     }
-    let own = match &entry.body {
-        EntryBody::Term { table, .. } | EntryBody::Metric { table, .. } => {
-            let Some((schema, name)) = table.split_once('.') else { return false };
-            let table = TableName { schema: schema.to_owned(), name: name.to_owned() };
-            if guard.why_closed(&table).is_some() {
-                return false;
+
+    /// Whether an entry's text tells these callers nothing of what is hidden from them: it speaks of no table that is closed
+    /// to them and of no column that is masked for them. What quotes data (the value that a term means, the constants of an
+    /// example) speaks of no table of which rows are hidden from them, or of what the schema names itself. A definition may
+    /// have constants: it says which rows count for everybody, and not which there are. What cannot be judged is not known.
+    pub(crate) fn may_know(&self, entry: &Entry) -> bool {
+        let own = match &entry.body {
+            EntryBody::Term { table, column, value, .. } => {
+                self.may_know_place(table, column.as_deref(), value.as_deref())
             }
-            Some(table)
-        }
-        EntryBody::Example { .. } => None,
-    };
-    if let EntryBody::Term { column: Some(column), .. } = &entry.body {
-        let of_own = own.as_ref().and_then(|it| masked.get(it));
-        if of_own.is_some_and(|it| it.contains(&column.to_lowercase())) {
-            return false;
-        }
+            EntryBody::Metric { table, .. } => self.may_know_place(table, None, None),
+            EntryBody::Example { .. } => true,
+        };
+        let quotes = matches!(entry.body, EntryBody::Example { .. });
+        own && statements(entry).iter().all(|sql| {
+            self.guard.telling(sql).is_ok_and(|it| {
+                !it.masked && (!quotes || it.texts.iter().all(|it| self.says_nothing(it)))
+            })
+        })
     }
-    statements(entry).iter().all(|sql| match guard.check(sql) {
-        Ok(approved) => {
-            let columns = approved.restricted.iter().filter_map(|it| masked.get(it)).flatten();
-            let mut columns = columns.peekable();
-            columns.peek().is_none() || {
-                let words = words(sql);
-                columns.all(|it| !words.contains(it.as_str()))
-            }
-        }
-        // What does not fit the schema any more is told as such; what is refused for a policy is not told.
-        Err(refused) => {
-            refused.rule != Rule::PolicyClosed && {
-                let words = words(sql);
-                masked.values().flatten().all(|it| !words.contains(it.as_str()))
-            }
-        }
-    })
+
+    fn may_know_place(&self, table: &str, column: Option<&str>, value: Option<&str>) -> bool {
+        let Some((schema, name)) = table.split_once('.') else { return false };
+        let of = TableName { schema: schema.to_owned(), name: name.to_owned() };
+        let Some(hidden) = self.guard.hidden(&of) else { return false };
+        let Some(column) = column else { return true };
+        let Some(relation) = self.catalog.find(schema, name) else { return false };
+        let Some(at) = relation.column(column) else { return false };
+        let found = &relation.columns[at];
+        let is_hidden = value
+            .is_some_and(|value| hidden.rows && found.enum_values.iter().all(|it| it != value));
+        !hidden.masked.contains(&found.name) && !is_hidden
+    }
+
+    /// Whether a constant is no value of a row: a label of the schema, a time, a unit of one, or nothing.
+    fn says_nothing(&self, text: &str) -> bool {
+        self.labels.contains(text) || is_of_time(text)
+    }
 }
 
-/// The words of a text, in lower case; a name in quotes stands there as the words that it is made of, and as a whole.
-fn words(text: &str) -> HashSet<String> {
-    let lower = text.to_lowercase();
-    let is_part = |it: char| it.is_alphanumeric() || matches!(it, '_' | '$');
-    let plain = lower.split(|it| !is_part(it)).filter(|it| !it.is_empty()).map(str::to_owned);
-    let quoted = lower.split('"').map(str::to_owned);
-    plain.chain(quoted).collect()
+/// Whether a text is of digits and the marks of a moment, of numbers with units of time, or such a unit.
+fn is_of_time(text: &str) -> bool {
+    const UNITS: [&str; 13] = [
+        "microsecond",
+        "millisecond",
+        "second",
+        "minute",
+        "hour",
+        "day",
+        "week",
+        "month",
+        "quarter",
+        "year",
+        "decade",
+        "century",
+        "epoch",
+    ];
+    let is_unit =
+        |it: &str| UNITS.contains(&it) || UNITS.iter().any(|unit| it == format!("{unit}s"));
+    let is_number = |it: &str| it.len() <= 4 && it.bytes().all(|it| it.is_ascii_digit());
+    let bytes = text.as_bytes();
+    let is_moment = bytes.len() >= 10
+        && bytes[4] == b'-'
+        && bytes[7] == b'-'
+        && bytes.iter().all(|it| {
+            it.is_ascii_digit() || matches!(it, b'-' | b':' | b'.' | b'+' | b' ' | b'T' | b'Z')
+        })
+        && bytes.len() <= 35;
+    let text = text.to_lowercase();
+    is_moment
+        || is_unit(&text)
+        || text.split_whitespace().enumerate().all(|(at, it)| {
+            if at.is_multiple_of(2) { is_number(it.trim_start_matches('-')) } else { is_unit(it) }
+        }) && text.split_whitespace().count().is_multiple_of(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_from_values() {
+        for text in ["", "month", "90 days", "1 year 6 months", "-3 days", "2025-01-31"] {
+            assert!(is_of_time(text), "{text}");
+        }
+        assert!(is_of_time("2025-01-31T10:00:00+02:00"));
+        for text in ["Ada", "90", "4711", "May", "90 people", "days 90", "+49 171 555", "Z-1"] {
+            assert!(!is_of_time(text), "{text}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ mod service;
 mod trying;
 
 use jiff::Timestamp;
-pub(crate) use known::{Masked, known_of, masked};
+pub(crate) use known::Bound;
 use plinth_connections::ConnectionId;
 use plinth_core::{Classify, ErrorKind, OrgId, UserId};
 use plinth_nl2sql::language::{Example, Metric, Term, TermMeaning};

@@ -63,14 +63,14 @@ pub trait LanguageStore: Send + Sync + 'static {
         told: &AuditEntry,
     ) -> Result<(), PutEntryError>;
 
-    /// Notes what entries are worth over a state of the schema: `None` for those that fit, else why not. Versions of
-    /// entries stay; the connection's is raised if one fits now that did not, or the other way round.
+    /// Notes what entries, of the versions that were tried, are worth over a state of the schema: `None` for those that fit,
+    /// else why not. What has changed since is left as it is. Versions of entries stay; the connection's is raised, so that every server reads what was found out.
     async fn mark(
         &self,
         org: OrgId,
         connection: ConnectionId,
         checked: SnapshotId,
-        marks: &[(EntryId, Option<String>)],
+        marks: &[(EntryId, i64, Option<String>)],
     ) -> Result<(), StoreError>;
 
     /// Keeps what somebody thinks of an answer; what they thought before is replaced.

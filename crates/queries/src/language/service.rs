@@ -1,8 +1,9 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use plinth_connections::{ConnectionError, ConnectionId, Opened};
-use plinth_core::{Permit, Principal, QueriesRead, QueriesWrite, StoreError};
+use plinth_core::{Permit, Principal, QueriesRead, QueriesWrite, StoreError, UserId};
 use plinth_nl2sql::language::TermMeaning;
 use plinth_nl2sql::model::Taught;
 use plinth_schema_introspect::SnapshotId;
@@ -124,8 +125,8 @@ impl Queries {
         self.languages.lock().expect("not poisoned").remove(&key);
     }
 
-    /// Entries of one kind, by name; what does not fit the schema any more says so. Those that speak of what a policy masks for
-    /// the caller, or closes to them, are not among them.
+    /// Entries of one kind, by name; what does not fit the schema any more says so. Whom policies bind sees what changes
+    /// answers, without what tells of things that are hidden from them, and what they wrote themselves.
     ///
     /// # Errors
     ///
@@ -138,8 +139,26 @@ impl Queries {
     ) -> Result<Vec<Entry>, QueryError> {
         let opened = self.connections.open(permit.principal(), connection).await?;
         self.catch_up(&opened).await?;
-        let knowledge = self.knowledge(&opened, permit.user()).await?;
-        Ok(knowledge.language().entries.iter().filter(|it| it.id.kind() == kind).cloned().collect())
+        let shown = self.shown(&opened, permit.user()).await?;
+        Ok(shown.into_iter().filter(|it| it.id.kind() == kind).collect())
+    }
+
+    /// The entries that somebody may read.
+    async fn shown(&self, opened: &Opened, user: UserId) -> Result<Vec<Entry>, QueryError> {
+        let knowledge = self.knowledge(opened, user).await?;
+        let known = knowledge.language();
+        if !knowledge.is_bound() {
+            return Ok(known.entries.clone());
+        }
+        let all = self.language(opened).await?;
+        let known: HashSet<EntryId> = known.entries.iter().map(|it| it.id).collect();
+        let shown = all.entries.iter().filter(|it| it.updated_by == user || known.contains(&it.id));
+        let mut shown: Vec<Entry> = shown.cloned().collect();
+        // Why was found out over everything that the connection allows.
+        for it in shown.iter_mut().filter(|it| it.broken.is_some()) {
+            it.broken = Some("it does not fit the schema any more".to_owned());
+        }
+        Ok(shown)
     }
 
     /// One entry.
@@ -224,9 +243,11 @@ impl Queries {
         if let Some(why) = self.try_out(opened, &knowledge, &limits, entry).await? {
             return Err(QueryError::Unusable { why });
         }
-        if !knowledge.may_know(entry) {
-            let why = "it speaks of what a policy hides from you".to_owned();
-            return Err(QueryError::Unusable { why });
+        // They would not see any more what they wrote. What only waits changes no answer of anybody's.
+        if entry.status == EntryStatus::Active && !knowledge.may_know(entry) {
+            let why = "it speaks of something that a policy hides from you: a masked column, or a value of a table of which you \
+                       do not see all rows; somebody whom the policy does not bind can write it";
+            return Err(QueryError::Unusable { why: why.to_owned() });
         }
         entry.broken = None;
         entry.checked = Some(knowledge.snapshot().id);
@@ -328,9 +349,8 @@ impl Queries {
         caller: &Principal,
         id: EntryId,
     ) -> Result<Entry, QueryError> {
-        let knowledge = self.knowledge(opened, caller.user).await?;
-        let found = knowledge.language().entries.iter().find(|it| it.id == id).cloned();
-        found.ok_or(QueryError::NoEntry(id))
+        let shown = self.shown(opened, caller.user).await?;
+        shown.into_iter().find(|it| it.id == id).ok_or(QueryError::NoEntry(id))
     }
 
     /// Keeps what somebody thinks of an answer. A good answer, or a better statement for one, becomes a candidate that
@@ -364,24 +384,23 @@ impl Queries {
         let mut candidate = None;
         if let (Some(question), Some(sql)) = (&record.question, sql) {
             let opened = self.connections.open(permit.principal(), record.connection).await?;
-            let language = self.language(&opened).await?;
-            let known = language.entries.iter().find(|it| {
+            let shown = self.shown(&opened, permit.user()).await?;
+            let known = shown.iter().find(|it| {
                 matches!(&it.body, EntryBody::Example { sql: own, .. } if *own == sql)
                     && it.name == *question
             });
-            candidate = match known {
-                Some(it) => Some(it.id),
-                None => {
-                    let query = Some(record.id.to_string());
-                    let body = EntryBody::Example { sql, comment: comment.clone(), query };
-                    let status = EntryStatus::Candidate;
-                    let added = self.add(&opened, permit.principal(), question, body, status).await;
-                    match added {
-                        Ok(entry) => Some(entry.id),
-                        // Praise is not refused because too many wait.
-                        Err(QueryError::TooManyEntries) if feedback.sql.is_none() => None,
-                        Err(err) => return Err(err),
-                    }
+            candidate = if let Some(it) = known {
+                Some(it.id)
+            } else {
+                let query = Some(record.id.to_string());
+                let body = EntryBody::Example { sql, comment: comment.clone(), query };
+                let status = EntryStatus::Candidate;
+                let added = self.add(&opened, permit.principal(), question, body, status).await;
+                match added {
+                    Ok(entry) => Some(entry.id),
+                    // Praise is not refused because too many wait.
+                    Err(QueryError::TooManyEntries) if feedback.sql.is_none() => None,
+                    Err(err) => return Err(err),
                 }
             };
         }
@@ -428,7 +447,7 @@ impl Queries {
         let mut marks = Vec::new();
         for entry in old {
             match self.try_out(opened, &knowledge, &limits, entry).await {
-                Ok(why) => marks.push((entry.id, why)),
+                Ok(why) => marks.push((entry.id, entry.version, why)),
                 Err(err) => {
                     tracing::info!(
                         error = plinth_core::chain(&err),
@@ -438,6 +457,10 @@ impl Queries {
                 }
             }
         }
+        // A change would make every server try again at once.
+        if marks.is_empty() {
+            return Ok(());
+        }
         let (org, connection) = (opened.connection.org, opened.connection.id);
         self.language_store.mark(org, connection, now, &marks).await?;
         self.forget_language(opened);
@@ -445,12 +468,11 @@ impl Queries {
     }
 }
 
+/// What the trail tells of an entry. Not what it says: who reads the trail may be bound by policies.
 fn told(entry: AuditEntry, about: &Entry) -> AuditEntry {
-    entry.on(about.id.kind().as_str(), about.id).with(json!({
-        "connection": about.connection,
-        "name": about.name,
-        "body": about.body,
-    }))
+    let name = (about.id.kind() != EntryKind::Example).then_some(&about.name);
+    let details = json!({ "connection": about.connection, "name": name, "status": about.status });
+    entry.on(about.id.kind().as_str(), about.id).with(details)
 }
 
 fn failed(err: PutEntryError, entry: &Entry) -> QueryError {

@@ -78,8 +78,13 @@ pub async fn language_store_contract(
 
     let now = SnapshotId::new(first.created_at);
     let why = Some("the column total is gone".to_owned());
-    store.mark(theirs.0, connection, now, &[(first.id, why.clone())]).await.expect("answers");
-    store.mark(ours.0, connection, now, &[(first.id, why.clone())]).await.expect("marked");
+    let mark = [(first.id, version, why.clone())];
+    store.mark(theirs.0, connection, now, &mark).await.expect("answers");
+    let outdated = [(first.id, version - 1, why.clone())];
+    store.mark(ours.0, connection, now, &outdated).await.expect("answers");
+    let unmarked = store.all(ours.0, connection).await.expect("reads");
+    assert!(unmarked.entries.contains(&first), "another version was tried: {unmarked:?}");
+    store.mark(ours.0, connection, now, &mark).await.expect("marked");
     let marked = store.all(ours.0, connection).await.expect("reads");
     assert!(marked.version > version, "every server sees it");
     let found = marked.entries.iter().find(|it| it.id == first.id).expect("there");

@@ -31,12 +31,24 @@ pub(crate) struct RewrittenSource {
     condition: Vec<Piece>,
     /// Whether rows are hidden.
     fenced: bool,
+    /// The columns that are masked.
+    masked: Vec<String>,
 }
 
 impl RewrittenSource {
     /// Whether it hides rows, and not only values.
-    pub(super) fn hides_rows(&self) -> bool {
+    pub(crate) fn hides_rows(&self) -> bool {
         self.fenced
+    }
+
+    /// Whether it masks that column.
+    pub(crate) fn masks(&self, column: &str) -> bool {
+        self.masked.iter().any(|it| it == column)
+    }
+
+    /// The columns that it masks.
+    pub(crate) fn masked(&self) -> &[String] {
+        &self.masked
     }
 
     /// Its pieces, for the table alone or with what inherits from it.
@@ -208,7 +220,8 @@ fn combine(relation: &Relation, all: &[&Restriction]) -> Result<Option<Rewritten
     condition.push(Piece::Text(end.to_owned()));
     let name = TableName { schema: quoted(&relation.schema), name: quoted(&relation.name) };
     let fenced = !predicates.is_empty();
-    Ok(Some(RewrittenSource { select, name: name.to_string(), condition, fenced }))
+    let masked = masks.keys().map(|it| (*it).to_owned()).collect();
+    Ok(Some(RewrittenSource { select, name: name.to_string(), condition, fenced, masked }))
 }
 
 /// What stands in a masked column's place. Every name is qualified: nothing of the database's own can be meant.

@@ -11,8 +11,8 @@ use crate::rejection::{Rejection, Rule};
 impl<'a> Walker<'a> {
     pub(super) fn call(&mut self, call: &'a FuncCall) -> Result<(), Rejection> {
         let name = self.name(&call.funcname, call.location)?;
-        if self.levels.len() == 1 && call.over.is_none() && !self.in_view() {
-            self.findings.calls.push(name.name.to_owned());
+        if call.over.is_none() {
+            self.hear_call(name.name);
         }
         self.function(name, call)?;
         self.expressions(&call.args)?;

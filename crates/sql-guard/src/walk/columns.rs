@@ -3,7 +3,7 @@
 use pg_query::NodeEnum;
 use pg_query::protobuf::{AIndirection, ColumnRef, Node, SelectStmt};
 
-use super::{ColumnUse, Columns, Walker};
+use super::{Columns, Walker};
 use crate::lists::attributes;
 use crate::rejection::{Rejection, Rule};
 
@@ -36,24 +36,7 @@ impl<'a> Walker<'a> {
             &strings[..if is_star { count } else { count.saturating_sub(1) }],
             column,
         );
-        if !self.in_view() {
-            let depth = self.levels.len();
-            let qualifier = if is_star { count.checked_sub(1) } else { count.checked_sub(2) };
-            let outermost = depth <= 1
-                || qualifier.is_some_and(|at| {
-                    let has = |level: &Vec<super::Source<'_>>| {
-                        level.iter().any(|it| it.name == strings[at])
-                    };
-                    self.levels.iter().rposition(has) == Some(0)
-                });
-            self.findings.columns.push(ColumnUse {
-                location: column.location,
-                fields: strings[..count].iter().map(|it| (*it).to_owned()).collect(),
-                star: is_star,
-                depth,
-                outermost,
-            });
-        }
+        self.hear_column(&strings[..count], is_star, column.location);
         if is_star || count == 0 {
             return Ok(());
         }

@@ -25,7 +25,10 @@ impl<'a> Walker<'a> {
         let Some(node) = &node.node else { return Ok(()) };
         match node {
             NodeEnum::ColumnRef(it) => self.column(it),
-            NodeEnum::AConst(_) => Ok(()),
+            NodeEnum::AConst(it) => {
+                self.hear_constant(it);
+                Ok(())
+            }
             NodeEnum::ParamRef(it) => self.parameter(it.number, it.location),
             NodeEnum::AExpr(it) => self.operation(it),
             NodeEnum::BoolExpr(it) => self.expressions(&it.args),

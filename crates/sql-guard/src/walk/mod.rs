@@ -7,6 +7,7 @@ mod columns;
 mod expressions;
 mod json;
 mod policed;
+mod said;
 mod select;
 mod sources;
 mod types;
@@ -19,6 +20,8 @@ use pg_query::protobuf::{Node, SelectStmt};
 use crate::facts::{Facts, RelationId};
 use crate::policy::{Cut, Policing, Use};
 use crate::rejection::{Rejection, Rule};
+
+pub(crate) use self::said::{ColumnUse, Said};
 
 /// The most tables, views, functions, subqueries and uses of WITH names in FROM clauses, all together. The planner's
 /// work grows with their number before any time limit is looked at.
@@ -56,25 +59,8 @@ pub(crate) struct Findings {
     pub(crate) cuts: Vec<Cut>,
     /// How many of [`Police::places`] were found.
     pub(crate) replaced: usize,
-    /// The columns that the text itself names, in the order of the walk.
-    pub(crate) columns: Vec<ColumnUse>,
-    /// The functions that the text itself calls outside of subqueries.
-    pub(crate) calls: Vec<String>,
-}
-
-/// A column as a text names it.
-#[derive(Debug)]
-pub(crate) struct ColumnUse {
-    /// Where, in bytes.
-    pub(crate) location: i32,
-    /// The names between its dots.
-    pub(crate) fields: Vec<String>,
-    /// Whether `*` stands at its end.
-    pub(crate) star: bool,
-    /// In how many SELECTs it stands, 1 for the outermost alone.
-    pub(crate) depth: usize,
-    /// Whether its qualifier is a source of the outermost SELECT.
-    pub(crate) outermost: bool,
+    /// What the text itself says; empty unless it was asked for.
+    pub(crate) said: Said,
 }
 
 /// Who sees what of the relations that a statement names.
@@ -92,6 +78,8 @@ pub(crate) struct Walker<'a> {
     /// `None` in a view's text: what a view shows is judged as a whole.
     police: Option<Police<'a>>,
     findings: Findings,
+    /// Whether [`Findings::said`] is wanted.
+    listens: bool,
     /// The WITH clauses in scope, innermost last.
     ctes: Vec<Vec<Cte<'a>>>,
     /// The FROM items in scope, one level for each SELECT, innermost last.
@@ -161,12 +149,39 @@ impl<'a> Walker<'a> {
         police: Option<Police<'a>>,
         select: &'a SelectStmt,
     ) -> Result<Findings, Rejection> {
+        Self::walk_through(facts, text, mode, police, select, false)
+    }
+
+    /// The same for a caller's text, with what it says: its names and constants.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Walker::walk`].
+    pub(crate) fn listen(
+        facts: &'a Facts,
+        text: &'a str,
+        police: Police<'a>,
+        select: &'a SelectStmt,
+    ) -> Result<Findings, Rejection> {
+        let mode = Mode::Statement { parameters: 0 };
+        Self::walk_through(facts, text, mode, Some(police), select, true)
+    }
+
+    fn walk_through(
+        facts: &'a Facts,
+        text: &'a str,
+        mode: Mode,
+        police: Option<Police<'a>>,
+        select: &'a SelectStmt,
+        listens: bool,
+    ) -> Result<Findings, Rejection> {
         let mut walker = Self {
             facts,
             text,
             mode,
             police: police.filter(|it| !it.policing.is_empty()),
             findings: Findings::default(),
+            listens,
             ctes: Vec::new(),
             levels: Vec::new(),
             names: HashSet::new(),
@@ -176,6 +191,9 @@ impl<'a> Walker<'a> {
         };
         walker.select(select)?;
         walker.judge_casts()?;
+        if listens {
+            walker.findings.said.given = walker.names.iter().map(|it| (*it).to_owned()).collect();
+        }
         Ok(walker.findings)
     }
 

@@ -202,6 +202,7 @@ impl<'a> Walker<'a> {
 
     fn join(&mut self, join: &'a JoinExpr) -> Result<(), Rejection> {
         let before = self.levels.last().map_or(0, Vec::len);
+        self.hear_join(join);
         for side in [&join.larg, &join.rarg] {
             let Some(side) = side else {
                 return Err(Rejection::new(
@@ -385,6 +386,7 @@ impl<'a> Walker<'a> {
             self.note_names(&alias.colnames);
         }
         let name = alias.map(|it| it.aliasname.as_str()).or(name).unwrap_or_default();
+        self.hear_source(name, alias, columns);
         // A function's single column is named after its alias.
         if matches!(columns, Columns::Value) {
             self.names.insert(name);
