@@ -94,8 +94,10 @@ async fn call_workflow_webhook(
         let message = format!("a webhook takes at most {MOST_HOOK_BYTES} bytes");
         return Err(Problem::new(ErrorKind::PayloadTooLarge, message, None));
     }
-    let header =
-        |name: &str| request.headers().get(name).and_then(|it| it.to_str().ok()).map(str::to_owned);
+    let header = |name: &str| {
+        let value = request.headers().get(name)?.to_str().ok();
+        value.filter(|it| !it.is_empty()).map(str::to_owned)
+    };
     let call = HookCall {
         id: header("webhook-id"),
         timestamp: header("webhook-timestamp"),
