@@ -1,7 +1,7 @@
 //! The organization's own language: what its people call things, how they compute what they speak of, and questions whose
 //! answers somebody has checked.
 //!
-//! A term or metric becomes a column that the database does not have ([`Defined`]): it is linked, grouped, ordered and
+//! A term or metric becomes a column that the database does not have (`Defined`): it is linked, grouped, ordered and
 //! compared by like any other, and written as its expression. So every way to ask works for it.
 
 mod example;
