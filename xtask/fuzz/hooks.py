@@ -46,6 +46,12 @@ def operation_id(operation):
 @schemathesis.hook
 def before_call(context, case, kwargs):
     """Puts ids that exist and samples that succeed in the place of what was made up, in valid requests only."""
+    prepare(case)
+    # Ids that answers have told are tried too, and what all of this is done with has to stay.
+    case.path_parameters = WORLD.spare(case.method.upper(), case.operation.path, case.path_parameters)
+
+
+def prepare(case):
     operation = case.operation
     meta = case.meta
     if meta is not None and meta.phase.name.value == "stateful":

@@ -18,6 +18,7 @@ import re
 import threading
 import time
 import urllib.parse
+import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -139,6 +140,17 @@ class World:
                 elif always:
                     return None
             return ids
+
+    def spare(self, method, path, parameters):
+        """The same parameters, but for a request that would remove or change what everything here is done with."""
+        last = re.search(r"^(.*)/{(\w+)}$", path)
+        value = str((parameters or {}).get(last[2])) if last else None
+        is_threat = method == "DELETE" or method == "PATCH" and path.startswith("/v1/api-keys/")
+        kept = {plain(it) for it in self.kept | {self.organization}}
+        if not is_threat or plain(value) not in kept:
+            return parameters
+        prefix = value.rpartition("_")[0]
+        return {**parameters, last[2]: f"{prefix}_{uuid.uuid4().hex}" if prefix else str(uuid.uuid4())}
 
     def learn(self, operation, parameters, response):
         """Keeps the ids of what an answer says is there, and forgets what was removed."""
@@ -334,6 +346,11 @@ class World:
 
     def name(self, what):
         return f"{what} {next(self.numbers)}"
+
+
+def plain(id):
+    """The digits of an id, which one address writes with a prefix and another with dashes."""
+    return re.sub(r"^[a-z]+_|-", "", id.lower())
 
 
 def id_in(operation, body):

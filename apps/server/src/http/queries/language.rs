@@ -163,7 +163,7 @@ async fn replace_term(
     responses(
         (status = 204, description = "Removed."),
         (status = 412, body = ErrorBody, description = "`precondition_failed`: it has changed since it was read."),
-        Problems,
+        Problems, DatabaseProblems,
     ),
 )]
 #[delete("/connections/{id}/glossary/{term_id}")]
@@ -304,7 +304,7 @@ async fn replace_metric(
     responses(
         (status = 204, description = "Removed."),
         (status = 412, body = ErrorBody, description = "`precondition_failed`: it has changed since it was read."),
-        Problems,
+        Problems, DatabaseProblems,
     ),
 )]
 #[delete("/connections/{id}/metrics/{metric_id}")]
@@ -451,7 +451,7 @@ async fn replace_example(
     responses(
         (status = 204, description = "Removed."),
         (status = 412, body = ErrorBody, description = "`precondition_failed`: it has changed since it was read."),
-        Problems,
+        Problems, DatabaseProblems,
     ),
 )]
 #[delete("/connections/{id}/examples/{example_id}")]
