@@ -48,7 +48,9 @@ def before_call(context, case, kwargs):
     """Puts ids that exist and samples that succeed in the place of what was made up, in valid requests only."""
     prepare(case)
     # Ids that answers have told are tried too, and what all of this is done with has to stay.
-    case.path_parameters = WORLD.spare(case.method.upper(), case.operation.path, case.path_parameters)
+    others = WORLD.spare(case.method.upper(), case.operation.path, case.path_parameters)
+    if others:
+        case.path_parameters = others
 
 
 def prepare(case):

@@ -142,15 +142,16 @@ class World:
             return ids
 
     def spare(self, method, path, parameters):
-        """The same parameters, but for a request that would remove or change what everything here is done with."""
-        last = re.search(r"^(.*)/{(\w+)}$", path)
-        value = str((parameters or {}).get(last[2])) if last else None
+        """Other parameters for a request that would remove or change what everything here is done with; None for others."""
+        last = re.search(r"^.*/{(\w+)}$", path)
         is_threat = method == "DELETE" or method == "PATCH" and path.startswith("/v1/api-keys/")
-        kept = {plain(it) for it in self.kept | {self.organization}}
-        if not is_threat or plain(value) not in kept:
-            return parameters
+        if not (last and parameters and is_threat):
+            return None
+        value = str(parameters.get(last[1]))
+        if plain(value) not in {plain(it) for it in self.kept | {self.organization}}:
+            return None
         prefix = value.rpartition("_")[0]
-        return {**parameters, last[2]: f"{prefix}_{uuid.uuid4().hex}" if prefix else str(uuid.uuid4())}
+        return {**parameters, last[1]: f"{prefix}_{uuid.uuid4().hex}" if prefix else str(uuid.uuid4())}
 
     def learn(self, operation, parameters, response):
         """Keeps the ids of what an answer says is there, and forgets what was removed."""
