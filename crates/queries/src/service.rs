@@ -23,7 +23,7 @@ use crate::discretion::{self, Discreet};
 use crate::explain::{Ceiling, Explained};
 use crate::history::History;
 use crate::knowledge::{Judged, Knowledge, KnowledgeCache};
-use crate::language::HeldLanguages;
+use crate::language::{HeldLanguages, Trials};
 use crate::model;
 use crate::policies::Policies;
 use crate::reading::{self, Read};
@@ -49,6 +49,7 @@ pub struct Queries {
     conversations: Conversations,
     pub(crate) language_store: Arc<dyn LanguageStore>,
     pub(crate) languages: Arc<HeldLanguages>,
+    pub(crate) trials: Arc<Trials>,
     knowledge: Arc<KnowledgeCache>,
     settings: Arc<QuerySettings>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -100,6 +101,7 @@ impl Queries {
             conversations: parts.conversations,
             language_store: parts.language,
             languages: Arc::default(),
+            trials: Arc::default(),
             knowledge: Arc::default(),
             settings: Arc::new(parts.settings),
             clock: parts.clock,

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 pub(crate) use service::HeldLanguages;
 pub use service::{Feedback, FeedbackGiven};
+pub(crate) use trying::Trials;
 use uuid::Uuid;
 
 use crate::QueryId;

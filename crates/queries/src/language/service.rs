@@ -6,7 +6,6 @@ use plinth_connections::{ConnectionError, ConnectionId, Opened};
 use plinth_core::{Permit, Principal, QueriesRead, QueriesWrite, StoreError, UserId};
 use plinth_nl2sql::language::TermMeaning;
 use plinth_nl2sql::model::Taught;
-use plinth_schema_introspect::SnapshotId;
 use plinth_tenancy::AuditEntry;
 use serde_json::json;
 
@@ -120,7 +119,7 @@ impl Queries {
     }
 
     /// Whoever changed something sees it at once.
-    fn forget_language(&self, opened: &Opened) {
+    pub(super) fn forget_language(&self, opened: &Opened) {
         let key = (opened.connection.org, opened.connection.id);
         self.languages.lock().expect("not poisoned").remove(&key);
     }
@@ -138,7 +137,7 @@ impl Queries {
         kind: EntryKind,
     ) -> Result<Vec<Entry>, QueryError> {
         let opened = self.connections.open(permit.principal(), connection).await?;
-        self.catch_up(&opened).await?;
+        self.catch_up_a_while(&opened).await;
         let shown = self.shown(&opened, permit.user()).await?;
         Ok(shown.into_iter().filter(|it| it.id.kind() == kind).collect())
     }
@@ -413,58 +412,6 @@ impl Queries {
             .rate(org, id, user, feedback.is_good, comment.as_deref(), now, &told)
             .await?;
         Ok(FeedbackGiven { candidate })
-    }
-
-    /// What was tried over another state of the schema is tried again, beside the question that found it.
-    pub(crate) fn catch_up_beside(&self, opened: &Opened, now: SnapshotId, language: &Language) {
-        if language.entries.iter().all(|it| it.checked == Some(now)) {
-            return;
-        }
-        let (queries, opened) = (self.clone(), opened.clone());
-        tokio::spawn(async move {
-            if let Err(err) = queries.catch_up(&opened).await {
-                let error = plinth_core::chain(&err);
-                tracing::warn!(error, "the organization's language was not tried again");
-            }
-        });
-    }
-
-    /// Tries again what was tried over another state of the schema, and notes what does not fit any more.
-    ///
-    /// # Errors
-    ///
-    /// Only when our own storage or the schema cannot be read; a database that is away leaves entries as they are.
-    pub(crate) async fn catch_up(&self, opened: &Opened) -> Result<(), QueryError> {
-        // Whether an entry fits the schema is the same for everybody.
-        let knowledge = self.knowledge_of_all(opened).await?;
-        let now = knowledge.snapshot().id;
-        let old: Vec<&Entry> =
-            knowledge.language().entries.iter().filter(|it| it.checked != Some(now)).collect();
-        if old.is_empty() {
-            return Ok(());
-        }
-        let limits = self.trial_limits(opened).await?;
-        let mut marks = Vec::new();
-        for entry in old {
-            match self.try_out(opened, &knowledge, &limits, entry).await {
-                Ok(why) => marks.push((entry.id, entry.version, why)),
-                Err(err) => {
-                    tracing::info!(
-                        error = plinth_core::chain(&err),
-                        "the organization's language cannot be tried now"
-                    );
-                    break;
-                }
-            }
-        }
-        // A change would make every server try again at once.
-        if marks.is_empty() {
-            return Ok(());
-        }
-        let (org, connection) = (opened.connection.org, opened.connection.id);
-        self.language_store.mark(org, connection, now, &marks).await?;
-        self.forget_language(opened);
-        Ok(())
     }
 }
 
