@@ -14,6 +14,7 @@ use plinth_connections::ConnectionStore as _;
 use plinth_core::{ManualClock, OrgId, UserId};
 use plinth_schema_introspect::{AnnotationStore as _, InsertSnapshotError, SnapshotStore as _};
 use plinth_tenancy::TenancyStore as _;
+use plinth_tenancy::accounts::AccountStore as _;
 use plinth_tenancy::signing::SigningKeys;
 use plinth_testdb::TestDatabase;
 use tokio_postgres::NoTls;
@@ -226,6 +227,42 @@ async fn people_and_their_sessions_keep_their_contract() {
     plinth_tenancy::accounts::testing::account_store_contract(&store, ann, us, them, at).await;
     let attempts = PostgresAttempts::new(ours.database.clone());
     plinth_tenancy::accounts::testing::attempt_store_contract(&attempts, at).await;
+}
+
+#[tokio::test]
+async fn a_sessions_use_waits_for_the_account_without_holding_the_session() {
+    let ours = ours().await;
+    let [(org, user), (other_org, _)] = two_organizations(&ours.database).await;
+    let at = "2026-01-01T00:00:00Z".parse().unwrap();
+    let store = PostgresAccounts::new(ours.database.clone());
+    let session = plinth_tenancy::accounts::testing::session(user, org, 0, at);
+    store.insert_session(&session, None).await.unwrap();
+
+    // Somebody who changes the password has the account and takes its sessions next.
+    let [other, watcher] = [raw(&ours.test).await, raw(&ours.test).await];
+    other.batch_execute("BEGIN; SET LOCAL lock_timeout = '10s'").await.unwrap();
+    let account = "SELECT FROM plinth.accounts WHERE user_id = $1 FOR UPDATE";
+    assert_eq!(other.execute(account, &[&user.as_uuid()]).await.unwrap(), 1);
+    let touching = tokio::spawn(async move {
+        store.touch_session(user, session.id, at, None, Some(other_org)).await
+    });
+    let waits = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+                 WHERE NOT granted AND datname = current_database())";
+    while !watcher.query_one(waits, &[]).await.unwrap().get::<_, bool>(0) {
+        assert!(!touching.is_finished(), "it did not wait for the account");
+        tokio::task::yield_now().await;
+    }
+    let end = "UPDATE plinth.sessions SET ended_at = now() WHERE user_id = $1";
+    assert_eq!(other.execute(end, &[&user.as_uuid()]).await.unwrap(), 1, "no deadlock");
+    other.batch_execute("COMMIT").await.unwrap();
+    touching.await.unwrap().unwrap();
+}
+
+/// A session of the superuser's, past row-level security.
+async fn raw(test: &TestDatabase) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(&test.superuser_url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
 }
 
 #[tokio::test]

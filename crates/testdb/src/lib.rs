@@ -26,6 +26,7 @@
 //! needs more than it will have in production fails here.
 
 mod database;
+pub mod peers;
 mod server;
 mod template;
 

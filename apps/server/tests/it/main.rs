@@ -26,6 +26,7 @@ mod oauth;
 mod organizations;
 mod policies;
 mod queries;
+mod reaching;
 mod refreshing;
 mod roles;
 mod schemas;

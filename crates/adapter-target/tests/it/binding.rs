@@ -14,9 +14,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use crate::certificates::{Authority, Pem, authority, key, named};
-use crate::server::{Cluster, PASSWORD, SUPERUSER, Server};
 use crate::support::{client, databases, free_target};
+use plinth_testdb::peers::{
+    Authority, Cluster, PASSWORD, Pem, SUPERUSER, Server, authority, key, named,
+};
 
 /// Who logs in how; the superuser makes the roles.
 const RULES: &str = "host all postgres 127.0.0.1/32 scram-sha-256

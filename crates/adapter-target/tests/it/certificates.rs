@@ -7,13 +7,12 @@ use std::process::Command;
 use plinth_connections::{
     ChannelBinding, Fault, Host, Place, SslMode, Stage, Target, TargetDatabase as _, TlsMaterial,
 };
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256,
-    SanType,
-};
+use rcgen::{BasicConstraints, CertificateParams, IsCa};
 
-use crate::server::{Cluster, PASSWORD, SUPERUSER, Server};
 use crate::support::{databases, free_target};
+use plinth_testdb::peers::{
+    Authority, Cluster, PASSWORD, Pem, SUPERUSER, Server, authority, key, named,
+};
 
 const MODES: [SslMode; 5] =
     [SslMode::Disable, SslMode::Prefer, SslMode::Require, SslMode::VerifyCa, SslMode::VerifyFull];
@@ -28,57 +27,10 @@ enum Ends {
 
 use Ends::{Fails, Plain, Tls};
 
-pub(crate) struct Pem {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
-}
-
-pub(crate) struct Authority {
-    pub(crate) pem: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-pub(crate) fn key() -> KeyPair {
-    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key")
-}
-
-pub(crate) fn authority(name: &str) -> Authority {
-    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, name);
-    let key = key();
-    let pem = params.self_signed(&key).expect("signed").pem();
-    Authority { pem, issuer: Issuer::new(params, key) }
-}
-
-pub(crate) fn named(common_name: &str, names: &[&str]) -> CertificateParams {
-    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-    params.distinguished_name.push(DnType::CommonName, common_name);
-    params.subject_alt_names = names
-        .iter()
-        .map(|it| match it.parse() {
-            Ok(address) => SanType::IpAddress(address),
-            Err(_) => SanType::DnsName((*it).try_into().expect("a name")),
-        })
-        .collect();
-    params
-}
-
 fn expired(mut params: CertificateParams) -> CertificateParams {
     params.not_before = rcgen::date_time_ymd(2020, 1, 1);
     params.not_after = rcgen::date_time_ymd(2021, 1, 1);
     params
-}
-
-impl Authority {
-    fn sign(&self, params: &CertificateParams) -> Pem {
-        self.sign_key(params, &key())
-    }
-
-    pub(crate) fn sign_key(&self, params: &CertificateParams, key: &KeyPair) -> Pem {
-        let certificate = params.signed_by(key, &self.issuer).expect("signed").pem();
-        Pem { certificate, key: key.serialize_pem() }
-    }
 }
 
 fn self_signed(mut params: CertificateParams, authority: bool) -> Pem {

@@ -1,7 +1,6 @@
 //! Against a real Postgres, and against servers that do not behave.
 
 mod introspection;
-mod server;
 mod support;
 
 mod binding;

@@ -1,158 +1,43 @@
 //! Databases behind a bastion: a real sshd on a port of this machine, run by a user without rights.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use nix::unistd::{Uid, User};
 use plinth_adapter_target::TargetDatabases;
 use plinth_connections::{
     Fault, Host, Place, SslMode, Stage, Target, TargetDatabase as _, Tunnel, TunnelCredential,
 };
-use plinth_local_postgres::RunUser;
 use plinth_queries::{RunError, RunLimits};
 use plinth_testdb::TestDatabase;
+use plinth_testdb::peers::{Bastion, Forwarding, free_port};
 use secrecy::SecretString;
 
-use crate::server::{Server, as_user, free_port, scratch, write};
 use crate::support::{all, client, databases, eventually, limits, one, settings, target};
 
 const PASSPHRASE: &str = "open sesame";
 
-struct Bastion {
-    folder: PathBuf,
-    server: Server,
-    user: RunUser,
-}
-
-/// What its configuration says of forwarding.
-enum Forwarding {
-    Yes,
-    No,
-}
-
-impl Bastion {
-    fn start(name: &str, forwarding: &Forwarding) -> Self {
-        let user = RunUser::choose().expect("a user to run it");
-        let folder = scratch(name, user);
-        generate(&folder, user, "host_ed25519", &["-t", "ed25519"]);
-        generate(&folder, user, "host_ecdsa", &["-t", "ecdsa"]);
-        let port = free_port();
-        let at = folder.display();
-        let forwarding = match forwarding {
-            Forwarding::Yes => "local",
-            Forwarding::No => "no",
-        };
-        let config = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {at}/host_ed25519\nHostKey {at}/host_ecdsa\n\
-             PidFile none\nUsePAM no\nStrictModes no\nAuthorizedKeysFile {at}/authorized_keys\n\
-             PasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-             AllowTcpForwarding {forwarding}\nLogLevel VERBOSE\n"
-        );
-        let config = write(&folder.join("config"), &config, user);
-        let log = std::fs::File::create(folder.join("log")).expect("a log");
-        let process = as_user(&sshd(), user)
-            .args(["-D", "-e", "-f"])
-            .arg(config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("sshd starts");
-        let mut bastion = Self { folder, server: Server { process, port }, user };
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            let ended = bastion.server.process.try_wait().expect("ours");
-            assert!(ended.is_none() && Instant::now() < deadline, "sshd: {}", bastion.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        bastion
+/// A tunnel through it, as a caller's would be: what cannot be read is refused there.
+fn tunnel(bastion: &Bastion, key: &SecretString, passphrase: Option<&str>) -> Tunnel {
+    Tunnel {
+        host: Host::parse("127.0.0.1").expect("a host"),
+        port: bastion.port(),
+        username: bastion.username(),
+        credential: TunnelCredential::parse(
+            None,
+            Some(key),
+            passphrase.map(SecretString::from).as_ref(),
+        )
+        .expect("a good key"),
+        host_key: bastion.host_key("ed25519").parse().expect("a host key"),
     }
-
-    /// A new key that it takes; the private one as text.
-    fn key(&self, name: &str, options: &[&str]) -> SecretString {
-        let (private, public) = generate(&self.folder, self.user, name, options);
-        let path = self.folder.join("authorized_keys");
-        let mut authorized = std::fs::read_to_string(&path).unwrap_or_default();
-        authorized += &public;
-        write(&path, &authorized, self.user);
-        private.into()
-    }
-
-    fn host_key(&self, algorithm: &str) -> String {
-        let path = self.folder.join(format!("host_{algorithm}.pub"));
-        std::fs::read_to_string(path).expect("a public key")
-    }
-
-    fn tunnel(&self, key: &SecretString, passphrase: Option<&str>) -> Tunnel {
-        Tunnel {
-            host: Host::parse("127.0.0.1").expect("a host"),
-            port: self.server.port,
-            username: User::from_uid(Uid::from_raw(self.user.uid))
-                .expect("asked")
-                .expect("it has a name")
-                .name,
-            // As a caller's would be: what cannot be read is refused there.
-            credential: TunnelCredential::parse(
-                None,
-                Some(key),
-                passphrase.map(SecretString::from).as_ref(),
-            )
-            .expect("a good key"),
-            host_key: self.host_key("ed25519").parse().expect("a host key"),
-        }
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
-    }
-
-    fn logins(&self) -> usize {
-        self.log().matches("Accepted publickey").count()
-    }
-}
-
-impl Drop for Bastion {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-/// It wants to be started by its whole path.
-fn sshd() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from))
-        .map(|it| it.join("sshd"))
-        .find(|it| it.is_file())
-        .expect("sshd is installed: `cargo xtask setup` sees to it")
-}
-
-/// Makes a pair of keys; the private and the public one as text.
-fn generate(folder: &Path, user: RunUser, name: &str, options: &[&str]) -> (String, String) {
-    let path = folder.join(name);
-    let passphrase = if options.contains(&"-N") { &[][..] } else { &["-N", ""] };
-    let status = Command::new("ssh-keygen")
-        .args(["-q", "-C", "test", "-f"])
-        .arg(&path)
-        .args(options)
-        .args(passphrase)
-        .stdin(Stdio::null())
-        .status()
-        .expect("ssh-keygen runs");
-    assert!(status.success());
-    let private = std::fs::read_to_string(&path).expect("a key");
-    let public = std::fs::read_to_string(path.with_added_extension("pub")).expect("its other half");
-    write(&path, &private, user);
-    (private, public)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_sessions_of_a_connection_go_through_one_ssh_session_that_ends_with_them() {
     let database = TestDatabase::create().await.expect("a database");
     let bastion = Bastion::start("bastion-one", &Forwarding::Yes);
-    let key = bastion.key("client", &["-t", "ed25519"]);
-    let tunnel = Some(bastion.tunnel(&key, None));
+    let key: SecretString = bastion.key("client", &["-t", "ed25519"]).into();
+    let tunnel = Some(tunnel(&bastion, &key, None));
     let (databases, target) = (databases(), Target { tunnel, ..target(&database) });
 
     let first = one(&databases, &target, "SELECT 1").await;
@@ -188,10 +73,10 @@ async fn all_sessions_of_a_connection_go_through_one_ssh_session_that_ends_with_
 async fn tls_goes_through_the_tunnel_and_so_do_cancels() {
     let database = TestDatabase::create().await.expect("a database");
     let bastion = Bastion::start("bastion-tls", &Forwarding::Yes);
-    let key = bastion.key("client", &["-t", "ed25519"]);
+    let key: SecretString = bastion.key("client", &["-t", "ed25519"]).into();
     let databases = databases();
     for ssl_mode in [SslMode::Require, SslMode::Disable] {
-        let tunnel = Some(bastion.tunnel(&key, None));
+        let tunnel = Some(tunnel(&bastion, &key, None));
         let target = Target { tunnel, ssl_mode, ..target(&database) };
         let report = databases.test(&target).await.expect("reached");
         assert_eq!(report.tls, ssl_mode == SslMode::Require);
@@ -230,13 +115,13 @@ fn descendants(ancestor: i32) -> Vec<i32> {
 async fn a_tunnel_that_was_cut_is_built_anew_without_anybody_noticing() {
     let database = TestDatabase::create().await.expect("a database");
     let bastion = Bastion::start("bastion-cut", &Forwarding::Yes);
-    let key = bastion.key("client", &["-t", "ed25519"]);
-    let tunnel = Some(bastion.tunnel(&key, None));
+    let key: SecretString = bastion.key("client", &["-t", "ed25519"]).into();
+    let tunnel = Some(tunnel(&bastion, &key, None));
     let (databases, target) = (databases(), Target { tunnel, ..target(&database) });
     let slowly = "SELECT pg_sleep(0.1)::text";
     let both = tokio::join!(one(&databases, &target, slowly), one(&databases, &target, slowly));
     assert!(both.0.is_ok() && both.1.is_ok(), "{both:?}");
-    let sessions = descendants(bastion.server.process.id().try_into().expect("a pid"));
+    let sessions = descendants(bastion.process().try_into().expect("a pid"));
     assert!(!sessions.is_empty(), "{}", bastion.log());
     for pid in sessions {
         let killed = nix::sys::signal::kill(
@@ -394,25 +279,26 @@ async fn each_form_of_key_that_is_taken_works() {
         ("locked", &["-t", "ed25519", "-a", "4", "-N", PASSPHRASE], Some(PASSPHRASE)),
     ];
     for (name, options, passphrase) in forms {
-        let key = bastion.key(name, options);
-        let tunnel = Some(bastion.tunnel(&key, passphrase));
+        let key: SecretString = bastion.key(name, options).into();
+        let tunnel = Some(tunnel(&bastion, &key, passphrase));
         let target = Target { tunnel, connection: None, ..target(&database) };
         let reached = databases.test(&target).await;
         assert!(reached.is_ok(), "{name}: {reached:?}\n{}", bastion.log());
     }
     // The host's other key, and a key by its fingerprint.
-    let key = bastion.key("client", &["-t", "ed25519"]);
-    let mut tunnel = bastion.tunnel(&key, None);
+    let key: SecretString = bastion.key("client", &["-t", "ed25519"]).into();
+    let mut through = tunnel(&bastion, &key, None);
     let printed = Command::new("ssh-keygen")
         .arg("-lf")
-        .arg(bastion.folder.join("host_ed25519.pub"))
+        .arg(bastion.host_key_file("ed25519"))
         .output()
         .expect("ssh-keygen runs");
     let printed = String::from_utf8(printed.stdout).expect("text");
     let fingerprint = printed.split(' ').nth(1).expect("the fingerprint").to_owned();
     for host_key in [bastion.host_key("ecdsa"), fingerprint] {
-        tunnel.host_key = host_key.parse().expect("a host key");
-        let target = Target { tunnel: Some(tunnel.clone()), connection: None, ..target(&database) };
+        through.host_key = host_key.parse().expect("a host key");
+        let tunnel = Some(through.clone());
+        let target = Target { tunnel, connection: None, ..target(&database) };
         let reached = databases.test(&target).await;
         assert!(reached.is_ok(), "{host_key}: {reached:?}");
     }
@@ -423,10 +309,10 @@ async fn each_thing_that_can_be_wrong_with_a_tunnel_is_named() {
     let database = TestDatabase::create().await.expect("a database");
     let bastion = Bastion::start("bastion-wrong", &Forwarding::Yes);
     let closed = Bastion::start("bastion-closed", &Forwarding::No);
-    let key = bastion.key("client", &["-t", "ed25519"]);
-    let good = bastion.tunnel(&key, None);
-    let unknown = generate(&bastion.folder, bastion.user, "unknown", &["-t", "ed25519"]).0;
-    let no_forwarding = closed.tunnel(&closed.key("client", &["-t", "ed25519"]), None);
+    let key: SecretString = bastion.key("client", &["-t", "ed25519"]).into();
+    let good = tunnel(&bastion, &key, None);
+    let unknown = bastion.strange_key("unknown", &["-t", "ed25519"]);
+    let no_forwarding = tunnel(&closed, &closed.key("client", &["-t", "ed25519"]).into(), None);
     let host = |it: &str| Host::parse(it).expect("a host");
     let at = |it: &str, port| Place::Typed { host: host(it), port };
     let here = target(&database).place;
@@ -436,7 +322,11 @@ async fn each_thing_that_can_be_wrong_with_a_tunnel_is_named() {
             here.clone(),
             (Stage::Connect, Fault::TunnelHostKey),
         ),
-        (bastion.tunnel(&unknown.into(), None), here.clone(), (Stage::Connect, Fault::TunnelLogin)),
+        (
+            tunnel(&bastion, &unknown.into(), None),
+            here.clone(),
+            (Stage::Connect, Fault::TunnelLogin),
+        ),
         (
             Tunnel { username: "somebody".to_owned(), ..good.clone() },
             here.clone(),
@@ -471,7 +361,7 @@ async fn each_thing_that_can_be_wrong_with_a_tunnel_is_named() {
         (no_forwarding, here, (Stage::Connect, Fault::TunnelForwarding)),
         (good.clone(), at("127.0.0.1", free_port()), (Stage::Connect, Fault::TunnelTarget)),
         (good.clone(), at("nowhere.invalid", 5432), (Stage::Connect, Fault::TunnelTarget)),
-        (good.clone(), at("127.0.0.1", bastion.server.port), (Stage::Auth, Fault::NotPostgres)),
+        (good.clone(), at("127.0.0.1", bastion.port()), (Stage::Auth, Fault::NotPostgres)),
     ];
     let mut settings = settings();
     settings.connect_limit = Duration::from_secs(4);

@@ -1,4 +1,5 @@
-//! A Postgres of a test's own, whose TLS and rules it can choose. The data folder is made once; a server on it takes some 200 ms.
+//! A Postgres of a test's own, whose TLS and rules it can choose. The data folder is made once; a server on it takes some
+//! 200 ms.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -12,18 +13,27 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use plinth_local_postgres::{Installation, RunUser};
 
-pub(crate) const SUPERUSER: &str = "postgres";
-pub(crate) const PASSWORD: &str = "a password";
+/// The name of a cluster's superuser.
+pub const SUPERUSER: &str = "postgres";
+/// Their password.
+pub const PASSWORD: &str = "a password";
 
 /// A folder with a cluster, removed with it.
-pub(crate) struct Cluster {
-    pub(crate) installation: Installation,
-    pub(crate) folder: PathBuf,
+pub struct Cluster {
+    /// Whose programs it runs.
+    pub installation: Installation,
+    /// Where it lies, in `data`, beside what its servers read.
+    pub folder: PathBuf,
     user: RunUser,
 }
 
 impl Cluster {
-    pub(crate) fn make(name: &str) -> Self {
+    /// Makes one in a folder of that name.
+    ///
+    /// # Panics
+    ///
+    /// If there is no PostgreSQL, or it cannot be made.
+    pub fn make(name: &str) -> Self {
         let installation = Installation::find(None).expect("an installed PostgreSQL");
         let user = RunUser::choose().expect("a user to run it");
         let folder = scratch(name, user);
@@ -47,12 +57,20 @@ impl Cluster {
     }
 
     /// Writes a file that only the server may read.
-    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be written.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
         write(&self.folder.join(name), text, self.user)
     }
 
     /// Starts a server with these lines in its two files, and waits until it answers.
-    pub(crate) fn start(&self, settings: &[(&str, String)], rules: &str) -> Server {
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    pub fn start(&self, settings: &[(&str, String)], rules: &str) -> Server {
         let hba = self.write("pg_hba.conf", rules);
         let port = free_port();
         let mut postgres = self.command("postgres");
@@ -96,9 +114,11 @@ impl Drop for Cluster {
 }
 
 /// A running process that listens on loopback; ended with it.
-pub(crate) struct Server {
-    pub(crate) process: Child,
-    pub(crate) port: u16,
+pub struct Server {
+    /// The process.
+    pub process: Child,
+    /// Its port on 127.0.0.1.
+    pub port: u16,
 }
 
 impl Drop for Server {
@@ -132,13 +152,18 @@ fn answers(port: u16) -> bool {
     ask().is_ok_and(|it| !it.is_empty() && !it.windows(5).any(|it| it == b"57P03"))
 }
 
-pub(crate) fn free_port() -> u16 {
+/// A port on 127.0.0.1 that nobody listens on.
+///
+/// # Panics
+///
+/// If there is none.
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     listener.local_addr().expect("bound").port()
 }
 
 /// A folder of the test's own, which that user can enter.
-pub(crate) fn scratch(name: &str, user: RunUser) -> PathBuf {
+pub(super) fn scratch(name: &str, user: RunUser) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("plinth-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("a folder");
@@ -147,7 +172,7 @@ pub(crate) fn scratch(name: &str, user: RunUser) -> PathBuf {
     folder
 }
 
-pub(crate) fn write(path: &Path, text: &str, user: RunUser) -> PathBuf {
+pub(super) fn write(path: &Path, text: &str, user: RunUser) -> PathBuf {
     std::fs::write(path, text).expect("written");
     std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).expect("ours");
     own(path, user);
@@ -161,7 +186,7 @@ fn own(path: &Path, user: RunUser) {
 }
 
 /// A program as that user, in a folder where it may be.
-pub(crate) fn as_user(program: &Path, user: RunUser) -> Command {
+pub(super) fn as_user(program: &Path, user: RunUser) -> Command {
     let mut command = Command::new(program);
     if nix::unistd::geteuid().is_root() {
         command.uid(user.uid).gid(user.gid);
