@@ -32,7 +32,7 @@ NOTHING = object()
 POOL = 20
 
 # Where an answer to a POST has the id of what it made, if not in `data.id`.
-IDS = {"create_query": ("data", "query_id")}
+IDS = {"create_query": ("data", "query_id"), "save_sql": ("data", "query_id")}
 
 # Which POST makes what a collection has, where it is not that of the collection.
 MAKERS = {"/v1/team/invitations": "invite_member"}
@@ -459,6 +459,21 @@ def with_policy(world):
     return {"id": world.connection, "policy_id": made["data"]["id"]}
 
 
+def saved_query(world):
+    return {
+        "name": world.name("Saved"),
+        "connection_id": world.connection,
+        "sql": "SELECT {{ answer }} AS answer",
+        "parameters": [{"name": "answer", "type": "enum", "options": ["yes", "no"], "default": "yes"}],
+    }
+
+
+def with_saved_query(world, **more):
+    """The path of a saved query."""
+    made = world.send("POST", "/v1/queries/save", saved_query(world))
+    return {"id": made["data"]["query_id"], **more}
+
+
 def workflow(world):
     return {
         "name": world.name("Workflow"),
@@ -570,6 +585,10 @@ SAMPLES = {
     "create_query": lambda world: Sample(body={"connection_id": world.connection, **world.random.choice(QUESTIONS)}),
     "save_query": lambda world: Sample(body={"name": world.name("Saved"), "tags": ["one"]}),
     "update_query": lambda world: Sample(body={"saved": True, "name": world.name("Saved")}),
+    "save_sql": lambda world: Sample(body=saved_query(world)),
+    "get_query_version": lambda world: Sample(path=with_saved_query(world, version="1")),
+    "restore_query_version": lambda world: Sample(path=with_saved_query(world, version="1")),
+    "list_parameter_choices": lambda world: Sample(path=with_saved_query(world, name="answer")),
     "list_policies": lambda world: Sample(path={"id": world.connection}),
     "get_effective_policies": lambda world: Sample(path={"id": world.connection}, query={}),
     "create_policy": lambda world: Sample(path={"id": world.connection}, body=policy(world)),

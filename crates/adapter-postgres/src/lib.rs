@@ -24,6 +24,7 @@ mod outbox;
 mod policies;
 mod queries;
 mod roles;
+mod saved_queries;
 mod signing;
 mod snapshots;
 mod team;

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use plinth_connections::ConnectionId;
 use plinth_core::{Cursor, KeyId, Limit, OrgId, StoreError, UserId};
 use plinth_queries::{
-    HistoryEntry, HistoryFilter, QueryId, QueryOutcome, QueryRecord, QueryStore, SaveChange,
+    Definition, HistoryEntry, HistoryFilter, QueryId, QueryOutcome, QueryRecord, QueryStore, RunOf,
+    Visibility,
 };
-use plinth_tenancy::AuditEntry;
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
@@ -19,7 +19,7 @@ use crate::{Database, audit};
 /// [`QueryStore`] in our own database.
 #[derive(Clone)]
 pub struct PostgresQueries {
-    database: Database,
+    pub(crate) database: Database,
 }
 
 impl PostgresQueries {
@@ -31,12 +31,13 @@ impl PostgresQueries {
 
 const COLUMNS: &str =
     "id, org_id, connection_id, user_id, key_id, question, sql, outcome, answer, error, row_count,
-    truncated, execution_time_ms, saved, name, description, tags, created_at";
+    truncated, execution_time_ms, saved, name, description, tags, owner_id, visibility, parameters, max_age_seconds, version,
+    revision, updated_at, run_of, run_of_version, created_at";
 
 /// The columns that an entry is made with.
 const NEW_COLUMNS: &str =
     "id, org_id, connection_id, user_id, key_id, question, sql, outcome, answer, error, row_count,
-    truncated, execution_time_ms, saved, created_at";
+    truncated, execution_time_ms, saved, created_at, owner_id, visibility, run_of, run_of_version";
 
 /// A statement's condition and the values that it is given, in order.
 struct Condition<'a> {
@@ -69,6 +70,10 @@ impl<'a> Condition<'a> {
         }
         if let Some(tag) = &filter.tag {
             it.and("tags @> ARRAY[$]", tag.as_str());
+        }
+        it.equals("run_of", filter.run_of.map(QueryId::as_uuid));
+        if let Some(viewer) = filter.viewer {
+            it.and("(visibility = 'organization' OR owner_id = $)", viewer.as_uuid());
         }
         for word in &filter.words {
             it.and(&format!("{SEARCHED} LIKE $"), like(word));
@@ -115,10 +120,11 @@ impl QueryStore for PostgresQueries {
         // One statement for many rows: a busy server writes thousands of entries a second.
         let insert = format!(
             "INSERT INTO queries ({NEW_COLUMNS})
-             SELECT a, b, c, d, e, f, g, h, i::jsonb, j::jsonb, k, l, m, n, o
+             SELECT a, b, c, d, e, f, g, h, i::jsonb, j::jsonb, k, l, m, n, o, p, q, r, s
              FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
                  $8::text[], $9::text[], $10::text[], $11::bigint[], $12::boolean[], $13::double precision[],
-                 $14::boolean[], $15::timestamptz[]) AS it (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o)
+                 $14::boolean[], $15::timestamptz[], $16::uuid[], $17::text[], $18::uuid[], $19::integer[])
+                 AS it (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s)
              ON CONFLICT (id) DO NOTHING RETURNING id"
         );
         self.database
@@ -126,7 +132,7 @@ impl QueryStore for PostgresQueries {
                 let insert = tx.prepare_cached(&insert).await.map_err(store)?;
                 let mut told = Vec::with_capacity(entries.len());
                 for records in entries.chunks(BATCH) {
-                    let parameters: [&(dyn ToSql + Sync); 15] = [
+                    let parameters: [&(dyn ToSql + Sync); 19] = [
                         &column(records, |it| it.id.as_uuid()),
                         &column(records, |it| it.org.as_uuid()),
                         &column(records, |it| it.connection.as_uuid()),
@@ -144,6 +150,12 @@ impl QueryStore for PostgresQueries {
                         &column(records, |it| it.execution_time_ms),
                         &column(records, |it| it.saved),
                         &column(records, |it| it.created_at),
+                        &column(records, |it| it.definition.owner.map(UserId::as_uuid)),
+                        &column(records, |it| it.definition.visibility.as_str()),
+                        &column(records, |it| it.run_of.map(|it| it.query.as_uuid())),
+                        &column(records, |it| {
+                            it.run_of.map(|it| i32::try_from(it.version).unwrap_or(i32::MAX))
+                        }),
                     ];
                     let new = tx.query(&insert, &parameters).await.map_err(store)?;
                     let new: HashSet<Uuid> = new.iter().map(|row| row.get(0)).collect();
@@ -194,47 +206,6 @@ impl QueryStore for PostgresQueries {
             .for_org(org, async |tx| {
                 let rows = tx.query(&query, &condition.values()).await;
                 rows.map_err(store)?.iter().map(read).collect()
-            })
-            .await
-    }
-
-    async fn save(
-        &self,
-        org: OrgId,
-        id: QueryId,
-        filter: HistoryFilter,
-        change: &SaveChange,
-        entry: &AuditEntry,
-    ) -> Result<Option<QueryRecord>, StoreError> {
-        let mut condition = Condition::new(org, &filter);
-        condition.and("id = $", id.as_uuid());
-        let mut set = Vec::new();
-        if let Some(saved) = change.saved {
-            set.push(format!("saved = {}", condition.value(saved)));
-        }
-        if let Some(name) = &change.name {
-            set.push(format!("name = {}", condition.value(name.as_deref())));
-        }
-        if let Some(description) = &change.description {
-            set.push(format!("description = {}", condition.value(description.as_deref())));
-        }
-        if let Some(tags) = &change.tags {
-            set.push(format!("tags = {}", condition.value(tags.as_slice())));
-        }
-        if set.is_empty() {
-            set.push("saved = saved".to_owned());
-        }
-        let update = format!(
-            "UPDATE queries SET {} WHERE {} RETURNING {COLUMNS}",
-            set.join(", "),
-            condition.sql
-        );
-        self.database
-            .for_org(org, async |tx| {
-                let row = tx.query_opt(&update, &condition.values()).await.map_err(store)?;
-                let Some(row) = row else { return Ok(None) };
-                audit::append(&self.database, tx, entry).await?;
-                read(&row).map(Some)
             })
             .await
     }
@@ -301,6 +272,36 @@ fn read(row: &Row) -> Result<QueryRecord, StoreError> {
         name: row.try_get("name").map_err(internal)?,
         description: row.try_get("description").map_err(internal)?,
         tags: row.try_get("tags").map_err(internal)?,
+        definition: read_definition(row)?,
+        run_of: read_run_of(row)?,
         created_at: row.try_get("created_at").map_err(internal)?,
     })
+}
+
+fn read_definition(row: &Row) -> Result<Definition, StoreError> {
+    let visibility: &str = row.try_get("visibility").map_err(internal)?;
+    let visibility = [Visibility::Private, Visibility::Organization]
+        .into_iter()
+        .find(|it| it.as_str() == visibility)
+        .ok_or_else(|| internal(format!("no visibility: {visibility}")))?;
+    let parameters: Option<Json<_>> = row.try_get("parameters").map_err(internal)?;
+    let seconds: Option<i32> = row.try_get("max_age_seconds").map_err(internal)?;
+    let version: i32 = row.try_get("version").map_err(internal)?;
+    Ok(Definition {
+        owner: row.try_get::<_, Option<_>>("owner_id").map_err(internal)?.map(UserId::from_uuid),
+        visibility,
+        parameters: parameters.map(|it| it.0).unwrap_or_default(),
+        max_age_seconds: seconds.map(u32::try_from).transpose().map_err(internal)?,
+        version: u32::try_from(version).map_err(internal)?,
+        revision: row.try_get("revision").map_err(internal)?,
+        updated_at: row.try_get("updated_at").map_err(internal)?,
+    })
+}
+
+fn read_run_of(row: &Row) -> Result<Option<RunOf>, StoreError> {
+    let query: Option<Uuid> = row.try_get("run_of").map_err(internal)?;
+    let version: Option<i32> = row.try_get("run_of_version").map_err(internal)?;
+    let Some((query, version)) = query.zip(version) else { return Ok(None) };
+    let version = u32::try_from(version).map_err(internal)?;
+    Ok(Some(RunOf { query: QueryId::from_uuid(query), version }))
 }

@@ -145,6 +145,7 @@ async fn queries_keep_their_contract() {
     let store = PostgresQueries::new(ours.database.clone());
     let (test, live) = (test.connection.id, live.connection.id);
     plinth_queries::testing::query_store_contract(&store, us, them, test, live).await;
+    plinth_queries::testing::saved_store_contract(&store, us, them, live, &made).await;
     let store = PostgresConversations::new(ours.database.clone());
     plinth_queries::testing::conversation_store_contract(&store, us, them, test, live).await;
     let store = PostgresLanguage::new(ours.database.clone());

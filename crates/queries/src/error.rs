@@ -14,6 +14,36 @@ pub enum QueryError {
     /// Neither or both of `question` and `sql`, or one that is empty or too long.
     #[error("{0}")]
     Input(&'static str),
+    /// A field of what somebody sends, or a value of a parameter, breaks a rule.
+    #[error("{field}: {rule}")]
+    Field {
+        /// Which, as `sql` or `parameters.country`.
+        field: String,
+        /// What is wrong.
+        rule: String,
+    },
+    /// Only its owner may do that to a saved query.
+    #[error("only the owner of {0} decides for whom it is there")]
+    NotOwner(QueryId),
+    /// A saved query is not what the caller read.
+    #[error("{0} has changed since you read it; read it again")]
+    Changed(QueryId),
+    /// No such version of a saved query.
+    #[error("{query} has no version {number}")]
+    NoVersion {
+        /// The query.
+        query: QueryId,
+        /// The version.
+        number: u32,
+    },
+    /// No such parameter of a saved query.
+    #[error("{query} has no parameter `{name}`")]
+    NoParameter {
+        /// The query.
+        query: QueryId,
+        /// The name.
+        name: String,
+    },
     /// A limit outside its range.
     #[error("{field} must be from 1 to {most}")]
     Limit {
@@ -192,6 +222,7 @@ impl QueryError {
             Self::Ambiguous { .. } => QueryOutcome::NeedsClarification,
             Self::TableNotAllowed { .. }
             | Self::SavedOnly
+            | Self::NotOwner(_)
             | Self::NotPermitted { .. }
             | Self::Attribute { .. } => QueryOutcome::NotPermitted,
             Self::TooCostly { .. } => QueryOutcome::Rejected,
@@ -201,6 +232,10 @@ impl QueryError {
             Self::Run { source: RunError::Cancelled, .. } => QueryOutcome::Cancelled,
             Self::Run { .. }
             | Self::Input(_)
+            | Self::Field { .. }
+            | Self::Changed(_)
+            | Self::NoVersion { .. }
+            | Self::NoParameter { .. }
             | Self::Limit { .. }
             | Self::Connection(_)
             | Self::Schema(_)
@@ -261,12 +296,14 @@ impl Classify for QueryError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Input(_)
+            | Self::Field { .. }
             | Self::Limit { .. }
             | Self::NotUnderstood { .. }
             | Self::OtherConnection
             | Self::TooCostly { .. }
             | Self::Ambiguous { .. } => ErrorKind::Invalid,
             Self::SavedOnly
+            | Self::NotOwner(_)
             | Self::TableNotAllowed { .. }
             | Self::NotPermitted { .. }
             | Self::Attribute { .. } => ErrorKind::Forbidden,
@@ -275,11 +312,15 @@ impl Classify for QueryError {
             Self::Model(err) => err.kind(),
             Self::Rejected(err) => err.kind(),
             Self::Run { source, .. } => source.kind(),
-            Self::NotFound(_) | Self::NoConversation(_) | Self::NoEntry(_) => ErrorKind::NotFound,
+            Self::NotFound(_)
+            | Self::NoVersion { .. }
+            | Self::NoParameter { .. }
+            | Self::NoConversation(_)
+            | Self::NoEntry(_) => ErrorKind::NotFound,
             Self::Entry(err) => err.kind(),
             Self::Unusable { .. } => ErrorKind::Invalid,
             Self::NameTaken(_) | Self::TooManyEntries => ErrorKind::Conflict,
-            Self::EntryChanged(_) => ErrorKind::PreconditionFailed,
+            Self::EntryChanged(_) | Self::Changed(_) => ErrorKind::PreconditionFailed,
             Self::Cursor(err) => err.kind(),
             Self::Tenancy(err) => err.kind(),
             Self::Store(err) => err.kind(),
@@ -289,6 +330,8 @@ impl Classify for QueryError {
     fn details(&self) -> Option<Value> {
         match self {
             Self::Input(rule) => Some(json!({ "question": rule, "sql": rule })),
+            Self::Field { field, rule } => Some(json!({ field.as_str(): rule })),
+            Self::NotOwner(_) => Some(json!({ "reason": "owner_only" })),
             Self::Limit { field, .. } => Some(json!({ *field: self.to_string() })),
             Self::SavedOnly => Some(json!({ "reason": "saved_queries_only" })),
             Self::Connection(err) => err.details(),
@@ -341,6 +384,9 @@ impl Classify for QueryError {
             Self::NameTaken(_) => Some(json!({ "reason": "name_taken" })),
             Self::TooManyEntries => Some(json!({ "reason": "too_many" })),
             Self::NotFound(_)
+            | Self::NoVersion { .. }
+            | Self::NoParameter { .. }
+            | Self::Changed(_)
             | Self::NoConversation(_)
             | Self::NoEntry(_)
             | Self::EntryChanged(_)

@@ -8,9 +8,10 @@ use plinth_core::{Credential, Cursor, KeyId, Limit, OrgId, Origin, StoreError, U
 use plinth_tenancy::AuditEntry;
 use plinth_tenancy::audit::AuditOutcome;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::ConversationId;
+use crate::saved::{Definition, RunOf};
 
 plinth_core::typed_id! {
     /// Identifies one question or statement that somebody sent.
@@ -111,6 +112,12 @@ pub struct Notes {
     /// The tables of which policies hid something from the caller.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub restricted: Vec<String>,
+    /// With which values of its parameters a saved query ran, by name.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub parameters: Map<String, Value>,
+    /// When the rows were read, if they were kept from an earlier run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_at: Option<Timestamp>,
 }
 
 /// Something of the organization's own language that an answer leans on.
@@ -191,6 +198,10 @@ pub struct QueryRecord {
     pub description: Option<String>,
     /// What it is filed under.
     pub tags: Vec<String>,
+    /// What else belongs to it, if somebody saved it.
+    pub definition: Definition,
+    /// Of which saved query it is a run.
+    pub run_of: Option<RunOf>,
     /// When it was asked.
     pub created_at: Timestamp,
 }
@@ -243,6 +254,9 @@ impl HistoryEntry {
             "question": record.question,
             "sql": record.sql,
             "tables": record.notes.tables,
+            "saved_query": record.run_of.map(|it| it.query),
+            "parameters": record.notes.parameters,
+            "cached_at": record.notes.cached_at,
             "outcome": record.outcome.as_str(),
             "row_count": record.row_count,
         }))
@@ -272,19 +286,10 @@ pub struct HistoryFilter {
     pub engine: Option<String>,
     /// Only those with this tag.
     pub tag: Option<String>,
-}
-
-/// As what a query is saved; `None` leaves a thing as it is.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SaveChange {
-    /// Whether it is saved at all.
-    pub saved: Option<bool>,
-    /// What it is called; the inner `None` takes the name away.
-    pub name: Option<Option<String>>,
-    /// What it is for; the inner `None` takes it away.
-    pub description: Option<Option<String>>,
-    /// What it is filed under.
-    pub tags: Option<Vec<String>>,
+    /// Only runs of this saved query.
+    pub run_of: Option<QueryId>,
+    /// Only what this person may see: what others keep to themselves, and the runs of it, is left out.
+    pub viewer: Option<UserId>,
 }
 
 /// Where the history is kept. Every method is one transaction.
@@ -309,16 +314,6 @@ pub trait QueryStore: Send + Sync + 'static {
         after: Option<Cursor>,
         limit: Limit,
     ) -> Result<Vec<QueryRecord>, StoreError>;
-
-    /// Saves an entry, or changes as what it is saved, and returns it as it is then; `None` if the filter leaves it out.
-    async fn save(
-        &self,
-        org: OrgId,
-        id: QueryId,
-        filter: HistoryFilter,
-        change: &SaveChange,
-        entry: &AuditEntry,
-    ) -> Result<Option<QueryRecord>, StoreError>;
 
     /// Removes an entry; `false` if there was none.
     async fn remove(

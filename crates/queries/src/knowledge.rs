@@ -94,6 +94,11 @@ impl Knowledge {
         })
     }
 
+    /// What tells apart callers who see different things.
+    pub(crate) fn shape(&self) -> Shape {
+        self.limits.shape()
+    }
+
     /// Whether policies hide anything on this connection from the caller.
     pub(crate) fn is_bound(&self) -> bool {
         !self.limits.is_empty()

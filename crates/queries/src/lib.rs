@@ -10,6 +10,7 @@ mod discretion;
 mod error;
 mod explain;
 mod history;
+mod kept;
 mod knowledge;
 mod language;
 mod model;
@@ -19,7 +20,9 @@ mod reading;
 mod render;
 mod result;
 mod running;
+mod saved;
 mod service;
+pub mod sql_text;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -34,7 +37,7 @@ pub use error::QueryError;
 pub use explain::Explained;
 pub use history::{
     HistoryEntry, HistoryFilter, ModelNote, Notes, QueryId, QueryOutcome, QueryRecord, QueryStore,
-    RecordedError, SaveChange, Used,
+    RecordedError, Used,
 };
 pub use language::{
     Entry, EntryBody, EntryId, EntryKind, EntryStatus, Feedback, FeedbackGiven, InvalidEntry,
@@ -49,4 +52,8 @@ pub use render::{
 };
 pub use result::{RawRow, ResultColumn, Values};
 pub use running::{Running, Summary};
+pub use saved::{
+    Choice, Choices, Definition, MAX_AGE_SECONDS, NewSaved, Parameter, ParameterKind, RunAgain,
+    RunOf, SaveChange, SavedColumn, SavedResult, SavedRun, SavedStore, Version, Visibility,
+};
 pub use service::{Queries, QueryParts};

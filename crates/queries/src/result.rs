@@ -41,6 +41,16 @@ impl RawRow {
         Values { left: &self.0[2..], count }
     }
 
+    /// The body as it came.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Takes the body of a row that was one already.
+    pub(crate) fn same(body: Bytes) -> Self {
+        Self(body)
+    }
+
     /// How many bytes it takes.
     pub fn size_bytes(&self) -> usize {
         self.0.len()

@@ -7,7 +7,7 @@ use crate::history::History;
 use crate::service::Started;
 use crate::{
     CutOff, HistoryEntry, Notes, QueryError, QueryId, QueryOutcome, QueryRecord, RawRow,
-    RecordedError, ResultColumn, Rows, RunError, UserTypes,
+    RecordedError, ResultColumn, Rows, RunError, RunOf, UserTypes,
 };
 
 /// A statement whose rows are coming. Its history entry is written when it ends; dropping it before cancels it in the
@@ -52,6 +52,11 @@ impl Running {
     /// The statement that runs, as the caller or the engine wrote it.
     pub fn sql(&self) -> &str {
         self.entry.record.sql.as_deref().unwrap_or_default()
+    }
+
+    /// Of which saved query it is a run.
+    pub fn run_of(&self) -> Option<RunOf> {
+        self.entry.record.run_of
     }
 
     /// What goes with the rows.

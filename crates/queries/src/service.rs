@@ -1,5 +1,6 @@
 mod knowing;
 mod planner;
+mod run_as;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,16 +13,18 @@ use plinth_core::{
 use plinth_models::{Chosen, Models, WhyEmbedded};
 use plinth_nl2sql::{AskContext, Engine, Outcome, Reading};
 use plinth_schema_introspect::{SchemaAnnotations, Schemas};
-use plinth_tenancy::{AuditEntry, Tenancy};
+use plinth_tenancy::Tenancy;
 use serde_json::json;
 
 use self::knowing::{is_outdated, names_what_is_gone};
 use self::planner::Planner;
-use crate::ask::{Answer, Ask, CallerLimits, Input, Purpose, QuerySettings, StatementRun, check};
+pub(crate) use self::run_as::Noted;
+use crate::ask::{Answer, Ask, Input, Purpose, QuerySettings, check};
 use crate::conversation::Talk;
 use crate::discretion::{self, Discreet};
 use crate::explain::{Ceiling, Explained};
 use crate::history::History;
+use crate::kept::KeptAnswers;
 use crate::knowledge::{Judged, Knowledge, KnowledgeCache};
 use crate::language::{HeldLanguages, Trials};
 use crate::model;
@@ -29,8 +32,8 @@ use crate::policies::Policies;
 use crate::reading::{self, Read};
 use crate::running::Entry;
 use crate::{
-    Conversations, HistoryFilter, LanguageStore, ModelNote, Notes, Plan, QueryError, QueryId,
-    QueryOutcome, QueryRecord, QueryStore, RunLimits, Running, SaveChange, Statement,
+    Conversations, Definition, HistoryFilter, LanguageStore, ModelNote, Notes, Plan, QueryError,
+    QueryId, QueryOutcome, QueryRecord, QueryStore, RunLimits, Running, SavedStore, Statement,
     StatementRunner,
 };
 
@@ -45,13 +48,15 @@ pub struct Queries {
     engine: Arc<Engine>,
     models: Models,
     runner: Arc<dyn StatementRunner>,
-    history: Arc<History>,
+    pub(crate) history: Arc<History>,
+    pub(crate) saved: Arc<dyn SavedStore>,
+    kept: Arc<KeptAnswers>,
     conversations: Conversations,
     pub(crate) language_store: Arc<dyn LanguageStore>,
     pub(crate) languages: Arc<HeldLanguages>,
     pub(crate) trials: Arc<Trials>,
     knowledge: Arc<KnowledgeCache>,
-    settings: Arc<QuerySettings>,
+    pub(crate) settings: Arc<QuerySettings>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -75,6 +80,8 @@ pub struct QueryParts {
     pub runner: Arc<dyn StatementRunner>,
     /// Keeps the history.
     pub store: Arc<dyn QueryStore>,
+    /// Keeps what people saved of it.
+    pub saved: Arc<dyn SavedStore>,
     /// What was asked before.
     pub conversations: Conversations,
     /// The organization's own language.
@@ -98,6 +105,8 @@ impl Queries {
             models: parts.models,
             runner: parts.runner,
             history: Arc::new(History::new(parts.store)),
+            saved: parts.saved,
+            kept: Arc::default(),
             conversations: parts.conversations,
             language_store: parts.language,
             languages: Arc::default(),
@@ -138,7 +147,8 @@ impl Queries {
                     .await
             }
             Input::Sql(sql) => {
-                self.run_judged(&opened, sql, &[], &limits, purpose, &mut entry).await.map(Some)
+                let how = (purpose, None);
+                self.run_judged(&opened, sql, &[], &limits, how, &mut entry).await.map(Some)
             }
         };
         if let Some(talk) = &talk {
@@ -198,44 +208,12 @@ impl Queries {
         }
     }
 
-    /// Runs a statement with bound parameters in somebody's name: under the policies that bind them, the guard, and the
-    /// limits, with an entry in the history. It is the way of everything that runs without being asked in a request of its own:
-    /// saved queries, widgets, exports, steps of workflows. Whether the person may do *that* is the calling service's to check.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Queries::ask`].
-    pub async fn run_as(
-        &self,
-        caller: &Principal,
-        run: StatementRun,
-    ) -> Result<Running, QueryError> {
-        let limits = self.limits(run.row_limit, run.byte_limit, run.timeout_ms, caller).await?;
-        let opened = self.connections.open(caller, run.connection).await?;
-        let StatementRun { connection, sql, parameters, question, notes, .. } = run;
-        let input = Input::Sql(sql);
-        let mut entry = self.entry(caller, connection, &input);
-        entry.record.question = question;
-        entry.record.notes = notes;
-        let Input::Sql(sql) = &input else { unreachable!("made above") };
-        let begun =
-            self.run_judged(&opened, sql, &parameters, &limits, Purpose::Run, &mut entry).await;
-        match begun {
-            Ok(Begun::Rows(started)) => Ok(Running::new(started, limits.rows, entry)),
-            Ok(Begun::Planned(..)) => unreachable!("it is for running"),
-            Err(err) => {
-                entry.end_with(&err, None);
-                Err(err)
-            }
-        }
-    }
-
     /// Who sees which rows and values, for what tells of schemas.
     pub fn policies(&self) -> &Policies {
         &self.policies
     }
 
-    async fn limits(
+    pub(crate) async fn limits(
         &self,
         row_limit: Option<u64>,
         byte_limit: Option<u64>,
@@ -292,6 +270,8 @@ impl Queries {
             name: None,
             description: None,
             tags: Vec::new(),
+            definition: Definition::default(),
+            run_of: None,
             created_at: now,
         };
         let (credential, origin) = (caller.credential, caller.origin.clone());
@@ -307,7 +287,7 @@ pub(crate) struct Started {
 }
 
 /// What came of a statement that was let through.
-enum Begun {
+pub(crate) enum Begun {
     Rows(Started),
     /// What the planner says, and whether policies hide something of what it reads.
     Planned(Box<Plan>, bool),
@@ -335,9 +315,10 @@ impl Queries {
         after: Option<Cursor>,
         limit: Limit,
     ) -> Result<Page<QueryRecord>, QueryError> {
-        let HistoryFilter { saved_only, test_only, .. } = filter(permit.principal());
+        let HistoryFilter { saved_only, test_only, viewer, .. } = filter(permit.principal());
         wanted.saved_only |= saved_only;
         wanted.test_only |= test_only;
+        wanted.viewer = viewer;
         self.history.flush().await?;
         let mut items = self.history.store().list(permit.org(), wanted, after, limit).await?;
         for record in &mut items {
@@ -365,7 +346,7 @@ impl Queries {
     }
 
     /// A database's message to one member may quote what a policy hides from another.
-    async fn keep_discretion(
+    pub(crate) async fn keep_discretion(
         &self,
         caller: &Principal,
         record: &mut QueryRecord,
@@ -377,35 +358,6 @@ impl Queries {
             discretion::of_others(record);
         }
         Ok(())
-    }
-
-    /// Saves a query, or changes as what it is saved.
-    ///
-    /// # Errors
-    ///
-    /// [`QueryError::NotFound`] as for [`Queries::get`]; [`QueryError::Input`] if no statement came of it.
-    pub async fn save(
-        &self,
-        permit: &Permit<QueriesWrite>,
-        id: QueryId,
-        change: SaveChange,
-    ) -> Result<QueryRecord, QueryError> {
-        self.history.flush().await?;
-        let (org, caller) = (permit.org(), permit.principal());
-        let before = self.history.store().find(org, id, filter(caller)).await?;
-        let before = before.ok_or(QueryError::NotFound(id))?;
-        if before.sql.is_none() && change.saved == Some(true) {
-            return Err(QueryError::Input(
-                "this question never became SQL; there is nothing to save",
-            ));
-        }
-        let entry = AuditEntry::of(caller, self.clock.now(), "query.saved")
-            .on("query", id)
-            .with(json!({ "saved": change.saved, "name": change.name, "tags": change.tags }));
-        let saved = self.history.store().save(org, id, filter(caller), &change, &entry).await?;
-        let mut record = saved.ok_or(QueryError::NotFound(id))?;
-        self.keep_discretion(caller, &mut record).await?;
-        Ok(record)
     }
 
     /// Takes an entry out of the history.
@@ -422,35 +374,6 @@ impl Queries {
         let removed =
             self.history.store().remove(permit.org(), id, filter(permit.principal())).await?;
         if removed { Ok(()) } else { Err(QueryError::NotFound(id)) }
-    }
-
-    /// Runs the statement of an entry again, over the same connection, with a fresh entry of its own.
-    ///
-    /// # Errors
-    ///
-    /// [`QueryError::NotFound`] as for [`Queries::get`]; [`QueryError::Input`] if no statement came of it; else as for
-    /// [`Queries::ask`].
-    pub async fn run_again(
-        &self,
-        permit: &Permit<QueriesRead>,
-        id: QueryId,
-        limits: CallerLimits,
-    ) -> Result<Running, QueryError> {
-        let before = self.get(permit, id).await?;
-        let Some(sql) = before.sql else {
-            return Err(QueryError::Input("this question never became SQL; ask it again instead"));
-        };
-        let run = StatementRun {
-            connection: before.connection,
-            sql,
-            parameters: Vec::new(),
-            question: before.question,
-            notes: Notes { conversation: None, ..before.notes },
-            row_limit: limits.row_limit,
-            byte_limit: limits.byte_limit,
-            timeout_ms: limits.timeout_ms,
-        };
-        self.run_as(permit.principal(), run).await
     }
 
     /// From a question to rows; `None` if it was answered without SQL.
@@ -662,13 +585,14 @@ impl Queries {
         (proposed, Some(note))
     }
 
+    /// Runs a statement; with how old an answer to it may be.
     async fn run_judged(
         &self,
         opened: &Opened,
         sql: &str,
         parameters: &[Option<String>],
         limits: &RunLimits,
-        purpose: Purpose,
+        how: (Purpose, Option<Duration>),
         entry: &mut Entry,
     ) -> Result<Begun, QueryError> {
         if entry.record.notes.engine.is_empty() {
@@ -676,13 +600,14 @@ impl Queries {
         }
         let user = entry.record.user;
         let mut knowledge = self.knowledge(opened, user).await?;
-        let mut started = self.start(opened, &knowledge, sql, parameters, limits, purpose).await;
+        let mut started =
+            self.start_or_reuse(opened, &knowledge, sql, parameters, limits, how).await;
         if let Err(err) = &started
             && names_what_is_gone(err)
             && self.is_stale(&knowledge)
         {
             knowledge = self.renew(opened, user).await?;
-            started = self.start(opened, &knowledge, sql, parameters, limits, purpose).await;
+            started = self.start_or_reuse(opened, &knowledge, sql, parameters, limits, how).await;
         }
         entry.record.notes.restricted = knowledge.restricted(sql, parameters.len());
         if entry.record.notes.tables.is_empty()
@@ -691,11 +616,13 @@ impl Queries {
             entry.record.notes.tables =
                 judged.approved.relations.iter().map(ToString::to_string).collect();
         }
-        started
+        let (begun, cached_at) = started?;
+        entry.record.notes.cached_at = cached_at;
+        Ok(begun)
     }
 
     /// Policies and guard, plan, run: the one way to a customer's database.
-    async fn start(
+    pub(crate) async fn start(
         &self,
         opened: &Opened,
         knowledge: &Arc<Knowledge>,
@@ -774,12 +701,14 @@ impl Queries {
 /// Who wrote a statement: the embedded engine.
 const EMBEDDED: &str = "embedded";
 /// Who wrote a statement: the caller.
-const CALLER: &str = "sql";
+pub(crate) const CALLER: &str = "sql";
 
-fn filter(caller: &Principal) -> HistoryFilter {
+/// What a caller may see of the history.
+pub(crate) fn filter(caller: &Principal) -> HistoryFilter {
     HistoryFilter {
         saved_only: caller.saved_queries_only,
         test_only: caller.test_only,
+        viewer: Some(caller.user),
         ..HistoryFilter::default()
     }
 }

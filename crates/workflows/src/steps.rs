@@ -1,9 +1,10 @@
 use async_trait::async_trait;
 use plinth_core::{Classify as _, ErrorKind, Permit, Principal, QueriesRead};
 use plinth_queries::{
-    Answer, Ask, CallerLimits, Input, JsonRows, Notes, Purpose, Queries, QueryError, Running,
-    StatementRun,
+    Answer, Ask, CallerLimits, Input, JsonRows, Notes, Purpose, Queries, QueryError, RunAgain,
+    Running, StatementRun,
 };
+use serde_json::Value;
 
 use crate::definition::{Step, StepKind};
 use crate::ports::{Fault, Found, StepRunner};
@@ -70,9 +71,18 @@ impl QuerySteps {
                 let running = self.queries.run_as(caller, run).await;
                 running.map(|it| Answer::Rows(Box::new(it)))
             }
-            StepKind::Query { query } => {
-                let limits = CallerLimits { row_limit, byte_limit: None, timeout_ms };
-                let running = self.queries.run_again(&permit, *query, limits).await;
+            StepKind::Query { query, parameters } => {
+                let parameters = context.render_json(&Value::Object(parameters.clone()));
+                let Value::Object(parameters) = parameters.map_err(Fault::permanent)? else {
+                    unreachable!("an object stays one");
+                };
+                let run = RunAgain {
+                    parameters,
+                    // What acts on rows acts on those that are there.
+                    max_age_seconds: Some(0),
+                    limits: CallerLimits { row_limit, byte_limit: None, timeout_ms },
+                };
+                let running = self.queries.run_again(&permit, *query, run).await;
                 running.map(|it| Answer::Rows(Box::new(it)))
             }
         };

@@ -271,6 +271,7 @@ impl Services {
             key: MaskKey::new(*installation.derive("hashes of masked columns")),
             clock: clock.clone(),
         });
+        let history = Arc::new(PostgresQueries::new(database.clone()));
         let queries = Queries::new(QueryParts {
             conversations: conversations.clone(),
             language: Arc::new(PostgresLanguage::new(database.clone())),
@@ -282,7 +283,8 @@ impl Services {
             engine: Arc::new(Engine::new()),
             models: models.clone(),
             runner: targets,
-            store: Arc::new(PostgresQueries::new(database.clone())),
+            store: history.clone(),
+            saved: history,
             settings: queries,
             clock: clock.clone(),
         });

@@ -29,6 +29,7 @@ mod queries;
 mod reaching;
 mod refreshing;
 mod roles;
+mod saved_queries;
 mod schemas;
 mod team;
 mod workflow_runs;

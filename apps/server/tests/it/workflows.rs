@@ -308,3 +308,38 @@ async fn a_webhook_is_called_by_whoever_has_its_url() {
     let none = app.request("POST", "/v1/hooks/nothing").body("{}");
     assert_eq!(send(none).await.status, 404);
 }
+
+#[actix_web::test]
+async fn a_step_runs_a_saved_query_with_values_of_earlier_ones() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let saved = json!({
+        "name": "Order of", "connection_id": connection, "sql": "SELECT email FROM orders WHERE id = {{ id }}",
+        "parameters": [{ "name": "id", "type": "number" }], "max_age_seconds": 3600,
+    });
+    let saved = ann.post("/v1/queries/save", saved).await;
+    assert_eq!(saved.status, 201, "{}", saved.text);
+    let query = &saved.body["data"]["query_id"];
+    let step = |parameters: Value| {
+        json!({ "steps": [
+            { "name": "newest", "type": "sql", "connection_id": connection, "sql": "SELECT max(id) AS id FROM orders" },
+            { "name": "whose", "type": "saved_query", "query_id": query, "parameters": parameters },
+        ] })
+    };
+    let steps = step(json!({ "id": "{{ steps.newest.id }}" }));
+    let workflow = make(&ann, body("Newest", &connection, &steps)).await;
+    let done = run(&app, &ann, &workflow).await;
+    assert_eq!(done["status"], "succeeded", "{done}");
+    assert_eq!(done["steps"][1]["result"]["rows"], json!([["di@example.com"]]), "{done}");
+
+    // Values that do not fit fail the run; what cannot be a template is refused when saved.
+    let workflow = make(&ann, body("Wrong", &connection, &step(json!({ "id": "x" })))).await;
+    let failed = run(&app, &ann, &workflow).await;
+    assert_eq!(failed["status"], "failed", "{failed}");
+    assert!(failed["error"].as_str().unwrap().contains("parameters.id"), "{failed}");
+    for parameters in [json!({ "id": "{{ steps.later.id }}" }), json!(["x"])] {
+        let refused = ann.post("/v1/workflows", body("Bad", &connection, &step(parameters))).await;
+        assert_eq!(refused.error(), (422, "validation_error"), "{}", refused.text);
+    }
+}

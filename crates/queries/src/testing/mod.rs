@@ -2,21 +2,22 @@
 
 mod conversations;
 mod language;
+mod saved;
 
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use plinth_connections::ConnectionId;
 use plinth_core::{Credential, Cursor, Limit, OrgId, Origin, UserId};
-use plinth_tenancy::AuditEntry;
 
 use crate::{
-    HistoryEntry, HistoryFilter, Notes, QueryId, QueryOutcome, QueryRecord, QueryStore,
-    RecordedError, SaveChange,
+    Definition, HistoryEntry, HistoryFilter, Notes, QueryId, QueryOutcome, QueryRecord, QueryStore,
+    RecordedError,
 };
 
 pub use conversations::conversation_store_contract;
 pub use language::language_store_contract;
+pub use saved::saved_store_contract;
 
 fn record(org: OrgId, user: UserId, connection: ConnectionId, at: Timestamp) -> QueryRecord {
     QueryRecord {
@@ -50,6 +51,8 @@ fn record(org: OrgId, user: UserId, connection: ConnectionId, at: Timestamp) -> 
         name: None,
         description: None,
         tags: Vec::new(),
+        definition: Definition::default(),
+        run_of: None,
         created_at: at,
     }
 }
@@ -127,25 +130,6 @@ pub async fn query_store_contract(
         let listed = store.list(ours.0, filter.clone(), None, limit).await.expect("lists");
         assert_eq!(listed.len(), count, "{filter:?}");
     }
-
-    let entry = AuditEntry::of_plinth(ours.0, at, "job", "query.saved");
-    let change = SaveChange {
-        saved: Some(true),
-        name: Some(Some("Orders".to_owned())),
-        description: Some(Some("All of them".to_owned())),
-        tags: Some(vec!["sales".to_owned()]),
-    };
-    let saved = store.save(theirs.0, first.id, all.clone(), &change, &entry).await;
-    assert!(saved.expect("answers").is_none(), "it is ours");
-    let saved = store.save(ours.0, first.id, all.clone(), &change, &entry).await;
-    let saved = saved.expect("saves").expect("there");
-    assert_eq!((saved.saved, saved.name.as_deref()), (true, Some("Orders")));
-    let tagged = HistoryFilter { tag: Some("sales".to_owned()), ..all.clone() };
-    assert_eq!(ids(store.list(ours.0, tagged, None, limit).await.expect("lists")), [first.id]);
-    let change = SaveChange { saved: Some(false), ..SaveChange::default() };
-    let kept = store.save(ours.0, first.id, all.clone(), &change, &entry).await;
-    let kept = kept.expect("saves").expect("there");
-    assert_eq!((kept.saved, kept.tags), (false, vec!["sales".to_owned()]), "the rest stays");
 
     let after = Cursor { created_at: second.created_at, id: second.id.as_uuid() };
     let listed = store.list(ours.0, all.clone(), Some(after), limit).await.expect("lists");

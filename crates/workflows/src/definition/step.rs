@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use plinth_connections::ConnectionId;
 use plinth_queries::{MAX_QUESTION_CHARS, QueryId};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Faults, Fields};
 use crate::sql_template::SqlTemplate;
-use crate::template::Names;
+use crate::template::{Names, check_json};
 
 /// One query of a workflow. Its result is kept, and later steps and actions read it under the step's name.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +43,8 @@ pub enum StepKind {
     Query {
         /// Which.
         query: QueryId,
+        /// Values of its parameters by name, with templates in them.
+        parameters: Map<String, Value>,
     },
 }
 
@@ -66,7 +68,9 @@ impl Step {
         let kind = match fields.word("type", &kinds, faults) {
             None => None,
             Some('h') => {
-                read_id(&mut fields, "query_id", faults).map(|query| StepKind::Query { query })
+                let parameters = read_parameters(&mut fields, names, faults);
+                let query = read_id(&mut fields, "query_id", faults);
+                query.map(|query| StepKind::Query { query, parameters })
             }
             Some('q') => {
                 let connection = read_id(&mut fields, "connection_id", faults);
@@ -95,6 +99,22 @@ impl Step {
         }
         Some(Self { name: name?, kind: kind?, row_limit, time })
     }
+}
+
+/// Values of a saved query's parameters. Whether they fit is found when it runs: templates have no values before.
+fn read_parameters(
+    fields: &mut Fields<'_>,
+    names: &Names,
+    faults: &mut Faults,
+) -> Map<String, Value> {
+    let Some(value) = fields.get("parameters") else { return Map::new() };
+    let pointer = fields.at("parameters");
+    let Some(parameters) = value.as_object() else {
+        faults.add(&pointer, "has to be an object of values by name");
+        return Map::new();
+    };
+    check_json(value, &pointer, names, &mut |pointer, err| faults.add(pointer, err));
+    parameters.clone()
 }
 
 /// A name that templates can say, and that nothing before has.

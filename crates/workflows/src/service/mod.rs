@@ -421,7 +421,7 @@ impl Workflows {
                     }
                     self.parts.connections.open(caller, *connection).await?;
                 }
-                StepKind::Query { query } => {
+                StepKind::Query { query, .. } => {
                     self.parts.queries.get(&permit, *query).await.map_err(Box::new)?;
                 }
             }

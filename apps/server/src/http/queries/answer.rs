@@ -4,15 +4,17 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::stream;
+use jiff::Timestamp;
 use plinth_queries::{
     Answer, CsvRows, CutOff, Explained, JsonRows, ModelNote, Notes, QueryRecord, Running, Summary,
     type_name,
 };
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::body::PlanBody;
 use super::chart::ChartMaker;
+use super::saved_body::RunOfBody;
 use super::{Format, OutcomeBody};
 use crate::http::Problem;
 use crate::http::envelope::{Meta, Reply};
@@ -78,6 +80,9 @@ pub(super) async fn respond(
         response.content_type("text/csv; charset=utf-8; header=present");
         response.insert_header(("x-plinth-query-id", running.id().to_string()));
         response.insert_header(("x-plinth-row-limit", running.row_limit().to_string()));
+        if let Some(at) = running.notes().cached_at {
+            response.insert_header(("x-plinth-cached-at", at.to_string()));
+        }
     } else {
         response.content_type("application/json");
     }
@@ -232,8 +237,11 @@ impl Writer {
             .iter()
             .map(|it| json!({ "name": it.name, "type": type_name(it.type_oid, it.type_modifier, types) }))
             .collect();
-        let head =
-            Head::new(running.id().to_string(), running.question(), running.sql(), running.notes());
+        let id = running.id().to_string();
+        let head = Head {
+            run_of: running.run_of().map(RunOfBody::from),
+            ..Head::new(id, running.question(), running.sql(), running.notes())
+        };
         out.extend_from_slice(b"{\"data\":");
         // The object stays open: the rows go into it.
         write_open(out, &head);
@@ -302,6 +310,9 @@ struct Head<'a> {
     used: &'a [plinth_queries::Used],
     model: Option<&'a ModelNote>,
     restricted: &'a [String],
+    run_of: Option<RunOfBody>,
+    parameter_values: &'a Map<String, Value>,
+    cached_at: Option<Timestamp>,
     timings: Value,
 }
 
@@ -323,6 +334,9 @@ impl<'a> Head<'a> {
             used: &notes.used,
             model: notes.model.as_ref(),
             restricted: &notes.restricted,
+            run_of: None,
+            parameter_values: &notes.parameters,
+            cached_at: notes.cached_at,
             timings: json!({ "engine_ms": notes.engine_ms.map(rounded) }),
         }
     }

@@ -2,10 +2,11 @@ use jiff::Timestamp;
 use plinth_connections::ConnectionId;
 use plinth_queries::{ConversationId, Explained, Notes, QueryOutcome, QueryRecord, Used};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::saved_body::{ParameterBody, RunOfBody, VisibilityBody};
 use crate::http::Problem;
 use crate::http::envelope::{envelope, page_envelope};
 use crate::http::input::read_object;
@@ -64,6 +65,13 @@ pub(super) enum Explain {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RunQuery {
+    /// Values of its parameters by name; what is left out has its default.
+    #[schema(value_type = Object)]
+    pub(super) parameters: Map<String, Value>,
+    /// How old an answer may be, in seconds: one that was given before to the same is given again, with `cached_at`. 0 runs it
+    /// now, for whoever asks next too. Without it, the saved query's `max_age_seconds` counts.
+    #[schema(maximum = 86400, example = 0)]
+    pub(super) max_age: Option<u32>,
     /// What the answer carries beside the rows.
     pub(super) format: Format,
     /// As when asking.
@@ -149,6 +157,15 @@ pub(super) struct AnswerBody {
     model: Option<ModelNoteBody>,
     /// The tables of which policies hid something from you.
     restricted: Vec<String>,
+    /// Of which saved query this is a run.
+    #[schema(required = true)]
+    run_of: Option<RunOfBody>,
+    /// With which values of its parameters it ran, by name.
+    #[schema(value_type = Object)]
+    parameter_values: Map<String, Value>,
+    /// When the rows were read, if they were kept from an earlier run; null if they were read now.
+    #[schema(required = true)]
+    cached_at: Option<Timestamp>,
     /// A Vega-Lite specification; with `format: "chart"`.
     #[schema(value_type = Option<Object>)]
     chart: Option<Value>,
@@ -392,6 +409,30 @@ pub(super) struct QueryBody {
     /// What it is filed under.
     #[schema(example = json!(["sales"]))]
     tags: Vec<String>,
+    /// Who saved it.
+    #[schema(required = true)]
+    owner_id: Option<String>,
+    /// For whom it is there.
+    visibility: VisibilityBody,
+    /// What it is run with.
+    parameters: Vec<ParameterBody>,
+    /// How old an answer may be unless whoever runs it says otherwise, in seconds; null: it is run each time.
+    #[schema(required = true)]
+    max_age_seconds: Option<u32>,
+    /// The newest version's number; 0 if nobody saved it.
+    version: u32,
+    /// When it was last changed, if it was saved.
+    #[schema(required = true)]
+    updated_at: Option<Timestamp>,
+    /// Of which saved query it is a run.
+    #[schema(required = true)]
+    run_of: Option<RunOfBody>,
+    /// With which values of its parameters it ran, by name.
+    #[schema(value_type = Object)]
+    parameter_values: Map<String, Value>,
+    /// When the rows were read, if they were kept from an earlier run.
+    #[schema(required = true)]
+    cached_at: Option<Timestamp>,
     created_at: Timestamp,
 }
 
@@ -415,9 +456,12 @@ impl From<QueryRecord> for QueryBody {
             conversation,
             taken_over,
             used,
+            restricted,
+            parameters: parameter_values,
+            cached_at,
             ..
         } = it.notes;
-        let restricted = it.notes.restricted;
+        let definition = it.definition;
         Self {
             query_id: it.id.to_string(),
             connection_id: it.connection.to_string(),
@@ -443,6 +487,15 @@ impl From<QueryRecord> for QueryBody {
             name: it.name,
             description: it.description,
             tags: it.tags,
+            owner_id: definition.owner.map(|it| it.to_string()),
+            visibility: definition.visibility.into(),
+            parameters: definition.parameters.into_iter().map(ParameterBody::from).collect(),
+            max_age_seconds: definition.max_age_seconds,
+            version: definition.version,
+            updated_at: definition.updated_at,
+            run_of: it.run_of.map(RunOfBody::from),
+            parameter_values,
+            cached_at,
             created_at: it.created_at,
         }
     }

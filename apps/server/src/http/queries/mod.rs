@@ -6,6 +6,8 @@ mod chart;
 mod conversations;
 mod language;
 mod language_body;
+mod saved;
+mod saved_body;
 mod saving;
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, web};
@@ -14,6 +16,7 @@ use plinth_connections::ConnectionId;
 use plinth_core::UserId;
 use plinth_queries::{
     Answer, Ask, CallerLimits, HistoryFilter, Input, Purpose, QueryError, QueryId, QueryOutcome,
+    RunAgain,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -25,6 +28,7 @@ use self::body::{
     AnswerEnvelope, CreateQuery, Explain, QueryBody, QueryEnvelope, QueryPage, RunQuery,
 };
 use super::envelope::Reply;
+use super::etag::tagged;
 use super::input::{Paging, Valid};
 use super::problem::{DatabaseProblems, Problems};
 use super::{Caller, Problem, Services, models};
@@ -37,10 +41,12 @@ pub(super) fn routes(config: &mut ServiceConfig<'_>) {
         .service(create_query)
         .service(get_query)
         .service(saving::update_query)
+        .service(saving::save_sql)
         .service(saving::save_query)
         .service(delete_query)
         .service(run_query)
         .service(language::give_feedback);
+    saved::routes(config);
     conversations::routes(config);
 }
 
@@ -239,6 +245,8 @@ async fn list_queries(
         to,
         engine,
         tag,
+        run_of: None,
+        viewer: None,
     };
     let paging = Paging::new(limit, cursor);
     let after = paging.cursor(&services.cursors, LIST)?;
@@ -253,7 +261,10 @@ async fn list_queries(
 #[utoipa::path(
     tag = "queries",
     params(("id" = String, Path, description = "The query's id.", example = "q_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
-    responses((status = 200, body = QueryEnvelope, description = "The query."), Problems),
+    responses(
+        (status = 200, body = QueryEnvelope, description = "The query.", headers(("ETag" = String, description = "Names this state of a saved query."))),
+        Problems,
+    ),
 )]
 #[get("/queries/{id}")]
 async fn get_query(
@@ -264,7 +275,8 @@ async fn get_query(
 ) -> Result<HttpResponse, Problem> {
     let permit = caller.permit()?;
     let record = services.queries.get(&permit, id.into_inner()).await?;
-    Ok(reply.ok(QueryBody::from(record)))
+    let revision = record.definition.revision;
+    Ok(tagged(reply.ok(QueryBody::from(record)), revision))
 }
 
 /// Delete a query
@@ -288,7 +300,11 @@ async fn delete_query(
 
 /// Run a query again
 ///
-/// The same SQL over the same connection, with an entry of its own in the history. Needs the scope `queries:read`.
+/// The same SQL over the same connection, with an entry of its own in the history. A saved query takes `parameters` by name,
+/// and runs in its newest version; a run of one is run again with the values that it had, unless you give others. With
+/// `max_age` an answer of that age at most may be one that was given before, to callers whom the same policies bind, and
+/// `cached_at` says when its rows were read; of many who ask for the same at once, one runs it. Needs the scope
+/// `queries:read`.
 #[utoipa::path(
     tag = "queries",
     params(("id" = String, Path, description = "The query's id.")),
@@ -312,10 +328,12 @@ async fn run_query(
     reply: Reply,
 ) -> Result<HttpResponse, Problem> {
     let permit = caller.permit()?;
-    let RunQuery { format, row_limit, byte_limit, timeout_ms } = RunQuery::parse(&body)?;
+    let RunQuery { parameters, max_age, format, row_limit, byte_limit, timeout_ms } =
+        RunQuery::parse(&body)?;
     let form = Form::of(&request, format, row_limit)?;
     let limits = CallerLimits { row_limit, byte_limit, timeout_ms };
-    let running = services.queries.run_again(&permit, id.into_inner(), limits).await;
+    let run = RunAgain { parameters, max_age_seconds: max_age, limits };
+    let running = services.queries.run_again(&permit, id.into_inner(), run).await;
     let answer = count(running.map(|it| Answer::Rows(Box::new(it))))?;
     respond(answer, form, false, &reply).await
 }

@@ -108,6 +108,24 @@ impl Scene {
         self.keep("query", &made.body["data"]["query_id"])
     }
 
+    /// A body that saves SQL with a parameter.
+    pub(super) fn saved_body(&mut self) -> Value {
+        json!({
+            "name": self.name("Saved"),
+            "connection_id": self.connection,
+            "sql": "SELECT {{ answer }} AS answer",
+            "parameters": [{ "name": "answer", "type": "enum", "options": ["yes", "no"], "default": "yes" }],
+        })
+    }
+
+    /// A saved query.
+    pub(super) async fn new_saved_query(&mut self) -> String {
+        let body = self.saved_body();
+        let made = self.owner.post("/v1/queries/save", body).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        self.keep("query", &made.body["data"]["query_id"])
+    }
+
     /// A conversation of one question.
     pub(super) async fn new_conversation(&mut self) -> String {
         let body =

@@ -121,6 +121,15 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
         "save_query" | "update_query" => {
             call.id(scene.new_query().await).json(json!({ "name": "Ones", "tags": ["one"] }))
         }
+        "save_sql" => {
+            let body = scene.saved_body();
+            call.json(body)
+        }
+        "list_query_versions" | "list_query_runs" => call.id(scene.new_saved_query().await),
+        "get_query_version" | "restore_query_version" => {
+            call.id(scene.new_saved_query().await).named("1")
+        }
+        "list_parameter_choices" => call.id(scene.new_saved_query().await).named("answer"),
 
         "list_policies" | "get_effective_policies" => call.id(scene.connection()),
         "create_policy" => {

@@ -1,0 +1,236 @@
+use std::time::Duration;
+
+use jiff::Timestamp;
+use plinth_core::{Permit, Principal, QueriesRead};
+use serde_json::{Map, Value};
+
+use super::{MAX_AGE_SECONDS, RunOf, Template, Visibility, parameter};
+use crate::service::{Noted, filter};
+use crate::{
+    CallerLimits, CutOff, JsonRows, Notes, Queries, QueryError, QueryId, QueryRecord, Running,
+    StatementRun, type_name,
+};
+
+/// How a query of the history is run again.
+#[derive(Clone, Debug, Default)]
+pub struct RunAgain {
+    /// Values of its parameters by name.
+    pub parameters: Map<String, Value>,
+    /// How old an answer may be, in seconds; 0 runs it now, for whoever asks next too; `None` leaves it to the query.
+    pub max_age_seconds: Option<u32>,
+    /// How far it may go.
+    pub limits: CallerLimits,
+}
+
+/// A run of a saved query whose whole result is wanted at once, for what shows it.
+#[derive(Clone, Debug)]
+pub struct SavedRun {
+    /// Which query.
+    pub query: QueryId,
+    /// Values of its parameters by name; what is left out has its default.
+    pub parameters: Map<String, Value>,
+    /// How old an answer may be, in seconds; 0 runs it now, for whoever asks next too; `None` leaves it to the query.
+    pub max_age_seconds: Option<u32>,
+    /// How far it may go; `row_limit` is how many rows are given out.
+    pub limits: CallerLimits,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct SavedResult {
+    /// The saved query.
+    pub query: QueryId,
+    /// Which version of it ran; 0 if nobody saved it.
+    pub version: u32,
+    /// The run's entry in the history.
+    pub run: QueryId,
+    /// The statement that ran, with numbered parameters.
+    pub sql: String,
+    /// The columns.
+    pub columns: Vec<SavedColumn>,
+    /// The rows, each with a value for each column. Numbers that a double cannot hold exactly are strings.
+    pub rows: Vec<Vec<Value>>,
+    /// Which limit cut the rows off; `None` if these are all.
+    pub cut_off: Option<CutOff>,
+    /// The tables of which policies hid something from the caller.
+    pub restricted: Vec<String>,
+    /// When the answer was made, if it was made before; `None` if it was run now.
+    pub cached_at: Option<Timestamp>,
+    /// From sending the statement to its last row, in milliseconds.
+    pub execution_time_ms: f64,
+}
+
+/// A column of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedColumn {
+    /// As the statement named it; not always unique.
+    pub name: String,
+    /// Its type as Postgres prints it, like `numeric(12,2)`.
+    pub type_name: String,
+}
+
+/// The most values that [`Queries::run_saved`] gathers, in bytes as the database sends them.
+const GATHERED_BYTES: u64 = 16 << 20;
+
+impl Queries {
+    /// Runs the statement of an entry again, over the same connection, with a fresh entry of its own. A saved query runs in
+    /// its newest version; a run of one is run again as it was, with the same values where none are given.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::NotFound`] as for [`Queries::get`]; [`QueryError::Input`] if no statement came of it;
+    /// [`QueryError::Field`] for values that do not fit its parameters; else as for [`Queries::ask`].
+    pub async fn run_again(
+        &self,
+        permit: &Permit<QueriesRead>,
+        id: QueryId,
+        run: RunAgain,
+    ) -> Result<Running, QueryError> {
+        let before = self.get(permit, id).await?;
+        self.run_record(permit.principal(), before, run).await
+    }
+
+    /// Runs a saved query in somebody's name and gathers its rows: for widgets, choices, alerts. Whether the person may do
+    /// *that* is the calling service's to check; what they see of the query and of the database is held to here.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Queries::run_again`].
+    pub async fn run_saved(
+        &self,
+        caller: &Principal,
+        run: SavedRun,
+    ) -> Result<SavedResult, QueryError> {
+        let SavedRun { query, parameters, max_age_seconds, limits } = run;
+        self.history.flush().await?;
+        let found = self.history.store().find(caller.org, query, filter(caller)).await?;
+        let record = found.ok_or(QueryError::NotFound(query))?;
+        let byte_limit = limits.byte_limit.or(Some(GATHERED_BYTES.min(self.settings.max_bytes)));
+        let limits = CallerLimits { byte_limit, ..limits };
+        let again = RunAgain { parameters, max_age_seconds, limits };
+        let version = record.definition.version;
+        let mut running = self.run_record(caller, record, again).await?;
+        let types = running.types().clone();
+        let columns = running.columns().iter().map(|it| SavedColumn {
+            name: it.name.clone(),
+            type_name: type_name(it.type_oid, it.type_modifier, &types).into_owned(),
+        });
+        let columns = columns.collect();
+        let mut json = JsonRows::new(running.columns(), &types);
+        let mut rows = Vec::new();
+        loop {
+            let some = running.next().await?;
+            if some.is_empty() {
+                break;
+            }
+            rows.extend(some.iter().map(|it| json.values(it)));
+        }
+        let summary = running.summary();
+        Ok(SavedResult {
+            query,
+            version,
+            run: running.id(),
+            sql: running.sql().to_owned(),
+            columns,
+            rows,
+            cut_off: summary.and_then(|it| it.cut_off),
+            restricted: running.notes().restricted.clone(),
+            cached_at: running.notes().cached_at,
+            execution_time_ms: summary.map_or(0.0, |it| it.execution_time_ms),
+        })
+    }
+
+    async fn run_record(
+        &self,
+        caller: &Principal,
+        record: QueryRecord,
+        run: RunAgain,
+    ) -> Result<Running, QueryError> {
+        let RunAgain { parameters: given, max_age_seconds, limits } = run;
+        if max_age_seconds.is_some_and(|it| it > MAX_AGE_SECONDS) {
+            return Err(QueryError::Field {
+                field: "max_age".to_owned(),
+                rule: format!("at most {MAX_AGE_SECONDS}, which is a day"),
+            });
+        }
+        let Meant { record, of, sql, declared, given } = self.meant(caller, record, given).await?;
+        let bound = parameter::bind(&declared, &given)?;
+        // What nobody saved has no names in it; its text is run as it is.
+        let (sql, values) = if of.is_some() {
+            let template = Template::parse(&sql, &declared)?;
+            let values = template.places.iter().map(|at| bound.texts[*at].clone()).collect();
+            (template.sql, values)
+        } else {
+            (sql, Vec::new())
+        };
+        let usual = record.definition.max_age_seconds.filter(|_| record.saved);
+        let seconds = max_age_seconds.or(usual).filter(|_| of.is_some());
+        let statement = StatementRun {
+            connection: record.connection,
+            sql,
+            parameters: values,
+            question: record.question,
+            notes: Notes {
+                conversation: None,
+                cached_at: None,
+                parameters: bound.said,
+                ..record.notes
+            },
+            row_limit: limits.row_limit,
+            byte_limit: limits.byte_limit,
+            timeout_ms: limits.timeout_ms,
+        };
+        let noted = Noted {
+            of,
+            is_private: record.definition.visibility == Visibility::Private,
+            max_age: seconds.map(|it| Duration::from_secs(u64::from(it))),
+        };
+        self.run_noted(caller, statement, noted).await
+    }
+
+    /// What is run where somebody says that an entry is to be run.
+    async fn meant(
+        &self,
+        caller: &Principal,
+        record: QueryRecord,
+        given: Map<String, Value>,
+    ) -> Result<Meant, QueryError> {
+        if let Some(of) = record.run_of.filter(|_| !record.saved) {
+            let saved = self.history.store().find(caller.org, of.query, filter(caller)).await?;
+            let version = self.saved.version(caller.org, of.query, of.version).await?;
+            let (Some(mut saved), Some(version)) = (saved, version) else {
+                return Err(QueryError::Input(
+                    "the saved query that this is a run of is gone; nothing says what its parameters are",
+                ));
+            };
+            let mut values = record.notes.parameters;
+            values.extend(given);
+            saved.notes = Notes { parameters: Map::new(), ..record.notes };
+            saved.question = record.question;
+            return Ok(Meant {
+                record: saved,
+                of: Some(of),
+                sql: version.sql,
+                declared: version.parameters,
+                given: values,
+            });
+        }
+        let Some(sql) = record.sql.clone() else {
+            return Err(QueryError::Input("this question never became SQL; ask it again instead"));
+        };
+        let version = record.definition.version;
+        let is_saved = record.saved && version > 0;
+        let of = is_saved.then_some(RunOf { query: record.id, version });
+        let declared = if is_saved { record.definition.parameters.clone() } else { Vec::new() };
+        Ok(Meant { record, of, sql, declared, given })
+    }
+}
+
+struct Meant {
+    /// The entry: its connection, its settings, what was said of it.
+    record: QueryRecord,
+    of: Option<RunOf>,
+    sql: String,
+    declared: Vec<super::Parameter>,
+    given: Map<String, Value>,
+}
