@@ -190,6 +190,9 @@ def of_neonctl(it):
     printed = it.neonctl("connection-string", "develop", *at)
     printed = printed if isinstance(printed, str) else (printed or {}).get("connection_string", "")
     check(psql(printed, "SELECT count(*) FROM t") == "100", "the printed string leads to the branch's rows")
+    psql(printed, "CREATE TABLE added (id bigint PRIMARY KEY)")
+    diff = it.neonctl("branches", "schema-diff", "main", "develop", *at, "--database", "neondb") or ""
+    check("+CREATE TABLE public.added" in diff, "the difference of the schemas names the new table")
     psql(printed, "DELETE FROM t WHERE n > 10")
     check(psql(uri, "SELECT count(*) FROM t") == "100", "the parent is left alone")
 
@@ -218,6 +221,7 @@ def of_neonctl(it):
     it.neonctl("branches", "reset", "develop", *at, "--parent")
     it.neonctl("branches", "set-default", "develop", *at)
     it.neonctl("branches", "set-default", "main", *at)
+    snapshots_of_neonctl(it, at, uri)
     bare = it.neonctl("branches", "create", *at, "--name", "bare", "--no-compute")
     it.neonctl("branches", "add-compute", "bare", *at, "--type", "read_write")
     if bare:
@@ -225,6 +229,21 @@ def of_neonctl(it):
     for name in ("past-time", "past-lsn", "bare"):
         it.neonctl("branches", "delete", name, *at)
     it.neonctl("projects", "delete", project)
+
+
+def snapshots_of_neonctl(it, at, uri):
+    it.neonctl("snapshots", "create", *at, "--branch", "main", "--name", "full")
+    psql(uri, "DELETE FROM t WHERE n > 50")
+    listed = it.neonctl("snapshots", "list", *at) or []
+    check([one["name"] for one in listed] == ["full"], "the snapshot is listed")
+    it.neonctl("snapshots", "update", "full", *at, "--name", "hundred")
+    it.neonctl("snapshots", "get", "hundred", *at)
+    it.neonctl("snapshots", "restore", "hundred", *at, "--name", "looked-at")
+    it.neonctl("snapshots", "finalize", "looked-at", *at, "--name", "main-of-fifty")
+    check(psql(uri, "SELECT count(*) FROM t") == "100", "a snapshot is restored on the same address")
+    it.neonctl("snapshots", "schedule", "set", *at, "--branch", "main", "--frequency", "daily", "--hour", "3", "--retention", "86400")
+    it.neonctl("snapshots", "schedule", "get", *at, "--branch", "main")
+    it.neonctl("snapshots", "delete", "hundred", *at)
 
 
 def it_uri(it, project, branch):

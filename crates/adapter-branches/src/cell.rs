@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::{Client, Config, NoTls};
 
+use crate::meter::{self, Meter};
 use crate::node::Inner;
 
 /// A branch's server, and whoever uses it.
@@ -22,6 +23,8 @@ pub(crate) struct Cell {
     pub(crate) connections: AtomicUsize,
     /// When bytes last went through, in milliseconds since 1970.
     pub(crate) used_at: AtomicI64,
+    /// What the server uses.
+    pub(crate) meter: std::sync::Mutex<Meter>,
 }
 
 /// The right to change whether a server runs.
@@ -56,6 +59,7 @@ impl Cell {
         own_password(cluster.folder(), &connection).await?;
         self.port.store(connection.port, Ordering::Release);
         **held = Some(cluster);
+        meter::begun(inner, self, held, true);
         Ok(true)
     }
 
@@ -80,6 +84,7 @@ impl Cell {
         own_password(cluster.folder(), &connection).await?;
         self.port.store(connection.port, Ordering::Release);
         *held = Some(cluster);
+        meter::begun(inner, self, &held, false);
         Ok(true)
     }
 
@@ -96,7 +101,12 @@ impl Cell {
     }
 
     /// Stops the server, if it runs. Says whether it did.
-    pub(crate) async fn stop(&self, held: &mut Held<'_>) -> Result<bool, SubstrateError> {
+    pub(crate) async fn stop(
+        &self,
+        inner: &Inner,
+        held: &mut Held<'_>,
+    ) -> Result<bool, SubstrateError> {
+        meter::ending(inner, self, held).await;
         self.port.store(0, Ordering::Release);
         let Some(cluster) = held.as_mut() else { return Ok(false) };
         cluster.stop().await.map_err(failed)?;

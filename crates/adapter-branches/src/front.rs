@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLock, Weak};
 use std::time::Duration;
 
-use plinth_control_plane::{EndpointEvent, EndpointPlace, SubstrateError};
+use plinth_control_plane::{AddressRange, EndpointEvent, EndpointPlace, SubstrateError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -84,8 +84,8 @@ async fn serve(
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        let client = match listener.accept().await {
-            Ok((client, _)) => client,
+        let (client, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "an endpoint could not take a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -94,7 +94,8 @@ async fn serve(
         };
         let Some(inner) = inner.upgrade() else { return };
         let place = place.read().expect("not poisoned").clone();
-        if place.disabled {
+        let may_come = |it: &Vec<AddressRange>| it.iter().any(|it| it.contains(from.ip()));
+        if place.disabled || !place.allowed.as_ref().is_none_or(may_come) {
             continue;
         }
         let cell = cell.clone();
@@ -212,7 +213,7 @@ async fn watch(inner: Weak<Inner>, place: Arc<RwLock<EndpointPlace>>, cell: Arc<
         if works(&held, seconds).await {
             continue;
         }
-        match cell.stop(&mut held).await {
+        match cell.stop(&inner, &mut held).await {
             Ok(true) => {
                 cell.used_at.store(0, Ordering::Release);
                 let (org, project) = (place.org, place.branch.project.clone());

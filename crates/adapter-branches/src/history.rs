@@ -68,6 +68,18 @@ pub(crate) async fn make(
     point: Point,
     target: &BranchPlace,
 ) -> Result<Made, SubstrateError> {
+    let made = make_at_rest(inner, source, point, target).await?;
+    first_base(inner, target, made.storage).await?;
+    Ok(made)
+}
+
+/// The same for files that nobody will write to: they need no base from which a log of their own leads on.
+pub(crate) async fn make_at_rest(
+    inner: &Inner,
+    source: &BranchPlace,
+    point: Point,
+    target: &BranchPlace,
+) -> Result<Made, SubstrateError> {
     match point {
         Point::Head => of_head(inner, source, target).await,
         Point::Lsn(_) | Point::Time(_) => of_point(inner, source, point, target).await,
@@ -100,7 +112,6 @@ async fn of_head(
         },
         None => there_already(&to),
     };
-    first_base(inner, target, made.storage).await?;
     Ok(made)
 }
 
@@ -379,7 +390,6 @@ async fn of_point(
         Point::Lsn(lsn) => made.lsn = Some(lsn),
         Point::Head => {}
     }
-    first_base(inner, target, storage).await?;
     Ok(made)
 }
 
@@ -423,7 +433,7 @@ async fn up_to_now(
         }
     }
     if started {
-        cell.stop(&mut held).await?;
+        cell.stop(inner, &mut held).await?;
     }
     let segment = segment?;
     if !segment.exists() {

@@ -14,6 +14,8 @@ mod cell;
 mod copy;
 mod front;
 mod history;
+mod inquiry;
+mod meter;
 mod node;
 mod own;
 mod roles;

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::net::IpAddr;
@@ -68,6 +68,8 @@ pub(crate) struct Inner {
     pub(crate) fronts: Mutex<HashMap<EndpointId, Front>>,
     pub(crate) events: mpsc::UnboundedSender<EndpointEvent>,
     pub(crate) told: tokio::sync::Mutex<mpsc::UnboundedReceiver<EndpointEvent>>,
+    /// The folders of copies that are looked at and then thrown away.
+    pub(crate) looked_at: Mutex<HashSet<String>>,
     /// One template at a time.
     pub(crate) template: tokio::sync::Mutex<()>,
     _lock: Flock<File>,
@@ -119,6 +121,7 @@ impl LocalBranches {
             fronts: Mutex::default(),
             events,
             told: tokio::sync::Mutex::new(told),
+            looked_at: Mutex::default(),
             template: tokio::sync::Mutex::default(),
             _lock: lock,
         };
@@ -163,6 +166,11 @@ impl Inner {
     pub(crate) fn cell(&self, place: &BranchPlace) -> Arc<Cell> {
         let mut cells = self.cells.lock().expect("not poisoned");
         cells.entry(place.branch.clone()).or_default().clone()
+    }
+
+    /// Whether a folder is a copy that somebody looks at just now.
+    pub(crate) fn is_looked_at(&self, folder: &str) -> bool {
+        self.looked_at.lock().expect("not poisoned").contains(folder)
     }
 
     pub(crate) fn forget(&self, branch: &BranchId) {

@@ -3,8 +3,8 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use plinth_control_plane::{
-    BranchId, BranchPlace, EndpointEvent, EndpointPlace, Made, Person, Point, ProjectId, Substrate,
-    SubstrateError, Wanted, WantedDatabase,
+    BranchId, BranchPlace, EndpointEvent, EndpointPlace, Inquiry, Made, Person, Point, ProjectId,
+    Substrate, SubstrateError, Used, Wanted, WantedDatabase,
 };
 use plinth_local_postgres::{Cluster, ClusterSettings};
 
@@ -49,6 +49,15 @@ impl Substrate for LocalBranches {
         history::make(&self.inner, source, point, branch).await
     }
 
+    async fn snapshot(
+        &self,
+        source: &BranchPlace,
+        point: Point,
+        snapshot: &BranchPlace,
+    ) -> Result<Made, SubstrateError> {
+        history::make_at_rest(&self.inner, source, point, snapshot).await
+    }
+
     async fn replace(
         &self,
         branch: &BranchPlace,
@@ -73,7 +82,7 @@ impl Substrate for LocalBranches {
         let cell = inner.cell(branch);
         cell.adopt(inner, branch).await?;
         let mut held = cell.hold().await;
-        cell.stop(&mut held).await?;
+        cell.stop(inner, &mut held).await?;
         let swap = || {
             if home.exists() {
                 if preserve.is_none() {
@@ -100,7 +109,7 @@ impl Substrate for LocalBranches {
             .ok_or_else(|| SubstrateError::Failed("the branch's Postgres has ended".to_owned()))?;
         let done = configure(&connection, wanted).await;
         if started {
-            cell.stop(&mut held).await?;
+            cell.stop(&self.inner, &mut held).await?;
         }
         done
     }
@@ -118,7 +127,7 @@ impl Substrate for LocalBranches {
             .ok_or_else(|| SubstrateError::Failed("the branch's Postgres has ended".to_owned()))?;
         let done = crate::own::bring_up(&connection, database, people).await;
         if started {
-            cell.stop(&mut held).await?;
+            cell.stop(&self.inner, &mut held).await?;
         }
         done
     }
@@ -154,7 +163,7 @@ impl Substrate for LocalBranches {
         let cell = self.inner.cell(&endpoint.branch);
         cell.adopt(&self.inner, &endpoint.branch).await?;
         let mut held = cell.hold().await;
-        cell.stop(&mut held).await?;
+        cell.stop(&self.inner, &mut held).await?;
         Ok(())
     }
 
@@ -172,7 +181,7 @@ impl Substrate for LocalBranches {
             cell.adopt(inner, branch).await?;
         }
         let mut held = cell.hold().await;
-        cell.stop(&mut held).await?;
+        cell.stop(inner, &mut held).await?;
         if home.exists() {
             let trash = inner.home(&beside(branch, "gone")?);
             let _ = fs::remove_dir_all(&trash);
@@ -199,7 +208,7 @@ impl Substrate for LocalBranches {
                 let is_next = folder
                     .strip_suffix("-next")
                     .is_some_and(|id| is_kept(id) && !project.path().join(id).exists());
-                if is_kept(&folder) || is_next {
+                if is_kept(&folder) || is_next || inner.is_looked_at(&folder) {
                     continue;
                 }
                 tracing::info!(
@@ -222,6 +231,18 @@ impl Substrate for LocalBranches {
         Ok(())
     }
 
+    async fn inquire(
+        &self,
+        branch: &BranchPlace,
+        inquiry: &Inquiry,
+    ) -> Result<String, SubstrateError> {
+        crate::inquiry::answer(self, branch, inquiry).await
+    }
+
+    async fn usage(&self, branch: &BranchPlace) -> Result<Used, SubstrateError> {
+        crate::meter::used(&self.inner, branch).await
+    }
+
     async fn maintain(&self, branch: &BranchPlace) -> Result<(), SubstrateError> {
         history::keep_up(&self.inner, branch).await
     }
@@ -238,7 +259,7 @@ impl Substrate for LocalBranches {
         self.inner.fronts.lock().expect("not poisoned").clear();
         for cell in self.inner.cells() {
             let mut held = cell.hold().await;
-            if let Err(error) = cell.stop(&mut held).await {
+            if let Err(error) = cell.stop(&self.inner, &mut held).await {
                 tracing::error!(%error, "a branch's Postgres could not be stopped");
             }
         }
@@ -263,13 +284,13 @@ impl LocalBranches {
 }
 
 /// A folder beside a branch's, of work on it.
-fn beside(branch: &BranchPlace, what: &str) -> Result<BranchPlace, SubstrateError> {
+pub(crate) fn beside(branch: &BranchPlace, what: &str) -> Result<BranchPlace, SubstrateError> {
     let id = format!("{}-{what}", branch.branch).parse();
     let id = id.map_err(|_| SubstrateError::Refused("the branch's id is too long".to_owned()))?;
     Ok(BranchPlace { branch: id, ..branch.clone() })
 }
 
-async fn gone(folder: std::path::PathBuf) -> Result<(), SubstrateError> {
+pub(crate) async fn gone(folder: std::path::PathBuf) -> Result<(), SubstrateError> {
     let work = tokio::task::spawn_blocking(move || match fs::remove_dir_all(&folder) {
         Err(err) if err.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => other,

@@ -53,6 +53,7 @@ impl Node {
             port: self.first_port + nth,
             suspend_after_seconds: None,
             disabled: false,
+            allowed: None,
         }
     }
 

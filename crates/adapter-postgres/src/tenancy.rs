@@ -203,6 +203,16 @@ impl TenancyStore for PostgresTenancy {
             .await
     }
 
+    async fn key_numbers(&self, org: OrgId) -> Result<Vec<(KeyId, i64)>, StoreError> {
+        let query = "SELECT id, number FROM api_keys WHERE org_id = $1 ORDER BY number";
+        self.database
+            .for_org(org, async |tx| {
+                let rows = tx.query(query, &[&org.as_uuid()]).await.map_err(store)?;
+                Ok(rows.iter().map(|row| (KeyId::from_uuid(row.get(0)), row.get(1))).collect())
+            })
+            .await
+    }
+
     async fn key(&self, org: OrgId, id: KeyId) -> Result<Option<ApiKey>, StoreError> {
         let query = format!("SELECT {KEY_COLUMNS} FROM api_keys WHERE org_id = $1 AND id = $2");
         self.database

@@ -67,6 +67,24 @@ pub enum Step {
         /// As of when.
         point: Point,
     },
+    /// Keep a branch's state.
+    Snapshot {
+        /// The snapshot.
+        snapshot: BranchId,
+        /// The branch.
+        source: BranchId,
+        /// As of when.
+        point: Point,
+    },
+    /// Put a branch that was made from a snapshot in the place of another: its name, its endpoints.
+    Finalize {
+        /// The branch that was made.
+        branch: BranchId,
+        /// The one whose place it takes.
+        target: BranchId,
+        /// How that one is called from then on.
+        old_name: String,
+    },
     /// Put a branch's files in the place of another's, which stay under a name of their own, if there is one.
     Replace {
         /// The branch that gets other files.
@@ -148,7 +166,9 @@ impl Step {
     /// The branch whose files it makes.
     pub fn makes(&self) -> Option<&BranchId> {
         match self {
-            Self::MakeRoot { branch } | Self::Copy { branch, .. } => Some(branch),
+            Self::MakeRoot { branch }
+            | Self::Copy { branch, .. }
+            | Self::Snapshot { snapshot: branch, .. } => Some(branch),
             _ => None,
         }
     }
@@ -156,11 +176,12 @@ impl Step {
     /// What callers are told that it does.
     pub fn action(&self) -> OperationAction {
         match self {
-            Self::MakeRoot { .. } => OperationAction::CreateTimeline,
+            Self::MakeRoot { .. } | Self::Snapshot { .. } => OperationAction::CreateTimeline,
             Self::Copy { .. } | Self::Replace { .. } => OperationAction::CreateBranch,
-            Self::Configure { .. } | Self::Reopen { .. } | Self::Own { .. } => {
-                OperationAction::ApplyConfig
-            }
+            Self::Configure { .. }
+            | Self::Reopen { .. }
+            | Self::Own { .. }
+            | Self::Finalize { .. } => OperationAction::ApplyConfig,
             Self::Start { .. } => OperationAction::StartCompute,
             Self::Suspend { .. } | Self::Close { .. } => OperationAction::SuspendCompute,
             Self::Remove { .. } => OperationAction::DeleteTimeline,
@@ -194,7 +215,7 @@ macro_rules! words {
 words! {
     /// Those of the API's actions that Plinth does.
     OperationAction {
-        /// A root's files are made.
+        /// A root's files are made, or a snapshot's.
         CreateTimeline => "create_timeline",
         /// A branch's files are made from another's.
         CreateBranch => "create_branch",

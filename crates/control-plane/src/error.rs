@@ -46,7 +46,10 @@ pub enum ControlPlaneError {
     /// A node could not do it, and undid what it had begun.
     #[error("the operation failed: {0}")]
     Failed(String),
-    /// No node could be started.
+    /// The node lacks a program; with what to install.
+    #[error("{0}")]
+    Missing(String),
+    /// No node could be started, or it does not answer.
     #[error("{0}")]
     Node(String),
     /// The caller may not.
@@ -82,6 +85,14 @@ pub enum Rule {
     NotReady,
     /// One endpoint that writes.
     SecondReadWrite,
+    /// The organization's own database is nobody else's.
+    OwnDatabase,
+    /// What cannot be deleted cannot expire.
+    NeverExpires,
+    /// It was not made from a snapshot, or has taken its place already.
+    NotRestored,
+    /// In whose place it was to come is gone.
+    NothingToReplace,
     /// A role that owns a database stays.
     RoleOwnsDatabase,
     /// What was is kept under a name, because others hang on it.
@@ -103,6 +114,18 @@ impl Rule {
             Self::ResetRoot => "cannot reset a root branch: it has no parent".to_owned(),
             Self::NotReady => "branch not ready yet".to_owned(),
             Self::SecondReadWrite => "read_write endpoint already exists".to_owned(),
+            Self::OwnDatabase => {
+                "the organization's own database cannot be given away".to_owned()
+            }
+            Self::NeverExpires => {
+                "the default branch, protected branches and those with children cannot expire".to_owned()
+            }
+            Self::NotRestored => {
+                "the branch was not restored from a snapshot, or its restore is finalized already".to_owned()
+            }
+            Self::NothingToReplace => {
+                "the branch that was to be replaced is not there: name one by target_branch_id".to_owned()
+            }
             Self::RoleOwnsDatabase => {
                 "cannot delete a role that owns a database: give the database to another role first".to_owned()
             }
@@ -125,6 +148,10 @@ impl Rule {
             Self::ResetRoot => "ROOT_BRANCH",
             Self::NotReady => "BRANCH_NOT_READY",
             Self::SecondReadWrite => "READ_WRITE_ENDPOINT_ALREADY_EXISTS",
+            Self::OwnDatabase => "OWN_DATABASE",
+            Self::NeverExpires => "BRANCH_CANNOT_EXPIRE",
+            Self::NotRestored => "BRANCH_NOT_RESTORED",
+            Self::NothingToReplace => "TARGET_BRANCH_MISSING",
             Self::RoleOwnsDatabase => "ROLE_OWNS_DATABASE",
             Self::PreserveNeeded => "PRESERVE_UNDER_NAME_REQUIRED",
             Self::OutOfHistory => "OUT_OF_HISTORY",
@@ -166,7 +193,7 @@ impl Classify for ControlPlaneError {
                 ErrorKind::Invalid
             }
             Self::Busy => ErrorKind::Busy,
-            Self::NoPassword => ErrorKind::PreconditionFailed,
+            Self::NoPassword | Self::Missing(_) => ErrorKind::PreconditionFailed,
             Self::NoNode | Self::Node(_) => ErrorKind::Unavailable,
             Self::Permit(err) => err.kind(),
             Self::Key(err) => err.kind(),
@@ -182,6 +209,7 @@ impl Classify for ControlPlaneError {
             }
             Self::Rule(rule) => Some(json!({ "code": rule.code() })),
             Self::Failed(_) => Some(json!({ "code": "OPERATION_FAILED" })),
+            Self::Missing(_) => Some(json!({ "code": "PROGRAM_MISSING" })),
             Self::Busy => Some(json!({ "code": "RUNNING_OPERATIONS", "retry_after_seconds": 1 })),
             Self::Invalid { field, reason } => Some(json!({ *field: reason })),
             Self::NoPort => Some(json!({ "code": "ENDPOINTS_LIMIT_EXCEEDED" })),

@@ -89,6 +89,15 @@ impl BranchId {
     pub fn random() -> Result<Self, getrandom::Error> {
         words(LETTERS).map(|it| Self(format!("br-{it}")))
     }
+
+    /// A new one for the files of a snapshot, like `snap-quiet-lake-a1b2c3d4`.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no randomness.
+    pub fn random_snapshot() -> Result<Self, getrandom::Error> {
+        words(LETTERS).map(|it| Self(format!("snap-{it}")))
+    }
 }
 
 impl EndpointId {

@@ -8,10 +8,14 @@
 //! **Invariant:** a project has at most one chain of operations that is not finished, and the rows say of a thing that
 //! it is ready only after the step that made it.
 
+mod allowed;
+mod backup;
 mod chain;
 mod error;
 mod id;
+mod inquiry;
 mod model;
+mod outcome;
 mod ports;
 mod runner;
 mod secret;
@@ -19,26 +23,33 @@ mod service;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tree;
+mod upkeep;
+mod usage;
 
 /// For how long what was deleted can be recovered.
 pub const RECOVERABLE: jiff::SignedDuration = jiff::SignedDuration::from_hours(24 * 7);
 
+pub use allowed::AddressRange;
+pub use backup::{BackupItem, Frequency};
 pub use chain::{Chain, Operation, OperationAction, OperationId, OperationStatus, Step};
 pub use error::{ControlPlaneError, Rule};
 pub use id::{BranchId, EndpointId, InvalidTextId, ProjectId};
+pub use inquiry::{Answer, Inquiry, InquiryStore, TakenInquiry};
 pub use model::{
     Branch, BranchState, Computes, Database, Endpoint, EndpointKind, EndpointState, InvalidName,
-    Lsn, NodeInfo, Person, Point, Project, Role, SqlName, StorageMethod,
+    Lsn, NodeInfo, Person, Point, Project, Role, Snapshot, SqlName, StorageMethod,
 };
 pub use ports::{
     BranchPlace, Change, ChangeError, ControlPlaneStore, EndpointEvent, EndpointPlace, Made,
-    NodeStarter, ProjectFilter, Substrate, SubstrateError, TakenChain, Wanted, WantedDatabase,
-    WantedRole,
+    NodeStarter, ProjectFilter, Substrate, SubstrateError, TakenChain, Transfer, TransferRequest,
+    Wanted, WantedDatabase, WantedRole,
 };
 pub use runner::{Runner, RunnerParts};
 pub use secret::role_password;
 pub use service::{
     BranchCreated, BranchPatch, ControlPlane, ControlPlaneParts, EndpointPatch, NewBranch,
-    NewEndpoint, NewProject, Outcome, OwnDatabase, ProjectCreated, ProjectPatch, Restore,
+    NewEndpoint, NewProject, NewSnapshot, Outcome, OwnDatabase, ProjectCreated, ProjectPatch,
+    Restore, RestoreSnapshot, SchemaOf, SnapshotPatch,
 };
 pub use tree::Tree;
+pub use usage::{Frame, Granularity, UsageStore, Used};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{BranchId, EndpointId, ProjectId};
+use crate::{BackupItem, BranchId, EndpointId, ProjectId};
 
 /// A project: branches of one Postgres installation, with settings in common.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,6 +137,7 @@ names! {
 
 /// A branch: one data directory.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own, as in the API")]
 pub struct Branch {
     /// Its id.
     pub id: BranchId,
@@ -178,6 +179,66 @@ pub struct Branch {
     pub deleted_at: Option<Timestamp>,
     /// Whether it is kept for a while after it was deleted.
     pub recoverable: bool,
+    /// The snapshot whose state it was made with.
+    pub restored_from: Option<BranchId>,
+    /// In whose place it is to come, or came, with that state.
+    pub restored_as: Option<BranchId>,
+    /// Whether it has taken that place.
+    pub restore_finalized: bool,
+    /// When snapshots of it are taken by themselves.
+    pub backups: Vec<BackupItem>,
+    /// When the next one is due.
+    pub backup_due_at: Option<Timestamp>,
+}
+
+impl Branch {
+    /// A branch that is to be made: without a parent, and nothing special about it.
+    pub fn new(
+        id: BranchId,
+        project: ProjectId,
+        name: String,
+        created_by: UserId,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            project,
+            parent: None,
+            parent_lsn: None,
+            parent_timestamp: None,
+            name,
+            is_default: false,
+            protected: false,
+            state: BranchState::Init,
+            pending: Some(BranchState::Ready),
+            state_changed_at: now,
+            storage: None,
+            logical_size: None,
+            created_by,
+            created_at: now,
+            updated_at: now,
+            expires_at: None,
+            last_reset_at: None,
+            deleted_at: None,
+            recoverable: true,
+            restored_from: None,
+            restored_as: None,
+            restore_finalized: false,
+            backups: Vec::new(),
+            backup_due_at: None,
+        }
+    }
+}
+
+/// The state of a branch at a moment, kept until somebody deletes it: also when the branch is gone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// Its files, kept like those of a branch on which nothing runs. Its parent is the branch that it is of.
+    pub files: Branch,
+    /// What people call it; need not be unique.
+    pub name: String,
+    /// Whether somebody took it, and not a schedule.
+    pub manual: bool,
 }
 
 /// How much of the machine an endpoint may use, in units of one core and 4 GiB.

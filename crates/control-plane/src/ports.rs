@@ -1,15 +1,16 @@
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use plinth_connections::Sealed;
-use plinth_core::{Cursor, OrgId, StoreError};
+use plinth_core::{Cursor, OrgId, StoreError, UserId};
 use plinth_tenancy::AuditEntry;
 use secrecy::SecretString;
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Branch, BranchId, Chain, Database, Endpoint, EndpointId, EndpointKind, Lsn, NodeInfo,
-    Operation, OperationId, Person, Point, Project, ProjectId, Role, SqlName, StorageMethod, Tree,
+    AddressRange, Branch, BranchId, Chain, Database, Endpoint, EndpointId, EndpointKind, Inquiry,
+    InquiryStore, Lsn, NodeInfo, Operation, OperationId, Person, Point, Project, ProjectId, Role,
+    Snapshot, SqlName, StorageMethod, Tree, UsageStore, Used,
 };
 
 /// A change of one project: all of it is written, or nothing.
@@ -25,6 +26,8 @@ pub struct Change {
     pub put_project: Option<Project>,
     /// Branches that are new or have changed.
     pub branches: Vec<Branch>,
+    /// Snapshots that are new or have changed.
+    pub snapshots: Vec<Snapshot>,
     /// Endpoints that are new or have changed.
     pub endpoints: Vec<Endpoint>,
     /// Roles that are new or have changed.
@@ -62,6 +65,7 @@ impl Change {
             revision: None,
             put_project: None,
             branches: Vec::new(),
+            snapshots: Vec::new(),
             endpoints: Vec::new(),
             roles: Vec::new(),
             databases: Vec::new(),
@@ -73,6 +77,42 @@ impl Change {
             entry: None,
         }
     }
+}
+
+/// An offer of a project to whoever is told its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransferRequest {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose project it is.
+    pub org: OrgId,
+    /// The project.
+    pub project: ProjectId,
+    /// Who made it.
+    pub created_by: UserId,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Until when it stands.
+    pub expires_at: Timestamp,
+}
+
+/// A project that goes to another organization: all of it, or nothing.
+#[derive(Clone, Debug)]
+pub struct Transfer {
+    /// Whose it was.
+    pub from: OrgId,
+    /// Which revision of it goes.
+    pub revision: i64,
+    /// The offer that is taken up; `None` where both organizations agree.
+    pub request: Option<Uuid>,
+    /// When.
+    pub at: Timestamp,
+    /// The passwords of its roles, sealed for whose it is to be.
+    pub passwords: Vec<(Uuid, Sealed)>,
+    /// What is done then, in the organization whose it is to be.
+    pub change: Change,
+    /// What the trail says of it where it was.
+    pub entry: AuditEntry,
 }
 
 /// Why a change was not written; nothing of it was.
@@ -123,7 +163,7 @@ pub struct TakenChain {
 
 /// Where projects are kept. Every method is one transaction.
 #[async_trait]
-pub trait ControlPlaneStore: Send + Sync + 'static {
+pub trait ControlPlaneStore: InquiryStore + UsageStore {
     /// The organization's projects, newest first.
     async fn projects(
         &self,
@@ -169,6 +209,27 @@ pub trait ControlPlaneStore: Send + Sync + 'static {
         id: OperationId,
     ) -> Result<Option<Operation>, StoreError>;
 
+    /// The roles of all branches of a project, also of those that were deleted.
+    async fn all_roles(&self, org: OrgId, project: &ProjectId) -> Result<Vec<Role>, StoreError>;
+
+    /// Keeps an offer.
+    async fn put_transfer_request(
+        &self,
+        request: &TransferRequest,
+        entry: &AuditEntry,
+    ) -> Result<(), StoreError>;
+
+    /// Whose project an offer is of, if it stands then.
+    async fn find_transfer(
+        &self,
+        request: Uuid,
+        project: &ProjectId,
+        now: Timestamp,
+    ) -> Result<Option<OrgId>, StoreError>;
+
+    /// Gives a project to another organization.
+    async fn transfer(&self, transfer: &Transfer) -> Result<(), ChangeError>;
+
     /// Says that a node lives.
     async fn beat(&self, node: &NodeInfo) -> Result<(), StoreError>;
 
@@ -188,6 +249,9 @@ pub trait ControlPlaneStore: Send + Sync + 'static {
         node: &str,
         since: Timestamp,
     ) -> Result<Vec<(ProjectId, BranchId)>, StoreError>;
+
+    /// The projects of a node in which something is deleted by itself, or a snapshot is due, by `now`.
+    async fn due(&self, node: &str, now: Timestamp) -> Result<Vec<(OrgId, ProjectId)>, StoreError>;
 
     /// Takes a chain of a node's projects that nobody else works on. An `instance` is one process: what another process of
     /// the same node held, it holds no more.
@@ -261,6 +325,8 @@ pub struct EndpointPlace {
     pub suspend_after_seconds: Option<u32>,
     /// Whether connections are refused.
     pub disabled: bool,
+    /// From where connections may come; `None` for anywhere.
+    pub allowed: Option<Vec<AddressRange>>,
 }
 
 /// What was made.
@@ -345,6 +411,9 @@ pub enum SubstrateError {
     /// It may help.
     #[error("{0}")]
     Failed(String),
+    /// A program is not installed; with what to install.
+    #[error("{0}")]
+    Missing(String),
 }
 
 /// Files, processes and ports. Every method can be called again after it was cut off anywhere, and after it succeeded.
@@ -359,6 +428,14 @@ pub trait Substrate: Send + Sync + 'static {
         source: &BranchPlace,
         point: Point,
         branch: &BranchPlace,
+    ) -> Result<Made, SubstrateError>;
+
+    /// Keeps a branch's state, if that is not done: nothing will run on these files.
+    async fn snapshot(
+        &self,
+        source: &BranchPlace,
+        point: Point,
+        snapshot: &BranchPlace,
     ) -> Result<Made, SubstrateError>;
 
     /// Puts other files in the place of a branch's. What was there becomes `preserve`'s, or is removed.
@@ -399,6 +476,16 @@ pub trait Substrate: Send + Sync + 'static {
 
     /// Removes what belongs to none of these branches and is left of work that was cut off.
     async fn sweep(&self, kept: &[(ProjectId, BranchId)]) -> Result<(), SubstrateError>;
+
+    /// Finds out about a branch, and leaves it as it is.
+    async fn inquire(
+        &self,
+        branch: &BranchPlace,
+        inquiry: &Inquiry,
+    ) -> Result<String, SubstrateError>;
+
+    /// What a branch has used since this was last asked, and how much room it takes. Starts nothing.
+    async fn usage(&self, branch: &BranchPlace) -> Result<Used, SubstrateError>;
 
     /// Takes a new base of a branch if one is due, and removes what is older than its history.
     async fn maintain(&self, branch: &BranchPlace) -> Result<(), SubstrateError>;

@@ -7,14 +7,17 @@ use plinth_core::{Clock, StoreError, chain};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::outcome::{came_of, rolled_back};
 use crate::{
-    BranchState, Change, ChangeError, ControlPlaneStore, EndpointEvent, EndpointState, Made,
-    NodeInfo, Operation, OperationStatus, Role, Step, Substrate, SubstrateError, TakenChain, Tree,
-    Wanted, WantedDatabase, WantedRole,
+    BranchId, BranchState, Change, ChangeError, ControlPlaneStore, EndpointEvent, EndpointState,
+    Made, NodeInfo, Operation, OperationStatus, Role, Step, Substrate, SubstrateError, TakenChain,
+    TakenInquiry, Tree, Wanted, WantedDatabase, WantedRole,
 };
 
 /// How long a chain is a node's before it must say that it still works on it.
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
+/// How long a node may take to answer what is asked about a branch.
+const ANSWER_LEASE: SignedDuration = SignedDuration::from_mins(10);
 /// How often it says so.
 const EXTEND_EVERY: Duration = Duration::from_secs(8);
 /// How often a node looks for work when there was none.
@@ -25,7 +28,11 @@ const BEAT_EVERY: Duration = Duration::from_secs(2);
 const ATTEMPTS: i32 = 3;
 /// How many chains a node works on at once: more would only wait for the same disk.
 const AT_ONCE: usize = 4;
-/// How often what is deleted by itself, or for good, is looked for.
+/// How often it is looked for what is to be done because its time has come.
+const UPKEEP_EVERY: Duration = Duration::from_secs(1);
+/// How often it is written down what branches use.
+const MEASURE_EVERY: Duration = Duration::from_mins(1);
+/// How often it is looked for what is deleted for good.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// How long the node waits before it asks a database again that did not answer.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -47,11 +54,11 @@ pub struct RunnerParts {
 /// Does what chains ask for, on one node.
 #[derive(Clone)]
 pub struct Runner {
-    store: Arc<dyn ControlPlaneStore>,
-    vault: Vault,
-    substrate: Arc<dyn Substrate>,
-    node: NodeInfo,
-    clock: Arc<dyn Clock>,
+    pub(crate) store: Arc<dyn ControlPlaneStore>,
+    pub(crate) vault: Vault,
+    pub(crate) substrate: Arc<dyn Substrate>,
+    pub(crate) node: NodeInfo,
+    pub(crate) clock: Arc<dyn Clock>,
     instance: Uuid,
 }
 
@@ -68,8 +75,11 @@ impl Runner {
         let mut chains = JoinSet::new();
         let beating = tokio::spawn(self.clone().beat());
         let telling = tokio::spawn(self.clone().tell());
+        let answering = tokio::spawn(self.clone().answer_all());
         let mut is_open = false;
         let mut swept = tokio::time::Instant::now();
+        let mut kept_up = swept;
+        let mut measured = swept;
         loop {
             if !is_open {
                 // Endpoints answer before new work is begun.
@@ -101,6 +111,18 @@ impl Runner {
                     }
                 }
             };
+            if kept_up.elapsed() > UPKEEP_EVERY {
+                kept_up = tokio::time::Instant::now();
+                if let Err(err) = self.keep_up().await {
+                    tracing::warn!(error = chain(&err), "the node waits for the database");
+                }
+            }
+            if measured.elapsed() > MEASURE_EVERY {
+                measured = tokio::time::Instant::now();
+                if let Err(err) = self.measure().await {
+                    tracing::warn!(error = chain(&err), "the node waits for the database");
+                }
+            }
             if swept.elapsed() > SWEEP_EVERY && chains.is_empty() {
                 swept = tokio::time::Instant::now();
                 let done = match self.sweep().await {
@@ -119,6 +141,7 @@ impl Runner {
         while chains.join_next().await.is_some() {}
         beating.abort();
         telling.abort();
+        answering.abort();
     }
 
     /// Says again and again that this node lives.
@@ -147,6 +170,46 @@ impl Runner {
         }
     }
 
+    /// Answers what is asked about branches.
+    async fn answer_all(self) {
+        let mut answers = JoinSet::new();
+        loop {
+            while answers.try_join_next().is_some() {}
+            let taken = if answers.len() >= AT_ONCE {
+                Ok(None)
+            } else {
+                self.store.take_inquiry(&self.node.name, self.instance, ANSWER_LEASE).await
+            };
+            match taken {
+                Ok(Some(taken)) => {
+                    let runner = self.clone();
+                    answers.spawn(async move { runner.answer(taken).await });
+                }
+                Ok(None) => tokio::time::sleep(LOOK_EVERY * 2).await,
+                Err(err) => {
+                    tracing::debug!(error = chain(&err), "what is asked about branches waits");
+                    tokio::time::sleep(PATIENCE).await;
+                }
+            }
+        }
+    }
+
+    async fn answer(&self, taken: TakenInquiry) {
+        let answer = async {
+            let tree = self.store.load(taken.org, &taken.project).await.ok().flatten();
+            let gone = || SubstrateError::Refused("the branch is gone".to_owned());
+            let tree = tree.filter(|it| it.branch(&taken.branch).is_some()).ok_or_else(gone)?;
+            self.substrate.inquire(&tree.place(&taken.branch), &taken.inquiry).await
+        };
+        let answer = answer.await;
+        if let Err(error) = &answer {
+            tracing::info!(branch = %taken.branch, %error, "nothing could be found out about a branch");
+        }
+        if let Err(err) = self.store.answer(taken.org, taken.id, &answer.into()).await {
+            tracing::warn!(error = chain(&err), "an answer about a branch is lost");
+        }
+    }
+
     async fn note(&self, event: &EndpointEvent) -> Result<(), ChangeError> {
         let (org, project, id) = match event {
             EndpointEvent::Started { org, project, endpoint }
@@ -167,6 +230,9 @@ impl Runner {
             }
         }
         endpoint.updated_at = now;
+        if let EndpointEvent::Suspended { .. } = event {
+            self.note_usage(&tree, &endpoint.branch).await;
+        }
         let change = Change { endpoints: vec![endpoint], ..Change::of(&tree) };
         self.store.commit(&change).await
     }
@@ -316,7 +382,9 @@ impl Runner {
             };
             match self.step(&tree, &operation.step).await {
                 Ok(made) => break Ok(made),
-                Err(SubstrateError::Refused(text)) => break Err(text),
+                Err(SubstrateError::Refused(text) | SubstrateError::Missing(text)) => {
+                    break Err(text);
+                }
                 Err(SubstrateError::Failed(text)) => {
                     operation.failures += 1;
                     tracing::warn!(operation = %operation.id, action = operation.action.as_str(), attempt = operation.failures, error = text, "an operation failed");
@@ -362,6 +430,13 @@ impl Runner {
             Step::Copy { branch, source, point } => {
                 it.copy(&tree.place(source), *point, &tree.place(branch)).await.map(Some)
             }
+            Step::Snapshot { snapshot, source, point } => {
+                let (source, snapshot) = (tree.place(source), tree.place(snapshot));
+                it.snapshot(&source, *point, &snapshot).await.map(Some)
+            }
+            Step::Finalize { branch, target, .. } => {
+                self.finalize(tree, branch, target).await.map(|()| None)
+            }
             Step::Replace { branch, source, point, preserve } => {
                 let preserve = preserve.as_ref().map(|it| tree.place(it));
                 let (branch, source) = (tree.place(branch), tree.place(source));
@@ -397,14 +472,76 @@ impl Runner {
             }
             Step::Start { endpoint: id } => it.start(&endpoint(id)?).await.map(|()| None),
             Step::Reopen { endpoint: id } => it.open(&endpoint(id)?).await.map(|_| None),
-            Step::Suspend { endpoint: id } => it.suspend(&endpoint(id)?).await.map(|()| None),
+            Step::Suspend { endpoint: id } => {
+                let place = endpoint(id)?;
+                it.suspend(&place).await?;
+                self.note_usage(tree, &place.branch.branch).await;
+                Ok(None)
+            }
             Step::Close { endpoint: id } => match endpoint(id) {
-                Ok(place) => it.close(&place).await.map(|()| None),
+                Ok(place) => {
+                    it.close(&place).await?;
+                    self.note_usage(tree, &place.branch.branch).await;
+                    Ok(None)
+                }
                 // Its row went with an earlier attempt.
                 Err(_) => Ok(None),
             },
             Step::Remove { branch } => it.remove(&tree.place(branch)).await.map(|()| None),
         }
+    }
+
+    /// Writes down what a server that has stopped has used; if that fails, with the next measurement.
+    async fn note_usage(&self, tree: &Tree, branch: &BranchId) {
+        if let Err(err) = self.measure_one(tree, branch).await {
+            tracing::debug!(%branch, error = chain(&err), "what a branch used waits");
+        }
+    }
+
+    /// Lets the endpoints of one branch lead to another. Those that the other has are closed, if it gets some.
+    async fn finalize(
+        &self,
+        tree: &Tree,
+        branch: &BranchId,
+        target: &BranchId,
+    ) -> Result<(), SubstrateError> {
+        let moved: Vec<_> = tree.endpoints_of(target).collect();
+        if !moved.is_empty() {
+            for endpoint in tree.endpoints_of(branch) {
+                self.substrate.close(&tree.endpoint_place(endpoint)).await?;
+            }
+        }
+        for endpoint in moved {
+            let mut place = tree.endpoint_place(endpoint);
+            self.substrate.close(&place).await?;
+            place.branch.branch = branch.clone();
+            if endpoint.state == EndpointState::Active {
+                self.substrate.start(&place).await?;
+            } else {
+                self.substrate.open(&place).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets endpoints lead where the rows say, after a replacement that did not come about.
+    async fn unfinalize(
+        &self,
+        tree: &Tree,
+        branch: &BranchId,
+        target: &BranchId,
+    ) -> Result<(), SubstrateError> {
+        for endpoint in tree.endpoints_of(target) {
+            let place = tree.endpoint_place(endpoint);
+            let mut moved = place.clone();
+            moved.branch.branch = branch.clone();
+            self.substrate.close(&moved).await?;
+            self.substrate.open(&place).await?;
+        }
+        for endpoint in tree.endpoints_of(branch) {
+            self.substrate.open(&tree.endpoint_place(endpoint)).await?;
+        }
+        Ok(())
     }
 
     async fn password(
@@ -426,6 +563,12 @@ impl Runner {
     /// Removes what a chain that failed has made.
     async fn undo(&self, taken: &TakenChain, operations: &[Operation]) -> Result<(), String> {
         let Some(tree) = self.tree(taken).await else { return Ok(()) };
+        for operation in operations {
+            if let Step::Finalize { branch, target, .. } = &operation.step {
+                let back = self.unfinalize(&tree, branch, target).await;
+                back.map_err(|err| err.to_string())?;
+            }
+        }
         for operation in operations {
             let Some(branch) = operation.step.makes() else { continue };
             for endpoint in tree.endpoints_of(branch) {
@@ -463,133 +606,5 @@ impl Runner {
                 }
             }
         }
-    }
-}
-
-/// What rows say once a step is done.
-fn came_of(tree: &Tree, step: &Step, made: Option<Made>, now: Timestamp, change: &mut Change) {
-    let endpoint = |id, state: EndpointState| {
-        tree.endpoint(id).map(|it| {
-            let mut it = it.clone();
-            (it.state, it.pending, it.updated_at) = (state, None, now);
-            match state {
-                EndpointState::Active => {
-                    (it.started_at, it.last_active) = (Some(now), Some(now));
-                }
-                EndpointState::Idle => it.suspended_at = Some(now),
-                EndpointState::Init => {}
-            }
-            it
-        })
-    };
-    match step {
-        Step::MakeRoot { branch } | Step::Copy { branch, .. } | Step::Replace { branch, .. } => {
-            let Some(it) = tree.branch(branch) else { return };
-            let mut it = it.clone();
-            (it.state, it.pending) = (BranchState::Ready, None);
-            (it.state_changed_at, it.updated_at) = (now, now);
-            if let Some(made) = made {
-                it.storage = Some(made.storage);
-                it.logical_size = Some(made.size_bytes);
-                if it.parent.is_some() {
-                    it.parent_lsn = made.lsn.or(it.parent_lsn);
-                    it.parent_timestamp = made.at.or(it.parent_timestamp);
-                }
-            }
-            change.branches.push(it);
-            if let Step::Replace { preserve: Some(preserve), .. } = step
-                && let Some(kept) = tree.branch(preserve)
-            {
-                let mut kept = kept.clone();
-                (kept.state, kept.pending) = (BranchState::Ready, None);
-                (kept.state_changed_at, kept.updated_at) = (now, now);
-                change.branches.push(kept);
-            }
-        }
-        Step::Start { endpoint: id } => {
-            change.endpoints.extend(endpoint(id, EndpointState::Active));
-        }
-        Step::Suspend { endpoint: id } => {
-            change.endpoints.extend(endpoint(id, EndpointState::Idle));
-        }
-        Step::Reopen { endpoint: id } => {
-            change.endpoints.extend(tree.endpoint(id).map(|it| {
-                let mut it = it.clone();
-                (it.pending, it.updated_at) = (None, now);
-                it.state =
-                    if it.state == EndpointState::Init { EndpointState::Idle } else { it.state };
-                it
-            }));
-        }
-        Step::Close { endpoint: id } => {
-            change.endpoints.extend(tree.endpoint(id).map(|it| {
-                let mut it = it.clone();
-                (it.pending, it.state) = (None, EndpointState::Idle);
-                it.updated_at = now;
-                // One of a deleted project keeps its port, and opens again if the project is recovered.
-                if tree.project.deleted_at.is_none() {
-                    it.deleted_at = Some(now);
-                }
-                it
-            }));
-        }
-        Step::Configure { .. } | Step::Own { .. } | Step::Remove { .. } => {}
-    }
-}
-
-/// What rows say once a chain that failed was undone: what it was to make is not there, what it was to change is as it
-/// was.
-fn rolled_back(tree: &Tree, operations: &[Operation], now: Timestamp, change: &mut Change) {
-    let made: Vec<_> = operations.iter().filter_map(|it| it.step.makes()).collect();
-    // Replacements that did not come about: the branch, and the one that was to get its files.
-    let kept: Vec<_> = operations
-        .iter()
-        .filter(|it| it.status != OperationStatus::Finished)
-        .filter_map(|it| match &it.step {
-            Step::Replace { branch, preserve: Some(kept), .. } => {
-                Some((branch, tree.branch(kept)?))
-            }
-            _ => None,
-        })
-        .collect();
-    for branch in &tree.branches {
-        let mut it = branch.clone();
-        for (replaced, kept) in &kept {
-            if branch.id == **replaced {
-                it.parent.clone_from(&kept.parent);
-                (it.parent_lsn, it.parent_timestamp) = (kept.parent_lsn, kept.parent_timestamp);
-            } else if branch.parent.as_ref() == Some(&kept.id) {
-                it.parent = Some((*replaced).clone());
-            }
-        }
-        let is_kept = kept.iter().any(|(_, kept)| kept.id == branch.id);
-        if is_kept || made.contains(&&branch.id) {
-            (it.deleted_at, it.recoverable) = (Some(now), false);
-            if branch.parent.is_none() && branch.is_default {
-                let mut project = tree.project.clone();
-                (project.deleted_at, project.updated_at) = (Some(now), now);
-                project.recoverable = false;
-                change.put_project = Some(project);
-            }
-        } else if branch.pending.is_some() {
-            it.pending = None;
-            it.state = BranchState::Ready;
-        } else if it == *branch {
-            continue;
-        }
-        (it.updated_at, it.state_changed_at) = (now, now);
-        change.branches.push(it);
-    }
-    for endpoint in &tree.endpoints {
-        let mut it = endpoint.clone();
-        if made.contains(&&endpoint.branch) || endpoint.state == EndpointState::Init {
-            it.deleted_at = Some(now);
-        } else if endpoint.pending.is_some() {
-            it.pending = None;
-        } else {
-            continue;
-        }
-        it.updated_at = now;
-        change.endpoints.push(it);
     }
 }

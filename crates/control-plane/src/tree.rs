@@ -1,6 +1,7 @@
+use crate::allowed::allowed;
 use crate::{
     Branch, BranchId, BranchPlace, BranchState, Database, Endpoint, EndpointId, EndpointKind,
-    EndpointPlace, Project, Role, Rule, SqlName,
+    EndpointPlace, Project, Role, Rule, Snapshot, SqlName,
 };
 
 /// What an endpoint gets that says 0.
@@ -15,6 +16,8 @@ pub struct Tree {
     pub host: String,
     /// Its branches, oldest first.
     pub branches: Vec<Branch>,
+    /// Snapshots of them, oldest first.
+    pub snapshots: Vec<Snapshot>,
     /// Their endpoints, oldest first.
     pub endpoints: Vec<Endpoint>,
     /// Their roles, by name.
@@ -37,6 +40,21 @@ impl Tree {
     /// An endpoint by its id.
     pub fn endpoint(&self, id: &EndpointId) -> Option<&Endpoint> {
         self.endpoints.iter().find(|it| it.id == *id)
+    }
+
+    /// A snapshot by its id.
+    pub fn snapshot(&self, id: &BranchId) -> Option<&Snapshot> {
+        self.snapshots.iter().find(|it| it.files.id == *id)
+    }
+
+    /// A name that no branch has: the wanted one, with a number where that is taken.
+    pub fn free_name(&self, wanted: &str) -> String {
+        let is_free = |name: &str| self.branches.iter().all(|it| it.name != name);
+        if is_free(wanted) {
+            return wanted.to_owned();
+        }
+        let mut names = (2_u32..).map(|number| format!("{wanted}_{number}"));
+        names.find(|it| is_free(it)).unwrap_or_else(|| wanted.to_owned())
     }
 
     /// A branch's endpoints.
@@ -120,6 +138,7 @@ impl Tree {
             never if never < 0 => None,
             other => Some(u32::try_from(other).unwrap_or(u32::MAX)),
         };
+        let is_protected = self.branch(&endpoint.branch).is_some_and(|it| it.protected);
         EndpointPlace {
             org: self.project.org,
             id: endpoint.id.clone(),
@@ -128,6 +147,7 @@ impl Tree {
             port: endpoint.port,
             suspend_after_seconds: seconds,
             disabled: endpoint.disabled,
+            allowed: allowed(&self.project.settings, is_protected),
         }
     }
 

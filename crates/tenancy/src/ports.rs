@@ -78,6 +78,9 @@ pub trait TenancyStore: Send + Sync + 'static {
         limit: Limit,
     ) -> Result<Vec<ApiKey>, StoreError>;
 
+    /// The number that each of the organization's keys has.
+    async fn key_numbers(&self, org: OrgId) -> Result<Vec<(KeyId, i64)>, StoreError>;
+
     /// One key, revoked or not.
     async fn key(&self, org: OrgId, id: KeyId) -> Result<Option<ApiKey>, StoreError>;
 

@@ -363,6 +363,18 @@ impl Tenancy {
         Ok(Page::cut(items, limit, |it| Cursor { created_at: it.created_at, id: it.id.as_uuid() }))
     }
 
+    /// The number that each of the organization's keys has, where keys are named by numbers.
+    ///
+    /// # Errors
+    ///
+    /// Only when storage fails.
+    pub async fn key_numbers(
+        &self,
+        permit: &Permit<OwnKeys>,
+    ) -> Result<HashMap<KeyId, i64>, TenancyError> {
+        Ok(self.store.key_numbers(permit.org()).await?.into_iter().collect())
+    }
+
     /// One key, revoked or not; without the scope `admin` only one of the caller's own.
     ///
     /// # Errors

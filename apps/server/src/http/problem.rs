@@ -118,6 +118,12 @@ impl Problem {
         Self::new(ErrorKind::Invalid, message, Some(fields))
     }
 
+    /// The same with a status of its own: for the APIs of others, who have some that ours has not.
+    #[must_use]
+    pub(crate) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
     /// Why it was refused, in a word for programs, if it says so.
     pub(super) fn reason(&self) -> Option<&str> {
         self.details.as_ref()?.get("reason")?.as_str()

@@ -61,6 +61,11 @@ impl Node {
         panic!("the node never lived");
     }
 
+    /// A path in its folder.
+    pub(crate) fn folder(&self, path: &str) -> PathBuf {
+        self.folder.join(path)
+    }
+
     pub(crate) async fn end(mut self) {
         let _ = self.stop.take().unwrap().send(());
         self.branches.stop().await;
@@ -69,7 +74,7 @@ impl Node {
 }
 
 /// What psql says to a statement: its rows, or its complaint.
-async fn psql(uri: &str, sql: &str) -> Result<String, String> {
+pub(crate) async fn psql(uri: &str, sql: &str) -> Result<String, String> {
     let (uri, sql) = (uri.to_owned(), sql.to_owned());
     let run = move || {
         let mut command = Command::new("psql");
@@ -83,7 +88,7 @@ async fn psql(uri: &str, sql: &str) -> Result<String, String> {
     Err(String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-fn is_psql_here() -> bool {
+pub(crate) fn is_psql_here() -> bool {
     if Command::new("psql").arg("--version").output().is_ok() {
         return true;
     }
@@ -97,13 +102,13 @@ fn is_psql_here() -> bool {
 
 impl Answer {
     #[track_caller]
-    fn is(self, status: u16) -> Value {
+    pub(crate) fn is(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
         self.body
     }
 }
 
-async fn new_project(owner: &Person, name: &str) -> Value {
+pub(crate) async fn new_project(owner: &Person, name: &str) -> Value {
     let made = owner.post("/api/v2/projects", json!({ "project": { "name": name } })).await.is(201);
     for operation in made["operations"].as_array().unwrap() {
         assert_eq!(operation["status"], "finished", "{operation}");
@@ -208,6 +213,16 @@ async fn a_project_is_made_used_branched_and_deleted() {
     }
     assert_eq!(owner.get(&endpoint).await.body["endpoint"]["current_state"], "active");
 
+    // Whom the project does not let in is let go at the door.
+    let settings = |ips: serde_json::Value| json!({ "project": { "settings": { "allowed_ips": { "ips": ips } } } });
+    let project_path = format!("/api/v2/projects/{project}");
+    owner.patch(&project_path, settings(json!(["everybody"]))).await.is(400);
+    owner.patch(&project_path, settings(json!(["192.0.2.0/24"]))).await.is(200);
+    assert!(psql(uri, "SELECT 1").await.is_err());
+    owner.patch(&project_path, settings(json!(["192.0.2.0/24", "127.0.0.1"]))).await.is(200);
+    assert_eq!(psql(uri, "SELECT 1").await.unwrap(), "1");
+    owner.patch(&project_path, settings(json!([]))).await.is(200);
+
     // What may not be deleted.
     let root = owner.delete(&branch).await.is(422);
     assert_eq!(root["code"], "DEFAULT_BRANCH");
@@ -253,6 +268,13 @@ async fn what_another_organization_has_looks_like_nothing() {
         ("GET", format!("{base}/branches/{branch}/roles/neondb_owner/reveal_password")),
         ("POST", format!("{base}/branches/{branch}/roles/neondb_owner/reset_password")),
         ("GET", format!("{base}/branches/{branch}/databases")),
+        ("GET", format!("{base}/branches/{branch}/schema?db_name=neondb")),
+        (
+            "GET",
+            format!(
+                "{base}/branches/{branch}/compare_schema?db_name=neondb&base_branch_id={branch}"
+            ),
+        ),
         ("GET", format!("{base}/endpoints/{endpoint}")),
         ("POST", format!("{base}/endpoints/{endpoint}/suspend")),
         ("GET", format!("{base}/operations")),

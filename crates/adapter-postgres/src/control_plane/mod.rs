@@ -1,4 +1,7 @@
+mod inquiries;
 mod row;
+mod transfers;
+mod usage;
 
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
@@ -6,10 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 use plinth_connections::Sealed;
 use plinth_control_plane::{
     Branch, BranchId, Chain, Change, ChangeError, ControlPlaneStore, Database as Db, Endpoint,
-    NodeInfo, Operation, OperationId, Person, Project, ProjectFilter, ProjectId, Role, TakenChain,
-    Tree,
+    NodeInfo, Operation, OperationId, Person, Project, ProjectFilter, ProjectId, Role, Snapshot,
+    TakenChain, Transfer, TransferRequest, Tree,
 };
 use plinth_core::{Cursor, OrgId, StoreError};
+use plinth_tenancy::AuditEntry;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
@@ -81,7 +85,12 @@ impl ControlPlaneStore for PostgresControlPlane {
                     let query = tx.prepare_cached(query).await.map_err(store)?;
                     tx.query(&query, &[&org_id, &id]).await.map_err(store)
                 };
-                let branches = all("SELECT * FROM cp_branches WHERE org_id = $1 AND project_id = $2 AND deleted_at IS NULL ORDER BY created_at, id").await?;
+                let branches = all("SELECT b.* FROM cp_branches b
+                                    WHERE b.org_id = $1 AND b.project_id = $2 AND b.deleted_at IS NULL
+                                      AND NOT EXISTS (SELECT FROM cp_snapshots s WHERE s.branch_id = b.id)
+                                    ORDER BY b.created_at, b.id").await?;
+                let snapshots = all("SELECT b.*, s.name AS snapshot_name, s.manual FROM cp_snapshots s JOIN cp_branches b ON b.id = s.branch_id
+                                     WHERE b.org_id = $1 AND b.project_id = $2 AND b.deleted_at IS NULL ORDER BY b.created_at, b.id").await?;
                 let endpoints = all("SELECT * FROM cp_endpoints WHERE org_id = $1 AND project_id = $2 AND deleted_at IS NULL ORDER BY created_at, id").await?;
                 let roles = all("SELECT r.* FROM cp_roles r JOIN cp_branches b ON b.id = r.branch_id
                                  WHERE r.org_id = $1 AND b.project_id = $2 AND b.deleted_at IS NULL ORDER BY r.name").await?;
@@ -91,6 +100,7 @@ impl ControlPlaneStore for PostgresControlPlane {
                     project: row::project(&found)?,
                     host: host.unwrap_or_default(),
                     branches: branches.iter().map(row::branch).collect::<Result<_, StoreError>>()?,
+                    snapshots: snapshots.iter().map(row::snapshot).collect::<Result<_, StoreError>>()?,
                     endpoints: endpoints.iter().map(row::endpoint).collect::<Result<_, StoreError>>()?,
                     roles: roles.iter().map(row::role).collect::<Result<_, StoreError>>()?,
                     databases: databases.iter().map(row::database).collect::<Result<_, StoreError>>()?,
@@ -195,6 +205,31 @@ impl ControlPlaneStore for PostgresControlPlane {
             .await
     }
 
+    async fn all_roles(&self, org: OrgId, project: &ProjectId) -> Result<Vec<Role>, StoreError> {
+        self.all_roles_of(org, project).await
+    }
+
+    async fn put_transfer_request(
+        &self,
+        request: &TransferRequest,
+        entry: &AuditEntry,
+    ) -> Result<(), StoreError> {
+        self.put_request(request, entry).await
+    }
+
+    async fn find_transfer(
+        &self,
+        request: Uuid,
+        project: &ProjectId,
+        now: Timestamp,
+    ) -> Result<Option<OrgId>, StoreError> {
+        self.find_request(request, project, now).await
+    }
+
+    async fn transfer(&self, transfer: &Transfer) -> Result<(), ChangeError> {
+        self.give(transfer).await
+    }
+
     async fn beat(&self, node: &NodeInfo) -> Result<(), StoreError> {
         let (first, last) = (i32::from(node.first_port), i32::from(node.last_port));
         self.database
@@ -257,6 +292,22 @@ impl ControlPlaneStore for PostgresControlPlane {
                     .map(|row| {
                         let project = row.get::<_, &str>(0).parse().map_err(internal)?;
                         Ok((project, row.get::<_, &str>(1).parse().map_err(internal)?))
+                    })
+                    .collect()
+            })
+            .await
+    }
+
+    async fn due(&self, node: &str, now: Timestamp) -> Result<Vec<(OrgId, ProjectId)>, StoreError> {
+        self.database
+            .for_nobody(async |tx| {
+                let query = "SELECT org_id, project_id FROM cp_due($1, $2)";
+                let query = tx.prepare_cached(query).await.map_err(store)?;
+                let rows = tx.query(&query, &[&node, &now]).await.map_err(store)?;
+                rows.iter()
+                    .map(|row| {
+                        let id = row.get::<_, &str>(1).parse().map_err(internal)?;
+                        Ok((OrgId::from_uuid(row.get(0)), id))
                     })
                     .collect()
             })
@@ -391,6 +442,9 @@ async fn write(
     for it in &change.branches {
         put_branch(tx, org, it).await?;
     }
+    for it in &change.snapshots {
+        put_snapshot(tx, org, it).await?;
+    }
     for it in &change.endpoints {
         put_endpoint(tx, org, it).await?;
     }
@@ -518,15 +572,19 @@ async fn put_project(tx: &Transaction<'_>, it: &Project) -> Result<(), ChangeErr
 async fn put_branch(tx: &Transaction<'_>, org: Uuid, it: &Branch) -> Result<(), ChangeError> {
     let put = "INSERT INTO cp_branches (id, org_id, project_id, parent_id, parent_lsn, parent_timestamp, name, is_default,
                    protected, state, pending, state_changed_at, storage, logical_size, created_by, created_at, updated_at,
-                   expires_at, last_reset_at, deleted_at, recoverable)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+                   expires_at, last_reset_at, deleted_at, recoverable, restored_from, restored_as, restore_finalized, backups,
+                   backup_due_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+                   $23, $24, $25, $26)
                ON CONFLICT (id) DO UPDATE SET parent_id = excluded.parent_id, parent_lsn = excluded.parent_lsn,
                    parent_timestamp = excluded.parent_timestamp, name = excluded.name, is_default = excluded.is_default,
                    protected = excluded.protected, state = excluded.state, pending = excluded.pending,
                    state_changed_at = excluded.state_changed_at, storage = excluded.storage,
                    logical_size = excluded.logical_size, updated_at = excluded.updated_at, expires_at = excluded.expires_at,
                    last_reset_at = excluded.last_reset_at, deleted_at = excluded.deleted_at,
-                   recoverable = excluded.recoverable";
+                   recoverable = excluded.recoverable, restored_from = excluded.restored_from,
+                   restored_as = excluded.restored_as, restore_finalized = excluded.restore_finalized,
+                   backups = excluded.backups, backup_due_at = excluded.backup_due_at";
     let put = tx.prepare_cached(put).await.map_err(store)?;
     tx.execute(
         &put,
@@ -552,10 +610,23 @@ async fn put_branch(tx: &Transaction<'_>, org: Uuid, it: &Branch) -> Result<(), 
             &it.last_reset_at,
             &it.deleted_at,
             &it.recoverable,
+            &it.restored_from.as_ref().map(BranchId::as_str),
+            &it.restored_as.as_ref().map(BranchId::as_str),
+            &it.restore_finalized,
+            &Json(&it.backups),
+            &it.backup_due_at,
         ],
     )
     .await
     .map_err(refused)?;
+    Ok(())
+}
+
+async fn put_snapshot(tx: &Transaction<'_>, org: Uuid, it: &Snapshot) -> Result<(), ChangeError> {
+    put_branch(tx, org, &it.files).await?;
+    let put = "INSERT INTO cp_snapshots (branch_id, org_id, name, manual) VALUES ($1, $2, $3, $4)
+               ON CONFLICT (branch_id) DO UPDATE SET name = excluded.name";
+    tx.execute(put, &[&it.files.id.as_str(), &org, &it.name, &it.manual]).await.map_err(refused)?;
     Ok(())
 }
 

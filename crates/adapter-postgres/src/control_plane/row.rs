@@ -1,6 +1,6 @@
 use plinth_connections::Sealed;
 use plinth_control_plane::{
-    Branch, Computes, Database, Endpoint, NodeInfo, Operation, OperationId, Project, Role,
+    Branch, Computes, Database, Endpoint, NodeInfo, Operation, OperationId, Project, Role, Snapshot,
 };
 use plinth_core::{OrgId, StoreError, UserId};
 use tokio_postgres::Row;
@@ -74,6 +74,19 @@ pub(super) fn branch(row: &Row) -> Result<Branch, StoreError> {
         last_reset_at: get(row, "last_reset_at")?,
         deleted_at: get(row, "deleted_at")?,
         recoverable: get(row, "recoverable")?,
+        restored_from: parsed_opt(row, "restored_from")?,
+        restored_as: parsed_opt(row, "restored_as")?,
+        restore_finalized: get(row, "restore_finalized")?,
+        backups: get::<Json<_>>(row, "backups")?.0,
+        backup_due_at: get(row, "backup_due_at")?,
+    })
+}
+
+pub(super) fn snapshot(row: &Row) -> Result<Snapshot, StoreError> {
+    Ok(Snapshot {
+        files: branch(row)?,
+        name: get(row, "snapshot_name")?,
+        manual: get(row, "manual")?,
     })
 }
 

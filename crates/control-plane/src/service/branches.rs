@@ -1,13 +1,13 @@
 use jiff::Timestamp;
 use plinth_core::{Permit, ProjectsWrite};
 use secrecy::SecretString;
-use uuid::Uuid;
 
+use super::inherit::inherit;
 use super::projects::new_endpoint;
 use super::{ControlPlane, EndpointPatch, Outcome, entry, name, refused};
 use crate::{
-    Branch, BranchId, BranchState, Change, ControlPlaneError, Database, EndpointState, Lsn, Point,
-    ProjectId, Role, Rule, SqlName, Step, Tree,
+    Branch, BranchId, BranchState, Change, ControlPlaneError, EndpointState, Lsn, Point, ProjectId,
+    Rule, SqlName, Step, Tree,
 };
 
 /// A branch to be made.
@@ -88,6 +88,9 @@ impl ControlPlane {
             if new.expires_at.is_some_and(|it| it <= now) {
                 return Err(ControlPlaneError::invalid("expires_at", "must be in the future"));
             }
+            if new.expires_at.is_some() && new.protected {
+                return Err(Rule::NeverExpires.into());
+            }
             let id = BranchId::random()?;
             let called = match &new.name {
                 Some(text) => name("name", text)?,
@@ -95,30 +98,17 @@ impl ControlPlane {
             };
             taken(tree, &called, None)?;
             let branch = Branch {
-                id: id.clone(),
-                project: project.clone(),
                 parent: Some(parent.id.clone()),
                 parent_lsn: new.lsn,
                 parent_timestamp: new.timestamp,
-                name: called,
-                is_default: false,
                 protected: new.protected,
-                state: BranchState::Init,
-                pending: Some(BranchState::Ready),
-                state_changed_at: now,
-                storage: None,
-                logical_size: None,
-                created_by: permit.user(),
-                created_at: now,
-                updated_at: now,
                 expires_at: new.expires_at,
-                last_reset_at: None,
-                deleted_at: None,
-                recoverable: true,
+                ..Branch::new(id.clone(), project.clone(), called, permit.user(), now)
             };
             let mut with = tree.clone();
             with.branches.push(branch.clone());
-            let (roles, databases) = self.inherit(tree, &parent.id, &id, point, now).await?;
+            let (roles, databases) =
+                inherit(&self.vault, tree, &parent.id, &id, point, now).await?;
             let mut steps =
                 vec![Step::Copy { branch: id.clone(), source: parent.id.clone(), point }];
             let mut endpoints = Vec::new();
@@ -176,9 +166,28 @@ impl ControlPlane {
                 }
                 branch.expires_at = expires_at;
             }
+            // It could not go when its time has come.
+            if branch.expires_at.is_some()
+                && (patch.expires_at.is_some() || patch.protected.is_some())
+            {
+                tree.may_delete(&branch).map_err(|_| Rule::NeverExpires)?;
+            }
             branch.updated_at = now;
-            let entry = entry(permit, now, "branch.updated", "branch", id, project);
-            Ok((Change { branches: vec![branch], entry: Some(entry), ..Change::of(tree) }, ()))
+            // Who may come may depend on whether it is protected.
+            let steps = if patch.protected.is_none()
+                || tree.project.settings["allowed_ips"]["protected_branches_only"] != true
+            {
+                Vec::new()
+            } else {
+                tree.endpoints_of(id).map(|it| Step::Reopen { endpoint: it.id.clone() }).collect()
+            };
+            let change = Change {
+                branches: vec![branch],
+                chain: Self::chain(tree, now, steps),
+                entry: Some(entry(permit, now, "branch.updated", "branch", id, project)),
+                ..Change::of(tree)
+            };
+            Ok((change, ()))
         });
         Ok(changed.await?.0)
     }
@@ -195,7 +204,10 @@ impl ControlPlane {
         id: &BranchId,
     ) -> Result<Outcome, ControlPlaneError> {
         let changed = self.change(permit, project, async |tree, now| {
-            tree.branch(id).ok_or(ControlPlaneError::NotFound("branch"))?;
+            let branch = tree.branch(id).ok_or(ControlPlaneError::NotFound("branch"))?;
+            if branch.expires_at.is_some() {
+                return Err(Rule::NeverExpires.into());
+            }
             let mut branches = Vec::new();
             for branch in tree.branches.iter().filter(|it| it.is_default != (it.id == *id)) {
                 let is_default = branch.id == *id;
@@ -312,7 +324,7 @@ impl ControlPlane {
                         set_back.parent = Some(kept_id.clone());
                     }
                     let (roles, databases) =
-                        self.inherit(tree, id, &kept_id, Point::Head, now).await?;
+                        inherit(&self.vault, tree, id, &kept_id, Point::Head, now).await?;
                     change.roles.extend(roles);
                     change.databases.extend(databases);
                     with.branches.push(kept.clone());
@@ -327,7 +339,8 @@ impl ControlPlane {
                 }
                 change.remove_roles = tree.roles_of(id).map(|it| it.id).collect();
                 change.remove_databases = tree.databases_of(id).map(|it| it.id).collect();
-                let (roles, databases) = self.inherit(tree, &source.id, id, point, now).await?;
+                let (roles, databases) =
+                    inherit(&self.vault, tree, &source.id, id, point, now).await?;
                 change.roles.extend(roles);
                 change.databases.extend(databases);
             }
@@ -372,6 +385,8 @@ impl ControlPlane {
             branch.parent = None;
         }
         (branch.deleted_at, branch.updated_at) = (None, now);
+        // It would go again at once.
+        branch.expires_at = branch.expires_at.filter(|it| *it > now);
         let change = Change {
             branches: vec![branch],
             entry: Some(entry(permit, now, "branch.recovered", "branch", id, project)),
@@ -380,48 +395,12 @@ impl ControlPlane {
         self.store.commit(&change).await.map_err(|err| refused(err, &change))?;
         self.settled(org, project, Vec::new()).await
     }
-
-    /// Roles and databases of a branch that is made from another, as far as they were there at that point.
-    async fn inherit(
-        &self,
-        tree: &Tree,
-        from: &BranchId,
-        to: &BranchId,
-        point: Point,
-        now: Timestamp,
-    ) -> Result<(Vec<Role>, Vec<Database>), ControlPlaneError> {
-        let was_there = |created: Timestamp| match point {
-            Point::Time(at) => created <= at,
-            Point::Head | Point::Lsn(_) => true,
-        };
-        let org = tree.project.org;
-        let mut roles = Vec::new();
-        let owners: Vec<_> = tree
-            .databases_of(from)
-            .filter(|it| was_there(it.created_at))
-            .map(|it| &it.owner)
-            .collect();
-        for role in tree.roles_of(from) {
-            if !was_there(role.created_at) && !owners.contains(&&role.name) {
-                continue;
-            }
-            let id = Uuid::new_v4();
-            let password = match self.reveal(org, role).await? {
-                Some(password) => Some(self.seal(org, id, &password).await?),
-                None => None,
-            };
-            roles.push(Role { id, branch: to.clone(), password, updated_at: now, ..role.clone() });
-        }
-        let databases = tree
-            .databases_of(from)
-            .filter(|it| was_there(it.created_at))
-            .map(|it| Database { id: 0, branch: to.clone(), updated_at: now, ..it.clone() })
-            .collect();
-        Ok((roles, databases))
-    }
 }
 
-fn point(lsn: Option<Lsn>, timestamp: Option<Timestamp>) -> Result<Point, ControlPlaneError> {
+pub(super) fn point(
+    lsn: Option<Lsn>,
+    timestamp: Option<Timestamp>,
+) -> Result<Point, ControlPlaneError> {
     match (lsn, timestamp) {
         (None, None) => Ok(Point::Head),
         (Some(lsn), None) => Ok(Point::Lsn(lsn)),
@@ -433,7 +412,7 @@ fn point(lsn: Option<Lsn>, timestamp: Option<Timestamp>) -> Result<Point, Contro
 }
 
 /// Whether a point is in a branch's history as far as the rows can tell; the node looks again, with the files before it.
-fn in_history(
+pub(super) fn in_history(
     tree: &Tree,
     branch: &Branch,
     point: Point,
@@ -447,7 +426,11 @@ fn in_history(
     Ok(())
 }
 
-fn taken(tree: &Tree, name: &str, but: Option<&BranchId>) -> Result<(), ControlPlaneError> {
+pub(super) fn taken(
+    tree: &Tree,
+    name: &str,
+    but: Option<&BranchId>,
+) -> Result<(), ControlPlaneError> {
     if tree.branches.iter().any(|it| it.name == name && Some(&it.id) != but) {
         return Err(ControlPlaneError::Exists { kind: "branch", name: name.to_owned() });
     }

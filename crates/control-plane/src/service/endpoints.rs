@@ -89,16 +89,10 @@ impl EndpointPatch {
             min: self.min.unwrap_or(min),
             max: self.max.unwrap_or(max.max(self.min.unwrap_or(0.0))),
         };
-        if !(wanted.min >= 0.25 && wanted.max <= 64.0 && wanted.min <= wanted.max) {
-            let rule = "must be at least 0.25, at most 64, and not above autoscaling_limit_max_cu";
-            return Err(ControlPlaneError::invalid("autoscaling_limit_min_cu", rule));
-        }
+        check_computes(wanted)?;
         endpoint.computes = wanted;
         if let Some(seconds) = self.suspend_timeout_seconds {
-            if !(seconds == -1 || seconds == 0 || (60..=604_800).contains(&seconds)) {
-                let rule = "must be 0 for the usual time, -1 for never, or 60 to 604800";
-                return Err(ControlPlaneError::invalid("suspend_timeout_seconds", rule));
-            }
+            check_suspend(seconds)?;
             endpoint.suspend_timeout_seconds = seconds;
         }
         if let Some(disabled) = self.disabled {
@@ -106,6 +100,32 @@ impl EndpointPatch {
         }
         Ok(())
     }
+}
+
+fn check_computes(wanted: Computes) -> Result<(), ControlPlaneError> {
+    if !(wanted.min >= 0.25 && wanted.max <= 64.0 && wanted.min <= wanted.max) {
+        let rule = "must be at least 0.25, at most 64, and not above autoscaling_limit_max_cu";
+        return Err(ControlPlaneError::invalid("autoscaling_limit_min_cu", rule));
+    }
+    Ok(())
+}
+
+fn check_suspend(seconds: i64) -> Result<(), ControlPlaneError> {
+    if !(seconds == -1 || seconds == 0 || (60..=604_800).contains(&seconds)) {
+        let rule = "must be 0 for the usual time, -1 for never, or 60 to 604800";
+        return Err(ControlPlaneError::invalid("suspend_timeout_seconds", rule));
+    }
+    Ok(())
+}
+
+/// What a project's new endpoints get is bound by the same rules as what one is given.
+pub(super) fn check_defaults(settings: &Value) -> Result<(), ControlPlaneError> {
+    check_settings(settings)?;
+    let usual = Computes::default();
+    let min = settings["autoscaling_limit_min_cu"].as_f64().unwrap_or(usual.min);
+    let max = settings["autoscaling_limit_max_cu"].as_f64().unwrap_or(usual.max.max(min));
+    check_computes(Computes { min, max })?;
+    check_suspend(settings["suspend_timeout_seconds"].as_i64().unwrap_or(0))
 }
 
 fn check_settings(settings: &Value) -> Result<(), ControlPlaneError> {
@@ -314,5 +334,19 @@ mod tests {
         }
         assert!(set("work_mem", json!("8MB\nssl=off")).is_err());
         assert!(set("work_mem", json!({})).is_err());
+    }
+
+    #[test]
+    fn what_new_endpoints_get_is_bound_by_the_same_rules() {
+        assert!(check_defaults(&json!({ "pg_settings": { "work_mem": "8MB" } })).is_ok());
+        assert!(check_defaults(&json!({ "autoscaling_limit_min_cu": 4.0 })).is_ok());
+        for no in [
+            json!({ "pg_settings": { "recovery_end_command": "touch x" } }),
+            json!({ "autoscaling_limit_max_cu": 1000.0 }),
+            json!({ "autoscaling_limit_min_cu": 2.0, "autoscaling_limit_max_cu": 1.0 }),
+            json!({ "suspend_timeout_seconds": 5 }),
+        ] {
+            assert!(check_defaults(&no).is_err(), "{no}");
+        }
     }
 }

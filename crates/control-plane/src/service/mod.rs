@@ -1,8 +1,13 @@
 mod branches;
+mod consumption;
 mod endpoints;
+mod inherit;
 mod own;
 mod projects;
 mod roles;
+mod schemas;
+pub(crate) mod snapshots;
+mod transfers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +23,8 @@ pub use self::branches::{BranchCreated, BranchPatch, NewBranch, Restore};
 pub use self::endpoints::{EndpointPatch, NewEndpoint};
 pub use self::own::OwnDatabase;
 pub use self::projects::{NewProject, ProjectCreated, ProjectPatch};
+pub use self::schemas::SchemaOf;
+pub use self::snapshots::{NewSnapshot, RestoreSnapshot, SnapshotPatch};
 use crate::{
     BranchId, Change, ChangeError, ControlPlaneError, ControlPlaneStore, EndpointId, NodeInfo,
     NodeStarter, Operation, OperationId, OperationStatus, ProjectId, Step, Tree,
@@ -194,7 +201,7 @@ impl ControlPlane {
     }
 
     /// Operations for these steps.
-    fn chain(tree: &Tree, now: Timestamp, steps: Vec<Step>) -> Vec<Operation> {
+    pub(crate) fn chain(tree: &Tree, now: Timestamp, steps: Vec<Step>) -> Vec<Operation> {
         let make = |step: Step| {
             let (branch, endpoint) = about(tree, &step);
             Operation {
@@ -285,7 +292,9 @@ fn about(tree: &Tree, step: &Step) -> (Option<BranchId>, Option<EndpointId>) {
         | Step::Replace { branch, .. }
         | Step::Configure { branch, .. }
         | Step::Own { branch, .. }
+        | Step::Finalize { branch, .. }
         | Step::Remove { branch } => (Some(branch.clone()), None),
+        Step::Snapshot { source, .. } => (Some(source.clone()), None),
         Step::Start { endpoint }
         | Step::Reopen { endpoint }
         | Step::Suspend { endpoint }

@@ -3,11 +3,13 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::endpoints::check_defaults;
 use super::{ControlPlane, Outcome, entry, name, refused};
+use crate::allowed::check_settings;
 use crate::{
-    Branch, BranchId, BranchState, Change, ChangeError, Computes, ControlPlaneError, Database,
-    Endpoint, EndpointId, EndpointKind, EndpointState, Project, ProjectFilter, ProjectId, Role,
-    SqlName, Step, Tree, role_password,
+    Branch, BranchId, Change, ChangeError, Computes, ControlPlaneError, Database, Endpoint,
+    EndpointId, EndpointKind, EndpointState, Project, ProjectFilter, ProjectId, Role, SqlName,
+    Step, Tree, role_password,
 };
 
 /// A day, as the API's own default.
@@ -95,6 +97,8 @@ impl ControlPlane {
                 format!("version {version} is not here; this installation has {}", node.pg_version);
             return Err(ControlPlaneError::invalid("pg_version", reason));
         }
+        check_defaults(new.default_endpoint_settings.as_ref().unwrap_or(&Value::Null))?;
+        check_settings(new.settings.as_ref().unwrap_or(&Value::Null))?;
         let history = history(new.history_retention_seconds.unwrap_or(HISTORY_SECONDS))?;
         let database = SqlName::database(new.database.as_deref().unwrap_or("neondb"))?;
         let owner = match &new.role {
@@ -122,26 +126,14 @@ impl ControlPlane {
             recoverable: true,
         };
         let branch = Branch {
-            id: BranchId::random()?,
-            project: id.clone(),
-            parent: None,
-            parent_lsn: None,
-            parent_timestamp: None,
-            name: name("branch.name", new.branch.as_deref().unwrap_or("main"))?,
             is_default: true,
-            protected: false,
-            state: BranchState::Init,
-            pending: Some(BranchState::Ready),
-            state_changed_at: now,
-            storage: None,
-            logical_size: None,
-            created_by: permit.user(),
-            created_at: now,
-            updated_at: now,
-            expires_at: None,
-            last_reset_at: None,
-            deleted_at: None,
-            recoverable: true,
+            ..Branch::new(
+                BranchId::random()?,
+                id.clone(),
+                name("branch.name", new.branch.as_deref().unwrap_or("main"))?,
+                permit.user(),
+                now,
+            )
         };
         let password = role_password()?;
         let role_id = Uuid::new_v4();
@@ -165,6 +157,7 @@ impl ControlPlane {
             project,
             host: node.host.clone(),
             branches: vec![branch.clone()],
+            snapshots: Vec::new(),
             endpoints: Vec::new(),
             roles: Vec::new(),
             databases: Vec::new(),
@@ -220,15 +213,27 @@ impl ControlPlane {
                 project.history_retention_seconds = history(seconds)?;
             }
             if let Some(settings) = &patch.default_endpoint_settings {
+                check_defaults(settings)?;
                 project.default_endpoint_settings = settings.clone();
             }
             if let Some(settings) = &patch.settings {
+                check_settings(settings)?;
                 merge(&mut project.settings, settings);
             }
+            // Endpoints learn whom they let in.
+            let steps = if project.settings["allowed_ips"] == tree.project.settings["allowed_ips"] {
+                Vec::new()
+            } else {
+                tree.endpoints.iter().map(|it| Step::Reopen { endpoint: it.id.clone() }).collect()
+            };
             project.updated_at = now;
             let entry = entry(permit, now, "project.updated", "project", id, id);
-            let change =
-                Change { put_project: Some(project), entry: Some(entry), ..Change::of(tree) };
+            let change = Change {
+                put_project: Some(project),
+                chain: Self::chain(tree, now, steps),
+                entry: Some(entry),
+                ..Change::of(tree)
+            };
             Ok((change, ()))
         });
         Ok(changed.await?.0)
@@ -305,7 +310,9 @@ pub(super) fn new_endpoint(
     let number = |name: &str| usual[name].as_f64();
     let usual_computes = Computes {
         min: number("autoscaling_limit_min_cu").unwrap_or(Computes::default().min),
-        max: number("autoscaling_limit_max_cu").unwrap_or(Computes::default().max),
+        max: number("autoscaling_limit_max_cu")
+            .unwrap_or(Computes::default().max)
+            .max(number("autoscaling_limit_min_cu").unwrap_or(0.0)),
     };
     let mut settings = json!({});
     if usual["pg_settings"].is_object() {

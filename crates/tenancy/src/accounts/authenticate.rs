@@ -57,6 +57,21 @@ impl Person {
         self.org
     }
 
+    /// They as a caller in one of their organizations; `None` if they do not belong there.
+    pub fn principal_in(&self, org: OrgId) -> Option<Principal> {
+        let membership = self.memberships().iter().find(|it| it.org == org)?;
+        Some(Principal {
+            org,
+            user: self.user,
+            credential: Credential::Session(self.session),
+            scopes: membership.role.scopes(),
+            is_owner: membership.role.is_owner(),
+            origin: self.origin.clone(),
+            test_only: false,
+            saved_queries_only: membership.role.saved_queries_only(),
+        })
+    }
+
     /// Where the call came from.
     pub fn origin(&self) -> &Arc<Origin> {
         &self.origin

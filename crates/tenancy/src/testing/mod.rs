@@ -125,6 +125,11 @@ pub async fn tenancy_store_contract(store: &dyn TenancyStore) {
     assert_eq!(store.key(org, more.id).await.expect("finds"), Some(more.clone()));
     assert_eq!(store.key(theirs.organization.id, more.id).await.expect("answers"), None);
     let nobody = UserId::new(at);
+    let numbers = store.key_numbers(org).await.expect("lists");
+    let different: std::collections::HashSet<i64> = numbers.iter().map(|it| it.1).collect();
+    assert!(!numbers.is_empty() && different.len() == numbers.len(), "each has one of its own");
+    let listed: Vec<KeyId> = numbers.iter().map(|it| it.0).collect();
+    assert!(listed.contains(&ours.key.id), "{listed:?}");
     assert!(store.list_keys(org, Some(nobody), None, limit).await.expect("lists").is_empty());
     let change = KeyChange {
         name: Some("renamed".to_owned()),

@@ -8,6 +8,10 @@ pub(crate) fn absent(path: &str) -> Option<&'static str> {
             "there are no VPC endpoints here: Plinth runs Postgres on its own machines. \
              Whom an endpoint's port lets in is decided by `--node-listen` and the machine's firewall"
         }
+        ["users", "me", "projects", "transfer"] => {
+            "nobody has projects of their own here: projects are an organization's. \
+             `POST /organizations/{org_id}/projects/transfer` takes them to another"
+        }
         ["projects", "auth", _, ..]
         | ["projects", _, "auth", ..]
         | ["projects", _, "branches", _, "auth", ..] => {
@@ -37,6 +41,7 @@ mod tests {
             ("organizations/org-a/vpc/vpc_endpoints", "VPC"),
             ("organizations/org-a/vpc/region/aws-eu-1/vpc_endpoints/vpce-1", "VPC"),
             ("projects/p/vpc_endpoints/vpce-1", "VPC"),
+            ("users/me/projects/transfer", "organization's"),
             ("projects/auth/keys", "Neon Auth"),
             ("projects/p/auth/domains", "Neon Auth"),
             ("projects/p/branches/br-a/auth", "Neon Auth"),

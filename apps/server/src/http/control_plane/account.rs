@@ -1,13 +1,14 @@
 use actix_web::{HttpResponse, get, web};
 use jiff::Timestamp;
 use plinth_core::{Credential, Member, Permit, ProjectsRead};
+use plinth_tenancy::Organization;
 use serde_json::{Value, json};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::body::REGION;
 use super::projects::{of_caller, org};
 use crate::http::problem::ControlPlaneProblems;
-use crate::http::{Caller, Problem, Services};
+use crate::http::{Caller, Problem, Services, SignedInCaller};
 
 pub(super) fn routes(config: &mut ServiceConfig<'_>) {
     config
@@ -72,7 +73,7 @@ fn nobody_pays(email: &str, since: Timestamp) -> Value {
 
 /// The caller's organizations
 ///
-/// The one that the key or token is for. Any key or token may ask.
+/// All that they belong to, for who signed in; else the one that the key or token is for. Any key or token may ask.
 #[utoipa::path(
     tag = "account",
     responses((status = 200, description = "`organizations`."), ControlPlaneProblems),
@@ -80,10 +81,17 @@ fn nobody_pays(email: &str, since: Timestamp) -> Value {
 #[get("/users/me/organizations")]
 async fn get_current_user_organizations(
     caller: Caller,
+    person: Result<SignedInCaller, Problem>,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Problem> {
-    let body = organization(&caller, &services).await?;
-    Ok(HttpResponse::Ok().json(json!({ "organizations": [body] })))
+    let all = match person {
+        Ok(person) => {
+            let all = services.organizations.list(&person).await?;
+            all.iter().filter(|it| it.deleting_at.is_none()).map(|it| body(it)).collect()
+        }
+        Err(_) => vec![organization(&caller, &services).await?],
+    };
+    Ok(HttpResponse::Ok().json(json!({ "organizations": all })))
 }
 
 /// Read an organization
@@ -106,16 +114,19 @@ async fn get_organization(
 
 async fn organization(caller: &Caller, services: &Services) -> Result<Value, Problem> {
     let permit: Permit<Member> = caller.permit()?;
-    let found = services.organizations.get(&permit, permit.org()).await?;
-    Ok(json!({
-        "id": found.id,
-        "name": found.name.as_str(),
-        "handle": found.id,
+    Ok(body(&services.organizations.get(&permit, permit.org()).await?))
+}
+
+fn body(it: &Organization) -> Value {
+    json!({
+        "id": it.id,
+        "name": it.name.as_str(),
+        "handle": it.id,
         "plan": "free_v3",
         "managed_by": "console",
-        "created_at": found.created_at,
-        "updated_at": found.created_at,
-    }))
+        "created_at": it.created_at,
+        "updated_at": it.created_at,
+    })
 }
 
 /// How the caller showed who they are

@@ -118,6 +118,21 @@ impl ProjectBody {
                 .map(domain::StorageMethod::as_str),
         }
     }
+
+    /// With what it has used since the month began.
+    pub(super) fn with_usage(mut self, all: &[domain::Frame]) -> Self {
+        if let Some(frame) = all.iter().find(|it| it.project.as_str() == self.id) {
+            let used = &frame.used;
+            self.active_time = used.active_ms / 1000;
+            self.active_time_seconds = used.active_ms / 1000;
+            self.cpu_used_sec = used.cpu_ms / 1000;
+            self.compute_time_seconds = used.cpu_ms / 1000;
+            self.written_data_bytes = used.written_bytes;
+            self.data_storage_bytes_hour = frame.storage_bytes_hours;
+            self.synthetic_storage_size = Some(used.storage_bytes);
+        }
+        self
+    }
 }
 
 /// A branch.
@@ -160,6 +175,15 @@ pub(super) struct BranchBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     last_reset_at: Option<Timestamp>,
     init_source: &'static str,
+    /// `restored` or `finalized`, of a branch that was made from a snapshot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restore_status: Option<&'static str>,
+    /// The snapshot that it was made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restored_from: Option<String>,
+    /// The branch in whose place it comes, or came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restored_as: Option<String>,
     /// How its files were made: `reflink` or `copy`. Not in Neon's API.
     #[serde(skip_serializing_if = "Option::is_none")]
     storage: Option<&'static str>,
@@ -193,8 +217,27 @@ impl From<&domain::Branch> for BranchBody {
             ttl_interval_seconds: it.expires_at.map(|at| seconds(at.duration_since(it.created_at))),
             last_reset_at: it.last_reset_at,
             init_source: "parent-data",
+            restore_status: it
+                .restored_from
+                .as_ref()
+                .map(|_| if it.restore_finalized { "finalized" } else { "restored" }),
+            restored_from: it.restored_from.as_ref().map(ToString::to_string),
+            restored_as: it.restored_as.as_ref().map(ToString::to_string),
             storage: it.storage.map(domain::StorageMethod::as_str),
         }
+    }
+}
+
+impl BranchBody {
+    /// With what it has used since the month began.
+    pub(super) fn with_usage(mut self, all: &[(domain::BranchId, domain::Used)]) -> Self {
+        if let Some((_, used)) = all.iter().find(|it| it.0.as_str() == self.id) {
+            self.active_time_seconds = used.active_ms / 1000;
+            self.cpu_used_sec = used.cpu_ms / 1000;
+            self.compute_time_seconds = used.cpu_ms / 1000;
+            self.written_data_bytes = used.written_bytes;
+        }
+        self
     }
 }
 

@@ -84,7 +84,9 @@ struct UpdateBranchFields {
 }
 
 /// Tells a null from nothing.
-fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<Timestamp>>, D::Error> {
+pub(super) fn given<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Option<Timestamp>>, D::Error> {
     Option::deserialize(from).map(Some)
 }
 
@@ -104,11 +106,11 @@ struct DeleteQuery {
     hard_delete: Option<bool>,
 }
 
-fn not_found() -> Problem {
+pub(super) fn not_found() -> Problem {
     Problem::new(ErrorKind::NotFound, "branch not found", None)
 }
 
-fn lsn(text: Option<&str>) -> Result<Option<Lsn>, Problem> {
+pub(super) fn lsn(text: Option<&str>) -> Result<Option<Lsn>, Problem> {
     text.map(str::parse).transpose().map_err(|_| {
         let rule = "must be a log sequence number like 0/1A2B3C4D";
         Problem::invalid(format!("lsn {rule}"), json!({ "lsn": rule }))
@@ -145,7 +147,8 @@ async fn list_branches(
     project: web::Path<ProjectId>,
     query: web::Query<ListQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let tree = services.control_plane.get(&caller.permit()?, &project).await?;
+    let permit = caller.permit::<ProjectsRead>()?;
+    let tree = services.control_plane.get(&permit, &project).await?;
     let mut found = matching(&tree.branches, query.search.as_deref());
     let sort_by = query.sort_by.as_deref().unwrap_or("updated_at");
     match sort_by {
@@ -174,12 +177,16 @@ async fn list_branches(
     found.truncate(limit);
     let annotations: serde_json::Map<String, Value> =
         found.iter().map(|it| (it.id.to_string(), annotation(it.id.as_str()))).collect();
+    let used = services.control_plane.branches_used_this_month(&permit, &project).await?;
     let mut pagination = json!({ "sort_by": sort_by, "sort_order": sort_order.to_uppercase() });
     if let Some(last) = found.last().filter(|_| more) {
         pagination["next"] = services.cursors.seal_bytes(&list, last.id.as_str().as_bytes()).into();
     }
     Ok(HttpResponse::Ok().json(json!({
-        "branches": found.into_iter().map(BranchBody::from).collect::<Vec<_>>(),
+        "branches": found
+            .into_iter()
+            .map(|it| BranchBody::from(it).with_usage(&used))
+            .collect::<Vec<_>>(),
         "annotations": annotations,
         "pagination": pagination,
     })))
@@ -286,8 +293,9 @@ async fn get_branch(
     let (project, id) = path.into_inner();
     let tree = services.control_plane.with_branch(&permit, &project, &id).await?;
     let branch = tree.branch(&id).ok_or_else(not_found)?;
+    let used = services.control_plane.branches_used_this_month(&permit, &project).await?;
     Ok(HttpResponse::Ok().json(json!({
-        "branch": BranchBody::from(branch), "annotation": annotation(id.as_str()),
+        "branch": BranchBody::from(branch).with_usage(&used), "annotation": annotation(id.as_str()),
     })))
 }
 

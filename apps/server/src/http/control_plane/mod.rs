@@ -6,11 +6,17 @@ mod absent;
 mod account;
 mod body;
 mod branches;
+mod consumption;
 mod databases;
 mod endpoints;
+mod keys;
 mod operations;
+mod organizations;
 mod projects;
 mod roles;
+mod schemas;
+mod snapshots;
+mod transfers;
 
 use std::sync::OnceLock;
 
@@ -33,11 +39,17 @@ use super::problem::ControlPlaneError;
 pub(super) fn routes(config: &mut ServiceConfig<'_>) {
     projects::routes(config);
     branches::routes(config);
+    schemas::routes(config);
+    snapshots::routes(config);
     endpoints::routes(config);
     roles::routes(config);
     databases::routes(config);
     operations::routes(config);
     account::routes(config);
+    organizations::routes(config);
+    keys::routes(config);
+    transfers::routes(config);
+    consumption::routes(config);
 }
 
 #[derive(utoipa::OpenApi)]
@@ -53,10 +65,12 @@ pub(super) fn routes(config: &mut ServiceConfig<'_>) {
     tags(
         (name = "projects", description = "A project is a Postgres installation with branches."),
         (name = "branches", description = "A branch is a data directory of its own."),
+        (name = "snapshots", description = "A snapshot is a branch's state at a moment, kept."),
         (name = "endpoints", description = "An endpoint is a port, and a Postgres that runs while it is used."),
         (name = "roles", description = "Who can log in."),
         (name = "databases", description = "What they find."),
         (name = "operations", description = "What is being done."),
+        (name = "consumption", description = "What projects use."),
         (name = "account", description = "Who is calling."),
     ),
 )]

@@ -116,7 +116,7 @@ pub(super) fn of_caller(caller: &Caller, named: Option<&str>) -> Result<(), Prob
 }
 
 /// The place after a project in a list.
-fn place(project: &plinth_control_plane::Project) -> Cursor {
+pub(super) fn place(project: &plinth_control_plane::Project) -> Cursor {
     let number = u128::try_from(project.number).unwrap_or_default();
     Cursor { created_at: project.created_at, id: Uuid::from_u128(number) }
 }
@@ -144,7 +144,10 @@ async fn list_projects(
     let deleted = query.recoverable == Some(true);
     let found = services.control_plane.list(&permit, filter, deleted).await?;
     let now = services.clock.now();
-    let bodies: Vec<_> = found.iter().map(|it| ProjectBody::of(it, None, now)).collect();
+    let ids: Vec<_> = found.iter().map(|it| it.id.clone()).collect();
+    let used = services.control_plane.used_this_month(&permit, &ids).await?;
+    let bodies: Vec<_> =
+        found.iter().map(|it| ProjectBody::of(it, None, now).with_usage(&used)).collect();
     let mut body = json!({ "projects": bodies, "applications": {}, "integrations": {} });
     // Some clients stop at a short page, others when no cursor comes: this suits both.
     if let Some(last) = found.last() {
@@ -247,9 +250,11 @@ async fn get_project(
     services: web::Data<Services>,
     id: web::Path<ProjectId>,
 ) -> Result<HttpResponse, Problem> {
-    let tree = services.control_plane.get(&caller.permit()?, &id).await?;
+    let (permit, plane) = (caller.permit::<ProjectsRead>()?, &services.control_plane);
+    let tree = plane.get(&permit, &id).await?;
+    let used = plane.used_this_month(&permit, std::slice::from_ref(&*id)).await?;
     let body = ProjectBody::of(&tree.project, Some(&tree), services.clock.now());
-    Ok(HttpResponse::Ok().json(json!({ "project": body })))
+    Ok(HttpResponse::Ok().json(json!({ "project": body.with_usage(&used) })))
 }
 
 /// Change a project

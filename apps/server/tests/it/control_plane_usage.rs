@@ -1,0 +1,81 @@
+use jiff::SignedDuration;
+use serde_json::json;
+
+use crate::app::TestApp;
+use crate::control_plane::{Node, is_psql_here, new_project, psql};
+
+#[actix_web::test]
+async fn what_projects_use_is_measured_and_told_by_the_hour_day_and_month() {
+    if !is_psql_here() {
+        return;
+    }
+    let app = TestApp::start().await;
+    let node = Node::start(&app, 3).await;
+    let (owner, other) = (app.owner_of("Acme").await, app.owner_of("Other").await);
+    let made = new_project(&owner, "shop").await;
+    let project = made["project"]["id"].as_str().unwrap();
+    let branch = made["branch"]["id"].as_str().unwrap();
+    let endpoint = made["endpoints"][0]["id"].as_str().unwrap();
+    let uri = made["connection_uris"][0]["connection_uri"].as_str().unwrap();
+    let suspend = format!("/api/v2/projects/{project}/endpoints/{endpoint}/suspend");
+    owner.post(&suspend, json!({})).await.is(200);
+
+    // Twice: in this hour, and in the next.
+    for _ in 0..2 {
+        let work =
+            "CREATE TABLE IF NOT EXISTS t (n int); INSERT INTO t SELECT generate_series(1, 300000)";
+        psql(uri, work).await.unwrap();
+        app.clock.advance(SignedDuration::from_mins(30));
+        owner.post(&suspend, json!({})).await.is(200);
+        app.clock.advance(SignedDuration::from_mins(30));
+    }
+    let path = |unit: &str, more: &str| {
+        format!(
+            "/api/v2/consumption_history/projects?granularity={unit}&from=2026-03-04T05:30:00Z&to=2026-03-04T07:10:00Z{more}"
+        )
+    };
+    let told = owner.get(&path("hourly", "")).await.is(200);
+    assert_eq!(told["projects"][0]["project_id"], project);
+    let period = &told["projects"][0]["periods"][0];
+    assert_eq!(
+        (&period["period_start"], &period["period_end"]),
+        (&json!("2026-03-01T00:00:00Z"), &json!("2026-04-01T00:00:00Z"))
+    );
+    let frames = period["consumption"].as_array().unwrap();
+    let number = |at: usize, name: &str| frames[at][name].as_i64().unwrap();
+    assert_eq!(frames[0]["timeframe_start"], "2026-03-04T05:00:00Z");
+    let active: i64 = (0..frames.len()).map(|at| number(at, "active_time_seconds")).sum();
+    assert_eq!(active, 3600, "while it slept nothing counts: {told}");
+    let written: i64 = (0..frames.len()).map(|at| number(at, "written_data_bytes")).sum();
+    assert!(written > 2 * 300_000 * 50, "{told}");
+    for at in 0..frames.len() {
+        assert!(number(at, "synthetic_storage_size_bytes") > 20 << 20, "{told}");
+    }
+
+    let day = owner.get(&path("daily", &format!("&project_ids={project}"))).await.is(200);
+    let day = &day["projects"][0]["periods"][0]["consumption"];
+    assert_eq!((day.as_array().unwrap().len(), &day[0]["active_time_seconds"]), (1, &json!(3600)));
+    let narrow = owner.get(&path("monthly", "&metrics=written_data_bytes")).await.is(200);
+    let narrow = &narrow["projects"][0]["periods"][0]["consumption"][0];
+    assert_eq!(
+        (&narrow["written_data_bytes"], &narrow["active_time_seconds"]),
+        (&json!(written), &json!(0))
+    );
+    let account = "/api/v2/consumption_history/account?granularity=daily&from=2026-03-04T00:00:00Z&to=2026-03-05T00:00:00Z";
+    let together = owner.get(account).await.is(200);
+    assert_eq!(together["periods"][0]["consumption"][0]["active_time_seconds"], 3600);
+
+    let shown = owner.get(&format!("/api/v2/projects/{project}")).await.is(200);
+    assert_eq!(shown["project"]["active_time_seconds"], 3600);
+    assert_eq!(shown["project"]["written_data_bytes"], written);
+    let shown = owner.get(&format!("/api/v2/projects/{project}/branches/{branch}")).await.is(200);
+    assert_eq!(shown["branch"]["written_data_bytes"], written);
+
+    let far = path("hourly", "").replace("2026-03-04T05:30", "2026-02-01T00:00");
+    owner.get(&far).await.is(406);
+    owner.get(&path("yearly", "")).await.is(400);
+    owner.get(&path("hourly", "&metrics=everything")).await.is(400);
+    other.get(&path("hourly", &format!("&project_ids={project}"))).await.is(404);
+    assert_eq!(other.get(&path("hourly", "")).await.is(200)["projects"], json!([]));
+    node.end().await;
+}
