@@ -6,6 +6,8 @@
 
 #![expect(clippy::print_stdout, reason = "seed and counts are for whoever runs the tests")]
 
+#[path = "support/calls.rs"]
+mod calls;
 #[path = "support/mutate.rs"]
 mod mutate;
 mod support;
@@ -13,12 +15,12 @@ mod support;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use pg_query::protobuf::Token;
 use plinth_connections::AllowedTables;
 use plinth_schema_introspect::Catalog;
 use plinth_sql_guard::{Guard, Rule};
 use serde_json::Value;
 
+use calls::forbidden_call;
 use mutate::{FRAMES, disguised};
 
 /// How many statements the short form judges.
@@ -32,38 +34,6 @@ const TIMED_BYTES: usize = 10 * 1024;
 
 /// How long nearly all of those may take. A figure for optimized builds on a machine with nothing else to do.
 const P99_LIMIT: Duration = Duration::from_millis(2);
-
-/// Functions that read files, sleep, change settings or reach elsewhere: in nothing that is approved is one of them called.
-/// This is looked for in the tokens, not in the tree from which the guard judges.
-const FORBIDDEN_CALLS: &[&str] = &[
-    "pg_sleep",
-    "pg_sleep_for",
-    "pg_sleep_until",
-    "pg_read_file",
-    "pg_read_binary_file",
-    "pg_ls_dir",
-    "pg_stat_file",
-    "lo_import",
-    "lo_export",
-    "lo_get",
-    "lo_put",
-    "set_config",
-    "dblink",
-    "dblink_exec",
-    "pg_terminate_backend",
-    "pg_cancel_backend",
-    "pg_reload_conf",
-    "pg_advisory_lock",
-    "nextval",
-    "setval",
-    "query_to_xml",
-    "table_to_xml",
-    "database_to_xml",
-    "currval",
-    "pg_notify",
-    "txid_current",
-    "log_visit",
-];
 
 /// Numbers that look like chance (splitmix64).
 struct Chance(u64);
@@ -249,26 +219,6 @@ fn is_refused_for_its_content(rule: Option<Rule>) -> bool {
                 // What stands around it may be what gives it the table.
                 | Rule::UnknownTable
         )
-    })
-}
-
-/// The forbidden function that the text calls, as its tokens say.
-fn forbidden_call(sql: &str) -> Option<String> {
-    let tokens = pg_query::scan(sql).ok()?.tokens;
-    let tokens: Vec<_> = tokens
-        .iter()
-        .filter(|it| !matches!(it.token(), Token::SqlComment | Token::CComment))
-        .map(|it| {
-            let range = usize::try_from(it.start).ok()?..usize::try_from(it.end).ok()?;
-            Some((it.token(), sql.get(range)?.trim_matches('"').to_lowercase()))
-        })
-        .collect::<Option<_>>()?;
-    tokens.windows(3).find_map(|it| {
-        let [(before, _), (_, name), (after, _)] = it else { return None };
-        // A name of the statement's own may be any: `AS pg_sleep(a)`, `WITH pg_sleep(a) AS`.
-        let is_own = matches!(before, Token::As | Token::With | Token::Recursive | Token::Ident);
-        let is_call = *after == Token::Ascii40 && !is_own;
-        (is_call && FORBIDDEN_CALLS.contains(&name.as_str())).then(|| name.clone())
     })
 }
 

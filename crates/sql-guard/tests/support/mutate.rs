@@ -27,8 +27,8 @@ pub(crate) const FRAMES: &[&str] = &[
     "SELECT * FROM generate_series(1, ({}))",
 ];
 
-/// The same statement in other letters: between any two tokens a separator, and names in other case, in quotes, or with
-/// Unicode escapes. `choices` drives it.
+/// The same statement in other letters: between any two tokens a separator, names in other case, in quotes, or with
+/// Unicode escapes, and texts with escapes or between dollars. `choices` drives it.
 pub(crate) fn disguised(sql: &str, choices: &[u8]) -> Option<String> {
     let tokens = pg_query::scan(sql).ok()?.tokens;
     let mut choices = choices.iter().copied().cycle();
@@ -66,6 +66,9 @@ fn respelled(word: &str, token: &ScanToken, choice: u8) -> String {
     if token.token() == Token::SqlComment {
         return format!("{word}\n");
     }
+    if token.token() == Token::Sconst {
+        return requoted(word, choice);
+    }
     let is_plain = word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !is_plain || word.bytes().next().is_none_or(|b| b.is_ascii_digit()) {
         return word.to_owned();
@@ -90,6 +93,28 @@ fn respelled(word: &str, token: &ScanToken, choice: u8) -> String {
             let (first, rest) = word.split_at(1);
             format!("U&\"\\+{:06X}{rest}\"", u32::from(first.as_bytes()[0]))
         }
+        _ => word.to_owned(),
+    }
+}
+
+/// The same text, quoted in another way.
+fn requoted(word: &str, choice: u8) -> String {
+    let inner = word.strip_prefix('\'').and_then(|it| it.strip_suffix('\''));
+    // One that goes on in the next line, has quotes inside, or is quoted otherwise already stays as it is.
+    let Some(inner) = inner.filter(|it| !it.contains(['\'', '\\', '$'])) else {
+        return word.to_owned();
+    };
+    let Some(first) = inner.chars().next().filter(char::is_ascii_graphic) else {
+        return word.to_owned();
+    };
+    let (code, rest) = (u32::from(first), &inner[1..]);
+    match choice % 6 {
+        // Always two digits, so that those behind them are not taken for more.
+        0 => format!("E'\\x{code:02x}{rest}'"),
+        1 => format!("e'\\u{code:04X}{rest}'"),
+        2 => format!("U&'\\{code:04x}{rest}'"),
+        3 => format!("u&'\\+{code:06X}{rest}'"),
+        4 => format!("$q${inner}$q$"),
         _ => word.to_owned(),
     }
 }
