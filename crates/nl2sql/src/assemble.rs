@@ -299,6 +299,8 @@ pub(crate) fn assemble(
             }
         }
     }
+    count_rows_of_groups(&mut query);
+    drop_repeated(index, &mut query);
     distinct_kinds(index, reader, &mut query);
     unify_keys(index, &mut query);
     drop_fixed(&mut query);
@@ -307,6 +309,46 @@ pub(crate) fn assemble(
         percentage(&mut query, from);
     }
     Some(intersected(index, &draft, query))
+}
+
+/// `the number of films by each director`: of each value of a column there is one, so what is counted is its rows.
+fn count_rows_of_groups(query: &mut LogicalQuery) {
+    let groups = query.group.clone();
+    let mut rows = |it: &mut Expr| {
+        let always_one = matches!(it, Expr::Aggregate { function: Aggregate::Count, distinct: true, argument: Some(of), .. }
+            if groups.contains(of));
+        if always_one {
+            *it = Expr::count();
+        }
+    };
+    query.select.iter_mut().for_each(&mut rows);
+    query.order.iter_mut().for_each(|it| rows(&mut it.by));
+    let mut shown: Vec<Expr> = Vec::new();
+    query.select.retain(|it| {
+        let again = *it == Expr::count() && shown.contains(it);
+        shown.push(it.clone());
+        !again
+    });
+}
+
+/// `faculty who participate in …`, where one table says who participates and another that of the faculty: the other one.
+fn drop_repeated(index: &SchemaIndex, query: &mut LogicalQuery) {
+    let mut spoken: Vec<usize> = query.root.into_iter().collect();
+    crate::doubt::each_column(query, &mut |it| spoken.push(it.table));
+    let all: Vec<usize> = query.instances().iter().map(|it| it.0).collect();
+    let planned: Vec<usize> = crate::join::plan(index, query)
+        .map(|it| it.tables.iter().map(|it| it.table).collect())
+        .unwrap_or_default();
+    query.also.retain(|table| {
+        let own = &index.tables[*table];
+        let said_longer = planned.iter().chain(&all).any(|it| {
+            let other = &index.tables[*it].words;
+            it != table
+                && other.len() > own.words.len()
+                && own.words.iter().all(|word| other.contains(word))
+        });
+        !(own.bridge && said_longer && !spoken.contains(table))
+    });
 }
 
 /// `which carriers …`, `in which cities …`: each of them once, where the column is no name of a row.

@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use crate::{
+    doubt::{each_column, echoes},
     index::SchemaIndex,
     interpret::{Interpreter, Note},
     join,
@@ -102,6 +103,17 @@ pub(crate) fn signals(
         .filter(|it| !matches!(it.meaning, Meaning::Mark(_)) && !LEXICON.is_stop(&it.lower))
         .count()
         .max(1);
+    let idle_names: Vec<String> = reader
+        .notes
+        .iter()
+        .filter_map(|it| match it {
+            Note::Idle(at) => items.get(*at).map(|it| it.text.clone()),
+            _ => None,
+        })
+        .collect();
+    let said = echoes(index, items, query, &idle_names);
+    let echoed: Vec<usize> =
+        (0..items.len()).filter(|at| said.contains(&items[*at].text)).collect();
     let (mut close, mut gap, mut weak, mut weakest, mut unseen, mut idle, mut doubt) =
         (0.0, 0.0, 0.0, 0.0_f64, 0.0, 0.0, 0.0);
     for note in &reader.notes {
@@ -115,7 +127,9 @@ pub(crate) fn signals(
                 weakest = weakest.max(1.0 - link);
             }
             Note::Unseen(_) => unseen += 1.0,
-            Note::Idle(at) if items.get(*at).is_some_and(|it| LEXICON.is_light(&it.lower)) => {}
+            Note::Idle(at)
+                if items.get(*at).is_some_and(|it| LEXICON.is_light(&it.lower))
+                    || echoed.contains(at) => {}
             Note::Idle(_) => idle += 1.0,
             Note::Doubt(_) => doubt += 1.0,
             Note::Assumed(_) => {}
@@ -171,8 +185,23 @@ pub(crate) fn signals(
             }
         }
     });
+    // `instructors in the Physics department`, where a reference holds the department's name; the same words name another
+    query.each(&mut |part| {
+        each_column(part, &mut |column| {
+            let refers = index
+                .edges
+                .iter()
+                .filter(|edge| edge.from == column.table && edge.from_columns == [column.column]);
+            denied.extend(refers.map(|edge| edge.to));
+        });
+    });
+    let covered = |table: usize| {
+        let words = &index.tables[table].words;
+        used.iter().any(|it| words.iter().all(|word| index.tables[*it].words.contains(word)))
+    };
     let unused = (0..index.tables.len())
         .filter(|it| reader.weight[*it] > 0.85 && !used.contains(it) && !denied.contains(it))
+        .filter(|it| !covered(*it))
         .count();
     let mut literals: Vec<f64> = Vec::new();
     let mut texts = 0;
@@ -252,10 +281,14 @@ pub(crate) fn signals(
         "aren't",
     ]);
     let grouping = has_word(&["each", "every", "per"]);
-    let comparing = has_word(&[
-        "than", "above", "below", "over", "under", "between", "exceed", "exceeds", "before",
-        "after",
-    ]);
+    let comparing =
+        has_word(&["than", "above", "below", "over", "under", "between", "exceed", "exceeds"])
+            || items.windows(2).any(|it| {
+                // `… before.` compares with nothing
+                matches!(it[0].lower.as_str(), "before" | "after")
+                    && it[0].is_word()
+                    && !matches!(it[1].meaning, Meaning::Mark(_))
+            });
     let compares = {
         let mut found = false;
         query.each(&mut |part| {
@@ -281,16 +314,36 @@ pub(crate) fn signals(
         .iter()
         .enumerate()
         .filter(|(at, it)| {
-            (matches!(it.meaning, Meaning::Value(_)) || it.capital && it.is_word())
+            (matches!(it.meaning, Meaning::Value(_))
+                || it.capital && it.is_word() && !matches!(it.lemma.as_str(), "id" | "usd"))
                 && !reader.used[*at]
         })
         .count();
+    // `two or more`, `32 or older` say how something is compared
+    let either_or = items.iter().enumerate().any(|(at, it)| {
+        let bound = items.get(at + 1).is_some_and(|it| {
+            matches!(it.lower.as_str(), "more" | "less" | "fewer" | "above" | "below" | "later")
+                || LEXICON.degree(&it.lower).is_some_and(|it| it.form == Form::Comparative)
+        });
+        it.lower == "or" && it.is_word() && !it.quoted && !bound
+    });
     let root_unnamed = query.root.is_some_and(|it| reader.weight[it] < 0.5);
     let key_shown =
         query.select.iter().any(|it| matches!(it, Expr::Column(it) if index.column(*it).is_id()))
-            && !items
-                .iter()
-                .any(|it| matches!(it.lemma.as_str(), "id" | "code" | "number" | "identifier"));
+            && !items.iter().any(|it| {
+                it.lower.split(' ').any(|it| {
+                    matches!(
+                        it,
+                        "id" | "ids"
+                            | "code"
+                            | "codes"
+                            | "number"
+                            | "numbers"
+                            | "identifier"
+                            | "identifiers"
+                    )
+                })
+            });
     vec![
         1.0,
         count(ignored.len()),
@@ -327,7 +380,7 @@ pub(crate) fn signals(
         count(lost_numbers),
         count(lost_values),
         yes(comparing && !compares),
-        yes(has_word(&["or"]) && !either),
+        yes(either_or && !either),
         count(items.len()) / 10.0,
         count(items.iter().filter(|it| it.is_mark('.')).count()),
         yes(root_unnamed),

@@ -4,9 +4,9 @@ use plinth_schema_introspect::TypeClass;
 
 use crate::{
     about,
-    engine::is_answerable,
     index::SchemaIndex,
     link::{self, Meaning},
+    read::is_answerable,
     token::Token,
 };
 

@@ -62,6 +62,15 @@ impl GroupKey {
     }
 }
 
+/// Another column that an item could mean, nearly as well as the one that was taken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Rival {
+    pub(crate) item: usize,
+    pub(crate) column: ColumnRef,
+    /// By how much it lacks.
+    pub(crate) by: f64,
+}
+
 /// What makes a reading less sure.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Note {

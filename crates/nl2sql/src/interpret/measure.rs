@@ -362,7 +362,10 @@ impl Interpreter<'_> {
             *mode = Mode::Where;
             return Some(at + 1);
         }
-        if word == "both" {
+        // `shared by technicians of A and B`: there must be one of each
+        let shared = matches!(word, "shared" | "common")
+            && (1..=2).any(|step| matches!(self.word(at + step), "by" | "to"));
+        if word == "both" || shared {
             draft.both = true;
             return Some(at + 1);
         }

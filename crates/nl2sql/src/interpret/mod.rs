@@ -7,6 +7,7 @@
 
 mod business;
 mod columns;
+mod comparator;
 mod condition;
 mod draft;
 mod duration;
@@ -18,12 +19,13 @@ mod negation;
 mod number;
 mod order;
 mod pattern;
+mod ranking;
 mod resolve;
 mod select;
 mod superlative;
 mod value;
 
-pub(crate) use draft::{Asked, Condition, Draft, GroupKey, Note, OrderBy};
+pub(crate) use draft::{Asked, Condition, Draft, GroupKey, Note, OrderBy, Rival};
 
 use crate::{
     index::SchemaIndex,
@@ -49,7 +51,14 @@ pub(crate) struct Interpreter<'a> {
     pub(crate) measured: Option<usize>,
     /// Items of which nothing need stand in the query, though they were understood.
     pub(crate) spent: Vec<usize>,
+    /// What one of the items is told to mean.
+    pub(crate) told: Option<Rival>,
+    /// What items could mean nearly as well.
+    pub(crate) rivals: Vec<Rival>,
 }
+
+/// How much a meaning may lack beside the best one to be offered instead of it.
+const RIVALS_WITHIN: f64 = 0.3;
 
 /// Reads what begins at an item and says where it ends; `None` if that is not its business.
 type Reader<'a> =
@@ -103,9 +112,32 @@ impl<'a> Interpreter<'a> {
             skip: Vec::new(),
             measured: None,
             spent: Vec::new(),
+            told: None,
+            rivals: Vec::new(),
         };
         this.weigh();
         this
+    }
+
+    /// What speaks for that column as the meaning of that item because it was told so.
+    pub(crate) fn told(&self, item: usize, column: ColumnRef) -> f64 {
+        let is = self.told.is_some_and(|it| it.item == item && it.column == column);
+        if is { 2.0 } else { 0.0 }
+    }
+
+    /// Notes that an item could mean another column nearly as well.
+    pub(crate) fn rival(&mut self, item: usize, column: ColumnRef, by: f64) {
+        if by < RIVALS_WITHIN
+            && !self.rivals.iter().any(|it| (it.item, it.column) == (item, column))
+        {
+            self.rivals.push(Rival { item, column, by });
+        }
+    }
+
+    /// What makes the reading less sure because an item could mean something else; the same where it was told what it means.
+    pub(crate) fn close(&mut self, item: usize, by: f64) {
+        let by = self.told.filter(|it| it.item == item).map_or(by, |it| it.by);
+        self.notes.push(Note::Close(item, by));
     }
 
     /// Reads the whole question.

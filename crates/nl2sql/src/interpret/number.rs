@@ -1,7 +1,7 @@
 //! Numbers beside what they are compared with: ranges, counts, plain equality.
 
 use super::{
-    Condition, Draft, GroupKey, Hand, Interpreter, Mode, condition::Operand, resolve::Want,
+    Condition, Draft, GroupKey, Hand, Interpreter, Mode, comparator::Operand, resolve::Want,
 };
 use crate::{
     lexicon::{Form, LEXICON},

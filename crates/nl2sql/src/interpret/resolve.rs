@@ -2,10 +2,11 @@
 
 use plinth_schema_introspect::TypeClass;
 
-use super::{Draft, Interpreter, Note};
+use super::{Condition, Draft, Interpreter, Note};
 use crate::{
+    lexicon::LEXICON,
     link::{Meaning, NameLink, ValueLink},
-    logical::ColumnRef,
+    logical::{ColumnRef, Comparison, Expr, Predicate},
 };
 
 /// What kind of column is wanted.
@@ -314,7 +315,7 @@ impl Interpreter<'_> {
                     | "other"
                     | "top"
                     | "existing"
-            ) || crate::lexicon::LEXICON.degree(word).is_some()
+            ) || LEXICON.degree(word).is_some()
                 || self.number(at).is_some()
                 || matches!(self.items.get(at).map(|it| &it.meaning), Some(Meaning::Value(_)));
             if !skip || self.is_name(at) {
@@ -333,10 +334,12 @@ impl Interpreter<'_> {
         }
         let &(best, score, link) = ranked.first()?;
         if let Some(second) = ranked.iter().find(|it| it.0 != best) {
-            let gap = score - second.1;
+            let gap = score - self.told(at, best) - second.1;
             if gap < 0.12 {
-                self.notes.push(Note::Close(at, gap));
+                self.close(at, gap);
             }
+            let (second, lacks) = (second.0, score - second.1);
+            self.rival(at, second, lacks);
         }
         if link < 0.95 {
             self.notes.push(Note::Weak(link));
@@ -489,7 +492,8 @@ impl Interpreter<'_> {
                         }
                     }
                 }
-                Some((ColumnRef::new(link.table, column), score, link.score))
+                let column = ColumnRef::new(link.table, column);
+                Some((column, score + self.told(at, column), link.score))
             })
             .collect();
         all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -591,7 +595,7 @@ impl Interpreter<'_> {
                     matches!(lead, "in" | "from" | "at" | "within" | "through" | "near" | "inside");
                 if self.index.tables[link.table].display.contains(&link.column) {
                     // what lies in a place is not that place
-                    if within && draft.root == Some(link.table) && ranked_elsewhere(links, link) {
+                    if within && draft.root == Some(link.table) && elsewhere(links, link) {
                         score -= 0.4;
                     } else {
                         score += 0.06;
@@ -609,6 +613,15 @@ impl Interpreter<'_> {
                         break;
                     }
                 }
+                // a row has one value of a column: `good arabic restaurants in mountain view` speaks of two columns
+                if self.taken_before(draft, ColumnRef::new(link.table, link.column), at)
+                    && elsewhere(links, link)
+                {
+                    score -= 0.4;
+                }
+                if within && self.is_place(link) && elsewhere(links, link) {
+                    score += 0.15;
+                }
                 if info.foreign {
                     score -= 0.02;
                 }
@@ -619,11 +632,36 @@ impl Interpreter<'_> {
                 {
                     score -= 0.05;
                 }
-                (number, score)
+                (number, score + self.told(at, ColumnRef::new(link.table, link.column)))
             })
             .collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         ranked
+    }
+
+    /// Whether a condition holds that column at a value named just before, with nothing between that gives an alternative.
+    fn taken_before(&self, draft: &Draft, column: ColumnRef, at: usize) -> bool {
+        let is = |it: usize| matches!(self.items[it].meaning, Meaning::Value(_));
+        let Some(last) = (0..at).rev().find(|it| is(*it)) else { return false };
+        let apart = (last + 1..at).any(|it| {
+            matches!(self.word(it), "and" | "or" | "but" | "not" | "than" | "both" | "while")
+                || self.items[it].is_mark(',')
+        });
+        !apart
+            && draft.conditions.iter().any(|it| {
+                matches!(&it.0, Condition::Row(Predicate::Compare(Expr::Column(own), Comparison::Equal, Expr::Literal(_)))
+                    if *own == column)
+            })
+    }
+
+    /// Whether a value says where something is.
+    fn is_place(&self, link: &ValueLink) -> bool {
+        let words = &self.index.tables[link.table].columns[link.column].words;
+        LEXICON
+            .implied("where")
+            .iter()
+            .chain(&["county", "state"])
+            .any(|it| words.iter().any(|word| word == it))
     }
 
     /// Where the value was seen far away only, and what the question is about has a column called just so: that one.
@@ -644,7 +682,7 @@ impl Interpreter<'_> {
     }
 }
 
-/// Whether the value was also seen in a column by which no row is known.
-fn ranked_elsewhere(links: &[ValueLink], own: &ValueLink) -> bool {
+/// Whether the value was also seen in another column.
+fn elsewhere(links: &[ValueLink], own: &ValueLink) -> bool {
     links.iter().any(|it| (it.table, it.column) != (own.table, own.column))
 }

@@ -524,7 +524,35 @@ impl Interpreter<'_> {
         {
             hand.aggregates = hand.last_aggregates.clone();
         }
+        // `how many card types`: one thing in two words
+        if hand.aggregates.is_empty()
+            && at > 0
+            && let Some(Asked::Count { table: Some(counted), column: None, .. }) =
+                draft.asked.last()
+            && *counted == column.table
+            && self.table_at(at - 1) == Some(*counted)
+            && self.items[at - 1].end == self.items[at].first
+            && self.index.column(column).class.is_textual()
+        {
+            draft.asked.pop();
+            draft.ask(Asked::Count {
+                table: Some(column.table),
+                column: Some(column),
+                distinct: true,
+            });
+            hand.column = Some(at);
+            return Some(at + 1);
+        }
         if hand.aggregates.is_empty() {
+            // `which game type has …`: the type alone
+            if at > 0
+                && draft.asked.last() == Some(&Asked::Rows(column.table))
+                && self.table_at(at - 1) == Some(column.table)
+                && self.items[at - 1].end == self.items[at].first
+                && !self.plural(at - 1)
+            {
+                draft.asked.pop();
+            }
             draft.ask(Asked::Column(column));
             draft.asked_at.push((at, column));
             draft.distinct |= std::mem::take(&mut hand.distinct);

@@ -1,4 +1,4 @@
-//! Superlatives: "the oldest", "the most orders", "top 3 by price", "most common".
+//! Superlatives: "the oldest", "the most orders", "the highest average price".
 
 use super::{
     Asked, Draft, GroupKey, Hand, Interpreter, Mode, Note,
@@ -35,7 +35,7 @@ impl<'a> Interpreter<'a> {
                     start += 1;
                     return self.top(draft, hand, mode, start, end, top?, limit);
                 }
-                return None;
+                return self.first_of(draft, hand, mode, at, end);
             };
             top = Some(matches!(self.word(start), "top" | "first"));
             limit = Some(count(value)?);
@@ -90,6 +90,36 @@ impl<'a> Interpreter<'a> {
         self.ranking_phrase(draft, hand, mode, at, next, end, most, adjective, limit)
     }
 
+    /// `who made the first rental`, `the last order`: by when they were.
+    fn first_of(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        mode: &mut Mode,
+        at: usize,
+        end: usize,
+    ) -> Option<usize> {
+        let next = at + 1 + usize::from(matches!(self.word(at + 1), "ever" | "very"));
+        let table = self.table_at(next).filter(|_| next < end && !self.plural(next))?;
+        let led = at > 0 && matches!(self.word(at - 1), "the" | "very" | "their" | "its");
+        let moment = self.moment_of(table, None).filter(|it| it.table == table)?;
+        if !led || draft.limit.is_some() || draft.aggregates() || hand.count {
+            return None;
+        }
+        if draft.root != Some(table) {
+            draft.join(table);
+        }
+        if !draft.asks_something() {
+            draft.ask(Asked::Rows(table));
+        }
+        let descending = self.word(at) == "last";
+        draft.order.push(Ordering { by: OrderBy::Expr(Expr::Column(moment)), descending });
+        draft.limit = Some(1);
+        *mode = Mode::Where;
+        hand.column = None;
+        Some(next + 1)
+    }
+
     /// A superlative word: whether it goes to the top, its adjective where it has one, and where it ends.
     fn superlative(&self, at: usize) -> Option<(bool, Option<&'a str>, usize)> {
         let word = self.word(at);
@@ -117,97 +147,6 @@ impl<'a> Interpreter<'a> {
                 (degree.form == Form::Superlative).then_some((true, Some(word), at + 1))
             }
         }
-    }
-
-    /// `top 3 products by price`
-    #[expect(clippy::too_many_arguments, reason = "a ranking has that many parts")]
-    fn top(
-        &mut self,
-        draft: &mut Draft,
-        hand: &mut Hand,
-        mode: &mut Mode,
-        start: usize,
-        end: usize,
-        top: bool,
-        limit: Option<u64>,
-    ) -> Option<usize> {
-        let _ = (mode, &hand);
-        // what it is ranked by stands behind "by", "with the highest", "in terms of"; otherwise these are just the first rows
-        let by = (start..end).find(|&it| {
-            matches!(self.word(it), "by" | "based")
-                || self.says(it, "in terms of")
-                || self.says(it, "ranked by")
-        });
-        draft.limit = limit;
-        if let Some(by) = by {
-            let mut item = by + 1;
-            while matches!(
-                self.word(item),
-                "by" | "on"
-                    | "terms"
-                    | "of"
-                    | "the"
-                    | "their"
-                    | "its"
-                    | "total"
-                    | "average"
-                    | "highest"
-                    | "most"
-                    | "overall"
-                    | "number"
-                    | "count"
-                    | "sum"
-            ) && !self.is_name(item)
-            {
-                item += 1;
-            }
-            let words: Vec<&str> = (by..item).map(|it| self.word(it)).collect();
-            let function = if words.contains(&"average") {
-                Some(Aggregate::Avg)
-            } else if words.contains(&"total") || words.contains(&"sum") {
-                Some(Aggregate::Sum)
-            } else {
-                None
-            };
-            if self.asks_for_earnings(item)
-                && let Some(measure) = self.earnings(draft)
-            {
-                let sum = Expr::aggregate(Aggregate::Sum, measure.amount.clone());
-                draft.order.push(Ordering { by: OrderBy::Expr(sum), descending: top });
-                draft.ranked = Some(GroupKey::Rows(draft.root?));
-                self.count_only(draft, &measure);
-                self.mark_used(by, item + 1);
-                self.blank(by, item + 1);
-                return Some(start);
-            }
-            let counted = words.contains(&"number") || words.contains(&"count");
-            if let Some(table) = self.table_at(item)
-                && (counted || function.is_none())
-            {
-                draft.order.push(Ordering { by: OrderBy::Count(Some(table)), descending: top });
-                draft.ranked = Some(GroupKey::Rows(draft.root.unwrap_or(table)));
-                self.used[item] = true;
-                self.blank(by, item + 1);
-                return Some(start);
-            }
-            if item < end && self.is_name(item) {
-                let column = self.resolve(draft, item, Want::Number)?;
-                let root = draft.root.unwrap_or(column.table);
-                let mut expr = Expr::Column(column);
-                if let Some(function) = function {
-                    expr = Expr::aggregate(function, expr);
-                    draft.ranked = Some(GroupKey::Rows(root));
-                } else if column.table != root && !self.single(root, column.table) {
-                    expr = Expr::aggregate(Aggregate::Sum, expr);
-                    draft.ranked = Some(GroupKey::Rows(root));
-                }
-                draft.order.push(Ordering { by: OrderBy::Expr(expr), descending: top });
-                self.mark_used(by, item + 1);
-                self.blank(by, item + 1);
-                return Some(start);
-            }
-        }
-        Some(start)
     }
 
     /// Items that were read out of turn must not be read again.
@@ -621,91 +560,6 @@ impl<'a> Interpreter<'a> {
         None
     }
 
-    fn most_common(
-        &mut self,
-        draft: &mut Draft,
-        hand: &mut Hand,
-        mode: &mut Mode,
-        from: usize,
-        end: usize,
-        most: bool,
-        limit: Option<u64>,
-    ) -> Option<usize> {
-        let mut next = from;
-        while matches!(self.word(next), "used" | "the" | "of" | "type" | "kind")
-            && !self.is_name(next)
-            && next < end
-        {
-            next += 1;
-        }
-        let limit = Some(limit.unwrap_or(1));
-        if next < end && self.is_name(next) {
-            let key = match self.table_at(next) {
-                Some(table) => {
-                    draft.ask(Asked::Rows(table));
-                    GroupKey::Rows(table)
-                }
-                None => {
-                    let column = self.resolve(draft, next, Want::Any)?;
-                    let asked = draft.asked.iter().any(|it| {
-                        matches!(it, Asked::Column(it) if *it != column)
-                            || matches!(
-                                it,
-                                Asked::Rows(_) | Asked::Count { .. } | Asked::Aggregate(..)
-                            )
-                    });
-                    if asked && (*mode == Mode::Where || draft.asks_something()) {
-                        // rows with the value that occurs most
-                        let nested = crate::logical::LogicalQuery {
-                            select: vec![Expr::Column(column)],
-                            root: Some(column.table),
-                            group: vec![Expr::Column(column)],
-                            order: vec![crate::logical::OrderKey {
-                                by: Expr::count(),
-                                descending: most,
-                            }],
-                            limit: Some(1),
-                            ..crate::logical::LogicalQuery::default()
-                        };
-                        let predicate = crate::logical::Predicate::Compare(
-                            Expr::Column(column),
-                            crate::logical::Comparison::Equal,
-                            Expr::Scalar(Box::new(nested)),
-                        );
-                        draft.add(super::Condition::Row(predicate), std::mem::take(&mut hand.or));
-                        self.mark_used(next, next + 1);
-                        hand.column = None;
-                        return Some(next + 1);
-                    }
-                    if !draft.asks_something() || *mode == Mode::Select {
-                        draft.ask(Asked::Column(column));
-                    }
-                    GroupKey::Column(column)
-                }
-            };
-            self.mark_used(next, next + 1);
-            let counted = match key {
-                GroupKey::Rows(table) => (table_partner(self, draft, table)).or(None),
-                _ => None,
-            };
-            draft.order.push(Ordering { by: OrderBy::Count(counted), descending: most });
-            draft.ranked = Some(key);
-            draft.limit = limit;
-            hand.column = None;
-            return Some(next + 1);
-        }
-        let of = self.subject(draft);
-        let counted = match of {
-            GroupKey::Rows(table) => table_partner(self, draft, table),
-            _ => None,
-        };
-        draft.order.push(Ordering { by: OrderBy::Count(counted), descending: most });
-        draft.ranked = Some(of);
-        draft.limit = limit;
-        *mode = Mode::Where;
-        Some(next)
-    }
-
     /// `key = (the first row's key in that order)`
     fn best_row(
         &self,
@@ -775,23 +629,6 @@ impl<'a> Interpreter<'a> {
             .and_then(|it| it.measures.first().map(|it| it.1))
             .unwrap_or(true)
     }
-}
-
-/// The table whose rows are counted when the rows of `table` are ranked by how often they occur.
-fn table_partner(this: &Interpreter<'_>, draft: &Draft, table: usize) -> Option<usize> {
-    draft.joins.iter().copied().find(|it| *it != table).or_else(|| {
-        let referring: Vec<usize> = this
-            .index
-            .edges
-            .iter()
-            .filter(|it| it.to == table && it.from != table)
-            .map(|it| it.from)
-            .collect();
-        referring
-            .iter()
-            .copied()
-            .max_by(|a, b| this.weight[*a].total_cmp(&this.weight[*b]).then(b.cmp(a)))
-    })
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]

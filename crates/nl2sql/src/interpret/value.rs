@@ -51,10 +51,14 @@ impl Interpreter<'_> {
         let links = links.clone();
         let ranked = self.rank_values(draft, &links, at, hand.column);
         if let Some(&(number, score)) = ranked.first() {
-            if let Some(second) = ranked.get(1)
-                && score - second.1 < 0.1
-            {
-                self.notes.push(Note::Close(at, score - second.1));
+            if let Some(&(second, lower)) = ranked.get(1) {
+                let best = &links[number];
+                let gap = score - self.told(at, ColumnRef::new(best.table, best.column)) - lower;
+                if gap < 0.1 {
+                    self.close(at, gap);
+                }
+                let other = &links[second];
+                self.rival(at, ColumnRef::new(other.table, other.column), score - lower);
             }
             // a plural that only resembles a value, of nothing that was named
             if plain && links[number].score < 0.76 && score < 1.0 {
@@ -229,7 +233,7 @@ impl Interpreter<'_> {
         let mut and = false;
         loop {
             let mut probe = next;
-            let (mut says_or, mut says_and) = (false, false);
+            let (mut says_or, mut says_and, mut listed) = (false, false, false);
             while probe < end
                 && (self.marked(probe, ',')
                     || matches!(
@@ -237,11 +241,13 @@ impl Interpreter<'_> {
                         "or" | "and" | "either" | "in" | "the" | "not" | "from"
                     ))
             {
+                listed |= self.marked(probe, ',');
                 says_or |= self.word(probe) == "or";
                 says_and |= self.word(probe) == "and";
                 probe += 1;
             }
-            if probe == next || probe >= end {
+            // `french in mountain view` lists nothing
+            if probe == next || probe >= end || !(says_or || says_and || listed) {
                 break;
             }
             let Meaning::Value(links) = &self.items[probe].meaning else { break };

@@ -203,7 +203,8 @@ fn put(
     let plain = |it: &LogicalQuery| {
         it.limit.is_none() && it.per.is_empty() && it.set.is_none() && it.source.is_none()
     };
-    if !plain(&one) || !plain(&two) {
+    // what stands in a set stands in the same one
+    if !plain(&one) || !plain(&two) || one == two {
         return None;
     }
     if let (Some(table), Some(other)) = (subject(index, &one), subject(index, &two))

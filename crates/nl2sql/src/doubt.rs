@@ -1,0 +1,359 @@
+//! What a reading leaves unexplained, and what speaks against answering it however good the rest looks.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    confidence,
+    index::{SchemaIndex, Table},
+    interpret::Interpreter,
+    join,
+    lexicon::{Form, LEXICON},
+    link::{self, Item, Meaning},
+    logical::{Aggregate, ColumnRef, Comparison, Expr, Literal, LogicalQuery, Predicate},
+    time,
+};
+
+/// Unread words that say once more what stands in the query: `the banking industry`, where banking is a main industry.
+pub(crate) fn echoes(
+    index: &SchemaIndex,
+    items: &[Item],
+    query: &LogicalQuery,
+    ignored: &[String],
+) -> Vec<String> {
+    let mut stems: BTreeSet<String> = BTreeSet::new();
+    let mut numbers: BTreeSet<(usize, usize)> = BTreeSet::new();
+    query.each(&mut |part| {
+        for (table, _) in part.instances() {
+            stems.extend(index.tables[table].words.iter().map(|it| LEXICON.stem(it)));
+        }
+        // what tables are joined by is said by the join
+        for (table, column) in joining(index, part) {
+            let info = &index.tables[table].columns[column];
+            stems.extend(info.words.iter().map(|it| LEXICON.stem(it)));
+        }
+        each_column(part, &mut |it| {
+            let info = index.column(it);
+            stems.extend(info.words.iter().map(|it| LEXICON.stem(it)));
+            if info.class.is_numeric() && !info.is_id() {
+                numbers.insert((it.table, it.column));
+            }
+        });
+    });
+    let said = |word: &str| {
+        let stem = LEXICON.stem(&LEXICON.lemma(word));
+        LEXICON.is_stop(word)
+            || LEXICON.is_light(word)
+            || stems.contains(&stem)
+            || stems.iter().any(|it| akin(&stem, it))
+    };
+    let echoed = |at: usize| {
+        let it = &items[at];
+        if it.quoted || !matches!(it.meaning, Meaning::Word | Meaning::Name(_)) {
+            return false;
+        }
+        // `the snatch score`: what kind of number a column holds
+        let measures = at > 0
+            && is_measure(&it.lemma)
+            && matches!(&items[at - 1].meaning, Meaning::Name(links)
+                if links.iter().any(|it| it.column.is_some_and(|column| numbers.contains(&(it.table, column)))));
+        measures || it.lower.split([' ', '-', '\'']).filter(|it| it.len() > 1).all(said)
+    };
+    ignored
+        .iter()
+        .filter(|word| (0..items.len()).any(|at| items[at].text == **word && echoed(at)))
+        .cloned()
+        .collect()
+}
+
+/// Whether a noun behind a name only says that it is a number.
+fn is_measure(lemma: &str) -> bool {
+    matches!(lemma, "score" | "size" | "point" | "level" | "figure" | "unit" | "mark")
+}
+
+/// Whether two stems are of one family: the same beginning, and endings that only make another kind of word of it.
+fn akin(a: &str, b: &str) -> bool {
+    let common = a.bytes().zip(b.bytes()).take_while(|it| it.0 == it.1).count();
+    let (short, long) = (a.len().min(b.len()), a.len().max(b.len()));
+    let ending =
+        |it: &str| matches!(it, "d" | "ed" | "s" | "es" | "r" | "er" | "or" | "ing" | "ment" | "e");
+    if common == short && short >= 3 {
+        return ending(&(if a.len() > b.len() { a } else { b })[common..])
+            || common >= 5 && long - common <= 4;
+    }
+    common >= 6 && common * 3 >= long * 2
+}
+
+/// The columns by which the tables of a query are joined.
+fn joining(index: &SchemaIndex, query: &LogicalQuery) -> Vec<(usize, usize)> {
+    let Some(plan) = join::plan(index, query) else { return Vec::new() };
+    let mut all = Vec::new();
+    for it in &plan.tables {
+        let Some((to, pairs)) = &it.to else { continue };
+        let other = plan.tables[*to].table;
+        for (there, here) in pairs {
+            all.extend([(other, *there), (it.table, *here)]);
+        }
+    }
+    all
+}
+
+/// Calls `f` with every column that a query speaks of, nested queries left out.
+pub(crate) fn each_column(query: &LogicalQuery, f: &mut impl FnMut(ColumnRef)) {
+    for it in query.select.iter().chain(&query.group).chain(&query.per) {
+        it.columns(f);
+    }
+    query.order.iter().for_each(|it| it.by.columns(f));
+    query.filter.iter().chain(&query.having).for_each(|it| it.columns(f));
+}
+
+/// Names that were read, but of which nothing stands in the query.
+pub(crate) fn lost(
+    items: &[Item],
+    reader: &Interpreter<'_>,
+    query: &LogicalQuery,
+    known: &[String],
+) -> Vec<String> {
+    let mut tables: BTreeSet<usize> = BTreeSet::new();
+    let mut columns: BTreeSet<(usize, usize)> = BTreeSet::new();
+    query.each(&mut |part| {
+        tables.extend(part.instances().into_iter().map(|it| it.0));
+        columns.extend(joining(reader.index, part));
+        each_column(part, &mut |it| {
+            columns.insert((it.table, it.column));
+        });
+    });
+    let mut all = Vec::new();
+    for (at, (item, used)) in items.iter().zip(&reader.used).enumerate() {
+        let Meaning::Name(links) = &item.meaning else { continue };
+        let idle = LEXICON.is_stop(&item.lower)
+            || link::is_question_word(&item.lower)
+            || LEXICON.degree(&item.lower).is_some()
+            || LEXICON.is_light(&item.lower);
+        let stands = links.iter().any(|it| match it.column {
+            Some(column) => {
+                columns.contains(&(it.table, column))
+                    || (it.with_table || knows_rows(&reader.index.tables[it.table], column))
+                        && tables.contains(&it.table)
+            }
+            None => tables.contains(&it.table),
+        });
+        let spent = reader.spent.contains(&at);
+        if *used && !spent && !idle && !stands && !known.contains(&item.text) {
+            all.push(item.text.clone());
+        }
+    }
+    all
+}
+
+/// Whether people know rows by that column, so that it may stand for them: `the schools` in a table of universities.
+fn knows_rows(table: &Table, column: usize) -> bool {
+    let first = table.columns.iter().position(|it| it.class.is_textual() && !it.is_id());
+    let keyed = table.display == table.primary;
+    table.display.contains(&column) || keyed && first == Some(column)
+}
+
+/// Whether a query says less than it seems to: counts what is always one, joins what nobody spoke of, loses its groups.
+pub(crate) fn doubtful(
+    index: &SchemaIndex,
+    items: &[Item],
+    query: &LogicalQuery,
+    signals: &[f64],
+    left: &[&str],
+    used: &[bool],
+) -> bool {
+    let signal = |name: &str| {
+        confidence::SIGNALS.iter().position(|it| *it == name).map_or(0.0, |it| signals[it])
+    };
+    if signal("unnamed_tables") > 1.5 {
+        return true;
+    }
+    let each = items
+        .iter()
+        .any(|it| it.is_word() && matches!(it.lower.as_str(), "each" | "per" | "every"));
+    let mut grouped = false;
+    // `the name and origin of each program` is a list
+    let mut counted = query.limit.is_some();
+    let mut empty = false;
+    query.each(&mut |part| {
+        let nested = !std::ptr::eq(part, query);
+        grouped |= !part.group.is_empty() || !part.per.is_empty();
+        counted |= part.select.iter().any(Expr::is_aggregate)
+            || part.order.iter().any(|it| it.by.is_aggregate());
+        // one row for each group by a key
+        if let ([Expr::Column(key)], [_]) = (part.group.as_slice(), part.instances().as_slice()) {
+            let counts = part.order.iter().any(|it| it.by.is_aggregate())
+                || !part.having.is_empty()
+                || part.select.iter().any(Expr::is_aggregate);
+            empty |= counts && index.tables[key.table].primary == [key.column];
+        }
+        // no row is of one year and not of another: rows of several kinds were meant
+        empty |= part.filter.iter().any(|it| {
+            let Predicate::Not(denied) = it else { return false };
+            let Predicate::Compare(a, Comparison::Equal, _) = denied.as_ref() else { return false };
+            part.filter
+                .iter()
+                .any(|it| matches!(it, Predicate::Compare(b, Comparison::Equal, _) if a == b))
+        });
+        // nor does one column hold two texts
+        let texts = |it: &Predicate| match it {
+            Predicate::Compare(Expr::Column(it), Comparison::Equal, Expr::Literal(Literal::Text(_))) => {
+                Some(*it)
+            }
+            _ => None,
+        };
+        empty |= part.filter.iter().any(|it| {
+            let Predicate::Like { column, negated: false, .. } = it else { return false };
+            part.filter.iter().any(|it| texts(it) == Some(*column))
+        });
+        // what is shown is what was given: no answer
+        empty |= !nested
+            && !part.select.is_empty()
+            && part.set.is_none()
+            && part.select.iter().all(|shown| {
+                matches!(shown, Expr::Column(_))
+                    && part.filter.iter().any(|it| {
+                        matches!(it, Predicate::Compare(left, Comparison::Equal, Expr::Literal(_)) if left == shown)
+                    })
+            });
+        // moments have no sum and no mean
+        empty |= part.select.iter().any(|it| {
+            matches!(it, Expr::Aggregate { function: Aggregate::Sum | Aggregate::Avg, argument: Some(of), .. }
+                if matches!(of.as_ref(), Expr::Column(it) if index.column(*it).class.is_temporal()))
+        });
+        // a number over rows has no order
+        empty |= part.group.is_empty()
+            && part.select.iter().any(Expr::is_aggregate)
+            && part.order.iter().any(|it| !it.by.is_aggregate());
+    });
+    // `the id, the date and the amount`: one of what is listed is not shown
+    let missed = items.iter().enumerate().any(|(at, it)| {
+        let listed = |it: Option<&Item>| it.is_some_and(|it| it.is_mark(',') || it.lower == "and");
+        let lead = at.checked_sub(1).and_then(|it| items.get(it));
+        let lead = match lead {
+            Some(the) if matches!(the.lower.as_str(), "the" | "their" | "its") => {
+                at.checked_sub(2).and_then(|it| items.get(it))
+            }
+            other => other,
+        };
+        it.is_word()
+            && !used.get(at).copied().unwrap_or(true)
+            && matches!(
+                it.lemma.as_str(),
+                "date"
+                    | "year"
+                    | "name"
+                    | "age"
+                    | "id"
+                    | "time"
+                    | "type"
+                    | "email"
+                    | "address"
+                    | "phone"
+            )
+            && (listed(lead) || listed(items.get(at + 1)))
+    });
+    // a second request that nothing answers
+    let who = items
+        .windows(2)
+        .any(|it| it[0].lower == "and" && matches!(it[1].lower.as_str(), "who" | "whom"));
+    let mut shown: BTreeSet<usize> = BTreeSet::new();
+    query.select.iter().for_each(|it| {
+        it.columns(&mut |it| {
+            shown.insert(it.table);
+        });
+    });
+    // told apart by something that was not understood
+    let apart = query.group.is_empty()
+        && query.per.is_empty()
+        && query.source.is_none()
+        && query.select.iter().any(Expr::is_aggregate)
+        && items.windows(2).any(|it| {
+            it[0].lower == "by"
+                && it[0].is_word()
+                && matches!(it[1].lower.as_str(), "how" | "what" | "which" | "whether" | "where")
+        });
+    // one row of all is not one of each
+    let one_of_all = each
+        && query.limit.is_some()
+        && query.per.is_empty()
+        && !query.group.is_empty()
+        && query.group.len() > 1;
+    // `logged in during the last week`: what happened then is not known
+    let untold = items.windows(3).any(|it| {
+        matches!(it[2].meaning, Meaning::Time(_))
+            && it[..2].iter().any(|it| it.is_word() && left.contains(&it.text.as_str()))
+            || matches!(it[1].meaning, Meaning::Time(_))
+                && it[0].is_word()
+                && left.contains(&it[0].text.as_str())
+    });
+    empty
+        || missed
+        || apart
+        || untold
+        || each && counted && !grouped
+        || one_of_all
+        || who && shown.len() < 2
+}
+
+/// Whether a word says what is done rather than what something is.
+pub(crate) fn is_verb(word: &str) -> bool {
+    !word.contains(' ')
+        && (word.len() > 4 && (word.ends_with("ed") || word.ends_with("ing"))
+            || matches!(
+                word,
+                "taught"
+                    | "built"
+                    | "run"
+                    | "runs"
+                    | "play"
+                    | "plays"
+                    | "flow"
+                    | "flows"
+                    | "born"
+                    | "won"
+                    | "led"
+                    | "sold"
+                    | "bought"
+                    | "stay"
+                    | "stays"
+                    | "eat"
+                    | "eats"
+                    | "spent"
+                    | "left"
+            ))
+}
+
+/// Whether a question asks what is not known yet.
+pub(crate) fn predicts(items: &[Item]) -> bool {
+    let says =
+        |words: &[&str]| items.iter().any(|it| it.is_word() && words.contains(&it.lower.as_str()));
+    let ahead = items.iter().any(|it| match &it.meaning {
+        Meaning::Time(time::Span::Range(Some(from), _)) => {
+            matches!(from, crate::logical::Moment::Start(_, steps) if *steps > 0)
+                || matches!(from, crate::logical::Moment::Now(_, 0))
+        }
+        _ => false,
+    });
+    says(&["forecast", "predict", "prediction", "projected", "expect"]) || ahead && says(&["will"])
+}
+
+/// The content words that were not used.
+pub(crate) fn content(items: &[Item], used: &[bool]) -> Vec<String> {
+    items
+        .iter()
+        .zip(used)
+        .filter(|(item, used)| {
+            !**used
+                && !matches!(item.meaning, Meaning::Mark(_))
+                && !LEXICON.is_stop(&item.lower)
+                && !link::is_question_word(&item.lower)
+                && LEXICON.degree(&item.lower).is_none_or(|it| is_judgement(item, it.form))
+        })
+        .map(|(item, _)| item.text.clone())
+        .collect()
+}
+
+/// Whether an adjective that was left out would have chosen among rows: `some good restaurants`.
+fn is_judgement(item: &Item, form: Form) -> bool {
+    form == Form::Positive && item.is_word() && !item.lower.ends_with("ly")
+}
