@@ -56,7 +56,9 @@ pub(crate) fn echoes(
             && is_measure(&it.lemma)
             && matches!(&items[at - 1].meaning, Meaning::Name(links)
                 if links.iter().any(|it| it.column.is_some_and(|column| numbers.contains(&(it.table, column)))));
-        measures || it.lower.split([' ', '-', '\'']).filter(|it| it.len() > 1).all(said)
+        let mut words =
+            it.lower.split([' ', '-', '\'']).filter(|it| !matches!(*it, "" | "s")).peekable();
+        measures || words.peek().is_some() && words.all(said)
     };
     ignored
         .iter()
