@@ -199,7 +199,7 @@ impl Queries {
             return Ok(Vec::new());
         }
         let limits = self.trial_limits(opened).await?;
-        let owned: Vec<Entry> = entries.iter().map(|it| Entry::clone(it)).collect();
+        let owned: Vec<Entry> = entries.iter().copied().cloned().collect();
         let mut unfit = unfit_for_the_engine(knowledge, &owned).await?;
         let deadline = Instant::now() + CATCH_UP_LIMIT;
         let mut marks = Vec::with_capacity(entries.len());
