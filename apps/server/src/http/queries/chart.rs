@@ -1,141 +1,85 @@
 //! A chart for a result: a Vega-Lite specification made from the columns' types and the shape of the rows.
 
-use plinth_queries::{ResultColumn, UserTypes, ValueKind};
-use serde_json::{Map, Value, json};
+use plinth_charts::{Chart, Column, ColumnKind, Data, Kind, Options};
+use plinth_queries::{ResultColumn, UserTypes, type_name};
+use serde_json::Value;
 
 /// Points that a chart is drawn from at most; more would be a smear, and a large answer twice.
 const MAX_POINTS: usize = 2_000;
 
-/// The oid of `date` (`pg_type.dat`); its text is its value, so it has no kind of its own.
-const DATE: u32 = 1082;
-
-/// What a column can be on an axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    Time,
-    Number,
-    Name,
-}
-
 /// Collects rows and then says how to draw them.
 pub(super) struct ChartMaker {
-    columns: Vec<(String, Role)>,
-    rows: Vec<Vec<Value>>,
-    more: bool,
+    data: Data,
 }
 
 impl ChartMaker {
     pub(super) fn new(columns: &[ResultColumn], types: &UserTypes) -> Self {
-        let role = |it: &ResultColumn| match ValueKind::of(it.type_oid, types) {
-            _ if it.type_oid == DATE => Role::Time,
-            ValueKind::Timestamp => Role::Time,
-            kind if kind.is_number() => Role::Number,
-            _ => Role::Name,
+        let column = |it: &ResultColumn| Column {
+            name: it.name.clone(),
+            kind: ColumnKind::of_type(&type_name(it.type_oid, it.type_modifier, types)),
         };
-        let columns = columns.iter().map(|it| (it.name.clone(), role(it))).collect();
-        Self { columns, rows: Vec::new(), more: false }
+        let columns = columns.iter().map(column).collect();
+        Self { data: Data { columns, rows: Vec::new(), more: false } }
     }
 
     pub(super) fn add(&mut self, row: Vec<Value>) {
-        if self.rows.len() < MAX_POINTS {
-            self.rows.push(row);
+        if self.data.rows.len() < MAX_POINTS {
+            self.data.rows.push(row);
         } else {
-            self.more = true;
+            self.data.more = true;
         }
     }
 
     /// The specification; null when there is nothing to draw: no rows, or no number among the columns.
-    pub(super) fn finish(self) -> Value {
-        let first = |role| self.columns.iter().position(|it| it.1 == role);
-        let Some(measure) = self.measure() else { return Value::Null };
-        if self.rows.is_empty() {
-            return Value::Null;
+    pub(super) fn finish(mut self) -> Value {
+        let Some(kind) = Kind::suggested(&self.data) else { return Value::Null };
+        if kind != Kind::Scatter {
+            self.keep_one_measure();
         }
-        let (mark, x) = if let Some(time) = first(Role::Time) {
-            ("line", Some((time, "temporal")))
-        } else if let Some(name) = first(Role::Name) {
-            ("bar", Some((name, "nominal")))
-        } else if let Some(other) =
-            self.columns.iter().position(|it| it.1 == Role::Number).filter(|it| *it != measure)
-        {
-            ("point", Some((other, "quantitative")))
-        } else {
-            ("text", None)
-        };
-        let mut encoding = Map::new();
-        if let Some((at, kind)) = x {
-            // The order of the rows is part of the answer: "top five" stays in order of size.
-            encoding.insert("x".to_owned(), json!({ "field": field(at), "type": kind, "title": self.columns[at].0, "sort": null }));
-            let value = json!({ "field": field(measure), "type": "quantitative", "title": self.columns[measure].0 });
-            encoding.insert("y".to_owned(), value);
-            let second =
-                (0..self.columns.len()).find(|it| self.columns[*it].1 == Role::Name && *it != at);
-            if let Some(at) = second {
-                encoding.insert(
-                    "color".to_owned(),
-                    json!({ "field": field(at), "type": "nominal", "title": self.columns[at].0 }),
-                );
-            }
-        } else {
-            encoding.insert(
-                "text".to_owned(),
-                json!({ "field": field(measure), "type": "quantitative" }),
-            );
-        }
-        let values: Vec<Value> = self
-            .rows
+        let options = Options::default();
+        Chart::new(kind, &options, &self.data, "").map_or(Value::Null, |it| it.vega_lite())
+    }
+
+    /// The last number among the columns: questions put the measure after what it is measured by. Several are seldom of one
+    /// size, and the smaller would lie flat on the axis.
+    fn keep_one_measure(&mut self) {
+        let is_number = |it: &Column| it.kind == ColumnKind::Number;
+        let Some(measure) = self.data.columns.iter().rposition(is_number) else { return };
+        let kept: Vec<bool> = self
+            .data
+            .columns
             .iter()
-            .map(|row| {
-                row.iter()
-                    .enumerate()
-                    .map(|(at, value)| (field(at), number(value, self.columns[at].1)))
-                    .collect::<Map<_, _>>()
-                    .into()
-            })
+            .enumerate()
+            .map(|(at, it)| at == measure || !is_number(it))
             .collect();
-        json!({
-            "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
-            "description": if self.more { "The first 2000 rows." } else { "" },
-            "data": { "values": values },
-            "mark": mark,
-            "encoding": encoding,
-        })
-    }
-
-    /// The last number among the columns: questions put the measure after what it is measured by.
-    fn measure(&self) -> Option<usize> {
-        self.columns.iter().rposition(|it| it.1 == Role::Number)
-    }
-}
-
-/// Columns' names may hold dots and brackets, which mean paths in Vega-Lite, and need not be unique.
-fn field(at: usize) -> String {
-    format!("c{at}")
-}
-
-/// A number that is a string because a double cannot hold it exactly is near enough for a picture.
-fn number(value: &Value, role: Role) -> Value {
-    match value {
-        Value::String(text) if role == Role::Number => {
-            text.parse::<f64>().map_or(Value::Null, Value::from)
+        let mut place = kept.iter();
+        self.data.columns.retain(|_| place.next() == Some(&true));
+        for row in &mut self.data.rows {
+            let mut place = kept.iter();
+            row.retain(|_| place.next() == Some(&true));
         }
-        other => other.clone(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    fn maker(columns: &[(&str, Role)], rows: Vec<Vec<Value>>) -> ChartMaker {
-        let columns = columns.iter().map(|(name, role)| ((*name).to_owned(), *role)).collect();
-        ChartMaker { columns, rows, more: false }
+    const NUMBER: ColumnKind = ColumnKind::Number;
+    const NAME: ColumnKind = ColumnKind::Text;
+
+    fn maker(columns: &[(&str, ColumnKind)], rows: Vec<Vec<Value>>) -> ChartMaker {
+        let column = |it: &(&str, ColumnKind)| Column { name: it.0.to_owned(), kind: it.1 };
+        let columns = columns.iter().map(column).collect();
+        ChartMaker { data: Data { columns, rows, more: false } }
     }
 
     #[test]
     fn the_types_of_the_columns_choose_the_mark() {
         let time = maker(
-            &[("month", Role::Time), ("revenue", Role::Number)],
+            &[("month", ColumnKind::Date), ("revenue", NUMBER)],
             vec![vec![json!("2026-01-01"), json!(3)]],
         );
         let spec = time.finish();
@@ -144,26 +88,29 @@ mod tests {
             (&json!("line"), &json!("revenue"))
         );
         let names = maker(
-            &[("country", Role::Name), ("orders", Role::Number)],
-            vec![vec![json!("France"), json!(3)]],
+            &[("country", NAME), ("id", NUMBER), ("orders", NUMBER)],
+            vec![vec![json!("France"), json!(7), json!(3)]],
         );
-        assert_eq!(names.finish()["mark"], "bar");
-        let single = maker(&[("count", Role::Number)], vec![vec![json!(142)]]);
+        let spec = names.finish();
+        assert_eq!((&spec["mark"], &spec["data"]["values"][0]["y"]), (&json!("bar"), &json!(3.0)));
+        let single = maker(&[("count", NUMBER)], vec![vec![json!(142)]]);
         assert_eq!(single.finish()["mark"], "text");
+        let points = maker(&[("a", NUMBER), ("b", NUMBER)], vec![vec![json!(1), json!(2)]]);
+        assert_eq!(points.finish()["mark"], "point");
     }
 
     #[test]
     fn nothing_to_draw_is_no_chart() {
-        assert_eq!(maker(&[("name", Role::Name)], vec![vec![json!("x")]]).finish(), Value::Null);
-        assert_eq!(maker(&[("count", Role::Number)], vec![]).finish(), Value::Null);
+        assert_eq!(maker(&[("name", NAME)], vec![vec![json!("x")]]).finish(), Value::Null);
+        assert_eq!(maker(&[("count", NUMBER)], vec![]).finish(), Value::Null);
     }
 
     #[test]
     fn a_number_too_large_for_a_double_is_still_drawn() {
         let big = maker(
-            &[("n", Role::Name), ("v", Role::Number)],
+            &[("n", NAME), ("v", NUMBER)],
             vec![vec![json!("x"), json!("12345678901234567890")]],
         );
-        assert!(big.finish()["data"]["values"][0]["c1"].is_number());
+        assert!(big.finish()["data"]["values"][0]["y"].is_number());
     }
 }
