@@ -497,6 +497,34 @@ def webhook(world):
     return {"token": world.get(f"/v1/workflows/{made}/webhook")["data"]["url"].rsplit("/", 1)[1]}
 
 
+def dashboard(world):
+    query = world.send("POST", "/v1/queries", {"connection_id": world.connection, "sql": "SELECT 1 AS one"})
+    position = {"x": 0, "y": 0, "w": 6, "h": 4}
+    widget = {"type": "metric", "query_id": query["data"]["query_id"], "position": position}
+    return {"name": world.name("Dashboard"), "widgets": [widget]}
+
+
+def with_widget(world):
+    """The path of a widget."""
+    made = world.send("POST", "/v1/dashboards", dashboard(world))["data"]
+    return {"id": made["id"], "widget_id": made["widgets"][0]["id"]}
+
+
+def with_share(world):
+    """The path of a link to a dashboard."""
+    made = world.send("POST", "/v1/dashboards", dashboard(world))["data"]["id"]
+    share = world.send("POST", f"/v1/dashboards/{made}/shares", {"kind": "embed"})["data"]
+    return {"id": made, "share_id": share["id"]}
+
+
+def shared(world, *parts):
+    """The path of what a link shows."""
+    made = world.send("POST", "/v1/dashboards", dashboard(world))["data"]
+    share = world.send("POST", f"/v1/dashboards/{made['id']}/shares", {"kind": "link"})["data"]
+    path = {"token": share["token"], "widget_id": made["widgets"][0]["id"]}
+    return {name: path[name] for name in ("token", *parts)}
+
+
 # Requests that end sign-ins: the next one that takes a sign-in signs in anew.
 ENDING = {"sign_out", "sign_out_everywhere", "change_password", "reset_password", "end_my_session", "leave_organization"}
 
@@ -535,6 +563,15 @@ TABLE = ("table", "public.customers")
 
 # By operation id: a request that succeeds.
 SAMPLES = {
+    "create_dashboard": lambda world: Sample(body=dashboard(world)),
+    "update_dashboard": lambda world: Sample(body={"description": world.name("What it shows")}),
+    "refresh_dashboard": lambda world: Sample(body={}),
+    "get_widget_image": lambda world: Sample(path=with_widget(world)),
+    "create_dashboard_share": lambda world: Sample(body={"kind": "link"}),
+    "revoke_dashboard_share": lambda world: Sample(path=with_share(world)),
+    "get_shared_dashboard": lambda world: Sample(path=shared(world)),
+    "get_shared_dashboard_image": lambda world: Sample(path=shared(world)),
+    "get_shared_widget_image": lambda world: Sample(path=shared(world, "widget_id")),
     "create_workflow": lambda world: Sample(body=workflow(world)),
     "update_workflow": lambda world: Sample(body={"description": world.name("What it does")}),
     "preview_workflow": lambda world: Sample(body={}),

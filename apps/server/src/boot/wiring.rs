@@ -6,10 +6,11 @@ use jiff::SignedDuration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use plinth_adapter_postgres::{
     Database, PostgresAccounts, PostgresAnnotations, PostgresApps, PostgresAttempts, PostgresAudit,
-    PostgresConnections, PostgresControlPlane, PostgresConversations, PostgresIdempotency,
-    PostgresIdentities, PostgresKeys, PostgresLanguage, PostgresModels, PostgresOrganizations,
-    PostgresOutbox, PostgresPolicies, PostgresQueries, PostgresRates, PostgresRuns,
-    PostgresSigningKeys, PostgresSnapshots, PostgresTeam, PostgresTenancy, PostgresWorkflows,
+    PostgresConnections, PostgresControlPlane, PostgresConversations, PostgresDashboards,
+    PostgresIdempotency, PostgresIdentities, PostgresKeys, PostgresLanguage, PostgresModels,
+    PostgresOrganizations, PostgresOutbox, PostgresPolicies, PostgresQueries, PostgresRates,
+    PostgresRuns, PostgresSigningKeys, PostgresSnapshots, PostgresTeam, PostgresTenancy,
+    PostgresWorkflows,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
 use plinth_connections::{
@@ -17,6 +18,7 @@ use plinth_connections::{
 };
 use plinth_control_plane::{ControlPlane, ControlPlaneParts, ControlPlaneStore};
 use plinth_core::{Clock, CursorKey};
+use plinth_dashboards::{DashboardParts, Dashboards, SavedQueries, ShareKey, TeamSharers};
 use plinth_egress::Network;
 use plinth_models::{InstallationModel, ModelDialer, ModelParts, Models};
 use plinth_nl2sql::Engine;
@@ -92,6 +94,8 @@ pub struct Services {
     pub control_plane_store: Arc<dyn ControlPlaneStore>,
     /// Plinth's own certificate authority.
     pub authority: AuthorityKeeper,
+    /// Widgets on saved queries, and links that show them.
+    pub dashboards: Dashboards,
     /// What runs by itself.
     pub workflows: Workflows,
     /// Runs it.
@@ -306,8 +310,17 @@ impl Services {
             (actions, hooks, runs),
             &clock,
         );
+        let dashboards = Dashboards::new(DashboardParts {
+            store: Arc::new(PostgresDashboards::new(database.clone())),
+            runner: Arc::new(SavedQueries::new(queries.clone())),
+            sharers: Arc::new(TeamSharers::new(Arc::new(PostgresTeam::new(database.clone())))),
+            tenancy: tenancy.clone(),
+            key: ShareKey::new(*installation.derive("links to dashboards")),
+            clock: clock.clone(),
+        });
         let public_url = public_url.into();
         Ok(Self {
+            dashboards,
             workflows,
             worker,
             tenancy,

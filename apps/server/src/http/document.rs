@@ -32,6 +32,7 @@ use super::{auth, database_configs, oauth, operation, platform};
         (name = "connections", description = "The databases that an organization connects."),
         (name = "database configs", description = "The same connections, as an agent platform's back end knows them. Errors there are `{\"success\": false, \"error\", \"message\", \"status\": \"error\", \"details\"}`."),
         (name = "schemas", description = "What those databases look like."),
+        (name = "dashboards", description = "Saved queries side by side, with what they give now; pictures of them, and links that show them."),
         (name = "workflows", description = "Queries that run by themselves, and what is done with the answers."),
         (name = "authentication", description = "Signing in and out, tokens and passwords."),
         (name = "me", description = "Who is calling, and what is theirs."),

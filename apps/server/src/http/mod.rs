@@ -7,6 +7,7 @@ mod caller;
 mod client_address;
 mod connections;
 mod control_plane;
+mod dashboards;
 mod database_configs;
 mod document;
 mod envelope;
@@ -71,6 +72,7 @@ fn platform(config: &mut ServiceConfig<'_>) {
         .service(area(&["organizations"], organizations::routes))
         .service(area(&["audit"], audit::routes))
         .service(area(&["misc"], misc::routes))
+        .service(area(&["dashboards", "shared-dashboards"], dashboards::routes))
         .service(area(&["workflows", "hooks"], workflows::routes));
 }
 

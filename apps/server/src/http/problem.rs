@@ -129,6 +129,11 @@ impl Problem {
         self.details.as_ref()?.get("reason")?.as_str()
     }
 
+    /// What went wrong, for an answer in which other things went well.
+    pub(crate) fn into_info(self) -> ErrorInfo {
+        ErrorInfo { code: self.code, message: self.message, details: self.details }
+    }
+
     /// The body in the form that the caller wants.
     pub(crate) fn render(&self, request: &HttpRequest, request_id: &str) -> HttpResponse {
         let accept = request.headers().get(header::ACCEPT).and_then(|it| it.to_str().ok());

@@ -16,6 +16,7 @@ mod control_plane_schemas;
 mod control_plane_snapshots;
 mod control_plane_usage;
 mod conversations;
+mod dashboards;
 mod database_configs;
 mod document;
 mod idempotency;

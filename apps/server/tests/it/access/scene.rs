@@ -173,6 +173,25 @@ impl Scene {
         (workflow, run)
     }
 
+    /// A body that makes a dashboard on a query of its own.
+    pub(super) async fn dashboard_body(&mut self) -> Value {
+        let query = self.new_query().await;
+        let place = json!({ "x": 0, "y": 0, "w": 6, "h": 4 });
+        json!({
+            "name": self.name("Dashboard"),
+            "widgets": [{ "type": "metric", "query_id": query, "position": place }],
+        })
+    }
+
+    /// A dashboard, and its widget.
+    pub(super) async fn new_dashboard(&mut self) -> (String, String) {
+        let body = self.dashboard_body().await;
+        let made = self.owner.post("/v1/dashboards", body).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        let widget = self.keep("widget", &made.body["data"]["widgets"][0]["id"]);
+        (self.keep("dashboard", &made.body["data"]["id"]), widget)
+    }
+
     /// A body of a term under a new name.
     pub(super) fn term_body(&mut self) -> Value {
         json!({ "name": self.name("Term"), "table": "public.orders" })

@@ -21,6 +21,9 @@ pub(super) const PUBLIC: &[(&str, &str)] = &[
     ("revoke", "takes an app's token, and its secret"),
     ("introspect", "takes an app's token, and its secret"),
     ("call_workflow_webhook", "the URL is the secret, and names the one workflow that it starts"),
+    ("get_shared_dashboard", "the token is the secret, and shows the one dashboard that it is of"),
+    ("get_shared_dashboard_image", "the same"),
+    ("get_shared_widget_image", "the same"),
     ("set_up", "makes the first owner, against the one-time token that the server printed"),
 ];
 
@@ -224,6 +227,33 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
         "create_role" => call.json(json!({ "name": scene.name("Role"), "scopes": ["admin"] })),
         "get_role" | "delete_role" => call.id(scene.new_role().await),
         "update_role" => call.id(scene.new_role().await).json(json!({ "name": scene.name("New") })),
+
+        "list_dashboards" => call.query("?limit=100"),
+        "create_dashboard" => {
+            let body = scene.dashboard_body().await;
+            call.json(body)
+        }
+        "get_dashboard" | "delete_dashboard" | "get_dashboard_image" | "list_dashboard_shares" => {
+            call.id(scene.new_dashboard().await.0)
+        }
+        "refresh_dashboard" => call.id(scene.new_dashboard().await.0).json(json!({})),
+        "update_dashboard" => {
+            let body = scene.dashboard_body().await;
+            call.id(scene.new_dashboard().await.0).json(body)
+        }
+        "get_widget_image" => {
+            let (dashboard, widget) = scene.new_dashboard().await;
+            call.id(dashboard).id(widget)
+        }
+        "create_dashboard_share" => {
+            call.id(scene.new_dashboard().await.0).json(json!({ "kind": "link" }))
+        }
+        "revoke_dashboard_share" => {
+            let dashboard = scene.new_dashboard().await.0;
+            let path = format!("/v1/dashboards/{dashboard}/shares");
+            let share = scene.make("share", &path, json!({ "kind": "embed" })).await;
+            call.id(dashboard).id(share)
+        }
 
         "list_workflows" => call.query("?limit=100"),
         "create_workflow" => call.json(scene.workflow_body()),

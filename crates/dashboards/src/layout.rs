@@ -1,0 +1,383 @@
+//! What callers send, held against the rules: all that is wrong is told at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use plinth_charts::{Kind, Options};
+use plinth_queries::QueryId;
+use serde_json::{Map, Value};
+
+use crate::dashboard::{Filter, Position, Widget};
+use crate::ports::Described;
+use crate::{Fault, WidgetId};
+
+/// Columns of the grid.
+pub const COLUMNS: u32 = 12;
+/// Rows of the grid.
+const ROWS: u32 = 1_000;
+/// The highest widget, in rows.
+const HIGHEST: u32 = 50;
+/// Widgets on one dashboard.
+const MOST_WIDGETS: usize = 50;
+const MOST_FILTERS: usize = 20;
+const MOST_VALUES: usize = 200;
+const MOST_PARAMETERS: usize = 50;
+/// A day, in seconds.
+pub(crate) const DAY: u32 = 86_400;
+/// What parameters, filters and their values take at most, as JSON.
+const MOST_BYTES: usize = 65_536;
+
+/// A widget, as it is sent.
+#[derive(Clone, Debug)]
+pub struct WidgetSpec {
+    /// Of one that is there already; `None` for a new one.
+    pub id: Option<WidgetId>,
+    /// See [`Kind`].
+    pub kind: String,
+    /// See [`Widget::title`].
+    pub title: String,
+    /// See [`Widget::query`].
+    pub query: Option<QueryId>,
+    /// See [`Widget::parameters`].
+    pub parameters: Map<String, Value>,
+    /// See [`Widget::filters`].
+    pub filters: BTreeMap<String, String>,
+    /// See [`Widget::position`].
+    pub position: Position,
+    /// See [`Options`]; null for none.
+    pub options: Value,
+    /// See [`Widget::max_age_seconds`].
+    pub max_age_seconds: Option<u32>,
+}
+
+/// A filter, as it is sent.
+pub type FilterSpec = Filter;
+
+/// All that is wrong, while it is found.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(pub(crate) Vec<Fault>);
+
+impl Faults {
+    pub(crate) fn add(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
+        self.0.push(Fault { pointer: pointer.into(), message: message.into() });
+    }
+}
+
+/// Reads widgets; `known` are those that the dashboard has.
+pub(crate) fn widgets(
+    specs: Vec<WidgetSpec>,
+    known: &[WidgetId],
+    now: Timestamp,
+    faults: &mut Faults,
+) -> Vec<Widget> {
+    if specs.len() > MOST_WIDGETS {
+        faults.add("/widgets", format!("has to be a list of at most {MOST_WIDGETS}"));
+        return Vec::new();
+    }
+    let mut widgets: Vec<Widget> = Vec::with_capacity(specs.len());
+    let mut pointers = Vec::with_capacity(specs.len());
+    for (at, spec) in specs.into_iter().enumerate() {
+        let pointer = format!("/widgets/{at}");
+        if let Some(widget) = widget(spec, &pointer, known, now, faults) {
+            if widgets.iter().any(|it| it.id == widget.id) {
+                faults.add(format!("{pointer}/id"), "is the id of another widget here");
+            }
+            for (other, pointer_of_other) in widgets.iter().zip(&pointers) {
+                if other.position.overlaps(widget.position) {
+                    let message = format!("covers the widget at {pointer_of_other}");
+                    faults.add(format!("{pointer}/position"), message);
+                    break;
+                }
+            }
+            widgets.push(widget);
+            pointers.push(pointer);
+        }
+    }
+    widgets
+}
+
+fn widget(
+    spec: WidgetSpec,
+    pointer: &str,
+    known: &[WidgetId],
+    now: Timestamp,
+    faults: &mut Faults,
+) -> Option<Widget> {
+    let before = faults.0.len();
+    let at = |field: &str| format!("{pointer}/{field}");
+    let id = match spec.id {
+        Some(id) if !known.contains(&id) => {
+            faults.add(at("id"), "is no widget of this dashboard; leave it out for a new one");
+            return None;
+        }
+        Some(id) => id,
+        None => WidgetId::new(now),
+    };
+    let kind: Kind = match spec.kind.parse() {
+        Ok(kind) => kind,
+        Err(err) => {
+            faults.add(at("type"), format!("{err}"));
+            return None;
+        }
+    };
+    if spec.title.chars().count() > 200 || spec.title.chars().any(char::is_control) {
+        faults.add(at("title"), "has to be a text of at most 200 characters in one line");
+    }
+    if let Err(wrong) = Options::parse(kind, &spec.options) {
+        for it in wrong {
+            let name = it.name.replace('~', "~0").replace('/', "~1");
+            let pointer = if name.is_empty() { at("options") } else { at("options/") + &name };
+            faults.add(pointer, it.rule);
+        }
+    }
+    place(spec.position, &at("position"), faults);
+    if spec.query.is_none() && kind != Kind::Text {
+        faults.add(at("query_id"), "is missing");
+    }
+    if spec.query.is_none() && !(spec.parameters.is_empty() && spec.filters.is_empty()) {
+        faults.add(at("query_id"), "is missing: parameters are a query's");
+    }
+    if spec.parameters.len() + spec.filters.len() > MOST_PARAMETERS {
+        faults.add(at("parameters"), format!("has to have at most {MOST_PARAMETERS} values"));
+    }
+    if size(&spec.parameters) + size(&spec.options) > MOST_BYTES {
+        faults.add(pointer, format!("has to take at most {MOST_BYTES} bytes"));
+    }
+    for parameter in spec.filters.keys() {
+        if spec.parameters.contains_key(parameter) {
+            faults.add(at("filters"), format!("names `{parameter}`, which has a value already"));
+        }
+    }
+    if spec.max_age_seconds.is_some_and(|it| it > DAY) {
+        faults.add(at("max_age_seconds"), format!("has to be a whole number from 0 to {DAY}"));
+    }
+    (faults.0.len() == before).then_some(Widget {
+        id,
+        kind,
+        title: spec.title,
+        query: spec.query,
+        parameters: spec.parameters,
+        filters: spec.filters,
+        position: spec.position,
+        options: spec.options,
+        max_age_seconds: spec.max_age_seconds,
+    })
+}
+
+fn size(value: &impl serde::Serialize) -> usize {
+    serde_json::to_string(value).map_or(usize::MAX / 4, |it| it.len())
+}
+
+fn place(position: Position, pointer: &str, faults: &mut Faults) {
+    let Position { x, y, w, h } = position;
+    if !(1..=COLUMNS).contains(&w) {
+        faults.add(format!("{pointer}/w"), format!("has to be from 1 to {COLUMNS}"));
+    } else if x.saturating_add(w) > COLUMNS {
+        let message = format!("goes over the right edge: the grid has {COLUMNS} columns");
+        faults.add(format!("{pointer}/x"), message);
+    }
+    if !(1..=HIGHEST).contains(&h) {
+        faults.add(format!("{pointer}/h"), format!("has to be from 1 to {HIGHEST}"));
+    }
+    if y > ROWS {
+        faults.add(format!("{pointer}/y"), format!("has to be from 0 to {ROWS}"));
+    }
+}
+
+/// Checks filters by themselves.
+pub(crate) fn filters(filters: &[Filter], faults: &mut Faults) {
+    if filters.len() > MOST_FILTERS {
+        faults.add("/filters", format!("has to be a list of at most {MOST_FILTERS}"));
+        return;
+    }
+    let mut names = BTreeSet::new();
+    for (number, filter) in filters.iter().enumerate() {
+        let at = |field: &str| format!("/filters/{number}/{field}");
+        if !is_name(&filter.name) {
+            let message =
+                "has to be lower-case letters, digits and `_`, a letter first, at most 63";
+            faults.add(at("name"), message);
+        } else if !names.insert(filter.name.as_str()) {
+            faults.add(at("name"), "is the name of another filter here");
+        }
+        let label = filter.label.as_deref().unwrap_or_default();
+        if label.chars().count() > 200 || label.chars().any(char::is_control) {
+            faults.add(at("label"), "has to be a text of at most 200 characters in one line");
+        }
+        if filter.options.len() > MOST_VALUES {
+            faults.add(at("options"), format!("has to be a list of at most {MOST_VALUES}"));
+        }
+        if filter.options.iter().any(|it| !is_plain(it)) {
+            faults.add(at("options"), "has to hold texts, numbers, true and false only");
+        }
+        if let Some(default) = &filter.default {
+            if !is_plain(default) {
+                faults.add(at("default"), "has to be a text, a number, true or false");
+            } else if !filter.options.is_empty() && !filter.options.contains(default) {
+                faults.add(at("default"), "is none of the options");
+            }
+        }
+        if size(filter) > MOST_BYTES {
+            faults.add(at("options"), format!("has to take at most {MOST_BYTES} bytes"));
+        }
+    }
+}
+
+/// Checks what widgets take from filters.
+pub(crate) fn mapped(widgets: &[Widget], filters: &[Filter], faults: &mut Faults) {
+    for (at, widget) in widgets.iter().enumerate() {
+        for (parameter, filter) in &widget.filters {
+            if !filters.iter().any(|it| it.name == *filter) {
+                let pointer = format!("/widgets/{at}/filters/{parameter}");
+                faults.add(pointer, format!("there is no filter `{filter}` on this dashboard"));
+            }
+        }
+    }
+}
+
+/// Holds what a widget gives its query against what that takes.
+pub(crate) fn fits(widget: &Widget, at: usize, query: &Described, faults: &mut Faults) {
+    let takes = |name: &str| query.parameters.iter().any(|it| it.name == name);
+    let given = widget.parameters.keys().map(|it| ("parameters", it));
+    for (field, name) in given.chain(widget.filters.keys().map(|it| ("filters", it))) {
+        if !takes(name) {
+            let pointer = format!("/widgets/{at}/{field}/{name}");
+            faults.add(pointer, "is no parameter of the query");
+        }
+    }
+    for needed in query.parameters.iter().filter(|it| it.is_needed) {
+        let name = &needed.name;
+        if !widget.parameters.contains_key(name) && !widget.filters.contains_key(name) {
+            let pointer = format!("/widgets/{at}/parameters/{name}");
+            faults.add(pointer, "is missing: the query needs it");
+        }
+    }
+}
+
+pub(crate) fn is_plain(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.chars().count() <= 10_000 && !text.contains('\0'),
+        Value::Number(_) | Value::Bool(_) => true,
+        _ => false,
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    text.len() <= 63
+        && text.starts_with(|it: char| it.is_ascii_lowercase())
+        && text.chars().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::ports::DescribedParameter;
+
+    fn spec(kind: &str, (x, y, w, h): (u32, u32, u32, u32)) -> WidgetSpec {
+        WidgetSpec {
+            id: None,
+            kind: kind.to_owned(),
+            title: "Orders".to_owned(),
+            query: Some(QueryId::new(Timestamp::UNIX_EPOCH)),
+            parameters: Map::new(),
+            filters: BTreeMap::new(),
+            position: Position { x, y, w, h },
+            options: Value::Null,
+            max_age_seconds: None,
+        }
+    }
+
+    fn faults(specs: Vec<WidgetSpec>) -> Vec<String> {
+        let mut faults = Faults::default();
+        widgets(specs, &[], Timestamp::UNIX_EPOCH, &mut faults);
+        faults.0.into_iter().map(|it| it.pointer).collect()
+    }
+
+    #[test]
+    fn widgets_neither_overlap_nor_go_over_the_edge() {
+        assert!(faults(vec![spec("bar", (0, 0, 6, 4)), spec("line", (6, 0, 6, 4))]).is_empty());
+        assert_eq!(
+            faults(vec![spec("bar", (0, 0, 6, 4)), spec("line", (5, 3, 6, 4))]),
+            ["/widgets/1/position"]
+        );
+        assert_eq!(faults(vec![spec("bar", (7, 0, 6, 4))]), ["/widgets/0/position/x"]);
+        assert_eq!(faults(vec![spec("bar", (u32::MAX, 0, 1, 0))]).len(), 2);
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once() {
+        let mut bad = spec("bar", (0, 0, 0, 4));
+        bad.options = json!({ "donut": true });
+        bad.query = None;
+        bad.max_age_seconds = Some(1_000_000);
+        let mut found = faults(vec![bad, spec("picture", (0, 0, 1, 1))]);
+        found.sort();
+        assert_eq!(
+            found,
+            [
+                "/widgets/0/max_age_seconds",
+                "/widgets/0/options/donut",
+                "/widgets/0/position/w",
+                "/widgets/0/query_id",
+                "/widgets/1/type",
+            ]
+        );
+    }
+
+    #[test]
+    fn parameters_are_the_querys_own() {
+        let parameter = |name: &str, is_needed| DescribedParameter { name: name.into(), is_needed };
+        let query = Described {
+            is_saved: true,
+            parameters: vec![parameter("country", true), parameter("year", false)],
+        };
+        let mut faults = Faults::default();
+        let mut spec = spec("bar", (0, 0, 1, 1));
+        spec.parameters.insert("month".to_owned(), json!(5));
+        let made = widgets(vec![spec], &[], Timestamp::UNIX_EPOCH, &mut faults);
+        fits(&made[0], 0, &query, &mut faults);
+        let found: Vec<_> = faults.0.iter().map(|it| it.pointer.as_str()).collect();
+        assert_eq!(found, ["/widgets/0/parameters/month", "/widgets/0/parameters/country"]);
+    }
+
+    #[test]
+    fn filters_have_names_of_their_own_and_defaults_among_their_options() {
+        let filter = |name: &str, default: Value| Filter {
+            name: name.to_owned(),
+            label: None,
+            default: Some(default),
+            options: vec![json!("France"), json!("Chad")],
+        };
+        let mut found = Faults::default();
+        let sent = [
+            filter("country", json!("Chad")),
+            filter("country", json!("Mali")),
+            filter("A", json!([])),
+        ];
+        filters(&sent, &mut found);
+        let pointers: Vec<_> = found.0.iter().map(|it| it.pointer.as_str()).collect();
+        assert_eq!(
+            pointers,
+            ["/filters/1/name", "/filters/1/default", "/filters/2/name", "/filters/2/default"]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn overlapping_is_mutual_and_means_a_common_cell(
+            a in (0..12u32, 0..12u32, 1..6u32, 1..6u32), b in (0..12u32, 0..12u32, 1..6u32, 1..6u32),
+        ) {
+            let position = |(x, y, w, h)| Position { x, y, w, h };
+            let (first, second) = (position(a), position(b));
+            let holds = |it: Position, x, y| {
+                (it.x..it.x + it.w).contains(&x) && (it.y..it.y + it.h).contains(&y)
+            };
+            let common = (0..20).any(|x| (0..20).any(|y| holds(first, x, y) && holds(second, x, y)));
+            prop_assert_eq!(first.overlaps(second), common);
+            prop_assert_eq!(second.overlaps(first), common);
+        }
+    }
+}

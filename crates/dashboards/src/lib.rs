@@ -1,0 +1,35 @@
+//! Dashboards: widgets on a grid, each a saved query and a way to look at its result; and links that show them to others.
+//!
+//! Read in this order: [`Dashboard`], [`Dashboards`] (what people do with them), [`Shown`] (what comes of a look), [`Share`],
+//! then the ports [`DashboardStore`], [`WidgetRunner`] and [`Sharers`].
+//!
+//! **Invariant:** a widget runs as whoever looks, under the policies that bind them; through a link it runs as whoever made
+//! the link, with the rights that they have at that moment. A link that is expired, revoked or whose maker may not look any
+//! more shows nothing.
+
+mod dashboard;
+mod error;
+mod ids;
+mod layout;
+mod look;
+mod members;
+mod ports;
+mod runner;
+mod service;
+mod share;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use dashboard::{Dashboard, Filter, Position, Widget};
+pub use error::{DashboardError, Fault};
+pub use ids::{DashboardId, ShareId, WidgetId};
+pub use layout::{COLUMNS, FilterSpec, WidgetSpec};
+pub use look::{Looked, Shown};
+pub use members::TeamSharers;
+pub use ports::{
+    DashboardStore, DecideDashboard, Described, DescribedParameter, ResultColumn, Sharers,
+    WidgetResult, WidgetRun, WidgetRunner,
+};
+pub use runner::SavedQueries;
+pub use service::{Ask, DashboardChange, DashboardParts, Dashboards, NewDashboard};
+pub use share::{NewShare, Share, ShareKey, ShareKind};

@@ -1,0 +1,123 @@
+//! What comes of a look at a dashboard.
+
+use plinth_charts::{Chart, Column, ColumnKind, Data, Kind, Misfit, Options, Picture, Size, Tile};
+use plinth_queries::QueryError;
+use serde_json::{Map, Value};
+
+use crate::dashboard::{Dashboard, Position, Widget};
+use crate::ports::{ResultColumn, WidgetResult};
+
+/// Pixels of a grid's column and row on the picture of a whole dashboard, and between widgets.
+const COLUMN: u32 = 100;
+const ROW: u32 = 80;
+const GAP: u32 = 12;
+
+/// A dashboard with what its widgets show now.
+#[derive(Debug)]
+pub struct Looked {
+    /// The dashboard.
+    pub dashboard: Dashboard,
+    /// The filters that count, each with its value.
+    pub filters: Map<String, Value>,
+    /// Its widgets, in their order.
+    pub widgets: Vec<Shown>,
+}
+
+/// A widget with what it shows now.
+#[derive(Debug)]
+pub struct Shown {
+    /// The widget.
+    pub widget: Widget,
+    /// What its query gave; `None` for a text without one.
+    pub answer: Option<Result<WidgetResult, QueryError>>,
+    /// How long it took until the answer was there, in milliseconds, waiting included.
+    pub duration_ms: f64,
+    options: Options,
+    data: Data,
+}
+
+impl Shown {
+    /// A widget with what came of its query.
+    pub fn new(
+        widget: Widget,
+        answer: Option<Result<WidgetResult, QueryError>>,
+        duration_ms: f64,
+    ) -> Self {
+        // They were valid when they were kept. What a later version knows and this one does not is left to the result.
+        let options = Options::parse(widget.kind, &widget.options).unwrap_or_default();
+        let data = match &answer {
+            Some(Ok(result)) => data(result),
+            _ => Data::default(),
+        };
+        Self { widget, answer, duration_ms, options, data }
+    }
+
+    /// As what the result is looked at; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Misfit`] if the result has not, or has no more, what the widget shows.
+    pub fn chart(&self) -> Option<Result<Chart<'_>, Misfit>> {
+        if matches!(self.answer, Some(Err(_))) {
+            return None;
+        }
+        Some(Chart::new(self.widget.kind, &self.options, &self.data, &self.widget.title))
+    }
+
+    /// The picture. Why there is none stands on it only where `tells_why` says so: what a database answers is not for
+    /// everybody who has a link.
+    pub fn picture(&self, size: Size, tells_why: bool) -> Picture {
+        let why = match (&self.answer, self.chart()) {
+            (_, Some(Ok(chart))) => return chart.picture(size),
+            (_, Some(Err(misfit))) => misfit.to_string(),
+            (Some(Err(err)), None) if !plinth_core::Classify::kind(err).is_ours() => {
+                err.to_string()
+            }
+            _ => "the server could not run it now".to_owned(),
+        };
+        let text = if tells_why { why } else { "This cannot be shown now".to_owned() };
+        plinth_charts::notice(&self.widget.title, &text, size)
+    }
+
+    /// How large it is on the picture of the whole dashboard.
+    pub fn size(&self) -> Size {
+        let Position { w, h, .. } = self.widget.position;
+        Size::clamped(w * COLUMN - GAP, h * ROW - GAP)
+    }
+}
+
+impl Looked {
+    /// The whole dashboard as one picture; see [`Shown::picture`].
+    pub fn picture(&self, tells_why: bool) -> String {
+        let tiles: Vec<Tile> = self
+            .widgets
+            .iter()
+            .map(|it| {
+                let Position { x, y, .. } = it.widget.position;
+                Tile { x: x * COLUMN, y: y * ROW, picture: it.picture(it.size(), tells_why) }
+            })
+            .collect();
+        plinth_charts::board(&self.dashboard.name, crate::COLUMNS * COLUMN - GAP, &tiles)
+    }
+}
+
+fn data(result: &WidgetResult) -> Data {
+    let column = |it: &ResultColumn| Column {
+        name: it.name.clone(),
+        kind: ColumnKind::of_type(&it.type_name),
+    };
+    Data {
+        columns: result.columns.iter().map(column).collect(),
+        rows: result.rows.clone(),
+        more: result.is_cut_off,
+    }
+}
+
+/// Rows that a kind can show.
+pub(crate) fn row_limit(kind: Kind) -> u64 {
+    match kind {
+        Kind::Metric | Kind::Text => 1,
+        Kind::Table => 500,
+        Kind::Bar | Kind::Line | Kind::Area | Kind::Pie | Kind::Scatter | Kind::Heatmap => 2_000,
+    }
+}

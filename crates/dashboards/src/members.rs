@@ -1,0 +1,36 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use plinth_core::{Credential, OrgId, Principal, StoreError, UserId};
+use plinth_tenancy::team::{TeamStore, WhichMember};
+
+use crate::ports::Sharers;
+
+/// [`Sharers`] over the team: rights are those of the role at that moment.
+pub struct TeamSharers {
+    team: Arc<dyn TeamStore>,
+}
+
+impl TeamSharers {
+    /// Looks members up there.
+    pub fn new(team: Arc<dyn TeamStore>) -> Self {
+        Self { team }
+    }
+}
+
+#[async_trait]
+impl Sharers for TeamSharers {
+    async fn acting(&self, org: OrgId, user: UserId) -> Result<Option<Principal>, StoreError> {
+        let member = self.team.member(org, WhichMember::User(user)).await?;
+        Ok(member.map(|it| Principal {
+            org,
+            user,
+            credential: Credential::Job,
+            scopes: it.role.scopes(),
+            is_owner: false,
+            test_only: false,
+            saved_queries_only: it.role.saved_queries_only(),
+            origin: Arc::default(),
+        }))
+    }
+}

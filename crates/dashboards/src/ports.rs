@@ -1,0 +1,185 @@
+use async_trait::async_trait;
+use jiff::Timestamp;
+use plinth_core::{Cursor, Limit, OrgId, Principal, StoreError, UserId};
+use plinth_queries::{QueryError, QueryId};
+use plinth_tenancy::AuditEntry;
+use serde_json::{Map, Value};
+
+use crate::dashboard::Dashboard;
+use crate::share::Share;
+use crate::{DashboardError, DashboardId, ShareId};
+
+/// A decision about one dashboard: pure, so that it can be taken again. What it gives goes into the trail.
+pub type DecideDashboard<'a> =
+    &'a mut (dyn FnMut(&mut Dashboard) -> Result<AuditEntry, DashboardError> + Send);
+
+/// Where dashboards and links to them are kept. Every method is one transaction.
+#[async_trait]
+pub trait DashboardStore: Send + Sync + 'static {
+    /// Keeps a new dashboard.
+    ///
+    /// # Errors
+    ///
+    /// [`DashboardError::TooMany`] if there are `most` already; nothing changes.
+    async fn insert(
+        &self,
+        dashboard: &Dashboard,
+        most: i64,
+        entry: &AuditEntry,
+    ) -> Result<(), DashboardError>;
+
+    /// One dashboard.
+    async fn find(&self, org: OrgId, id: DashboardId) -> Result<Option<Dashboard>, StoreError>;
+
+    /// The organization's dashboards, newest first; one more than `limit` if there are more.
+    async fn list(
+        &self,
+        org: OrgId,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> Result<Vec<Dashboard>, StoreError>;
+
+    /// Changes a dashboard as `decide` says; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// What `decide` says; nothing changes.
+    async fn change(
+        &self,
+        org: OrgId,
+        id: DashboardId,
+        decide: DecideDashboard<'_>,
+    ) -> Result<Option<Dashboard>, DashboardError>;
+
+    /// Removes a dashboard with the links to it; `false` if there is none.
+    async fn remove(
+        &self,
+        org: OrgId,
+        id: DashboardId,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError>;
+
+    /// Keeps a new link.
+    ///
+    /// # Errors
+    ///
+    /// [`DashboardError::NotFound`] if the dashboard is gone, [`DashboardError::TooManyShares`] if `most` links to it work
+    /// at `share.created_at`; nothing changes.
+    async fn insert_share(
+        &self,
+        share: &Share,
+        most: i64,
+        entry: &AuditEntry,
+    ) -> Result<(), DashboardError>;
+
+    /// The newest 200 links to a dashboard, also those that are expired or revoked.
+    async fn shares(&self, org: OrgId, dashboard: DashboardId) -> Result<Vec<Share>, StoreError>;
+
+    /// One link.
+    async fn share(&self, org: OrgId, id: ShareId) -> Result<Option<Share>, StoreError>;
+
+    /// Revokes a link, as of that moment; one that is revoked stays as it is. `None` if there is none.
+    async fn revoke(
+        &self,
+        org: OrgId,
+        dashboard: DashboardId,
+        id: ShareId,
+        at: Timestamp,
+        entry: &AuditEntry,
+    ) -> Result<Option<Share>, StoreError>;
+}
+
+/// What a query takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// Whether somebody saved it; what nobody did may be gone tomorrow.
+    pub is_saved: bool,
+    /// Its parameters.
+    pub parameters: Vec<DescribedParameter>,
+}
+
+/// A parameter of a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribedParameter {
+    /// Its name.
+    pub name: String,
+    /// Whether there has to be a value: it is required and has no default.
+    pub is_needed: bool,
+}
+
+/// A run of a widget's query.
+#[derive(Clone, Debug)]
+pub struct WidgetRun {
+    /// The saved query.
+    pub query: QueryId,
+    /// Values of its parameters by name.
+    pub parameters: Map<String, Value>,
+    /// How old the answer may be, in seconds; 0 runs it now, `None` leaves it to the query.
+    pub max_age_seconds: Option<u32>,
+    /// Rows at most.
+    pub row_limit: u64,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct WidgetResult {
+    /// The columns.
+    pub columns: Vec<ResultColumn>,
+    /// The rows, a value for each column.
+    pub rows: Vec<Vec<Value>>,
+    /// Whether a limit cut the rows off.
+    pub is_cut_off: bool,
+    /// The tables of which policies hid something from whoever looks.
+    pub restricted: Vec<String>,
+    /// The run's entry in the history.
+    pub run: QueryId,
+    /// When the answer was made, if it was made before; `None` if it was made now.
+    pub cached_at: Option<Timestamp>,
+    /// From sending the statement to its last row, in milliseconds.
+    pub execution_time_ms: f64,
+}
+
+/// A column of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResultColumn {
+    /// As the statement named it; not always unique.
+    pub name: String,
+    /// Its type as Postgres prints it, like `numeric(12,2)`.
+    pub type_name: String,
+}
+
+/// Runs what widgets ask.
+#[async_trait]
+pub trait WidgetRunner: Send + Sync + 'static {
+    /// What a query takes, for somebody who may see it.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::NotFound`] also where they may not see it.
+    async fn describe(
+        &self,
+        caller: &Principal,
+        query: QueryId,
+    ) -> Result<Described, DashboardError>;
+
+    /// Saves a query of the history that a widget is about to stand on.
+    ///
+    /// # Errors
+    ///
+    /// [`DashboardError::Permit`] if the caller may save none.
+    async fn save(&self, caller: &Principal, query: QueryId) -> Result<(), DashboardError>;
+
+    /// Runs a query as somebody, under the policies that bind them.
+    ///
+    /// # Errors
+    ///
+    /// Each case of [`QueryError`]; nothing is left running.
+    async fn run(&self, caller: &Principal, run: WidgetRun) -> Result<WidgetResult, QueryError>;
+}
+
+/// Who made a link, as they are at that moment.
+#[async_trait]
+pub trait Sharers: Send + Sync + 'static {
+    /// Their rights now; `None` if they are no member any more.
+    async fn acting(&self, org: OrgId, user: UserId) -> Result<Option<Principal>, StoreError>;
+}
