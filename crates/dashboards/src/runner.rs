@@ -1,9 +1,11 @@
 use async_trait::async_trait;
-use plinth_core::{Permit, Principal, QueriesRead, QueriesWrite, Scope, ScopeSet};
-use plinth_queries::{CallerLimits, JsonRows, Queries, QueryError, QueryId, SaveChange, type_name};
+use plinth_core::{Permit, Principal, QueriesRead, QueriesWrite};
+use plinth_queries::{CallerLimits, Queries, QueryError, QueryId, SaveChange, SavedRun};
 
 use crate::DashboardError;
-use crate::ports::{Described, ResultColumn, WidgetResult, WidgetRun, WidgetRunner};
+use crate::ports::{
+    Described, DescribedParameter, ResultColumn, WidgetResult, WidgetRun, WidgetRunner,
+};
 
 /// [`WidgetRunner`] over [`Queries`]: the same way to a customer's database as everybody's.
 #[derive(Clone)]
@@ -31,52 +33,43 @@ impl WidgetRunner for SavedQueries {
             let rule = "this question never became SQL; there is nothing to show";
             return Err(QueryError::Input(rule).into());
         }
-        Ok(Described { is_saved: record.saved, parameters: Vec::new() })
+        let parameters = record.definition.parameters.iter().map(|it| DescribedParameter {
+            name: it.name.clone(),
+            is_needed: it.required && it.default.is_none(),
+        });
+        Ok(Described { is_saved: record.saved, parameters: parameters.collect() })
     }
 
     async fn save(&self, caller: &Principal, query: QueryId) -> Result<(), DashboardError> {
         let permit = Permit::<QueriesWrite>::check(caller)?;
         let change = SaveChange { saved: Some(true), ..SaveChange::default() };
-        self.queries.save(&permit, query, change).await?;
+        self.queries.save(&permit, query, change, None).await?;
         Ok(())
     }
 
     async fn run(&self, caller: &Principal, run: WidgetRun) -> Result<WidgetResult, QueryError> {
-        // That somebody may look at dashboards covers what stands on them, and nothing else.
-        let scopes: ScopeSet = caller.scopes.iter().chain([Scope::QueriesRead]).collect();
-        let saved_queries_only =
-            caller.saved_queries_only || Permit::<QueriesRead>::check(caller).is_err();
-        let looking = Principal { scopes, saved_queries_only, ..caller.clone() };
-        let Ok(permit) = Permit::<QueriesRead>::check(&looking) else {
-            return Err(QueryError::SavedOnly);
-        };
         let limits =
             CallerLimits { row_limit: Some(run.row_limit), byte_limit: None, timeout_ms: None };
-        let mut running = self.queries.run_again(&permit, run.query, limits).await?;
-        let types = running.types().clone();
-        let column = |it: &plinth_queries::ResultColumn| ResultColumn {
-            name: it.name.clone(),
-            type_name: type_name(it.type_oid, it.type_modifier, &types).into_owned(),
+        let run = SavedRun {
+            query: run.query,
+            parameters: run.parameters,
+            max_age_seconds: run.max_age_seconds,
+            limits,
         };
-        let columns = running.columns().iter().map(column).collect();
-        let mut json = JsonRows::new(running.columns(), &types);
-        let mut rows = Vec::new();
-        loop {
-            let more = running.next().await?;
-            if more.is_empty() {
-                break;
-            }
-            rows.extend(more.iter().map(|it| json.values(it)));
-        }
-        let summary = running.summary();
+        let found = self.queries.run_saved(caller, run).await?;
+        let columns = found
+            .columns
+            .into_iter()
+            .map(|it| ResultColumn { name: it.name, type_name: it.type_name })
+            .collect();
         Ok(WidgetResult {
             columns,
-            rows,
-            is_cut_off: summary.is_some_and(|it| it.cut_off.is_some()),
-            restricted: running.notes().restricted.clone(),
-            run: running.id(),
-            cached_at: None,
-            execution_time_ms: summary.map_or(0.0, |it| it.execution_time_ms),
+            rows: found.rows,
+            is_cut_off: found.cut_off.is_some(),
+            restricted: found.restricted,
+            run: found.run,
+            cached_at: found.cached_at,
+            execution_time_ms: found.execution_time_ms,
         })
     }
 }

@@ -355,3 +355,140 @@ async fn a_link_tells_nobody_what_a_database_answers() {
     let error = &told.body["data"]["widgets"][0]["data"]["error"];
     assert!(error["message"].as_str().unwrap().contains("country"), "{error}");
 }
+
+/// A saved query that takes a country.
+async fn by_land(person: &Person, connection: &str) -> String {
+    let body = json!({
+        "name": "Orders of a land", "connection_id": connection,
+        "sql": "SELECT id, total FROM orders WHERE {{ land }} IS NULL OR country = {{ land }} ORDER BY id",
+        "parameters": [{ "name": "land", "type": "text", "required": false }],
+    });
+    let saved = person.post("/v1/queries/save", body).await;
+    assert_eq!(saved.status, 201, "{}", saved.text);
+    saved.body["data"]["query_id"].as_str().unwrap().to_owned()
+}
+
+fn filtered(query: &str) -> Value {
+    let mut table = widget("table", query, (0, 0, 6, 4));
+    table["filters"] = json!({ "land": "country" });
+    json!({
+        "name": "Shop", "widgets": [table],
+        "filters": [{ "name": "country", "label": "Country", "default": "Chad", "options": ["Chad", "Mali"] }],
+    })
+}
+
+#[actix_web::test]
+async fn filters_give_parameters_of_widgets_their_values() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Ann").await;
+    let connection = ann.connect("Shop", &target).await;
+    let query = by_land(&ann, &connection).await;
+    let made = make(&ann, filtered(&query)).await;
+    let path = format!("/v1/dashboards/{}", id(&made));
+    let ids = |answer: &crate::app::Answer| {
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let rows = &answer.body["data"]["widgets"][0]["data"]["rows"];
+        rows.as_array().unwrap().iter().map(|it| it[0].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    let looked = ann.get(&path).await;
+    assert_eq!(ids(&looked), [1, 3], "the filter's default");
+    assert_eq!(looked.body["data"]["filter_values"], json!({ "country": "Chad" }));
+    assert_eq!(ids(&ann.get(&format!("{path}?filters=%7B%22country%22:%22Mali%22%7D")).await), [2]);
+    let all = ann.post(&format!("{path}/refresh"), json!({ "filters": { "country": null } })).await;
+    assert_eq!(ids(&all), [1, 2, 3, 4]);
+    for filters in
+        [json!({ "country": "Peru" }), json!({ "land": "Chad" }), json!({ "country": [] })]
+    {
+        let refused = ann.post(&format!("{path}/refresh"), json!({ "filters": filters })).await;
+        assert_eq!(refused.error(), (422, "validation_error"), "{}", refused.text);
+    }
+    assert_eq!(ann.get(&format!("{path}?filters=Chad")).await.status, 422);
+
+    let mut wrong = filtered(&query);
+    wrong["widgets"][0]["filters"] = json!({ "land": "region", "year": "country" });
+    let refused = ann.post("/v1/dashboards", wrong).await;
+    let fields = &refused.body["error"]["details"]["fields"];
+    assert!(fields["/widgets/0/filters/land"].is_string(), "{}", refused.text);
+    let mut wrong = filtered(&query);
+    wrong["widgets"][0]["parameters"] = json!({ "year": 2026 });
+    let refused = ann.post("/v1/dashboards", wrong).await;
+    let fields = &refused.body["error"]["details"]["fields"];
+    assert!(fields["/widgets/0/parameters/year"].is_string(), "{}", refused.text);
+}
+
+#[actix_web::test]
+async fn what_a_link_locks_nobody_changes() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Ann").await;
+    let connection = ann.connect("Shop", &target).await;
+    let query = by_land(&ann, &connection).await;
+    let made = make(&ann, filtered(&query)).await;
+    let path = format!("/v1/dashboards/{}", id(&made));
+    let link = async |more: Value| {
+        let mut body = json!({ "kind": "embed" });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let made = ann.post(&format!("{path}/shares"), body).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        made.body["data"]["token"].as_str().unwrap().to_owned()
+    };
+    let first = |answer: &crate::app::Answer| {
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.body["data"]["widgets"][0]["data"]["rows"][0][0].clone()
+    };
+    let mali = "?filters=%7B%22country%22:%22Mali%22%7D";
+    let all = "?filters=%7B%22country%22:null%7D";
+    let locked = link(json!({ "filters": { "country": "Mali" } })).await;
+    assert_eq!(first(&shared(&app, &locked, "").await), 2);
+    let closed = link(json!({})).await;
+    assert_eq!(first(&shared(&app, &closed, "").await), 1, "at its default");
+    for token in [&locked, &closed] {
+        for more in [mali, all] {
+            let refused = shared(&app, token, more).await;
+            assert_eq!(refused.error(), (422, "validation_error"), "{}", refused.text);
+        }
+    }
+    let open = link(json!({ "open_filters": ["country"] })).await;
+    assert_eq!(first(&shared(&app, &open, mali).await), 2);
+    for bad in [
+        json!({ "kind": "embed", "open_filters": ["land"] }),
+        json!({ "kind": "embed", "filters": { "country": "Mali" }, "open_filters": ["country"] }),
+        json!({ "kind": "embed", "filters": { "country": "Peru" } }),
+    ] {
+        let refused = ann.post(&format!("{path}/shares"), bad).await;
+        assert_eq!(refused.error(), (422, "validation_error"), "{}", refused.text);
+    }
+    // Without its filter it would show more: it shows nothing.
+    let change = json!({ "filters": [], "widgets": [widget("table", &query, (0, 0, 6, 4))] });
+    assert_eq!(ann.patch(&path, change).await.status, 200);
+    assert_eq!(shared(&app, &locked, "").await.error(), (404, "not_found"));
+    assert_eq!(shared(&app, &closed, "").await.status, 200);
+}
+
+#[actix_web::test]
+async fn answers_are_as_old_as_a_dashboard_allows() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Ann").await;
+    let connection = ann.connect("Shop", &target).await;
+    let count = query(&ann, &connection, "SELECT count(*) AS orders FROM orders").await;
+    let widgets = json!([widget("metric", &count, (0, 0, 6, 4))]);
+    let made =
+        make(&ann, json!({ "name": "Shop", "widgets": widgets, "refresh_seconds": 60 })).await;
+    let path = format!("/v1/dashboards/{}", id(&made));
+    let data = async |path: &str| {
+        let answer = ann.get(path).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.body["data"]["widgets"][0]["data"].clone()
+    };
+    assert_eq!(data(&path).await["cached_at"], Value::Null);
+    let (client, driver) =
+        tokio_postgres::connect(&target.url(), tokio_postgres::NoTls).await.unwrap();
+    actix_web::rt::spawn(driver);
+    client.batch_execute("INSERT INTO orders VALUES (9, 'Mali', '2026-01-04', 4)").await.unwrap();
+    let kept = data(&path).await;
+    assert_eq!((&kept["rows"], kept["cached_at"].is_string()), (&json!([[4]]), true), "{kept}");
+    let fresh = data(&format!("{path}?max_age=0")).await;
+    assert_eq!((&fresh["rows"], &fresh["cached_at"]), (&json!([[5]]), &Value::Null));
+    app.clock.advance(jiff::SignedDuration::from_secs(61));
+    client.batch_execute("INSERT INTO orders VALUES (10, 'Mali', '2026-01-04', 4)").await.unwrap();
+    assert_eq!(data(&path).await["rows"], json!([[6]]));
+}
