@@ -625,6 +625,7 @@ SAMPLES = {
     "save_sql": lambda world: Sample(body=saved_query(world)),
     "get_query_version": lambda world: Sample(path=with_saved_query(world, version="1")),
     "restore_query_version": lambda world: Sample(path=with_saved_query(world, version="1")),
+    "export_query": lambda world: Sample(path=with_saved_query(world), body={"format": "csv"}),
     "list_parameter_choices": lambda world: Sample(path=with_saved_query(world, name="answer")),
     "list_policies": lambda world: Sample(path={"id": world.connection}),
     "get_effective_policies": lambda world: Sample(path={"id": world.connection}, query={}),

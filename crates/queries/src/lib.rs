@@ -47,8 +47,8 @@ pub use ports::{
     CutOff, DatabaseMessage, Plan, PlanStep, Rows, RunError, RunLimits, Statement, StatementRunner,
 };
 pub use render::{
-    CsvRows, ElementKind, JsonRows, Shape, TableFormat, UserTypes, ValueKind, format_table,
-    type_name,
+    CsvRows, ElementKind, JsonRows, Shape, SheetError, TableFormat, UserTypes, ValueKind, XlsxRows,
+    format_table, type_name,
 };
 pub use result::{RawRow, ResultColumn, Values};
 pub use running::{Running, Summary};

@@ -208,6 +208,11 @@ impl Queries {
         }
     }
 
+    /// How many rows one answer may have at most.
+    pub fn most_rows(&self) -> u64 {
+        self.settings.max_rows
+    }
+
     /// Who sees which rows and values, for what tells of schemas.
     pub fn policies(&self) -> &Policies {
         &self.policies

@@ -19,6 +19,7 @@ mod conversations;
 mod dashboards;
 mod database_configs;
 mod document;
+mod exports;
 mod idempotency;
 mod identity_providers;
 mod keys;

@@ -70,7 +70,7 @@ impl CsvRows {
 }
 
 /// Whether a spreadsheet would compute it.
-fn is_formula(text: &str) -> bool {
+pub(super) fn is_formula(text: &str) -> bool {
     text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n'])
         && !is_json_number(text.strip_prefix('+').unwrap_or(text).as_bytes())
 }

@@ -1,4 +1,4 @@
-//! Rows as people and programs read them: JSON, CSV, a table for a terminal.
+//! Rows as people and programs read them: JSON, CSV, a workbook, a table for a terminal.
 //!
 //! Values come as Postgres prints them ([`RawRow`](crate::RawRow)), with the type of each column beside
 //! ([`ResultColumn`](crate::ResultColumn)). [`ValueKind`] says what becomes of a type; [`JsonRows`], [`CsvRows`] and
@@ -15,12 +15,14 @@ mod number;
 mod table;
 mod text;
 mod type_name;
+mod xlsx;
 
 pub use csv::CsvRows;
 pub use json::JsonRows;
 pub use kind::{ElementKind, Shape, UserTypes, ValueKind};
 pub use table::{TableFormat, format_table};
 pub use type_name::type_name;
+pub use xlsx::{SheetError, XlsxRows};
 
 #[cfg(test)]
 mod testing {

@@ -21,10 +21,10 @@ use crate::http::envelope::{Meta, Reply};
 
 /// An answer up to this size is collected before its head is sent, so that a failure still gets its proper status and
 /// the answer its size. Beyond it, memory would grow with every caller.
-const COLLECTED_BYTES: usize = 256 * 1024;
+pub(super) const COLLECTED_BYTES: usize = 256 * 1024;
 
 /// How much of a large answer is written into one piece.
-const PIECE_BYTES: usize = 64 * 1024;
+pub(super) const PIECE_BYTES: usize = 64 * 1024;
 
 /// Rows that `records`, `csv` and `chart` are made from at most: they stand beside the rows and cannot be streamed.
 const BESIDE_ROWS: u64 = 10_000;

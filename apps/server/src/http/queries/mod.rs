@@ -4,6 +4,7 @@ mod answer;
 mod body;
 mod chart;
 mod conversations;
+mod export;
 mod language;
 mod language_body;
 mod saved;
@@ -45,6 +46,7 @@ pub(super) fn routes(config: &mut ServiceConfig<'_>) {
         .service(saving::save_query)
         .service(delete_query)
         .service(run_query)
+        .service(export::export_query)
         .service(language::give_feedback);
     saved::routes(config);
     conversations::routes(config);

@@ -132,6 +132,7 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
         "get_query_version" | "restore_query_version" => {
             call.id(scene.new_saved_query().await).named("1")
         }
+        "export_query" => call.id(scene.new_query().await).json(json!({ "format": "csv" })),
         "list_parameter_choices" => call.id(scene.new_saved_query().await).named("answer"),
 
         "list_policies" | "get_effective_policies" => call.id(scene.connection()),

@@ -1,0 +1,275 @@
+//! A query's rows as a file: all of them, or none.
+
+use std::fs::File;
+
+use actix_web::body::SizedStream;
+use actix_web::http::header;
+use actix_web::{HttpResponse, HttpResponseBuilder, post, web};
+use bytes::Bytes;
+use futures_util::stream;
+use plinth_core::ErrorKind;
+use plinth_queries::{
+    Answer, CallerLimits, CsvRows, JsonRows, QueryId, RunAgain, Running, SheetError, XlsxRows,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::Semaphore;
+use utoipa::ToSchema;
+use validator::Validate;
+
+use super::answer::{COLLECTED_BYTES, PIECE_BYTES};
+use super::count;
+use crate::http::input::Valid;
+use crate::http::problem::{DatabaseProblems, Problems};
+use crate::http::{Caller, Problem, Services};
+
+/// How many workbooks are made at once: each takes a temporary file and a processor.
+static WORKBOOKS: Semaphore = Semaphore::const_new(4);
+
+/// As what rows are exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ExportFormat {
+    /// Comma-separated values with a header line. What a spreadsheet would take for a formula has a `'` before it.
+    Csv,
+    /// One array of objects.
+    Json,
+    /// An object on each line.
+    Ndjson,
+    /// An Office Open XML workbook of one sheet, in which text is text, whatever it begins with.
+    Xlsx,
+}
+
+impl ExportFormat {
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Csv => "text/csv; charset=utf-8; header=present",
+            Self::Json => "application/json",
+            Self::Ndjson => "application/x-ndjson",
+            Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        }
+    }
+
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Json => "json",
+            Self::Ndjson => "ndjson",
+            Self::Xlsx => "xlsx",
+        }
+    }
+}
+
+/// What to export.
+#[derive(Debug, Deserialize, ToSchema, Validate)]
+#[serde(deny_unknown_fields)]
+struct ExportQuery {
+    /// As what.
+    format: ExportFormat,
+    /// Values of its parameters by name; what is left out has its default.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    parameters: Map<String, Value>,
+    /// How old the rows may be, in seconds, as when running it.
+    #[schema(maximum = 86400, example = 0)]
+    max_age: Option<u32>,
+    /// How long the statement may run, in milliseconds.
+    #[schema(minimum = 1)]
+    timeout_ms: Option<u64>,
+}
+
+/// Export a query
+///
+/// Runs it and gives all of its rows as a file. What is larger than the operator lets one answer be is refused with a
+/// `validation_error`, or, where its beginning was sent already, the connection is cut before the end of the file: a part
+/// never looks like the whole. A workbook is made whole before its first byte is sent. Needs the scope `queries:read`.
+#[utoipa::path(
+    tag = "queries",
+    params(("id" = String, Path, description = "The query's id.")),
+    request_body = ExportQuery,
+    responses(
+        (status = 200, description = "The file.", content(
+            (String = "text/csv"),
+            (Vec<Object> = "application/json"),
+            (String = "application/x-ndjson"),
+            (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+        )),
+        Problems,
+        DatabaseProblems,
+    ),
+)]
+#[post("/queries/{id}/export")]
+pub(super) async fn export_query(
+    caller: Caller,
+    services: web::Data<Services>,
+    id: web::Path<QueryId>,
+    body: Valid<ExportQuery>,
+) -> Result<HttpResponse, Problem> {
+    let permit = caller.permit()?;
+    let ExportQuery { format, parameters, max_age, timeout_ms } = body.0;
+    let id = id.into_inner();
+    let limits = CallerLimits {
+        row_limit: Some(services.queries.most_rows()),
+        byte_limit: None,
+        timeout_ms,
+    };
+    let run = RunAgain { parameters, max_age_seconds: max_age, limits };
+    let running = services.queries.run_again(&permit, id, run).await;
+    let Answer::Rows(running) = count(running.map(|it| Answer::Rows(Box::new(it))))? else {
+        unreachable!("it was run");
+    };
+    let mut response = HttpResponse::Ok();
+    response.content_type(format.media_type());
+    let file = format!("attachment; filename=\"{id}.{}\"", format.extension());
+    response.insert_header((header::CONTENT_DISPOSITION, file));
+    response.insert_header(("x-plinth-query-id", running.id().to_string()));
+    if let Some(at) = running.notes().cached_at {
+        response.insert_header(("x-plinth-cached-at", at.to_string()));
+    }
+    match format {
+        ExportFormat::Xlsx => workbook(*running, response).await,
+        format => text(Lines::new(*running, format), response).await,
+    }
+}
+
+fn too_large() -> Problem {
+    let rule = "the result is larger than one answer may be; select fewer rows or columns";
+    Problem::invalid(rule, json!({ "reason": "export_too_large", "format": rule }))
+}
+
+/// Sends what has come at once if it is all, else in pieces as the rows come.
+async fn text(
+    mut lines: Lines,
+    mut response: HttpResponseBuilder,
+) -> Result<HttpResponse, Problem> {
+    let mut collected = Vec::with_capacity(4 * 1024);
+    while collected.len() < COLLECTED_BYTES {
+        if !lines.write_some(&mut collected).await? {
+            return Ok(response.body(collected));
+        }
+    }
+    let first = Bytes::from(collected);
+    // A failure from here on cuts the connection: the caller must not take a part for the whole.
+    let rest = stream::unfold(Some(lines), |lines| async move {
+        let mut lines = lines?;
+        let mut piece = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 4);
+        loop {
+            match lines.write_some(&mut piece).await {
+                Ok(true) if piece.len() < PIECE_BYTES => {}
+                Ok(true) => return Some((Ok(Bytes::from(piece)), Some(lines))),
+                Ok(false) => return Some((Ok(Bytes::from(piece)), None)),
+                Err(problem) => {
+                    tracing::warn!(error = %problem, "an export was cut off");
+                    return Some((Err(actix_web::Error::from(problem)), None));
+                }
+            }
+        }
+    });
+    let whole = futures_util::StreamExt::chain(stream::iter([Ok(first)]), rest);
+    Ok(response.streaming(Box::pin(whole)))
+}
+
+enum Writer {
+    Csv(CsvRows),
+    Json(JsonRows),
+    Ndjson(JsonRows),
+}
+
+/// Turns rows into the text of a file, one batch at a time.
+struct Lines {
+    running: Running,
+    writer: Writer,
+    begun: bool,
+    wrote_row: bool,
+}
+
+impl Lines {
+    fn new(running: Running, format: ExportFormat) -> Self {
+        let (columns, types) = (running.columns(), running.types());
+        let writer = match format {
+            ExportFormat::Csv => Writer::Csv(CsvRows::new(columns, types)),
+            ExportFormat::Json => Writer::Json(JsonRows::new(columns, types)),
+            ExportFormat::Ndjson | ExportFormat::Xlsx => {
+                Writer::Ndjson(JsonRows::new(columns, types))
+            }
+        };
+        Self { running, writer, begun: false, wrote_row: false }
+    }
+
+    /// Writes what has come; `false` after the end.
+    async fn write_some(&mut self, out: &mut Vec<u8>) -> Result<bool, Problem> {
+        let rows = self.running.next().await?;
+        if !self.begun {
+            self.begun = true;
+            match &self.writer {
+                Writer::Csv(csv) => csv.write_header(out),
+                Writer::Json(_) => out.push(b'['),
+                Writer::Ndjson(_) => {}
+            }
+        }
+        for row in &rows {
+            match &mut self.writer {
+                Writer::Csv(csv) => csv.write(row, out),
+                Writer::Json(json) => {
+                    out.extend_from_slice(if self.wrote_row { b",\n" } else { b"\n" });
+                    json.write_object(row, out);
+                }
+                Writer::Ndjson(json) => {
+                    json.write_object(row, out);
+                    out.push(b'\n');
+                }
+            }
+            self.wrote_row = true;
+        }
+        let Some(summary) = self.running.summary() else { return Ok(true) };
+        if summary.cut_off.is_some() {
+            return Err(too_large());
+        }
+        if matches!(self.writer, Writer::Json(_)) {
+            out.extend_from_slice(b"\n]\n");
+        }
+        Ok(false)
+    }
+}
+
+/// Makes the workbook, and then sends it.
+async fn workbook(
+    mut running: Running,
+    mut response: HttpResponseBuilder,
+) -> Result<HttpResponse, Problem> {
+    let _one = WORKBOOKS.acquire().await.map_err(|err| ours(&err))?;
+    let mut sheet = XlsxRows::new(running.columns(), running.types())?;
+    loop {
+        let rows = running.next().await?;
+        if rows.is_empty() {
+            break;
+        }
+        // Compressing and writing to the disk must not hold up others' requests.
+        let written = tokio::task::spawn_blocking(move || {
+            rows.iter().try_for_each(|row| sheet.write(row))?;
+            Ok::<_, SheetError>(sheet)
+        });
+        sheet = written.await.map_err(|err| ours(&err))??;
+    }
+    if running.summary().is_some_and(|it| it.cut_off.is_some()) {
+        return Err(too_large());
+    }
+    let made = tokio::task::spawn_blocking(move || sheet.finish());
+    let (file, size) = made.await.map_err(|err| ours(&err))??;
+    Ok(response.body(SizedStream::new(size, Box::pin(pieces(file)))))
+}
+
+fn pieces(file: File) -> impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> {
+    stream::try_unfold(tokio::fs::File::from_std(file), |mut file| async move {
+        let mut piece = vec![0; PIECE_BYTES];
+        let length = file.read(&mut piece).await?;
+        piece.truncate(length);
+        Ok((length > 0).then(|| (Bytes::from(piece), file)))
+    })
+}
+
+fn ours(err: &dyn std::error::Error) -> Problem {
+    tracing::error!(error = plinth_core::chain(err), "a workbook could not be made");
+    Problem::new(ErrorKind::Internal, "something went wrong on our side", None)
+}

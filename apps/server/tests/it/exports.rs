@@ -1,0 +1,161 @@
+//! Rows as files: all of them, or none.
+
+use std::io::{Cursor, Read as _};
+
+use plinth_queries::QuerySettings;
+use plinth_testdb::TestDatabase;
+use serde_json::{Value, json};
+
+use crate::app::{Person, TestApp, send};
+
+async fn target() -> TestDatabase {
+    let script = "
+        CREATE TABLE things (id int PRIMARY KEY, name text, big bigint, price numeric, ok boolean, made date,
+            at timestamp, seen timestamptz);
+        INSERT INTO things VALUES
+            (1, '=1+1', 12345678901234567, 12.50, true, '2026-01-31', '2026-01-31 08:00:00', '2026-01-31 08:00:00+00'),
+            (2, E'a \"b\", c\\nd', 7, -3, false, '0044-03-15 BC', '2026-01-31 08:00:00.000001', 'infinity'),
+            (3, NULL, NULL, 'NaN', NULL, NULL, NULL, NULL);
+        GRANT SELECT ON ALL TABLES IN SCHEMA public TO plinth_test_owner;
+        ANALYZE;
+    ";
+    TestDatabase::from_sql(script).await.unwrap()
+}
+
+async fn save(person: &Person, connection: &str, sql: &str) -> String {
+    let body = json!({ "name": "Things", "connection_id": connection, "sql": sql });
+    let saved = person.post("/v1/queries/save", body).await;
+    assert_eq!(saved.status, 201, "{}", saved.text);
+    saved.body["data"]["query_id"].as_str().unwrap().to_owned()
+}
+
+fn request(person: &Person, id: &str, format: &str) -> reqwest::RequestBuilder {
+    person.request("POST", &format!("/v1/queries/{id}/export")).json(&json!({ "format": format }))
+}
+
+/// A workbook's sheet, and the file's size.
+async fn sheet(request: reqwest::RequestBuilder) -> (String, usize) {
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let bytes = response.bytes().await.unwrap().to_vec();
+    let size = bytes.len();
+    let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
+    let mut text = String::new();
+    zip.by_name("xl/worksheets/sheet1.xml").unwrap().read_to_string(&mut text).unwrap();
+    (text, size)
+}
+
+#[actix_web::test]
+async fn every_format_has_every_row() {
+    let app = TestApp::start().await;
+    let db = target().await;
+    let ann = app.owner_of("Acme").await;
+    let connection = ann.connect("Things", &db).await;
+    let id = save(&ann, &connection, "SELECT * FROM things ORDER BY id").await;
+
+    let csv = send(request(&ann, &id, "csv")).await;
+    assert_eq!(csv.headers["content-disposition"], format!("attachment; filename=\"{id}.csv\""));
+    let lines: Vec<_> = csv.text.split("\r\n").collect();
+    assert_eq!(lines[0], "id,name,big,price,ok,made,at,seen");
+    assert!(
+        lines[1].starts_with("1,'=1+1,12345678901234567,12.50,true,2026-01-31,"),
+        "{}",
+        csv.text
+    );
+    assert_eq!((lines.len(), lines[3]), (5, "3,,,NaN,,,,"), "{}", csv.text);
+
+    let array = send(request(&ann, &id, "json")).await;
+    let rows = array.body.as_array().unwrap();
+    assert_eq!((rows.len(), &rows[1]["name"]), (3, &json!("a \"b\", c\nd")));
+    assert_eq!(rows[0]["big"], "12345678901234567");
+    let lines = send(request(&ann, &id, "ndjson")).await;
+    let parsed: Vec<Value> =
+        lines.text.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    assert_eq!(&parsed, rows);
+    assert_eq!(lines.headers["content-type"], "application/x-ndjson");
+
+    let (xml, _) = sheet(request(&ann, &id, "xlsx")).await;
+    assert!(!xml.contains("<f>"), "no cell is a formula: {xml}");
+    for cell in [
+        "<t>=1+1</t>",
+        "<t>12345678901234567</t>",
+        "<v>12.5</v>",
+        "<t>NaN</t>",
+        "t=\"b\"",
+        "<t>2026-01-31T08:00:00+00:00</t>",
+        "<t>0044-03-15 BC</t>",
+        "<t>2026-01-31 08:00:00.000001</t>",
+        "<v>46053</v>",
+        "<t>infinity</t>",
+    ] {
+        assert!(xml.contains(cell), "{cell} is missing: {xml}");
+    }
+    assert_eq!(xml.matches("<row ").count(), 4);
+
+    let bob = app.owner_of("Other").await;
+    for format in ["csv", "xlsx"] {
+        assert_eq!(send(request(&bob, &id, format)).await.error(), (404, "not_found"));
+        assert_eq!(send(request(&ann, &id, "pdf")).await.error(), (422, "validation_error"));
+    }
+    let history = ann.get(&format!("/v1/queries/{id}/runs")).await;
+    assert_eq!(history.body["data"].as_array().unwrap().len(), 4, "each export is a run");
+
+    // None of them has rows where there are none.
+    let none = save(&ann, &connection, "SELECT * FROM things WHERE id > 3").await;
+    assert_eq!(send(request(&ann, &none, "json")).await.body, json!([]));
+    assert_eq!(send(request(&ann, &none, "ndjson")).await.text, "");
+    let (xml, _) = sheet(request(&ann, &none, "xlsx")).await;
+    assert_eq!(xml.matches("<row ").count(), 1);
+}
+
+#[actix_web::test]
+async fn what_is_too_large_is_refused_or_broken_off_and_never_cut() {
+    let app = TestApp::with(QuerySettings {
+        max_rows: 20_000,
+        max_bytes: 4 << 20,
+        ..QuerySettings::default()
+    })
+    .await;
+    let db = target().await;
+    let ann = app.owner_of("Acme").await;
+    let connection = ann.connect("Things", &db).await;
+    let fits = save(&ann, &connection, "SELECT i, 'x' AS x FROM generate_series(1, 20000) i").await;
+    for format in ["csv", "json", "ndjson"] {
+        let answer = send(request(&ann, &fits, format)).await;
+        assert_eq!(
+            answer.text.lines().filter(|it| it.contains('x')).count(),
+            20_000 + usize::from(format == "csv")
+        );
+    }
+    let (xml, _) = sheet(request(&ann, &fits, "xlsx")).await;
+    assert_eq!(xml.matches("<row ").count(), 20_001);
+
+    // A little too many rows: known before the first byte only where little is sent.
+    let small =
+        TestApp::with(QuerySettings { max_rows: 10, default_rows: 10, ..QuerySettings::default() })
+            .await;
+    let eve = small.owner_of("Acme").await;
+    let theirs = eve.connect("Things", &db).await;
+    let eleven = save(&eve, &theirs, "SELECT generate_series(1, 11)").await;
+    for format in ["csv", "json", "ndjson", "xlsx"] {
+        let refused = send(request(&eve, &eleven, format)).await;
+        assert_eq!(refused.error(), (422, "validation_error"), "{format}");
+        assert_eq!(refused.body["error"]["details"]["reason"], "export_too_large");
+    }
+    let many =
+        save(&ann, &connection, "SELECT repeat('x', 100) FROM generate_series(1, 30000)").await;
+    for format in ["csv", "json", "ndjson"] {
+        let broken = request(&ann, &many, format).send().await.unwrap();
+        assert_eq!(broken.status(), 200);
+        assert!(broken.text().await.is_err(), "{format}: a part is not taken for the whole");
+    }
+    assert_eq!(send(request(&ann, &many, "xlsx")).await.error(), (422, "validation_error"));
+    let long = save(&ann, &connection, "SELECT repeat('x', 40000)").await;
+    assert_eq!(send(request(&ann, &long, "xlsx")).await.error(), (422, "validation_error"));
+    assert_eq!(send(request(&ann, &long, "csv")).await.status, 200);
+    let failing =
+        save(&ann, &connection, "SELECT 1 / (i - 11) FROM generate_series(1, 20) i").await;
+    for format in ["csv", "json", "xlsx"] {
+        assert_eq!(send(request(&ann, &failing, format)).await.error(), (500, "query_error"));
+    }
+}
