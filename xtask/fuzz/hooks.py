@@ -22,6 +22,8 @@ SERVER_ERRORS = {(500, "query_error"), (504, "query_timeout"), (502, "connection
 SAMPLE_EVERY = 4
 
 answers = collections.defaultdict(collections.Counter)
+# What was last said with each status, for operations that never succeed.
+said = collections.defaultdict(dict)
 positives = collections.Counter()
 lock = threading.Lock()
 
@@ -100,6 +102,7 @@ def put(case, sample):
 def after_call(context, case, response):
     with lock:
         answers[case.operation.label][response.status_code] += 1
+        said[case.operation.label][response.status_code] = response.content[:400].decode(errors="replace")
     if case.method.upper() == case.operation.method.upper():
         WORLD.learn(operation_id(case.operation), case.path_parameters, response)
 
@@ -129,5 +132,9 @@ def every_answer_has_its_request_id(context, response, case):
 def report():
     counts = {label: {str(status): n for status, n in sorted(by.items())} for label, by in sorted(answers.items())}
     total = sum(n for by in counts.values() for n in by.values())
+    for label, last in sorted(said.items()):
+        if not any(200 <= status < 300 for status in last):
+            for status, body in sorted(last.items()):
+                print(f"· {label} was last answered {status}: {body}")
     with open(os.environ["PLINTH_FUZZ_REPORT"], "w", encoding="utf-8") as file:
         json.dump({"requests": total, "operations": counts}, file, indent=1)

@@ -67,8 +67,9 @@ impl ClusterSettings {
         Self {
             folder: folder.into(),
             port: None,
-            // Below the range from which the system serves outgoing connections, which would come and go on it.
-            ports: 16_384..=32_383,
+            // Below the range from which the system serves outgoing connections, which would come and go on it; and below
+            // the ports that a node keeps for its branches by default (24000 to 27999), to which tenants may not connect.
+            ports: 16_384..=23_999,
             certificate: None,
             listen: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
             plaintext_on_loopback: true,

@@ -3,6 +3,9 @@
 /// More than so many lines tell nothing new.
 const MOST: usize = 60;
 
+/// Nor do more than so many characters of one: a request may carry a body of a megabyte.
+const LINE_CHARS: usize = 500;
+
 /// Keeps the lines of schemathesis's parts on errors and failures.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
@@ -18,7 +21,7 @@ impl Findings {
             self.inside = matches!(title, "ERRORS" | "FAILURES");
         } else if self.inside && !line.trim().is_empty() {
             if self.lines.len() < MOST {
-                self.lines.push(line.to_owned());
+                self.lines.push(line.chars().take(LINE_CHARS).collect());
             } else {
                 self.more += 1;
             }
@@ -76,5 +79,10 @@ mod tests {
         }
         assert_eq!(findings.text().lines().count(), MOST + 2);
         assert!(findings.text().ends_with("and 3 more lines"));
+
+        let mut findings = Findings::default();
+        findings.read("===== FAILURES =====");
+        findings.read(&"x".repeat(1 << 20));
+        assert!(findings.text().len() < 2 * LINE_CHARS);
     }
 }
