@@ -149,7 +149,9 @@ async fn letter(folder: &DataFolder, prefix: &str) -> String {
     let find = || {
         let letters = std::fs::read_dir(folder.path().join("mail")).ok()?;
         letters.flatten().find_map(|entry| {
-            let text = std::fs::read_to_string(entry.path()).ok()?;
+            // A letter that is still being written has another ending.
+            let path = Some(entry.path()).filter(|it| it.extension().is_some_and(|it| it == "eml"));
+            let text = std::fs::read_to_string(path?).ok()?;
             // Long lines of a letter are cut with an equals sign, which itself is written in hex.
             let text = text.replace("=\r\n", "").replace("=\n", "").replace("=3D", "=");
             let (_, token) = text.split_once(prefix)?;
@@ -157,8 +159,13 @@ async fn letter(folder: &DataFolder, prefix: &str) -> String {
             Some(format!("{prefix}{}", &token[..end.unwrap_or(token.len())]))
         })
     };
-    until("the letter is there", LIMIT, async || find().is_some()).await;
-    find().unwrap()
+    let mut found = None;
+    until("the letter is there", LIMIT, async || {
+        found = find();
+        found.is_some()
+    })
+    .await;
+    found.unwrap()
 }
 
 fn between<'a>(html: &'a str, before: &str) -> &'a str {
