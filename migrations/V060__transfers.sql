@@ -68,7 +68,7 @@ BEGIN
     FROM unnest(role_ids, key_versions, passwords) n (id, version, sealed) WHERE r.id = n.id AND r.org_id = to_org;
     UPDATE cp_databases d SET org_id = to_org FROM cp_branches b WHERE b.id = d.branch_id AND b.project_id = project;
     UPDATE cp_snapshots s SET org_id = to_org FROM cp_branches b WHERE b.id = s.branch_id AND b.project_id = project;
-    FOREACH it IN ARRAY ARRAY['cp_endpoints', 'cp_operations', 'cp_chains', 'cp_branches'] LOOP
+    FOREACH it IN ARRAY ARRAY['cp_endpoints', 'cp_operations', 'cp_chains', 'cp_usage', 'cp_branches'] LOOP
         EXECUTE format('UPDATE %I SET org_id = $1 WHERE project_id = $2', it) USING to_org, project;
     END LOOP;
     UPDATE cp_projects p SET org_id = to_org, revision = p.revision + 1, updated_at = by_then WHERE p.id = project;
