@@ -158,11 +158,19 @@ fn tasks(relations: &[Relation], widths: &Widths) -> Vec<Task> {
         .collect();
     tasks.sort_by_cached_key(|it| {
         let relation = &relations[it.at];
-        let empty = relation.estimated_rows == Some(0.0);
-        (empty, Reverse(referred.get(&relation.oid).copied().unwrap_or(0)), it.at)
+        (
+            is_counted_empty(relation),
+            Reverse(referred.get(&relation.oid).copied().unwrap_or(0)),
+            it.at,
+        )
     });
     tasks.truncate(CANDIDATES);
     tasks
+}
+
+/// Whether the planner counted its rows and found none.
+fn is_counted_empty(it: &Relation) -> bool {
+    it.estimated_rows == Some(0.0)
 }
 
 /// Those of the tables that hold anything, as many as are looked at: a schema of thousands of empty tables is common,
@@ -176,8 +184,12 @@ async fn filled(
     let relations = &draft.relations;
     // A partitioned table has no pages of its own.
     let has_pages = |it: &Task| relations[it.at].kind != RelationKind::PartitionedTable;
-    let oids = list(tasks.iter().filter(|it| has_pages(it)).map(|it| relations[it.at].oid));
-    let parameters = [Some(oids.as_str())];
+    let oids = |counted_empty: bool| {
+        let of_tables = tasks.iter().filter(|it| has_pages(it)).map(|it| &relations[it.at]);
+        list(of_tables.filter(|it| is_counted_empty(it) == counted_empty).map(|it| it.oid))
+    };
+    let (others, counted_empty) = (oids(false), oids(true));
+    let parameters = [Some(others.as_str()), Some(counted_empty.as_str())];
     let asked = [SETTINGS, Query { sql: queries::FILLED, parameters: &parameters }];
     let answers = session.query_all(&asked, &limits(deadline)?).await?;
     let mut filled = HashSet::new();
