@@ -17,7 +17,9 @@ macro_rules! typed_id {
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                write!(f, concat!($prefix, "_{}"), self.0.as_simple())
+                f.write_str(concat!($prefix, "_"))?;
+                let mut text = $crate::__private::uuid::Uuid::encode_buffer();
+                f.write_str(self.0.as_simple().encode_lower(&mut text))
             }
         }
 

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use crate::fast_map::FastMap;
 use crate::{
     ApiKey, AuditEntry, Email, FoundKey, FoundingError, KeyChange, KeyHash, KeyKind, KeyLimits,
     KeyScope, KeySecret, NewKey, NewOwner, Organization, OrganizationName, TenancyError,
@@ -58,14 +59,14 @@ pub struct Founded {
 }
 
 /// Each organization as it was at most a second ago, and when it was read.
-type OrganizationCache = HashMap<OrgId, (Timestamp, Arc<Organization>)>;
+type OrganizationCache = FastMap<OrgId, (Timestamp, Arc<Organization>)>;
 
 /// Organizations, members and keys, and who a caller is.
 #[derive(Clone)]
 pub struct Tenancy {
     store: Arc<dyn TenancyStore>,
     clock: Arc<dyn Clock>,
-    known: Arc<RwLock<HashMap<KeyHash, Known>>>,
+    known: Arc<RwLock<FastMap<KeyHash, Known>>>,
     organizations: Arc<RwLock<OrganizationCache>>,
 }
 

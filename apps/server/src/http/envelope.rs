@@ -3,15 +3,19 @@
 use std::future::{Ready, ready};
 use std::sync::Arc;
 
-use actix_web::http::header;
-use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, dev::Payload, web};
+use actix_web::error::JsonPayloadError;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{
+    FromRequest, HttpMessage as _, HttpRequest, HttpResponse, HttpResponseBuilder, dev::Payload,
+    web,
+};
 use jiff::Timestamp;
 use plinth_core::Clock;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Services;
 use super::idempotency::ShownOnce;
+use super::{Services, moment};
 
 /// The id of a request: the caller's own, when it sent a sane one.
 #[derive(Clone, Debug)]
@@ -44,17 +48,17 @@ impl Reply {
     }
 
     pub(crate) fn ok<T: Serialize>(&self, data: T) -> HttpResponse {
-        HttpResponse::Ok().json(Envelope { data, meta: self.meta() })
+        json(&mut HttpResponse::Ok(), &Envelope { data, meta: self.meta() })
     }
 
     pub(crate) fn accepted<T: Serialize>(&self, data: T) -> HttpResponse {
-        HttpResponse::Accepted().json(Envelope { data, meta: self.meta() })
+        json(&mut HttpResponse::Accepted(), &Envelope { data, meta: self.meta() })
     }
 
     pub(crate) fn created<T: Serialize>(&self, location: String, data: T) -> HttpResponse {
-        HttpResponse::Created()
-            .insert_header((header::LOCATION, location))
-            .json(Envelope { data, meta: self.meta() })
+        let mut response = HttpResponse::Created();
+        response.insert_header((header::LOCATION, location));
+        json(&mut response, &Envelope { data, meta: self.meta() })
     }
 
     /// An answer with a secret that is shown once: `kept` is the same without it, for whoever sends the request again.
@@ -78,7 +82,7 @@ impl Reply {
     ) -> HttpResponse {
         let Meta { request_id, timestamp } = self.meta();
         let meta = PageMeta { request_id, timestamp, next_cursor };
-        HttpResponse::Ok().json(PageEnvelope { data, meta })
+        json(&mut HttpResponse::Ok(), &PageEnvelope { data, meta })
     }
 
     /// The text of an answer of which there may be more, as JSON; for who writes it on another thread.
@@ -87,6 +91,18 @@ impl Reply {
         let meta = PageMeta { request_id, timestamp, next_cursor };
         serde_json::to_vec(&PartEnvelope { data, meta })
             .expect("bodies have no keys that JSON cannot write")
+    }
+}
+
+/// How much room an answer is given at first: most fit, and no text is moved while it grows.
+const ROOM_BYTES: usize = 1024;
+
+/// As [`HttpResponseBuilder::json`] does it, but for the room.
+fn json(response: &mut HttpResponseBuilder, body: &impl Serialize) -> HttpResponse {
+    let mut text = Vec::with_capacity(ROOM_BYTES);
+    match serde_json::to_writer(&mut text, body) {
+        Ok(()) => response.content_type(HeaderValue::from_static("application/json")).body(text),
+        Err(err) => HttpResponse::from_error(JsonPayloadError::Serialize(err)),
     }
 }
 
@@ -115,6 +131,7 @@ pub(crate) struct Meta {
     #[schema(example = "0198c0de-7a3b-7cc1-9a55-3f2a8d1e6b70")]
     pub(crate) request_id: String,
     /// When it was answered.
+    #[serde(serialize_with = "moment::serialize")]
     pub(crate) timestamp: Timestamp,
 }
 
@@ -125,6 +142,7 @@ pub(crate) struct PageMeta {
     #[schema(example = "0198c0de-7a3b-7cc1-9a55-3f2a8d1e6b70")]
     request_id: String,
     /// When it was answered.
+    #[serde(serialize_with = "moment::serialize")]
     timestamp: Timestamp,
     /// Send it as `cursor` to get the next page; null on the last one.
     #[schema(required = true)]

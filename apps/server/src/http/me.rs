@@ -1,8 +1,8 @@
 use actix_web::{HttpResponse, delete, get, web};
 use jiff::Timestamp;
-use plinth_core::{Credential, Scope, SessionId};
+use plinth_core::{Credential, Scope, ScopeSet, SessionId, UserId};
 use plinth_tenancy::session::Session;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
@@ -40,7 +40,7 @@ async fn get_me(
     Ok(reply.ok(MeBody {
         user: user.into(),
         organization: membership.into(),
-        scopes: principal.scopes.iter().map(Scope::as_str).collect(),
+        scopes: ScopeNames(principal.scopes),
         credential: CredentialBody::from(principal.credential),
     }))
 }
@@ -56,9 +56,9 @@ async fn get_me(
 async fn get_my_access(caller: Caller, reply: Reply) -> HttpResponse {
     let principal = caller.principal();
     reply.ok(AccessBody {
-        user_id: principal.user.to_string(),
+        user_id: principal.user,
         organization_id: principal.org.as_uuid(),
-        scopes: principal.scopes.iter().map(Scope::as_str).collect(),
+        scopes: ScopeNames(principal.scopes),
         credential: CredentialBody::from(principal.credential),
     })
 }
@@ -127,8 +127,8 @@ struct MeBody {
     /// The organization that the call is for, and the person's role in it.
     organization: MembershipBody,
     /// What the key or token may do: never more than the role.
-    #[schema(example = json!(["queries:read", "dashboards:read"]))]
-    scopes: Vec<&'static str>,
+    #[schema(value_type = Vec<String>, example = json!(["queries:read", "dashboards:read"]))]
+    scopes: ScopeNames,
     credential: CredentialBody,
 }
 
@@ -137,14 +137,23 @@ struct MeBody {
 #[schema(as = Access)]
 struct AccessBody {
     /// Whose the key or token is.
-    #[schema(example = "usr_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")]
-    user_id: String,
+    #[schema(value_type = String, example = "usr_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")]
+    user_id: UserId,
     /// The organization that the call is for.
     organization_id: Uuid,
     /// What the key or token may do there: never more than the role.
-    #[schema(example = json!(["queries:read", "dashboards:read"]))]
-    scopes: Vec<&'static str>,
+    #[schema(value_type = Vec<String>, example = json!(["queries:read", "dashboards:read"]))]
+    scopes: ScopeNames,
     credential: CredentialBody,
+}
+
+/// Scopes by their names, in their fixed order.
+struct ScopeNames(ScopeSet);
+
+impl Serialize for ScopeNames {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(Scope::as_str))
+    }
 }
 
 /// By what a caller shows who they are.

@@ -22,6 +22,7 @@ mod limits;
 mod me;
 mod misc;
 mod models;
+mod moment;
 mod oauth;
 mod observe;
 mod operation;

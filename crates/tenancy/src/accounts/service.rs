@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, RwLock};
 
@@ -14,6 +13,7 @@ use super::error::AccountError;
 use super::ports::{Account, AccountStore, AttemptStore, Membership};
 use super::throttle::Attempt;
 use crate::audit::AuditOutcome;
+use crate::fast_map::FastMap;
 use crate::password::{Password, PasswordHashing};
 use crate::session::{RefreshClaim, RefreshKey, Session};
 use crate::signing::{AccessToken, SigningKeys};
@@ -43,7 +43,7 @@ pub struct AccountParts {
 #[derive(Clone)]
 pub struct Accounts {
     pub(super) parts: Arc<AccountParts>,
-    pub(super) known: Arc<RwLock<HashMap<SessionId, Known>>>,
+    pub(super) known: Arc<RwLock<FastMap<SessionId, Known>>>,
 }
 
 impl fmt::Debug for Accounts {

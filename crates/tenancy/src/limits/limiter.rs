@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -6,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use plinth_core::{Clock, Credential, KeyId, OrgId, Principal, StoreError};
 
 use super::{Bucket, Period, Rate, Rates};
+use crate::fast_map::FastMap;
 
 /// How long the rates of a caller are trusted before they are read again.
 const TRUST: SignedDuration = SignedDuration::from_secs(5);
@@ -72,7 +72,7 @@ pub struct Admission {
 }
 
 /// What holds for each caller, and when it was read.
-type RateCache = HashMap<(OrgId, Option<KeyId>), (Timestamp, Rates)>;
+type RateCache = FastMap<(OrgId, Option<KeyId>), (Timestamp, Rates)>;
 
 /// Lets requests through until their limits are reached.
 #[derive(Clone)]
@@ -91,7 +91,7 @@ pub struct Limiter {
 #[derive(Default)]
 struct State {
     rates: RateCache,
-    windows: HashMap<Bucket, Window>,
+    windows: FastMap<Bucket, Window>,
 }
 
 /// What this server knows of a bucket.
@@ -380,6 +380,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use plinth_core::{ManualClock, Origin, ScopeSet, UserId};

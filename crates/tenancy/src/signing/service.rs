@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, RwLock};
 
@@ -12,6 +11,7 @@ use zeroize::Zeroizing;
 use super::key::{PublishedKey, SealedKey, SigningError, SigningKey};
 use super::schedule::{Plan, Rotation, ScheduledKey, signer};
 use super::token::{self, AccessToken, Claims, LIFETIME};
+use crate::fast_map::FastMap;
 
 /// How long the keys that were read are trusted: one that was made or removed elsewhere counts here within this.
 const TRUST: SignedDuration = SignedDuration::from_secs(1);
@@ -66,7 +66,7 @@ pub struct SigningKeys {
     seal: Arc<Zeroizing<[u8; 32]>>,
     issuer: Arc<str>,
     ring: Arc<RwLock<Option<Arc<Ring>>>>,
-    known: Arc<RwLock<HashMap<[u8; 32], Arc<Known>>>>,
+    known: Arc<RwLock<FastMap<[u8; 32], Arc<Known>>>>,
 }
 
 /// The keys as they were read.
