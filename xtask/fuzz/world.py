@@ -497,6 +497,20 @@ def webhook(world):
     return {"token": world.get(f"/v1/workflows/{made}/webhook")["data"]["url"].rsplit("/", 1)[1]}
 
 
+def alert(world):
+    query = world.send("POST", "/v1/queries", {"connection_id": world.connection, "sql": "SELECT 1 AS one"})
+    return {
+        "name": world.name("Alert"),
+        "query_id": query["data"]["query_id"],
+        "condition": {"type": "has_rows"},
+        "schedule": {"every": "hour"},
+    }
+
+
+def new_alert(world):
+    return {"id": world.send("POST", "/v1/alerts", alert(world))["data"]["id"]}
+
+
 def dashboard(world):
     query = world.send("POST", "/v1/queries", {"connection_id": world.connection, "sql": "SELECT 1 AS one"})
     position = {"x": 0, "y": 0, "w": 6, "h": 4}
@@ -579,6 +593,21 @@ SAMPLES = {
     "get_workflow_run": lambda world: Sample(path=workflow_run(world)),
     "cancel_workflow_run": lambda world: Sample(path=workflow_run(world)),
     "call_workflow_webhook": lambda world: Sample(path=webhook(world), body={"order": 7}),
+    "create_alert": lambda world: Sample(body=alert(world)),
+    "update_alert": lambda world: Sample(
+        path=new_alert(world), body={"description": world.name("What it is for")}
+    ),
+    "mute_alert": lambda world: Sample(path=new_alert(world), body={"seconds": 3600}),
+    **{
+        operation: lambda world: Sample(path=new_alert(world))
+        for operation in [
+            "get_alert",
+            "delete_alert",
+            "evaluate_alert",
+            "unmute_alert",
+            "list_alert_evaluations",
+        ]
+    },
     "create_connection": lambda world: Sample(body=connection(world)),
     "update_connection": lambda world: Sample(body={"name": world.name("Connection")}),
     **{

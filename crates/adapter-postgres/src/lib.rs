@@ -5,6 +5,7 @@
 
 mod accounts;
 mod admin;
+mod alerts;
 mod annotations;
 mod audit;
 mod connections;
@@ -36,6 +37,7 @@ mod workflows;
 
 pub use accounts::{PostgresAccounts, PostgresAttempts};
 pub use admin::{Admin, open_session};
+pub use alerts::PostgresAlerts;
 pub use annotations::PostgresAnnotations;
 pub use audit::PostgresAudit;
 pub use connections::PostgresConnections;

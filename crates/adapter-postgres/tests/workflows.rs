@@ -19,6 +19,7 @@ use plinth_queries::QueryId;
 use plinth_tenancy::{RecordingMailer, TenancyStore as _};
 use plinth_testdb::TestDatabase;
 use plinth_workflows::actions::Actions;
+use plinth_workflows::alerts::testing::alert_store_contract;
 use plinth_workflows::definition::Step;
 use plinth_workflows::hook::HookKey;
 use plinth_workflows::testing::{
@@ -36,6 +37,7 @@ use tokio::time::Instant;
 use tokio_postgres::NoTls;
 
 struct Ours {
+    database: Database,
     store: PostgresWorkflows,
     queue: PostgresRuns,
     us: (OrgId, UserId),
@@ -73,7 +75,8 @@ async fn ours(manual: bool) -> Ours {
     let clock_of_letters: Arc<dyn Clock> = clock.clone();
     Ours {
         store: PostgresWorkflows::new(database.clone()),
-        queue: PostgresRuns::new(database, clock_of_letters),
+        queue: PostgresRuns::new(database.clone(), clock_of_letters),
+        database,
         us: people[0],
         them: people[1],
         at,
@@ -353,4 +356,14 @@ async fn a_cancelled_run_is_stopped_where_it_is() {
     tokio::time::timeout(Duration::from_secs(5), dropped.notified()).await.unwrap();
     stop.send(true).unwrap();
     working.await.unwrap();
+}
+
+#[tokio::test]
+async fn alerts_keep_their_contract() {
+    let it = ours(true).await;
+    let alerts = plinth_adapter_postgres::PostgresAlerts::new(it.database.clone());
+    let letters =
+        async || it.rows("SELECT payload->'to'->>'address' FROM outbox WHERE topic = 'mail'").await;
+    let pass = |by| it.clock.advance(by);
+    alert_store_contract(&alerts, it.us, it.them, it.at, pass, letters).await;
 }

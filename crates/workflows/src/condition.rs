@@ -7,12 +7,19 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::definition::{Faults, Fields};
-use crate::result::{StepResult, text_of};
+use crate::result::{Glance, StepResult, text_of};
 use crate::template::Names;
 
 /// The most conditions inside of each other, and in one list.
 const DEEPEST: usize = 5;
 const MOST: usize = 20;
+
+/// From how many earlier runs a usual range is learned: unless it is said, and at most.
+const USUAL_WINDOW: u64 = 30;
+const LONGEST_WINDOW: u64 = 200;
+
+/// With fewer earlier values nothing is known about what is usual.
+const LEAST_LEARNED: usize = 8;
 
 /// A condition.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,10 +57,8 @@ pub enum Condition {
     },
     /// How much a number changed since the run before.
     Change {
-        /// Of which step.
-        step: String,
-        /// Of which column's value in the first row; `None` for the number of rows.
-        column: Option<String>,
+        /// What is measured.
+        measure: Measure,
         /// In percent of what it was, or as it is.
         percent: bool,
         /// How it is compared: the change has its sign.
@@ -61,6 +66,61 @@ pub enum Condition {
         /// With what.
         value: f64,
     },
+    /// Whether a number is out of the range that earlier runs had it in.
+    Anomaly {
+        /// What is measured.
+        measure: Measure,
+        /// On which side of the range.
+        side: Side,
+        /// From how many earlier runs at most the range is learned.
+        window: usize,
+        /// How wide the range is, in usual deviations to either side.
+        sensitivity: f64,
+    },
+}
+
+/// A number that a run gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// Of which step.
+    pub step: String,
+    /// Of which column's value in the first row; `None` for the number of rows.
+    pub column: Option<String>,
+}
+
+impl Measure {
+    fn read(fields: &mut Fields<'_>, names: &Names, faults: &mut Faults) -> Option<Self> {
+        let step = crate::definition::read_step(fields, names, faults);
+        let column = fields.text("column", 200, faults).map(str::to_owned);
+        step.map(|step| Self { step, column })
+    }
+
+    fn now(&self, results: &Results) -> Option<f64> {
+        let result = results.get(&self.step)?;
+        match &self.column {
+            Some(column) => number(result.first(column)?),
+            None => Some(count(result.row_count())),
+        }
+    }
+
+    fn then(&self, earlier: &Earlier) -> Option<f64> {
+        let glance = earlier.get(&self.step)?;
+        match &self.column {
+            Some(column) => number(glance.first(column)?),
+            None => Some(count(glance.row_count)),
+        }
+    }
+}
+
+/// On which side of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// On either.
+    Outside,
+    /// Above it.
+    Above,
+    /// Below it.
+    Below,
 }
 
 /// Cells of a result.
@@ -175,6 +235,9 @@ impl Match {
 /// The results of one run, by the steps' names.
 pub type Results = HashMap<String, StepResult>;
 
+/// What is kept in mind of an earlier run, by the steps' names.
+pub type Earlier = HashMap<String, Glance>;
+
 impl Condition {
     pub(crate) fn read(
         value: &Value,
@@ -209,6 +272,7 @@ impl Condition {
             ("value", 'v'),
             ("text", 't'),
             ("change", 'c'),
+            ("anomaly", 'y'),
         ];
         fields.need("type", faults);
         let kind = fields.word("type", &kinds, faults)?;
@@ -246,15 +310,25 @@ impl Condition {
                 let value = fields.need_text("value", 1_000, faults).map(str::to_owned);
                 cells.zip(is.zip(value)).map(|(cells, (is, value))| Self::Text { cells, is, value })
             }
+            'y' => {
+                let measure = Measure::read(&mut fields, names, faults);
+                let sides =
+                    [("outside", Side::Outside), ("above", Side::Above), ("below", Side::Below)];
+                let side = fields.word("is", &sides, faults).unwrap_or(Side::Outside);
+                let least = LEAST_LEARNED as u64;
+                let window = fields.whole("window", least..=LONGEST_WINDOW, faults);
+                let window =
+                    usize::try_from(window.unwrap_or(USUAL_WINDOW)).unwrap_or(LEAST_LEARNED);
+                let sensitivity = read_sensitivity(&mut fields, faults);
+                measure.map(|measure| Self::Anomaly { measure, side, window, sensitivity })
+            }
             _ => {
-                let step = crate::definition::read_step(&mut fields, names, faults);
-                let column = fields.text("column", 200, faults).map(str::to_owned);
+                let measure = Measure::read(&mut fields, names, faults);
                 let by = [("absolute", false), ("percent", true)];
                 let percent = fields.word("by", &by, faults).unwrap_or(false);
                 let compared = read_comparison(&mut fields, faults);
-                step.zip(compared).map(|(step, (is, value))| Self::Change {
-                    step,
-                    column,
+                measure.zip(compared).map(|(measure, (is, value))| Self::Change {
+                    measure,
                     percent,
                     is,
                     value,
@@ -265,17 +339,20 @@ impl Condition {
         read
     }
 
-    /// Whether it compares with the run before.
-    pub fn looks_back(&self) -> bool {
+    /// At how many earlier runs it looks.
+    pub fn looks_back(&self) -> usize {
         match self {
-            Self::All(of) | Self::Any(of) => of.iter().any(Self::looks_back),
-            Self::Change { .. } => true,
-            Self::RowCount { .. } | Self::Value { .. } | Self::Text { .. } => false,
+            Self::All(of) | Self::Any(of) => {
+                of.iter().map(Self::looks_back).max().unwrap_or_default()
+            }
+            Self::Change { .. } => 1,
+            Self::Anomaly { window, .. } => *window,
+            Self::RowCount { .. } | Self::Value { .. } | Self::Text { .. } => 0,
         }
     }
 
-    /// What comes of it: `before` are the results of the run before, if there was one that got so far.
-    pub fn judge(&self, now: &Results, before: Option<&Results>) -> Verdict {
+    /// What comes of it: `before` are the earlier runs that got so far, newest first.
+    pub fn judge(&self, now: &Results, before: &[Earlier]) -> Verdict {
         match self {
             Self::All(of) => {
                 let all: Vec<_> = of.iter().map(|it| it.judge(now, before)).collect();
@@ -298,7 +375,7 @@ impl Condition {
                 }
             }
             Self::RowCount { step, is, value } => match now.get(step) {
-                Some(result) => Verdict::of(is.holds(count(result), *value)),
+                Some(result) => Verdict::of(is.holds(count(result.row_count()), *value)),
                 None => Verdict::Unknown,
             },
             Self::Value { cells, is, value } => {
@@ -307,35 +384,65 @@ impl Condition {
             Self::Text { cells, is, value } => {
                 judge_cells(now, cells, |it| (!it.is_null()).then(|| is.holds(&text_of(it), value)))
             }
-            Self::Change { step, column, percent, is, value } => {
-                let measure = |results: &Results| {
-                    let result = results.get(step)?;
-                    match column {
-                        Some(column) => number(result.first(column)?),
-                        None => Some(count(result)),
+            Self::Change { measure, percent, is, value } => {
+                let then = before.first().and_then(|it| measure.then(it));
+                let changed = measure.now(now).zip(then).and_then(|(now, before)| {
+                    let change = now - before;
+                    if !percent {
+                        Some(change)
+                    } else if before == 0.0 {
+                        // From nothing to something has no percentage; from nothing to nothing is none.
+                        (change == 0.0).then_some(0.0)
+                    } else {
+                        Some(change / before.abs() * 100.0)
                     }
-                };
-                let changed =
-                    measure(now).zip(before.and_then(measure)).and_then(|(now, before)| {
-                        let change = now - before;
-                        if !percent {
-                            Some(change)
-                        } else if before == 0.0 {
-                            // From nothing to something has no percentage; from nothing to nothing is none.
-                            (change == 0.0).then_some(0.0)
-                        } else {
-                            Some(change / before.abs() * 100.0)
-                        }
-                    });
+                });
                 changed.map_or(Verdict::Unknown, |it| Verdict::of(is.holds(it, *value)))
+            }
+            Self::Anomaly { measure, side, window, sensitivity } => {
+                let learned: Vec<f64> =
+                    before.iter().take(*window).filter_map(|it| measure.then(it)).collect();
+                let Some((now, range)) = measure.now(now).zip(usual(learned, *sensitivity)) else {
+                    return Verdict::Unknown;
+                };
+                let (below, above) = (now < *range.start(), now > *range.end());
+                Verdict::of(match side {
+                    Side::Outside => below || above,
+                    Side::Above => above,
+                    Side::Below => below,
+                })
             }
         }
     }
 }
 
+/// The range in which earlier values lie; `None` for too few. Median and median deviation: some values that were out of it
+/// do not widen it. Where most were the same, the standard deviation says how far the others were; where all were, the range
+/// is that value.
+fn usual(mut values: Vec<f64>, sensitivity: f64) -> Option<std::ops::RangeInclusive<f64>> {
+    if values.len() < LEAST_LEARNED {
+        return None;
+    }
+    let middle = median(&mut values);
+    let mut far: Vec<f64> = values.iter().map(|it| (it - middle).abs()).collect();
+    // So that of a bell curve either is its standard deviation.
+    let mut spread = 1.4826 * median(&mut far);
+    if spread == 0.0 {
+        spread = (far.iter().map(|it| it * it).sum::<f64>() / count(far.len() as u64)).sqrt();
+    }
+    let width = sensitivity * spread;
+    Some(middle - width..=middle + width)
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let half = values.len() / 2;
+    if values.len() % 2 == 1 { values[half] } else { f64::midpoint(values[half - 1], values[half]) }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "results have at most some thousand rows")]
-fn count(result: &StepResult) -> f64 {
-    result.row_count() as f64
+fn count(rows: u64) -> f64 {
+    rows as f64
 }
 
 /// A number of a result: one that a double holds comes as a number, others as their texts.
@@ -399,6 +506,16 @@ fn read_comparison(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<(Comp
         number
     });
     is.zip(value)
+}
+
+/// From 1 (a wide awake alarm) to 10, in usual deviations.
+fn read_sensitivity(fields: &mut Fields<'_>, faults: &mut Faults) -> f64 {
+    let Some(value) = fields.get("sensitivity") else { return 3.0 };
+    let read = value.as_f64().filter(|it| (1.0..=10.0).contains(it));
+    if read.is_none() {
+        faults.add(&fields.at("sensitivity"), "has to be a number from 1 to 10");
+    }
+    read.unwrap_or(3.0)
 }
 
 #[cfg(test)]

@@ -257,12 +257,11 @@ impl Engine {
         progress: &Progress,
     ) -> Result<Option<Verdict>, StoreError> {
         let Some(condition) = &definition.conditions else { return Ok(None) };
-        let before = if definition.looks_back() {
-            self.store.results_before(run.org, run.workflow, run.id).await?
-        } else {
-            None
+        let before = match condition.looks_back() {
+            0 => Vec::new(),
+            most => self.store.glances(run.org, run.workflow, run.id, most).await?,
         };
-        Ok(Some(condition.judge(&progress.results, before.as_ref())))
+        Ok(Some(condition.judge(&progress.results, &before)))
     }
 
     /// How long the run may still take; `None` if it is over.

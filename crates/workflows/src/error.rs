@@ -77,7 +77,14 @@ pub enum WorkflowError {
     Store(#[from] StoreError),
 }
 
-fn summary(faults: &[Fault]) -> String {
+/// Faults as answers have them.
+pub(crate) fn faults(faults: &[Fault]) -> Value {
+    let fields: serde_json::Map<String, Value> =
+        faults.iter().map(|it| (it.pointer.clone(), it.message.clone().into())).collect();
+    json!({ "faults": faults, "fields": fields })
+}
+
+pub(crate) fn summary(faults: &[Fault]) -> String {
     let mut texts: Vec<_> = faults
         .iter()
         .take(3)
@@ -121,13 +128,7 @@ impl Classify for WorkflowError {
 
     fn details(&self) -> Option<Value> {
         match self {
-            Self::Invalid(faults) => {
-                let fields: serde_json::Map<String, Value> = faults
-                    .iter()
-                    .map(|it| (it.pointer.clone(), it.message.clone().into()))
-                    .collect();
-                Some(json!({ "faults": faults, "fields": fields }))
-            }
+            Self::Invalid(found) => Some(faults(found)),
             Self::Field { field, rule } => Some(json!({ *field: rule })),
             Self::NameTaken(_) => Some(json!({ "name": "taken" })),
             Self::Standing(reason) => Some(json!({ "reason": reason })),

@@ -8,6 +8,7 @@
 //! comes twice.
 
 pub mod actions;
+pub mod alerts;
 pub mod condition;
 pub mod definition;
 mod engine;
@@ -29,6 +30,10 @@ mod worker;
 mod workflow;
 mod writer;
 
+/// How long runs and evaluations are kept after their end, and how many of each workflow or alert.
+const KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(24 * 30);
+const KEPT_RUNS: i64 = 10_000;
+
 pub use definition::Definition;
 pub use error::WorkflowError;
 pub use ids::{EventId, RunId, WorkflowId};
@@ -37,7 +42,7 @@ pub use ports::{
     Changed, DecideFiring, DecideWorkflow, Fault, Found, Members, Outward, OutwardAnswer,
     OutwardCall, RunQueue, StepRunner, TakeLimits, WorkflowStore,
 };
-pub use result::StepResult;
+pub use result::{Glance, StepResult};
 pub use run::{
     Advance, Attempt, NewRun, Run, RunEnd, RunState, RunStep, Taken, Then, TriggerEvent,
 };

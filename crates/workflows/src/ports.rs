@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,6 +7,7 @@ use plinth_queries::QueryId;
 use plinth_tenancy::AuditEntry;
 use serde_json::Value;
 
+use crate::condition::Earlier;
 use crate::definition::Step;
 use crate::result::StepResult;
 use crate::run::{Advance, Attempt, NewRun, Run, RunStep, Taken, TriggerEvent};
@@ -135,13 +135,14 @@ pub trait WorkflowStore: Send + Sync + 'static {
         entry: &AuditEntry,
     ) -> Result<Option<(Run, bool)>, StoreError>;
 
-    /// What the newest earlier run of the workflow found that got through its steps, by the steps' names.
-    async fn results_before(
+    /// What is kept in mind of earlier runs of the workflow that got through their steps: at most `most`, newest first.
+    async fn glances(
         &self,
         org: OrgId,
         workflow: WorkflowId,
         run: RunId,
-    ) -> Result<Option<HashMap<String, StepResult>>, StoreError>;
+        most: usize,
+    ) -> Result<Vec<Earlier>, StoreError>;
 
     /// At most `most` workflows of all organizations whose schedules are due, by the database's clock.
     async fn due(&self, most: usize) -> Result<Vec<(OrgId, WorkflowId)>, StoreError>;

@@ -69,6 +69,34 @@ fn csv_cell(text: &str) -> String {
     }
 }
 
+/// What later runs look back at: how many rows a result had, and the first of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Glance {
+    /// The columns' names.
+    pub columns: Vec<String>,
+    /// The first row; `None` where there was none.
+    pub first: Option<Vec<Value>>,
+    /// How many rows there were.
+    pub row_count: u64,
+}
+
+impl Glance {
+    /// The value of a column in the first row; `None` if there is no such column or no row.
+    pub fn first(&self, name: &str) -> Option<&Value> {
+        self.first.as_ref()?.get(self.columns.iter().position(|it| it == name)?)
+    }
+}
+
+impl From<&StepResult> for Glance {
+    fn from(it: &StepResult) -> Self {
+        Self {
+            columns: it.columns.clone(),
+            first: it.rows.first().cloned(),
+            row_count: it.row_count(),
+        }
+    }
+}
+
 /// A value as people read it: a text as it is, null as nothing.
 pub(crate) fn text_of(value: &Value) -> String {
     match value {

@@ -21,7 +21,7 @@ use crate::{RunId, WorkflowId};
 pub const LEASE: Duration = Duration::from_secs(3);
 
 /// How often leases are kept.
-const KEEP_EVERY: Duration = Duration::from_millis(750);
+pub(crate) const KEEP_EVERY: Duration = Duration::from_millis(750);
 
 /// How often a worker looks for runs that another process queued. Its own process wakes it.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

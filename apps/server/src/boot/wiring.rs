@@ -5,12 +5,12 @@ use super::node::AuthorityKeeper;
 use jiff::SignedDuration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use plinth_adapter_postgres::{
-    Database, PostgresAccounts, PostgresAnnotations, PostgresApps, PostgresAttempts, PostgresAudit,
-    PostgresConnections, PostgresControlPlane, PostgresConversations, PostgresDashboards,
-    PostgresIdempotency, PostgresIdentities, PostgresKeys, PostgresLanguage, PostgresModels,
-    PostgresOrganizations, PostgresOutbox, PostgresPolicies, PostgresQueries, PostgresRates,
-    PostgresRuns, PostgresSigningKeys, PostgresSnapshots, PostgresTeam, PostgresTenancy,
-    PostgresWorkflows,
+    Database, PostgresAccounts, PostgresAlerts, PostgresAnnotations, PostgresApps,
+    PostgresAttempts, PostgresAudit, PostgresConnections, PostgresControlPlane,
+    PostgresConversations, PostgresDashboards, PostgresIdempotency, PostgresIdentities,
+    PostgresKeys, PostgresLanguage, PostgresModels, PostgresOrganizations, PostgresOutbox,
+    PostgresPolicies, PostgresQueries, PostgresRates, PostgresRuns, PostgresSigningKeys,
+    PostgresSnapshots, PostgresTeam, PostgresTenancy, PostgresWorkflows,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
 use plinth_connections::{
@@ -39,6 +39,7 @@ use plinth_tenancy::signing::SigningKeys;
 use plinth_tenancy::team::Team;
 use plinth_tenancy::{KeySetSource, LinkKey, Mailer, Tenancy, TrailKey};
 use plinth_workflows::actions::Actions;
+use plinth_workflows::alerts::{AlertParts, AlertWorker, AlertWorkerParts, Alerts};
 use plinth_workflows::hook::HookKey;
 use plinth_workflows::{
     Outward, QuerySteps, TeamMembers, Worker, WorkerParts, WorkerSettings, WorkflowParts, Workflows,
@@ -100,6 +101,10 @@ pub struct Services {
     pub workflows: Workflows,
     /// Runs it.
     pub worker: Arc<Worker>,
+    /// Conditions on saved queries, and who is told.
+    pub alerts: Alerts,
+    /// Evaluates them.
+    pub alert_worker: AlertWorker,
     /// Signs cursors.
     pub cursors: CursorKey,
     /// Under which URL callers reach the server, without a slash at its end.
@@ -310,6 +315,7 @@ impl Services {
             (actions, hooks, runs),
             &clock,
         );
+        let (alerts, alert_worker) = alerts(&database, &tenancy, &queries, &clock);
         let dashboards = Dashboards::new(DashboardParts {
             store: Arc::new(PostgresDashboards::new(database.clone())),
             runner: Arc::new(SavedQueries::new(queries.clone())),
@@ -323,6 +329,8 @@ impl Services {
             dashboards,
             workflows,
             worker,
+            alerts,
+            alert_worker,
             tenancy,
             accounts,
             organizations,
@@ -390,6 +398,32 @@ fn workflows(
         settings,
     });
     (workflows, Arc::new(worker))
+}
+
+/// Alerts, and what evaluates them here.
+fn alerts(
+    database: &Database,
+    tenancy: &Tenancy,
+    queries: &Queries,
+    clock: &Arc<dyn Clock>,
+) -> (Alerts, AlertWorker) {
+    let store = Arc::new(PostgresAlerts::new(database.clone()));
+    let woken = Arc::new(Notify::new());
+    let alerts = Alerts::new(AlertParts {
+        store: store.clone(),
+        queries: queries.clone(),
+        woken: woken.clone(),
+        clock: clock.clone(),
+    });
+    let worker = AlertWorker::new(AlertWorkerParts {
+        store,
+        members: Arc::new(TeamMembers::new(Arc::new(PostgresTeam::new(database.clone())))),
+        steps: Arc::new(QuerySteps::new(queries.clone())),
+        tenancy: tenancy.clone(),
+        woken,
+        clock: clock.clone(),
+    });
+    (alerts, worker)
 }
 
 /// People and their sessions, also for commands that serve nothing.

@@ -89,7 +89,7 @@ pub(super) fn start(
     jobs
 }
 
-/// What workflows need: schedules and tidying up in every process, and runs in those that do any.
+/// What workflows and alerts need: schedules and tidying up in every process, and runs in those that do any.
 pub(super) fn workflows(
     services: &Services,
     runs: usize,
@@ -104,9 +104,15 @@ pub(super) fn workflows(
     jobs.spawn(every("old runs", OLD_RUNS_EVERY, stopped.clone(), async move || {
         workflows.sweep().await.map(|_| ())
     }));
+    let alerts = services.alert_worker.clone();
+    jobs.spawn(every("old evaluations", OLD_RUNS_EVERY, stopped.clone(), async move || {
+        alerts.sweep().await.map(|_| ())
+    }));
     if runs > 0 {
-        let (worker, stopped) = (services.worker.clone(), stopped.clone());
-        jobs.spawn(async move { worker.work(stopped).await });
+        let (worker, alerts) = (services.worker.clone(), services.alert_worker.clone());
+        let (working, stopped) = (stopped.clone(), stopped.clone());
+        jobs.spawn(async move { worker.work(working).await });
+        jobs.spawn(async move { alerts.work(stopped).await });
     }
 }
 

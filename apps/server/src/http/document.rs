@@ -34,6 +34,7 @@ use super::{auth, database_configs, oauth, operation, platform};
         (name = "schemas", description = "What those databases look like."),
         (name = "dashboards", description = "Saved queries side by side, with what they give now; pictures of them, and links that show them."),
         (name = "workflows", description = "Queries that run by themselves, and what is done with the answers."),
+        (name = "alerts", description = "Conditions on saved queries, and who is told when they begin and end to hold."),
         (name = "authentication", description = "Signing in and out, tokens and passwords."),
         (name = "me", description = "Who is calling, and what is theirs."),
         (name = "organizations", description = "Made, changed, handed over, deleted."),

@@ -1,5 +1,6 @@
 //! Routes and what they share. A handler parses, takes a permit, calls one service and answers.
 
+mod alerts;
 mod area;
 mod audit;
 mod auth;
@@ -74,7 +75,8 @@ fn platform(config: &mut ServiceConfig<'_>) {
         .service(area(&["audit"], audit::routes))
         .service(area(&["misc"], misc::routes))
         .service(area(&["dashboards", "shared-dashboards"], dashboards::routes))
-        .service(area(&["workflows", "hooks"], workflows::routes));
+        .service(area(&["workflows", "hooks"], workflows::routes))
+        .service(area(&["alerts"], alerts::routes));
 }
 
 /// Everything that a server answers; `main` and tests use the same.

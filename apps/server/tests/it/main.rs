@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "counts and skips are for whoever runs the tests")]
 
 mod access;
+mod alerts;
 mod app;
 mod attacks;
 mod audit;

@@ -1,14 +1,13 @@
-use std::collections::HashMap;
-
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
 use jiff::{SignedDuration, Timestamp};
 use plinth_core::{Cursor, Limit, OrgId, StoreError};
 use plinth_tenancy::AuditEntry;
+use plinth_workflows::condition::Earlier;
 use plinth_workflows::schedule::Skipped;
 use plinth_workflows::{
-    Attempt, DecideFiring, DecideWorkflow, EventId, NewRun, Published, Run, RunId, RunStep,
-    StepResult, TriggerEvent, Workflow, WorkflowError, WorkflowId, WorkflowStore,
+    Attempt, DecideFiring, DecideWorkflow, EventId, Glance, NewRun, Published, Run, RunId, RunStep,
+    TriggerEvent, Workflow, WorkflowError, WorkflowId, WorkflowStore,
 };
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
@@ -312,27 +311,43 @@ impl WorkflowStore for PostgresWorkflows {
             .await
     }
 
-    async fn results_before(
+    async fn glances(
         &self,
         org: OrgId,
         workflow: WorkflowId,
         run: RunId,
-    ) -> Result<Option<HashMap<String, StepResult>>, StoreError> {
+        most: usize,
+    ) -> Result<Vec<Earlier>, StoreError> {
         // A run that judged its conditions got through its steps, whatever became of its actions.
-        let query = "SELECT id FROM workflow_runs
-             WHERE org_id = $1 AND workflow_id = $2 AND id <> $3 AND ended_at IS NOT NULL
-               AND (verdict IS NOT NULL OR state = 'succeeded')
-             ORDER BY created_at DESC, id DESC LIMIT 1";
+        let query = "SELECT s.run_id, s.name, s.result->'columns', s.result->'rows'->0, jsonb_array_length(s.result->'rows')
+             FROM (SELECT id, created_at FROM workflow_runs
+                   WHERE org_id = $1 AND workflow_id = $2 AND id <> $3 AND ended_at IS NOT NULL
+                     AND (verdict IS NOT NULL OR state = 'succeeded')
+                   ORDER BY created_at DESC, id DESC LIMIT $4) r
+             JOIN workflow_run_steps s ON s.org_id = $1 AND s.run_id = r.id
+             WHERE s.result IS NOT NULL ORDER BY r.created_at DESC, r.id DESC";
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
         self.database
             .for_org(org, async |tx| {
-                let parameters: [&(dyn ToSql + Sync); 3] =
-                    [&org.as_uuid(), &workflow.as_uuid(), &run.as_uuid()];
-                let Some(row) = tx.query_opt(query, &parameters).await.map_err(store)? else {
-                    return Ok(None);
-                };
-                let steps = runs::steps(tx, org, &[row.try_get(0).map_err(internal)?]).await?;
-                let results = steps.into_iter().filter_map(|(_, it)| Some((it.name, it.result?)));
-                Ok(Some(results.collect()))
+                let parameters: [&(dyn ToSql + Sync); 4] =
+                    [&org.as_uuid(), &workflow.as_uuid(), &run.as_uuid(), &most];
+                let mut runs: Vec<(Uuid, Earlier)> = Vec::new();
+                for row in tx.query(query, &parameters).await.map_err(store)? {
+                    let run: Uuid = row.try_get(0).map_err(internal)?;
+                    if runs.last().is_none_or(|it| it.0 != run) {
+                        runs.push((run, Earlier::new()));
+                    }
+                    let first: Option<Json<_>> = row.try_get(3).map_err(internal)?;
+                    let rows: i32 = row.try_get(4).map_err(internal)?;
+                    let glance = Glance {
+                        columns: row.try_get::<_, Json<_>>(2).map_err(internal)?.0,
+                        first: first.map(|it| it.0),
+                        row_count: u64::try_from(rows).map_err(internal)?,
+                    };
+                    let (_, earlier) = runs.last_mut().expect("there is one by now");
+                    earlier.insert(row.try_get(1).map_err(internal)?, glance);
+                }
+                Ok(runs.into_iter().map(|it| it.1).collect())
             })
             .await
     }

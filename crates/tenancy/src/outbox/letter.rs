@@ -97,6 +97,62 @@ pub enum Letter {
         /// When.
         at: Timestamp,
     },
+    /// The condition of an alert holds.
+    AlertTriggered {
+        /// The alert's name.
+        alert: String,
+        /// What was found, in a few words.
+        found: String,
+        /// Since when it holds.
+        since: Timestamp,
+        /// Whether that was told before.
+        again: bool,
+    },
+    /// It does not hold any more.
+    AlertResolved {
+        /// The alert's name.
+        alert: String,
+        /// What was found, in a few words.
+        found: String,
+        /// Since when it held.
+        since: Timestamp,
+        /// When it did not any more.
+        at: Timestamp,
+    },
+    /// Whether it holds cannot be said.
+    AlertUnknown {
+        /// The alert's name.
+        alert: String,
+        /// What was found, in a few words.
+        found: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// The query of an alert fails. Told once, until it works again.
+    AlertFailing {
+        /// The alert's name.
+        alert: String,
+        /// Why; without secrets and without results.
+        error: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// An alert that could not be judged can be again.
+    AlertRecovered {
+        /// The alert's name.
+        alert: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// An alert stands still until somebody looks after it.
+    AlertPaused {
+        /// The alert's name.
+        alert: String,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
     /// Somebody is the owner now.
     OwnershipTransferred {
         /// Of which organization.

@@ -124,6 +124,39 @@ impl MailDelivery {
                     time(*at)
                 ))
             }
+            Letter::AlertTriggered { alert, found, since, again } => {
+                let still = if *again { "still " } else { "" };
+                Draft::new(&format!("Alert{}: {alert}", if *again { ", still" } else { "" }))
+                    .say(format!("The condition of the alert {alert} {still}holds, since {}.", time(*since)))
+                    .say(format!("It found: {found}."))
+            }
+            Letter::AlertResolved { alert, found, since, at } => {
+                Draft::new(&format!("Resolved: {alert}"))
+                    .say(format!(
+                        "The condition of the alert {alert} held from {} and does not any more since {}.",
+                        time(*since), time(*at)
+                    ))
+                    .say(format!("It found: {found}."))
+            }
+            Letter::AlertUnknown { alert, found, at } => {
+                Draft::new(&format!("The alert {alert} cannot be judged"))
+                    .say(format!("Whether the condition of the alert {alert} holds cannot be said since {}.", time(*at)))
+                    .say(format!("It found: {found}."))
+            }
+            Letter::AlertFailing { alert, error, at } => {
+                Draft::new(&format!("The alert {alert} does not work"))
+                    .say(format!("The query of the alert {alert} failed on {}: {error}", time(*at)))
+                    .say("You will hear of it again when it works.".to_owned())
+            }
+            Letter::AlertRecovered { alert, at } => {
+                Draft::new(&format!("The alert {alert} works again"))
+                    .say(format!("The alert {alert} can be judged again since {}.", time(*at)))
+            }
+            Letter::AlertPaused { alert, reason, at } => {
+                Draft::new(&format!("The alert {alert} is paused"))
+                    .say(format!("The alert {alert} stands still since {}: {reason}.", time(*at)))
+                    .say("It goes on when somebody changes or enables it.".to_owned())
+            }
             Letter::OwnershipTransferred { organization, owner } => {
                 Draft::new(&format!("{organization} has a new owner"))
                     .say(format!("{owner} is the owner of {organization} now."))

@@ -8,6 +8,10 @@ fn results(values: &[Value]) -> Results {
     [("a".to_owned(), StepResult { columns: vec!["x".to_owned()], rows })].into()
 }
 
+fn earlier(value: Value) -> Earlier {
+    results(&[value]).iter().map(|(name, it)| (name.clone(), Glance::from(it))).collect()
+}
+
 fn read(value: &Value) -> Condition {
     let mut names = Names::default();
     names.add_step("a");
@@ -77,7 +81,7 @@ proptest! {
     ) {
         let condition = if all { Condition::All(of) } else { Condition::Any(of) };
         let now = results(&values);
-        let (one, other) = (condition.judge(&now, None), negated(&condition).judge(&now, None));
+        let (one, other) = (condition.judge(&now, &[]), negated(&condition).judge(&now, &[]));
         // Of no rows neither "any" nor "all" says anything; elsewhere exactly one of the two holds or none is known.
         if values.is_empty() {
             prop_assert!(one != Verdict::Met || other != Verdict::Met);
@@ -101,13 +105,13 @@ proptest! {
         let now = results(&values);
         let mut turned = of.clone();
         turned.reverse();
-        prop_assert_eq!(make(of).judge(&now, None), make(turned).judge(&now, None));
+        prop_assert_eq!(make(of).judge(&now, &[]), make(turned).judge(&now, &[]));
     }
 
     #[test]
     fn a_change_by_percent_agrees_with_the_absolute_one(before in 1i32..1000, now in 0i32..1000, by in -99i32..99) {
         let percent = read(&json!({ "type": "change", "column": "x", "by": "percent", "is": ">", "value": by }));
-        let verdict = percent.judge(&results(&[now.into()]), Some(&results(&[before.into()])));
+        let verdict = percent.judge(&results(&[now.into()]), &[earlier(before.into())]);
         let expected = f64::from(now - before) / f64::from(before) * 100.0 > f64::from(by);
         prop_assert_eq!(verdict, Verdict::of(expected));
     }
@@ -136,6 +140,31 @@ fn conditions_say_what_they_read() {
         ),
         (json!({ "type": "change", "is": ">", "value": 0 }), Verdict::Unknown),
     ] {
-        assert_eq!(read(&condition).judge(&now, None), expected, "{condition}");
+        assert_eq!(read(&condition).judge(&now, &[]), expected, "{condition}");
     }
+}
+
+#[test]
+fn what_is_usual_is_learned_and_some_outliers_do_not_widen_it() {
+    let outside = read(&json!({ "type": "anomaly", "column": "x" }));
+    let above = read(&json!({ "type": "anomaly", "column": "x", "is": "above", "window": 20 }));
+    let usual: Vec<_> =
+        (0..20).map(|at| earlier(json!(if at == 7 { 900 } else { 100 + at % 5 }))).collect();
+    let judge = |it: &Condition, now: i32| it.judge(&results(&[json!(now)]), &usual);
+    assert_eq!(judge(&outside, 103), Verdict::NotMet);
+    assert_eq!(judge(&outside, 150), Verdict::Met);
+    assert_eq!(judge(&outside, 20), Verdict::Met);
+    assert_eq!(judge(&above, 20), Verdict::NotMet);
+    assert_eq!(outside.judge(&results(&[json!(150)]), &usual[..7]), Verdict::Unknown, "too few");
+    assert_eq!(outside.judge(&results(&[]), &usual), Verdict::Unknown);
+    // Where it was always the same, anything else is unusual.
+    let same: Vec<_> = (0..10).map(|_| earlier(json!(5))).collect();
+    assert_eq!(outside.judge(&results(&[json!(5)]), &same), Verdict::NotMet);
+    assert_eq!(outside.judge(&results(&[json!(6)]), &same), Verdict::Met);
+    // Where it mostly was, what now and then came besides is not.
+    let mostly: Vec<_> =
+        (0..20).map(|at| earlier(json!(if at % 5 == 0 { 2 } else { 0 }))).collect();
+    assert_eq!(outside.judge(&results(&[json!(2)]), &mostly), Verdict::NotMet);
+    assert_eq!(outside.judge(&results(&[json!(40)]), &mostly), Verdict::Met);
+    assert_eq!(outside.looks_back(), 30);
 }

@@ -14,6 +14,7 @@ pub use action::{Action, ActionKind, CsvAttachment, EmailAction, HttpAction, Htt
 pub use fault::Fault;
 pub(crate) use fault::{Faults, Fields};
 pub use step::{Step, StepKind};
+pub(crate) use trigger::read_timing;
 pub use trigger::{Overlap, Trigger};
 
 use crate::condition::Condition;
@@ -113,11 +114,6 @@ impl Definition {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let steps = self.steps.iter().map(|it| it.name.as_str());
         steps.chain(self.actions.iter().map(|it| it.name.as_str()))
-    }
-
-    /// Whether what it does depends on what its run before found.
-    pub fn looks_back(&self) -> bool {
-        self.conditions.as_ref().is_some_and(Condition::looks_back)
     }
 }
 

@@ -34,7 +34,7 @@ fn a_whole_definition_is_read() {
         "limits": { "timeout_seconds": 60, "concurrency": 1 },
     });
     let definition = Definition::parse(&value).expect("good");
-    assert!(definition.looks_back());
+    assert_eq!(definition.conditions.as_ref().expect("there").looks_back(), 1);
     assert_eq!(definition.names().collect::<Vec<_>>(), ["late", "more", "tell", "post"]);
     assert_eq!(definition.limits.concurrency, 1);
 }

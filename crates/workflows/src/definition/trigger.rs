@@ -53,30 +53,31 @@ impl Trigger {
 }
 
 fn read_schedule(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Schedule> {
-    let presets = Preset::ALL.map(|it| (it.as_str(), it));
-    let preset = fields.word("every", &presets, faults);
-    let cron = fields.text("cron", 200, faults);
+    let timing = read_timing(fields, faults);
     let misfires = [("run_once", Misfire::RunOnce), ("skip", Misfire::Skip)];
     let misfire = fields.word("misfire", &misfires, faults).unwrap_or(Misfire::RunOnce);
     let overlaps = [("skip", Overlap::Skip), ("queue", Overlap::Queue)];
     let overlap = fields.word("overlap", &overlaps, faults).unwrap_or(Overlap::Skip);
+    Some(Schedule { timing: timing?, misfire, overlap })
+}
+
+/// `every` or `cron`.
+pub(crate) fn read_timing(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Timing> {
+    let presets = Preset::ALL.map(|it| (it.as_str(), it));
+    let preset = fields.word("every", &presets, faults);
+    let cron = fields.text("cron", 200, faults);
     let (pointer, has_both) = (fields.pointer.clone(), preset.is_some() && cron.is_some());
-    let timing = match (preset, cron) {
-        (Some(preset), None) => Timing::preset(preset),
-        (None, Some(cron)) => match Timing::cron(cron) {
-            Ok(timing) => timing,
-            Err(err) => {
-                faults.add(&fields.at("cron"), err.to_string());
-                return None;
-            }
-        },
+    match (preset, cron) {
+        (Some(preset), None) => Some(Timing::preset(preset)),
+        (None, Some(cron)) => {
+            Timing::cron(cron).map_err(|err| faults.add(&fields.at("cron"), err.to_string())).ok()
+        }
         _ => {
             // A value that was there and wrong is a fault already.
             if has_both || faults.0.iter().all(|it| !it.pointer.starts_with(&pointer)) {
                 faults.add(&pointer, "has to hold either `every` or `cron`");
             }
-            return None;
+            None
         }
-    };
-    Some(Schedule { timing, misfire, overlap })
+    }
 }

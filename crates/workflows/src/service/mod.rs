@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use plinth_connections::Connections;
 use plinth_core::{
-    Clock, Cursor, Limit, Page, Permit, Principal, QueriesRead, Scope, WorkflowsRead,
+    Clock, Cursor, Limit, Page, Permit, Principal, QueriesRead, Scope, UserId, WorkflowsRead,
     WorkflowsWrite,
 };
 use plinth_queries::Queries;
@@ -370,12 +370,7 @@ impl Workflows {
         let (run, mut steps, attempts) = found.ok_or(WorkflowError::RunNotFound(id))?;
         // Results were read with the owner's rights. Others see that there are some.
         let workflow = self.find(permit.principal(), run.workflow).await?;
-        let caller = permit.principal();
-        let may_see = Permit::<QueriesRead>::check(caller).is_ok()
-            && !caller.saved_queries_only
-            && !caller.test_only
-            && (workflow.owner == caller.user || caller.scopes.contains(Scope::Admin));
-        if !may_see {
+        if !sees_results(permit.principal(), workflow.owner) {
             for step in &mut steps {
                 step.result = None;
             }
@@ -461,6 +456,14 @@ impl Workflows {
         let name = self.parts.tenancy.time_zone(org).await?;
         Ok(jiff::tz::TimeZone::get(&name).unwrap_or(jiff::tz::TimeZone::UTC))
     }
+}
+
+/// Whether what was read with that owner's rights is shown to the caller.
+pub(crate) fn sees_results(caller: &Principal, owner: UserId) -> bool {
+    Permit::<QueriesRead>::check(caller).is_ok()
+        && !caller.saved_queries_only
+        && !caller.test_only
+        && (owner == caller.user || caller.scopes.contains(Scope::Admin))
 }
 
 /// Makes the definition the version that runs, as the caller.

@@ -55,12 +55,11 @@ impl Workflows {
         let asked = self.ask(caller, &definition, run, (id, &workflow.name), webhook).await?;
         let verdict = match &definition.conditions {
             Some(condition) if asked.is_whole() => {
-                let before = if definition.looks_back() {
-                    self.parts.store.results_before(caller.org, id, run).await?
-                } else {
-                    None
+                let before = match condition.looks_back() {
+                    0 => Vec::new(),
+                    most => self.parts.store.glances(caller.org, id, run, most).await?,
                 };
-                Some(condition.judge(&asked.results, before.as_ref()))
+                Some(condition.judge(&asked.results, &before))
             }
             _ => None,
         };

@@ -1,4 +1,3 @@
-use jiff::SignedDuration;
 use plinth_core::{Permit, WorkflowsWrite};
 use plinth_tenancy::AuditEntry;
 use secrecy::SecretString;
@@ -10,17 +9,13 @@ use crate::hook::REPLAY_WINDOW;
 use crate::ports::Changed;
 use crate::run::{NewRun, Run, TriggerEvent};
 use crate::schedule::Firing;
-use crate::{RunId, WorkflowError, WorkflowId};
+use crate::{KEPT, KEPT_RUNS, RunId, WorkflowError, WorkflowId};
 
 /// The largest body that a webhook takes, in bytes.
 pub const MOST_HOOK_BYTES: usize = 64 * 1024;
 
 /// How many schedules one look takes up.
 const BATCH: usize = 100;
-
-/// How long runs are kept after their end, and how many of each workflow.
-const KEPT: SignedDuration = SignedDuration::from_hours(24 * 30);
-const KEPT_RUNS: i64 = 10_000;
 
 /// A workflow's webhook, and its secrets.
 #[derive(Debug)]

@@ -342,7 +342,8 @@ struct CreateWorkflow {
     /// (`connection_id`, `sql`), `saved_query` (`query_id`, perhaps `parameters`); perhaps `row_limit` and `timeout_seconds`.
     #[schema(value_type = Vec<Object>, example = json!([{ "name": "late", "type": "sql", "connection_id": "conn_018f3a2b4c5d7e6f8091a2b3c4d5e6f7", "sql": "SELECT 1 AS late" }]))]
     steps: Value,
-    /// `{"type": …}`: `row_count`, `has_rows`, `no_rows`, `value`, `text`, `change`, or `all` and `any` of others in `of`.
+    /// `{"type": …}`: `row_count`, `has_rows`, `no_rows`, `value`, `text`, `change`, `anomaly`, or `all` and `any` of others
+    /// in `of`.
     #[schema(value_type = Option<Object>)]
     conditions: Option<Value>,
     /// Each with `name`, `type` (`email`, `http`) and what the type needs; perhaps `continue_on_error`.

@@ -173,6 +173,21 @@ impl Scene {
         (workflow, run)
     }
 
+    /// A body that makes an alert on a query of its own.
+    pub(super) async fn alert_body(&mut self) -> Value {
+        let query = self.new_query().await;
+        json!({
+            "name": self.name("Alert"), "query_id": query,
+            "condition": { "type": "has_rows" }, "schedule": { "every": "hour" },
+        })
+    }
+
+    /// An alert.
+    pub(super) async fn new_alert(&mut self) -> String {
+        let body = self.alert_body().await;
+        self.make("alert", "/v1/alerts", body).await
+    }
+
     /// A body that makes a dashboard on a query of its own.
     pub(super) async fn dashboard_body(&mut self) -> Value {
         let query = self.new_query().await;

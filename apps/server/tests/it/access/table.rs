@@ -282,6 +282,18 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
             call.id(workflow).id(run)
         }
 
+        "list_alerts" => call.query("?limit=100"),
+        "create_alert" => call.json(scene.alert_body().await),
+        "get_alert"
+        | "delete_alert"
+        | "evaluate_alert"
+        | "unmute_alert"
+        | "list_alert_evaluations" => call.id(scene.new_alert().await),
+        "update_alert" => {
+            call.id(scene.new_alert().await).json(json!({ "description": "Who is late." }))
+        }
+        "mute_alert" => call.id(scene.new_alert().await).json(json!({ "seconds": 3600 })),
+
         "leave_organization"
         | "get_me"
         | "get_my_access"
