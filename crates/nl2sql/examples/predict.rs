@@ -1,7 +1,10 @@
 //! Asks every question of a file over catalogs in a folder and writes what the engine answers, for measuring.
 //!
-//! `predict CATALOGS QUESTIONS PREDICTIONS [--best]`: `CATALOGS/<db>.json` are serialized catalogs, questions and
-//! predictions are JSON lines. With `--best` readings below the threshold are written too.
+//! `predict CATALOGS QUESTIONS PREDICTIONS [--best] [--syn] [--renamed NAMES]`: `CATALOGS/<db>.json` are serialized catalogs, questions and
+//! predictions are JSON lines. With `--best` readings below the threshold are written too. A question that `follows` another
+//! goes on from what was answered last in its conversation; without a `db` it is asked over `sample.json`.
+//! With `--syn` the wording in that field is asked. With `--renamed` the engine reads a schema of other names (a file like
+//! `apps/bench/questions/renames.txt`), and what it reads is written for the schema as it is.
 
 use std::{
     collections::HashMap,
@@ -11,7 +14,8 @@ use std::{
 };
 
 use plinth_connections::AllowedTables;
-use plinth_nl2sql::{AskContext, Engine, Outcome, SchemaIndex};
+use plinth_nl2sql::conversation::{FollowUp, Past};
+use plinth_nl2sql::{AskContext, CONFIDENCE_THRESHOLD, Engine, Outcome, Reading, SchemaIndex};
 use plinth_schema_introspect::Catalog;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,45 +25,67 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let best = options.iter().any(|it| it == "--best");
     let field = if options.iter().any(|it| it == "--syn") { "syn" } else { "question" };
+    let names = match options.iter().position(|it| it == "--renamed") {
+        Some(at) => fs::read_to_string(options.get(at + 1).ok_or("--renamed NAMES")?)?,
+        None => String::new(),
+    };
     let engine = Engine::new();
     let context = AskContext { now: jiff::Zoned::now() };
-    let mut indexes: HashMap<String, SchemaIndex> = HashMap::new();
+    // what is read, and what is written for
+    let mut indexes: HashMap<String, (SchemaIndex, SchemaIndex)> = HashMap::new();
     let mut out = BufWriter::new(fs::File::create(predictions)?);
     let mut times = Vec::new();
+    let mut past: Option<Past> = None;
     for line in fs::read_to_string(questions)?.lines() {
         let record: serde_json::Value = serde_json::from_str(line)?;
         let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
-        let db = text("db");
+        let db = record["db"].as_str().unwrap_or("sample").to_owned();
         if !indexes.contains_key(&db) {
             let catalog: Catalog =
                 serde_json::from_str(&fs::read_to_string(format!("{catalogs}/{db}.json"))?)?;
-            indexes.insert(db.clone(), SchemaIndex::build(&catalog, &AllowedTables::All));
+            let other = rename(&catalog, &names)?;
+            let index = |it: &Catalog| SchemaIndex::build(it, &AllowedTables::All);
+            indexes.insert(db.clone(), (index(&other), index(&catalog)));
         }
-        let index = &indexes[&db];
+        let (index, own) = &indexes[&db];
         let question = if record[field].is_string() { text(field) } else { text("question") };
+        if !record["follows"].is_string() {
+            past = None;
+        }
         let start = Instant::now();
-        let outcome = engine.ask(&question, index, &context);
+        let follow_up = past
+            .as_ref()
+            .map_or(FollowUp::None, |past| engine.follow_up(&question, past, index, &context));
+        let (kind, reading, message) = match follow_up {
+            FollowUp::Edited(it) => {
+                let kind = if it.reading.confidence >= CONFIDENCE_THRESHOLD {
+                    "answered"
+                } else {
+                    "clarify"
+                };
+                (kind, Some(it.reading), None)
+            }
+            FollowUp::Unclear(it) => ("not_answerable", None, Some(it.message)),
+            FollowUp::Why | FollowUp::Back => ("meta", None, None),
+            FollowUp::None => alone(&engine, &question, index, &context, best),
+        };
         let ms = start.elapsed().as_secs_f64() * 1000.0;
         times.push(ms);
-        let kind = match &outcome {
-            Outcome::Answered(_) => "answered",
-            Outcome::NeedsClarification(_) => "clarify",
-            Outcome::NotAnswerable(_) => "not_answerable",
-            Outcome::NotPermitted(_) => "not_permitted",
-            Outcome::Meta(_) => "meta",
-        };
-        let reading = match outcome {
-            Outcome::Answered(it) => Some(it),
-            _ if best => engine.best_reading(&question, index, &context),
-            _ => None,
-        };
+        if let (Some(it), "answered") = (&reading, kind) {
+            past = Some(Past {
+                query: it.query.clone(),
+                confidence: it.confidence,
+                assumptions: it.assumptions.clone(),
+            });
+        }
         let record = serde_json::json!({
             "id": text("id"),
-            "sql": reading.as_ref().map(|it| it.sql.as_str()),
+            "sql": reading.as_ref().and_then(|it| own.sql(&it.query)),
             "confidence": reading.as_ref().map(|it| it.confidence),
             "ignored": reading.as_ref().map(|it| it.ignored.clone()),
             "signals": reading.as_ref().map(|it| it.signals.clone()),
             "kind": kind,
+            "message": message,
             "ms": ms,
         });
         writeln!(out, "{record}")?;
@@ -77,4 +103,44 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         )?;
     }
     Ok(())
+}
+
+/// A question that goes on from nothing: what came of it, the reading, and what was said without one.
+fn alone(
+    engine: &Engine,
+    question: &str,
+    index: &SchemaIndex,
+    context: &AskContext,
+    best: bool,
+) -> (&'static str, Option<Reading>, Option<String>) {
+    let (kind, message) = match engine.ask(question, index, context) {
+        Outcome::Answered(it) => return ("answered", Some(it), None),
+        Outcome::NeedsClarification(it) => ("clarify", it.question),
+        Outcome::NotAnswerable(it) => ("not_answerable", it.message),
+        Outcome::NotPermitted(_) => return ("not_permitted", None, None),
+        Outcome::Meta(it) => return ("meta", None, Some(format!("{it:?}"))),
+    };
+    (kind, best.then(|| engine.best_reading(question, index, context)).flatten(), Some(message))
+}
+
+/// That catalog with other names: a line `table other: column=other …` for each table, all of which must be there.
+fn rename(catalog: &Catalog, names: &str) -> Result<Catalog, Box<dyn std::error::Error>> {
+    let mut text = serde_json::to_value(catalog)?;
+    let lines = names.lines().filter(|it| !it.starts_with('#'));
+    for (head, columns) in lines.filter_map(|it| it.split_once(':')) {
+        let Some((table, other)) = head.split_once(' ') else { continue };
+        let relation = text["relations"]
+            .as_array_mut()
+            .and_then(|all| all.iter_mut().find(|it| it["name"] == table))
+            .ok_or_else(|| format!("no table `{table}`"))?;
+        relation["name"] = other.trim().into();
+        for (own, new) in columns.split_whitespace().filter_map(|it| it.split_once('=')) {
+            let column = relation["columns"]
+                .as_array_mut()
+                .and_then(|all| all.iter_mut().find(|it| it["name"] == own))
+                .ok_or_else(|| format!("no column `{own}` in `{table}`"))?;
+            column["name"] = new.into();
+        }
+    }
+    Ok(serde_json::from_value(text)?)
 }

@@ -43,7 +43,27 @@ pub(crate) fn assemble(
                 groups.push(expr);
             }
         }
-        shown.extend(label(index, group));
+        // `the account id and the number of … for each account`: by what each is shown is said
+        let said = matches!(group, GroupKey::Rows(_))
+            && draft.asked.iter().any(|it| {
+                let Asked::Column(it) = it else { return false };
+                let Some(key) = (match index.tables[group.table()].primary.as_slice() {
+                    [key] => Some(*key),
+                    _ => None,
+                }) else {
+                    return false;
+                };
+                (it.table, it.column) == (group.table(), key)
+                    || index.edges.iter().any(|edge| {
+                        edge.from == it.table
+                            && edge.from_columns == [it.column]
+                            && edge.to == group.table()
+                            && edge.to_columns == [key]
+                    })
+            });
+        if !said {
+            shown.extend(label(index, group));
+        }
     }
     // groups that conditions and rankings speak of
     let mut extra: Vec<GroupKey> = Vec::new();

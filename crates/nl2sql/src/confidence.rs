@@ -212,9 +212,9 @@ pub(crate) fn signals(
             facts(it, &mut literals, &mut texts, &mut negative, &mut either);
         }
         for it in &part.select {
-            if let Expr::Aggregate { filter: Some(filter), .. } = it {
-                facts(filter, &mut literals, &mut texts, &mut negative, &mut either);
-            }
+            counted(it, &mut |it| {
+                facts(it, &mut literals, &mut texts, &mut negative, &mut either);
+            });
         }
     });
     negative |= query.set.as_ref().is_some_and(|it| it.0 == crate::logical::SetOperation::Except);
@@ -294,9 +294,15 @@ pub(crate) fn signals(
         query.each(&mut |part| {
             for it in part.filter.iter().chain(&part.having) {
                 let text = format!("{it:?}");
-                found |= ["Less", "Greater", "AtLeast", "AtMost", "Between", "During"]
-                    .iter()
-                    .any(|it| text.contains(it));
+                found |= COMPARED.iter().any(|it| text.contains(it));
+            }
+            for it in &part.select {
+                counted(it, &mut |it| {
+                    let text = format!("{it:?}");
+                    found |= COMPARED.iter().any(|it| text.contains(it));
+                });
+                // `the time between order and delivery`
+                found |= format!("{it:?}").contains("Duration");
             }
         });
         found
@@ -344,6 +350,7 @@ pub(crate) fn signals(
                     )
                 })
             });
+    let requests = requested(items);
     vec![
         1.0,
         count(ignored.len()),
@@ -360,7 +367,7 @@ pub(crate) fn signals(
         inferred,
         count(unnamed),
         count(unused),
-        count(query.select.len().saturating_sub(1)),
+        count(query.select.len().saturating_sub(1).saturating_sub(requests.1)),
         count(query.filter.len()),
         count(query.having.len()),
         yes(!query.group.is_empty()),
@@ -381,11 +388,50 @@ pub(crate) fn signals(
         count(lost_values),
         yes(comparing && !compares),
         yes(either_or && !either),
-        count(items.len()) / 10.0,
+        count(items.len() - requests.0) / 10.0,
         count(items.iter().filter(|it| it.is_mark('.')).count()),
         yes(root_unnamed),
         yes(key_shown),
     ]
+}
+
+/// What a condition is written as that compares.
+const COMPARED: [&str; 6] = ["Less", "Greater", "AtLeast", "AtMost", "Between", "During"];
+
+/// Calls `f` with every condition on what an expression counts or sums.
+fn counted(it: &Expr, f: &mut impl FnMut(&Predicate)) {
+    match it {
+        Expr::Aggregate { filter: Some(filter), .. } => f(filter),
+        Expr::Arithmetic(_, a, b) | Expr::Percentage(a, b) => {
+            counted(a, f);
+            counted(b, f);
+        }
+        _ => {}
+    }
+}
+
+/// What sentences behind the first ask to be shown: how many items they have, and how many of those are names. Saying what
+/// is wanted makes no question harder.
+fn requested(items: &[Item]) -> (usize, usize) {
+    let Some(first) = items.iter().position(|it| it.is_mark('.') || it.is_mark('?')) else {
+        return (0, 0);
+    };
+    let mut asked = (0, 0);
+    let mut inside = false;
+    for (at, it) in items.iter().enumerate().skip(first) {
+        if it.is_mark('.') || it.is_mark('?') {
+            inside = items.get(at + 1).is_some_and(|it| {
+                matches!(
+                    it.lower.as_str(),
+                    "return" | "give" | "show" | "list" | "display" | "report"
+                )
+            });
+        } else if inside {
+            asked.0 += 1;
+            asked.1 += usize::from(matches!(it.meaning, Meaning::Name(_)));
+        }
+    }
+    asked
 }
 
 fn facts(

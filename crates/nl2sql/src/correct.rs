@@ -80,6 +80,7 @@ pub(crate) fn correct(index: &SchemaIndex, tokens: &mut [Token]) {
                 && distance(&token.lower, it, if it.len() > 7 { 2 } else { 1 })
                     <= if it.len() > 7 { 2 } else { 1 }
                 && !token.lower.starts_with(**it)
+                && !is_form_of(&token.lower, it)
         });
         if let Some(meant) = meant {
             token.lower = (*meant).to_owned();
@@ -87,4 +88,10 @@ pub(crate) fn correct(index: &SchemaIndex, tokens: &mut [Token]) {
             token.stem = LEXICON.stem(&token.lemma);
         }
     }
+}
+
+/// Whether a word is a verb in a form of its own that only looks like a slip of another: `employed` is no `employee`.
+fn is_form_of(word: &str, other: &str) -> bool {
+    let stem = word.strip_suffix("ed").or_else(|| word.strip_suffix("ing"));
+    stem.is_some_and(|it| it.len() > 3 && other.starts_with(it))
 }

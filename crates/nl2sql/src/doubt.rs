@@ -10,7 +10,7 @@ use crate::{
     lexicon::{Form, LEXICON},
     link::{self, Item, Meaning},
     logical::{Aggregate, ColumnRef, Comparison, Expr, Literal, LogicalQuery, Predicate},
-    time,
+    time, token,
 };
 
 /// Unread words that say once more what stands in the query: `the banking industry`, where banking is a main industry.
@@ -25,6 +25,11 @@ pub(crate) fn echoes(
     query.each(&mut |part| {
         for (table, _) in part.instances() {
             stems.extend(index.tables[table].words.iter().map(|it| LEXICON.stem(it)));
+            stems.extend(described(index.tables[table].comment.as_deref()));
+        }
+        // `a member`, where the table of members joins the others
+        for it in join::plan(index, part).map(|it| it.tables).unwrap_or_default() {
+            stems.extend(index.tables[it.table].words.iter().map(|it| LEXICON.stem(it)));
         }
         // what tables are joined by is said by the join
         for (table, column) in joining(index, part) {
@@ -56,6 +61,15 @@ pub(crate) fn echoes(
             && is_measure(&it.lemma)
             && matches!(&items[at - 1].meaning, Meaning::Name(links)
                 if links.iter().any(|it| it.column.is_some_and(|column| numbers.contains(&(it.table, column)))));
+        // `staff members`
+        if it.lemma == "member" && at > 0 && matches!(items[at - 1].meaning, Meaning::Name(_)) {
+            return true;
+        }
+        // both parts of it are in the query
+        if it.lemma == "name" && it.lower.starts_with("full ") {
+            return stems.contains("first") && stems.contains("last")
+                || stems.contains("given") && stems.contains("family");
+        }
         let mut words =
             it.lower.split([' ', '-', '\'']).filter(|it| !matches!(*it, "" | "s")).peekable();
         measures || words.peek().is_some() && words.all(said)
@@ -65,6 +79,19 @@ pub(crate) fn echoes(
         .filter(|word| (0..items.len()).any(|at| items[at].text == **word && echoed(at)))
         .cloned()
         .collect()
+}
+
+/// What a short description says of a table, as stems: what is unread and stands there is said by the table.
+fn described(comment: Option<&str>) -> Vec<String> {
+    const MOST_WORDS: usize = 12;
+    let first = comment.unwrap_or_default().split(['.', ';', ':', '(']).next().unwrap_or_default();
+    let normal = token::normalized(first);
+    let words: Vec<&str> = normal.split(' ').collect();
+    if words.len() > MOST_WORDS {
+        return Vec::new();
+    }
+    let told = words.into_iter().filter(|it| it.len() > 3 && !LEXICON.is_stop(it));
+    told.map(|it| LEXICON.stem(&LEXICON.lemma(it))).collect()
 }
 
 /// Whether a noun behind a name only says that it is a number.
@@ -323,6 +350,41 @@ pub(crate) fn is_verb(word: &str) -> bool {
                     | "spent"
                     | "left"
             ))
+}
+
+/// Unread words that can only be verbs, by where they stand: `did each employee handle`, `rivers flow through`.
+pub(crate) fn acts(items: &[Item]) -> Vec<&str> {
+    let mut all = Vec::new();
+    for (at, it) in items.iter().enumerate() {
+        if !it.is_word()
+            || it.quoted
+            || it.capital
+            || it.lower.contains(' ')
+            || LEXICON.is_stop(&it.lower)
+            || LEXICON.degree(&it.lower).is_some()
+        {
+            continue;
+        }
+        let before = at.checked_sub(1).map(|it| &items[it]);
+        let thing =
+            before.is_some_and(|it| matches!(it.meaning, Meaning::Name(_) | Meaning::Value(_)));
+        let helped = items[..at]
+            .iter()
+            .rev()
+            .take(5)
+            .any(|it| matches!(it.lower.as_str(), "do" | "does" | "did" | "can"));
+        let ends = items.get(at + 1).is_none_or(|it| matches!(it.meaning, Meaning::Mark(_)));
+        let leads = items.get(at + 1).is_some_and(|it| {
+            matches!(
+                it.lower.as_str(),
+                "through" | "in" | "to" | "for" | "with" | "by" | "from" | "at" | "on" | "into"
+            )
+        });
+        if thing && (helped && (ends || leads) || leads && it.lower == it.lemma) {
+            all.push(it.lower.as_str());
+        }
+    }
+    all
 }
 
 /// Whether a question asks what is not known yet.

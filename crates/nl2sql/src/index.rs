@@ -310,7 +310,10 @@ impl SchemaIndex {
                 _ => info,
             };
             columns.push(info);
-            self.name_column(table, at, &words, &whole, &short, column.comment.as_deref());
+            // what is written about a reference speaks of what it refers to
+            let refers = relation.foreign_keys.iter().any(|it| it.columns == [position]);
+            let comment = column.comment.as_deref().filter(|_| !refers);
+            self.name_column(table, at, &words, &whole, &short, comment);
         }
         self.add_keys(table, &readable, &words, &mut columns, known);
         let key = relation
@@ -501,6 +504,7 @@ fn weight(word: &str) -> f64 {
         "dollar" | "usd" | "euro" | "percent" | "km" | "meter" | "metre" | "feet" | "foot"
         | "inch" | "mile" | "kg" | "lb" | "million" | "billion" | "mm" | "cm" | "mph"
         | "second" | "minute" => 0.35,
+        "annual" | "yearly" | "gross" | "net" | "grand" | "list" => 0.5,
         "code" | "number" | "detail" | "description" | "name" | "value" | "info"
         | "information" => 0.45,
         "date" | "type" | "other" | "ref" | "reference" | "data" | "text" | "1" | "yn" => 0.6,

@@ -34,6 +34,7 @@ pub(crate) struct Lexicon {
     irregular: HashMap<&'static str, &'static str>,
     abbreviations: HashMap<&'static str, Vec<&'static str>>,
     synonyms: HashMap<String, Vec<String>>,
+    wider: HashMap<String, Vec<String>>,
     phrases: HashMap<String, Vec<Vec<String>>>,
     degrees: HashMap<&'static str, Degree>,
     stop: HashSet<&'static str>,
@@ -61,6 +62,7 @@ impl Lexicon {
             irregular,
             abbreviations,
             synonyms: HashMap::new(),
+            wider: HashMap::new(),
             phrases: HashMap::new(),
             degrees: HashMap::new(),
             stop: lines(include_str!("../lexicon/stop.txt"))
@@ -93,6 +95,20 @@ impl Lexicon {
                         }
                     } else {
                         this.phrases.entry(left.join(" ")).or_default().push(right.clone());
+                    }
+                }
+            }
+        }
+        for line in lines(include_str!("../lexicon/wordnet.txt")) {
+            let Some((word, others)) = line.split_once('=') else { continue };
+            let word = this.stem(&this.lemma(word.trim()));
+            for other in others.split(',') {
+                let other = this.stem(&this.lemma(other.trim()));
+                for (a, b) in [(&word, &other), (&other, &word)] {
+                    let new = a != b && !this.synonyms.get(a).is_some_and(|it| it.contains(b));
+                    let entry = this.wider.entry(a.clone()).or_default();
+                    if new && !entry.contains(b) {
+                        entry.push(b.clone());
                     }
                 }
             }
@@ -240,6 +256,11 @@ impl Lexicon {
         self.synonyms.get(stem).map_or(&[], Vec::as_slice)
     }
 
+    /// Further stems that may stand for that stem, less likely so.
+    pub(crate) fn wider(&self, stem: &str) -> &[String] {
+        self.wider.get(stem).map_or(&[], Vec::as_slice)
+    }
+
     /// Phrases (as stems) that may stand for these stems, where either has several words.
     pub(crate) fn phrases(&self, stems: &str) -> &[Vec<String>] {
         self.phrases.get(stems).map_or(&[], Vec::as_slice)
@@ -272,6 +293,7 @@ impl Lexicon {
             || self.irregular.contains_key(word)
             || self.degrees.contains_key(word)
             || self.synonyms.contains_key(stem)
+            || self.wider.contains_key(stem)
     }
 
     /// Other ways to name a place or what comes from it (`american`, `usa`, `united states`), itself included.

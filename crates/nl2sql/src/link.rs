@@ -228,7 +228,10 @@ fn doubt_weak_names(tokens: &[Token], items: &mut [Item]) {
     }
     for at in 0..items.len() {
         let score = top(&items[at]);
-        if score == 0.0 || score >= 0.75 {
+        // another word for the whole name of a table is no half of a name
+        let whole = matches!(&items[at].meaning, Meaning::Name(links)
+            if links.iter().any(|it| it.column.is_none() && it.score >= 0.7));
+        if score == 0.0 || score >= 0.75 || whole {
             continue;
         }
         let beside = |other: Option<&Item>| other.is_some_and(|it| top(it) >= 0.9);

@@ -6,7 +6,7 @@ use crate::{
     assemble::assemble,
     confidence::{self, CONFIDENCE_THRESHOLD},
     correct,
-    doubt::{content, doubtful, echoes, is_verb, lost, predicts},
+    doubt::{acts, content, doubtful, echoes, is_verb, lost, predicts},
     engine::Reading,
     explain,
     index::SchemaIndex,
@@ -230,7 +230,12 @@ fn read_as(
         .collect();
     let mut confidence = confidence::judge(&signals);
     // what is done is mostly said by the tables that stand beside it; things and their kinds are not
-    let done = unexplained.iter().filter(|it| is_verb(it)).count();
+    let acting = acts(items);
+    let related = tables.len() > 1;
+    let done = unexplained
+        .iter()
+        .filter(|it| is_verb(it) || related && acting.contains(&it.as_str()))
+        .count();
     // between things that belong together it says how they do
     let each = if tables.len() > 1 { RELATING } else { UNSAID };
     for _ in 0..done {

@@ -21,6 +21,14 @@ pub(crate) fn render(index: &SchemaIndex, query: &LogicalQuery) -> Option<String
     Renderer { index }.query(query)
 }
 
+impl SchemaIndex {
+    /// A query as SQL, written for this schema; `None` if its tables do not connect here. It must have been read over this
+    /// index, or over one with the same tables and columns at the same places.
+    pub fn sql(&self, query: &LogicalQuery) -> Option<String> {
+        render(self, query)
+    }
+}
+
 /// A moment as SQL writes it, for columns with a time zone or for dates.
 pub(crate) fn moment(index: &SchemaIndex, it: &Moment, zoned: bool) -> String {
     Renderer { index }.moment(it, zoned)

@@ -2,17 +2,17 @@
 
 use super::{
     Changed, Doubt, Talk,
-    edit::{Edit, columns_of, is_nested, mapped_all, multiplies, says_when},
+    edit::{Edit, is_nested, multiplies, says_when},
     phrase::{Intent, Unfilter},
 };
 use crate::{
     lexicon::LEXICON,
     link::{self, Meaning},
-    logical::{Aggregate, ColumnRef, Comparison, Expr, Literal, LogicalQuery, OrderKey, Predicate},
+    logical::{Aggregate, ColumnRef, Comparison, Expr, LogicalQuery, OrderKey, Predicate},
     time,
 };
 
-type Applied = Result<Changed, Doubt>;
+pub(super) type Applied = Result<Changed, Doubt>;
 
 impl Talk<'_> {
     /// The last answer's query with what the follow-up changes.
@@ -45,6 +45,8 @@ impl Talk<'_> {
             Intent::Unfilter(which) => self.unfilter(*which),
             Intent::Without(what) => self.without(what.clone()),
             Intent::About(what) => self.about(what.clone()),
+            Intent::Shift(step) => self.shifted(*step),
+            Intent::Among { what, count } => self.among(what.clone(), *count),
         }
     }
 
@@ -188,9 +190,8 @@ impl Talk<'_> {
                 let reading = self.read(&sentence).ok_or_else(|| self.unknown(&words))?;
                 if grouped {
                     let one = reading.query.select.iter().find(|it| it.is_aggregate());
-                    one.cloned()
-                        .filter(|_| reading.query.filter.is_empty())
-                        .ok_or_else(|| self.unknown(&words))?
+                    let held = reading.query.filter.iter().all(|it| past.filter.contains(it));
+                    one.cloned().filter(|_| held).ok_or_else(|| self.unknown(&words))?
                 } else {
                     let [key] = reading.query.order.as_slice() else {
                         return Err(self.unknown(&words));
@@ -278,6 +279,7 @@ impl Talk<'_> {
         let reading = self
             .read(&format!("number of {roots} by {words}"))
             .or_else(|| self.read(&format!("number of {roots} per {words}")))
+            .or_else(|| self.read(&format!("{words} number of {roots}")))
             .ok_or_else(|| self.unknown(&words))?;
         let other = &reading.query;
         if other.group.is_empty() || other.root != Some(root) || !other.filter.is_empty() {
@@ -288,6 +290,12 @@ impl Talk<'_> {
         let mut measures: Vec<Expr> =
             past.select.iter().filter(|it| it.is_aggregate()).cloned().collect();
         let mut assumptions = reading.assumptions.clone();
+        // spans side by side become one series
+        if matches!(other.group.as_slice(), [Expr::Bucket(..)])
+            && let Some(one) = self.without_times(&measures)
+        {
+            measures = vec![one];
+        }
         if measures.is_empty() {
             measures.push(Expr::count());
             assumptions.push(format!("The {roots} are counted."));
@@ -332,7 +340,27 @@ impl Talk<'_> {
         self.once(changed)
     }
 
-    fn count(&self) -> Applied {
+    /// What several measures have in common that differ in their times alone.
+    fn without_times(&self, measures: &[Expr]) -> Option<Expr> {
+        let plain = |it: &Expr| match it {
+            Expr::Aggregate { function, distinct, argument, filter: Some(filter) }
+                if says_when(self.index, filter) =>
+            {
+                Some(Expr::Aggregate {
+                    function: *function,
+                    distinct: *distinct,
+                    argument: argument.clone(),
+                    filter: None,
+                })
+            }
+            _ => None,
+        };
+        let first = plain(measures.first()?)?;
+        (measures.len() > 1 && measures.iter().all(|it| plain(it).as_ref() == Some(&first)))
+            .then_some(first)
+    }
+
+    pub(super) fn count(&self) -> Applied {
         let past = &self.past.query;
         self.limit_free()?;
         if !past.group.is_empty() || past.select.iter().any(Expr::is_aggregate) {
@@ -503,176 +531,13 @@ impl Talk<'_> {
         if whole && times.len() == 1 {
             return self.when(&words);
         }
+        if let Some(changed) = self.bound(what.clone()) {
+            return changed;
+        }
         if let Some(changed) = self.subject(what.clone()) {
             return changed;
         }
-        let (replaced, found) = self.conditions(what)?;
-        let mut filter: Vec<Predicate> =
-            self.past.query.filter.iter().filter(|it| !replaced.contains(it)).cloned().collect();
-        for it in &found.conditions {
-            if !filter.contains(it) {
-                filter.push(it.clone());
-            }
-        }
-        if filter == self.past.query.filter {
-            return Err(Doubt::new(format!("The last answer is about “{words}” already.")));
-        }
-        self.filtered(filter, found)
-    }
-
-    fn filtered(&self, filter: Vec<Predicate>, found: Found) -> Applied {
-        let mut changed = self.edited([Edit::Conditions(filter)]);
-        changed.confidence = found.confidence;
-        changed.assumptions = found.assumptions;
-        let many =
-            multiplies(self.index, &changed.query) && !multiplies(self.index, &self.past.query);
-        if many {
-            return Err(Doubt::new(
-                "One row of the last answer has several of what you name, so that it would stand there more than once; ask in full.",
-            ));
-        }
-        Ok(changed)
-    }
-
-    /// Another time, of the same moments where there were some.
-    fn when(&self, words: &str) -> Applied {
-        let past = &self.past.query;
-        if is_nested(past) {
-            return Err(Doubt::new(format!(
-                "The last answer reads one list inside another; whose time is “{words}”? Ask in full."
-            )));
-        }
-        let (_, roots) = self.root().ok_or_else(|| self.unknown(words))?;
-        let (before, mut filter): (Vec<Predicate>, Vec<Predicate>) =
-            past.filter.iter().cloned().partition(|it| says_when(self.index, it));
-        let moments = columns_of(&before);
-        let reading = self
-            .read(&format!("number of {roots} {words}"))
-            .or_else(|| self.read(&format!("number of {roots} in {words}")));
-        let read: Option<Vec<Predicate>> = reading.as_ref().map(|it| {
-            it.query.filter.iter().filter(|it| says_when(self.index, it)).cloned().collect()
-        });
-        let mut assumptions = Vec::new();
-        let found = match (moments.as_slice(), read) {
-            (_, None) => return Err(self.unknown(words)),
-            (_, Some(read)) if read.is_empty() => return Err(self.unknown(words)),
-            ([], Some(read)) => {
-                assumptions.extend(reading.iter().flat_map(|it| it.assumptions.clone()));
-                read
-            }
-            ([moment], Some(read)) => {
-                mapped_all(&read, &mut |_| Some(*moment)).ok_or_else(|| self.unknown(words))?
-            }
-            _ => {
-                return Err(Doubt::new(format!(
-                    "The last answer is about several moments; which of them is “{words}”?"
-                )));
-            }
-        };
-        filter.extend(found);
-        if filter == past.filter {
-            return Err(Doubt::new(format!("The last answer is about {words} already.")));
-        }
-        let confidence = reading.map_or(0.0, |it| it.confidence);
-        self.filtered(filter, Found { conditions: Vec::new(), confidence, assumptions })
-    }
-
-    /// What these words say of rows, and which conditions of the last answer that takes the place of.
-    fn conditions(&self, what: std::ops::Range<usize>) -> Result<(Vec<Predicate>, Found), Doubt> {
-        let past = &self.past.query;
-        let words = self.text(what.clone()).to_owned();
-        let mut end = what.end;
-        let mut start = what.start;
-        while end > start
-            && matches!(self.tokens[end - 1].lower.as_str(), "ones" | "one" | "instead" | "please")
-        {
-            end -= 1;
-        }
-        while start < end
-            && matches!(
-                self.tokens[start].lower.as_str(),
-                "the"
-                    | "those"
-                    | "these"
-                    | "that"
-                    | "which"
-                    | "are"
-                    | "for"
-                    | "of"
-                    | "them"
-                    | "in"
-                    | "from"
-            )
-        {
-            start += 1;
-        }
-        let bare = self.text(start..end).to_owned();
-        if bare.trim().is_empty() {
-            return Err(self.unknown(&words));
-        }
-        let narrowed: Vec<ColumnRef> = columns_of(&past.filter);
-        // a value of a column that was asked about already
-        let items = link::link(self.index, &self.tokens[start..end], &[]);
-        let telling: Vec<&link::Item> =
-            items.iter().filter(|it| !(it.is_word() && LEXICON.is_stop(&it.lower))).collect();
-        if let [one] = telling.as_slice()
-            && let Meaning::Value(links) = &one.meaning
-        {
-            let same = links.iter().find(|it| {
-                narrowed.iter().any(|at| (at.table, at.column) == (it.table, it.column))
-            });
-            if let Some(link) = same {
-                let column = *narrowed
-                    .iter()
-                    .find(|at| (at.table, at.column) == (link.table, link.column))
-                    .unwrap_or(&narrowed[0]);
-                let condition = Predicate::Compare(
-                    Expr::Column(column),
-                    Comparison::Equal,
-                    Expr::Literal(Literal::Text(link.value.clone())),
-                );
-                let found = Found::sure(condition);
-                return Ok((self.replaced(&found.conditions), found));
-            }
-        }
-        let (root, roots) = self.root().ok_or_else(|| self.unknown(&words))?;
-        for sentence in [
-            format!("{roots} {}", self.text(what.start..end)),
-            format!("{bare} {roots}"),
-            format!("{roots} in {bare}"),
-            format!("{roots} that are {bare}"),
-            format!("{roots} with {bare}"),
-        ] {
-            let Some(reading) = self.read(&sentence) else { continue };
-            let query = &reading.query;
-            let only_narrows = query.root == Some(root)
-                && query.group.is_empty()
-                && query.order.is_empty()
-                && query.limit.is_none()
-                && query.set.is_none()
-                && query.having.is_empty()
-                && !query.filter.is_empty()
-                && !query.select.iter().any(Expr::is_aggregate);
-            if only_narrows {
-                let found = Found {
-                    conditions: query.filter.clone(),
-                    confidence: reading.confidence,
-                    assumptions: reading.assumptions.clone(),
-                };
-                return Ok((self.replaced(&found.conditions), found));
-            }
-        }
-        Err(self.unknown(&bare))
-    }
-
-    /// The conditions of the last answer that say something else of the same columns: a row has one value there.
-    fn replaced(&self, new: &[Predicate]) -> Vec<Predicate> {
-        let columns = columns_of(new);
-        let same = |it: &&Predicate| {
-            let own = columns_of(std::slice::from_ref(it));
-            !own.is_empty() && own.iter().all(|it| columns.contains(it))
-        };
-        self.past.query.filter.iter().filter(same).cloned().collect()
+        self.narrowed(what)
     }
 
     #[expect(clippy::unused_self, reason = "reads like its siblings")]
@@ -701,18 +566,5 @@ impl Talk<'_> {
             },
             _ => Vec::new(),
         }
-    }
-}
-
-/// Conditions that were read.
-struct Found {
-    conditions: Vec<Predicate>,
-    confidence: f64,
-    assumptions: Vec<String>,
-}
-
-impl Found {
-    fn sure(condition: Predicate) -> Self {
-        Self { conditions: vec![condition], confidence: 1.0, assumptions: Vec::new() }
     }
 }

@@ -4,10 +4,14 @@
 //! words mean is read as in any question, over the table that the last answer was about. What cannot be said of the last
 //! answer for sure is asked back.
 
+mod among;
 mod apply;
 mod edit;
+mod narrow;
+mod parts;
 mod phrase;
 mod place;
+mod shift;
 mod subject;
 mod told;
 
@@ -18,6 +22,7 @@ use phrase::{Intent, Phrase};
 
 use crate::{
     confidence::CONFIDENCE_THRESHOLD,
+    correct,
     engine::{AskContext, Engine, Reading},
     explain,
     index::SchemaIndex,
@@ -99,7 +104,8 @@ impl Engine {
     ) -> FollowUp {
         let spoken = index.spoken(question);
         let question = spoken.as_ref();
-        let tokens = token::tokenize(question);
+        let mut tokens = token::tokenize(question);
+        correct::correct(index, &mut tokens);
         let Some(Phrase { intent, surely }) = phrase::read(&tokens) else { return FollowUp::None };
         match intent {
             Intent::Why => return FollowUp::Why,
@@ -111,14 +117,24 @@ impl Engine {
         if !surely {
             let Intent::About(what) = &intent else { return FollowUp::None };
             if !talk.is_fragment(what.clone()) {
-                return FollowUp::None;
+                return match talk.one_by_one() {
+                    Some(query) => talk.finish(query),
+                    None => FollowUp::None,
+                };
             }
         }
         match talk.change(&intent) {
             Ok(query) => talk.finish(query),
-            // what has a subject of its own may be a question of its own after all
-            Err(_) if talk.stands_alone(&intent) => FollowUp::None,
-            Err(why) => FollowUp::Unclear(talk.asked_back(why)),
+            Err(why) => {
+                if let Some(query) = talk.one_by_one() {
+                    return talk.finish(query);
+                }
+                // what has a subject of its own may be a question of its own after all
+                if talk.stands_alone(&intent) {
+                    return FollowUp::None;
+                }
+                FollowUp::Unclear(talk.asked_back(why))
+            }
         }
     }
 }

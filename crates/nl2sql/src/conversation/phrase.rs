@@ -1,7 +1,9 @@
 //! What kind of follow-up some words are, by their form alone.
 
+use super::shift::Step;
 use crate::{
-    logical::Aggregate,
+    logical::{Aggregate, TimeUnit},
+    time,
     token::{Token, TokenKind},
 };
 
@@ -38,6 +40,10 @@ pub(super) enum Intent {
     Without(std::ops::Range<usize>),
     /// Something about these tokens.
     About(std::ops::Range<usize>),
+    /// The time before, or after.
+    Shift(Step),
+    /// Those of which these tokens hold; how many they are.
+    Among { what: std::ops::Range<usize>, count: bool },
 }
 
 /// Which conditions go.
@@ -75,10 +81,19 @@ const THEM: [&str; 14] = [
 /// What that follow-up is by its form; `None` if it has none of a follow-up.
 pub(super) fn read(tokens: &[Token]) -> Option<Phrase> {
     let mut end = tokens.len();
-    while end > 0 && matches!(tokens[end - 1].kind, TokenKind::Mark('?' | '.' | '!' | ',')) {
+    let mut only = false;
+    while end > 0 {
+        let last = &tokens[end - 1];
+        match last.lower.as_str() {
+            // `in Berlin only`
+            "only" if end > 1 => only = true,
+            "please" | "pls" | "now" if end > 1 => {}
+            _ if matches!(last.kind, TokenKind::Mark('?' | '.' | '!' | ',')) => {}
+            _ => break,
+        }
         end -= 1;
     }
-    let mut reader = Reader { tokens, at: 0, end };
+    let mut reader = Reader { tokens, at: 0, end, only };
     reader.read()
 }
 
@@ -86,6 +101,8 @@ struct Reader<'a> {
     tokens: &'a [Token],
     at: usize,
     end: usize,
+    /// An "only" stood at the end.
+    only: bool,
 }
 
 impl Reader<'_> {
@@ -115,9 +132,9 @@ impl Reader<'_> {
 
     fn read(&mut self) -> Option<Phrase> {
         self.skip(&OPENERS);
-        let mut joined = false;
+        let mut joined = self.only;
         let mut also = false;
-        let mut only = false;
+        let mut only = self.only;
         loop {
             match self.word(self.at) {
                 "and" | "or" | "but" | "now" => joined = true,
@@ -174,13 +191,17 @@ impl Reader<'_> {
             self.skip(&["me", "us"]);
             return surely(Intent::Show(self.at..self.end));
         }
+        if let Some(intent) = self.shift().or_else(|| self.among()) {
+            return surely(intent);
+        }
         if let Some(intent) = self.sort().or_else(|| self.grouping(also || joined && !only)) {
             return surely(intent);
         }
         match (self.word(self.at), self.word(self.at + 1)) {
             ("what" | "how", "about") => {
                 self.at += 2;
-                if let Some(intent) = self.whole().or_else(|| self.grouping(false)) {
+                let intent = self.whole().or_else(|| self.shift()).or_else(|| self.grouping(false));
+                if let Some(intent) = intent {
                     return surely(intent);
                 }
                 return surely(Intent::About(self.at..self.end));
@@ -280,12 +301,24 @@ impl Reader<'_> {
             | "latest first"
             | "most recent first"
             | "most first"
+            | "greatest first"
+            | "best first"
+            | "most expensive first"
+            | "from high to low"
+            | "from highest to lowest"
             | "in descending order"
             | "from the highest" => Intent::Direct(Some(true)),
-            "ascending" | "lowest first" | "smallest first" | "oldest first" | "earliest first"
-            | "least first" | "in ascending order" | "from the lowest" => {
-                Intent::Direct(Some(false))
-            }
+            "ascending"
+            | "lowest first"
+            | "smallest first"
+            | "oldest first"
+            | "earliest first"
+            | "cheapest first"
+            | "from low to high"
+            | "from lowest to highest"
+            | "least first"
+            | "in ascending order"
+            | "from the lowest" => Intent::Direct(Some(false)),
             "all" | "all of them" | "everything" | "no limit" | "without a limit"
             | "without limit" | "without the limit" | "the whole list" | "the rest too" => {
                 Intent::All
@@ -419,12 +452,21 @@ impl Reader<'_> {
             (&["desc"], true),
             (&["highest", "first"], true),
             (&["largest", "first"], true),
+            (&["biggest", "first"], true),
+            (&["greatest", "first"], true),
+            (&["best", "first"], true),
+            (&["most", "first"], true),
+            (&["latest", "first"], true),
+            (&["from", "high", "to", "low"], true),
             (&["newest", "first"], true),
             (&["in", "descending", "order"], true),
             (&["ascending"], false),
             (&["asc"], false),
             (&["lowest", "first"], false),
             (&["smallest", "first"], false),
+            (&["cheapest", "first"], false),
+            (&["earliest", "first"], false),
+            (&["from", "low", "to", "high"], false),
             (&["oldest", "first"], false),
             (&["in", "ascending", "order"], false),
         ] {
@@ -440,6 +482,127 @@ impl Reader<'_> {
             end -= 1;
         }
         (at < end).then_some(Intent::Sort(at..end, descending))
+    }
+
+    /// `the month before`, `a year earlier`, `the same time last year`.
+    fn shift(&self) -> Option<Intent> {
+        let mut at = self.at;
+        while matches!(self.word(at), "in" | "for" | "during") {
+            at += 1;
+        }
+        let mut words: Vec<&str> = (at..self.end).map(|at| self.word(at)).collect();
+        while matches!(words.last(), Some(&("that" | "this" | "it" | "instead"))) {
+            words.pop();
+        }
+        let period = |it: &str| time::unit(it).filter(|_| !it.ends_with('s'));
+        let season = |it: &str| {
+            matches!(
+                it,
+                "summer"
+                    | "winter"
+                    | "spring"
+                    | "autumn"
+                    | "fall"
+                    | "season"
+                    | "christmas"
+                    | "easter"
+            )
+        };
+        let one = |unit, steps| Some(Intent::Shift(Step { unit, steps }));
+        match words.as_slice() {
+            ["before"] | ["the", "time" | "period" | "one", "before" | "prior"]
+                if words.len() < self.end =>
+            {
+                one(None, -1)
+            }
+            ["the", "previous" | "prior" | "preceding", "period"] => one(None, -1),
+            ["the", "next" | "following", "period"] => one(None, 1),
+            ["the" | "a" | "one", unit, "before" | "earlier" | "prior"] if season(unit) => {
+                one(Some(TimeUnit::Year), -1)
+            }
+            ["the" | "a" | "one", unit, "after" | "later"] if season(unit) => {
+                one(Some(TimeUnit::Year), 1)
+            }
+            ["the" | "a" | "one", unit, "before" | "earlier" | "prior"] => {
+                one(Some(period(unit)?), -1)
+            }
+            ["the" | "a" | "one", unit, "after" | "later"] => one(Some(period(unit)?), 1),
+            ["the", "previous" | "preceding" | "prior", unit] => one(Some(period(unit)?), -1),
+            ["the", "following", unit] => one(Some(period(unit)?), 1),
+            [
+                "the" | "that",
+                "same",
+                "time" | "period" | "span" | "month" | "week" | "quarter" | "days",
+                ..,
+                "last" | "previous",
+                "year",
+            ]
+            | [
+                "the" | "that",
+                "same",
+                "time" | "period" | "span" | "month" | "week" | "quarter" | "days",
+                ..,
+                "year",
+                "before" | "earlier" | "ago",
+            ] => one(Some(TimeUnit::Year), -1),
+            _ => None,
+        }
+    }
+
+    /// `how many of them are preferred`, `which of those have more than 3`.
+    fn among(&self) -> Option<Intent> {
+        let mut at = self.at;
+        let count = match (self.word(at), self.word(at + 1)) {
+            ("how", "many") => {
+                at += 2;
+                true
+            }
+            ("which" | "who" | "what", _) => {
+                at += 1;
+                false
+            }
+            _ => return None,
+        };
+        let pointing = self.word(at) == "of"
+            && matches!(self.word(at + 1), "them" | "those" | "these" | "the")
+            || matches!(self.word(at), "ones" | "those" | "these");
+        let verb = |at: usize| {
+            matches!(
+                self.word(at),
+                "are"
+                    | "is"
+                    | "were"
+                    | "was"
+                    | "have"
+                    | "has"
+                    | "had"
+                    | "do"
+                    | "did"
+                    | "can"
+                    | "got"
+                    | "still"
+                    | "get"
+                    | "come"
+                    | "came"
+                    | "live"
+            )
+        };
+        if pointing {
+            at += if self.word(at) == "of" { 2 } else { 1 };
+            // `of these countries`
+            if !verb(at) && verb(at + 1) {
+                at += 1;
+            }
+            if self.word(at).is_empty() {
+                return None;
+            }
+        } else if !(count && verb(at) && self.word(at + 1) != "there") {
+            return None;
+        }
+        if matches!(self.word(at), "are" | "is" | "were" | "was" | "do" | "did") {
+            at += 1;
+        }
+        (at < self.end).then_some(Intent::Among { what: at..self.end, count })
     }
 
     /// `by country instead`, `per month`, `for each channel`, `break it down by status`.
@@ -465,6 +628,12 @@ impl Reader<'_> {
         match (self.word(at), self.word(at + 1)) {
             ("by" | "per", _) => at += 1,
             ("for", "each" | "every") => at += 2,
+            // `month by month`
+            (unit, "by") if time::unit(unit).is_some() && self.word(at + 2) == unit => {
+                let what = at..at + 1;
+                return (at + 3 == self.end).then_some(Intent::By { what, instead, also });
+            }
+            ("hourly" | "daily" | "weekly" | "monthly" | "quarterly" | "yearly", _) => {}
             _ => return None,
         }
         if matches!(self.word(at), "each" | "every" | "the") {
@@ -518,6 +687,19 @@ mod tests {
         assert_eq!(intent("how many are there?"), Intent::Count);
         assert_eq!(intent("which ones?"), Intent::Rows);
         assert_eq!(intent("go back"), Intent::Back);
+        let step = |unit, steps| Intent::Shift(Step { unit, steps });
+        assert_eq!(intent("and the month before?"), step(Some(TimeUnit::Month), -1));
+        assert_eq!(intent("and the summer before that"), step(Some(TimeUnit::Year), -1));
+        assert_eq!(intent("what about the year after?"), step(Some(TimeUnit::Year), 1));
+        assert_eq!(
+            intent("and how many of them are preferred?"),
+            Intent::Among { what: 6..7, count: true }
+        );
+        assert_eq!(
+            intent("which of these countries have more than 3?"),
+            Intent::Among { what: 4..8, count: false }
+        );
+        assert_eq!(intent("in Berlin only"), Intent::About(0..2));
     }
 
     #[test]

@@ -268,6 +268,62 @@ fn what_cannot_be_applied_is_asked_back_with_what_can() {
 }
 
 #[test]
+fn a_time_moves_by_its_own_length_or_by_a_unit() {
+    let first = "How many loans were there last month?";
+    let before = "SELECT count(*) FROM loans WHERE borrowed_at >= date_trunc('month', now()) - interval '2 months' AND borrowed_at < date_trunc('month', now()) - interval '1 month'";
+    assert_eq!(talk(&[first, "and the month before?"]), before);
+    assert_eq!(talk(&[first, "and before that?"]), before);
+    assert_eq!(
+        talk(&[first, "and the month before?", "and the month after?"]),
+        talk(&[first]),
+        "there and back"
+    );
+    let earlier = talk(&[first, "what about a year earlier?"]);
+    assert!(earlier.contains("interval '13 months'"), "{earlier}");
+    let year = talk(&["How many loans were there in 2025?", "and the year before?"]);
+    assert!(year.contains("= 2024"), "{year}");
+    let days = talk(&[
+        "How many loans were there from June 2025 to August 2025?",
+        "and the summer before?",
+    ]);
+    assert!(days.contains("2024-06-01") && days.contains("2024-09-01"), "{days}");
+    let unclear = told(&["How many loans are lost?", "and the month before?"]).expect_err("when?");
+    assert!(unclear.message.contains("not about one time"), "{unclear:?}");
+}
+
+#[test]
+fn some_of_the_last_answer_are_counted_and_compared() {
+    let german = "SELECT count(*) FROM members WHERE country = 'Germany'";
+    assert_eq!(talk(&["How many members are there?", "how many of them are German?"]), german);
+    assert_eq!(talk(&["How many members are there?", "in Germany only"]), german);
+    let by = "number of loans by status";
+    assert_eq!(
+        talk(&[by, "only those above 10"]),
+        "SELECT status, count(*) FROM loans GROUP BY status HAVING count(*) > 10"
+    );
+    assert_eq!(
+        talk(&[by, "only those above 10", "and less than 5?"]),
+        "SELECT status, count(*) FROM loans GROUP BY status HAVING count(*) < 5"
+    );
+    assert_eq!(
+        talk(&[by, "which of these have more than 3?"]),
+        "SELECT status FROM loans GROUP BY status HAVING count(*) > 3"
+    );
+}
+
+#[test]
+fn several_things_are_changed_one_after_the_other() {
+    let sql = talk(&["How many loans are lost?", "for North, month by month in 2025"]);
+    assert!(
+        sql.contains("branch = 'North'")
+            && sql.contains("status = 'lost'")
+            && sql.contains("2025")
+            && sql.contains("GROUP BY date_trunc('month', borrowed_at)"),
+        "{sql}"
+    );
+}
+
+#[test]
 fn questions_of_their_own_are_left_alone() {
     let (index, engine) = (index(), Engine::new());
     let Outcome::Answered(first) = engine.ask("How many loans are lost?", &index, &context())

@@ -65,6 +65,9 @@ impl Interpreter<'_> {
     /// A predicate of the conditions that were read, joined by "and" and "or".
     pub(crate) fn rows(conditions: &[(Condition, bool)]) -> Vec<Predicate> {
         let mut all: Vec<Predicate> = Vec::new();
+        if let Some(pairs) = alternatives(conditions) {
+            return vec![pairs];
+        }
         for (condition, or) in conditions {
             let Condition::Row(predicate) = condition else { continue };
             if *or && let Some(last) = all.pop() {
@@ -91,4 +94,32 @@ impl Interpreter<'_> {
     pub(super) fn subject(&self, draft: &Draft) -> GroupKey {
         self.subject_for(draft, usize::MAX)
     }
+}
+
+/// `in Springfield, Ohio or in Portland, Oregon`: the same columns are told once more behind the "or", so that each side
+/// belongs together.
+fn alternatives(conditions: &[(Condition, bool)]) -> Option<Predicate> {
+    let rows: Vec<(&Predicate, bool)> = conditions
+        .iter()
+        .map(|(it, or)| match it {
+            Condition::Row(predicate) => Some((predicate, *or)),
+            Condition::Group { .. } => None,
+        })
+        .collect::<Option<_>>()?;
+    let half = rows.len() / 2;
+    if rows.len() != 4 || rows.iter().enumerate().any(|(at, it)| it.1 != (at == half)) {
+        return None;
+    }
+    let column = |at: usize| match rows[at].0 {
+        Predicate::Compare(Expr::Column(it), Comparison::Equal, Expr::Literal(_)) => Some(*it),
+        _ => None,
+    };
+    let alike = (0..half).all(|at| column(at).is_some() && column(at) == column(at + half));
+    if !alike || column(0) == column(1) {
+        return None;
+    }
+    let side = |from: usize| {
+        Predicate::And(rows[from..from + half].iter().map(|it| it.0.clone()).collect())
+    };
+    Some(Predicate::Or(vec![side(0), side(half)]))
 }

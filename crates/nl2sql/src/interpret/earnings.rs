@@ -256,7 +256,9 @@ impl Interpreter<'_> {
                 let mut score = about;
                 if has("revenue") {
                     score += 3.0;
-                } else if has("total") || has("grand") {
+                } else if has("grand") {
+                    score += 2.2;
+                } else if has("total") {
                     score += 2.0;
                 } else if has("amount") || has("sale") {
                     score += 1.5;

@@ -357,8 +357,13 @@ impl Interpreter<'_> {
             && (draft.asks_something() || hand.count)
         {
             self.count_now(draft, hand);
-            draft.join(lines);
-            draft.event = self.whole_of(lines).or(Some(lines));
+            let whole = self.whole_of(lines);
+            // who bought, not what was bought
+            let of_what =
+                (at + 1..self.items.len()).any(|it| self.is_name(it) || self.is_value(it));
+            let wholly = whole.filter(|it| *it != root && !of_what && self.single(*it, root));
+            draft.join(wholly.unwrap_or(lines));
+            draft.event = whole.or(Some(lines));
             *mode = Mode::Where;
             return Some(at + 1);
         }

@@ -13,6 +13,7 @@ mod draft;
 mod duration;
 mod earnings;
 mod event;
+mod happened;
 mod measure;
 mod moment;
 mod negation;
@@ -321,11 +322,12 @@ impl<'a> Interpreter<'a> {
             self.mark_used(at, at + 1);
             return at + 1;
         }
-        let readers: [Reader<'a>; 25] = [
+        let readers: [Reader<'a>; 27] = [
             Self::read_two_names,
             Self::read_ratio,
             Self::read_upper,
             Self::read_last_event,
+            Self::read_extreme,
             Self::read_best_time,
             Self::read_reporting,
             Self::read_stock,
@@ -337,6 +339,7 @@ impl<'a> Interpreter<'a> {
             Self::read_order,
             Self::read_spending,
             Self::read_current,
+            Self::read_happened,
             Self::read_group,
             Self::read_comparison,
             Self::read_superlative,

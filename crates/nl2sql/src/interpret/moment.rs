@@ -84,6 +84,15 @@ impl Interpreter<'_> {
                 continue;
             }
             let token = &self.tokens[item.first];
+            let side = tables.iter().find_map(|it| self.end_or_beginning(*it, token));
+            if let Some(column) = side.filter(|it| {
+                !self.index.tables[it.table]
+                    .columns
+                    .iter()
+                    .any(|it| it.class.is_temporal() && it.has_word(&token.stem))
+            }) {
+                return Some((column, token.stem.clone()));
+            }
             if !token.lower.ends_with("ed") && token.lower == token.lemma {
                 continue;
             }
@@ -95,6 +104,11 @@ impl Interpreter<'_> {
                 if let Some(column) = column {
                     return Some((ColumnRef::new(table, column), token.stem.clone()));
                 }
+            }
+            if token.lower.ends_with("ed")
+                && let Some(column) = tables.iter().find_map(|it| self.moment_called(*it, token))
+            {
+                return Some((column, token.stem.clone()));
             }
             // `logged in`: in `login`
             let particle = self.word(at - back + 1);

@@ -167,6 +167,35 @@ impl Interpreter<'_> {
             *mode = Mode::Where;
             return Some(next);
         }
+        // `customer 10`: which one it is, whatever text is called so
+        if at > 0
+            && hand.column.is_none()
+            && value.fract() == 0.0
+            && !self.plural(at - 1)
+            && let Some(table) = self.table_at(at - 1)
+            && let [key] = self.index.tables[table].primary.as_slice()
+            && self.index.tables[table].columns[*key].class
+                == plinth_schema_introspect::TypeClass::Integer
+            && !self.says(at + 1, "years old")
+            && self.table_at(at + 1).is_none()
+            // `department 70 or 90` is read as a list
+            && self.number(at + 2).is_none()
+            && !(1500.0..=2199.0).contains(&value)
+        {
+            let key = Expr::Column(ColumnRef::new(table, *key));
+            let literal = Expr::Literal(Literal::Number(value));
+            let negated = std::mem::take(&mut hand.negated);
+            let comparison = if negated { Comparison::NotEqual } else { Comparison::Equal };
+            draft.add(
+                Condition::Row(Predicate::Compare(key, comparison, literal)),
+                std::mem::take(&mut hand.or),
+            );
+            if Some(table) != draft.root {
+                draft.join(table);
+            }
+            *mode = Mode::Where;
+            return Some(at + 1);
+        }
         // the values in text columns that look like this number
         if let Meaning::Number(_, links) = &self.items[at].meaning
             && !links.is_empty()

@@ -96,6 +96,16 @@ impl Interpreter<'_> {
             {
                 next += 1;
             }
+            // `contain 3 or more cities`, `include at least two`: how many
+            let counts = self.number(next).is_some()
+                && (self.word(next + 1) == "or"
+                    && matches!(self.word(next + 2), "more" | "less" | "fewer")
+                    || self.table_at(next + 1).is_some())
+                || self.comparator(next).is_some();
+            let quoted = self.items.get(next).is_some_and(|it| it.quoted);
+            if kind == "in" && counts && !quoted {
+                continue;
+            }
             let item = self.items.get(next)?;
             let single =
                 item.text.chars().count() == 1 && item.text.chars().all(char::is_alphanumeric);

@@ -167,16 +167,14 @@ impl Interpreter<'_> {
                 .map(|it| it.table),
             _ => None,
         });
-        valued.or_else(|| {
-            // `what is the total revenue`
-            let revenue = (from..until)
-                .any(|it| matches!(self.word(it), "revenue" | "revenues" | "turnover" | "sales"));
-            let mut table = None;
-            if revenue {
-                self.revenue(&Draft::default())?.columns(&mut |it| table = Some(it.table));
-            }
-            table
-        })
+        // `what is the total revenue`, `2026 revenue from Japan`
+        let revenue = (from..until)
+            .any(|it| matches!(self.word(it), "revenue" | "revenues" | "turnover" | "sales"));
+        let mut earned = None;
+        if revenue && let Some(amount) = self.revenue(&Draft::default()) {
+            amount.columns(&mut |it| earned = Some(it.table));
+        }
+        earned.or(valued).or_else(|| self.done_to(from, until))
     }
 
     /// What kind of column is wanted by the word before.
@@ -327,6 +325,10 @@ impl Interpreter<'_> {
 
     /// The column that an item names; notes how sure that is.
     pub(crate) fn resolve(&mut self, draft: &Draft, at: usize, want: Want) -> Option<ColumnRef> {
+        if let Some(column) = self.own_key(at) {
+            self.mark_used(at, at + 1);
+            return Some(column);
+        }
         let ranked = self.ranking(draft, at, want);
         if let Some(column) = self.generic(at, &ranked) {
             self.mark_used(at, at + 1);
@@ -346,6 +348,19 @@ impl Interpreter<'_> {
         }
         self.mark_used(at, at + 1);
         Some(best)
+    }
+
+    /// `the address of the customer with id 10`: the key of what stands before.
+    fn own_key(&self, at: usize) -> Option<ColumnRef> {
+        if !matches!(self.word(at), "id" | "ids")
+            || !matches!(self.word(at.checked_sub(1)?), "with" | "whose" | "has" | "having")
+            || self.number(at + 1).or_else(|| self.number(at + 2)).is_none()
+        {
+            return None;
+        }
+        let table = self.table_at(at.checked_sub(2)?)?;
+        let [key] = self.index.tables[table].primary.as_slice() else { return None };
+        Some(ColumnRef::new(table, *key))
     }
 
     /// Both columns of a name that is kept in two, where "name" or "full name" is asked for.

@@ -53,6 +53,23 @@ pub(super) fn names(
     {
         return Vec::new();
     }
+    // `institutions founded after 1880`: things and what happened to them
+    if let [thing, verb] = part
+        && verb.lower.ends_with("ed")
+        && thing.lower != thing.lemma
+        && tokens.get(end).is_some_and(|it| {
+            matches!(
+                it.lower.as_str(),
+                "after" | "before" | "in" | "since" | "between" | "during" | "by" | "on"
+            )
+        })
+        && hits[first].iter().any(|(name, words)| {
+            let it = &index.names[*name as usize];
+            it.column.is_none() && it.words.len() == 1 && words.iter().any(|it| it.1 >= 0.9)
+        })
+    {
+        return Vec::new();
+    }
     // a span neither begins nor ends with a function word, unless a name does
     let content: Vec<usize> = (first..end).filter(|&it| !function(&tokens[it])).collect();
     if content.is_empty() {

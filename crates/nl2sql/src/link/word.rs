@@ -11,6 +11,9 @@ use crate::{
 /// For each token the names it may be a word of: name, position of the word there, how alike they are.
 pub(super) type Hits = Vec<HashMap<u32, Vec<(u8, f64)>>>;
 
+/// How alike words are that only `lexicon/wordnet.txt` takes for each other.
+const WIDER: f64 = 0.62;
+
 pub(super) fn word_hits(index: &SchemaIndex, tokens: &[Token]) -> Hits {
     tokens
         .iter()
@@ -59,12 +62,17 @@ pub(super) fn word_hits(index: &SchemaIndex, tokens: &[Token]) -> Hits {
             if token.lower != token.lemma {
                 add(&token.lower, 0.95, Some(&token.lower));
             }
-            for other in LEXICON.synonyms(&token.stem) {
+            // what somebody made is no brand
+            let verb = matches!(token.lower.as_str(), "made" | "makes" | "making" | "make");
+            for other in LEXICON.synonyms(&token.stem).iter().filter(|_| !verb) {
                 let one_thing = matches!(
                     token.lemma.as_str(),
                     "average" | "mean" | "maximum" | "max" | "minimum" | "min"
                 );
                 add(other, if one_thing { 0.92 } else { 0.72 }, None);
+            }
+            for other in LEXICON.wider(&token.stem).iter().filter(|_| !verb) {
+                add(other, WIDER, None);
             }
             if let Some(long) = LEXICON.expand(&token.lower)
                 && let [one] = long
