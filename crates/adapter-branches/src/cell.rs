@@ -1,5 +1,5 @@
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use plinth_control_plane::{BranchPlace, SubstrateError};
@@ -23,6 +23,8 @@ pub(crate) struct Cell {
     pub(crate) connections: AtomicUsize,
     /// When bytes last went through, in milliseconds since 1970.
     pub(crate) used_at: AtomicI64,
+    /// Whether the server has ended by itself, and nobody was told.
+    died: AtomicBool,
     /// What the server uses.
     pub(crate) meter: std::sync::Mutex<Meter>,
 }
@@ -34,8 +36,16 @@ pub(crate) type Held<'a> = MutexGuard<'a, Option<Cluster>>;
 const INHERITED: &str = "superuser.inherited";
 
 impl Cell {
+    /// Takes that right, and notices if the server has ended by itself.
     pub(crate) async fn hold(&self) -> Held<'_> {
-        self.server.lock().await
+        let mut held = self.server.lock().await;
+        self.look(&mut held).await;
+        held
+    }
+
+    /// Whether the server has ended by itself since this was last asked, and was not started since.
+    pub(crate) fn has_died(&self) -> bool {
+        self.died.swap(false, Ordering::AcqRel)
     }
 
     /// The port, if a server runs.
@@ -50,13 +60,13 @@ impl Cell {
         place: &BranchPlace,
         held: &mut Held<'_>,
     ) -> Result<bool, SubstrateError> {
-        self.look(held).await;
         if self.port().is_some() {
             return Ok(false);
         }
         let mut cluster = open(inner, place, Vec::new()).await?;
         let connection = cluster.start().await.map_err(failed)?;
         own_password(cluster.folder(), &connection).await?;
+        self.died.store(false, Ordering::Release);
         self.port.store(connection.port, Ordering::Release);
         **held = Some(cluster);
         meter::begun(inner, self, held, true);
@@ -70,7 +80,6 @@ impl Cell {
         place: &BranchPlace,
     ) -> Result<bool, SubstrateError> {
         let mut held = self.hold().await;
-        self.look(&mut held).await;
         if self.port().is_some() {
             return Ok(true);
         }
@@ -95,9 +104,25 @@ impl Cell {
             if let Ok(how) = gone {
                 tracing::warn!(folder = %cluster.folder().display(), how, "a branch's Postgres has ended");
                 self.port.store(0, Ordering::Release);
+                self.died.store(true, Ordering::Release);
                 **held = None;
             }
         }
+    }
+
+    /// Makes the files of a branch that is not in use be at rest: those of a server that was killed, or that runs on after
+    /// whoever started it was, are not.
+    pub(crate) async fn settle(
+        &self,
+        inner: &Inner,
+        place: &BranchPlace,
+        held: &mut Held<'_>,
+    ) -> Result<(), SubstrateError> {
+        if self.port().is_none() && inner.home(place).join("data/postmaster.pid").exists() {
+            self.start(inner, place, held).await?;
+            self.stop(inner, held).await?;
+        }
+        Ok(())
     }
 
     /// Stops the server, if it runs. Says whether it did.

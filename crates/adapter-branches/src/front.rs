@@ -199,8 +199,15 @@ async fn watch(inner: Weak<Inner>, place: Arc<RwLock<EndpointPlace>>, cell: Arc<
         tokio::time::sleep(LOOK_EVERY).await;
         let Some(inner) = inner.upgrade() else { return };
         let place = place.read().expect("not poisoned").clone();
-        let (Some(seconds), Some(_)) = (place.suspend_after_seconds, cell.port()) else { continue };
         let used_at = cell.used_at.load(Ordering::Acquire);
+        if cell.port().is_some() {
+            // Holding it is looking at it.
+            drop(cell.hold().await);
+        }
+        if cell.has_died() {
+            tell_suspended(&inner, &place, used_at);
+        }
+        let (Some(seconds), Some(_)) = (place.suspend_after_seconds, cell.port()) else { continue };
         if used_at == 0 {
             // It was taken over, or started by an operation: from now on.
             cell.used_at.store(now_ms(&inner), Ordering::Release);
@@ -216,15 +223,7 @@ async fn watch(inner: Weak<Inner>, place: Arc<RwLock<EndpointPlace>>, cell: Arc<
         match cell.stop(&inner, &mut held).await {
             Ok(true) => {
                 cell.used_at.store(0, Ordering::Release);
-                let (org, project) = (place.org, place.branch.project.clone());
-                let last_active = jiff::Timestamp::from_millisecond(used_at).unwrap_or_default();
-                let endpoint = place.id.clone();
-                let _ = inner.events.send(EndpointEvent::Suspended {
-                    org,
-                    project,
-                    endpoint,
-                    last_active,
-                });
+                tell_suspended(&inner, &place, used_at);
             }
             Ok(false) => {}
             Err(error) => {
@@ -232,6 +231,16 @@ async fn watch(inner: Weak<Inner>, place: Arc<RwLock<EndpointPlace>>, cell: Arc<
             }
         }
     }
+}
+
+fn tell_suspended(inner: &Inner, place: &EndpointPlace, used_at_ms: i64) {
+    let (org, project) = (place.org, place.branch.project.clone());
+    // One that was taken over, and died before anybody looked.
+    let used_at_ms = if used_at_ms == 0 { now_ms(inner) } else { used_at_ms };
+    let last_active = jiff::Timestamp::from_millisecond(used_at_ms).unwrap_or_default();
+    let endpoint = place.id.clone();
+    let event = EndpointEvent::Suspended { org, project, endpoint, last_active };
+    let _ = inner.events.send(event);
 }
 
 /// Whether a statement runs that says nothing for long, or ended a moment ago.

@@ -96,7 +96,8 @@ async fn of_head(
     prepare(inner, target)?;
     let mut taken = None;
     let filled = Cluster::receive(&to, user, async |draft: &Path| {
-        let held = cell.hold().await;
+        let mut held = cell.hold().await;
+        cell.settle(inner, source, &mut held).await?;
         keep_inherited(&to, &from)?;
         archive(&to, user)?;
         taken = Some(take(inner, source, &held, draft, user).await?);
@@ -257,7 +258,8 @@ pub(crate) async fn first_base(
         return Ok(());
     }
     let cell = inner.cell(place);
-    let held = cell.hold().await;
+    let mut held = cell.hold().await;
+    cell.settle(inner, place, &mut held).await?;
     take_base(inner, place, &held, 1).await.map_err(|it| it.0)
 }
 
@@ -295,7 +297,8 @@ pub(crate) async fn keep_up(inner: &Inner, place: &BranchPlace) -> Result<(), Su
         Some((_, at)) => at < now - DAY && cell.port().is_some(),
     };
     if due {
-        let held = cell.hold().await;
+        let mut held = cell.hold().await;
+        cell.settle(inner, place, &mut held).await?;
         let number = newest.map_or(1, |it| it.0 + 1);
         take_base(inner, place, &held, number).await.map_err(|it| it.0)?;
     }
@@ -377,12 +380,17 @@ async fn of_point(
         Ok::<_, Failed>(())
     });
     filled.await.map_err(|it| it.0)?;
-    if to.join("data/recovery.signal").exists()
-        && let Err(err) = recover(inner, &from, point, target).await
-    {
-        // Half recovered it is nobody's.
-        let _ = fs::remove_dir_all(&to);
-        return Err(err);
+    if to.join("data/recovery.signal").exists() {
+        if let Err(err) = recover(inner, &from, point, target).await {
+            // Half recovered it is nobody's.
+            let _ = fs::remove_dir_all(&to);
+            return Err(err);
+        }
+    } else {
+        // Cut off after it was recovered: the server that did it may still run, with settings that are not the branch's.
+        let cell = inner.cell(target);
+        let mut held = cell.hold().await;
+        cell.settle(inner, target, &mut held).await?;
     }
     let mut made = Made { storage, ..there_already(&to) };
     match point {

@@ -198,6 +198,7 @@ impl Substrate for LocalBranches {
     async fn sweep(&self, kept: &[(ProjectId, BranchId)]) -> Result<(), SubstrateError> {
         let inner = &*self.inner;
         let Ok(projects) = fs::read_dir(inner.projects()) else { return Ok(()) };
+        let mut failed = None;
         for project in projects.flatten() {
             let name = project.file_name().to_string_lossy().into_owned();
             for branch in fs::read_dir(project.path()).into_iter().flatten().flatten() {
@@ -224,11 +225,14 @@ impl Substrate for LocalBranches {
                     settings: serde_json::Value::Null,
                     history_retention_seconds: 0,
                 };
-                self.orphan(&place, &branch.path()).await?;
+                // One that resists keeps none of the others.
+                if let Err(err) = self.orphan(&place, &branch.path()).await {
+                    failed.get_or_insert(err);
+                }
             }
             let _ = fs::remove_dir(project.path());
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     async fn inquire(

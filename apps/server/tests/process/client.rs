@@ -25,7 +25,13 @@ pub(crate) struct Answer {
 impl Person {
     pub(crate) fn new(listen: SocketAddr, key: Option<&str>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().timeout(LIMIT).no_proxy().build().unwrap();
+        // Shorter than the server keeps connections: a test that does something else meanwhile does not see one end.
+        let client = reqwest::Client::builder()
+            .timeout(LIMIT)
+            .pool_idle_timeout(Duration::from_secs(1))
+            .no_proxy()
+            .build()
+            .unwrap();
         Self { key: key.map(str::to_owned), listen, client }
     }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::statvfs::statvfs;
 use nix::unistd::Pid;
 
 /// A data folder of its own for one test; removed with this value, after whatever a failed test left running in it.
@@ -15,10 +16,21 @@ pub(crate) struct DataFolder {
 impl DataFolder {
     /// A folder that does not exist yet, in one that everybody may enter: as root, Postgres runs as somebody else.
     pub(crate) fn new() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// The same in memory, where the machine has some to spare: for tests that copy many databases and do not care whether
+    /// the disk has them. What a killed process has written is there in both.
+    pub(crate) fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        let free = statvfs(memory).map_or(0, |it| it.blocks_available() * it.fragment_size());
+        if free > 3 << 30 { Self::below(memory) } else { Self::new() }
+    }
+
+    fn below(place: &Path) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let outer =
-            std::env::temp_dir().join(format!("plinth-process-{}-{number}", std::process::id()));
+        let outer = place.join(format!("plinth-process-{}-{number}", std::process::id()));
         fs::create_dir(&outer).unwrap();
         fs::set_permissions(&outer, fs::Permissions::from_mode(0o755)).unwrap();
         let outer = outer.canonicalize().unwrap();
