@@ -380,6 +380,7 @@ async fn the_functions_that_look_over_the_wall_are_these() {
         "plinth.cp_transfer(text,uuid,uuid,bigint,uuid,timestamp with time zone,uuid[],integer[],bytea[]) → text",
         "plinth.cp_ports(text) → SETOF integer",
         "plinth.cp_projects_of(text) → TABLE(org_id uuid, project_id text)",
+        "plinth.cp_shared_with(uuid) → TABLE(org_id uuid, project_id text)",
         "plinth.cp_take(text,uuid,interval) → TABLE(org_id uuid, chain_id uuid)",
         "plinth.cp_take_inquiry(text,uuid,interval) → TABLE(org_id uuid, inquiry_id uuid)",
         "plinth.find_invitation(uuid) → uuid",

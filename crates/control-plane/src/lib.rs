@@ -16,6 +16,7 @@ mod id;
 mod inquiry;
 mod model;
 mod outcome;
+mod permission;
 mod ports;
 mod runner;
 mod secret;
@@ -37,8 +38,9 @@ pub use id::{BranchId, EndpointId, InvalidTextId, ProjectId};
 pub use inquiry::{Answer, Inquiry, InquiryStore, TakenInquiry};
 pub use model::{
     Branch, BranchState, Computes, Database, Endpoint, EndpointKind, EndpointState, InvalidName,
-    Lsn, NodeInfo, Person, Point, Project, Role, Snapshot, SqlName, StorageMethod,
+    KeySetRecord, Lsn, NodeInfo, Person, Point, Project, Role, Snapshot, SqlName, StorageMethod,
 };
+pub use permission::{PermissionStore, ProjectPermission};
 pub use ports::{
     BranchPlace, Change, ChangeError, ControlPlaneStore, EndpointEvent, EndpointPlace, Made,
     NodeStarter, ProjectFilter, Substrate, SubstrateError, TakenChain, Transfer, TransferRequest,
@@ -48,8 +50,8 @@ pub use runner::{Runner, RunnerParts};
 pub use secret::role_password;
 pub use service::{
     BranchCreated, BranchPatch, ControlPlane, ControlPlaneParts, EndpointPatch, NewBranch,
-    NewEndpoint, NewProject, NewSnapshot, Outcome, OwnDatabase, ProjectCreated, ProjectPatch,
-    Restore, RestoreSnapshot, SchemaOf, SnapshotPatch,
+    NewEndpoint, NewKeySet, NewProject, NewSnapshot, Outcome, OwnDatabase, ProjectCreated,
+    ProjectPatch, Restore, RestoreSnapshot, SchemaOf, SnapshotPatch,
 };
 pub use tree::Tree;
 pub use usage::{Frame, Granularity, UsageStore, Used};

@@ -34,6 +34,8 @@ pub struct Project {
     /// Of the organization's own database: which team its table of users was last made to show, empty before; `None` for
     /// all other projects.
     pub own_team: Option<String>,
+    /// Where the tokens of its applications are verified by, oldest first.
+    pub key_sets: Vec<KeySetRecord>,
     /// A number of its own, from which the node makes the system's user that its processes run as.
     pub number: i64,
     /// Counts changes of anything in the project.
@@ -48,6 +50,25 @@ pub struct Project {
     pub deleted_at: Option<Timestamp>,
     /// Whether it is kept for a while after it was deleted.
     pub recoverable: bool,
+}
+
+/// Where tokens of a project's applications are verified by. It is kept and told; no server here takes such tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeySetRecord {
+    /// Its id.
+    pub id: Uuid,
+    /// For which branch; `None` for all.
+    pub branch: Option<BranchId>,
+    /// Where the keys are.
+    pub url: String,
+    /// What people call who issues the tokens.
+    pub provider: String,
+    /// For whom the tokens must be; `None` for anybody.
+    pub audience: Option<String>,
+    /// As which roles they let somebody in; empty where nobody said.
+    pub roles: Vec<SqlName>,
+    /// When it was made.
+    pub created_at: Timestamp,
 }
 
 /// Somebody of the team, as the organization's own database shows them.

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::{
     AddressRange, Branch, BranchId, Chain, Database, Endpoint, EndpointId, EndpointKind, Inquiry,
-    InquiryStore, Lsn, NodeInfo, Operation, OperationId, Person, Point, Project, ProjectId, Role,
-    Snapshot, SqlName, StorageMethod, Tree, UsageStore, Used,
+    InquiryStore, Lsn, NodeInfo, Operation, OperationId, PermissionStore, Person, Point, Project,
+    ProjectId, Role, Snapshot, SqlName, StorageMethod, Tree, UsageStore, Used,
 };
 
 /// A change of one project: all of it is written, or nothing.
@@ -163,7 +163,7 @@ pub struct TakenChain {
 
 /// Where projects are kept. Every method is one transaction.
 #[async_trait]
-pub trait ControlPlaneStore: InquiryStore + UsageStore {
+pub trait ControlPlaneStore: InquiryStore + UsageStore + PermissionStore {
     /// The organization's projects, newest first.
     async fn projects(
         &self,

@@ -32,6 +32,7 @@ pub fn new_project(org: OrgId, user: UserId, port: u16) -> Change {
         default_endpoint_settings: json!({}),
         settings: json!({}),
         own_team: None,
+        key_sets: Vec::new(),
         number: 0,
         revision: 1,
         created_by: user,

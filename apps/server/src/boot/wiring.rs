@@ -197,6 +197,7 @@ impl Services {
             FingerprintKey::new(*installation.derive("fingerprints of requests")),
             clock.clone(),
         );
+        let project_key_sets = key_sets.clone();
         let identities = Identities::new(
             Arc::new(PostgresIdentities::new(database.clone())),
             key_sets,
@@ -302,6 +303,7 @@ impl Services {
         let control_plane = ControlPlane::new(ControlPlaneParts {
             store: control_plane_store.clone(),
             vault: vault.clone(),
+            key_sets: project_key_sets,
             nodes,
             patience,
             clock: clock.clone(),

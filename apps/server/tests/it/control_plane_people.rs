@@ -176,3 +176,130 @@ async fn a_project_goes_to_another_organization_as_it_is() {
     assert_eq!(ann.post(&own, json!({})).await.is(422)["code"], "OWN_DATABASE");
     node.end().await;
 }
+
+#[actix_web::test]
+async fn a_project_is_shared_with_an_address_and_nothing_more_of_the_organization() {
+    let app = TestApp::start().await;
+    let node = Node::start(&app, 1).await;
+    let (ann, bob) = (app.owner_of("Acme").await, app.owner_with_password("Other").await);
+    let eve = app.owner_of("Third").await;
+    let (shop, private) = (new_project(&ann, "shop").await, new_project(&ann, "private").await);
+    let id = |it: &Value| it["project"]["id"].as_str().unwrap().to_owned();
+    let (shop_id, private) = (id(&shop), id(&private));
+    let branch = shop["branch"]["id"].as_str().unwrap();
+    let base = format!("/api/v2/projects/{shop_id}");
+    let permissions = format!("{base}/permissions");
+    assert_eq!(bob.get(&base).await.status, 404);
+    let body = json!({ "email": address("Other").to_uppercase() });
+    let given = ann.post(&permissions, body.clone()).await.is(200);
+    assert_eq!(given["granted_to_email"], address("Other"));
+    assert_eq!(ann.post(&permissions, body).await.is(409)["code"], "PERMISSION_ALREADY_EXISTS");
+    let listed = ann.get(&permissions).await.is(200);
+    assert_eq!(listed["project_permissions"], json!([given]));
+
+    let shared = bob.get("/api/v2/projects/shared").await.is(200);
+    assert_eq!(shared["projects"][0]["id"], shop_id.as_str());
+    assert_eq!(bob.get("/api/v2/projects").await.body["projects"], json!([]));
+    bob.get(&base).await.is(200);
+    let role = json!({ "role": { "name": "bobs" } });
+    let role = bob.post(&format!("{base}/branches/{branch}/roles"), role).await.is(201);
+    let reveal = format!("{base}/branches/{branch}/roles/bobs/reveal_password");
+    let told = bob.get(&reveal).await.is(200)["password"].clone();
+    assert_eq!(told, role["role"]["password"]);
+    assert_eq!(ann.get(&reveal).await.is(200)["password"], told, "sealed for whose project it is");
+    let operations = bob.get(&format!("{base}/operations")).await.is(200);
+    let operation = operations["operations"][0]["id"].as_str().unwrap();
+    bob.get(&format!("{base}/operations/{operation}")).await.is(200);
+    let branches = format!("{base}/branches");
+    let dev = bob.post(&branches, json!({ "branch": { "name": "bobs" } })).await.is(201);
+    let dev = format!("{branches}/{}", dev["branch"]["id"].as_str().unwrap());
+    bob.delete(&dev).await.is(200);
+    bob.post(&format!("{dev}/recover"), json!({})).await.is(200);
+    // What he did stands in the trail of whose project it is, and not in his own organization's.
+    let trail = ann.get("/v1/audit?limit=100").await.is(200);
+    let has = |trail: &Value| {
+        let all = trail["data"].as_array().unwrap();
+        all.iter().any(|it| it["action"] == "role.created")
+    };
+    assert!(has(&trail) && !has(&bob.get("/v1/audit?limit=100").await.is(200)));
+
+    // Neither given further, nor deleted, nor is anything else seen.
+    for (method, path) in [
+        ("DELETE", base.clone()),
+        ("POST", permissions.clone()),
+        ("GET", permissions.clone()),
+        ("POST", format!("{base}/transfer_requests")),
+        ("GET", format!("/api/v2/projects/{private}")),
+    ] {
+        let body = json!({ "email": "max@example.com" });
+        let refused = send(bob.request(method, &path).json(&body)).await;
+        assert_eq!(refused.status, 404, "{method} {path}");
+    }
+    // With what he may in his own organization: a key that reads reads.
+    let key = json!({ "name": "reads", "scopes": ["projects:read"] });
+    let key = bob.post("/v1/api-keys", key).await.is(201);
+    let reader = app.somebody(key["data"]["key"].as_str().unwrap());
+    reader.get(&base).await.is(200);
+    assert_eq!(reader.get(&reveal).await.status, 403);
+    assert_eq!(reader.delete(&dev).await.status, 403);
+    assert_eq!(eve.get(&base).await.status, 404);
+
+    // An address alone is nobody: hers was never proven by choosing a password.
+    let body = json!({ "email": address("Third") });
+    ann.post(&permissions, body).await.is(200);
+    assert_eq!(eve.get(&base).await.status, 404);
+
+    let one = format!("{permissions}/{}", given["id"].as_str().unwrap());
+    assert_eq!(eve.delete(&one).await.status, 404);
+    assert!(ann.delete(&one).await.is(200)["revoked_at"].is_string());
+    assert_eq!(ann.delete(&one).await.status, 404);
+    assert_eq!(bob.get(&base).await.status, 404, "over");
+    assert_eq!(bob.get("/api/v2/projects/shared").await.is(200)["projects"], json!([]));
+    node.end().await;
+}
+
+#[actix_web::test]
+async fn key_sets_of_a_project_are_read_before_they_are_kept() {
+    const KEYS: &str = "https://id.example.com/keys";
+    let app = TestApp::start().await;
+    let node = Node::start(&app, 1).await;
+    let (ann, bob) = (app.owner_of("Acme").await, app.owner_of("Other").await);
+    let shop = new_project(&ann, "shop").await;
+    let (id, branch) = (shop["project"]["id"].clone(), shop["branch"]["id"].clone());
+    let base = format!("/api/v2/projects/{}/jwks", id.as_str().unwrap());
+    app.documents.put(KEYS, json!({ "keys": [{ "kty": "OKP" }] }));
+    app.documents.put("https://id.example.com/none", json!({ "issuer": "x" }));
+    let sent = |url: &str| json!({ "jwks_url": url, "provider_name": "Example" });
+    for (field, value) in [
+        ("jwks_url", json!("http://id.example.com/keys")),
+        ("jwks_url", json!("https://id.example.com/none")),
+        ("jwks_url", json!("https://id.example.com/missing")),
+        ("provider_name", json!("")),
+        ("jwt_audience", json!("a\nb")),
+        ("role_names", json!(["nobody"])),
+    ] {
+        let mut body = sent(KEYS);
+        body[field] = value;
+        let refused = ann.post(&base, body).await.is(400);
+        assert!(refused["message"].as_str().unwrap().starts_with(field), "{refused}");
+    }
+    let made = ann.post(&base, sent(KEYS)).await.is(201)["jwks"].clone();
+    assert_eq!((&made["jwks_url"], &made["project_id"]), (&json!(KEYS), &id));
+    assert_eq!(ann.post(&base, sent(KEYS)).await.is(409)["code"], "JWKS_ALREADY_EXISTS");
+    let mut of_branch = sent(KEYS);
+    of_branch["branch_id"] = branch.clone();
+    of_branch["jwt_audience"] = json!("shop");
+    of_branch["role_names"] = json!(["neondb_owner"]);
+    let other = ann.post(&base, of_branch).await.is(201)["jwks"].clone();
+    assert_eq!((&other["branch_id"], &other["jwt_audience"]), (&branch, &json!("shop")));
+    assert_eq!(ann.get(&base).await.is(200)["jwks"], json!([made, other]));
+    let one = format!("{base}/{}", made["id"].as_str().unwrap());
+    for refused in [bob.get(&base).await, bob.post(&base, sent(KEYS)).await, bob.delete(&one).await]
+    {
+        assert_eq!(refused.status, 404);
+    }
+    assert_eq!(ann.delete(&one).await.is(200), made);
+    assert_eq!(ann.delete(&one).await.status, 404);
+    assert_eq!(ann.get(&base).await.is(200)["jwks"], json!([other]));
+    node.end().await;
+}

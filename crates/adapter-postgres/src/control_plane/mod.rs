@@ -1,4 +1,5 @@
 mod inquiries;
+mod permissions;
 mod row;
 mod transfers;
 mod usage;
@@ -537,13 +538,13 @@ fn refused(err: tokio_postgres::Error) -> ChangeError {
 
 async fn put_project(tx: &Transaction<'_>, it: &Project) -> Result<(), ChangeError> {
     let put = "INSERT INTO cp_projects (id, org_id, node, name, pg_version, history_retention_seconds, store_passwords,
-                   default_endpoint_settings, settings, created_by, created_at, updated_at, deleted_at, recoverable, own_team)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+                   default_endpoint_settings, settings, created_by, created_at, updated_at, deleted_at, recoverable, own_team, key_sets)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
                ON CONFLICT (id) DO UPDATE SET name = excluded.name,
                    history_retention_seconds = excluded.history_retention_seconds,
                    default_endpoint_settings = excluded.default_endpoint_settings, settings = excluded.settings,
                    updated_at = excluded.updated_at, deleted_at = excluded.deleted_at, recoverable = excluded.recoverable,
-                   own_team = excluded.own_team";
+                   own_team = excluded.own_team, key_sets = excluded.key_sets";
     tx.execute(
         put,
         &[
@@ -562,6 +563,7 @@ async fn put_project(tx: &Transaction<'_>, it: &Project) -> Result<(), ChangeErr
             &it.deleted_at,
             &it.recoverable,
             &it.own_team,
+            &Json(&it.key_sets),
         ],
     )
     .await

@@ -42,6 +42,7 @@ pub(super) fn project(row: &Row) -> Result<Project, StoreError> {
         default_endpoint_settings: get(row, "default_endpoint_settings")?,
         settings: get(row, "settings")?,
         own_team: get(row, "own_team")?,
+        key_sets: get::<Json<_>>(row, "key_sets")?.0,
         number: get(row, "number")?,
         revision: get(row, "revision")?,
         created_by: UserId::from_uuid(get(row, "created_by")?),

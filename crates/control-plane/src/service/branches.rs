@@ -233,7 +233,7 @@ impl ControlPlane {
         id: &BranchId,
         hard: bool,
     ) -> Result<Option<(Outcome, Branch)>, ControlPlaneError> {
-        let tree = self.tree(permit.org(), project).await?;
+        let tree = self.reach(permit, project).await?;
         if tree.branch(id).is_none() {
             return Ok(None);
         }
@@ -375,8 +375,9 @@ impl ControlPlane {
         project: &ProjectId,
         id: &BranchId,
     ) -> Result<Outcome, ControlPlaneError> {
-        let (now, org) = (self.clock.now(), permit.org());
-        let tree = self.tree(org, project).await?;
+        let now = self.clock.now();
+        let tree = self.reach(permit, project).await?;
+        let org = tree.project.org;
         let since = now - crate::RECOVERABLE;
         let found = self.store.deleted_branch(org, project, id, since).await?;
         let mut branch = found.ok_or(ControlPlaneError::NotFound("branch"))?;
@@ -387,11 +388,9 @@ impl ControlPlane {
         (branch.deleted_at, branch.updated_at) = (None, now);
         // It would go again at once.
         branch.expires_at = branch.expires_at.filter(|it| *it > now);
-        let change = Change {
-            branches: vec![branch],
-            entry: Some(entry(permit, now, "branch.recovered", "branch", id, project)),
-            ..Change::of(&tree)
-        };
+        let mut recovered = entry(permit, now, "branch.recovered", "branch", id, project);
+        recovered.org = org;
+        let change = Change { branches: vec![branch], entry: Some(recovered), ..Change::of(&tree) };
         self.store.commit(&change).await.map_err(|err| refused(err, &change))?;
         self.settled(org, project, Vec::new()).await
     }

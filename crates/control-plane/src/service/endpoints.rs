@@ -278,7 +278,7 @@ impl ControlPlane {
         project: &ProjectId,
         id: &EndpointId,
     ) -> Result<Option<(Outcome, Endpoint)>, ControlPlaneError> {
-        let tree = self.tree(permit.org(), project).await?;
+        let tree = self.reach(permit, project).await?;
         let Some(endpoint) = tree.endpoint(id).cloned() else { return Ok(None) };
         let done = self.change_endpoint(permit, project, id, "endpoint.deleted", |_| {
             Ok(vec![Step::Close { endpoint: id.clone() }])

@@ -2,7 +2,9 @@ mod branches;
 mod consumption;
 mod endpoints;
 mod inherit;
+mod key_sets;
 mod own;
+mod permissions;
 mod projects;
 mod roles;
 mod schemas;
@@ -15,12 +17,13 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use plinth_connections::{Location, Sealed, Vault};
 use plinth_core::{Clock, Cursor, OrgId, Permit, ProjectsRead, ProjectsWrite};
-use plinth_tenancy::AuditEntry;
+use plinth_tenancy::{AuditEntry, KeySetSource};
 use secrecy::SecretString;
 use uuid::Uuid;
 
 pub use self::branches::{BranchCreated, BranchPatch, NewBranch, Restore};
 pub use self::endpoints::{EndpointPatch, NewEndpoint};
+pub use self::key_sets::NewKeySet;
 pub use self::own::OwnDatabase;
 pub use self::projects::{NewProject, ProjectCreated, ProjectPatch};
 pub use self::schemas::SchemaOf;
@@ -48,6 +51,8 @@ pub struct ControlPlaneParts {
     pub store: Arc<dyn ControlPlaneStore>,
     /// Seals passwords.
     pub vault: Vault,
+    /// Reads key sets, to see that they are some.
+    pub key_sets: Arc<dyn KeySetSource>,
     /// Sees to it that a node runs; `None` where an operator does.
     pub nodes: Option<Arc<dyn NodeStarter>>,
     /// How long an answer waits for the operations that it tells of: most are done by then, so that a client which does not
@@ -62,6 +67,7 @@ pub struct ControlPlaneParts {
 pub struct ControlPlane {
     store: Arc<dyn ControlPlaneStore>,
     vault: Vault,
+    key_sets: Arc<dyn KeySetSource>,
     nodes: Option<Arc<dyn NodeStarter>>,
     patience: Duration,
     clock: Arc<dyn Clock>,
@@ -79,8 +85,8 @@ pub struct Outcome {
 impl ControlPlane {
     /// Puts the service together from its ports.
     pub fn new(parts: ControlPlaneParts) -> Self {
-        let ControlPlaneParts { store, vault, nodes, patience, clock } = parts;
-        Self { store, vault, nodes, patience, clock }
+        let ControlPlaneParts { store, vault, key_sets, nodes, patience, clock } = parts;
+        Self { store, vault, key_sets, nodes, patience, clock }
     }
 
     /// A project with everything in it.
@@ -93,7 +99,7 @@ impl ControlPlane {
         permit: &Permit<ProjectsRead>,
         project: &ProjectId,
     ) -> Result<Tree, ControlPlaneError> {
-        self.tree(permit.org(), project).await
+        self.reach(permit, project).await
     }
 
     /// A project's operations, newest first.
@@ -109,11 +115,11 @@ impl ControlPlane {
         limit: u32,
     ) -> Result<Vec<Operation>, ControlPlaneError> {
         // Of a project that was deleted, too: whoever deleted it asks how far that is.
-        self.store
-            .load(permit.org(), project)
-            .await?
-            .ok_or(ControlPlaneError::NotFound("project"))?;
-        Ok(self.store.operations(permit.org(), project, after, limit).await?)
+        let org = match self.store.load(permit.org(), project).await? {
+            Some(_) => permit.org(),
+            None => self.reach(permit, project).await?.project.org,
+        };
+        Ok(self.store.operations(org, project, after, limit).await?)
     }
 
     /// One operation.
@@ -127,7 +133,11 @@ impl ControlPlane {
         project: &ProjectId,
         id: OperationId,
     ) -> Result<Operation, ControlPlaneError> {
-        let found = self.store.operation(permit.org(), project, id).await?;
+        let mut found = self.store.operation(permit.org(), project, id).await?;
+        if found.is_none() {
+            let org = self.reach(permit, project).await?.project.org;
+            found = self.store.operation(org, project, id).await?;
+        }
         found.ok_or(ControlPlaneError::NotFound("operation"))
     }
 
@@ -156,11 +166,16 @@ impl ControlPlane {
     ) -> Result<(Outcome, T), ControlPlaneError> {
         let mut attempt = 1;
         loop {
-            let tree = self.tree(permit.org(), project).await?;
-            let (change, made) = make(&tree, self.clock.now()).await?;
+            let tree = self.reach(permit, project).await?;
+            let (mut change, made) = make(&tree, self.clock.now()).await?;
+            // It stands in the trail of whose project it is.
+            if let Some(entry) = change.entry.as_mut().filter(|it| it.org != change.org) {
+                entry.org = change.org;
+                entry.idempotency = None;
+            }
             match self.store.commit(&change).await {
                 Ok(()) => {
-                    let outcome = self.settled(permit.org(), project, change.chain).await?;
+                    let outcome = self.settled(change.org, project, change.chain).await?;
                     return Ok((outcome, made));
                 }
                 Err(ChangeError::Changed | ChangeError::PortTaken) if attempt < ATTEMPTS => {

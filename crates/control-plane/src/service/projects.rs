@@ -117,6 +117,7 @@ impl ControlPlane {
             default_endpoint_settings: new.default_endpoint_settings.unwrap_or_else(|| json!({})),
             settings: new.settings.unwrap_or_else(|| json!({})),
             own_team: new.own.then(String::new),
+            key_sets: Vec::new(),
             number: 0,
             revision: 1,
             created_by: permit.user(),
@@ -250,6 +251,10 @@ impl ControlPlane {
         id: &ProjectId,
     ) -> Result<Outcome, ControlPlaneError> {
         let changed = self.change(permit, id, async |tree, now| {
+            // Not by whom it is shared with.
+            if tree.project.org != permit.org() {
+                return Err(ControlPlaneError::NotFound("project"));
+            }
             let mut project = tree.project.clone();
             (project.deleted_at, project.updated_at) = (Some(now), now);
             let steps =

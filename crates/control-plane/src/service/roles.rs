@@ -34,7 +34,7 @@ impl ControlPlane {
             ready(tree, branch)?;
             let id = Uuid::new_v4();
             let sealed = match &password {
-                Some(password) => Some(self.seal(permit.org(), id, password).await?),
+                Some(password) => Some(self.seal(tree.project.org, id, password).await?),
                 None => None,
             };
             let role = Role {
@@ -69,13 +69,13 @@ impl ControlPlane {
         branch: &BranchId,
         name: &SqlName,
     ) -> Result<SecretString, ControlPlaneError> {
-        let tree = self.tree(permit.org(), project).await?;
+        let tree = self.reach(permit, project).await?;
         tree.branch(branch).ok_or(ControlPlaneError::NotFound("branch"))?;
         let role = tree.role(branch, name).ok_or(ControlPlaneError::NotFound("role"))?;
         if !tree.project.store_passwords {
             return Err(ControlPlaneError::NoPassword);
         }
-        self.reveal(permit.org(), role).await?.ok_or(ControlPlaneError::NoPassword)
+        self.reveal(tree.project.org, role).await?.ok_or(ControlPlaneError::NoPassword)
     }
 
     /// The passwords of a branch's roles, for connection strings; none where the project does not tell.
@@ -85,14 +85,14 @@ impl ControlPlane {
     /// If one cannot be opened.
     pub async fn passwords(
         &self,
-        permit: &Permit<ProjectsWrite>,
+        _: &Permit<ProjectsWrite>,
         tree: &Tree,
         branch: &BranchId,
     ) -> Result<Vec<(SqlName, SecretString)>, ControlPlaneError> {
         let mut all = Vec::new();
         if tree.project.store_passwords {
             for role in tree.roles_of(branch) {
-                if let Some(password) = self.reveal(permit.org(), role).await? {
+                if let Some(password) = self.reveal(tree.project.org, role).await? {
                     all.push((role.name.clone(), password));
                 }
             }
@@ -116,7 +116,7 @@ impl ControlPlane {
         let changed = self.change(permit, project, async |tree, now| {
             ready(tree, branch)?;
             let role = tree.role(branch, name).ok_or(ControlPlaneError::NotFound("role"))?;
-            let sealed = self.seal(permit.org(), role.id, &password).await?;
+            let sealed = self.seal(tree.project.org, role.id, &password).await?;
             let mut step = Step::configure(branch);
             if let Step::Configure { cut_sessions_of, .. } = &mut step {
                 *cut_sessions_of = Some(name.clone());
@@ -145,7 +145,7 @@ impl ControlPlane {
         branch: &BranchId,
         name: &SqlName,
     ) -> Result<Option<(Outcome, Role)>, ControlPlaneError> {
-        let tree = self.tree(permit.org(), project).await?;
+        let tree = self.reach(permit, project).await?;
         tree.branch(branch).ok_or(ControlPlaneError::NotFound("branch"))?;
         let Some(role) = tree.role(branch, name).cloned() else { return Ok(None) };
         let changed = self.change(permit, project, async |tree, now| {
@@ -268,7 +268,7 @@ impl ControlPlane {
         branch: &BranchId,
         name: &SqlName,
     ) -> Result<Option<(Outcome, Database)>, ControlPlaneError> {
-        let tree = self.tree(permit.org(), project).await?;
+        let tree = self.reach(permit, project).await?;
         tree.branch(branch).ok_or(ControlPlaneError::NotFound("branch"))?;
         let Some(found) = tree.database(branch, name).cloned() else { return Ok(None) };
         let changed = self.change(permit, project, async |tree, now| {
@@ -303,7 +303,7 @@ impl ControlPlane {
         project: &ProjectId,
         branch: &BranchId,
     ) -> Result<Tree, ControlPlaneError> {
-        let tree = self.tree(permit.org(), project).await?;
+        let tree = self.reach(permit, project).await?;
         tree.branch(branch).ok_or(ControlPlaneError::NotFound("branch"))?;
         Ok(tree)
     }

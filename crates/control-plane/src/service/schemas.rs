@@ -34,7 +34,7 @@ impl ControlPlane {
         project: &ProjectId,
         of: &SchemaOf,
     ) -> Result<String, ControlPlaneError> {
-        let tree = self.tree(permit.org(), project).await?;
+        let tree = self.reach(permit, project).await?;
         self.ask(&tree, of, |database, point| Inquiry::Schema { database, point }).await
     }
 
@@ -49,7 +49,7 @@ impl ControlPlane {
         project: &ProjectId,
         of: &SchemaOf,
     ) -> Result<String, ControlPlaneError> {
-        let tree = self.tree(permit.org(), project).await?;
+        let tree = self.reach(permit, project).await?;
         self.ask(&tree, of, |database, point| Inquiry::Tables { database, point }).await
     }
 
@@ -67,7 +67,7 @@ impl ControlPlane {
         base: Option<BranchId>,
         base_point: Point,
     ) -> Result<String, ControlPlaneError> {
-        let tree = self.tree(permit.org(), project).await?;
+        let tree = self.reach(permit, project).await?;
         let branch = tree.branch(&of.branch).ok_or(ControlPlaneError::NotFound("branch"))?;
         let base = base.or_else(|| branch.parent.clone()).ok_or_else(|| {
             let rule = "the branch has no parent: name the branch to compare it with";

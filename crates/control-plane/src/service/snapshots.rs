@@ -58,7 +58,7 @@ impl ControlPlane {
         permit: &Permit<ProjectsRead>,
         project: &ProjectId,
     ) -> Result<Vec<Snapshot>, ControlPlaneError> {
-        let mut all = self.tree(permit.org(), project).await?.snapshots;
+        let mut all = self.reach(permit, project).await?.snapshots;
         all.reverse();
         Ok(all)
     }

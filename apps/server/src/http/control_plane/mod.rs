@@ -9,9 +9,11 @@ mod branches;
 mod consumption;
 mod databases;
 mod endpoints;
+mod jwks;
 mod keys;
 mod operations;
 mod organizations;
+mod permissions;
 mod projects;
 mod roles;
 mod schemas;
@@ -49,6 +51,8 @@ pub(super) fn routes(config: &mut ServiceConfig<'_>) {
     organizations::routes(config);
     keys::routes(config);
     transfers::routes(config);
+    jwks::routes(config);
+    permissions::routes(config);
     consumption::routes(config);
 }
 

@@ -159,15 +159,21 @@ async fn list_projects(
 
 /// List shared projects
 ///
-/// Projects of other organizations that were shared with the caller: there are none. Needs the scope `projects:read`.
+/// Projects of other organizations that are shared with the caller, oldest first. Needs the scope `projects:read`.
 #[utoipa::path(
     tag = "projects",
-    responses((status = 200, description = "An empty list."), ControlPlaneProblems),
+    responses((status = 200, description = "`projects`."), ControlPlaneProblems),
 )]
 #[get("/projects/shared")]
-async fn list_shared_projects(caller: Caller) -> Result<HttpResponse, Problem> {
-    caller.permit::<ProjectsRead>()?;
-    Ok(HttpResponse::Ok().json(json!({ "projects": [] })))
+async fn list_shared_projects(
+    caller: Caller,
+    services: web::Data<Services>,
+) -> Result<HttpResponse, Problem> {
+    let found = services.control_plane.shared(&caller.permit()?).await?;
+    let now = services.clock.now();
+    let bodies: Vec<_> =
+        found.iter().map(|it| ProjectBody::of(&it.project, Some(it), now)).collect();
+    Ok(HttpResponse::Ok().json(json!({ "projects": bodies })))
 }
 
 /// Make a project
