@@ -226,6 +226,9 @@ def of_neonctl(it):
     it.neonctl("branches", "add-compute", "bare", *at, "--type", "read_write")
     if bare:
         check(psql(it_uri(it, project, "bare"), "SELECT count(*) FROM t") == "100", "a compute that was added leads to the branch")
+    it.neonctl("branches", "add-compute", "main", *at, "--type", "read_only")
+    reader = it_uri(it, project, "main", "--endpoint-type", "read_only")
+    check(psql(reader, "SELECT count(*), pg_is_in_recovery() FROM t") == "100|t", "a compute that only reads shows the branch")
     for name in ("past-time", "past-lsn", "bare"):
         it.neonctl("branches", "delete", name, *at)
     it.neonctl("projects", "delete", project)
@@ -246,8 +249,8 @@ def snapshots_of_neonctl(it, at, uri):
     it.neonctl("snapshots", "delete", "hundred", *at)
 
 
-def it_uri(it, project, branch):
-    printed = it.neonctl("connection-string", branch, "--project-id", project)
+def it_uri(it, project, branch, *more):
+    printed = it.neonctl("connection-string", branch, "--project-id", project, *more)
     return printed if isinstance(printed, str) else (printed or {}).get("connection_string", "")
 
 
@@ -279,6 +282,48 @@ def of_python(host, key):
     neon.project_delete(project)
 
 
+def of_nobody(host, key):
+    """What no client has a command for: the answers are judged all the same."""
+
+    def call(method, path, body=None):
+        to = http.client.HTTPConnection(urlsplit(host).netloc, timeout=60)
+        headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+        to.request(method, "/api/v2" + path, json.dumps(body) if body else None, headers)
+        answer = to.getresponse()
+        text = answer.read()
+        check(answer.status < 300, f"{method} {path}: {answer.status} {text[:200]!r}")
+        return json.loads(text or b"null")
+
+    project = call("POST", "/projects", {"project": {"name": "from nobody"}})["project"]["id"]
+    shared = call("POST", f"/projects/{project}/permissions", {"email": "somebody@example.com"})
+    call("GET", f"/projects/{project}/permissions")
+    call("DELETE", f"/projects/{project}/permissions/{shared['id']}")
+    call("GET", "/projects/shared")
+    keys = key_server()
+    kept = call("POST", f"/projects/{project}/jwks", {"jwks_url": keys, "provider_name": "Example"})["jwks"]
+    call("GET", f"/projects/{project}/jwks")
+    call("DELETE", f"/projects/{project}/jwks/{kept['id']}")
+    call("DELETE", f"/projects/{project}")
+
+
+def key_server():
+    class Keys(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = json.dumps({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "one", "x": "AAAA"}]}).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Keys)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}/keys"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
@@ -290,6 +335,7 @@ def main():
     it = Clients(options.folder, host, options.key)
     of_neonctl(it)
     of_sdk(it, Path(__file__).parent)
+    of_nobody(host, options.key)
     try:
         of_python(host, options.key)
     except Exception as err:  # noqa: BLE001: whatever the client says is a fault of ours

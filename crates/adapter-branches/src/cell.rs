@@ -25,6 +25,8 @@ pub(crate) struct Cell {
     pub(crate) used_at: AtomicI64,
     /// Whether the server has ended by itself, and nobody was told.
     died: AtomicBool,
+    /// The port of the server that this one was told to follow; 0 for none.
+    pub(crate) followed: AtomicU16,
     /// What the server uses.
     pub(crate) meter: std::sync::Mutex<Meter>,
 }
@@ -33,7 +35,7 @@ pub(crate) struct Cell {
 pub(crate) type Held<'a> = MutexGuard<'a, Option<Cluster>>;
 
 /// The file with the password that a copy's superuser still has.
-const INHERITED: &str = "superuser.inherited";
+pub(crate) const INHERITED: &str = "superuser.inherited";
 
 impl Cell {
     /// Takes that right, and notices if the server has ended by itself.
@@ -43,7 +45,7 @@ impl Cell {
         held
     }
 
-    /// Whether the server has ended by itself since this was last asked, and was not started since.
+    /// Whether the server has ended by itself since this was last asked, or since an endpoint started it.
     pub(crate) fn has_died(&self) -> bool {
         self.died.swap(false, Ordering::AcqRel)
     }
@@ -66,7 +68,6 @@ impl Cell {
         let mut cluster = open(inner, place, Vec::new()).await?;
         let connection = cluster.start().await.map_err(failed)?;
         own_password(cluster.folder(), &connection).await?;
-        self.died.store(false, Ordering::Release);
         self.port.store(connection.port, Ordering::Release);
         **held = Some(cluster);
         meter::begun(inner, self, held, true);
@@ -160,7 +161,7 @@ pub(crate) async fn open(
     Cluster::open(inner.installation.clone(), settings).await.map_err(failed)
 }
 
-fn settings(
+pub(crate) fn settings(
     inner: &Inner,
     place: &BranchPlace,
     home: &Path,
@@ -175,11 +176,14 @@ fn settings(
     settings.certificate = Some(issued.map_err(|err| SubstrateError::Failed(chain(&err)))?);
     // Endpoints come from an address of their own, so that Plinth's own way in is not open to whoever comes through them.
     settings.plaintext_on_loopback = crate::front::SOURCE.is_some();
+    let kind = if settings.plaintext_on_loopback { "host" } else { "hostssl" };
+    // Servers that follow this one come from where we come from.
+    settings.access_rules = vec![format!("{kind} replication postgres 127.0.0.1/32 scram-sha-256")];
     if let Some(source) = crate::front::SOURCE {
-        settings.access_rules = vec![
+        settings.access_rules.extend([
             format!("hostssl all postgres {source}/32 reject"),
             format!("hostssl all all {source}/32 scram-sha-256"),
-        ];
+        ]);
     }
     let archive = home.join("archive");
     let archive = archive.to_str().filter(|it| !it.contains(['\'', '%'])).ok_or_else(|| {
@@ -200,7 +204,7 @@ fn settings(
         ("archive_timeout", "300"),
         ("min_wal_size", "32MB"),
         ("max_wal_size", "512MB"),
-        ("max_wal_senders", "4"),
+        ("max_wal_senders", "16"),
         ("recovery_init_sync_method", "syncfs"),
     ];
     for (name, value) in place.settings.as_object().into_iter().flatten() {
@@ -208,6 +212,7 @@ fn settings(
         settings.server.push((name.clone(), value));
     }
     settings.server.extend(ours.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    settings.server.extend(crate::standby::settings(inner, place, home)?);
     Ok(settings)
 }
 

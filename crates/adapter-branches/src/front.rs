@@ -12,6 +12,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::cell::{Cell, admin};
 use crate::node::Inner;
+use crate::standby;
 
 /// The address that endpoints' connections come from. Loopback is a whole network only on Linux.
 pub(crate) const SOURCE: Option<Ipv4Addr> =
@@ -48,12 +49,17 @@ impl Front {
                 place.port
             ))
         })?;
-        let cell = inner.cell(&place.branch);
+        let cell = inner.cell(&standby::server(&place)?);
         let place = Arc::new(RwLock::new(place));
         let weak = Arc::downgrade(inner);
         let serving = tokio::spawn(serve(listener, weak.clone(), place.clone(), cell.clone()));
         let watching = tokio::spawn(watch(weak, place.clone(), cell));
         Ok(Self { place, serving, watching })
+    }
+
+    /// What it leads to.
+    pub(crate) fn place(&self) -> EndpointPlace {
+        self.place.read().expect("not poisoned").clone()
     }
 
     /// Whether it can become that without being opened anew.
@@ -172,10 +178,7 @@ async fn reach(
     {
         return Ok(server);
     }
-    let started = {
-        let mut held = cell.hold().await;
-        cell.start(inner, &place.branch, &mut held).await.map_err(|err| err.to_string())?
-    };
+    let started = standby::wake(inner, place).await.map_err(|err| err.to_string())?;
     if started {
         let (org, project) = (place.org, place.branch.project.clone());
         let event = EndpointEvent::Started { org, project, endpoint: place.id.clone() };
@@ -202,7 +205,10 @@ async fn watch(inner: Weak<Inner>, place: Arc<RwLock<EndpointPlace>>, cell: Arc<
         let used_at = cell.used_at.load(Ordering::Acquire);
         if cell.port().is_some() {
             // Holding it is looking at it.
-            drop(cell.hold().await);
+            let mut held = cell.hold().await;
+            if let Err(error) = standby::follow(&inner, &place, &cell, &mut held) {
+                tracing::warn!(endpoint = %place.id, %error, "a server could not be told whom it follows");
+            }
         }
         if cell.has_died() {
             tell_suspended(&inner, &place, used_at);
@@ -233,7 +239,7 @@ async fn watch(inner: Weak<Inner>, place: Arc<RwLock<EndpointPlace>>, cell: Arc<
     }
 }
 
-fn tell_suspended(inner: &Inner, place: &EndpointPlace, used_at_ms: i64) {
+pub(crate) fn tell_suspended(inner: &Inner, place: &EndpointPlace, used_at_ms: i64) {
     let (org, project) = (place.org, place.branch.project.clone());
     // One that was taken over, and died before anybody looked.
     let used_at_ms = if used_at_ms == 0 { now_ms(inner) } else { used_at_ms };

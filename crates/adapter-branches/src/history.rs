@@ -31,7 +31,7 @@ const RECOVERY_LIMIT: Duration = Duration::from_mins(30);
 const ARCHIVE_LIMIT: Duration = Duration::from_mins(1);
 
 /// What a copy was made of.
-struct Taken {
+pub(crate) struct Taken {
     copied: Copied,
     at: Timestamp,
     lsn: Lsn,
@@ -148,7 +148,7 @@ pub(crate) fn there_already(home: &Path) -> Made {
 }
 
 /// Copies a branch's data, which is in use or not, into an empty directory.
-async fn take(
+pub(crate) async fn take(
     inner: &Inner,
     source: &BranchPlace,
     held: &Held<'_>,

@@ -6,6 +6,9 @@
 //! endpoint exists; the first connection starts the branch's server, and bytes are handed through as they are, so that TLS
 //! and the binding of a login to it stay between the client and Postgres.
 //!
+//! An endpoint that reads only has a server of its own beside the branch's, a hot standby in `<branch>-ro-<endpoint>/`: a copy
+//! that can be made again at any time, and is thrown away with the endpoint or when the branch gets another past.
+//!
 //! **Invariant:** a folder holds a branch whole or not at all, whatever was killed when; what lies there and belongs to
 //! nobody is removed by the next sweep.
 
@@ -19,6 +22,7 @@ mod meter;
 mod node;
 mod own;
 mod roles;
+mod standby;
 mod substrate;
 
 pub use authority::{Authority, AuthorityError};

@@ -8,6 +8,7 @@ use plinth_local_postgres::ConnectionParameters;
 use crate::cell::{Cell, Held, admin};
 use crate::copy::size_of;
 use crate::node::Inner;
+use crate::standby;
 
 /// What a server has used since it was last asked, and what it had used then.
 #[derive(Default)]
@@ -91,10 +92,24 @@ pub(crate) async fn used(inner: &Inner, place: &BranchPlace) -> Result<Used, Sub
     let sizes = tokio::task::spawn_blocking(move || sizes(&home)).await;
     let (logical_bytes, storage_bytes) =
         sizes.map_err(|err| SubstrateError::Failed(err.to_string()))?;
-    let mut meter = cell.meter.lock().expect("not poisoned");
-    let used = Used { logical_bytes, storage_bytes, ..meter.used };
-    meter.used = Used::default();
+    let mut used = Used { logical_bytes, storage_bytes, ..taken(&cell) };
+    // Servers that follow it use the machine as it does; what they write is what it wrote.
+    for server in standby::of(inner, place) {
+        let cell = inner.cell(&server);
+        if cell.port().is_some() {
+            let held = cell.hold().await;
+            look(inner, &cell, &held).await;
+        }
+        let theirs = taken(&cell);
+        used.active_ms += theirs.active_ms;
+        used.cpu_ms += theirs.cpu_ms;
+    }
     Ok(used)
+}
+
+/// What was used, which is told once.
+fn taken(cell: &Cell) -> Used {
+    std::mem::take(&mut cell.meter.lock().expect("not poisoned").used)
 }
 
 /// The size of a branch's data without the log, and of all that it has.

@@ -3,8 +3,8 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use plinth_control_plane::{
-    BranchId, BranchPlace, EndpointEvent, EndpointPlace, Inquiry, Made, Person, Point, ProjectId,
-    Substrate, SubstrateError, Used, Wanted, WantedDatabase,
+    BranchId, BranchPlace, EndpointEvent, EndpointKind, EndpointPlace, Inquiry, Made, Person,
+    Point, ProjectId, Substrate, SubstrateError, Used, Wanted, WantedDatabase,
 };
 use plinth_local_postgres::{Cluster, ClusterSettings};
 
@@ -15,6 +15,7 @@ use crate::front::Front;
 use crate::history::{self, Failed, io_failed, there_already};
 use crate::node::Inner;
 use crate::roles::configure;
+use crate::standby;
 
 #[async_trait]
 impl Substrate for LocalBranches {
@@ -82,6 +83,8 @@ impl Substrate for LocalBranches {
         let cell = inner.cell(branch);
         cell.adopt(inner, branch).await?;
         let mut held = cell.hold().await;
+        // What followed it has another past than what comes.
+        standby::remove_all(inner, branch).await?;
         cell.stop(inner, &mut held).await?;
         let swap = || {
             if home.exists() {
@@ -146,22 +149,27 @@ impl Substrate for LocalBranches {
             let front = Front::open(&self.inner, endpoint.clone()).await?;
             self.inner.fronts.lock().expect("not poisoned").insert(endpoint.id.clone(), front);
         }
-        self.inner.cell(&endpoint.branch).adopt(&self.inner, &endpoint.branch).await
+        let server = standby::server(endpoint)?;
+        self.inner.cell(&server).adopt(&self.inner, &server).await
+    }
+
+    fn is_running(&self, endpoint: &EndpointPlace) -> bool {
+        standby::server(endpoint).is_ok_and(|it| self.inner.cell(&it).port().is_some())
     }
 
     async fn start(&self, endpoint: &EndpointPlace) -> Result<(), SubstrateError> {
         self.open(endpoint).await?;
-        let cell = self.inner.cell(&endpoint.branch);
-        let mut held = cell.hold().await;
-        cell.start(&self.inner, &endpoint.branch, &mut held).await?;
+        standby::wake(&self.inner, endpoint).await?;
+        let cell = self.inner.cell(&standby::server(endpoint)?);
         let now = self.inner.clock.now().as_millisecond();
         cell.used_at.store(now, std::sync::atomic::Ordering::Release);
         Ok(())
     }
 
     async fn suspend(&self, endpoint: &EndpointPlace) -> Result<(), SubstrateError> {
-        let cell = self.inner.cell(&endpoint.branch);
-        cell.adopt(&self.inner, &endpoint.branch).await?;
+        let server = standby::server(endpoint)?;
+        let cell = self.inner.cell(&server);
+        cell.adopt(&self.inner, &server).await?;
         let mut held = cell.hold().await;
         cell.stop(&self.inner, &mut held).await?;
         Ok(())
@@ -170,7 +178,11 @@ impl Substrate for LocalBranches {
     async fn close(&self, endpoint: &EndpointPlace) -> Result<(), SubstrateError> {
         let front = self.inner.fronts.lock().expect("not poisoned").remove(&endpoint.id);
         drop(front);
-        self.suspend(endpoint).await
+        self.suspend(endpoint).await?;
+        if endpoint.kind == EndpointKind::ReadOnly {
+            standby::remove(&self.inner, endpoint).await?;
+        }
+        Ok(())
     }
 
     async fn remove(&self, branch: &BranchPlace) -> Result<(), SubstrateError> {
@@ -199,6 +211,7 @@ impl Substrate for LocalBranches {
         let inner = &*self.inner;
         let Ok(projects) = fs::read_dir(inner.projects()) else { return Ok(()) };
         let mut failed = None;
+        let standbys = standby::folders(inner);
         for project in projects.flatten() {
             let name = project.file_name().to_string_lossy().into_owned();
             for branch in fs::read_dir(project.path()).into_iter().flatten().flatten() {
@@ -209,7 +222,8 @@ impl Substrate for LocalBranches {
                 let is_next = folder
                     .strip_suffix("-next")
                     .is_some_and(|id| is_kept(id) && !project.path().join(id).exists());
-                if is_kept(&folder) || is_next || inner.is_looked_at(&folder) {
+                let follows = standbys.contains(&(name.clone(), folder.clone()));
+                if is_kept(&folder) || is_next || follows || inner.is_looked_at(&folder) {
                     continue;
                 }
                 tracing::info!(

@@ -50,6 +50,7 @@ impl Node {
             id: EndpointId::random().unwrap(),
             branch: branch.clone(),
             kind: EndpointKind::ReadWrite,
+            settings: serde_json::Value::Null,
             port: self.first_port + nth,
             suspend_after_seconds: None,
             disabled: false,

@@ -317,8 +317,10 @@ pub struct EndpointPlace {
     pub id: EndpointId,
     /// What it leads to.
     pub branch: BranchPlace,
-    /// What may be done through it.
+    /// What may be done through it. One that reads only has a server of its own, which follows the branch's.
     pub kind: EndpointKind,
+    /// `pg_settings` that hold for its own server, if it has one, instead of the branch's.
+    pub settings: Value,
     /// Its port.
     pub port: u16,
     /// After how many seconds without activity its Postgres is stopped; `None` for never.
@@ -461,6 +463,9 @@ pub trait Substrate: Send + Sync + 'static {
     /// Opens an endpoint's port, or changes how it leads on; starts nothing, and takes over what runs. Says whether its
     /// Postgres runs.
     async fn open(&self, endpoint: &EndpointPlace) -> Result<bool, SubstrateError>;
+
+    /// Whether an endpoint's Postgres runs, as far as that is known without waiting for anything.
+    fn is_running(&self, endpoint: &EndpointPlace) -> bool;
 
     /// Starts an endpoint's Postgres, unless it runs.
     async fn start(&self, endpoint: &EndpointPlace) -> Result<(), SubstrateError>;

@@ -283,10 +283,15 @@ impl Runner {
         Ok(())
     }
 
-    /// Keeps every branch's history as long as it has to be, and no longer.
+    /// Keeps every branch's history as long as it has to be, and no longer. Sees to it that rows say of endpoints what is so:
+    /// a Postgres that is killed while it is written down that it runs leaves them wrong.
     async fn maintain(&self) -> Result<(), StoreError> {
         for (org, id) in self.store.projects_of(&self.node.name).await? {
             let Some(tree) = self.store.load(org, &id).await? else { continue };
+            for endpoint in tree.endpoints.iter().filter(|it| it.pending.is_none()) {
+                let runs = self.substrate.is_running(&tree.endpoint_place(endpoint));
+                self.set_right(org, &tree, endpoint, runs).await;
+            }
             for branch in tree.branches.iter().filter(|it| it.state == BranchState::Ready) {
                 if let Err(err) = self.substrate.maintain(&tree.place(&branch.id)).await {
                     tracing::warn!(branch = %branch.id, error = %err, "a branch's history could not be looked after");
@@ -568,6 +573,11 @@ impl Runner {
                 let back = self.unfinalize(&tree, branch, target).await;
                 back.map_err(|err| err.to_string())?;
             }
+        }
+        // An endpoint that was to be made listens no more.
+        for endpoint in tree.endpoints.iter().filter(|it| it.state == EndpointState::Init) {
+            let closed = self.substrate.close(&tree.endpoint_place(endpoint)).await;
+            closed.map_err(|err| err.to_string())?;
         }
         for operation in operations {
             let Some(branch) = operation.step.makes() else { continue };

@@ -144,6 +144,7 @@ impl Tree {
             id: endpoint.id.clone(),
             branch: self.place(&endpoint.branch),
             kind: endpoint.kind,
+            settings: endpoint.settings["pg_settings"].clone(),
             port: endpoint.port,
             suspend_after_seconds: seconds,
             disabled: endpoint.disabled,

@@ -13,6 +13,7 @@ mod connection_health;
 mod connections;
 mod control_plane;
 mod control_plane_people;
+mod control_plane_readers;
 mod control_plane_schemas;
 mod control_plane_snapshots;
 mod control_plane_usage;

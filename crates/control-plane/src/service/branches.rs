@@ -6,9 +6,12 @@ use super::inherit::inherit;
 use super::projects::new_endpoint;
 use super::{ControlPlane, EndpointPatch, Outcome, entry, name, refused};
 use crate::{
-    Branch, BranchId, BranchState, Change, ControlPlaneError, EndpointState, Lsn, Point, ProjectId,
-    Rule, SqlName, Step, Tree,
+    Branch, BranchId, BranchState, Change, ControlPlaneError, Endpoint, EndpointKind,
+    EndpointState, Lsn, Point, ProjectId, Rule, SqlName, Step, Tree,
 };
+
+/// How many endpoints a branch can be made with.
+const MOST_ENDPOINTS: usize = 8;
 
 /// A branch to be made.
 #[derive(Clone, Debug, Default)]
@@ -25,8 +28,8 @@ pub struct NewBranch {
     pub protected: bool,
     /// See [`Branch::expires_at`].
     pub expires_at: Option<Timestamp>,
-    /// An endpoint that it gets at once.
-    pub endpoint: Option<EndpointPatch>,
+    /// Endpoints that it gets at once: at most one that writes.
+    pub endpoints: Vec<(EndpointKind, EndpointPatch)>,
 }
 
 /// What is to be changed about a branch.
@@ -112,9 +115,20 @@ impl ControlPlane {
             let mut steps =
                 vec![Step::Copy { branch: id.clone(), source: parent.id.clone(), point }];
             let mut endpoints = Vec::new();
-            if let Some(patch) = &new.endpoint {
-                let port = self.free_port(&self.node_of(&tree.project.node).await?).await?;
-                let mut endpoint = new_endpoint(tree, &id, port, None, now)?;
+            let mut wanted: Vec<_> = new.endpoints.iter().collect();
+            // The one that writes first: the others follow what its settings are.
+            wanted.sort_by_key(|it| it.0 != EndpointKind::ReadWrite);
+            if wanted.iter().filter(|it| it.0 == EndpointKind::ReadWrite).count() > 1 {
+                return Err(Rule::SecondReadWrite.into());
+            }
+            if wanted.len() > MOST_ENDPOINTS {
+                return Err(ControlPlaneError::invalid("endpoints", "are at most 8"));
+            }
+            for (kind, patch) in wanted {
+                let node = self.node_of(&tree.project.node).await?;
+                let port = self.free_port(&node, endpoints.iter().map(|it: &Endpoint| it.port));
+                let mut endpoint = new_endpoint(tree, &id, port.await?, None, now)?;
+                endpoint.kind = *kind;
                 patch.apply(&mut endpoint)?;
                 steps.push(Step::Start { endpoint: endpoint.id.clone() });
                 with.endpoints.push(endpoint.clone());

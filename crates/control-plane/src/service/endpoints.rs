@@ -147,7 +147,7 @@ fn check_settings(settings: &Value) -> Result<(), ControlPlaneError> {
 }
 
 impl ControlPlane {
-    /// Makes an endpoint, and starts its Postgres.
+    /// Makes an endpoint, and starts its Postgres: the branch's, or for one that reads only one of its own that follows it.
     ///
     /// # Errors
     ///
@@ -158,18 +158,16 @@ impl ControlPlane {
         project: &ProjectId,
         new: NewEndpoint,
     ) -> Result<(Outcome, EndpointId), ControlPlaneError> {
-        if new.kind == EndpointKind::ReadOnly {
-            return Err(Rule::NotHere("a read-only endpoint").into());
-        }
         let changed = self.change(permit, project, async |tree, now| {
             let branch = tree.branch(&new.branch).ok_or(ControlPlaneError::NotFound("branch"))?;
-            if tree.writer_of(&branch.id).is_some() {
+            if new.kind == EndpointKind::ReadWrite && tree.writer_of(&branch.id).is_some() {
                 return Err(Rule::SecondReadWrite.into());
             }
             Tree::must_be_ready(branch)?;
             let node = self.node_of(&tree.project.node).await?;
-            let port = self.free_port(&node).await?;
+            let port = self.free_port(&node, []).await?;
             let mut endpoint = new_endpoint(tree, &branch.id, port, None, now)?;
+            endpoint.kind = new.kind;
             new.patch.apply(&mut endpoint)?;
             let id = endpoint.id.clone();
             let step = Step::Start { endpoint: id.clone() };

@@ -238,9 +238,14 @@ impl ControlPlane {
         steps.into_iter().map(make).collect()
     }
 
-    /// A port that no endpoint of the node has.
-    async fn free_port(&self, node: &NodeInfo) -> Result<u16, ControlPlaneError> {
-        let taken = self.store.ports(&node.name).await?;
+    /// A port that no endpoint of the node has, and that is none of those either.
+    async fn free_port(
+        &self,
+        node: &NodeInfo,
+        but: impl IntoIterator<Item = u16>,
+    ) -> Result<u16, ControlPlaneError> {
+        let mut taken = self.store.ports(&node.name).await?;
+        taken.extend(but);
         let mut bytes = [0_u8; 2];
         getrandom::fill(&mut bytes)?;
         let count = u32::from(node.last_port - node.first_port) + 1;

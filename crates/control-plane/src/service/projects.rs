@@ -165,7 +165,7 @@ impl ControlPlane {
         };
         let mut attempt = 1;
         let operations = loop {
-            let port = self.free_port(&node).await?;
+            let port = self.free_port(&node, []).await?;
             let endpoint = new_endpoint(&tree, &branch.id, port, new.computes, now)?;
             tree.endpoints = vec![endpoint.clone()];
             let (branch_id, endpoint_id) = (branch.id.clone(), endpoint.id.clone());

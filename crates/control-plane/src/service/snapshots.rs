@@ -191,7 +191,7 @@ impl ControlPlane {
                     old_name: old_name(tree, target, None, now)?,
                 });
             } else {
-                let port = self.free_port(&self.node_of(&tree.project.node).await?).await?;
+                let port = self.free_port(&self.node_of(&tree.project.node).await?, []).await?;
                 let endpoint = new_endpoint(tree, &branch, port, None, now)?;
                 steps.push(Step::Start { endpoint: endpoint.id.clone() });
                 with.endpoints.push(endpoint.clone());

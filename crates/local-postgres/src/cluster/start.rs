@@ -17,6 +17,7 @@ use crate::initialize::plain_surroundings;
 use crate::log;
 use crate::postmaster::{Phase, PidFile, answers, reachable};
 use crate::process::{exists, signal};
+use crate::settings::ClusterSettings;
 
 /// How many free ports are tried before a start fails.
 const PORT_ATTEMPTS: u32 = 5;
@@ -59,6 +60,20 @@ impl Cluster {
             Some(connection) => Ok(Some(connection)),
             None => self.adopt(self.settings.port).await,
         }
+    }
+
+    /// Takes other settings. A running server reads them at once, as far as they apply without a restart.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError::Setting`] for one that cannot be written; [`ClusterError::Io`] if the server cannot be told.
+    pub fn reconfigure(&mut self, settings: ClusterSettings) -> Result<(), ClusterError> {
+        self.settings = settings;
+        if let Some(Running { pid, port, .. }) = self.running {
+            self.write_configuration(port)?;
+            signal(pid, Signal::SIGHUP).context("signal PostgreSQL on", self.folder.home())?;
+        }
+        Ok(())
     }
 
     /// Takes over a server that runs on the folder. `None` if there is none (any more).

@@ -13,7 +13,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::body::{
     BranchBody, DatabaseBody, EndpointBody, RoleBody, annotation, connections, operations,
 };
-use super::endpoints::EndpointFields;
+use super::endpoints::{EndpointFields, endpoint_kind};
 use super::{limit, optional};
 use crate::http::problem::ControlPlaneProblems;
 use crate::http::{Caller, Problem, Services};
@@ -243,11 +243,10 @@ async fn create_branch(
         let rule = plinth_control_plane::Rule::NotHere("a branch without the parent's data");
         return Err(plinth_control_plane::ControlPlaneError::from(rule).into());
     }
-    if body.endpoints.len() > 1
-        || body.endpoints.iter().any(|it| it.r#type.as_deref() == Some("read_only"))
-    {
-        let rule = plinth_control_plane::Rule::NotHere("a read-only endpoint");
-        return Err(plinth_control_plane::ControlPlaneError::from(rule).into());
+    let mut endpoints = Vec::new();
+    for fields in body.endpoints {
+        let kind = endpoint_kind(fields.r#type.as_deref().unwrap_or("read_write"))?;
+        endpoints.push((kind, EndpointPatch::from(fields)));
     }
     let new = NewBranch {
         parent: fields.parent_id.map(|it| it.parse().map_err(|_| not_found())).transpose()?,
@@ -256,7 +255,7 @@ async fn create_branch(
         timestamp: fields.parent_timestamp,
         protected: fields.protected.unwrap_or(false),
         expires_at: fields.expires_at,
-        endpoint: body.endpoints.into_iter().next().map(EndpointPatch::from),
+        endpoints,
     };
     let made = services.control_plane.create_branch(&permit, &project, new).await?;
     let (tree, id) = (&made.outcome.tree, &made.branch);

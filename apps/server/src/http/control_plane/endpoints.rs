@@ -36,7 +36,7 @@ struct EndpointRequest {
 #[derive(Default, Deserialize, ToSchema)]
 pub(super) struct EndpointFields {
     branch_id: Option<String>,
-    /// `read_write`.
+    /// `read_write` (one a branch) or `read_only`.
     pub(super) r#type: Option<String>,
     name: Option<String>,
     #[schema(value_type = Option<Object>)]
@@ -137,10 +137,7 @@ async fn create_endpoint(
     let branch = branch.parse();
     let branch = branch.map_err(|_| Problem::new(ErrorKind::NotFound, "branch not found", None))?;
     let kind = fields.r#type.as_deref().ok_or_else(|| required("type"))?;
-    let kind: EndpointKind = kind.parse().map_err(|_| {
-        let rule = "must be read_write or read_only";
-        Problem::invalid(format!("type {rule}"), json!({ "type": rule }))
-    })?;
+    let kind = endpoint_kind(kind)?;
     let new = NewEndpoint { branch, kind, patch: fields.into() };
     let (outcome, id) = services.control_plane.create_endpoint(&permit, &project, new).await?;
     let mut answer = changed(&outcome, &id)?;
@@ -269,4 +266,11 @@ async fn restart_endpoint(
     let (project, id) = path.into_inner();
     let outcome = services.control_plane.restart_endpoint(&caller.permit()?, &project, &id).await?;
     changed(&outcome, &id)
+}
+
+pub(super) fn endpoint_kind(text: &str) -> Result<EndpointKind, Problem> {
+    text.parse().map_err(|_| {
+        let rule = "must be read_write or read_only";
+        Problem::invalid(format!("type {rule}"), json!({ "type": rule }))
+    })
 }
