@@ -40,11 +40,19 @@ impl Folder {
     /// # Errors
     /// If that is not possible.
     pub(crate) fn create() -> Result<Self> {
+        Self::create_in(&std::env::temp_dir())
+    }
+
+    /// Makes one in another place.
+    ///
+    /// # Errors
+    /// If that is not possible.
+    pub(crate) fn create_in(place: &Path) -> Result<Self> {
         let mut random = [0; 6];
         getrandom::fill(&mut random).context("the system gives no random numbers")?;
         let name =
             random.iter().fold("plinth-bench-".to_owned(), |name, b| format!("{name}{b:02x}"));
-        let path = std::env::temp_dir().join(name);
+        let path = place.join(name);
         fs::DirBuilder::new()
             .mode(0o755)
             .create(&path)
