@@ -303,6 +303,10 @@ def of_nobody(host, key):
     kept = call("POST", f"/projects/{project}/jwks", {"jwks_url": keys, "provider_name": "Example"})["jwks"]
     call("GET", f"/projects/{project}/jwks")
     call("DELETE", f"/projects/{project}/jwks/{kept['id']}")
+    today = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime())
+    span = f"granularity=daily&from={today}&to={today}&org_id={call('GET', '/users/me/organizations')['organizations'][0]['id']}"
+    for of in ("projects", "branches"):
+        call("GET", f"/consumption_history/v2/{of}?{span}&project_ids={project}&metrics=compute_unit_seconds")
     call("DELETE", f"/projects/{project}")
 
 

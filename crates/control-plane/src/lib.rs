@@ -54,4 +54,4 @@ pub use service::{
     ProjectPatch, Restore, RestoreSnapshot, SchemaOf, SnapshotPatch,
 };
 pub use tree::Tree;
-pub use usage::{Frame, Granularity, UsageStore, Used};
+pub use usage::{BranchFrame, Frame, Granularity, UsageStore, Used};

@@ -240,6 +240,14 @@ pub async fn control_plane_store_contract(
     assert_eq!((days.len(), days[0].used.active_ms, days[0].storage_bytes_hours), (1, 1501, 120));
     assert_eq!(ask(us.0, Granularity::Hourly, 60).await.len(), 1, "the end is not in it");
     assert!(ask(them.0, Granularity::Hourly, 120).await.is_empty());
+    let projects = std::slice::from_ref(&id);
+    let by_branch = async |org| {
+        let found = store.usage_by_branch(org, projects, Granularity::Daily, at(), minutes(600));
+        found.await.expect("read")
+    };
+    let found = by_branch(us.0).await;
+    assert!(!found.is_empty() && found.iter().all(|it| it.branch == *main && it.is_root));
+    assert!(by_branch(them.0).await.is_empty());
     let of_branch = store.branch_usage(us.0, &id, minutes(60)).await.expect("read");
     assert_eq!(of_branch, [(main.clone(), second)]);
     assert!(store.branch_usage(them.0, &id, at()).await.expect("read").is_empty());

@@ -89,6 +89,17 @@ pub struct Frame {
     pub logical_bytes_hours: i64,
 }
 
+/// What a branch used in a frame of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BranchFrame {
+    /// The branch.
+    pub branch: BranchId,
+    /// Whether it was made from no other.
+    pub is_root: bool,
+    /// What it used.
+    pub frame: Frame,
+}
+
 /// Where it is kept what branches use. Every method is one transaction.
 #[async_trait]
 pub trait UsageStore: Send + Sync + 'static {
@@ -101,6 +112,17 @@ pub trait UsageStore: Send + Sync + 'static {
         at: Timestamp,
         used: &Used,
     ) -> Result<(), StoreError>;
+
+    /// What each branch of these projects used in the frames that begin from `from` on and before `to`, by project, branch and
+    /// time; also of branches that were deleted.
+    async fn usage_by_branch(
+        &self,
+        org: OrgId,
+        projects: &[ProjectId],
+        granularity: Granularity,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<BranchFrame>, StoreError>;
 
     /// What projects used in the frames that begin from `from` on and before `to`, by project and time; of all the
     /// organization's projects that are there, or of those named.

@@ -61,6 +61,31 @@ async fn what_projects_use_is_measured_and_told_by_the_hour_day_and_month() {
         (&narrow["written_data_bytes"], &narrow["active_time_seconds"]),
         (&json!(written), &json!(0))
     );
+    // By branch: what the branches used is what the project used.
+    let v2 = |of: &str, more: &str| {
+        format!(
+            "/api/v2/consumption_history/v2/{of}?granularity=daily&from=2026-03-04T00:00:00Z&to=2026-03-05T00:00:00Z&project_ids={project}{more}"
+        )
+    };
+    let metrics =
+        "&metrics=compute_unit_seconds,root_branch_bytes_month,public_network_transfer_bytes";
+    let whole = owner.get(&v2("projects", metrics)).await.is(200);
+    let whole = &whole["projects"][0]["periods"][0]["consumption"][0]["metrics"];
+    let names: Vec<_> = whole.as_array().unwrap().iter().map(|it| &it["metric_name"]).collect();
+    assert_eq!(names, ["compute_unit_seconds", "root_branch_bytes_month"], "what is measured");
+    assert_eq!(whole[0]["value"], day[0]["compute_time_seconds"]);
+    assert!(whole[1]["value"].as_i64().unwrap() > 0, "{whole}");
+    let parts = owner.get(&v2("branches", metrics)).await.is(200);
+    assert_eq!(parts["branches"].as_array().unwrap().len(), 1);
+    assert_eq!(parts["branches"][0]["branch_id"], branch);
+    assert_eq!(&parts["branches"][0]["periods"][0]["consumption"][0]["metrics"], whole);
+    assert!(parts.get("pagination").is_none());
+    let none = owner.get(&v2("branches", "&branch_ids=br-not-one-a1b2c3d4")).await.is(200);
+    assert_eq!(none["branches"], json!([]));
+    assert_eq!(other.get(&v2("branches", metrics)).await.status, 404);
+    assert_eq!(other.get(&v2("projects", metrics)).await.status, 404);
+    assert_eq!(owner.get(&v2("branches", "&metrics=cows")).await.status, 400);
+
     let account = "/api/v2/consumption_history/account?granularity=daily&from=2026-03-04T00:00:00Z&to=2026-03-05T00:00:00Z";
     let together = owner.get(account).await.is(200);
     assert_eq!(together["periods"][0]["consumption"][0]["active_time_seconds"], 3600);

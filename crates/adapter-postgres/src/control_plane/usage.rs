@@ -1,6 +1,8 @@
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use plinth_control_plane::{BranchId, Frame, Granularity, ProjectId, UsageStore, Used};
+use plinth_control_plane::{
+    BranchFrame, BranchId, Frame, Granularity, ProjectId, UsageStore, Used,
+};
 use plinth_core::{OrgId, StoreError};
 use tokio_postgres::Row;
 
@@ -90,14 +92,43 @@ impl UsageStore for PostgresControlPlane {
                     .query(query, &[&org.as_uuid(), &projects, &from, &to, &unit])
                     .await
                     .map_err(store)?;
+                rows.iter().map(frame).collect()
+            })
+            .await
+    }
+
+    async fn usage_by_branch(
+        &self,
+        org: OrgId,
+        projects: &[ProjectId],
+        granularity: Granularity,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<BranchFrame>, StoreError> {
+        let query = "
+            SELECT u.project_id, u.branch_id, b.parent_id IS NULL AS is_root,
+                   date_trunc($5, u.hour AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS begin,
+                   sum(u.active_ms)::bigint AS active_ms, sum(u.cpu_ms)::bigint AS cpu_ms,
+                   sum(u.written_bytes)::bigint AS written_bytes, max(u.logical_bytes) AS logical_bytes,
+                   max(u.storage_bytes) AS storage_bytes, sum(u.storage_bytes)::bigint AS storage_hours,
+                   sum(u.logical_bytes)::bigint AS logical_hours
+            FROM cp_usage u JOIN cp_branches b ON b.id = u.branch_id
+            WHERE u.org_id = $1 AND u.project_id = ANY ($2) AND u.hour >= $3 AND u.hour < $4
+            GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 4";
+        let projects: Vec<&str> = projects.iter().map(ProjectId::as_str).collect();
+        self.database
+            .for_org(org, async |tx| {
+                let unit = granularity.unit();
+                let rows = tx
+                    .query(query, &[&org.as_uuid(), &projects, &from, &to, &unit])
+                    .await
+                    .map_err(store)?;
                 rows.iter()
                     .map(|row| {
-                        Ok(Frame {
-                            project: row.get::<_, &str>("project_id").parse().map_err(internal)?,
-                            begin: row.try_get("begin").map_err(internal)?,
-                            used: read(row)?,
-                            storage_bytes_hours: row.try_get("storage_hours").map_err(internal)?,
-                            logical_bytes_hours: row.try_get("logical_hours").map_err(internal)?,
+                        Ok(BranchFrame {
+                            branch: row.get::<_, &str>("branch_id").parse().map_err(internal)?,
+                            is_root: row.try_get("is_root").map_err(internal)?,
+                            frame: frame(row)?,
                         })
                     })
                     .collect()
@@ -130,6 +161,16 @@ impl UsageStore for PostgresControlPlane {
             })
             .await
     }
+}
+
+fn frame(row: &Row) -> Result<Frame, StoreError> {
+    Ok(Frame {
+        project: row.get::<_, &str>("project_id").parse().map_err(internal)?,
+        begin: row.try_get("begin").map_err(internal)?,
+        used: read(row)?,
+        storage_bytes_hours: row.try_get("storage_hours").map_err(internal)?,
+        logical_bytes_hours: row.try_get("logical_hours").map_err(internal)?,
+    })
 }
 
 fn read(row: &Row) -> Result<Used, StoreError> {

@@ -3,7 +3,8 @@ use plinth_core::{Permit, ProjectsRead};
 
 use super::ControlPlane;
 use crate::{
-    BranchId, ControlPlaneError, Frame, Granularity, Project, ProjectFilter, ProjectId, Used,
+    BranchFrame, BranchId, ControlPlaneError, Frame, Granularity, Project, ProjectFilter,
+    ProjectId, Used,
 };
 
 impl ControlPlane {
@@ -22,15 +23,7 @@ impl ControlPlane {
         (from, to): (Timestamp, Timestamp),
     ) -> Result<Vec<(Project, Vec<Frame>)>, ControlPlaneError> {
         let org = permit.org();
-        let mut projects = Vec::new();
-        match named {
-            Some(named) => {
-                for id in named {
-                    projects.push(self.tree(org, id).await?.project);
-                }
-            }
-            None => projects = self.store.projects(org, filter).await?,
-        }
+        let projects = self.named_or_page(permit, named, filter).await?;
         let ids: Vec<ProjectId> = projects.iter().map(|it| it.id.clone()).collect();
         let frames = self.store.usage(org, Some(&ids), granularity, from, to).await?;
         let of = |project: Project| {
@@ -38,6 +31,42 @@ impl ControlPlane {
             (project, own)
         };
         Ok(projects.into_iter().map(of).collect())
+    }
+
+    /// What each branch of projects used in the frames that begin from `from` on and before `to`: of those named, or of a page
+    /// of all, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlPlaneError::NotFound`] if a named project is not the organization's.
+    pub async fn consumption_by_branch(
+        &self,
+        permit: &Permit<ProjectsRead>,
+        named: Option<&[ProjectId]>,
+        filter: &ProjectFilter,
+        granularity: Granularity,
+        (from, to): (Timestamp, Timestamp),
+    ) -> Result<(Vec<Project>, Vec<BranchFrame>), ControlPlaneError> {
+        let projects = self.named_or_page(permit, named, filter).await?;
+        let ids: Vec<ProjectId> = projects.iter().map(|it| it.id.clone()).collect();
+        let frames = self.store.usage_by_branch(permit.org(), &ids, granularity, from, to).await?;
+        Ok((projects, frames))
+    }
+
+    async fn named_or_page(
+        &self,
+        permit: &Permit<ProjectsRead>,
+        named: Option<&[ProjectId]>,
+        filter: &ProjectFilter,
+    ) -> Result<Vec<Project>, ControlPlaneError> {
+        let Some(named) = named else {
+            return Ok(self.store.projects(permit.org(), filter).await?);
+        };
+        let mut projects = Vec::new();
+        for id in named {
+            projects.push(self.tree(permit.org(), id).await?.project);
+        }
+        Ok(projects)
     }
 
     /// What all of the organization's projects used in these frames.

@@ -20,7 +20,7 @@ pub(super) fn routes(config: &mut ServiceConfig<'_>) {
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct ConsumptionQuery {
+pub(super) struct ConsumptionQuery {
     /// The beginning; rounded down to the granularity.
     #[param(example = "2026-03-01T00:00:00Z")]
     from: Timestamp,
@@ -31,13 +31,13 @@ struct ConsumptionQuery {
     #[param(example = "hourly")]
     granularity: String,
     /// Only these projects, with commas between them.
-    project_ids: Option<String>,
+    pub(super) project_ids: Option<String>,
     /// The organization: the caller's own.
-    org_id: Option<String>,
+    pub(super) org_id: Option<String>,
     /// Where the page begins: what the one before gave.
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
     /// How many projects, at most 100.
-    limit: Option<u32>,
+    pub(super) limit: Option<u32>,
     /// Which figures, with commas between them; all of them unless said.
     metrics: Option<String>,
 }
@@ -54,15 +54,19 @@ const METRICS: [&str; 7] = [
 ];
 
 /// What is asked for, checked.
-struct Asked {
-    granularity: Granularity,
-    from: Timestamp,
-    to: Timestamp,
-    metrics: Vec<&'static str>,
+pub(super) struct Asked {
+    pub(super) granularity: Granularity,
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+    pub(super) metrics: Vec<&'static str>,
 }
 
 impl Asked {
-    fn read(query: &ConsumptionQuery, now: Timestamp) -> Result<Self, Problem> {
+    pub(super) fn read(
+        query: &ConsumptionQuery,
+        all: &[&'static str],
+        now: Timestamp,
+    ) -> Result<Self, Problem> {
         let granularity = match query.granularity.as_str() {
             "hourly" => Granularity::Hourly,
             "daily" => Granularity::Daily,
@@ -83,12 +87,12 @@ impl Asked {
             let problem = Problem::invalid(text, json!({ "code": "RANGE_OUT_OF_BOUNDS" }));
             return Err(problem.with_status(StatusCode::NOT_ACCEPTABLE));
         }
-        let mut metrics = METRICS.to_vec();
+        let mut metrics = all.to_vec();
         if let Some(named) = query.metrics.as_deref().filter(|it| !it.is_empty()) {
             let named: Vec<&str> = named.split(',').map(str::trim).collect();
-            if let Some(unknown) = named.iter().find(|it| !METRICS.contains(it)) {
+            if let Some(unknown) = named.iter().find(|it| !all.contains(it)) {
                 let text = format!("metrics: there is no `{unknown}` here");
-                return Err(Problem::invalid(text, json!({ "metrics": METRICS })));
+                return Err(Problem::invalid(text, json!({ "metrics": all })));
             }
             metrics.retain(|it| named.contains(it));
         }
@@ -97,28 +101,7 @@ impl Asked {
 
     /// Figures by month, as their reader wants it.
     fn periods(&self, number: i64, frames: &[Frame]) -> Vec<Value> {
-        let mut periods: Vec<(Timestamp, Vec<Value>)> = Vec::new();
-        for frame in frames {
-            let month = Granularity::Monthly.floor(frame.begin);
-            if periods.last().is_none_or(|it| it.0 != month) {
-                periods.push((month, Vec::new()));
-            }
-            let figures = self.figures(frame);
-            periods.last_mut().expect("one was pushed").1.push(figures);
-        }
-        let body = |(month, consumption): (Timestamp, Vec<Value>)| {
-            // Of each project and month one, always the same.
-            let high = u64::try_from(number).unwrap_or_default();
-            let low = u64::try_from(month.as_second()).unwrap_or_default();
-            json!({
-                "period_id": Uuid::from_u64_pair(high, low),
-                "period_plan": "free_v3",
-                "period_start": month,
-                "period_end": Granularity::Monthly.end_of(month),
-                "consumption": consumption,
-            })
-        };
-        periods.into_iter().map(body).collect()
+        by_month(number, frames.iter().map(|it| (it.begin, self.figures(it))))
     }
 
     fn figures(&self, frame: &Frame) -> Value {
@@ -145,7 +128,35 @@ impl Asked {
     }
 }
 
-fn named(text: Option<&str>) -> Result<Option<Vec<ProjectId>>, Problem> {
+/// Figures of frames by the month, of what has that number.
+pub(super) fn by_month(
+    number: i64,
+    frames: impl IntoIterator<Item = (Timestamp, Value)>,
+) -> Vec<Value> {
+    let mut periods: Vec<(Timestamp, Vec<Value>)> = Vec::new();
+    for (begin, figures) in frames {
+        let month = Granularity::Monthly.floor(begin);
+        if periods.last().is_none_or(|it| it.0 != month) {
+            periods.push((month, Vec::new()));
+        }
+        periods.last_mut().expect("one was pushed").1.push(figures);
+    }
+    let body = |(month, consumption): (Timestamp, Vec<Value>)| {
+        // Of each project and month one, always the same.
+        let high = u64::try_from(number).unwrap_or_default();
+        let low = u64::try_from(month.as_second()).unwrap_or_default();
+        json!({
+            "period_id": Uuid::from_u64_pair(high, low),
+            "period_plan": "free_v3",
+            "period_start": month,
+            "period_end": Granularity::Monthly.end_of(month),
+            "consumption": consumption,
+        })
+    };
+    periods.into_iter().map(body).collect()
+}
+
+pub(super) fn named(text: Option<&str>) -> Result<Option<Vec<ProjectId>>, Problem> {
     let not_found = |_| Problem::new(ErrorKind::NotFound, "project not found", None);
     let Some(text) = text.filter(|it| !it.is_empty()) else { return Ok(None) };
     let ids: Vec<_> = text.split(',').map(str::trim).collect();
@@ -177,7 +188,7 @@ async fn list_consumption(
 ) -> Result<HttpResponse, Problem> {
     let permit = caller.permit::<ProjectsRead>()?;
     of_caller(&caller, query.org_id.as_deref())?;
-    let asked = Asked::read(&query, services.clock.now())?;
+    let asked = Asked::read(&query, &METRICS, services.clock.now())?;
     let after = query.cursor.as_deref().filter(|it| !it.is_empty());
     let after = after.map(|it| services.cursors.open("consumption", it)).transpose()?;
     let limit = limit(query.limit, 10, 100)?;
@@ -213,7 +224,7 @@ async fn get_account_consumption(
 ) -> Result<HttpResponse, Problem> {
     let permit = caller.permit::<ProjectsRead>()?;
     of_caller(&caller, query.org_id.as_deref())?;
-    let asked = Asked::read(&query, services.clock.now())?;
+    let asked = Asked::read(&query, &METRICS, services.clock.now())?;
     let plane = &services.control_plane;
     let all = plane.all_consumption(&permit, asked.granularity, (asked.from, asked.to)).await?;
     let mut together: Vec<Frame> = Vec::new();

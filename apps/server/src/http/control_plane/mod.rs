@@ -7,6 +7,7 @@ mod account;
 mod body;
 mod branches;
 mod consumption;
+mod consumption_v2;
 mod databases;
 mod endpoints;
 mod jwks;
@@ -54,6 +55,7 @@ pub(super) fn routes(config: &mut ServiceConfig<'_>) {
     jwks::routes(config);
     permissions::routes(config);
     consumption::routes(config);
+    consumption_v2::routes(config);
 }
 
 #[derive(utoipa::OpenApi)]
