@@ -222,6 +222,10 @@ def of_neonctl(it):
     it.neonctl("branches", "set-default", "develop", *at)
     it.neonctl("branches", "set-default", "main", *at)
     snapshots_of_neonctl(it, at, uri)
+    empty = it.neonctl("branches", "create", *at, "--name", "empty", "--schema-only", "--parent", "main")
+    if empty:
+        check(psql(empty["connection_uris"][0]["connection_uri"], "SELECT count(*) FROM t") == "0", "a branch of the schema has no rows")
+        it.neonctl("branches", "delete", "empty", *at)
     bare = it.neonctl("branches", "create", *at, "--name", "bare", "--no-compute")
     it.neonctl("branches", "add-compute", "bare", *at, "--type", "read_write")
     if bare:

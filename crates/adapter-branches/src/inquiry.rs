@@ -89,18 +89,19 @@ async fn on_server(
     answer
 }
 
-/// What `pg_dump` says of a database's definitions.
-async fn dumped(
+/// One of PostgreSQL's client programs, as the branch's user, that connects to one of its databases.
+pub(crate) fn client_program(
     inner: &Inner,
     branch: &BranchPlace,
     connection: &ConnectionParameters,
+    name: &str,
     database: &SqlName,
-) -> Result<String, SubstrateError> {
+) -> Result<Command, SubstrateError> {
     let version = inner.installation.version().major;
-    let program = inner.installation.program("pg_dump");
+    let program = inner.installation.program(name);
     if !program.is_file() {
         return Err(SubstrateError::Missing(format!(
-            "reading a schema takes PostgreSQL's program pg_dump of version {version}, and there is no {}: install \
+            "reading a schema takes PostgreSQL's program {name} of version {version}, and there is no {}: install \
              PostgreSQL's client programs on the node's machine, for example `apt-get install postgresql-client-{version}`",
             program.display()
         )));
@@ -108,7 +109,6 @@ async fn dumped(
     let user = inner.user(branch);
     let mut command = Command::new(program);
     command
-        .args(["--schema-only", "--no-password", "--lock-wait-timeout=10000"])
         .env_clear()
         .env("LC_ALL", "C")
         .env("PGHOST", &connection.host)
@@ -124,6 +124,18 @@ async fn dumped(
     if nix::unistd::geteuid().as_raw() != user.uid {
         command.uid(user.uid).gid(user.gid);
     }
+    Ok(command)
+}
+
+/// What `pg_dump` says of a database's definitions.
+async fn dumped(
+    inner: &Inner,
+    branch: &BranchPlace,
+    connection: &ConnectionParameters,
+    database: &SqlName,
+) -> Result<String, SubstrateError> {
+    let mut command = client_program(inner, branch, connection, "pg_dump", database)?;
+    command.args(["--schema-only", "--no-password", "--lock-wait-timeout=10000"]);
     let output = tokio::time::timeout(READING_LIMIT, command.output()).await;
     let output =
         output.map_err(|_| SubstrateError::Failed("pg_dump takes too long".to_owned()))?.map_err(

@@ -22,6 +22,7 @@ mod meter;
 mod node;
 mod own;
 mod roles;
+mod schema;
 mod standby;
 mod substrate;
 

@@ -50,6 +50,15 @@ impl Substrate for LocalBranches {
         history::make(&self.inner, source, point, branch).await
     }
 
+    async fn copy_schema(
+        &self,
+        source: &BranchPlace,
+        branch: &BranchPlace,
+        databases: &[WantedDatabase],
+    ) -> Result<(), SubstrateError> {
+        crate::schema::copy(&self.inner, source, branch, databases).await
+    }
+
     async fn snapshot(
         &self,
         source: &BranchPlace,

@@ -67,6 +67,13 @@ pub enum Step {
         /// As of when.
         point: Point,
     },
+    /// Make a branch's files with another's definitions and none of its rows.
+    CopySchema {
+        /// The new branch, whose roles and databases the rows say.
+        branch: BranchId,
+        /// Whose definitions they are.
+        source: BranchId,
+    },
     /// Keep a branch's state.
     Snapshot {
         /// The snapshot.
@@ -168,6 +175,7 @@ impl Step {
         match self {
             Self::MakeRoot { branch }
             | Self::Copy { branch, .. }
+            | Self::CopySchema { branch, .. }
             | Self::Snapshot { snapshot: branch, .. } => Some(branch),
             _ => None,
         }
@@ -177,7 +185,9 @@ impl Step {
     pub fn action(&self) -> OperationAction {
         match self {
             Self::MakeRoot { .. } | Self::Snapshot { .. } => OperationAction::CreateTimeline,
-            Self::Copy { .. } | Self::Replace { .. } => OperationAction::CreateBranch,
+            Self::Copy { .. } | Self::CopySchema { .. } | Self::Replace { .. } => {
+                OperationAction::CreateBranch
+            }
             Self::Configure { .. }
             | Self::Reopen { .. }
             | Self::Own { .. }

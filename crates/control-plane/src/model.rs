@@ -170,6 +170,8 @@ pub struct Branch {
     pub parent_lsn: Option<Lsn>,
     /// When in the parent's history it begins.
     pub parent_timestamp: Option<Timestamp>,
+    /// Whether it was made with another's roles, databases and definitions, and none of its rows; such a one is a root.
+    pub schema_only: bool,
     /// Unique in the project.
     pub name: String,
     /// Whether it is the one to use when nobody says which: exactly one is.
@@ -227,6 +229,7 @@ impl Branch {
             parent: None,
             parent_lsn: None,
             parent_timestamp: None,
+            schema_only: false,
             name,
             is_default: false,
             protected: false,

@@ -28,7 +28,10 @@ pub(crate) fn came_of(
         })
     };
     match step {
-        Step::MakeRoot { branch } | Step::Copy { branch, .. } | Step::Replace { branch, .. } => {
+        Step::MakeRoot { branch }
+        | Step::Copy { branch, .. }
+        | Step::CopySchema { branch, .. }
+        | Step::Replace { branch, .. } => {
             let Some(it) = tree.branch(branch) else { return };
             let mut it = it.clone();
             (it.state, it.pending) = (BranchState::Ready, None);

@@ -432,6 +432,15 @@ pub trait Substrate: Send + Sync + 'static {
         branch: &BranchPlace,
     ) -> Result<Made, SubstrateError>;
 
+    /// Puts the definitions that databases have in one branch into another, which has these databases and nothing of
+    /// value in them: each is made anew.
+    async fn copy_schema(
+        &self,
+        source: &BranchPlace,
+        branch: &BranchPlace,
+        databases: &[WantedDatabase],
+    ) -> Result<(), SubstrateError>;
+
     /// Keeps a branch's state, if that is not done: nothing will run on these files.
     async fn snapshot(
         &self,

@@ -435,6 +435,15 @@ impl Runner {
             Step::Copy { branch, source, point } => {
                 it.copy(&tree.place(source), *point, &tree.place(branch)).await.map(Some)
             }
+            Step::CopySchema { branch, source } => {
+                let mut wanted = Wanted::default();
+                self.as_rows_say(tree, branch, &mut wanted).await?;
+                let (source, branch) = (tree.place(source), tree.place(branch));
+                let made = it.make_root(&branch).await?;
+                it.configure(&branch, &wanted).await?;
+                it.copy_schema(&source, &branch, &wanted.databases).await?;
+                Ok(Some(made))
+            }
             Step::Snapshot { snapshot, source, point } => {
                 let (source, snapshot) = (tree.place(source), tree.place(snapshot));
                 it.snapshot(&source, *point, &snapshot).await.map(Some)
@@ -461,14 +470,7 @@ impl Runner {
                     cut_sessions_of: cut_sessions_of.clone(),
                     ..Wanted::default()
                 };
-                for role in tree.roles_of(branch) {
-                    let password = self.password(tree, role).await?;
-                    wanted.roles.push(WantedRole { name: role.name.clone(), password });
-                }
-                wanted.databases = tree
-                    .databases_of(branch)
-                    .map(|it| WantedDatabase { name: it.name.clone(), owner: it.owner.clone() })
-                    .collect();
+                self.as_rows_say(tree, branch, &mut wanted).await?;
                 it.configure(&tree.place(branch), &wanted).await.map(|()| None)
             }
             Step::Own { branch, database, owner, people } => {
@@ -494,6 +496,24 @@ impl Runner {
             },
             Step::Remove { branch } => it.remove(&tree.place(branch)).await.map(|()| None),
         }
+    }
+
+    /// The roles and databases that a branch has by its rows.
+    async fn as_rows_say(
+        &self,
+        tree: &Tree,
+        branch: &BranchId,
+        wanted: &mut Wanted,
+    ) -> Result<(), SubstrateError> {
+        for role in tree.roles_of(branch) {
+            let password = self.password(tree, role).await?;
+            wanted.roles.push(WantedRole { name: role.name.clone(), password });
+        }
+        wanted.databases = tree
+            .databases_of(branch)
+            .map(|it| WantedDatabase { name: it.name.clone(), owner: it.owner.clone() })
+            .collect();
+        Ok(())
     }
 
     /// Writes down what a server that has stopped has used; if that fails, with the next measurement.

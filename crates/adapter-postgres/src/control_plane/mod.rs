@@ -575,9 +575,9 @@ async fn put_branch(tx: &Transaction<'_>, org: Uuid, it: &Branch) -> Result<(), 
     let put = "INSERT INTO cp_branches (id, org_id, project_id, parent_id, parent_lsn, parent_timestamp, name, is_default,
                    protected, state, pending, state_changed_at, storage, logical_size, created_by, created_at, updated_at,
                    expires_at, last_reset_at, deleted_at, recoverable, restored_from, restored_as, restore_finalized, backups,
-                   backup_due_at)
+                   backup_due_at, schema_only)
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-                   $23, $24, $25, $26)
+                   $23, $24, $25, $26, $27)
                ON CONFLICT (id) DO UPDATE SET parent_id = excluded.parent_id, parent_lsn = excluded.parent_lsn,
                    parent_timestamp = excluded.parent_timestamp, name = excluded.name, is_default = excluded.is_default,
                    protected = excluded.protected, state = excluded.state, pending = excluded.pending,
@@ -586,7 +586,8 @@ async fn put_branch(tx: &Transaction<'_>, org: Uuid, it: &Branch) -> Result<(), 
                    last_reset_at = excluded.last_reset_at, deleted_at = excluded.deleted_at,
                    recoverable = excluded.recoverable, restored_from = excluded.restored_from,
                    restored_as = excluded.restored_as, restore_finalized = excluded.restore_finalized,
-                   backups = excluded.backups, backup_due_at = excluded.backup_due_at";
+                   backups = excluded.backups, backup_due_at = excluded.backup_due_at,
+                   schema_only = excluded.schema_only";
     let put = tx.prepare_cached(put).await.map_err(store)?;
     tx.execute(
         &put,
@@ -617,6 +618,7 @@ async fn put_branch(tx: &Transaction<'_>, org: Uuid, it: &Branch) -> Result<(), 
             &it.restore_finalized,
             &Json(&it.backups),
             &it.backup_due_at,
+            &it.schema_only,
         ],
     )
     .await

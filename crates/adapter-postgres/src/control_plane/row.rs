@@ -60,6 +60,7 @@ pub(super) fn branch(row: &Row) -> Result<Branch, StoreError> {
         parent: parsed_opt(row, "parent_id")?,
         parent_lsn: parsed_opt(row, "parent_lsn")?,
         parent_timestamp: get(row, "parent_timestamp")?,
+        schema_only: get(row, "schema_only")?,
         name: get(row, "name")?,
         is_default: get(row, "is_default")?,
         protected: get(row, "protected")?,

@@ -20,6 +20,8 @@ pub struct NewBranch {
     pub parent: Option<BranchId>,
     /// Its name; its id if not said.
     pub name: Option<String>,
+    /// With the parent's roles, databases and definitions, and none of its rows: not a child of it then.
+    pub schema_only: bool,
     /// As of which place in the parent's log.
     pub lsn: Option<Lsn>,
     /// As of when.
@@ -88,6 +90,10 @@ impl ControlPlane {
             let parent = parent.ok_or(ControlPlaneError::NotFound("branch"))?;
             Tree::must_be_ready(parent)?;
             in_history(tree, parent, point, now)?;
+            if new.schema_only && point != Point::Head {
+                let rule = "schema-only branches are made of what the parent is now";
+                return Err(ControlPlaneError::invalid("init_source", rule));
+            }
             if new.expires_at.is_some_and(|it| it <= now) {
                 return Err(ControlPlaneError::invalid("expires_at", "must be in the future"));
             }
@@ -101,7 +107,8 @@ impl ControlPlane {
             };
             taken(tree, &called, None)?;
             let branch = Branch {
-                parent: Some(parent.id.clone()),
+                parent: (!new.schema_only).then(|| parent.id.clone()),
+                schema_only: new.schema_only,
                 parent_lsn: new.lsn,
                 parent_timestamp: new.timestamp,
                 protected: new.protected,
@@ -112,8 +119,12 @@ impl ControlPlane {
             with.branches.push(branch.clone());
             let (roles, databases) =
                 inherit(&self.vault, tree, &parent.id, &id, point, now).await?;
-            let mut steps =
-                vec![Step::Copy { branch: id.clone(), source: parent.id.clone(), point }];
+            let (branch_id, source) = (id.clone(), parent.id.clone());
+            let mut steps = vec![if new.schema_only {
+                Step::CopySchema { branch: branch_id, source }
+            } else {
+                Step::Copy { branch: branch_id, source, point }
+            }];
             let mut endpoints = Vec::new();
             let mut wanted: Vec<_> = new.endpoints.iter().collect();
             // The one that writes first: the others follow what its settings are.
@@ -348,6 +359,7 @@ impl ControlPlane {
                 None => None,
             };
             if !of_itself {
+                set_back.schema_only = false;
                 if branch.parent.is_some() {
                     set_back.parent = Some(source.id.clone());
                 }

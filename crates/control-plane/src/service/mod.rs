@@ -309,6 +309,7 @@ fn about(tree: &Tree, step: &Step) -> (Option<BranchId>, Option<EndpointId>) {
     match step {
         Step::MakeRoot { branch }
         | Step::Copy { branch, .. }
+        | Step::CopySchema { branch, .. }
         | Step::Replace { branch, .. }
         | Step::Configure { branch, .. }
         | Step::Own { branch, .. }

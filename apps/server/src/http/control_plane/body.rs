@@ -216,7 +216,7 @@ impl From<&domain::Branch> for BranchBody {
             expires_at: it.expires_at,
             ttl_interval_seconds: it.expires_at.map(|at| seconds(at.duration_since(it.created_at))),
             last_reset_at: it.last_reset_at,
-            init_source: "parent-data",
+            init_source: if it.schema_only { "schema-only" } else { "parent-data" },
             restore_status: it
                 .restored_from
                 .as_ref()

@@ -63,6 +63,7 @@ struct CreateBranchFields {
     parent_lsn: Option<String>,
     parent_timestamp: Option<Timestamp>,
     protected: Option<bool>,
+    /// `parent-data`, or `schema-only` for a root with the parent's roles, databases and definitions and none of its rows.
     init_source: Option<String>,
     expires_at: Option<Timestamp>,
 }
@@ -239,10 +240,15 @@ async fn create_branch(
     let permit = caller.permit::<ProjectsWrite>()?;
     let body = optional::<CreateBranch>(&body)?;
     let fields = body.branch.unwrap_or_default();
-    if fields.init_source.as_deref().is_some_and(|it| it != "parent-data") {
-        let rule = plinth_control_plane::Rule::NotHere("a branch without the parent's data");
-        return Err(plinth_control_plane::ControlPlaneError::from(rule).into());
-    }
+    let schema_only = match fields.init_source.as_deref() {
+        None | Some("parent-data") => false,
+        Some("schema-only") => true,
+        Some(_) => {
+            let rule = "must be parent-data or schema-only";
+            let fields = json!({ "init_source": rule });
+            return Err(Problem::invalid(format!("init_source {rule}"), fields));
+        }
+    };
     let mut endpoints = Vec::new();
     for fields in body.endpoints {
         let kind = endpoint_kind(fields.r#type.as_deref().unwrap_or("read_write"))?;
@@ -251,6 +257,7 @@ async fn create_branch(
     let new = NewBranch {
         parent: fields.parent_id.map(|it| it.parse().map_err(|_| not_found())).transpose()?,
         name: fields.name,
+        schema_only,
         lsn: lsn(fields.parent_lsn.as_deref())?,
         timestamp: fields.parent_timestamp,
         protected: fields.protected.unwrap_or(false),
