@@ -295,7 +295,8 @@ def of_nobody(host, key):
         to.request(method, "/api/v2" + path, json.dumps(body) if body else None, headers)
         answer = to.getresponse()
         text = answer.read()
-        check(answer.status < 300, f"{method} {path}: {answer.status} {text[:200]!r}")
+        said = "" if answer.status < 300 else f": {answer.status} {text[:200]!r}"
+        check(not said, f"{method} {path}{said}")
         return json.loads(text or b"null")
 
     project = call("POST", "/projects", {"project": {"name": "from nobody"}})["project"]["id"]

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use crate::app::{Person, TestApp};
 use crate::control_plane::{Node, is_psql_here, new_project, psql};
 
-async fn uri_of(person: &Person, project: &str, endpoint: &str) -> String {
+async fn uri_of(person: &Person, project: &str, endpoint: &Value) -> String {
+    let (id, branch) = (endpoint["id"].as_str().unwrap(), endpoint["branch_id"].as_str().unwrap());
     let query = format!(
-        "/api/v2/projects/{project}/connection_uri?database_name=neondb&role_name=neondb_owner&endpoint_id={endpoint}"
+        "/api/v2/projects/{project}/connection_uri?database_name=neondb&role_name=neondb_owner&endpoint_id={id}&branch_id={branch}"
     );
     person.get(&query).await.is(200)["uri"].as_str().unwrap().to_owned()
 }
@@ -50,7 +51,7 @@ async fn a_read_only_endpoint_shows_what_is_written_and_writes_nothing() {
         (&json!("read_only"), &json!("active"))
     );
     let id = text(&endpoint["id"]);
-    let reader = uri_of(&ann, &project, &id).await;
+    let reader = uri_of(&ann, &project, &endpoint).await;
     assert_ne!(reader, writer);
     assert_eq!(psql(&reader, "SELECT count(*) FROM t").await.as_deref(), Ok("3"));
     assert_eq!(psql(&reader, "SHOW work_mem").await.as_deref(), Ok("7MB"));
@@ -91,11 +92,11 @@ async fn a_read_only_endpoint_shows_what_is_written_and_writes_nothing() {
 
     // Several of one branch, and one with a branch that is new.
     let second = ann.post(&format!("{base}/endpoints"), body).await.is(201);
-    let second = uri_of(&ann, &project, &text(&second["endpoint"]["id"])).await;
+    let second = uri_of(&ann, &project, &second["endpoint"]).await;
     assert_eq!(psql(&second, "SELECT count(*) FROM t").await.as_deref(), Ok("7"));
     let dev = json!({ "branch": { "name": "dev" }, "endpoints": [{ "type": "read_only" }] });
     let dev = ann.post(&format!("{base}/branches"), dev).await.is(201);
-    let of_dev = uri_of(&ann, &project, &text(&dev["endpoints"][0]["id"])).await;
+    let of_dev = uri_of(&ann, &project, &dev["endpoints"][0]).await;
     assert_eq!(psql(&of_dev, "SELECT count(*) FROM t").await.as_deref(), Ok("7"));
     assert!(psql(&of_dev, "DELETE FROM t").await.is_err());
 

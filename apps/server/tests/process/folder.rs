@@ -59,6 +59,19 @@ impl DataFolder {
             .collect()
     }
 
+    /// The processes that were told to use the folder, wherever they work: nodes.
+    fn named(&self) -> Vec<i32> {
+        let Some(path) = self.path.to_str() else { return Vec::new() };
+        let numbers = fs::read_dir("/proc").unwrap().flatten();
+        numbers
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|pid| {
+                fs::read(format!("/proc/{pid}/cmdline"))
+                    .is_ok_and(|it| it.split(|byte| *byte == 0).any(|it| it == path.as_bytes()))
+            })
+            .collect()
+    }
+
     /// The embedded Postgres's first process.
     pub(crate) fn postmaster(&self) -> Option<i32> {
         let file = fs::read_to_string(self.path.join("postgres/data/postmaster.pid")).ok()?;
@@ -75,7 +88,8 @@ impl DataFolder {
 
 impl Drop for DataFolder {
     fn drop(&mut self) {
-        for pid in self.processes() {
+        // A node first: it would start others.
+        for pid in self.named().into_iter().chain(self.processes()) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
         let _ = fs::remove_dir_all(&self.outer);
