@@ -46,7 +46,14 @@ pub(crate) fn disguised(sql: &str, choices: &[u8]) -> Option<String> {
             _ => " ",
         };
         text.push_str(separator);
-        text.push_str(&respelled(word, token, choices.next()?));
+        let choice = choices.next()?;
+        // Postgres takes the escape character in plain quotes only.
+        let names_escape = at.checked_sub(1).is_some_and(|it| tokens[it].token() == Token::Uescape);
+        if names_escape {
+            text.push_str(word);
+        } else {
+            text.push_str(&respelled(word, token, choice));
+        }
     }
     Some(text)
 }
