@@ -32,7 +32,8 @@ const DASHBOARD: &str =
     "id, org_id, name, description, owner_id, widgets, filters, refresh_seconds, revision,
     created_at, updated_at";
 
-const SHARE: &str = "id, org_id, dashboard_id, kind, name, made_by, locked, open, expires_at, revoked_at, created_at";
+const SHARE: &str = "id, org_id, dashboard_id, kind, name, made_by, locked, open, reach,
+    expires_at, revoked_at, created_at";
 
 const INSERT: &str = "INSERT INTO dashboards (id, org_id, name, description, owner_id, widgets, filters, refresh_seconds, revision,
          created_at, updated_at)
@@ -44,8 +45,8 @@ const UPDATE: &str =
      WHERE id = $1 AND org_id = $2";
 
 const INSERT_SHARE: &str = "INSERT INTO dashboard_shares (id, org_id, dashboard_id, kind, name, made_by, locked, open, expires_at,
-         revoked_at, created_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+         revoked_at, created_at, reach)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
 fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, StoreError> {
     row.try_get(column).map_err(internal)
@@ -80,6 +81,7 @@ fn share(row: &Row) -> Result<Share, StoreError> {
         by: UserId::from_uuid(get(row, "made_by")?),
         locked: get::<Json<_>>(row, "locked")?.0,
         open: get(row, "open")?,
+        reach: get::<Option<Json<_>>>(row, "reach")?.map(|it| it.0),
         expires_at: get(row, "expires_at")?,
         revoked_at: get(row, "revoked_at")?,
         created_at: get(row, "created_at")?,
@@ -226,7 +228,8 @@ impl DashboardStore for PostgresDashboards {
                     return Err(DashboardError::TooManyShares(most));
                 }
                 let (kind, locked) = (share.kind.as_str(), Json(&share.locked));
-                let parameters: [&(dyn ToSql + Sync); 11] = [
+                let reach = share.reach.as_ref().map(Json);
+                let parameters: [&(dyn ToSql + Sync); 12] = [
                     &id,
                     &org,
                     &on,
@@ -238,6 +241,7 @@ impl DashboardStore for PostgresDashboards {
                     &share.expires_at,
                     &share.revoked_at,
                     &share.created_at,
+                    &reach,
                 ];
                 tx.execute(INSERT_SHARE, &parameters).await.map_err(store)?;
                 Ok(audit::append(&self.database, tx, entry).await?)

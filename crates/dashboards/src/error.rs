@@ -47,6 +47,9 @@ pub enum DashboardError {
     /// A link that shows nothing: it is none, or expired, or revoked, or its maker may not look any more.
     #[error("this link does not work, or does not work any more")]
     DeadLink,
+    /// Too many looks through links from one network address, or through one link; in how many seconds to come again.
+    #[error("this link was looked through too often; try again in {0} s")]
+    TooOften(i64),
     /// It has changed since it was read.
     #[error("the dashboard has changed since you read it")]
     Changed,
@@ -76,6 +79,41 @@ impl From<QueryError> for DashboardError {
     }
 }
 
+/// Why a widget shows nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum WidgetError {
+    /// The link locks a value that does not reach the widget, or not as it did when the link was made.
+    #[error(
+        "this link does not show this widget any more: a value that it locks does not reach it"
+    )]
+    Withheld,
+    /// Its query failed.
+    #[error(transparent)]
+    Query(#[from] Box<QueryError>),
+}
+
+impl From<QueryError> for WidgetError {
+    fn from(err: QueryError) -> Self {
+        Self::Query(Box::new(err))
+    }
+}
+
+impl Classify for WidgetError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Withheld => ErrorKind::Forbidden,
+            Self::Query(err) => err.kind(),
+        }
+    }
+
+    fn details(&self) -> Option<Value> {
+        match self {
+            Self::Withheld => Some(json!({ "reason": "withheld" })),
+            Self::Query(err) => err.details(),
+        }
+    }
+}
+
 fn summary(faults: &[Fault]) -> String {
     let texts = faults.iter().take(3).map(|it| format!("{} {}", it.pointer, it.message));
     let mut texts: Vec<_> = texts.collect();
@@ -95,6 +133,7 @@ impl Classify for DashboardError {
             }
             Self::Changed => ErrorKind::PreconditionFailed,
             Self::Narrow(_) => ErrorKind::Forbidden,
+            Self::TooOften(_) => ErrorKind::RateLimited,
             Self::Query(err) => err.kind(),
             Self::Permit(err) => err.kind(),
             Self::Cursor(err) => err.kind(),
@@ -114,6 +153,7 @@ impl Classify for DashboardError {
             }
             Self::Field { field, rule } => Some(json!({ field: rule })),
             Self::Narrow(reason) => Some(json!({ "reason": reason })),
+            Self::TooOften(seconds) => Some(json!({ "retry_after_seconds": seconds })),
             Self::Query(err) => err.details(),
             Self::Permit(err) => err.details(),
             Self::Cursor(err) => err.details(),

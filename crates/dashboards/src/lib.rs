@@ -5,12 +5,13 @@
 //!
 //! **Invariant:** a widget runs as whoever looks, under the policies that bind them; through a link it runs as whoever made
 //! the link, with the rights that they have at that moment. A link that is expired, revoked or whose maker may not look any
-//! more shows nothing.
+//! more shows nothing; a widget that a value does not reach that the link locks shows nothing through it.
 
 mod dashboard;
 mod error;
 mod ids;
 mod layout;
+mod links;
 mod look;
 mod members;
 mod ports;
@@ -21,7 +22,7 @@ mod share;
 pub mod testing;
 
 pub use dashboard::{Dashboard, Filter, Position, Widget};
-pub use error::{DashboardError, Fault};
+pub use error::{DashboardError, Fault, WidgetError};
 pub use ids::{DashboardId, ShareId, WidgetId};
 pub use layout::{COLUMNS, FilterSpec, WidgetSpec};
 pub use look::{Looked, Shown};
@@ -32,4 +33,4 @@ pub use ports::{
 };
 pub use runner::SavedQueries;
 pub use service::{Ask, DashboardChange, DashboardParts, Dashboards, NewDashboard};
-pub use share::{NewShare, Share, ShareKey, ShareKind};
+pub use share::{NewShare, Reach, Share, ShareKey, ShareKind};

@@ -1,9 +1,10 @@
 //! What comes of a look at a dashboard.
 
 use plinth_charts::{Chart, Column, ColumnKind, Data, Kind, Misfit, Options, Picture, Size, Tile};
-use plinth_queries::QueryError;
+use plinth_core::Classify as _;
 use serde_json::{Map, Value};
 
+use crate::WidgetError;
 use crate::dashboard::{Dashboard, Position, Widget};
 use crate::ports::{ResultColumn, WidgetResult};
 
@@ -29,7 +30,7 @@ pub struct Shown {
     /// The widget.
     pub widget: Widget,
     /// What its query gave; `None` for a text without one.
-    pub answer: Option<Result<WidgetResult, QueryError>>,
+    pub answer: Option<Result<WidgetResult, WidgetError>>,
     /// How long it took until the answer was there, in milliseconds, waiting included.
     pub duration_ms: f64,
     options: Options,
@@ -40,7 +41,7 @@ impl Shown {
     /// A widget with what came of its query.
     pub fn new(
         widget: Widget,
-        answer: Option<Result<WidgetResult, QueryError>>,
+        answer: Option<Result<WidgetResult, WidgetError>>,
         duration_ms: f64,
     ) -> Self {
         // They were valid when they were kept. What a later version knows and this one does not is left to the result.
@@ -50,6 +51,12 @@ impl Shown {
             _ => Data::default(),
         };
         Self { widget, answer, duration_ms, options, data }
+    }
+
+    /// A widget that a link does not show. Its title says nothing either: somebody may have written it since.
+    pub(crate) fn withheld(widget: &Widget) -> Self {
+        let widget = Widget { title: String::new(), ..widget.clone() };
+        Self::new(widget, Some(Err(WidgetError::Withheld)), 0.0)
     }
 
     /// As what the result is looked at; `None` if there is none.
@@ -70,9 +77,10 @@ impl Shown {
         let why = match (&self.answer, self.chart()) {
             (_, Some(Ok(chart))) => return chart.picture(size),
             (_, Some(Err(misfit))) => misfit.to_string(),
-            (Some(Err(err)), None) if !plinth_core::Classify::kind(err).is_ours() => {
-                err.to_string()
+            (Some(Err(err @ WidgetError::Withheld)), None) => {
+                return plinth_charts::notice(&self.widget.title, &err.to_string(), size);
             }
+            (Some(Err(err)), None) if !err.kind().is_ours() => err.to_string(),
             _ => "the server could not run it now".to_owned(),
         };
         let text = if tells_why { why } else { "This cannot be shown now".to_owned() };

@@ -3,37 +3,32 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::StreamExt as _;
-use futures_util::stream;
-use jiff::{SignedDuration, Timestamp};
-use plinth_core::{
-    Classify as _, Clock, Cursor, DashboardsRead, DashboardsWrite, Limit, Page, Permit, Principal,
-};
+use futures_util::{FutureExt as _, StreamExt as _, future, stream};
+use plinth_core::{Clock, Cursor, DashboardsRead, DashboardsWrite, Limit, Page, Permit, Principal};
 use plinth_queries::QueryId;
+use plinth_tenancy::limits::{Places, Visitors};
 use plinth_tenancy::{AuditEntry, Tenancy};
-use secrecy::SecretString;
 use serde_json::{Map, Value, json};
-use tokio::sync::Semaphore;
 
 use crate::dashboard::{Dashboard, Filter, Widget};
 use crate::layout::{self, DAY, Faults, WidgetSpec};
 use crate::look::{Looked, Shown, row_limit};
 use crate::ports::{DashboardStore, Described, Sharers, WidgetRun, WidgetRunner};
-use crate::share::{NewShare, Share, ShareKey};
-use crate::{DashboardError, DashboardId, ShareId, WidgetId};
+use crate::share::{Share, ShareKey};
+use crate::{DashboardError, DashboardId, ShareId, WidgetError, WidgetId};
 
 /// The most dashboards of one organization.
 const MOST: i64 = 1_000;
-/// The most links to one dashboard that work.
-const MOST_SHARES: i64 = 100;
 /// Widgets of one look that run at once.
 const AT_ONCE: usize = 6;
 /// Widgets of all looks of this process that run at once.
 const AT_ONCE_HERE: usize = 64;
 /// The shortest time between two refreshes, in seconds.
 const SHORTEST_REFRESH: u32 = 5;
-/// How old what a link shows may always be, in seconds: whoever has one makes the database work no more often than that.
-const SHARED_AGE: u32 = 30;
+/// How often one network address may look through links, in a minute.
+const LOOKS_OF_ADDRESS: u32 = 300;
+/// How often one link may be looked through, in a minute.
+const LOOKS_OF_LINK: u32 = 600;
 
 /// What is needed to make a dashboard.
 #[derive(Clone, Debug, Default)]
@@ -79,8 +74,11 @@ pub struct Ask {
 /// Dashboards of organizations.
 #[derive(Clone)]
 pub struct Dashboards {
-    parts: Arc<DashboardParts>,
-    running: Arc<Semaphore>,
+    pub(crate) parts: Arc<DashboardParts>,
+    places: Places,
+    /// Who looks through links, by their network addresses and by the links.
+    pub(crate) addresses: Visitors<String>,
+    pub(crate) links: Visitors<ShareId>,
 }
 
 /// What [`Dashboards`] is put together from.
@@ -102,7 +100,13 @@ pub struct DashboardParts {
 impl Dashboards {
     /// Puts the service together.
     pub fn new(parts: DashboardParts) -> Self {
-        Self { parts: Arc::new(parts), running: Arc::new(Semaphore::new(AT_ONCE_HERE)) }
+        let clock = &parts.clock;
+        Self {
+            addresses: Visitors::new(clock.clone(), LOOKS_OF_ADDRESS),
+            links: Visitors::new(clock.clone(), LOOKS_OF_LINK),
+            places: Places::new(AT_ONCE_HERE),
+            parts: Arc::new(parts),
+        }
     }
 
     /// Makes a dashboard. Queries of the history that nobody saved are saved by it, so that they stay and viewers may run
@@ -158,7 +162,11 @@ impl Dashboards {
         Ok(Page::cut(items, limit, |it| Cursor { created_at: it.created_at, id: it.id.as_uuid() }))
     }
 
-    async fn find(&self, caller: &Principal, id: DashboardId) -> Result<Dashboard, DashboardError> {
+    pub(crate) async fn find(
+        &self,
+        caller: &Principal,
+        id: DashboardId,
+    ) -> Result<Dashboard, DashboardError> {
         let found = self.parts.store.find(caller.org, id).await?;
         found.ok_or(DashboardError::NotFound(id))
     }
@@ -303,7 +311,7 @@ impl Dashboards {
         ask: Ask,
     ) -> Result<Looked, DashboardError> {
         let dashboard = self.find(permit.principal(), id).await?;
-        self.show(permit.principal(), dashboard, &ask, None).await
+        self.show(permit.principal(), dashboard, &ask, (None, None)).await
     }
 
     /// One widget with what it shows to the caller now.
@@ -319,17 +327,18 @@ impl Dashboards {
         ask: Ask,
     ) -> Result<Shown, DashboardError> {
         let dashboard = self.find(permit.principal(), id).await?;
-        let looked = self.show(permit.principal(), dashboard, &ask, Some(widget)).await?;
+        let only = (Some(widget), None);
+        let looked = self.show(permit.principal(), dashboard, &ask, only).await?;
         looked.widgets.into_iter().next().ok_or(DashboardError::NoWidget(widget))
     }
 
-    /// A dashboard with its widgets, or the one that is asked for.
-    async fn show(
+    /// A dashboard with its widgets, or the one that is asked for; through a link those that it shows.
+    pub(crate) async fn show(
         &self,
         caller: &Principal,
         dashboard: Dashboard,
         ask: &Ask,
-        only: Option<WidgetId>,
+        (only, link): (Option<WidgetId>, Option<&Share>),
     ) -> Result<Looked, DashboardError> {
         if ask.max_age_seconds.is_some_and(|it| it > DAY) {
             let rule = format!("has to be a whole number from 0 to {DAY}");
@@ -339,6 +348,9 @@ impl Dashboards {
         let wanted = dashboard.widgets.iter().filter(|it| only.is_none_or(|id| id == it.id));
         let runs: Vec<_> = wanted
             .map(|widget| {
+                if link.is_some_and(|it| !it.shows(widget)) {
+                    return future::ready(Shown::withheld(widget)).left_future();
+                }
                 let run = widget.query.map(|query| WidgetRun {
                     query,
                     parameters: parameters(widget, &filters),
@@ -348,7 +360,7 @@ impl Dashboards {
                         .or(dashboard.refresh_seconds),
                     row_limit: row_limit(widget.kind),
                 });
-                self.run(caller, widget.clone(), run)
+                self.run(caller, widget.clone(), run).right_future()
             })
             .collect();
         let widgets = stream::iter(runs).buffered(AT_ONCE).collect().await;
@@ -358,191 +370,12 @@ impl Dashboards {
     async fn run(&self, caller: &Principal, widget: Widget, run: Option<WidgetRun>) -> Shown {
         let Some(run) = run else { return Shown::new(widget, None, 0.0) };
         let begun = Instant::now();
-        // It is never closed.
-        let _place = self.running.acquire().await;
+        let _place = self.places.take(caller.org).await;
         let answer = self.parts.runner.run(caller, run).await;
+        let answer = answer.map_err(WidgetError::from);
         let duration_ms = begun.elapsed().as_secs_f64() * 1000.0;
         Shown::new(widget, Some(answer), duration_ms)
     }
-}
-
-/// Links.
-impl Dashboards {
-    /// Makes a link that shows the dashboard as the caller sees it. Its token is in the answer, and nowhere else.
-    ///
-    /// # Errors
-    ///
-    /// [`DashboardError::NotFound`], [`DashboardError::Field`], [`DashboardError::TooManyShares`];
-    /// [`DashboardError::Permit`] or [`DashboardError::Narrow`] if the caller's credential reaches less than the link would.
-    pub async fn share(
-        &self,
-        permit: &Permit<DashboardsWrite>,
-        id: DashboardId,
-        new: NewShare,
-    ) -> Result<(Share, SecretString), DashboardError> {
-        let (caller, now) = (permit.principal(), self.parts.clock.now());
-        let dashboard = self.find(caller, id).await?;
-        // A link runs with all that its maker may: whoever may do less here makes none.
-        Permit::<DashboardsRead>::check(caller)?;
-        Permit::<plinth_core::QueriesRead>::check(caller)?;
-        if caller.test_only {
-            return Err(DashboardError::Narrow("it reaches test connections only"));
-        }
-        let lasts = new.expires_in.unwrap_or(SignedDuration::from_hours(24 * 30));
-        if lasts < SignedDuration::from_secs(60) || lasts > SignedDuration::from_hours(24 * 366) {
-            let rule = "has to be from 60 seconds to 366 days".to_owned();
-            return Err(DashboardError::Field { field: "expires_in_seconds".to_owned(), rule });
-        }
-        if new.name.chars().count() > 200 || new.name.chars().any(char::is_control) {
-            let rule = "has to be a text of at most 200 characters in one line".to_owned();
-            return Err(DashboardError::Field { field: "name".to_owned(), rule });
-        }
-        choose(&dashboard, &new.locked)?;
-        for it in &new.open {
-            let field = "open_filters".to_owned();
-            if !dashboard.filters.iter().any(|filter| filter.name == *it) {
-                let rule = format!("there is no filter `{it}` on this dashboard");
-                return Err(DashboardError::Field { field, rule });
-            }
-            if new.locked.contains_key(it) {
-                let rule = format!("`{it}` is locked, and cannot be open too");
-                return Err(DashboardError::Field { field, rule });
-            }
-        }
-        let share = Share {
-            id: ShareId::new(now),
-            org: permit.org(),
-            dashboard: id,
-            kind: new.kind,
-            name: new.name,
-            by: permit.user(),
-            locked: new.locked,
-            open: new.open,
-            // The token tells whole seconds.
-            expires_at: whole_seconds(now) + lasts,
-            revoked_at: None,
-            created_at: now,
-        };
-        let entry =
-            AuditEntry::of(caller, now, "dashboard.shared").on("dashboard", id).with(json!({
-                "share": share.id, "kind": share.kind, "expires_at": share.expires_at,
-                "locked": share.locked.keys().collect::<Vec<_>>(), "open": share.open,
-            }));
-        self.parts.store.insert_share(&share, MOST_SHARES, &entry).await?;
-        let token = self.parts.key.token(&share);
-        Ok((share, token))
-    }
-
-    /// The links to a dashboard, newest first.
-    ///
-    /// # Errors
-    ///
-    /// [`DashboardError::NotFound`].
-    pub async fn shares(
-        &self,
-        permit: &Permit<DashboardsWrite>,
-        id: DashboardId,
-    ) -> Result<Vec<Share>, DashboardError> {
-        self.find(permit.principal(), id).await?;
-        Ok(self.parts.store.shares(permit.org(), id).await?)
-    }
-
-    /// Revokes a link: from the answer on it shows nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`DashboardError::NotFound`], [`DashboardError::NoShare`].
-    pub async fn revoke(
-        &self,
-        permit: &Permit<DashboardsWrite>,
-        dashboard: DashboardId,
-        id: ShareId,
-    ) -> Result<Share, DashboardError> {
-        let (caller, now) = (permit.principal(), self.parts.clock.now());
-        self.find(caller, dashboard).await?;
-        let entry = AuditEntry::of(caller, now, "dashboard.share_revoked")
-            .on("dashboard", dashboard)
-            .with(json!({ "share": id }));
-        let revoked = self.parts.store.revoke(permit.org(), dashboard, id, now, &entry).await?;
-        revoked.ok_or(DashboardError::NoShare(id))
-    }
-
-    /// What a link shows now, with what its maker may see now.
-    ///
-    /// # Errors
-    ///
-    /// [`DashboardError::DeadLink`] for whatever keeps it from showing anything; [`DashboardError::Field`] for a filter that
-    /// is not open to whoever looks.
-    pub async fn look_shared(&self, token: &str, ask: Ask) -> Result<Looked, DashboardError> {
-        self.shared(token, ask, None).await
-    }
-
-    /// What one widget shows to whoever has the link.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Dashboards::look_shared`], and [`DashboardError::NoWidget`].
-    pub async fn look_shared_at(
-        &self,
-        token: &str,
-        widget: WidgetId,
-        ask: Ask,
-    ) -> Result<Shown, DashboardError> {
-        let looked = self.shared(token, ask, Some(widget)).await?;
-        looked.widgets.into_iter().next().ok_or(DashboardError::NoWidget(widget))
-    }
-
-    async fn shared(
-        &self,
-        token: &str,
-        ask: Ask,
-        only: Option<WidgetId>,
-    ) -> Result<Looked, DashboardError> {
-        let (share, sharer) = self.open(token).await?.ok_or(DashboardError::DeadLink)?;
-        let found = self.parts.store.find(share.org, share.dashboard).await?;
-        let dashboard = found.ok_or(DashboardError::DeadLink)?;
-        let mut filters = Map::new();
-        for (name, value) in ask.filters {
-            if !share.open.contains(&name) {
-                let rule = "is not open to whoever has this link".to_owned();
-                return Err(DashboardError::Field { field: format!("filters.{name}"), rule });
-            }
-            filters.insert(name, value);
-        }
-        // A filter that was taken off the dashboard since locks nothing any more: then nothing is shown, never more.
-        for (name, value) in share.locked {
-            if !dashboard.filters.iter().any(|it| it.name == name) {
-                return Err(DashboardError::DeadLink);
-            }
-            filters.insert(name, value);
-        }
-        let age = dashboard.refresh_seconds.unwrap_or(SHARED_AGE).max(SHARED_AGE);
-        let ask = Ask { filters, max_age_seconds: Some(age) };
-        self.show(&sharer, dashboard, &ask, only).await
-    }
-
-    /// The link, and as whom it runs; `None` if it does not work.
-    async fn open(&self, token: &str) -> Result<Option<(Share, Principal)>, DashboardError> {
-        let now = self.parts.clock.now();
-        let Some((org, id)) = self.parts.key.read(token, now) else { return Ok(None) };
-        let found = self.parts.store.share(org, id).await?;
-        let Some(share) = found.filter(|it| it.works_at(now)) else { return Ok(None) };
-        match self.parts.tenancy.require_open(org).await {
-            Ok(()) => {}
-            Err(err) if err.kind().is_ours() => return Err(err.into()),
-            // It is being deleted, or gone.
-            Err(_) => return Ok(None),
-        }
-        let Some(sharer) = self.parts.sharers.acting(org, share.by).await? else {
-            return Ok(None);
-        };
-        let may = Permit::<DashboardsRead>::check(&sharer).is_ok();
-        Ok(may.then_some((share, sharer)))
-    }
-}
-
-fn whole_seconds(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 fn refuse(faults: Faults) -> Result<(), DashboardError> {
@@ -576,7 +409,7 @@ fn refresh(seconds: Option<u32>) -> Result<(), DashboardError> {
 }
 
 /// The filters that count, each with its value: what is given, else its default.
-fn choose(
+pub(crate) fn choose(
     dashboard: &Dashboard,
     given: &Map<String, Value>,
 ) -> Result<Map<String, Value>, DashboardError> {
@@ -619,6 +452,7 @@ fn parameters(widget: &Widget, filters: &Map<String, Value>) -> Map<String, Valu
 mod tests {
     use std::collections::BTreeMap;
 
+    use jiff::Timestamp;
     use plinth_charts::Kind;
     use plinth_core::{OrgId, UserId};
 

@@ -1,17 +1,20 @@
 //! Links that show a dashboard to whoever has them. A link's token is made from ids and a key, and kept nowhere.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::{SignedDuration, Timestamp};
 use plinth_core::{OrgId, UserId};
+use plinth_queries::QueryId;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use crate::{DashboardId, ShareId};
+use crate::{DashboardId, ShareId, Widget, WidgetId};
 
 /// For whom a link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +55,8 @@ pub struct Share {
     pub locked: Map<String, Value>,
     /// Filters that whoever looks may choose; all others stay at their defaults.
     pub open: Vec<String>,
+    /// Which widgets the locked values reached when it was made, and how; `None` if nobody noted it.
+    pub reach: Option<Vec<Reach>>,
     /// When it stops working.
     pub expires_at: Timestamp,
     /// Since when it does not work any more.
@@ -64,6 +69,49 @@ impl Share {
     /// Whether it works at that moment, as far as it is its own to say.
     pub fn works_at(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && now < self.expires_at
+    }
+
+    /// Whether it shows a widget: never with more than its locked values let through when it was made. A widget that was
+    /// there takes them as it did; one that was not, or asks something else now, takes every one of them.
+    pub fn shows(&self, widget: &Widget) -> bool {
+        let Some(query) = widget.query else { return true };
+        let noted = self.reach.iter().flatten();
+        let noted = noted.into_iter().find(|it| it.widget == widget.id && it.query == query);
+        match noted {
+            Some(it) => it.taken.iter().all(|(parameter, filter)| {
+                widget.filters.get(parameter).is_some_and(|it| it == filter)
+            }),
+            None => bounds(&self.locked)
+                .all(|name| widget.filters.values().any(|filter| filter == name)),
+        }
+    }
+}
+
+/// The filters whose locked values bound anything; null leaves the query its own default.
+fn bounds(locked: &Map<String, Value>) -> impl Iterator<Item = &String> {
+    locked.iter().filter(|it| !it.1.is_null()).map(|it| it.0)
+}
+
+/// How locked values reached a widget when a link was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// The widget.
+    pub widget: WidgetId,
+    /// What it asked.
+    pub query: QueryId,
+    /// The locked filters by the parameters of its query that took their values; empty if it took none.
+    pub taken: BTreeMap<String, String>,
+}
+
+impl Reach {
+    /// How these values reach widgets as they are.
+    pub(crate) fn of(widgets: &[Widget], locked: &Map<String, Value>) -> Vec<Self> {
+        let reach = |it: &Widget| {
+            let taken = it.filters.iter().filter(|it| bounds(locked).any(|name| name == it.1));
+            let taken = taken.map(|(parameter, filter)| (parameter.clone(), filter.clone()));
+            Some(Self { widget: it.id, query: it.query?, taken: taken.collect() })
+        };
+        widgets.iter().filter_map(reach).collect()
     }
 }
 
@@ -146,6 +194,7 @@ mod tests {
             by: UserId::new(at),
             locked: Map::new(),
             open: Vec::new(),
+            reach: None,
             expires_at: at + SignedDuration::from_hours(1),
             revoked_at: None,
             created_at: at,
@@ -178,5 +227,63 @@ mod tests {
         for other in ["", "AAAA", &token[1..], &format!("{token}A")] {
             assert_eq!(key.read(other, at), None);
         }
+    }
+
+    fn widget(at: Timestamp, filters: &[(&str, &str)]) -> Widget {
+        let filters = filters
+            .iter()
+            .map(|(parameter, filter)| ((*parameter).to_owned(), (*filter).to_owned()));
+        Widget {
+            id: WidgetId::new(at),
+            kind: plinth_charts::Kind::Table,
+            title: String::new(),
+            query: Some(QueryId::new(at)),
+            parameters: Map::new(),
+            filters: filters.collect(),
+            position: crate::Position { x: 0, y: 0, w: 1, h: 1 },
+            options: Value::Null,
+            max_age_seconds: None,
+        }
+    }
+
+    #[test]
+    fn a_locked_value_that_reaches_a_widget_no_more_withholds_it() {
+        let at: Timestamp = "2026-03-04T05:06:07Z".parse().unwrap();
+        let both = widget(at, &[("land", "country"), ("since", "from"), ("until", "to")]);
+        let (one, none) = (widget(at, &[("land", "country")]), widget(at, &[]));
+        let locked = serde_json::json!({ "country": "Mali", "from": 2026, "to": null });
+        let locked = locked.as_object().unwrap().clone();
+        let reach = Reach::of(&[both.clone(), one.clone(), none.clone()], &locked);
+        let link = Share { reach: Some(reach), locked, ..share(at) };
+        for it in [&both, &one, &none] {
+            assert!(link.shows(it), "as it was made");
+        }
+        let with = |it: &Widget, filters: &[(&str, &str)]| Widget {
+            filters: widget(at, filters).filters,
+            ..it.clone()
+        };
+        assert!(
+            link.shows(&with(&both, &[("land", "country"), ("since", "from")])),
+            "null bounds nothing"
+        );
+        assert!(!link.shows(&with(&both, &[("since", "from")])));
+        assert!(!link.shows(&with(&one, &[])));
+        assert!(!link.shows(&with(&one, &[("name", "country")])), "into another parameter");
+        assert!(!link.shows(&with(&one, &[("land", "region")])), "from another filter");
+        assert!(link.shows(&with(&none, &[("land", "region")])));
+        // What was not there, or asks something else, is shown only under all that is locked.
+        for new in [
+            widget(at, &[("a", "country")]),
+            Widget { query: Some(QueryId::new(at)), ..one.clone() },
+        ] {
+            assert!(!link.shows(&new));
+            assert!(link.shows(&with(&new, &[("a", "country"), ("b", "from")])));
+        }
+        let old = Share { reach: None, ..link.clone() };
+        assert!(old.shows(&both) && !old.shows(&one) && !old.shows(&none), "nobody noted it");
+        let text = Widget { query: None, ..none };
+        assert!(link.shows(&text) && old.shows(&text));
+        let open = Share { locked: Map::new(), reach: Some(Vec::new()), ..link };
+        assert!(open.shows(&one), "it locks nothing");
     }
 }

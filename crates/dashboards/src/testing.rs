@@ -10,8 +10,8 @@ use plinth_tenancy::AuditEntry;
 use serde_json::{Map, json};
 
 use crate::{
-    Dashboard, DashboardError, DashboardId, DashboardStore, Filter, Position, Share, ShareId,
-    ShareKind, Widget, WidgetId,
+    Dashboard, DashboardError, DashboardId, DashboardStore, Filter, Position, Reach, Share,
+    ShareId, ShareKind, Widget, WidgetId,
 };
 
 /// A dashboard of that name with one widget and one filter.
@@ -50,6 +50,7 @@ pub fn dashboard((org, owner): (OrgId, UserId), name: &str, at: Timestamp) -> Da
 
 /// A link to it that works for an hour.
 pub fn share(dashboard: &Dashboard, at: Timestamp) -> Share {
+    let locked = Map::from_iter([("country".to_owned(), json!("Mali"))]);
     Share {
         id: ShareId::new(at),
         org: dashboard.org,
@@ -57,8 +58,9 @@ pub fn share(dashboard: &Dashboard, at: Timestamp) -> Share {
         kind: ShareKind::Embed,
         name: "Intranet".to_owned(),
         by: dashboard.owner,
-        locked: Map::from_iter([("country".to_owned(), json!("Mali"))]),
         open: Vec::new(),
+        reach: Some(Reach::of(&dashboard.widgets, &locked)),
+        locked,
         expires_at: at + SignedDuration::from_hours(1),
         revoked_at: None,
         created_at: at,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use crate::app::{Person, TestApp, send};
 
 /// A shop with orders of three countries.
-async fn shop() -> TestDatabase {
+pub(crate) async fn shop() -> TestDatabase {
     let target = TestDatabase::create().await.unwrap();
     let (client, connection) =
         tokio_postgres::connect(&target.url(), tokio_postgres::NoTls).await.unwrap();
@@ -20,27 +20,27 @@ async fn shop() -> TestDatabase {
     target
 }
 
-const BY_COUNTRY: &str =
+pub(crate) const BY_COUNTRY: &str =
     "SELECT country, sum(total) AS total FROM orders GROUP BY country ORDER BY country";
 
 /// A query of the history.
-async fn query(person: &Person, connection: &str, sql: &str) -> String {
+pub(crate) async fn query(person: &Person, connection: &str, sql: &str) -> String {
     let answer = person.sql(connection, sql).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     answer.body["data"]["query_id"].as_str().unwrap().to_owned()
 }
 
-fn widget(kind: &str, query: &str, (x, y, w, h): (u32, u32, u32, u32)) -> Value {
+pub(crate) fn widget(kind: &str, query: &str, (x, y, w, h): (u32, u32, u32, u32)) -> Value {
     json!({ "type": kind, "query_id": query, "position": { "x": x, "y": y, "w": w, "h": h } })
 }
 
-async fn make(person: &Person, body: Value) -> Value {
+pub(crate) async fn make(person: &Person, body: Value) -> Value {
     let made = person.post("/v1/dashboards", body).await;
     assert_eq!(made.status, 201, "{}", made.text);
     made.body["data"].clone()
 }
 
-fn id(thing: &Value) -> &str {
+pub(crate) fn id(thing: &Value) -> &str {
     thing["id"].as_str().unwrap()
 }
 
@@ -251,7 +251,7 @@ async fn pictures_are_svg_and_hold_no_markup_of_the_data() {
     assert_eq!(ann.get(&none).await.error(), (404, "not_found"));
 }
 
-async fn shared(app: &TestApp, token: &str, more: &str) -> crate::app::Answer {
+pub(crate) async fn shared(app: &TestApp, token: &str, more: &str) -> crate::app::Answer {
     send(app.request("GET", &format!("/v1/shared-dashboards/{token}{more}"))).await
 }
 
@@ -357,7 +357,7 @@ async fn a_link_tells_nobody_what_a_database_answers() {
 }
 
 /// A saved query that takes a country.
-async fn by_land(person: &Person, connection: &str) -> String {
+pub(crate) async fn by_land(person: &Person, connection: &str) -> String {
     let body = json!({
         "name": "Orders of a land", "connection_id": connection,
         "sql": "SELECT id, total FROM orders WHERE {{ land }} IS NULL OR country = {{ land }} ORDER BY id",
@@ -368,7 +368,7 @@ async fn by_land(person: &Person, connection: &str) -> String {
     saved.body["data"]["query_id"].as_str().unwrap().to_owned()
 }
 
-fn filtered(query: &str) -> Value {
+pub(crate) fn filtered(query: &str) -> Value {
     let mut table = widget("table", query, (0, 0, 6, 4));
     table["filters"] = json!({ "land": "country" });
     json!({

@@ -18,6 +18,7 @@ mod control_plane_schemas;
 mod control_plane_snapshots;
 mod control_plane_usage;
 mod conversations;
+mod dashboard_links;
 mod dashboards;
 mod database_configs;
 mod document;

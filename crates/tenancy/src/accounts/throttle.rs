@@ -8,6 +8,7 @@ use super::error::AccountError;
 use super::ports::Refused;
 use super::service::Accounts;
 use crate::Email;
+use crate::limits::network;
 
 /// In which time failures are counted.
 pub const WINDOW: SignedDuration = SignedDuration::from_mins(15);
@@ -75,30 +76,5 @@ impl Accounts {
     pub(super) fn throttled(&self, refused: Refused) -> AccountError {
         let wait = refused.until.duration_since(self.parts.clock.now()).as_secs();
         AccountError::Throttled(wait.max(0) + 1)
-    }
-}
-
-/// The network that an address counts for: who has one IPv6 address has 2^64 of them.
-fn network(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(it) => it.to_string(),
-        IpAddr::V6(it) => {
-            let [a, b, c, d, ..] = it.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_counts_for_what_one_subscriber_has() {
-        let of = |text: &str| network(text.parse().expect("an address"));
-        assert_eq!(of("2001:db8:1:2:3::4"), of("2001:db8:1:2:ffff::1"));
-        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
-        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
-        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
     }
 }

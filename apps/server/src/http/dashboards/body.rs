@@ -4,9 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 use plinth_core::{Classify as _, UserId};
 use plinth_dashboards::{
     Dashboard, DashboardChange, DashboardId, Filter, Looked, NewDashboard, NewShare, Position,
-    Share, ShareId, ShareKind, Shown, Widget, WidgetId, WidgetResult, WidgetSpec,
+    Share, ShareId, ShareKind, Shown, Widget, WidgetError, WidgetId, WidgetResult, WidgetSpec,
 };
-use plinth_queries::{QueryError, QueryId};
+use plinth_queries::QueryId;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -414,12 +414,13 @@ impl WidgetData {
 }
 
 /// What a database answers is not for everybody who has a link.
-fn told(err: QueryError, is_public: bool) -> ErrorInfo {
-    let problem = if is_public {
-        let kind = err.kind();
-        Problem::new(kind, "this cannot be shown now", None)
-    } else {
-        Problem::from(err)
+fn told(err: WidgetError, is_public: bool) -> ErrorInfo {
+    let problem = match err {
+        WidgetError::Query(err) if is_public => {
+            Problem::new(err.kind(), "this cannot be shown now", None)
+        }
+        WidgetError::Query(err) => Problem::from(*err),
+        WidgetError::Withheld => Problem::from(err),
     };
     problem.into_info()
 }

@@ -1,4 +1,4 @@
-use actix_web::{HttpResponse, delete, get, post, web};
+use actix_web::{HttpRequest, HttpResponse, delete, get, post, web};
 use plinth_dashboards::{Ask, DashboardId, ShareId, WidgetId};
 use secrecy::ExposeSecret as _;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -9,6 +9,7 @@ use super::body::{
 };
 use super::chosen;
 use super::pictures::{check, size, svg};
+use crate::http::client_address::client_address;
 use crate::http::envelope::Reply;
 use crate::http::input::Valid;
 use crate::http::problem::Problems;
@@ -97,7 +98,9 @@ async fn revoke_dashboard_share(
 
 /// Show a shared dashboard
 ///
-/// Whoever has the token may. What its widgets show, without what they ask. Answers may be half a minute old.
+/// Whoever has the token may. What its widgets show, without what they ask. Answers may be half a minute old. A widget that
+/// a locked value of the link does not reach any more has an error with `details.reason` `withheld`. Whoever looks too often
+/// gets 429: an address 300 times a minute, a link 600 times.
 #[utoipa::path(
     tag = "dashboards",
     params(
@@ -110,12 +113,14 @@ async fn revoke_dashboard_share(
 #[get("/shared-dashboards/{token}")]
 async fn get_shared_dashboard(
     services: web::Data<Services>,
+    request: HttpRequest,
     token: web::Path<String>,
     params: web::Query<BoardParams>,
     reply: Reply,
 ) -> Result<HttpResponse, Problem> {
     let ask = Ask { filters: chosen(params.into_inner().filters)?, max_age_seconds: None };
-    let looked = services.dashboards.look_shared(&token, ask).await?;
+    let from = client_address(&request, &services.trusted_proxies);
+    let looked = services.dashboards.look_shared(&token, from, ask).await?;
     Ok(reply.ok(SharedDashboard::from(looked)))
 }
 
@@ -137,11 +142,13 @@ async fn get_shared_dashboard(
 #[get("/shared-dashboards/{token}/image.svg")]
 async fn get_shared_dashboard_image(
     services: web::Data<Services>,
+    request: HttpRequest,
     token: web::Path<String>,
     params: web::Query<BoardParams>,
 ) -> Result<HttpResponse, Problem> {
     let ask = Ask { filters: chosen(params.into_inner().filters)?, max_age_seconds: None };
-    let looked = services.dashboards.look_shared(&token, ask).await?;
+    let from = client_address(&request, &services.trusted_proxies);
+    let looked = services.dashboards.look_shared(&token, from, ask).await?;
     Ok(svg(looked.picture(false)))
 }
 
@@ -164,12 +171,14 @@ async fn get_shared_dashboard_image(
 #[get("/shared-dashboards/{token}/widgets/{widget_id}/image.svg")]
 async fn get_shared_widget_image(
     services: web::Data<Services>,
+    request: HttpRequest,
     path: web::Path<(String, WidgetId)>,
     params: web::Query<PictureParams>,
 ) -> Result<HttpResponse, Problem> {
     let ((token, widget), params) = (path.into_inner(), params.into_inner());
     check(&params)?;
     let ask = Ask { filters: chosen(params.filters.clone())?, max_age_seconds: None };
-    let shown = services.dashboards.look_shared_at(&token, widget, ask).await?;
+    let from = client_address(&request, &services.trusted_proxies);
+    let shown = services.dashboards.look_shared_at(&token, from, widget, ask).await?;
     Ok(svg(shown.picture(size(&shown, &params), false).to_svg()))
 }
