@@ -9,11 +9,12 @@ use plinth_dashboards::{
     ShareKind,
 };
 use plinth_tenancy::AuditEntry;
+use plinth_tenancy::outbox::Message;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Json, ToSql};
 
-use crate::audit;
 use crate::database::{Database, internal, store};
+use crate::{audit, outbox};
 
 /// [`DashboardStore`] in our own database.
 #[derive(Clone)]
@@ -183,6 +184,36 @@ impl DashboardStore for PostgresDashboards {
                 write(tx, UPDATE, &dashboard).await?;
                 audit::append(&self.database, tx, &entry).await?;
                 Ok(Some(dashboard))
+            })
+            .await
+    }
+
+    async fn pause(
+        &self,
+        org: OrgId,
+        id: DashboardId,
+        owner: UserId,
+        at: Timestamp,
+        entry: &AuditEntry,
+        message: &Message,
+    ) -> Result<bool, StoreError> {
+        self.database
+            .for_org(org, async |tx| {
+                let Some(mut dashboard) = find(tx, org, id, "FOR UPDATE").await? else {
+                    return Ok(false);
+                };
+                let whose = dashboard.owner;
+                let running = dashboard.widgets.iter_mut().filter(|it| {
+                    let is_theirs = it.owner.unwrap_or(whose) == owner;
+                    is_theirs && it.query.is_some() && it.paused_at.is_none()
+                });
+                if running.map(|it| it.paused_at = Some(at)).count() == 0 {
+                    return Ok(false);
+                }
+                write(tx, UPDATE, &dashboard).await?;
+                audit::append(&self.database, tx, entry).await?;
+                outbox::put(tx, message).await?;
+                Ok(true)
             })
             .await
     }

@@ -145,6 +145,11 @@ async fn queries_keep_their_contract() {
     let store = PostgresQueries::new(ours.database.clone());
     let (test, live) = (test.connection.id, live.connection.id);
     plinth_queries::testing::query_store_contract(&store, us, them, test, live).await;
+    let runs = plinth_adapter_postgres::PostgresQueryRuns::new(ours.database.clone());
+    // The database keeps microseconds.
+    let now = plinth_core::Clock::now(&plinth_core::SystemClock).as_second();
+    let now = jiff::Timestamp::from_second(now).unwrap();
+    plinth_queries::testing::query_run_store_contract(&runs, us, them, (test, live), now).await;
     plinth_queries::testing::saved_store_contract(&store, us, them, live, &made).await;
     let store = PostgresConversations::new(ours.database.clone());
     plinth_queries::testing::conversation_store_contract(&store, us, them, test, live).await;

@@ -1,10 +1,12 @@
 use std::error::Error;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// What a caller can do about an error. Each route family has one renderer that makes its body and status from this,
 /// and only from this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// The request breaks a rule; sending it again will not help.
     Invalid,

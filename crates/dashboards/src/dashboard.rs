@@ -45,9 +45,18 @@ pub struct Widget {
     pub kind: Kind,
     /// What stands above it; up to 200 characters.
     pub title: String,
+    /// As whom it runs: who put it there, or last changed what it asks. `None`, from earlier, is the dashboard's owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<UserId>,
+    /// When it was found that its owner had left, which was told once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_at: Option<Timestamp>,
     /// What it asks; only a text can do without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<QueryId>,
+    /// The version of it that its owner stands for; `None`, from earlier, is the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
     /// Values of the query's parameters, by name.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub parameters: Map<String, Value>,
@@ -104,6 +113,11 @@ pub struct Filter {
 }
 
 impl Dashboard {
+    /// As whom a widget of it runs.
+    pub fn owner_of(&self, widget: &Widget) -> UserId {
+        widget.owner.unwrap_or(self.owner)
+    }
+
     /// One of its widgets.
     pub fn widget(&self, id: WidgetId) -> Option<&Widget> {
         self.widgets.iter().find(|it| it.id == id)

@@ -87,6 +87,17 @@ pub enum WidgetError {
         "this link does not show this widget any more: a value that it locks does not reach it"
     )]
     Withheld,
+    /// Whoever it runs as is no member of the organization any more.
+    #[error("whoever this widget ran as has left the organization; somebody has to take it over")]
+    OwnerGone,
+    /// Whoever it runs as may run no queries any more.
+    #[error(
+        "whoever this widget runs as may not run queries any more; somebody has to take it over"
+    )]
+    OwnerMayNot,
+    /// Our own storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Its query failed.
     #[error(transparent)]
     Query(#[from] Box<QueryError>),
@@ -102,6 +113,8 @@ impl Classify for WidgetError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Withheld => ErrorKind::Forbidden,
+            Self::OwnerGone | Self::OwnerMayNot => ErrorKind::Conflict,
+            Self::Store(err) => err.kind(),
             Self::Query(err) => err.kind(),
         }
     }
@@ -109,6 +122,9 @@ impl Classify for WidgetError {
     fn details(&self) -> Option<Value> {
         match self {
             Self::Withheld => Some(json!({ "reason": "withheld" })),
+            Self::OwnerGone => Some(json!({ "reason": "owner_gone" })),
+            Self::OwnerMayNot => Some(json!({ "reason": "owner_may_not" })),
+            Self::Store(_) => None,
             Self::Query(err) => err.details(),
         }
     }

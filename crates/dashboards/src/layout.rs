@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use plinth_charts::{Kind, Options};
+use plinth_core::UserId;
 use plinth_queries::QueryId;
 use serde_json::{Map, Value};
 
-use crate::dashboard::{Filter, Position, Widget};
+use crate::dashboard::{Dashboard, Filter, Position, Widget};
 use crate::ports::Described;
 use crate::{Fault, WidgetId};
 
@@ -36,8 +37,12 @@ pub struct WidgetSpec {
     pub kind: String,
     /// See [`Widget::title`].
     pub title: String,
+    /// Whoever it runs as already, or the caller, who takes it over; `None` for whoever follows from what it asks.
+    pub owner: Option<UserId>,
     /// See [`Widget::query`].
     pub query: Option<QueryId>,
+    /// The version of the query that the caller stands for; `None` for the one that it has, of a new widget the newest.
+    pub version: Option<u32>,
     /// See [`Widget::parameters`].
     pub parameters: Map<String, Value>,
     /// See [`Widget::filters`].
@@ -155,7 +160,10 @@ fn widget(
         id,
         kind,
         title: spec.title,
+        owner: spec.owner,
+        paused_at: None,
         query: spec.query,
+        version: spec.version,
         parameters: spec.parameters,
         filters: spec.filters,
         position: spec.position,
@@ -235,6 +243,72 @@ pub(crate) fn mapped(widgets: &[Widget], filters: &[Filter], faults: &mut Faults
     }
 }
 
+/// Says as whom a widget runs, and which version of its query they stand for. Whoever changes what it asks, or what it takes
+/// from a filter, is whom it runs as from then on: nobody lets another's widget show what they may not see themselves.
+pub(crate) fn vouch(
+    (at, widget): (usize, &mut Widget),
+    newest: u32,
+    before: Option<&Dashboard>,
+    filters: &[Filter],
+    caller: UserId,
+    faults: &mut Faults,
+) {
+    let newest = newest.max(1);
+    let old = before.and_then(|it| Some((it.widget(widget.id)?, it)));
+    let old_owner = old.map(|(old, it)| it.owner_of(old));
+    if widget.owner.is_some_and(|it| it != caller && old_owner != Some(it)) {
+        let message = "is neither whom it runs as nor you; nobody lets it run as another";
+        faults.add(format!("/widgets/{at}/owner_id"), message);
+    }
+    if widget.version.is_some_and(|it| it == 0 || it > newest) {
+        let message = format!("has to be a version of the query, from 1 to {newest}");
+        faults.add(format!("/widgets/{at}/query_version"), message);
+    }
+    let is_taken_over = widget.owner == Some(caller);
+    if let Some((old, dashboard)) = old {
+        let has_version = widget.version.is_none() || widget.version == old.version;
+        if !is_taken_over && has_version && asks_the_same(old, widget, dashboard, filters) {
+            widget.owner = old_owner;
+            widget.version = old.version;
+            widget.paused_at = old.paused_at;
+            return;
+        }
+        // What was read goes back with it; it is not meant of another query.
+        if old.query != widget.query && widget.version == old.version {
+            widget.version = None;
+        }
+        if old.query == widget.query && widget.version.is_none() {
+            widget.version = old.version;
+        }
+    }
+    widget.owner = Some(caller);
+    if widget.query.is_some() {
+        widget.version = widget.version.or(Some(newest));
+    }
+}
+
+/// Whether a widget shows of its query what it did, with the same values.
+fn asks_the_same(old: &Widget, new: &Widget, before: &Dashboard, filters: &[Filter]) -> bool {
+    let plain = |it: &Value| it.as_object().cloned().unwrap_or_default();
+    let is_same = old.query == new.query
+        && old.kind == new.kind
+        && old.parameters == new.parameters
+        && old.filters == new.filters
+        && plain(&old.options) == plain(&new.options);
+    is_same && takes_the_same(new, before, filters)
+}
+
+/// Whether the filters that a widget takes are as they were, but for their labels.
+pub(crate) fn takes_the_same(widget: &Widget, before: &Dashboard, filters: &[Filter]) -> bool {
+    widget.filters.values().all(|name| {
+        let is_it = |it: &&Filter| it.name == *name;
+        match (before.filters.iter().find(is_it), filters.iter().find(is_it)) {
+            (Some(old), Some(new)) => old.default == new.default && old.options == new.options,
+            _ => false,
+        }
+    })
+}
+
 /// Holds what a widget gives its query against what that takes.
 pub(crate) fn fits(widget: &Widget, at: usize, query: &Described, faults: &mut Faults) {
     let takes = |name: &str| query.parameters.iter().any(|it| it.name == name);
@@ -281,7 +355,9 @@ mod tests {
             id: None,
             kind: kind.to_owned(),
             title: "Orders".to_owned(),
+            owner: None,
             query: Some(QueryId::new(Timestamp::UNIX_EPOCH)),
+            version: None,
             parameters: Map::new(),
             filters: BTreeMap::new(),
             position: Position { x, y, w, h },
@@ -332,6 +408,7 @@ mod tests {
         let parameter = |name: &str, is_needed| DescribedParameter { name: name.into(), is_needed };
         let query = Described {
             is_saved: true,
+            version: 1,
             parameters: vec![parameter("country", true), parameter("year", false)],
         };
         let mut faults = Faults::default();

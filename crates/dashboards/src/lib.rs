@@ -1,11 +1,11 @@
 //! Dashboards: widgets on a grid, each a saved query and a way to look at its result; and links that show them to others.
 //!
 //! Read in this order: [`Dashboard`], [`Dashboards`] (what people do with them), [`Shown`] (what comes of a look), [`Share`],
-//! then the ports [`DashboardStore`], [`WidgetRunner`] and [`Sharers`].
+//! then the ports [`DashboardStore`], [`WidgetRunner`] and [`Members`].
 //!
-//! **Invariant:** a widget runs as whoever looks, under the policies that bind them; through a link it runs as whoever made
-//! the link, with the rights that they have at that moment. A link that is expired, revoked or whose maker may not look any
-//! more shows nothing; a widget that a value does not reach that the link locks shows nothing through it.
+//! **Invariant:** a widget runs as its owner, with the rights that they have at that moment, and who changes what it asks is its
+//! owner. A link that is expired, revoked or whose maker may not look any more shows nothing; a widget that a value does not
+//! reach that the link locks shows nothing through it.
 
 mod dashboard;
 mod error;
@@ -26,9 +26,9 @@ pub use error::{DashboardError, Fault, WidgetError};
 pub use ids::{DashboardId, ShareId, WidgetId};
 pub use layout::{COLUMNS, FilterSpec, WidgetSpec};
 pub use look::{Looked, Shown};
-pub use members::TeamSharers;
+pub use members::TeamMembers;
 pub use ports::{
-    DashboardStore, DecideDashboard, Described, DescribedParameter, ResultColumn, Sharers,
+    DashboardStore, DecideDashboard, Described, DescribedParameter, Members, ResultColumn,
     WidgetResult, WidgetRun, WidgetRunner,
 };
 pub use runner::SavedQueries;

@@ -199,7 +199,7 @@ impl Dashboards {
             // It is being deleted, or gone.
             Err(_) => return Ok(None),
         }
-        let Some(sharer) = self.parts.sharers.acting(org, share.by).await? else {
+        let Some(sharer) = self.parts.members.acting(org, share.by).await? else {
             return Ok(None);
         };
         let may = Permit::<DashboardsRead>::check(&sharer).is_ok();

@@ -59,6 +59,11 @@ impl Shown {
         Self::new(widget, Some(Err(WidgetError::Withheld)), 0.0)
     }
 
+    /// A widget that was not run.
+    pub(crate) fn failed(widget: Widget, why: WidgetError) -> Self {
+        Self::new(widget, Some(Err(why)), 0.0)
+    }
+
     /// As what the result is looked at; `None` if there is none.
     ///
     /// # Errors

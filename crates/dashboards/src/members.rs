@@ -4,14 +4,14 @@ use async_trait::async_trait;
 use plinth_core::{Credential, OrgId, Principal, StoreError, UserId};
 use plinth_tenancy::team::{TeamStore, WhichMember};
 
-use crate::ports::Sharers;
+use crate::ports::Members;
 
-/// [`Sharers`] over the team: rights are those of the role at that moment.
-pub struct TeamSharers {
+/// [`Members`] over the team: rights are those of the role at that moment.
+pub struct TeamMembers {
     team: Arc<dyn TeamStore>,
 }
 
-impl TeamSharers {
+impl TeamMembers {
     /// Looks members up there.
     pub fn new(team: Arc<dyn TeamStore>) -> Self {
         Self { team }
@@ -19,7 +19,7 @@ impl TeamSharers {
 }
 
 #[async_trait]
-impl Sharers for TeamSharers {
+impl Members for TeamMembers {
     async fn acting(&self, org: OrgId, user: UserId) -> Result<Option<Principal>, StoreError> {
         let member = self.team.member(org, WhichMember::User(user)).await?;
         Ok(member.map(|it| Principal {

@@ -3,6 +3,7 @@ use jiff::Timestamp;
 use plinth_core::{Cursor, Limit, OrgId, Principal, StoreError, UserId};
 use plinth_queries::{QueryError, QueryId};
 use plinth_tenancy::AuditEntry;
+use plinth_tenancy::outbox::Message;
 use serde_json::{Map, Value};
 
 use crate::dashboard::Dashboard;
@@ -51,6 +52,18 @@ pub trait DashboardStore: Send + Sync + 'static {
         decide: DecideDashboard<'_>,
     ) -> Result<Option<Dashboard>, DashboardError>;
 
+    /// Notes of a dashboard's widgets that run as `owner`, and of which it is not noted, that they stand still since `at`, and
+    /// leaves the message; `false` if there are none such, and then nothing is written. It is no change of the dashboard.
+    async fn pause(
+        &self,
+        org: OrgId,
+        id: DashboardId,
+        owner: UserId,
+        at: Timestamp,
+        entry: &AuditEntry,
+        message: &Message,
+    ) -> Result<bool, StoreError>;
+
     /// Removes a dashboard with the links to it; `false` if there is none.
     async fn remove(
         &self,
@@ -94,6 +107,8 @@ pub trait DashboardStore: Send + Sync + 'static {
 pub struct Described {
     /// Whether somebody saved it; what nobody did may be gone tomorrow.
     pub is_saved: bool,
+    /// Its newest version; 0 if nobody saved it.
+    pub version: u32,
     /// Its parameters.
     pub parameters: Vec<DescribedParameter>,
 }
@@ -118,6 +133,10 @@ pub struct WidgetRun {
     pub max_age_seconds: Option<u32>,
     /// Rows at most.
     pub row_limit: u64,
+    /// The version that its owner stands for; see [`plinth_queries::SavedRun::version`].
+    pub version: Option<u32>,
+    /// Who looks, if it runs as somebody else.
+    pub shown_to: Option<Principal>,
 }
 
 /// What came of it.
@@ -133,6 +152,8 @@ pub struct WidgetResult {
     pub restricted: Vec<String>,
     /// The run's entry in the history.
     pub run: QueryId,
+    /// Which version of the query ran, and which is the newest.
+    pub versions: (u32, u32),
     /// When the answer was made, if it was made before; `None` if it was made now.
     pub cached_at: Option<Timestamp>,
     /// From sending the statement to its last row, in milliseconds.
@@ -177,9 +198,9 @@ pub trait WidgetRunner: Send + Sync + 'static {
     async fn run(&self, caller: &Principal, run: WidgetRun) -> Result<WidgetResult, QueryError>;
 }
 
-/// Who made a link, as they are at that moment.
+/// Members as whom something runs, as they are at that moment.
 #[async_trait]
-pub trait Sharers: Send + Sync + 'static {
+pub trait Members: Send + Sync + 'static {
     /// Their rights now; `None` if they are no member any more.
     async fn acting(&self, org: OrgId, user: UserId) -> Result<Option<Principal>, StoreError>;
 }

@@ -37,7 +37,11 @@ impl WidgetRunner for SavedQueries {
             name: it.name.clone(),
             is_needed: it.required && it.default.is_none(),
         });
-        Ok(Described { is_saved: record.saved, parameters: parameters.collect() })
+        Ok(Described {
+            is_saved: record.saved,
+            version: record.definition.version,
+            parameters: parameters.collect(),
+        })
     }
 
     async fn save(&self, caller: &Principal, query: QueryId) -> Result<(), DashboardError> {
@@ -55,6 +59,8 @@ impl WidgetRunner for SavedQueries {
             parameters: run.parameters,
             max_age_seconds: run.max_age_seconds,
             limits,
+            version: run.version,
+            shown_to: run.shown_to,
         };
         let found = self.queries.run_saved(caller, run).await?;
         let columns = found
@@ -68,6 +74,7 @@ impl WidgetRunner for SavedQueries {
             is_cut_off: found.cut_off.is_some(),
             restricted: found.restricted,
             run: found.run,
+            versions: (found.version, found.newest),
             cached_at: found.cached_at,
             execution_time_ms: found.execution_time_ms,
         })

@@ -1,19 +1,24 @@
 //! What people do with dashboards.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::{FutureExt as _, StreamExt as _, future, stream};
-use plinth_core::{Clock, Cursor, DashboardsRead, DashboardsWrite, Limit, Page, Permit, Principal};
+use plinth_core::{
+    Clock, Cursor, DashboardsRead, DashboardsWrite, Limit, Page, Permit, Principal, QueriesRead,
+    UserId,
+};
 use plinth_queries::QueryId;
 use plinth_tenancy::limits::{Places, Visitors};
+use plinth_tenancy::outbox::{Letter, LetterTo, Message};
 use plinth_tenancy::{AuditEntry, Tenancy};
 use serde_json::{Map, Value, json};
 
 use crate::dashboard::{Dashboard, Filter, Widget};
 use crate::layout::{self, DAY, Faults, WidgetSpec};
 use crate::look::{Looked, Shown, row_limit};
-use crate::ports::{DashboardStore, Described, Sharers, WidgetRun, WidgetRunner};
+use crate::ports::{DashboardStore, Described, Members, WidgetRun, WidgetRunner};
 use crate::share::{Share, ShareKey};
 use crate::{DashboardError, DashboardId, ShareId, WidgetError, WidgetId};
 
@@ -87,8 +92,8 @@ pub struct DashboardParts {
     pub store: Arc<dyn DashboardStore>,
     /// Runs what widgets ask.
     pub runner: Arc<dyn WidgetRunner>,
-    /// As whom links run.
-    pub sharers: Arc<dyn Sharers>,
+    /// As whom widgets run, and who made links.
+    pub members: Arc<dyn Members>,
     /// Whether organizations are open.
     pub tenancy: Tenancy,
     /// Makes tokens of links.
@@ -126,7 +131,7 @@ impl Dashboards {
         let (caller, now) = (permit.principal(), self.parts.clock.now());
         let (name, description) = (name(&new.name)?, description(&new.description)?);
         refresh(new.refresh_seconds)?;
-        let widgets = self.read(caller, new.widgets, &new.filters, &[]).await?;
+        let widgets = self.read(caller, new.widgets, &new.filters, None).await?;
         let dashboard = Dashboard {
             id: DashboardId::new(now),
             org: permit.org(),
@@ -191,15 +196,21 @@ impl Dashboards {
         let new_description = change.description.as_deref().map(description).transpose()?;
         refresh(change.refresh_seconds.flatten())?;
         let filters = change.filters.unwrap_or_else(|| before.filters.clone());
-        let known: Vec<WidgetId> = before.widgets.iter().map(|it| it.id).collect();
         let widgets = if let Some(specs) = change.widgets {
-            self.read(caller, specs, &filters, &known).await?
+            self.read(caller, specs, &filters, Some(&before)).await?
         } else {
             let mut faults = Faults::default();
             layout::filters(&filters, &mut faults);
             layout::mapped(&before.widgets, &filters, &mut faults);
             refuse(faults)?;
-            before.widgets.clone()
+            let mut widgets = before.widgets.clone();
+            for it in &mut widgets {
+                if !layout::takes_the_same(it, &before, &filters) {
+                    it.owner = Some(caller.user);
+                    it.paused_at = None;
+                }
+            }
+            widgets
         };
         let mut decide = |dashboard: &mut Dashboard| {
             // What was judged is what was read before; a change that came between is another's.
@@ -250,10 +261,12 @@ impl Dashboards {
         caller: &Principal,
         specs: Vec<WidgetSpec>,
         filters: &[Filter],
-        known: &[WidgetId],
+        before: Option<&Dashboard>,
     ) -> Result<Vec<Widget>, DashboardError> {
         let mut faults = Faults::default();
-        let widgets = layout::widgets(specs, known, self.parts.clock.now(), &mut faults);
+        let known: Vec<WidgetId> =
+            before.iter().flat_map(|it| &it.widgets).map(|it| it.id).collect();
+        let mut widgets = layout::widgets(specs, &known, self.parts.clock.now(), &mut faults);
         layout::filters(filters, &mut faults);
         if faults.0.is_empty() {
             layout::mapped(&widgets, filters, &mut faults);
@@ -261,17 +274,22 @@ impl Dashboards {
         refuse(faults)?;
         let mut described: Vec<(QueryId, Described)> = Vec::new();
         let mut faults = Faults::default();
-        for (at, widget) in widgets.iter().enumerate() {
-            let Some(query) = widget.query else { continue };
-            let before = described.iter().position(|it| it.0 == query);
-            let known = if let Some(known) = before {
+        for (at, widget) in widgets.iter_mut().enumerate() {
+            let Some(query) = widget.query else {
+                layout::vouch((at, widget), 0, before, filters, caller.user, &mut faults);
+                continue;
+            };
+            let there = described.iter().position(|it| it.0 == query);
+            let known = if let Some(known) = there {
                 known
             } else {
                 let found = self.parts.runner.describe(caller, query).await?;
                 described.push((query, found));
                 described.len() - 1
             };
-            layout::fits(widget, at, &described[known].1, &mut faults);
+            let found = &described[known].1;
+            layout::fits(widget, at, found, &mut faults);
+            layout::vouch((at, widget), found.version, before, filters, caller.user, &mut faults);
         }
         refuse(faults)?;
         for (query, found) in &described {
@@ -298,7 +316,7 @@ impl Dashboards {
         self.find(permit.principal(), id).await
     }
 
-    /// A dashboard with what all its widgets show to the caller now. A widget that fails leaves the others alone.
+    /// A dashboard with what all its widgets show now, each as its owner sees it. A widget that fails leaves the others alone.
     ///
     /// # Errors
     ///
@@ -314,7 +332,7 @@ impl Dashboards {
         self.show(permit.principal(), dashboard, &ask, (None, None)).await
     }
 
-    /// One widget with what it shows to the caller now.
+    /// One widget with what it shows now.
     ///
     /// # Errors
     ///
@@ -345,6 +363,7 @@ impl Dashboards {
             return Err(DashboardError::Field { field: "max_age".to_owned(), rule });
         }
         let filters = choose(&dashboard, &ask.filters)?;
+        let owners = self.owners(caller, &dashboard, only).await?;
         let wanted = dashboard.widgets.iter().filter(|it| only.is_none_or(|id| id == it.id));
         let runs: Vec<_> = wanted
             .map(|widget| {
@@ -359,19 +378,77 @@ impl Dashboards {
                         .or(widget.max_age_seconds)
                         .or(dashboard.refresh_seconds),
                     row_limit: row_limit(widget.kind),
+                    version: Some(widget.version.unwrap_or(1)),
+                    // Through a link nobody is told of failures.
+                    shown_to: link.is_none().then(|| caller.clone()),
                 });
-                self.run(caller, widget.clone(), run).right_future()
+                let owner = owners.get(&dashboard.owner_of(widget)).and_then(Option::as_ref);
+                self.run(owner, widget.clone(), run).right_future()
             })
             .collect();
         let widgets = stream::iter(runs).buffered(AT_ONCE).collect().await;
         Ok(Looked { dashboard, filters, widgets })
     }
 
-    async fn run(&self, caller: &Principal, widget: Widget, run: Option<WidgetRun>) -> Shown {
-        let Some(run) = run else { return Shown::new(widget, None, 0.0) };
+    /// As whom widgets run, each as they are now; none for who left. Whoever looks by a key that reaches test connections only
+    /// reaches no others by them.
+    async fn owners(
+        &self,
+        caller: &Principal,
+        dashboard: &Dashboard,
+        only: Option<WidgetId>,
+    ) -> Result<HashMap<UserId, Option<Principal>>, DashboardError> {
+        let mut owners = HashMap::new();
+        for widget in dashboard.widgets.iter().filter(|it| only.is_none_or(|id| id == it.id)) {
+            let owner = dashboard.owner_of(widget);
+            if widget.query.is_some() && !owners.contains_key(&owner) {
+                let found = self.parts.members.acting(caller.org, owner).await?;
+                let found = found.map(|it| Principal {
+                    test_only: caller.test_only,
+                    origin: caller.origin.clone(),
+                    ..it
+                });
+                if found.is_none() && widget.paused_at.is_none() {
+                    self.tell_of(dashboard, owner).await;
+                }
+                owners.insert(owner, found);
+            }
+        }
+        Ok(owners)
+    }
+
+    /// Tells who manages the organization, once, that widgets stand still because that member left.
+    async fn tell_of(&self, dashboard: &Dashboard, owner: UserId) {
+        let (org, now) = (dashboard.org, self.parts.clock.now());
+        let theirs = |it: &&Widget| it.query.is_some() && dashboard.owner_of(it) == owner;
+        let widgets = dashboard.widgets.iter().filter(theirs).count();
+        let entry = AuditEntry::of_plinth(org, now, "system", "dashboard.paused")
+            .on("dashboard", dashboard.id)
+            .with(json!({ "owner": owner, "widgets": widgets }));
+        let letter = Letter::WidgetsPaused { dashboard: dashboard.name.clone(), widgets, at: now };
+        let message = Message::mail(org, now, &LetterTo::Managers, &letter);
+        let told = self.parts.store.pause(org, dashboard.id, owner, now, &entry, &message).await;
+        if let Err(err) = told {
+            // Whoever looks next tells it.
+            tracing::warn!(error = plinth_core::chain(&err), "widgets whose owner left");
+        }
+    }
+
+    async fn run(
+        &self,
+        owner: Option<&Principal>,
+        widget: Widget,
+        run: Option<WidgetRun>,
+    ) -> Shown {
+        let Some(mut run) = run else { return Shown::new(widget, None, 0.0) };
+        let Some(owner) = owner else { return Shown::failed(widget, WidgetError::OwnerGone) };
+        if Permit::<QueriesRead>::check(owner).is_err() {
+            return Shown::failed(widget, WidgetError::OwnerMayNot);
+        }
+        run.shown_to = run.shown_to.filter(|it| it.user != owner.user);
         let begun = Instant::now();
-        let _place = self.places.take(caller.org).await;
-        let answer = self.parts.runner.run(caller, run).await;
+        let _place = self.places.take(owner.org).await;
+        let answer = self.parts.runner.run(owner, run).await;
         let answer = answer.map_err(WidgetError::from);
         let duration_ms = begun.elapsed().as_secs_f64() * 1000.0;
         Shown::new(widget, Some(answer), duration_ms)
@@ -454,7 +531,7 @@ mod tests {
 
     use jiff::Timestamp;
     use plinth_charts::Kind;
-    use plinth_core::{OrgId, UserId};
+    use plinth_core::OrgId;
 
     use super::*;
     use crate::Position;
@@ -471,6 +548,9 @@ mod tests {
             id: WidgetId::new(at),
             kind: Kind::Bar,
             title: String::new(),
+            owner: None,
+            paused_at: None,
+            version: None,
             query: Some(QueryId::new(at)),
             parameters: Map::from_iter([("limit".to_owned(), json!(5))]),
             filters: BTreeMap::from_iter([

@@ -49,7 +49,7 @@ pub struct Share {
     pub kind: ShareKind,
     /// Up to 200 characters.
     pub name: String,
-    /// Who made it: as whom its widgets run.
+    /// Who made it: it works as long as they may look.
     pub by: UserId,
     /// Values of the dashboard's filters that nobody changes.
     pub locked: Map<String, Value>,
@@ -237,6 +237,9 @@ mod tests {
             id: WidgetId::new(at),
             kind: plinth_charts::Kind::Table,
             title: String::new(),
+            owner: None,
+            paused_at: None,
+            version: None,
             query: Some(QueryId::new(at)),
             parameters: Map::new(),
             filters: filters.collect(),

@@ -7,6 +7,7 @@ use plinth_charts::Kind;
 use plinth_core::{Cursor, Limit, OrgId, UserId};
 use plinth_queries::QueryId;
 use plinth_tenancy::AuditEntry;
+use plinth_tenancy::outbox::{Letter, LetterTo, Message};
 use serde_json::{Map, json};
 
 use crate::{
@@ -20,7 +21,10 @@ pub fn dashboard((org, owner): (OrgId, UserId), name: &str, at: Timestamp) -> Da
         id: WidgetId::new(at),
         kind: Kind::Bar,
         title: "Orders by country".to_owned(),
+        owner: Some(owner),
+        paused_at: None,
         query: Some(QueryId::new(at)),
+        version: Some(2),
         parameters: Map::from_iter([("limit".to_owned(), json!(5))]),
         filters: BTreeMap::from_iter([("country".to_owned(), "country".to_owned())]),
         position: Position { x: 0, y: 0, w: 6, h: 4 },
@@ -123,6 +127,18 @@ pub async fn dashboards_are_their_organizations_own(
     assert!(matches!(refused, Err(DashboardError::Changed)));
     let kept = store.find(ann.0, first.id).await.expect("read").expect("it is there");
     assert_eq!(kept.name, "Renamed");
+
+    // Whose owner left, is noted and told once.
+    let telling = async |org: OrgId, id, owner| {
+        let message = Message::mail(org, at, &LetterTo::Managers, &Letter::PasswordChanged { at });
+        store.pause(org, id, owner, at, &entry(org, at), &message).await.expect("noted")
+    };
+    assert!(!telling(bob.0, second.id, ann.1).await, "another's");
+    assert!(!telling(ann.0, second.id, bob.1).await, "nothing of theirs");
+    assert!(telling(ann.0, second.id, ann.1).await);
+    assert!(!telling(ann.0, second.id, ann.1).await, "told already");
+    let paused = store.find(ann.0, second.id).await.expect("read").expect("it is there");
+    assert_eq!((paused.widgets[0].paused_at, paused.revision), (Some(at), second.revision));
 
     assert!(!store.remove(bob.0, first.id, &entry(bob.0, at)).await.expect("none"));
     assert!(store.remove(ann.0, first.id, &entry(ann.0, at)).await.expect("removed"));

@@ -1,5 +1,6 @@
 //! What somebody sends, what comes back, and how far it may go.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use plinth_connections::ConnectionId;
@@ -59,6 +60,29 @@ pub struct Ask {
     pub purpose: Purpose,
     /// Which language model reads a question; `None` for the organization's default.
     pub model: Option<ModelRef>,
+    /// Whom to tell of the statement before it runs; `None` for nobody.
+    pub told: Option<Told>,
+}
+
+/// Somebody who is told of a statement that is about to run, as its entry in the history stands then.
+#[derive(Clone)]
+pub struct Told(Arc<dyn Fn(&QueryRecord) + Send + Sync>);
+
+impl Told {
+    /// Tells by that.
+    pub fn new(tell: impl Fn(&QueryRecord) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
+    pub(crate) fn tell(&self, record: &QueryRecord) {
+        (self.0)(record);
+    }
+}
+
+impl std::fmt::Debug for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Told")
+    }
 }
 
 /// How far a caller wants a run to go; each as in [`Ask`].

@@ -6,7 +6,9 @@ use plinth_sql_guard::Rejection;
 use plinth_tenancy::TenancyError;
 use serde_json::{Value, json};
 
-use crate::{ConversationId, EntryId, InvalidEntry, QueryId, QueryOutcome, RunError};
+use crate::{
+    ConversationId, EntryId, InvalidEntry, QueryId, QueryOutcome, QueryRunId, RunError, RunState,
+};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -169,6 +171,20 @@ pub enum QueryError {
     /// No such query in this organization.
     #[error("there is no query {0}")]
     NotFound(QueryId),
+    /// The organization has as many runs that nobody waits for as it may.
+    #[error("{0} runs of your organization have not ended; wait for some, or cancel them")]
+    TooManyRuns(i64),
+    /// No such run of the caller's, or it has expired.
+    #[error("there is no run {0}, or it is kept no more")]
+    NoRun(QueryRunId),
+    /// A run that has no rows to show.
+    #[error("{run} is {}; rows are there once it has succeeded", .state.as_str())]
+    NoResults {
+        /// The run.
+        run: QueryRunId,
+        /// How far it is.
+        state: RunState,
+    },
     /// A cursor that this list did not give.
     #[error(transparent)]
     Cursor(#[from] InvalidCursor),
@@ -242,6 +258,9 @@ impl QueryError {
             | Self::Model(_)
             | Self::NotFound(_)
             | Self::NoConversation(_)
+            | Self::TooManyRuns(_)
+            | Self::NoRun(_)
+            | Self::NoResults { .. }
             | Self::Entry(_)
             | Self::Unusable { .. }
             | Self::NameTaken(_)
@@ -316,7 +335,10 @@ impl Classify for QueryError {
             | Self::NoVersion { .. }
             | Self::NoParameter { .. }
             | Self::NoConversation(_)
+            | Self::NoRun(_)
             | Self::NoEntry(_) => ErrorKind::NotFound,
+            Self::TooManyRuns(_) => ErrorKind::RateLimited,
+            Self::NoResults { .. } => ErrorKind::Conflict,
             Self::Entry(err) => err.kind(),
             Self::Unusable { .. } => ErrorKind::Invalid,
             Self::NameTaken(_) | Self::TooManyEntries => ErrorKind::Conflict,
@@ -381,6 +403,10 @@ impl Classify for QueryError {
             Self::Tenancy(err) => err.details(),
             Self::Entry(err) => err.details(),
             Self::Unusable { why } => Some(json!({ "reason": "unusable", "why": why })),
+            Self::TooManyRuns(most) => Some(json!({ "reason": "too_many_runs", "most": most })),
+            Self::NoResults { state, .. } => {
+                Some(json!({ "reason": "no_results", "state": state.as_str() }))
+            }
             Self::NameTaken(_) => Some(json!({ "reason": "name_taken" })),
             Self::TooManyEntries => Some(json!({ "reason": "too_many" })),
             Self::NotFound(_)
@@ -388,6 +414,7 @@ impl Classify for QueryError {
             | Self::NoParameter { .. }
             | Self::Changed(_)
             | Self::NoConversation(_)
+            | Self::NoRun(_)
             | Self::NoEntry(_)
             | Self::EntryChanged(_)
             | Self::Store(_) => None,

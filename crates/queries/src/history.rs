@@ -118,6 +118,9 @@ pub struct Notes {
     /// When the rows were read, if they were kept from an earlier run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached_at: Option<Timestamp>,
+    /// To whom it was shown, where that is somebody else than it ran as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown_to: Option<UserId>,
 }
 
 /// Something of the organization's own language that an answer leans on.
@@ -257,6 +260,7 @@ impl HistoryEntry {
             "saved_query": record.run_of.map(|it| it.query),
             "parameters": record.notes.parameters,
             "cached_at": record.notes.cached_at,
+            "shown_to": record.notes.shown_to,
             "outcome": record.outcome.as_str(),
             "row_count": record.row_count,
         }))

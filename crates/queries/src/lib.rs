@@ -20,6 +20,7 @@ mod reading;
 mod render;
 mod result;
 mod running;
+mod runs;
 mod saved;
 mod service;
 pub mod sql_text;
@@ -28,6 +29,7 @@ pub mod testing;
 
 pub use ask::{
     Answer, Ask, CallerLimits, Input, MAX_QUESTION_CHARS, Purpose, QuerySettings, StatementRun,
+    Told,
 };
 pub use conversation::{
     Conversation, ConversationFilter, ConversationId, ConversationStore, Conversations,
@@ -47,11 +49,15 @@ pub use ports::{
     CutOff, DatabaseMessage, Plan, PlanStep, Rows, RunError, RunLimits, Statement, StatementRunner,
 };
 pub use render::{
-    CsvRows, ElementKind, JsonRows, Shape, SheetError, TableFormat, UserTypes, ValueKind, XlsxRows,
-    format_table, type_name,
+    CsvRows, ElementKind, JsonRows, ParquetFault, ParquetRows, Shape, SheetError, TableFormat,
+    UserTypes, ValueKind, XlsxRows, format_table, type_name,
 };
 pub use result::{RawRow, ResultColumn, Values};
 pub use running::{Running, Summary};
+pub use runs::{
+    BackgroundRuns, Beat, QueryRun, QueryRunId, QueryRunStore, RESULTS_KEPT_FOR, RunFault, RunPage,
+    RunParts, RunState, RunViewer, SealedPage, Wanted,
+};
 pub use saved::{
     Choice, Choices, Definition, MAX_AGE_SECONDS, NewSaved, Parameter, ParameterKind, RunAgain,
     RunOf, SaveChange, SavedColumn, SavedResult, SavedRun, SavedStore, Version, Visibility,

@@ -3,6 +3,7 @@ use std::time::Instant;
 
 use plinth_core::{Classify as _, Credential, Origin};
 
+use crate::ask::Told;
 use crate::history::History;
 use crate::service::Started;
 use crate::{
@@ -152,6 +153,7 @@ pub(crate) struct Entry {
     pub(crate) credential: Credential,
     pub(crate) origin: Arc<Origin>,
     pub(crate) ended: bool,
+    pub(crate) told: Option<Told>,
 }
 
 impl Drop for Entry {
@@ -163,6 +165,13 @@ impl Drop for Entry {
 }
 
 impl Entry {
+    /// Tells whoever wants to know of the statement, before it runs.
+    pub(crate) fn tell(&self) {
+        if let Some(told) = &self.told {
+            told.tell(&self.record);
+        }
+    }
+
     pub(crate) fn end(
         &mut self,
         outcome: QueryOutcome,

@@ -140,6 +140,7 @@ impl Queries {
         let opened = self.connections.open(caller, ask.connection).await?;
         let mut talk = self.talk(caller, &ask).await?;
         let mut entry = self.entry(caller, ask.connection, &ask.input);
+        entry.told.clone_from(&ask.told);
         let purpose = ask.purpose;
         let answered = match &ask.input {
             Input::Question(question) => {
@@ -280,7 +281,14 @@ impl Queries {
             created_at: now,
         };
         let (credential, origin) = (caller.credential, caller.origin.clone());
-        Entry { history: self.history.clone(), record, credential, origin, ended: false }
+        Entry {
+            history: self.history.clone(),
+            record,
+            credential,
+            origin,
+            ended: false,
+            told: None,
+        }
     }
 }
 
@@ -421,12 +429,14 @@ impl Queries {
                     Notes { engine_ms: Some(engine_ms), restricted, ..turn.notes.clone() };
                 talk.state.clone_from(&turn.state);
                 talk.back_to = Some(turn);
+                entry.tell();
                 return self.start(opened, &knowledge, &sql, &[], limits, purpose).await.map(Some);
             }
             if let Some((sql, notes)) = example {
                 entry.record.sql = Some(sql.clone());
                 let restricted = knowledge.restricted(&sql, 0);
                 entry.record.notes = Notes { engine_ms: Some(engine_ms), restricted, ..notes };
+                entry.tell();
                 match self.start(opened, &knowledge, &sql, &[], limits, purpose).await {
                     // One that does not fit the schema any more is not used; it is marked when it is next tried.
                     Err(err) if is_outdated(&err) => {
@@ -455,6 +465,7 @@ impl Queries {
                 let restricted = knowledge.restricted(&sql, 0);
                 entry.record.notes =
                     Notes { engine_ms: Some(engine_ms), model: note, restricted, ..notes };
+                entry.tell();
                 return self.start(opened, &knowledge, &sql, &[], limits, purpose).await.map(Some);
             }
             let reading = match outcome {
@@ -526,6 +537,7 @@ impl Queries {
             if let Some(talk) = talk.as_deref_mut() {
                 talk.state = state;
             }
+            entry.tell();
             match self.start(opened, &knowledge, &sql, &[], limits, purpose).await {
                 Err(err) if !renewed && names_what_is_gone(&err) && self.is_stale(&knowledge) => {
                     knowledge = self.renew(opened, user).await?;
@@ -605,6 +617,7 @@ impl Queries {
         }
         let user = entry.record.user;
         let mut knowledge = self.knowledge(opened, user).await?;
+        entry.tell();
         let mut started =
             self.start_or_reuse(opened, &knowledge, sql, parameters, limits, how).await;
         if let Err(err) = &started

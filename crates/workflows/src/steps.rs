@@ -48,6 +48,7 @@ impl QuerySteps {
                     byte_limit: None,
                     timeout_ms,
                     purpose: Purpose::Run,
+                    told: None,
                 };
                 self.queries.ask(&permit, ask).await
             }
@@ -81,6 +82,7 @@ impl QuerySteps {
                     // What acts on rows acts on those that are there.
                     max_age_seconds: Some(0),
                     limits: CallerLimits { row_limit, byte_limit: None, timeout_ms },
+                    told: None,
                 };
                 let running = self.queries.run_again(&permit, *query, run).await;
                 running.map(|it| Answer::Rows(Box::new(it)))

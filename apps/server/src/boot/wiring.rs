@@ -9,8 +9,8 @@ use plinth_adapter_postgres::{
     PostgresAttempts, PostgresAudit, PostgresConnections, PostgresControlPlane,
     PostgresConversations, PostgresDashboards, PostgresIdempotency, PostgresIdentities,
     PostgresKeys, PostgresLanguage, PostgresModels, PostgresOrganizations, PostgresOutbox,
-    PostgresPolicies, PostgresQueries, PostgresRates, PostgresRuns, PostgresSigningKeys,
-    PostgresSnapshots, PostgresTeam, PostgresTenancy, PostgresWorkflows,
+    PostgresPolicies, PostgresQueries, PostgresQueryRuns, PostgresRates, PostgresRuns,
+    PostgresSigningKeys, PostgresSnapshots, PostgresTeam, PostgresTenancy, PostgresWorkflows,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
 use plinth_connections::{
@@ -18,12 +18,12 @@ use plinth_connections::{
 };
 use plinth_control_plane::{ControlPlane, ControlPlaneParts, ControlPlaneStore};
 use plinth_core::{Clock, CursorKey};
-use plinth_dashboards::{DashboardParts, Dashboards, SavedQueries, ShareKey, TeamSharers};
+use plinth_dashboards::{DashboardParts, Dashboards, SavedQueries, ShareKey};
 use plinth_egress::Network;
 use plinth_models::{InstallationModel, ModelDialer, ModelParts, Models};
 use plinth_nl2sql::Engine;
 use plinth_queries::policies::{MaskKey, Policies, PolicyParts};
-use plinth_queries::{Conversations, Queries, QueryParts, QuerySettings};
+use plinth_queries::{BackgroundRuns, Conversations, Queries, QueryParts, QuerySettings, RunParts};
 use plinth_schema_introspect::{Discovery, SchemaAnnotations, Schemas};
 use plinth_tenancy::accounts::{AccountParts, Accounts};
 use plinth_tenancy::audit::AuditTrail;
@@ -87,6 +87,8 @@ pub struct Services {
     pub models: Models,
     /// Asking and running.
     pub queries: Queries,
+    /// The same for who does not wait.
+    pub query_runs: BackgroundRuns,
     /// What was asked one after the other.
     pub conversations: Conversations,
     /// Projects and branches.
@@ -298,6 +300,12 @@ impl Services {
             settings: queries,
             clock: clock.clone(),
         });
+        let query_runs = BackgroundRuns::new(RunParts {
+            queries: queries.clone(),
+            store: Arc::new(PostgresQueryRuns::new(database.clone())),
+            key: installation.data_key("rows of runs"),
+            clock: clock.clone(),
+        });
         let control_plane_store: Arc<dyn ControlPlaneStore> =
             Arc::new(PostgresControlPlane::new(database.clone()));
         let control_plane = ControlPlane::new(ControlPlaneParts {
@@ -321,7 +329,9 @@ impl Services {
         let dashboards = Dashboards::new(DashboardParts {
             store: Arc::new(PostgresDashboards::new(database.clone())),
             runner: Arc::new(SavedQueries::new(queries.clone())),
-            sharers: Arc::new(TeamSharers::new(Arc::new(PostgresTeam::new(database.clone())))),
+            members: Arc::new(plinth_dashboards::TeamMembers::new(Arc::new(PostgresTeam::new(
+                database.clone(),
+            )))),
             tenancy: tenancy.clone(),
             key: ShareKey::new(*installation.derive("links to dashboards")),
             clock: clock.clone(),
@@ -352,6 +362,7 @@ impl Services {
             annotations,
             models,
             queries,
+            query_runs,
             conversations,
             control_plane,
             control_plane_store,

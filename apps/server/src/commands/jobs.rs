@@ -34,6 +34,9 @@ const DELETION_EVERY: Duration = Duration::from_mins(1);
 /// How often expired conversations are forgotten.
 const CONVERSATIONS_EVERY: Duration = Duration::from_mins(10);
 
+/// How often kept rows of runs that have expired are forgotten.
+const QUERY_RUNS_EVERY: Duration = Duration::from_mins(1);
+
 /// How often it is looked for schedules that are due.
 const SCHEDULES_EVERY: Duration = Duration::from_secs(1);
 
@@ -77,6 +80,10 @@ pub(super) fn start(
     let conversations = services.conversations.clone();
     jobs.spawn(every("conversations", CONVERSATIONS_EVERY, stopped.clone(), async move || {
         conversations.sweep().await.map(|_| ())
+    }));
+    let query_runs = services.query_runs.clone();
+    jobs.spawn(every("rows of runs", QUERY_RUNS_EVERY, stopped.clone(), async move || {
+        query_runs.sweep().await.map(|_| ())
     }));
     let (accounts, signing) = (services.accounts.clone(), services.accounts.signing().clone());
     jobs.spawn(every("signing keys", SIGNING_KEYS_EVERY, stopped.clone(), async move || {

@@ -131,6 +131,7 @@ impl Server {
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.handle.stop(true).await;
         self.serving.await??;
+        self.services.query_runs.stop().await;
         let _ = self.stopping.send(true);
         self.flushing.await?;
         // What they had taken they finish: a mail that was sent is noted as sent.

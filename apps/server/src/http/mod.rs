@@ -61,7 +61,7 @@ fn platform(config: &mut ServiceConfig<'_>) {
             policies::routes(config);
             queries::language_routes(config);
         }))
-        .service(area(&["queries", "conversations"], queries::routes))
+        .service(area(&["queries", "query-runs", "conversations"], queries::routes))
         .service(area(&["models", "model-settings", "usage"], models::routes))
         .service(area(&["api-keys", "setup"], keys::routes))
         .service(area(&["auth"], auth::routes))

@@ -109,6 +109,74 @@ async fn every_format_has_every_row() {
 }
 
 #[actix_web::test]
+async fn a_parquet_file_keeps_types_and_values() {
+    use parquet::basic::{LogicalType, TimeUnit};
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use parquet::record::Field;
+
+    let app = TestApp::start().await;
+    let db = target().await;
+    let ann = app.owner_of("Acme").await;
+    let connection = ann.connect("Things", &db).await;
+    let sql = "SELECT id, name, big, price::numeric(12, 2) AS price, price AS exact, ok, made, at, seen,
+            '018f3a2b-4c5d-7e6f-8091-a2b3c4d5e6f7'::uuid AS one, '{\"a\": [1]}'::jsonb AS doc, ARRAY[id, 2] AS many
+        FROM things WHERE id = 1 OR id = 3 AND price IS NULL ORDER BY id";
+    let id = save(&ann, &connection, sql).await;
+    let file = async |request: reqwest::RequestBuilder| {
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "application/vnd.apache.parquet");
+        SerializedFileReader::new(response.bytes().await.unwrap()).unwrap()
+    };
+    let reader = file(request(&ann, &id, "parquet")).await;
+    let schema = reader.metadata().file_metadata().schema_descr();
+    let logical: Vec<_> =
+        schema.columns().iter().map(|it| it.logical_type_ref().cloned()).collect();
+    let text = Some(LogicalType::String);
+    assert_eq!(
+        logical,
+        [
+            None,
+            text.clone(),
+            None,
+            Some(LogicalType::decimal(2, 12)),
+            text.clone(),
+            None,
+            Some(LogicalType::Date),
+            Some(LogicalType::timestamp(false, TimeUnit::MICROS)),
+            Some(LogicalType::timestamp(true, TimeUnit::MICROS)),
+            Some(LogicalType::Uuid),
+            text.clone(),
+            text,
+        ]
+    );
+    let row = reader.get_row_iter(None).unwrap().next().unwrap().unwrap();
+    let fields: Vec<Field> = row.get_column_iter().map(|it| it.1.clone()).collect();
+    assert_eq!((&fields[0], &fields[2]), (&Field::Int(1), &Field::Long(12_345_678_901_234_567)));
+    assert_eq!(fields[1], Field::Str("=1+1".to_owned()), "text is text");
+    assert_eq!(fields[4], Field::Str("12.50".to_owned()));
+    assert_eq!((&fields[5], &fields[6]), (&Field::Bool(true), &Field::Date(20_484)));
+    assert_eq!(fields[8], Field::TimestampMicros(1_769_846_400_000_000));
+    assert_eq!(fields[10], Field::Str("{\"a\": [1]}".to_owned()));
+    assert_eq!(fields[11], Field::Str("{1,2}".to_owned()));
+
+    // Two and a half groups of rows, sent as they are made.
+    let many =
+        save(&ann, &connection, "SELECT i, i::text AS t FROM generate_series(1, 250000) i").await;
+    let reader = file(request(&ann, &many, "parquet")).await;
+    assert_eq!(reader.metadata().file_metadata().num_rows(), 250_000);
+    assert_eq!(reader.num_row_groups(), 3);
+    let last = reader.get_row_iter(None).unwrap().last().unwrap().unwrap();
+    assert_eq!(last.get_column_iter().next().unwrap().1, &Field::Int(250_000));
+
+    let whole = save(&ann, &connection, "SELECT seen FROM things").await;
+    let refused = send(request(&ann, &whole, "parquet")).await;
+    assert_eq!(refused.error(), (422, "validation_error"), "infinity: {}", refused.text);
+    let bob = app.owner_of("Other").await;
+    assert_eq!(send(request(&bob, &id, "parquet")).await.error(), (404, "not_found"));
+}
+
+#[actix_web::test]
 async fn what_is_too_large_is_refused_or_broken_off_and_never_cut() {
     let app = TestApp::with(QuerySettings {
         max_rows: 20_000,
@@ -137,7 +205,7 @@ async fn what_is_too_large_is_refused_or_broken_off_and_never_cut() {
     let eve = small.owner_of("Acme").await;
     let theirs = eve.connect("Things", &db).await;
     let eleven = save(&eve, &theirs, "SELECT generate_series(1, 11)").await;
-    for format in ["csv", "json", "ndjson", "xlsx"] {
+    for format in ["csv", "json", "ndjson", "xlsx", "parquet"] {
         let refused = send(request(&eve, &eleven, format)).await;
         assert_eq!(refused.error(), (422, "validation_error"), "{format}");
         assert_eq!(refused.body["error"]["details"]["reason"], "export_too_large");
@@ -155,7 +223,7 @@ async fn what_is_too_large_is_refused_or_broken_off_and_never_cut() {
     assert_eq!(send(request(&ann, &long, "csv")).await.status, 200);
     let failing =
         save(&ann, &connection, "SELECT 1 / (i - 11) FROM generate_series(1, 20) i").await;
-    for format in ["csv", "json", "xlsx"] {
+    for format in ["csv", "json", "xlsx", "parquet"] {
         assert_eq!(send(request(&ann, &failing, format)).await.error(), (500, "query_error"));
     }
 }

@@ -344,6 +344,16 @@ impl Policies {
         Ok(!self.limits(caller.org, connection, caller.user).await?.is_empty())
     }
 
+    /// Whether nothing that the connection allows is hidden from a member.
+    pub(crate) async fn sees_all(
+        &self,
+        org: OrgId,
+        connection: ConnectionId,
+        user: UserId,
+    ) -> Result<bool, StoreError> {
+        Ok(self.limits(org, connection, user).await?.is_empty())
+    }
+
     /// Whoever is bound could else free themselves. The owner may, for somebody has to.
     async fn require_unbound(
         &self,

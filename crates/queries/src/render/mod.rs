@@ -1,4 +1,4 @@
-//! Rows as people and programs read them: JSON, CSV, a workbook, a table for a terminal.
+//! Rows as people and programs read them: JSON, CSV, a workbook, a Parquet file, a table for a terminal.
 //!
 //! Values come as Postgres prints them ([`RawRow`](crate::RawRow)), with the type of each column beside
 //! ([`ResultColumn`](crate::ResultColumn)). [`ValueKind`] says what becomes of a type; [`JsonRows`], [`CsvRows`] and
@@ -12,6 +12,7 @@ mod csv;
 mod json;
 mod kind;
 mod number;
+mod parquet;
 mod table;
 mod text;
 mod type_name;
@@ -20,6 +21,7 @@ mod xlsx;
 pub use csv::CsvRows;
 pub use json::JsonRows;
 pub use kind::{ElementKind, Shape, UserTypes, ValueKind};
+pub use parquet::{ParquetFault, ParquetRows};
 pub use table::{TableFormat, format_table};
 pub use type_name::type_name;
 pub use xlsx::{SheetError, XlsxRows};

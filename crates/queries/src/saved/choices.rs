@@ -73,6 +73,8 @@ impl Queries {
             parameters: Map::new(),
             max_age_seconds: Some(usual.unwrap_or(USUAL_AGE_SECONDS)),
             limits: CallerLimits { row_limit: Some(MOST_CHOICES), ..CallerLimits::default() },
+            version: None,
+            shown_to: None,
         };
         let found = self.run_saved(caller, run).await?;
         let choices = found.rows.into_iter().filter_map(|row| {

@@ -5,10 +5,11 @@ use plinth_core::{Permit, Principal, QueriesRead};
 use serde_json::{Map, Value};
 
 use super::{MAX_AGE_SECONDS, RunOf, Template, Visibility, parameter};
+use crate::discretion;
 use crate::service::{Noted, filter};
 use crate::{
     CallerLimits, CutOff, JsonRows, Notes, Queries, QueryError, QueryId, QueryRecord, Running,
-    StatementRun, type_name,
+    StatementRun, Told, type_name,
 };
 
 /// How a query of the history is run again.
@@ -20,6 +21,8 @@ pub struct RunAgain {
     pub max_age_seconds: Option<u32>,
     /// How far it may go.
     pub limits: CallerLimits,
+    /// Whom to tell of the statement before it runs; `None` for nobody.
+    pub told: Option<Told>,
 }
 
 /// A run of a saved query whose whole result is wanted at once, for what shows it.
@@ -33,6 +36,12 @@ pub struct SavedRun {
     pub max_age_seconds: Option<u32>,
     /// How far it may go; `row_limit` is how many rows are given out.
     pub limits: CallerLimits,
+    /// The version that whoever it runs as stands for: a newer one runs only if they wrote it, or somebody who sees
+    /// everything that the connection allows. `None` runs the newest.
+    pub version: Option<u32>,
+    /// Who looks at what comes of it, if that is somebody else; what they are told of a failure does not quote what is hidden
+    /// from them.
+    pub shown_to: Option<Principal>,
 }
 
 /// What came of it.
@@ -42,6 +51,8 @@ pub struct SavedResult {
     pub query: QueryId,
     /// Which version of it ran; 0 if nobody saved it.
     pub version: u32,
+    /// The newest.
+    pub newest: u32,
     /// The run's entry in the history.
     pub run: QueryId,
     /// The statement that ran, with numbered parameters.
@@ -86,7 +97,8 @@ impl Queries {
         id: QueryId,
         run: RunAgain,
     ) -> Result<Running, QueryError> {
-        let before = self.get(permit, id).await?;
+        let mut before = self.get(permit, id).await?;
+        before.notes.shown_to = None;
         self.run_record(permit.principal(), before, run).await
     }
 
@@ -101,14 +113,62 @@ impl Queries {
         caller: &Principal,
         run: SavedRun,
     ) -> Result<SavedResult, QueryError> {
-        let SavedRun { query, parameters, max_age_seconds, limits } = run;
+        let SavedRun { query, parameters, max_age_seconds, limits, version, shown_to } = run;
         self.history.flush().await?;
         let found = self.history.store().find(caller.org, query, filter(caller)).await?;
-        let record = found.ok_or(QueryError::NotFound(query))?;
+        let mut record = found.ok_or(QueryError::NotFound(query))?;
+        let newest = record.definition.version;
+        if let Some(number) = version.filter(|it| *it < newest)
+            && !self.stands_for_newest(caller, &record).await?
+        {
+            let kept = self.saved.version(caller.org, query, number).await?;
+            let kept = kept.ok_or(QueryError::NoVersion { query, number })?;
+            record.sql = Some(kept.sql);
+            record.definition.parameters = kept.parameters;
+            record.definition.version = number;
+        }
+        record.notes.shown_to = shown_to.as_ref().map(|it| it.user);
+        let connection = record.connection;
         let byte_limit = limits.byte_limit.or(Some(GATHERED_BYTES.min(self.settings.max_bytes)));
         let limits = CallerLimits { byte_limit, ..limits };
-        let again = RunAgain { parameters, max_age_seconds, limits };
+        let again = RunAgain { parameters, max_age_seconds, limits, told: None };
         let version = record.definition.version;
+        let run = self.gather(caller, record, again, (version, newest)).await;
+        match (run, shown_to) {
+            (Err(QueryError::Run { sql, source }), Some(person))
+                if self.policies().binds(&person, connection).await? =>
+            {
+                Err(QueryError::Run { sql, source: discretion::told(source) })
+            }
+            (run, _) => run,
+        }
+    }
+
+    /// Whether the newest version of a query may run as somebody who did not look at it: they wrote it, or it was written by
+    /// somebody from whom nothing is hidden, who gains nothing by what others may see.
+    async fn stands_for_newest(
+        &self,
+        caller: &Principal,
+        record: &QueryRecord,
+    ) -> Result<bool, QueryError> {
+        let number = record.definition.version;
+        let newest = self.saved.version(caller.org, record.id, number).await?;
+        let Some(author) = newest.map(|it| it.made_by) else { return Ok(false) };
+        if author == caller.user {
+            return Ok(true);
+        }
+        Ok(self.policies().sees_all(caller.org, record.connection, author).await?)
+    }
+
+    /// Runs it, and gathers its rows.
+    async fn gather(
+        &self,
+        caller: &Principal,
+        record: QueryRecord,
+        again: RunAgain,
+        (version, newest): (u32, u32),
+    ) -> Result<SavedResult, QueryError> {
+        let query = record.id;
         let mut running = self.run_record(caller, record, again).await?;
         let types = running.types().clone();
         let columns = running.columns().iter().map(|it| SavedColumn {
@@ -129,6 +189,7 @@ impl Queries {
         Ok(SavedResult {
             query,
             version,
+            newest,
             run: running.id(),
             sql: running.sql().to_owned(),
             columns,
@@ -146,7 +207,7 @@ impl Queries {
         record: QueryRecord,
         run: RunAgain,
     ) -> Result<Running, QueryError> {
-        let RunAgain { parameters: given, max_age_seconds, limits } = run;
+        let RunAgain { parameters: given, max_age_seconds, limits, told } = run;
         if max_age_seconds.is_some_and(|it| it > MAX_AGE_SECONDS) {
             return Err(QueryError::Field {
                 field: "max_age".to_owned(),
@@ -185,7 +246,7 @@ impl Queries {
             is_private: record.definition.visibility == Visibility::Private,
             max_age: seconds.map(|it| Duration::from_secs(u64::from(it))),
         };
-        self.run_noted(caller, statement, noted).await
+        self.run_noted(caller, statement, noted, told).await
     }
 
     /// What is run where somebody says that an entry is to be run.

@@ -9,7 +9,7 @@ use plinth_core::{Principal, UserId};
 
 use super::knowing::names_what_is_gone;
 use super::{Begun, Queries, Started};
-use crate::ask::{Input, Purpose, StatementRun};
+use crate::ask::{Input, Purpose, StatementRun, Told};
 use crate::kept::{Claim, Key};
 use crate::knowledge::Knowledge;
 use crate::{QueryError, RunLimits, RunOf, Running, Visibility};
@@ -38,7 +38,7 @@ impl Queries {
         caller: &Principal,
         run: StatementRun,
     ) -> Result<Running, QueryError> {
-        self.run_noted(caller, run, Noted::default()).await
+        self.run_noted(caller, run, Noted::default(), None).await
     }
 
     /// The same for a saved query.
@@ -47,12 +47,14 @@ impl Queries {
         caller: &Principal,
         run: StatementRun,
         noted: Noted,
+        told: Option<Told>,
     ) -> Result<Running, QueryError> {
         let limits = self.limits(run.row_limit, run.byte_limit, run.timeout_ms, caller).await?;
         let opened = self.connections.open(caller, run.connection).await?;
         let StatementRun { connection, sql, parameters, question, notes, .. } = run;
         let input = Input::Sql(sql);
         let mut entry = self.entry(caller, connection, &input);
+        entry.told = told;
         entry.record.question = question;
         entry.record.notes = notes;
         entry.record.run_of = noted.of;

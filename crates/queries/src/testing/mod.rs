@@ -2,6 +2,7 @@
 
 mod conversations;
 mod language;
+mod runs;
 mod saved;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::{
 
 pub use conversations::conversation_store_contract;
 pub use language::language_store_contract;
+pub use runs::query_run_store_contract;
 pub use saved::saved_store_contract;
 
 fn record(org: OrgId, user: UserId, connection: ConnectionId, at: Timestamp) -> QueryRecord {

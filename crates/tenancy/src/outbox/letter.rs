@@ -153,6 +153,15 @@ pub enum Letter {
         /// When.
         at: Timestamp,
     },
+    /// Widgets of a dashboard stand still because whoever they ran as has left. Told once.
+    WidgetsPaused {
+        /// The dashboard's name.
+        dashboard: String,
+        /// How many of its widgets.
+        widgets: usize,
+        /// When somebody looked and found them so.
+        at: Timestamp,
+    },
     /// Somebody is the owner now.
     OwnershipTransferred {
         /// Of which organization.

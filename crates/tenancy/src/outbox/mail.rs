@@ -157,6 +157,15 @@ impl MailDelivery {
                     .say(format!("The alert {alert} stands still since {}: {reason}.", time(*at)))
                     .say("It goes on when somebody changes or enables it.".to_owned())
             }
+            Letter::WidgetsPaused { dashboard, widgets, at } => {
+                Draft::new(&format!("The dashboard {dashboard} shows less"))
+                    .say(format!(
+                        "Widgets of the dashboard {dashboard} ({widgets} of them) show nothing since {}: whoever they ran as has \
+                         left the organization.",
+                        time(*at)
+                    ))
+                    .say("They go on when somebody takes them over.".to_owned())
+            }
             Letter::OwnershipTransferred { organization, owner } => {
                 Draft::new(&format!("{organization} has a new owner"))
                     .say(format!("{owner} is the owner of {organization} now."))
@@ -426,6 +435,7 @@ mod tests {
                 since: at,
             },
             Letter::ConnectionRecovered { connection: text.clone(), at },
+            Letter::WidgetsPaused { dashboard: text.clone(), widgets: 2, at },
             Letter::OwnershipTransferred { organization: text.clone(), owner: text.clone() },
             Letter::OrganizationDeletion { organization: text, at },
         ]

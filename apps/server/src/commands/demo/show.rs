@@ -79,6 +79,7 @@ async fn collect(
         timeout_ms: None,
         purpose: Purpose::Run,
         model: None,
+        told: None,
     };
     let mut running = match server.services.queries.ask(permit, ask).await {
         Ok(Answer::Rows(running)) => running,

@@ -65,6 +65,13 @@ pub(super) struct WidgetInput {
     /// What it asks: a query of the history or a saved one. One that nobody saved is saved by it. A text can do without.
     #[schema(value_type = Option<String>, example = "q_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")]
     query_id: Option<QueryId>,
+    /// The version of the query that you stand for: it runs as you from then on. Left out, it stays what it is; of a new
+    /// widget it is the newest.
+    #[schema(minimum = 1, example = 1)]
+    query_version: Option<u32>,
+    /// You, to take the widget over: it runs as you from then on. Whoever it runs as already may be sent back.
+    #[schema(value_type = Option<String>)]
+    owner_id: Option<UserId>,
     /// Values of the query's parameters, by name.
     #[schema(value_type = Option<Object>)]
     parameters: Option<Map<String, Value>>,
@@ -89,7 +96,9 @@ impl From<WidgetInput> for WidgetSpec {
             id: it.id,
             kind: it.kind,
             title: it.title.unwrap_or_default(),
+            owner: it.owner_id,
             query: it.query_id,
+            version: it.query_version,
             parameters: it.parameters.unwrap_or_default(),
             filters: it.filters.unwrap_or_default(),
             position: it.position.into(),
@@ -242,6 +251,13 @@ pub(super) struct WidgetBody {
     title: String,
     #[schema(value_type = Option<String>, required = true)]
     query_id: Option<QueryId>,
+    /// The version of the query that whoever it runs as stands for; a newer one runs if they wrote it, or somebody from whom
+    /// nothing is hidden.
+    #[schema(required = true)]
+    query_version: Option<u32>,
+    /// As whom it runs: who put it there, or last changed what it asks.
+    #[schema(value_type = String, example = "user_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")]
+    owner_id: UserId,
     #[schema(value_type = Object)]
     parameters: Map<String, Value>,
     filters: BTreeMap<String, String>,
@@ -276,6 +292,11 @@ struct WidgetData {
     /// The run's entry in the history; null through a link.
     #[schema(value_type = Option<String>, required = true)]
     query_id: Option<QueryId>,
+    /// Which version of the query ran, and which is the newest: with a higher one, whoever it runs as has not looked at it.
+    #[schema(required = true)]
+    query_version: Option<u32>,
+    #[schema(required = true)]
+    newest_query_version: Option<u32>,
     /// A Vega-Lite specification with the figures in it; null for tables and texts and where there is nothing to draw.
     #[schema(value_type = Option<Object>, required = true)]
     chart: Option<Value>,
@@ -318,7 +339,7 @@ impl From<Dashboard> for DashboardBody {
             refresh_seconds,
             filters: filters.into_iter().map(FilterBody::from).collect(),
             filter_values: None,
-            widgets: widgets.into_iter().map(WidgetBody::from).collect(),
+            widgets: widgets.into_iter().map(|it| WidgetBody::of(it, owner)).collect(),
             created_at: it.created_at,
             updated_at: it.updated_at,
         }
@@ -327,18 +348,22 @@ impl From<Dashboard> for DashboardBody {
 
 impl DashboardBody {
     pub(super) fn looked(it: Looked) -> Self {
-        let widgets = it.widgets.into_iter().map(|it| WidgetBody::shown(it, false)).collect();
+        let owner = it.dashboard.owner;
+        let widgets = it.widgets.into_iter().map(|it| WidgetBody::shown(it, owner)).collect();
         Self { widgets, filter_values: Some(it.filters), ..Self::from(it.dashboard) }
     }
 }
 
-impl From<Widget> for WidgetBody {
-    fn from(it: Widget) -> Self {
+impl WidgetBody {
+    /// A widget of a dashboard of that owner.
+    fn of(it: Widget, owner: UserId) -> Self {
         Self {
             id: it.id,
             kind: it.kind.as_str(),
             title: it.title,
             query_id: it.query,
+            query_version: it.version,
+            owner_id: it.owner.unwrap_or(owner),
             parameters: it.parameters,
             filters: it.filters,
             position: it.position.into(),
@@ -350,9 +375,9 @@ impl From<Widget> for WidgetBody {
 }
 
 impl WidgetBody {
-    fn shown(it: Shown, is_public: bool) -> Self {
-        let (data, widget) = WidgetData::of(it, is_public);
-        Self { data: Some(data), ..Self::from(widget) }
+    fn shown(it: Shown, owner: UserId) -> Self {
+        let (data, widget) = WidgetData::of(it, false);
+        Self { data: Some(data), ..Self::of(widget, owner) }
     }
 }
 
@@ -367,6 +392,8 @@ impl WidgetData {
             truncated: false,
             restricted: Vec::new(),
             query_id: None,
+            query_version: None,
+            newest_query_version: None,
             chart: None,
             text: None,
             misfit: None,
@@ -409,6 +436,8 @@ impl WidgetData {
         if !is_public {
             self.restricted = result.restricted;
             self.query_id = Some(result.run);
+            self.query_version = Some(result.versions.0);
+            self.newest_query_version = Some(result.versions.1);
         }
     }
 }
@@ -421,6 +450,8 @@ fn told(err: WidgetError, is_public: bool) -> ErrorInfo {
         }
         WidgetError::Query(err) => Problem::from(*err),
         WidgetError::Withheld => Problem::from(err),
+        err if is_public => Problem::new(err.kind(), "this cannot be shown now", None),
+        err => Problem::from(err),
     };
     problem.into_info()
 }

@@ -294,11 +294,11 @@ impl Writer {
 
 /// What stands before the rows.
 #[derive(Serialize)]
-struct Head<'a> {
+pub(super) struct Head<'a> {
     query_id: String,
-    outcome: OutcomeBody,
+    pub(super) outcome: OutcomeBody,
     question: Option<&'a str>,
-    sql: Option<&'a str>,
+    pub(super) sql: Option<&'a str>,
     answer: Option<&'a str>,
     explanation: Option<&'a str>,
     tables: &'a [String],
@@ -310,14 +310,19 @@ struct Head<'a> {
     used: &'a [plinth_queries::Used],
     model: Option<&'a ModelNote>,
     restricted: &'a [String],
-    run_of: Option<RunOfBody>,
+    pub(super) run_of: Option<RunOfBody>,
     parameter_values: &'a Map<String, Value>,
     cached_at: Option<Timestamp>,
     timings: Value,
 }
 
 impl<'a> Head<'a> {
-    fn new(query_id: String, question: Option<&'a str>, sql: &'a str, notes: &'a Notes) -> Self {
+    pub(super) fn new(
+        query_id: String,
+        question: Option<&'a str>,
+        sql: &'a str,
+        notes: &'a Notes,
+    ) -> Self {
         Self {
             query_id,
             outcome: OutcomeBody::Answered,
@@ -370,7 +375,7 @@ fn planned_answer(explained: &Explained, with_json: bool, reply: &Reply) -> Http
 }
 
 /// Microseconds are enough for milliseconds, and thousandths for a confidence.
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 

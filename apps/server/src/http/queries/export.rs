@@ -9,7 +9,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use plinth_core::ErrorKind;
 use plinth_queries::{
-    Answer, CallerLimits, CsvRows, JsonRows, QueryId, RunAgain, Running, SheetError, XlsxRows,
+    Answer, CallerLimits, CsvRows, JsonRows, ParquetFault, ParquetRows, QueryId, RunAgain, Running,
+    SheetError, XlsxRows,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -27,6 +28,8 @@ use crate::http::{Caller, Problem, Services};
 /// How many workbooks are made at once: each takes a temporary file and a processor.
 static WORKBOOKS: Semaphore = Semaphore::const_new(4);
 
+const PARQUET: &str = "application/vnd.apache.parquet";
+
 /// As what rows are exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -39,6 +42,8 @@ enum ExportFormat {
     Ndjson,
     /// An Office Open XML workbook of one sheet, in which text is text, whatever it begins with.
     Xlsx,
+    /// An Apache Parquet file, in which types keep what they mean.
+    Parquet,
 }
 
 impl ExportFormat {
@@ -48,6 +53,7 @@ impl ExportFormat {
             Self::Json => "application/json",
             Self::Ndjson => "application/x-ndjson",
             Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            Self::Parquet => PARQUET,
         }
     }
 
@@ -57,6 +63,7 @@ impl ExportFormat {
             Self::Json => "json",
             Self::Ndjson => "ndjson",
             Self::Xlsx => "xlsx",
+            Self::Parquet => "parquet",
         }
     }
 }
@@ -94,6 +101,7 @@ struct ExportQuery {
             (Vec<Object> = "application/json"),
             (String = "application/x-ndjson"),
             (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+            (String = "application/vnd.apache.parquet"),
         )),
         Problems,
         DatabaseProblems,
@@ -114,7 +122,7 @@ pub(super) async fn export_query(
         byte_limit: None,
         timeout_ms,
     };
-    let run = RunAgain { parameters, max_age_seconds: max_age, limits };
+    let run = RunAgain { parameters, max_age_seconds: max_age, limits, told: None };
     let running = services.queries.run_again(&permit, id, run).await;
     let Answer::Rows(running) = count(running.map(|it| Answer::Rows(Box::new(it))))? else {
         unreachable!("it was run");
@@ -129,6 +137,7 @@ pub(super) async fn export_query(
     }
     match format {
         ExportFormat::Xlsx => workbook(*running, response).await,
+        ExportFormat::Parquet => parquet(*running, response).await,
         format => text(Lines::new(*running, format), response).await,
     }
 }
@@ -190,7 +199,7 @@ impl Lines {
         let writer = match format {
             ExportFormat::Csv => Writer::Csv(CsvRows::new(columns, types)),
             ExportFormat::Json => Writer::Json(JsonRows::new(columns, types)),
-            ExportFormat::Ndjson | ExportFormat::Xlsx => {
+            ExportFormat::Ndjson | ExportFormat::Xlsx | ExportFormat::Parquet => {
                 Writer::Ndjson(JsonRows::new(columns, types))
             }
         };
@@ -231,6 +240,72 @@ impl Lines {
         }
         Ok(false)
     }
+}
+
+/// A Parquet file in the making.
+struct Columns {
+    running: Running,
+    /// `None` once its end is written.
+    file: Option<ParquetRows>,
+}
+
+impl Columns {
+    /// What of the file is there after some more rows; with whether it is whole.
+    async fn some(&mut self) -> Result<(Vec<u8>, bool), Problem> {
+        let rows = self.running.next().await?;
+        let Some(mut file) = self.file.take() else { return Ok((Vec::new(), true)) };
+        if rows.is_empty() {
+            if self.running.summary().is_some_and(|it| it.cut_off.is_some()) {
+                return Err(too_large());
+            }
+            let end = tokio::task::spawn_blocking(move || file.finish());
+            return Ok((end.await.map_err(|err| ours(&err))??, true));
+        }
+        // Compressing must not hold up others' requests.
+        let written = tokio::task::spawn_blocking(move || {
+            rows.iter().try_for_each(|row| file.write(row))?;
+            let bytes = file.take()?;
+            Ok::<_, ParquetFault>((file, bytes))
+        });
+        let (file, bytes) = written.await.map_err(|err| ours(&err))??;
+        self.file = Some(file);
+        Ok((bytes, false))
+    }
+}
+
+/// Sends the file as it is made, at once if it is small. Without its end it is none.
+async fn parquet(
+    running: Running,
+    mut response: HttpResponseBuilder,
+) -> Result<HttpResponse, Problem> {
+    let file = Some(ParquetRows::new(running.columns())?);
+    let mut columns = Columns { running, file };
+    let mut collected = Vec::new();
+    while collected.len() < COLLECTED_BYTES {
+        let (bytes, is_whole) = columns.some().await?;
+        collected.extend(bytes);
+        if is_whole {
+            return Ok(response.body(collected));
+        }
+    }
+    let first = Bytes::from(collected);
+    let rest = stream::unfold(Some(columns), |columns| async move {
+        let mut columns = columns?;
+        loop {
+            match columns.some().await {
+                Ok((bytes, false)) if bytes.is_empty() => {}
+                Ok((bytes, is_whole)) => {
+                    return Some((Ok(Bytes::from(bytes)), (!is_whole).then_some(columns)));
+                }
+                Err(problem) => {
+                    tracing::warn!(error = %problem, "an export was cut off");
+                    return Some((Err(actix_web::Error::from(problem)), None));
+                }
+            }
+        }
+    });
+    let whole = futures_util::StreamExt::chain(stream::iter([Ok(first)]), rest);
+    Ok(response.streaming(Box::pin(whole)))
 }
 
 /// Makes the workbook, and then sends it.

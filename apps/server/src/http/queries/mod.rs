@@ -4,9 +4,11 @@ mod answer;
 mod body;
 mod chart;
 mod conversations;
+mod events;
 mod export;
 mod language;
 mod language_body;
+mod runs;
 mod saved;
 mod saved_body;
 mod saving;
@@ -17,7 +19,7 @@ use plinth_connections::ConnectionId;
 use plinth_core::UserId;
 use plinth_queries::{
     Answer, Ask, CallerLimits, HistoryFilter, Input, Purpose, QueryError, QueryId, QueryOutcome,
-    RunAgain,
+    RunAgain, Wanted,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -28,6 +30,7 @@ use self::answer::{Form, respond};
 use self::body::{
     AnswerEnvelope, CreateQuery, Explain, QueryBody, QueryEnvelope, QueryPage, RunQuery,
 };
+use self::runs::QueryRunEnvelope;
 use super::envelope::Reply;
 use super::etag::tagged;
 use super::input::{Paging, Valid};
@@ -49,6 +52,7 @@ pub(super) fn routes(config: &mut ServiceConfig<'_>) {
         .service(export::export_query)
         .service(language::give_feedback);
     saved::routes(config);
+    runs::routes(config);
     conversations::routes(config);
 }
 
@@ -77,15 +81,23 @@ const LIST: &str = "queries";
 /// `validation_error` with `details.reason` `plan_limit` and the estimate, and nothing is run. Policies of the connection
 /// bind every statement: `restricted` names the tables of which they hid something from you.
 ///
+/// With `Prefer: respond-async` the answer is 202 at once, and `Location` says where the run is: it goes on while you are away,
+/// and keeps its rows for an hour (for a table; what asks for another form or for a plan is answered at once). With
+/// `Accept: text/event-stream` the answer is a stream of events: `state`, `sql`, `rows`, `usage`, `error`, `done`, and a comment
+/// after ten seconds of silence; hanging up cancels the statement in the database.
+///
 /// Needs the scope `queries:read`.
 #[utoipa::path(
     tag = "queries",
+    params(("Prefer" = Option<String>, Header, description = "`respond-async`: come back for the answer.")),
     request_body = CreateQuery,
     responses(
         (status = 200, description = "The answer.", content(
             (AnswerEnvelope = "application/json"),
             (String = "text/csv"),
+            (String = "text/event-stream"),
         )),
+        (status = 202, body = QueryRunEnvelope, description = "It has begun.", headers(("Location" = String, description = "Where it is."))),
         (status = 402, body = super::problem::ErrorBody, description = "`budget_exceeded`: you named a model, and the organization's budget for models is spent this month."),
         Problems,
         DatabaseProblems,
@@ -132,7 +144,19 @@ async fn create_query(
         timeout_ms,
         purpose,
         model,
+        told: None,
     };
+    if !explains && form == Form::Json(Format::Table) {
+        if events::are_wanted(&request) {
+            return Ok(events::stream(async move |told| {
+                let ask = Ask { told: Some(told), ..ask };
+                services.queries.ask(&permit, ask).await
+            }));
+        }
+        if runs::is_preferred(&request) {
+            return runs::begin(&services, &permit, Wanted::Ask(Box::new(ask)), &reply).await;
+        }
+    }
     let answer = count(services.queries.ask(&permit, ask).await)?;
     respond(answer, form, explain == Some(Explain::Json), &reply).await
 }
@@ -305,17 +329,22 @@ async fn delete_query(
 /// The same SQL over the same connection, with an entry of its own in the history. A saved query takes `parameters` by name,
 /// and runs in its newest version; a run of one is run again with the values that it had, unless you give others. With
 /// `max_age` an answer of that age at most may be one that was given before, to callers whom the same policies bind, and
-/// `cached_at` says when its rows were read; of many who ask for the same at once, one runs it. Needs the scope
-/// `queries:read`.
+/// `cached_at` says when its rows were read; of many who ask for the same at once, one runs it. `Prefer: respond-async` and
+/// `Accept: text/event-stream` are as for asking. Needs the scope `queries:read`.
 #[utoipa::path(
     tag = "queries",
-    params(("id" = String, Path, description = "The query's id.")),
+    params(
+        ("id" = String, Path, description = "The query's id."),
+        ("Prefer" = Option<String>, Header, description = "`respond-async`: come back for the answer."),
+    ),
     request_body(content = Option<RunQuery>, description = "May be left out."),
     responses(
         (status = 200, description = "The answer.", content(
             (AnswerEnvelope = "application/json"),
             (String = "text/csv"),
+            (String = "text/event-stream"),
         )),
+        (status = 202, body = QueryRunEnvelope, description = "It has begun.", headers(("Location" = String, description = "Where it is."))),
         Problems,
         DatabaseProblems,
     ),
@@ -334,8 +363,21 @@ async fn run_query(
         RunQuery::parse(&body)?;
     let form = Form::of(&request, format, row_limit)?;
     let limits = CallerLimits { row_limit, byte_limit, timeout_ms };
-    let run = RunAgain { parameters, max_age_seconds: max_age, limits };
-    let running = services.queries.run_again(&permit, id.into_inner(), run).await;
+    let run = RunAgain { parameters, max_age_seconds: max_age, limits, told: None };
+    let id = id.into_inner();
+    if form == Form::Json(Format::Table) {
+        if events::are_wanted(&request) {
+            return Ok(events::stream(async move |told| {
+                let run = RunAgain { told: Some(told), ..run };
+                let running = services.queries.run_again(&permit, id, run).await?;
+                Ok(Answer::Rows(Box::new(running)))
+            }));
+        }
+        if runs::is_preferred(&request) {
+            return runs::begin(&services, &permit, Wanted::Again(id, run), &reply).await;
+        }
+    }
+    let running = services.queries.run_again(&permit, id, run).await;
     let answer = count(running.map(|it| Answer::Rows(Box::new(it))))?;
     respond(answer, form, false, &reply).await
 }

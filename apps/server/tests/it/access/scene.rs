@@ -108,6 +108,20 @@ impl Scene {
         self.keep("query", &made.body["data"]["query_id"])
     }
 
+    /// A run that nobody waited for, and that has its rows.
+    pub(super) async fn new_query_run(&mut self) -> String {
+        let body = json!({ "connection_id": self.connection, "sql": "SELECT 1 AS one" });
+        let wanted = self.owner.request("POST", "/v1/queries").header("prefer", "respond-async");
+        let begun = send(wanted.json(&body)).await;
+        assert_eq!(begun.status, 202, "{}", begun.text);
+        let id = self.keep("query run", &begun.body["data"]["id"]);
+        let results = format!("/v1/query-runs/{id}/results");
+        while !self.owner.get(&results).await.is_success() {
+            actix_web::rt::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        id
+    }
+
     /// A body that saves SQL with a parameter.
     pub(super) fn saved_body(&mut self) -> Value {
         json!({

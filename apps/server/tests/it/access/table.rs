@@ -120,6 +120,9 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
         "create_query" => {
             call.json(json!({ "connection_id": scene.connection(), "sql": "SELECT 1" }))
         }
+        "get_query_run" | "get_query_run_results" | "cancel_query_run" => {
+            call.id(scene.new_query_run().await)
+        }
         "get_query" | "delete_query" | "run_query" => call.id(scene.new_query().await),
         "save_query" | "update_query" => {
             call.id(scene.new_query().await).json(json!({ "name": "Ones", "tags": ["one"] }))
