@@ -199,9 +199,9 @@ impl<'a> Sent<'a> {
     fn with(headers: &'a HeaderMap) -> Option<Self> {
         let bearers = headers.get_all(header::AUTHORIZATION).map(|value| {
             let (scheme, token) = text(value)?.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+            scheme.eq_ignore_ascii_case("bearer").then(|| trimmed(token))
         });
-        let keys = headers.get_all(API_KEY).map(|value| Some(text(value)?.trim()));
+        let keys = headers.get_all(API_KEY).map(|value| text(value).map(trimmed));
         let mut sent = bearers.chain(keys);
         let first = sent.next()??;
         if !sent.all(|it| it == Some(first)) {
@@ -217,10 +217,16 @@ impl<'a> Sent<'a> {
     }
 }
 
-/// A header's text. What is not ASCII is no credential of ours, which whoever reads it finds out: looking for it letter by
-/// letter first would take longer than all else that is done to a token.
+/// A header's text, if it is ASCII. [`HeaderValue::to_str`] also looks for control characters, letter by letter, which takes
+/// longer than all else that is done to a token; whoever reads the credential finds them.
 fn text(value: &HeaderValue) -> Option<&str> {
-    std::str::from_utf8(value.as_bytes()).ok()
+    std::str::from_utf8(value.as_bytes()).ok().filter(|it| it.is_ascii())
+}
+
+/// Without the blanks that may stand around a header's value (RFC 9110, 5.5), and nothing else: [`str::trim`] would take
+/// line feeds and their like away too.
+fn trimmed(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
 }
 
 /// The organization that the caller picks by header.
