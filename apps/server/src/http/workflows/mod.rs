@@ -388,7 +388,7 @@ struct UpdateWorkflow {
 #[serde(deny_unknown_fields)]
 struct PreviewWorkflow {
     /// Stands in for the body of a webhook's call.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     webhook: Option<Value>,
 }
 
@@ -402,6 +402,6 @@ struct TestAction {
     /// That it is meant: has to be true.
     confirm: bool,
     /// Stands in for the body of a webhook's call.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     webhook: Option<Value>,
 }
