@@ -47,7 +47,7 @@ impl ConversationStore for PostgresConversations {
         let it = conversation;
         let (org, id) = (it.org.as_uuid(), it.id.as_uuid());
         self.database
-            .for_org(it.org, async |tx| {
+            .for_org_unflushed(it.org, async |tx| {
                 let number = if begins {
                     let insert = tx
                         .prepare_cached(

@@ -12,6 +12,13 @@ use crate::tls::Verify;
 /// How long a request may wait for a connection.
 const WAIT_LIMIT: Duration = Duration::from_secs(5);
 
+/// Says whose rows a transaction sees.
+const SET_ORG: &str = "SELECT set_config('plinth.org_id', $1, true)";
+
+/// The same, and that its commit waits for no disk.
+const SET_ORG_UNFLUSHED: &str =
+    "SELECT set_config('plinth.org_id', $1, true), set_config('synchronous_commit', 'off', true)";
+
 /// A pool of connections to our own database, all as the role `plinth_app`.
 #[derive(Clone)]
 pub struct Database {
@@ -132,7 +139,20 @@ impl Database {
     ) -> Result<T, E> {
         let mut client = self.pool.get().await.map_err(unavailable)?;
         let tx = client.transaction().await.map_err(store)?;
-        self.run_for(org, tx, work).await
+        self.run_for(org, SET_ORG, tx, work).await
+    }
+
+    /// The same, but its commit does not wait for the disk: everybody sees it at once, and a crash of the database within
+    /// the next second may take it away, whole and with what was committed after it in this way. For what somebody
+    /// waits for at each question and can do without.
+    pub(crate) async fn for_org_unflushed<T, E: From<StoreError>>(
+        &self,
+        org: OrgId,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut client = self.pool.get().await.map_err(unavailable)?;
+        let tx = client.transaction().await.map_err(store)?;
+        self.run_for(org, SET_ORG_UNFLUSHED, tx, work).await
     }
 
     /// The same, reading only, with every statement seeing the same moment.
@@ -144,19 +164,17 @@ impl Database {
         let mut client = self.pool.get().await.map_err(unavailable)?;
         let start = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
         let tx = start.read_only(true).start().await.map_err(store)?;
-        self.run_for(org, tx, work).await
+        self.run_for(org, SET_ORG, tx, work).await
     }
 
     async fn run_for<T, E: From<StoreError>>(
         &self,
         org: OrgId,
+        set: &str,
         tx: Transaction<'_>,
         work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let set = tx
-            .prepare_cached("SELECT set_config('plinth.org_id', $1, true)")
-            .await
-            .map_err(store)?;
+        let set = tx.prepare_cached(set).await.map_err(store)?;
         tx.execute(&set, &[&org.to_string()]).await.map_err(store)?;
         self.set_clock(&tx).await?;
         let done = work(&tx).await?;

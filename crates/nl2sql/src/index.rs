@@ -8,6 +8,7 @@ mod joins;
 mod prefix;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 
 use self::{
     display::display_columns,
@@ -53,6 +54,8 @@ pub struct SchemaIndex {
     pub(crate) spoken: Vec<Spoken>,
     /// Names of what is there, but not for the caller.
     pub(crate) concealed: HashSet<String>,
+    /// Made when it is first asked for: every question has it noted.
+    pub(crate) fingerprint: OnceLock<String>,
 }
 
 /// The most values that an index keeps.
@@ -222,6 +225,7 @@ impl SchemaIndex {
             base: None,
             spoken: Vec::new(),
             concealed: HashSet::new(),
+            fingerprint: OnceLock::new(),
         };
         for relation in relations {
             let cut =

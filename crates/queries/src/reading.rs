@@ -115,7 +115,7 @@ fn fresh(
     match &mut read.outcome {
         Outcome::Answered(reading) => {
             let questions = vec![question.to_owned()];
-            read.state = TurnState::of(&reading.query, index.fingerprint(), questions);
+            read.state = TurnState::of(&reading.query, index.fingerprint().to_owned(), questions);
         }
         Outcome::NotAnswerable(it) if !known && conversation::goes_on(question) => {
             "This goes on from an earlier question; send the conversation_id of its answer, or ask in full."
@@ -171,7 +171,8 @@ fn after(
             let mut questions =
                 turn.state.as_ref().map(|it| it.questions.clone()).unwrap_or_default();
             questions.push(question.to_owned());
-            let state = TurnState::of(&edited.reading.query, index.fingerprint(), questions);
+            let state =
+                TurnState::of(&edited.reading.query, index.fingerprint().to_owned(), questions);
             Some(Read {
                 taken_over: edited.taken_over,
                 used: turn.notes.used.clone(),

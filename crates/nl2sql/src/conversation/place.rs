@@ -5,7 +5,11 @@ use crate::index::SchemaIndex;
 impl SchemaIndex {
     /// Names what positions in it mean: two indexes of the same name have the same tables, columns and joins at the same
     /// places, on every server.
-    pub fn fingerprint(&self) -> String {
+    pub fn fingerprint(&self) -> &str {
+        self.fingerprint.get_or_init(|| self.made_fingerprint())
+    }
+
+    fn made_fingerprint(&self) -> String {
         // FNV-1a: the same in every build, which the standard library's hasher does not promise.
         let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
         let mut add = |bytes: &[u8]| {
