@@ -6,11 +6,14 @@ use serde_json::json;
 use tokio_postgres::NoTls;
 
 use crate::bootstrap::printed_key;
-use crate::client::{shop, until};
-use crate::plinth::{MASTER_KEY, Running, plinth, run, serve_on};
+use crate::client::{send, shop, until};
+use crate::plinth::{LIMIT, MASTER_KEY, Running, plinth, run, serve_on};
 
 /// What one server does is known to the others within this.
 const AT_MOST: Duration = Duration::from_secs(2);
+
+/// So long a run is held by a server that says nothing.
+const HELD: Duration = Duration::from_secs(6);
 
 #[actix_web::test]
 async fn two_servers_start_at_once_on_an_empty_database_and_know_what_the_other_does() {
@@ -53,6 +56,43 @@ async fn two_servers_start_at_once_on_an_empty_database_and_know_what_the_other_
 
     first.stop(Signal::SIGTERM).await;
     assert_eq!(there.sql(&connection, "SELECT 1").await.rows(), &json!([[1]]), "the other goes on");
+    second.stop(Signal::SIGTERM).await;
+}
+
+/// A statement that runs until somebody ends it.
+const ENDLESS: &str =
+    "SELECT count(*) FROM generate_series(1, 987654321) a, generate_series(1, 1000) b";
+
+#[actix_web::test]
+async fn a_run_that_nobody_waits_for_has_failed_seconds_after_its_server_was_killed() {
+    let database = TestDatabase::create().await.unwrap();
+    let url = database.url();
+    let first = Running::start(&mut serve_on(&url)).up().await;
+    let second = Running::start(&mut serve_on(&url)).up().await;
+    let mut command =
+        plinth(&["bootstrap", "--organization", "Acme", "--email", "ann@example.com"]);
+    command.env("PLINTH_DATABASE_URL", &url).env("PLINTH_MASTER_KEY", MASTER_KEY);
+    let ann = first.somebody(&printed_key(&run(&mut command)));
+    let there = ann.at(second.listen());
+    let target = shop().await;
+    let connection = ann.connect(&target).await;
+    let body = json!({ "connection_id": connection, "sql": ENDLESS, "timeout_ms": 60_000 });
+    let request = ann.request("POST", "/v1/queries").header("prefer", "respond-async").json(&body);
+    let begun = send(request).await;
+    assert_eq!(begun.status, 202, "{}", begun.text);
+    let path = format!("/v1/query-runs/{}", begun.body["data"]["id"].as_str().unwrap());
+    let state = async || there.get(&path).await.body["data"]["state"].clone();
+    until("the other server sees it run", LIMIT, async || state().await == "running").await;
+    // Beats keep it: longer than it would be held without.
+    actix_web::rt::time::sleep(HELD + Duration::from_secs(1)).await;
+    assert_eq!(state().await, "running");
+    first.kill().await;
+    let took = until("the other server says that it failed", HELD + AT_MOST, async || {
+        state().await == "failed"
+    });
+    println!("known {} ms after the kill", took.await.as_millis());
+    let run = there.get(&path).await.body["data"].clone();
+    assert_eq!(run["error"]["details"]["reason"], "server_lost", "{run}");
     second.stop(Signal::SIGTERM).await;
 }
 

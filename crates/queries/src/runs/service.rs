@@ -23,8 +23,9 @@ use crate::{
 const MOST_UNFINISHED: i64 = 100;
 /// Runs that are under way at once in one process.
 const AT_ONCE: usize = 32;
-/// How long a run is held by a process that says nothing.
-const LEASE: SignedDuration = SignedDuration::from_secs(15);
+/// How long a run is held by a process that says nothing: so long whoever waits for it waits in vain. Twelve beats, so that
+/// neither a busy machine nor a restart of our database takes a run from a process that lives.
+const LEASE: SignedDuration = SignedDuration::from_secs(6);
 /// How often it says something, and hears whether the run is to end.
 const BEAT: Duration = Duration::from_millis(500);
 /// The most bytes that one run keeps, as the database sends them.
