@@ -511,6 +511,30 @@ def new_alert(world):
     return {"id": world.send("POST", "/v1/alerts", alert(world))["data"]["id"]}
 
 
+def credential(world):
+    name = world.name("credential").lower().replace(" ", "-")
+    return {"name": name, "type": "bearer", "origin": "https://crm.example.com", "secret": "a secret"}
+
+
+def new_credential(world):
+    return {"id": world.send("POST", "/v1/credentials", credential(world))["data"]["id"]}
+
+
+def subscription(world):
+    # Nobody answers there: deliveries wait for their next try.
+    return {"url": "http://127.0.0.1:9/", "types": ["member.added"], "description": world.name("Events")}
+
+
+def new_subscription(world):
+    return {"id": world.send("POST", "/v1/event-subscriptions", subscription(world))["data"]["id"]}
+
+
+def event_delivery(world):
+    path = new_subscription(world)
+    sent = world.send("POST", f"/v1/event-subscriptions/{path['id']}/ping")
+    return {**path, "delivery_id": sent["data"]["id"]}
+
+
 def dashboard(world):
     query = world.send("POST", "/v1/queries", {"connection_id": world.connection, "sql": "SELECT 1 AS one"})
     position = {"x": 0, "y": 0, "w": 6, "h": 4}
@@ -624,6 +648,27 @@ SAMPLES = {
             "list_alert_evaluations",
         ]
     },
+    "create_credential": lambda world: Sample(body=credential(world)),
+    "update_credential": lambda world: Sample(path=new_credential(world), body={"secret": "another"}),
+    "get_credential": lambda world: Sample(path=new_credential(world)),
+    "delete_credential": lambda world: Sample(path=new_credential(world)),
+    "create_event_subscription": lambda world: Sample(body=subscription(world)),
+    "update_event_subscription": lambda world: Sample(
+        path=new_subscription(world), body={"description": world.name("Events")}
+    ),
+    **{
+        operation: lambda world: Sample(path=new_subscription(world))
+        for operation in [
+            "get_event_subscription",
+            "delete_event_subscription",
+            "get_event_secret",
+            "rotate_event_secret",
+            "ping_event_subscription",
+            "list_event_deliveries",
+        ]
+    },
+    "get_event_delivery": lambda world: Sample(path=event_delivery(world)),
+    "redeliver_event": lambda world: Sample(path=event_delivery(world)),
     "create_connection": lambda world: Sample(body=connection(world)),
     "update_connection": lambda world: Sample(body={"name": world.name("Connection")}),
     **{

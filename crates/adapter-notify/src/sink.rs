@@ -83,17 +83,31 @@ impl Delivery {
         self.part("text/html")
     }
 
+    /// What an attached file of that name holds, decoded; `None` if there is none.
+    pub fn attachment(&self, file_name: &str) -> Option<String> {
+        let name = format!("filename=\"{file_name}\"");
+        let named = |it: &&str| {
+            let place = header(it, "Content-Disposition").unwrap_or_default();
+            place.starts_with("attachment") && place.contains(&name)
+        };
+        self.parts().into_iter().find(named).map(decoded)
+    }
+
+    /// The parts of a mail that has several.
+    fn parts(&self) -> Vec<&str> {
+        let kind_of_all = self.header("Content-Type").unwrap_or_default();
+        let boundary = kind_of_all.split("boundary=\"").nth(1).and_then(|it| it.split('"').next());
+        let Some(boundary) = boundary else { return Vec::new() };
+        let line = format!("--{boundary}");
+        self.data.split(&line).map(|it| it.trim_start_matches("\r\n")).collect()
+    }
+
     fn part(&self, kind: &str) -> String {
         let of_kind = |it: &str| header(it, "Content-Type").is_some_and(|it| it.starts_with(kind));
         if of_kind(&self.data) {
             return decoded(&self.data);
         }
-        let kind_of_all = self.header("Content-Type").unwrap_or_default();
-        let boundary = kind_of_all.split("boundary=\"").nth(1).and_then(|it| it.split('"').next());
-        let Some(boundary) = boundary else { return String::new() };
-        let line = format!("--{boundary}");
-        let mut parts = self.data.split(&line).map(|it| it.trim_start_matches("\r\n"));
-        parts.find(|it| of_kind(it)).map(decoded).unwrap_or_default()
+        self.parts().into_iter().find(|it| of_kind(it)).map(decoded).unwrap_or_default()
     }
 }
 

@@ -14,12 +14,14 @@ use plinth_workflows::alerts::{
     Evaluation, EvaluationId, Mute, Notice, Standing, Whom,
 };
 use plinth_workflows::condition::{Earlier, Verdict};
+use plinth_workflows::events::EventKind;
+use serde_json::json;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Json, ToSql};
 use uuid::Uuid;
 
 use crate::database::{broken_constraint, internal, store};
-use crate::{Database, audit, outbox};
+use crate::{Database, audit, events, outbox};
 
 /// How long an error is kept, in characters.
 const ERROR_CHARS: usize = 1_000;
@@ -379,6 +381,7 @@ impl AlertStore for PostgresAlerts {
                 if let Some(evaluation) = &conclusion.evaluation {
                     note(tx, org, id, evaluation).await?;
                 }
+                announce(tx, org, id, conclusion).await?;
                 for told in &conclusion.told {
                     let to = match &told.to {
                         // Of an owner who left meanwhile, the managers hear.
@@ -465,6 +468,23 @@ async fn settle(
     ];
     let row = tx.query_opt(update, &parameters).await.map_err(store)?;
     row.map(|it| it.try_get(0).map_err(internal)).transpose()
+}
+
+/// Tells others' servers that an episode began or ended; a mute is about letters.
+async fn announce(
+    tx: &Transaction<'_>,
+    org: OrgId,
+    id: AlertId,
+    conclusion: &Conclusion,
+) -> Result<(), StoreError> {
+    let episode = conclusion.standing.episode;
+    let (kind, since) = match (conclusion.episode_before, episode) {
+        (None, Some(begun)) => (EventKind::AlertTriggered, begun.since),
+        (Some(ended), None) => (EventKind::AlertResolved, ended.since),
+        _ => return Ok(()),
+    };
+    let data = json!({ "alert_id": id, "alert": conclusion.name, "since": since });
+    events::announce(tx, org, kind, || vec![(conclusion.at, data)]).await
 }
 
 async fn note(

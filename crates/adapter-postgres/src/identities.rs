@@ -3,13 +3,15 @@ use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use plinth_core::{OrgId, ProviderId, StoreError, UserId};
 use plinth_tenancy::identity::{IdentityProvider, IdentityStore, KnownIdentity, PutProviderError};
+use plinth_tenancy::team::MemberId;
 use plinth_tenancy::{AuditEntry, Email, MemberRole, RoleKey};
+use plinth_workflows::events::EventKind;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::database::{broken_constraint, internal, store};
 use crate::roles::{JOIN_ROLES, ROLE_COLUMNS, read_custom, read_role, role_columns};
-use crate::{Database, audit};
+use crate::{Database, audit, events, team};
 
 /// [`IdentityStore`] in our own database.
 #[derive(Clone)]
@@ -190,17 +192,23 @@ impl IdentityStore for PostgresIdentities {
                     .get(0);
                 let (kind, custom) = role_columns(role);
                 let member = "INSERT INTO members (org_id, user_id, role, custom_role, created_at, managed_by)
-                     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (org_id, user_id) DO NOTHING";
+                     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (org_id, user_id) DO NOTHING RETURNING id";
                 let added = tx
-                    .execute(member, &[&org, &user, &kind, &custom, &at, &id])
+                    .query_opt(member, &[&org, &user, &kind, &custom, &at, &id])
                     .await
                     .map_err(store)?;
+                if let Some(row) = &added {
+                    let member = MemberId::from_uuid(row.try_get(0).map_err(internal)?);
+                    let told = team::event(member, UserId::from_uuid(user), email, role);
+                    let happened = || vec![(at, told)];
+                    events::announce(tx, provider.org, EventKind::MemberAdded, happened).await?;
+                }
                 // Two first requests at once: one of them admits.
                 let remember = "INSERT INTO identities (org_id, provider_id, subject, user_id, created_at)
                      VALUES ($1, $2, $3, $4, $5) ON CONFLICT (provider_id, subject) DO NOTHING";
                 let remembered =
                     tx.execute(remember, &[&org, &id, &subject, &user, &at]).await.map_err(store)?;
-                if added + remembered > 0 {
+                if added.is_some() || remembered > 0 {
                     let user = UserId::from_uuid(user);
                     let entry = entry.clone().by(user).on("user", user);
                     audit::append(&self.database, tx, &entry).await?;

@@ -9,12 +9,14 @@ use plinth_queries::{
     Definition, HistoryEntry, HistoryFilter, QueryId, QueryOutcome, QueryRecord, QueryStore, RunOf,
     Visibility,
 };
+use plinth_workflows::events::EventKind;
+use serde_json::{Value, json};
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
 use crate::database::{internal, store};
-use crate::{Database, audit};
+use crate::{Database, audit, events};
 
 /// [`QueryStore`] in our own database.
 #[derive(Clone)]
@@ -38,6 +40,18 @@ const COLUMNS: &str =
 const NEW_COLUMNS: &str =
     "id, org_id, connection_id, user_id, key_id, question, sql, outcome, answer, error, row_count,
     truncated, execution_time_ms, saved, created_at, owner_id, visibility, run_of, run_of_version";
+
+/// What is told of an entry to others' servers; `None` of one that ran nothing.
+fn event(it: &QueryRecord) -> Option<Value> {
+    use QueryOutcome::{Answered, Cancelled, Failed, TimedOut};
+    matches!(it.outcome, Answered | Failed | TimedOut | Cancelled).then(|| {
+        json!({
+            "query_id": it.id, "connection_id": it.connection, "user_id": it.user,
+            "outcome": it.outcome.as_str(), "row_count": it.row_count,
+            "execution_time_ms": it.execution_time_ms,
+        })
+    })
+}
 
 /// A statement's condition and the values that it is given, in order.
 struct Condition<'a> {
@@ -131,6 +145,7 @@ impl QueryStore for PostgresQueries {
             .for_org(org, async |tx| {
                 let insert = tx.prepare_cached(&insert).await.map_err(store)?;
                 let mut told = Vec::with_capacity(entries.len());
+                let mut completed = Vec::new();
                 for records in entries.chunks(BATCH) {
                     let parameters: [&(dyn ToSql + Sync); 19] = [
                         &column(records, |it| it.id.as_uuid()),
@@ -160,9 +175,16 @@ impl QueryStore for PostgresQueries {
                     let new = tx.query(&insert, &parameters).await.map_err(store)?;
                     let new: HashSet<Uuid> = new.iter().map(|row| row.get(0)).collect();
                     let new = records.iter().filter(|it| new.contains(&it.id.as_uuid()));
-                    told.extend(new.map(|it| it.audit_entry()));
+                    for it in new {
+                        told.push(it.audit_entry());
+                        completed.push(it);
+                    }
                 }
-                // What was written before, by a try whose end was lost, the trail tells of already.
+                // What was written before, by a try whose end was lost, was told of already.
+                let happened = || {
+                    completed.iter().filter_map(|it| Some((it.created_at, event(it)?))).collect()
+                };
+                events::announce(tx, org, EventKind::QueryCompleted, happened).await?;
                 audit::append_all(&self.database, tx, org, &told).await
             })
             .await

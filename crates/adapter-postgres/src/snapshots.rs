@@ -2,6 +2,7 @@ use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use deadpool_postgres::Transaction;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
@@ -12,15 +13,17 @@ use plinth_schema_introspect::{
     Catalog, CatalogPatch, InsertSnapshotError, KEPT_DAYS, KEPT_SNAPSHOTS, Parts, Snapshot,
     SnapshotId, SnapshotStore, SnapshotSummary, StructureDigest,
 };
+use plinth_workflows::events::EventKind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use tokio_postgres::Row;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::Database;
 use crate::database::{internal, store};
+use crate::{Database, events};
 
 /// [`SnapshotStore`] in our own database.
 #[derive(Clone)]
@@ -93,6 +96,9 @@ impl SnapshotStore for PostgresSnapshots {
                     })?;
                 if inserted == 0 {
                     return Err(InsertSnapshotError::NoConnection);
+                }
+                if same.is_none() {
+                    announce(tx, snapshot).await?;
                 }
                 if let Some(id) = same.and_then(|it| it.ids.last().copied()) {
                     let replace = "UPDATE schema_snapshots SET replaced = true WHERE org_id = $1 AND id = $2";
@@ -193,6 +199,23 @@ impl SnapshotStore for PostgresSnapshots {
             None => Ok(None),
         }
     }
+}
+
+/// Tells that the schema is another than the one that was read before; of the first there is nothing to tell.
+async fn announce(tx: &Transaction<'_>, snapshot: &Snapshot) -> Result<(), StoreError> {
+    let before = "SELECT id FROM schema_snapshots
+         WHERE org_id = $1 AND connection_id = $2 AND id <> $3 AND NOT replaced ORDER BY taken_at DESC, id DESC LIMIT 1";
+    let (org, connection) = (snapshot.org, snapshot.connection);
+    let parameters: [&(dyn ToSql + Sync); 3] =
+        [&org.as_uuid(), &connection.as_uuid(), &snapshot.id.as_uuid()];
+    let found = tx.query_opt(before, &parameters).await.map_err(store)?;
+    let Some(row) = found else { return Ok(()) };
+    let previous = SnapshotId::from_uuid(row.try_get(0).map_err(internal)?);
+    let data = json!({
+        "connection_id": connection, "snapshot_id": snapshot.id, "previous_snapshot_id": previous,
+    });
+    let happened = || vec![(snapshot.taken_at, data)];
+    events::announce(tx, org, EventKind::SchemaChanged, happened).await
 }
 
 fn read(org: OrgId, row: &Row) -> Result<Snapshot, StoreError> {

@@ -10,6 +10,8 @@ use plinth_tenancy::team::{
 use plinth_tenancy::{
     AuditEntry, CustomRole, Email, MemberRole, RoleId, RoleKey, UnknownRole, outbox::Message,
 };
+use plinth_workflows::events::EventKind;
+use serde_json::{Value, json};
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
@@ -20,7 +22,7 @@ use crate::policies::read_attributes;
 use crate::roles::{
     JOIN_ROLES, ROLE_COLUMNS, find_custom, find_role, list_custom, read_role, role_columns,
 };
-use crate::{Database, audit, outbox};
+use crate::{Database, audit, events, outbox};
 
 /// [`TeamStore`] in our own database.
 #[derive(Clone)]
@@ -108,6 +110,8 @@ impl TeamStore for PostgresTeam {
                 judge(&member, None)?;
                 let delete = "DELETE FROM members WHERE org_id = $1 AND id = $2";
                 tx.execute(delete, &[&org.as_uuid(), &member.id.as_uuid()]).await.map_err(store)?;
+                let happened = || vec![(entry.at, event_of(&member))];
+                events::announce(tx, org, EventKind::MemberRemoved, happened).await?;
                 audit::append(&self.database, tx, entry).await?;
                 Ok(Some(member))
             })
@@ -350,14 +354,17 @@ impl TeamStore for PostgresTeam {
                 let user = UserId::from_uuid(user);
                 set_first_home(tx, org, user).await?;
                 audit::append(&self.database, tx, &entry.clone().by(user)).await?;
-                Ok(Member {
+                let member = Member {
                     id: how.member,
                     org,
                     user,
                     email: found.email,
                     role: found.role,
                     joined_at: how.at,
-                })
+                };
+                let happened = || vec![(how.at, event_of(&member))];
+                events::announce(tx, org, EventKind::MemberAdded, happened).await?;
+                Ok(member)
             })
             .await
     }
@@ -551,6 +558,17 @@ async fn role_to_give(
 ) -> Result<MemberRole, TeamError> {
     let found = find_role(tx, org, key, "FOR SHARE").await?;
     found.ok_or_else(|| UnknownRole(key.to_string()).into())
+}
+
+/// What is told of a member to others' servers.
+pub(crate) fn event(member: MemberId, user: UserId, email: &Email, role: RoleKey) -> Value {
+    json!({
+        "member_id": member, "user_id": user, "email": email.as_str(), "role": role.to_string(),
+    })
+}
+
+fn event_of(it: &Member) -> Value {
+    event(it.id, it.user, &it.email, it.role.key())
 }
 
 fn name_taken(err: tokio_postgres::Error, role: &CustomRole) -> TeamError {

@@ -403,6 +403,7 @@ async fn the_functions_that_look_over_the_wall_are_these() {
         "plinth.keep_workflow_runs(uuid[],bigint[],interval) → SETOF uuid",
         "plinth.take_workflow_runs(integer,interval,integer,uuid,uuid) → TABLE(taken_org uuid, taken_run uuid)",
         "plinth.take_alerts(integer,interval,integer) → TABLE(taken_org uuid, taken_alert uuid)",
+        "plinth.take_event_deliveries(integer,interval,integer,integer) → TABLE(taken_org uuid, taken_delivery uuid)",
         "plinth.take_outbox(integer,interval) → TABLE(org_id uuid, message_id uuid)",
     ];
     assert_eq!(found, expected.map(str::to_owned).into());

@@ -21,7 +21,9 @@ use plinth_testdb::TestDatabase;
 use plinth_workflows::actions::Actions;
 use plinth_workflows::alerts::testing::alert_store_contract;
 use plinth_workflows::definition::Step;
+use plinth_workflows::events::testing::event_store_contract;
 use plinth_workflows::hook::HookKey;
+use plinth_workflows::secrets::testing::credential_store_contract;
 use plinth_workflows::testing::{
     enqueue, limits, outage_contract, put, run_queue_contract, schedule_contract,
     workflow_store_contract,
@@ -366,4 +368,18 @@ async fn alerts_keep_their_contract() {
         async || it.rows("SELECT payload->'to'->>'address' FROM outbox WHERE topic = 'mail'").await;
     let pass = |by| it.clock.advance(by);
     alert_store_contract(&alerts, it.us, it.them, it.at, pass, letters).await;
+}
+
+#[tokio::test]
+async fn events_keep_their_contract() {
+    let it = ours(true).await;
+    let events = plinth_adapter_postgres::PostgresEvents::new(it.database.clone());
+    event_store_contract(&events, it.us, it.them, it.at, |by| it.clock.advance(by)).await;
+}
+
+#[tokio::test]
+async fn credentials_keep_their_contract() {
+    let it = ours(true).await;
+    let credentials = plinth_adapter_postgres::PostgresCredentials::new(it.database.clone());
+    credential_store_contract(&credentials, it.us, it.them, it.at).await;
 }

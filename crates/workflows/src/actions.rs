@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use plinth_core::{OrgId, StoreError};
 use plinth_egress::{Scheme, WebAddress};
 use plinth_tenancy::{Attachment, Email, Mail, MailError, Mailer, Subject};
 use pulldown_cmark::{Event, Options, Parser};
@@ -17,8 +18,10 @@ use crate::RunId;
 use crate::condition::Results;
 use crate::definition::{Action, ActionKind, EmailAction, HttpAction, HttpBody};
 use crate::hook;
-use crate::ports::{Fault, Outward, OutwardCall};
+use crate::ports::{Fault, Outward, OutwardAnswer, OutwardCall};
 use crate::result::text_of;
+use crate::secrets::{CredentialKind, Lent, StoredCredentials, lend};
+use crate::slack;
 use crate::template::{Context, Style};
 
 /// To how many addresses one action writes at most.
@@ -41,6 +44,8 @@ pub struct Sent {
 pub struct Occasion {
     /// Of which run.
     pub run: RunId,
+    /// Whose.
+    pub org: OrgId,
     /// When.
     pub at: Timestamp,
     /// What calls are signed with that ask for it.
@@ -52,12 +57,53 @@ pub struct Occasion {
 pub struct Actions {
     mailer: Arc<dyn Mailer>,
     outward: Arc<dyn Outward>,
+    credentials: Option<StoredCredentials>,
 }
 
 impl Actions {
     /// Mails by that mailer, calls by that client.
     pub fn new(mailer: Arc<dyn Mailer>, outward: Arc<dyn Outward>) -> Self {
-        Self { mailer, outward }
+        Self { mailer, outward, credentials: None }
+    }
+
+    /// The same, with credentials that calls may carry.
+    #[must_use]
+    pub fn with_credentials(mut self, credentials: StoredCredentials) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    fn credentials(&self) -> Result<&StoredCredentials, Fault> {
+        self.credentials.as_ref().ok_or_else(|| Fault::permanent("there are no credentials here"))
+    }
+
+    /// Says what is wrong with the credential that an action names, as it is now; `None` if nothing is.
+    pub(crate) async fn judge_credential(
+        &self,
+        org: OrgId,
+        action: &Action,
+    ) -> Result<Option<String>, StoreError> {
+        let (Some(name), Some(credentials)) = (action.credential(), &self.credentials) else {
+            return Ok(None);
+        };
+        let Some(credential) = credentials.named(org, name).await? else {
+            return Ok(Some(format!("there is no credential `{name}`")));
+        };
+        Ok(match &action.kind {
+            ActionKind::Slack(it) => slack::fits(it, &credential).err().map(str::to_owned),
+            ActionKind::Http(it) => {
+                let to = WebAddress::parse(&it.url, Scheme::Any).map(|it| it.origin());
+                let fits = to.ok().as_deref() == Some(credential.origin.as_str());
+                match credential.kind {
+                    CredentialKind::Url => {
+                        Some("is the URL of an incoming webhook; `slack` actions use it".to_owned())
+                    }
+                    _ if !fits => Some(format!("is for {} only", credential.origin)),
+                    _ => None,
+                }
+            }
+            ActionKind::Email(_) => None,
+        })
     }
 
     /// Takes an action. Taken again for the same run, it carries the same idempotency key.
@@ -79,11 +125,41 @@ impl Actions {
             }
             ActionKind::Http(http) => {
                 let mut call = call(run, &action.name, http, context)?;
+                let mut lent = Lent::none();
+                if let Some(name) = &http.credential {
+                    let (credential, secret) =
+                        self.credentials()?.borrow(occasion.org, name).await?;
+                    lend(&credential, &secret, &mut call)?;
+                    lent = Lent::of(&credential, &secret);
+                }
                 if http.sign {
                     sign(&mut call, occasion, &action.name)?;
                 }
-                self.call(call).await
+                self.call(call, &lent).await
             }
+            ActionKind::Slack(it) => {
+                let message = slack::message(it, context, results)?;
+                let (credential, secret) =
+                    self.credentials()?.borrow(occasion.org, &it.credential).await?;
+                let call = slack::call(it, &message, (&credential, &secret))?;
+                let lent = Lent::of(&credential, &secret);
+                self.post(call, &lent, credential.kind == CredentialKind::Url).await
+            }
+        }
+    }
+
+    /// A call to Slack, whose answers mean other things than their statuses say.
+    async fn post(&self, call: OutwardCall, lent: &Lent, is_hook: bool) -> Result<Sent, Fault> {
+        let (request, answer) = self.send(call, lent).await?;
+        let response = json!({ "status": answer.status, "body": kept(&answer.body) });
+        match slack::refusal(&answer, is_hook) {
+            None => Ok(Sent { request, response }),
+            Some((message, is_temporary)) => Err(Fault {
+                message,
+                is_temporary,
+                request: Some(request),
+                response: Some(response),
+            }),
         }
     }
 
@@ -122,12 +198,20 @@ impl Actions {
         }
     }
 
-    async fn call(&self, call: OutwardCall) -> Result<Sent, Fault> {
+    /// Sends a call; gives it as the history shows it, and the answer without what it repeats of a secret.
+    async fn send(&self, call: OutwardCall, lent: &Lent) -> Result<(Value, OutwardAnswer), Fault> {
         let request = shown(&call);
-        let answer = match self.outward.call(call).await {
-            Ok(answer) => answer,
-            Err(fault) => return Err(Fault { request: Some(request), ..fault }),
-        };
+        match self.outward.call(call).await {
+            Ok(answer) => {
+                let body = lent.hide(answer.body);
+                Ok((request, OutwardAnswer { body, ..answer }))
+            }
+            Err(fault) => Err(Fault { request: Some(request), ..fault }),
+        }
+    }
+
+    async fn call(&self, call: OutwardCall, lent: &Lent) -> Result<Sent, Fault> {
+        let (request, answer) = self.send(call, lent).await?;
         let response = json!({
             "status": answer.status,
             "content_type": answer.content_type,
@@ -178,7 +262,12 @@ pub fn preview(
                 "headers": call.headers.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
                 "body": call.body.as_deref().map(String::from_utf8_lossy),
                 "signed": http.sign,
+                "credential": http.credential,
             })
+        }
+        ActionKind::Slack(it) => {
+            let message = slack::message(it, context, results)?;
+            json!({ "credential": it.credential, "message": message })
         }
     })
 }
@@ -328,7 +417,7 @@ fn call(
 
 /// Signs a call by Standard Webhooks. A new try has a new time, and the same id: the receiver tells by it what comes twice.
 fn sign(call: &mut OutwardCall, occasion: &Occasion, action: &str) -> Result<(), Fault> {
-    let Occasion { run, at, secret } = occasion;
+    let Occasion { run, at, secret, .. } = occasion;
     // The parts of what is signed are told apart by full stops, so none stands in the id.
     let id = format!("{run}_{action}");
     let body = call.body.as_deref().unwrap_or_default();
@@ -420,6 +509,7 @@ mod tests {
             body: Some(HttpBody::Json(json!({ "n": "{{ row_count }}", "all": "{{ results }}" }))),
             time: std::time::Duration::from_secs(1),
             sign: true,
+            credential: None,
         };
         let mut call = call(run, "post", &http, &context).expect("made");
         let body: Value =
@@ -429,7 +519,8 @@ mod tests {
         assert!(call.headers.contains(&("idempotency-key".to_owned(), format!("{run}.post"))));
         assert!(!shown(&call).to_string().contains("canary"));
         let at = "2026-03-04T05:06:07Z".parse().expect("a time");
-        let mut occasion = Occasion { run, at, secret: None };
+        let org = OrgId::new(at);
+        let mut occasion = Occasion { run, org, at, secret: None };
         assert!(sign(&mut call, &occasion, "post").is_err(), "unsigned it does not leave");
         occasion.secret = Some(format!("whsec_{}", "a".repeat(32)).into());
         sign(&mut call, &occasion, "post").expect("signed");

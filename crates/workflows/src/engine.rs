@@ -150,7 +150,7 @@ impl Engine {
                 return self.end(run, timed_out(definition)).await;
             };
             let begun = self.clock.now();
-            let mut occasion = Occasion { run: run.id, at: begun, secret: None };
+            let mut occasion = Occasion { run: run.id, org: run.org, at: begun, secret: None };
             if action.is_signed() {
                 let workflow = self.store.find(run.org, run.workflow).await?.ok_or(Stop::Lost)?;
                 occasion.secret = Some(self.hooks.calls_secret(workflow.id, workflow.hook_number));

@@ -31,6 +31,8 @@ pub enum Style {
     Plain,
     /// Markdown in which values stand for themselves.
     Markdown,
+    /// Slack's own markup, in which values are neither links nor names.
+    Slack,
 }
 
 /// Which names a template may say.
@@ -113,6 +115,7 @@ fn environment(style: Style) -> Environment<'static> {
             Style::Plain => text,
             Style::Line => one_line(&text),
             Style::Markdown => escape_markdown(&text),
+            Style::Slack => crate::slack::escape(&text),
         };
         out.write_str(&text).map_err(|_| ErrorKind::WriteFailure.into())
     });
@@ -233,6 +236,7 @@ impl Context {
         let table = match style {
             // A table that is Markdown already.
             Style::Markdown => Value::from_safe_string(markdown_table(table)),
+            Style::Slack => Value::from_safe_string(crate::slack::block(&plain_table(table))),
             Style::Plain | Style::Line => Value::from(plain_table(table)),
         };
         minijinja::context! { results_table => table, ..known }
@@ -348,7 +352,8 @@ fn markdown_table(result: &StepResult) -> String {
     table
 }
 
-fn plain_table(result: &StepResult) -> String {
+/// Columns side by side, in letters of one width.
+pub(crate) fn plain_table(result: &StepResult) -> String {
     let mut lines = vec![result.columns.iter().map(|it| one_line(it)).collect::<Vec<_>>()];
     let rows = result.rows.iter().take(TABLE_ROWS);
     lines.extend(rows.map(|row| row.iter().map(|it| one_line(&text_of(it))).collect()));

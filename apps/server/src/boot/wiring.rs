@@ -7,10 +7,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use plinth_adapter_postgres::{
     Database, PostgresAccounts, PostgresAlerts, PostgresAnnotations, PostgresApps,
     PostgresAttempts, PostgresAudit, PostgresConnections, PostgresControlPlane,
-    PostgresConversations, PostgresDashboards, PostgresIdempotency, PostgresIdentities,
-    PostgresKeys, PostgresLanguage, PostgresModels, PostgresOrganizations, PostgresOutbox,
-    PostgresPolicies, PostgresQueries, PostgresQueryRuns, PostgresRates, PostgresRuns,
-    PostgresSigningKeys, PostgresSnapshots, PostgresTeam, PostgresTenancy, PostgresWorkflows,
+    PostgresConversations, PostgresCredentials, PostgresDashboards, PostgresEvents,
+    PostgresIdempotency, PostgresIdentities, PostgresKeys, PostgresLanguage, PostgresModels,
+    PostgresOrganizations, PostgresOutbox, PostgresPolicies, PostgresQueries, PostgresQueryRuns,
+    PostgresRates, PostgresRuns, PostgresSigningKeys, PostgresSnapshots, PostgresTeam,
+    PostgresTenancy, PostgresWorkflows,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
 use plinth_connections::{
@@ -40,7 +41,9 @@ use plinth_tenancy::team::Team;
 use plinth_tenancy::{KeySetSource, LinkKey, Mailer, Tenancy, TrailKey};
 use plinth_workflows::actions::Actions;
 use plinth_workflows::alerts::{AlertParts, AlertWorker, AlertWorkerParts, Alerts};
+use plinth_workflows::events::{EventKey, EventParts, EventWorker, EventWorkerParts, Events};
 use plinth_workflows::hook::HookKey;
+use plinth_workflows::secrets::StoredCredentials;
 use plinth_workflows::{
     Outward, QuerySteps, TeamMembers, Worker, WorkerParts, WorkerSettings, WorkflowParts, Workflows,
 };
@@ -107,6 +110,12 @@ pub struct Services {
     pub alerts: Alerts,
     /// Evaluates them.
     pub alert_worker: AlertWorker,
+    /// What calls of workflows may carry.
+    pub credentials: StoredCredentials,
+    /// Who is told of what happens.
+    pub events: Events,
+    /// Tells them.
+    pub event_worker: EventWorker,
     /// Signs cursors.
     pub cursors: CursorKey,
     /// Under which URL callers reach the server, without a slash at its end.
@@ -318,7 +327,14 @@ impl Services {
         });
         let authority = AuthorityKeeper::new(control_plane_store.clone(), &installation);
         let hooks = HookKey::new(*installation.derive("webhooks of workflows"));
-        let actions = Actions::new(mailer.clone(), outward);
+        let event_key = EventKey::new(*installation.derive("signatures of events"));
+        let (events, event_worker) = events(&database, event_key, outward.clone(), &clock);
+        let credentials = StoredCredentials::new(
+            Arc::new(PostgresCredentials::new(database.clone())),
+            vault.clone(),
+            clock.clone(),
+        );
+        let actions = Actions::new(mailer.clone(), outward).with_credentials(credentials.clone());
         let (workflows, worker) = workflows(
             &database,
             (&tenancy, &connections, &queries),
@@ -343,6 +359,9 @@ impl Services {
             worker,
             alerts,
             alert_worker,
+            credentials,
+            events,
+            event_worker,
             tenancy,
             accounts,
             organizations,
@@ -411,6 +430,26 @@ fn workflows(
         settings,
     });
     (workflows, Arc::new(worker))
+}
+
+/// Subscriptions to events, and what sends them here.
+fn events(
+    database: &Database,
+    key: EventKey,
+    outward: Arc<dyn Outward>,
+    clock: &Arc<dyn Clock>,
+) -> (Events, EventWorker) {
+    let store = Arc::new(PostgresEvents::new(database.clone()));
+    let woken = Arc::new(Notify::new());
+    let events = Events::new(EventParts {
+        store: store.clone(),
+        key: key.clone(),
+        woken: woken.clone(),
+        clock: clock.clone(),
+    });
+    let worker =
+        EventWorker::new(EventWorkerParts { store, outward, key, woken, clock: clock.clone() });
+    (events, worker)
 }
 
 /// Alerts, and what evaluates them here.

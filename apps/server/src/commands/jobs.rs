@@ -96,7 +96,7 @@ pub(super) fn start(
     jobs
 }
 
-/// What workflows and alerts need: schedules and tidying up in every process, and runs in those that do any.
+/// What workflows, alerts and events need: schedules and tidying up in every process, and runs in those that do any.
 pub(super) fn workflows(
     services: &Services,
     runs: usize,
@@ -115,11 +115,17 @@ pub(super) fn workflows(
     jobs.spawn(every("old evaluations", OLD_RUNS_EVERY, stopped.clone(), async move || {
         alerts.sweep().await.map(|_| ())
     }));
+    let events = services.event_worker.clone();
+    jobs.spawn(every("old events", OLD_RUNS_EVERY, stopped.clone(), async move || {
+        events.sweep().await.map(|_| ())
+    }));
     if runs > 0 {
-        let (worker, alerts) = (services.worker.clone(), services.alert_worker.clone());
-        let (working, stopped) = (stopped.clone(), stopped.clone());
-        jobs.spawn(async move { worker.work(working).await });
-        jobs.spawn(async move { alerts.work(stopped).await });
+        let (worker, stop) = (services.worker.clone(), stopped.clone());
+        jobs.spawn(async move { worker.work(stop).await });
+        let (alerts, stop) = (services.alert_worker.clone(), stopped.clone());
+        jobs.spawn(async move { alerts.work(stop).await });
+        let (events, stop) = (services.event_worker.clone(), stopped.clone());
+        jobs.spawn(async move { events.work(stop).await });
     }
 }
 

@@ -13,7 +13,7 @@ use utoipa_actix_web::{AppExt as _, scope};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::{ConfigError, ErrorBody};
-use super::{auth, database_configs, oauth, operation, platform};
+use super::{auth, database_configs, events, oauth, operation, platform};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -34,7 +34,9 @@ use super::{auth, database_configs, oauth, operation, platform};
         (name = "schemas", description = "What those databases look like."),
         (name = "dashboards", description = "Saved queries side by side, with what they give now; pictures of them, and links that show them."),
         (name = "workflows", description = "Queries that run by themselves, and what is done with the answers."),
+        (name = "credentials", description = "Secrets that workflows' calls carry: each for one receiver, used by name, never readable again."),
         (name = "alerts", description = "Conditions on saved queries, and who is told when they begin and end to hold."),
+        (name = "events", description = "What happens, sent to others' servers as Standard Webhooks; `webhooks` lists what."),
         (name = "authentication", description = "Signing in and out, tokens and passwords."),
         (name = "me", description = "Who is calling, and what is theirs."),
         (name = "organizations", description = "Made, changed, handed over, deleted."),
@@ -113,10 +115,16 @@ fn idempotent(api: &mut OpenApi) {
     }
 }
 
-/// The document as it is checked in and served.
-pub(crate) fn text() -> &'static str {
+/// The document as it is checked in and served: that of every route, and what is sent to subscribers.
+pub fn text() -> &'static str {
     static TEXT: OnceLock<String> = OnceLock::new();
-    TEXT.get_or_init(|| openapi().to_pretty_json().expect("the document can be written") + "\n")
+    TEXT.get_or_init(|| {
+        let document = openapi().to_pretty_json().expect("the document can be written");
+        let webhooks = serde_json::to_string_pretty(&events::webhooks()).expect("JSON");
+        // The library has no place for them; they come last, indented as the rest is.
+        let open = document.trim_end().strip_suffix('}').expect("an object").trim_end();
+        format!("{open},\n  \"webhooks\": {}\n}}\n", webhooks.replace('\n', "\n  "))
+    })
 }
 
 #[get("/openapi.json")]

@@ -8,11 +8,13 @@ mod caller;
 mod client_address;
 mod connections;
 mod control_plane;
+mod credentials;
 mod dashboards;
 mod database_configs;
 mod document;
 mod envelope;
 mod etag;
+mod events;
 mod fallback;
 mod idempotency;
 mod identity_providers;
@@ -46,7 +48,7 @@ pub(crate) use caller::{Caller, SignedInCaller};
 pub use control_plane::openapi as control_plane_openapi;
 pub(crate) use control_plane::text as control_plane_document_text;
 pub use document::openapi;
-pub(crate) use document::text as document_text;
+pub use document::text as document_text;
 pub use problem::Problem;
 
 use crate::boot::Services;
@@ -76,7 +78,9 @@ fn platform(config: &mut ServiceConfig<'_>) {
         .service(area(&["misc"], misc::routes))
         .service(area(&["dashboards", "shared-dashboards"], dashboards::routes))
         .service(area(&["workflows", "hooks"], workflows::routes))
-        .service(area(&["alerts"], alerts::routes));
+        .service(area(&["credentials"], credentials::routes))
+        .service(area(&["alerts"], alerts::routes))
+        .service(area(&["event-subscriptions", "event-types"], events::routes));
 }
 
 /// Everything that a server answers; `main` and tests use the same.

@@ -24,6 +24,9 @@ async fn three_failures_in_a_row_take_it_out_of_use_and_the_first_success_brings
     let (app, own) = (TestApp::start().await, OwnRole::new().await);
     let (ann, bob) = (app.owner_of("Acme").await, app.owner_of("Other").await);
     let id = connect(&ann, &own, "Shop").await;
+    let types = json!(["connection.unhealthy", "connection.recovered"]);
+    let told = json!({ "url": "https://events.example.com/", "types": types });
+    let told = ann.post("/v1/event-subscriptions", told).await.body["data"]["id"].clone();
     let checks = HealthChecks::new(app.services.connections.clone(), INTERVAL);
     let shown = async || ann.get(&format!("/v1/connections/{id}")).await.body["data"].clone();
 
@@ -63,6 +66,15 @@ async fn three_failures_in_a_row_take_it_out_of_use_and_the_first_success_brings
     assert_eq!(app.letters().await[1]["letter"]["kind"], "connection_recovered");
     assert_eq!(ann.sql(&id, "SELECT 1").await.status, 200);
     assert_eq!(bob.get("/v1/connections").await.body["data"], json!([]));
+
+    // Others' servers hear the same.
+    let path = format!("/v1/event-subscriptions/{}/deliveries", told.as_str().unwrap());
+    let sent = ann.get(&path).await.body["data"].clone();
+    let types: Vec<_> = sent.as_array().unwrap().iter().map(|it| &it["type"]).collect();
+    assert_eq!(types, ["connection.recovered", "connection.unhealthy"]);
+    let lost = ann.get(&format!("{path}/{}", sent[1]["id"].as_str().unwrap())).await;
+    let data = &lost.body["data"]["payload"]["data"];
+    assert_eq!((&data["connection_id"], data["title"].is_string()), (&json!(id), true), "{data}");
 }
 
 #[actix_web::test]

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::app::{TestApp, send};
 
 fn document() -> Value {
-    serde_json::to_value(plinth_server::http::openapi()).unwrap()
+    serde_json::from_str(plinth_server::http::document_text()).unwrap()
 }
 
 #[test]

@@ -65,6 +65,8 @@ async fn stage(app: &TestApp) -> (Person, Provider, String) {
 async fn whoever_the_provider_vouches_for_is_what_their_groups_say() {
     let app = TestApp::start().await;
     let (ann, provider, _) = stage(&app).await;
+    let told = json!({ "url": "https://events.example.com/", "types": ["member.added"] });
+    let told = ann.post("/v1/event-subscriptions", told).await.body["data"]["id"].clone();
     let eve = app.somebody(&provider.token(&app, "eve", &["staff", "data"]));
     assert_eq!(
         eve.get("/v1/connections").await.status,
@@ -78,6 +80,17 @@ async fn whoever_the_provider_vouches_for_is_what_their_groups_say() {
     assert_eq!(nobody.get("/v1/queries").await.error(), (401, "authentication_error"));
     let page = ann.get("/v1/identity-providers").await;
     assert_eq!(page.body["data"].as_array().unwrap().len(), 1);
+    // That somebody joined is told once, however they joined.
+    let path = format!("/v1/event-subscriptions/{}/deliveries", told.as_str().unwrap());
+    let sent = ann.get(&path).await.body["data"].clone();
+    assert_eq!(sent.as_array().unwrap().len(), 1, "{sent}");
+    let detail = ann.get(&format!("{path}/{}", sent[0]["id"].as_str().unwrap())).await;
+    let data = &detail.body["data"]["payload"]["data"];
+    assert_eq!(
+        (&data["email"], &data["role"]),
+        (&json!("eve@example.com"), &json!("editor")),
+        "{data}"
+    );
 }
 
 #[actix_web::test]

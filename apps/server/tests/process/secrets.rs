@@ -12,11 +12,12 @@ use crate::folder::DataFolder;
 use crate::model::{Reply, ScriptedModel};
 use crate::plinth::{LIMIT, Running, serve_in};
 
+mod calls;
 mod people;
 mod transport;
 
 /// Where secrets come in or go out. Each has a canary of its own; none of them may be found anywhere else.
-const PLACES: [&str; 28] = [
+const PLACES: [&str; 30] = [
     "the master key",
     "the owner's password of our own database",
     "the superuser's password of our own database",
@@ -45,6 +46,8 @@ const PLACES: [&str; 28] = [
     "a client's TLS key",
     "a bastion's password",
     "a bastion's key and passphrase",
+    "a workflow's credential",
+    "the URL of an incoming webhook",
 ];
 
 /// Values that must not be found, each with what it is.
@@ -142,6 +145,7 @@ async fn no_secret_is_in_logs_answers_metrics_files_or_tables() {
     assert_eq!(refused.status, 502, "{}", refused.text);
     seen += &(diagnosed.text + &refused.text + &unreadable.text);
     seen += &ann.post(&format!("/v1/connections/{id}/test"), json!({})).await.text;
+    seen += &calls::plant(&ann, &id, &mut canaries).await;
     for path in ["/v1/connections", &format!("/v1/connections/{id}"), "/v1/api-keys", "/v1/queries"]
     {
         seen += &ann.get(path).await.text;

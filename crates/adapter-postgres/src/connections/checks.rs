@@ -2,13 +2,15 @@
 
 use deadpool_postgres::Transaction;
 use jiff::SignedDuration;
-use plinth_connections::{Checked, Connection, ConnectionId};
+use plinth_connections::{Checked, Connection, ConnectionId, Judged, Turn};
 use plinth_core::{OrgId, StoreError};
+use plinth_workflows::events::EventKind;
+use serde_json::json;
 use tokio_postgres::types::Json;
 
 use super::is_checked;
 use crate::database::store;
-use crate::{Database, audit, outbox};
+use crate::{Database, audit, events, outbox};
 
 /// Takes what is due.
 pub(super) async fn take(
@@ -71,12 +73,38 @@ pub(super) async fn put(database: &Database, check: &Checked) -> Result<bool, St
             if let Some(message) = message {
                 outbox::put(tx, message).await?;
             }
+            announce(tx, it, judged).await?;
             if let Some(entry) = entry {
                 audit::append(database, tx, entry).await?;
             }
             Ok(true)
         })
         .await
+}
+
+/// Tells others' servers what the check turned around.
+async fn announce(
+    tx: &Transaction<'_>,
+    it: &Connection,
+    judged: &Judged,
+) -> Result<(), StoreError> {
+    let health = &judged.health;
+    let (kind, data) = match judged.turn {
+        None => return Ok(()),
+        Some(Turn::Lost) => {
+            let data = json!({
+                "connection_id": it.id, "connection": it.name.as_str(), "since": health.failing_since,
+                "title": health.diagnosis.as_ref().map(|it| &it.title),
+            });
+            (EventKind::ConnectionUnhealthy, data)
+        }
+        Some(Turn::Recovered) => {
+            let data = json!({ "connection_id": it.id, "connection": it.name.as_str() });
+            (EventKind::ConnectionRecovered, data)
+        }
+    };
+    let Some(at) = health.checked_at else { return Ok(()) };
+    events::announce(tx, it.org, kind, || vec![(at, data)]).await
 }
 
 /// Nothing is known any more; it is looked at next, if it is looked at.

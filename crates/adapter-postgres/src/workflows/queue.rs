@@ -5,15 +5,17 @@ use async_trait::async_trait;
 use deadpool_postgres::Transaction;
 use plinth_core::{OrgId, StoreError, UserId};
 use plinth_tenancy::outbox::{Letter, LetterTo, Message};
+use plinth_workflows::events::EventKind;
 use plinth_workflows::{
     Advance, Attempt, RunEnd, RunId, RunQueue, RunState, TakeLimits, Taken, Then, WorkflowId,
 };
+use serde_json::{Value, json};
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
 use super::{PostgresRuns, rows, runs};
 use crate::database::{internal, store};
-use crate::outbox;
+use crate::{events, outbox};
 
 /// After so many failures in a row a workflow stands still.
 const MOST_FAILURES: i32 = 10;
@@ -106,13 +108,17 @@ impl RunQueue for PostgresRuns {
                     all.iter().filter(|it| had.contains_key(&it.run.as_uuid())).collect();
                 write_steps(tx, org, &ours).await?;
                 write_attempts(tx, org, &ours).await?;
-                let ends = ours.iter().filter_map(|it| match &it.then {
-                    Then::End(end) => Some((had[&it.run.as_uuid()], it.run, end)),
-                    Then::Continue | Then::Again { .. } => None,
-                });
-                for letter in tell(tx, org, &ends.collect::<Vec<_>>(), now).await? {
+                let ends: Vec<_> = ours
+                    .iter()
+                    .filter_map(|it| match &it.then {
+                        Then::End(end) => Some((had[&it.run.as_uuid()], it.run, end)),
+                        Then::Continue | Then::Again { .. } => None,
+                    })
+                    .collect();
+                for letter in tell(tx, org, &ends, now).await? {
                     outbox::put(tx, &letter).await?;
                 }
+                announce(tx, org, &ends, now).await?;
                 Ok(all.iter().map(|it| had.contains_key(&it.run.as_uuid())).collect())
             })
             .await
@@ -362,6 +368,8 @@ async fn tell(
             // Of an owner who left, the managers hear.
             let to = if end.pause.is_some() { LetterTo::Managers } else { to(email) };
             let reason = why.unwrap_or_default();
+            let data = json!({ "workflow_id": workflow, "workflow": name, "reason": reason });
+            events::announce(tx, org, EventKind::WorkflowPaused, || vec![(now, data)]).await?;
             let letter = Letter::WorkflowPaused { workflow: name, reason, at: now };
             letters.push(Message::mail(org, now, &to, &letter));
         } else if failures == 1 {
@@ -372,6 +380,44 @@ async fn tell(
         }
     }
     Ok(letters)
+}
+
+/// Tells others' servers how runs ended.
+async fn announce(
+    tx: &Transaction<'_>,
+    org: OrgId,
+    ends: &[(WorkflowId, RunId, &RunEnd)],
+    now: jiff::Timestamp,
+) -> Result<(), StoreError> {
+    if ends.is_empty() {
+        return Ok(());
+    }
+    let (well, badly): (Vec<_>, Vec<_>) =
+        ends.iter().partition(|it| it.2.state == RunState::Succeeded);
+    if !well.is_empty() {
+        let happened = || of_ends(&well, now);
+        events::announce(tx, org, EventKind::WorkflowRunSucceeded, happened).await?;
+    }
+    if !badly.is_empty() {
+        let happened = || of_ends(&badly, now);
+        events::announce(tx, org, EventKind::WorkflowRunFailed, happened).await?;
+    }
+    Ok(())
+}
+
+fn of_ends(
+    ends: &[&(WorkflowId, RunId, &RunEnd)],
+    now: jiff::Timestamp,
+) -> Vec<(jiff::Timestamp, Value)> {
+    let event = |(workflow, run, end): &&(WorkflowId, RunId, &RunEnd)| {
+        let mut data = json!({ "workflow_id": workflow, "run_id": run });
+        if end.state != RunState::Succeeded {
+            data["status"] = end.state.as_str().into();
+            data["error"] = end.error.as_deref().map(storable).into();
+        }
+        (now, data)
+    };
+    ends.iter().map(event).collect()
 }
 
 /// An error as it can be kept: bounded, without NUL.

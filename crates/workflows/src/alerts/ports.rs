@@ -7,7 +7,7 @@ use plinth_tenancy::outbox::Letter;
 use plinth_tenancy::{AuditEntry, Email};
 
 use super::alert::{Alert, Evaluation};
-use super::standing::Standing;
+use super::standing::{Episode, Standing};
 use super::{AlertError, AlertId};
 use crate::condition::Earlier;
 
@@ -38,6 +38,10 @@ pub struct Told {
 /// How an evaluation ends.
 #[derive(Clone, Debug)]
 pub struct Conclusion {
+    /// The alert's name.
+    pub name: String,
+    /// The episode that was not over before it.
+    pub episode_before: Option<Episode>,
     /// How the alert stands by it.
     pub standing: Standing,
     /// What is kept of it; `None` if nothing was asked.

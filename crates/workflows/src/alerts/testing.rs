@@ -55,6 +55,8 @@ fn conclusion(at: Timestamp) -> Conclusion {
         again,
     };
     Conclusion {
+        name: "late".to_owned(),
+        episode_before: None,
         standing,
         evaluation: Some(Evaluation {
             id: EvaluationId::new(at),

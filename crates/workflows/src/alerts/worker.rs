@@ -206,6 +206,8 @@ impl AlertWorker {
         let at = self.parts.clock.now();
         let letter = Letter::AlertPaused { alert: alert.name.clone(), reason: why.to_owned(), at };
         let conclusion = Conclusion {
+            name: alert.name.clone(),
+            episode_before: alert.standing.episode,
             standing: alert.standing,
             evaluation: None,
             due_at: None,
@@ -256,6 +258,8 @@ impl AlertWorker {
             Err(_) => TimeZone::UTC,
         };
         Ok(Conclusion {
+            name: alert.name.clone(),
+            episode_before: alert.standing.episode,
             evaluation: Some(Evaluation {
                 id: EvaluationId::new(now),
                 state: standing.state,

@@ -26,6 +26,8 @@ pub enum ActionKind {
     Email(EmailAction),
     /// Calls a URL.
     Http(HttpAction),
+    /// Posts to Slack.
+    Slack(SlackAction),
 }
 
 /// A mail.
@@ -67,6 +69,23 @@ pub struct HttpAction {
     pub time: Duration,
     /// Whether it is signed as Standard Webhooks says.
     pub sign: bool,
+    /// The name of a stored credential for this receiver.
+    pub credential: Option<String>,
+}
+
+/// A message in Slack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlackAction {
+    /// The name of the stored credential: a bot token, or an incoming webhook.
+    pub credential: String,
+    /// Where it is posted with a bot token: no template, so that no data of a run decides who reads it.
+    pub channel: Option<String>,
+    /// A template that becomes the time stamp of the message that it answers.
+    pub thread: Option<String>,
+    /// A template in Slack's own markup.
+    pub text: String,
+    /// A step whose result stands below as a table.
+    pub table: Option<String>,
 }
 
 /// A method.
@@ -103,7 +122,7 @@ pub enum HttpBody {
 }
 
 /// Headers that the client writes itself, that name another receiver, or that Plinth sends for every call.
-const OWN_HEADERS: [&str; 14] = [
+pub(crate) const OWN_HEADERS: [&str; 14] = [
     "host",
     "content-length",
     "transfer-encoding",
@@ -121,6 +140,15 @@ const OWN_HEADERS: [&str; 14] = [
 ];
 
 impl Action {
+    /// The name of the stored credential that it uses.
+    pub fn credential(&self) -> Option<&str> {
+        match &self.kind {
+            ActionKind::Email(_) => None,
+            ActionKind::Http(http) => http.credential.as_deref(),
+            ActionKind::Slack(slack) => Some(&slack.credential),
+        }
+    }
+
     /// Whether it is signed.
     pub fn is_signed(&self) -> bool {
         matches!(&self.kind, ActionKind::Http(http) if http.sign)
@@ -135,12 +163,9 @@ impl Action {
         let mut fields = Fields::of(value, pointer, faults);
         let name = read_name(&mut fields, names, faults);
         let continue_on_error = fields.flag("continue_on_error", faults);
-        let kinds = [("email", 'e'), ("http", 'h')];
+        let kinds = [("email", 'e'), ("http", 'h'), ("slack", 's')];
         // What people look for, and what they can do instead.
         let missing = match fields.need("type", faults).and_then(Value::as_str) {
-            Some("slack") => {
-                "there are no Slack actions yet; an `http` action can post to an incoming webhook of Slack"
-            }
             Some("query" | "sql" | "write") => "actions that write to databases are not there yet",
             _ => "",
         };
@@ -150,6 +175,7 @@ impl Action {
         }
         let kind = match fields.word("type", &kinds, faults)? {
             'e' => read_email(&mut fields, names, faults).map(ActionKind::Email),
+            's' => read_slack(&mut fields, names, faults).map(ActionKind::Slack),
             _ => read_http(&mut fields, names, faults).map(ActionKind::Http),
         };
         fields.end(faults);
@@ -252,7 +278,33 @@ fn read_http(fields: &mut Fields<'_>, names: &Names, faults: &mut Faults) -> Opt
     };
     let time = fields.whole("timeout_seconds", 1..=60, faults).unwrap_or(10);
     let (time, sign) = (Duration::from_secs(time), fields.flag("sign", faults));
-    Some(HttpAction { method, url: url?, headers, body, time, sign })
+    let credential = fields.text("credential", 63, faults).map(str::to_owned);
+    Some(HttpAction { method, url: url?, headers, body, time, sign, credential })
+}
+
+fn read_slack(fields: &mut Fields<'_>, names: &Names, faults: &mut Faults) -> Option<SlackAction> {
+    let credential = fields.need_text("credential", 63, faults).map(str::to_owned);
+    let channel = fields.text("channel", 100, faults).map(str::to_owned);
+    if channel.as_ref().is_some_and(|it| it.contains('{') || it.chars().any(char::is_whitespace)) {
+        faults.add(&fields.at("channel"), "has to be a channel's name or id, and no template");
+    }
+    let thread = fields.text("thread", 500, faults).map(str::to_owned);
+    if let Some(thread) = &thread
+        && let Err(err) = check(thread, Style::Line, names)
+    {
+        faults.add(&fields.at("thread"), err);
+    }
+    let text = template(fields, "text", 20_000, Style::Slack, names, faults);
+    let table = fields.get("table").and_then(|it| {
+        let mut inner = Fields::of(it, &fields.at("table"), faults);
+        let step = read_step(&mut inner, names, faults);
+        inner.end(faults);
+        step
+    });
+    if text.is_none() && fields.get("text").is_none() {
+        faults.add(&fields.at("text"), "is missing");
+    }
+    Some(SlackAction { credential: credential?, channel, thread, text: text?, table })
 }
 
 fn template(

@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub(crate) use action::OWN_HEADERS;
 pub(crate) use action::read_step;
-pub use action::{Action, ActionKind, CsvAttachment, EmailAction, HttpAction, HttpBody, Method};
+pub use action::{
+    Action, ActionKind, CsvAttachment, EmailAction, HttpAction, HttpBody, Method, SlackAction,
+};
 pub use fault::Fault;
 pub(crate) use fault::{Faults, Fields};
 pub use step::{Step, StepKind};

@@ -19,7 +19,7 @@ pub use preview::Previewed;
 pub use triggers::{Hook, HookCall, MOST_HOOK_BYTES};
 
 use crate::actions::Actions;
-use crate::definition::{Definition, StepKind, Trigger};
+use crate::definition::{Definition, Fault, StepKind, Trigger};
 use crate::hook::HookKey;
 use crate::ports::{Changed, StepRunner, WorkflowStore};
 use crate::run::{Attempt, NewRun, Run, RunStep, TriggerEvent};
@@ -421,7 +421,13 @@ impl Workflows {
                 }
             }
         }
-        Ok(definition)
+        let mut faults = Vec::new();
+        for (at, action) in definition.actions.iter().enumerate() {
+            if let Some(message) = self.parts.actions.judge_credential(caller.org, action).await? {
+                faults.push(Fault { pointer: format!("/actions/{at}/credential"), message });
+            }
+        }
+        if faults.is_empty() { Ok(definition) } else { Err(WorkflowError::Invalid(faults)) }
     }
 
     /// What runs of it now.

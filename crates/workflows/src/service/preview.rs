@@ -111,7 +111,7 @@ impl Workflows {
         let noted = self.parts.store.change(caller.org, id, &mut note).await?;
         noted.ok_or(WorkflowError::NotFound(id))?;
         let secret = Some(self.parts.hooks.calls_secret(id, workflow.hook_number));
-        let occasion = Occasion { run, at: now, secret };
+        let occasion = Occasion { run, org: caller.org, at: now, secret };
         Ok(self.parts.actions.take(&occasion, action, &asked.context, &asked.results).await)
     }
 

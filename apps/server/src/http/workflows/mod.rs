@@ -346,7 +346,7 @@ struct CreateWorkflow {
     /// in `of`.
     #[schema(value_type = Option<Object>)]
     conditions: Option<Value>,
-    /// Each with `name`, `type` (`email`, `http`) and what the type needs; perhaps `continue_on_error`.
+    /// Each with `name`, `type` (`email`, `http`, `slack`) and what the type needs; perhaps `continue_on_error`.
     #[schema(value_type = Option<Vec<Object>>)]
     actions: Option<Value>,
     /// `timeout_seconds` (900), `concurrency` (10), `attempts` (4).

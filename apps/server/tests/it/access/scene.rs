@@ -187,6 +187,36 @@ impl Scene {
         (workflow, run)
     }
 
+    /// A body that keeps a credential under a new name.
+    pub(super) fn credential_body(&mut self) -> Value {
+        let name = self.name("credential").to_lowercase().replace(' ', "-");
+        json!({ "name": name, "type": "bearer", "origin": "https://crm.example.com", "secret": "a secret" })
+    }
+
+    /// A credential.
+    pub(super) async fn new_credential(&mut self) -> String {
+        let body = self.credential_body();
+        self.make("credential", "/v1/credentials", body).await
+    }
+
+    /// A body that subscribes to events.
+    pub(super) fn subscription_body() -> Value {
+        json!({ "url": "https://events.example.com/plinth", "types": ["member.added"] })
+    }
+
+    /// A subscription to events.
+    pub(super) async fn new_subscription(&mut self) -> String {
+        self.make("subscription", "/v1/event-subscriptions", Self::subscription_body()).await
+    }
+
+    /// A subscription, and a delivery of it that waits.
+    pub(super) async fn new_delivery(&mut self) -> (String, String) {
+        let subscription = self.new_subscription().await;
+        let path = format!("/v1/event-subscriptions/{subscription}/ping");
+        let delivery = self.make("delivery", &path, json!({})).await;
+        (subscription, delivery)
+    }
+
     /// A body that makes an alert on a query of its own.
     pub(super) async fn alert_body(&mut self) -> Value {
         let query = self.new_query().await;

@@ -285,6 +285,27 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
             call.id(workflow).id(run)
         }
 
+        "list_credentials" => call.query("?limit=100"),
+        "create_credential" => call.json(scene.credential_body()),
+        "get_credential" | "delete_credential" => call.id(scene.new_credential().await),
+        "update_credential" => {
+            call.id(scene.new_credential().await).json(json!({ "secret": "another" }))
+        }
+        "list_event_types" | "list_event_subscriptions" => call,
+        "create_event_subscription" => call.json(Scene::subscription_body()),
+        "get_event_subscription"
+        | "delete_event_subscription"
+        | "get_event_secret"
+        | "rotate_event_secret"
+        | "ping_event_subscription"
+        | "list_event_deliveries" => call.id(scene.new_subscription().await),
+        "update_event_subscription" => {
+            call.id(scene.new_subscription().await).json(json!({ "description": "Tickets." }))
+        }
+        "get_event_delivery" | "redeliver_event" => {
+            let (subscription, delivery) = scene.new_delivery().await;
+            call.id(subscription).id(delivery)
+        }
         "list_alerts" => call.query("?limit=100"),
         "create_alert" => call.json(scene.alert_body().await),
         "get_alert"
