@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "skips are for whoever runs the tests")]
 #![cfg(target_os = "linux")]
 
+mod alerts;
 mod audit;
 mod bootstrap;
 mod client;
