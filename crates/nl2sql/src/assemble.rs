@@ -219,8 +219,14 @@ pub(crate) fn assemble(
                 query.order.push(OrderKey { by: Expr::count(), descending: it.descending });
             }
             OrderBy::First => {
-                if let Some(first) =
-                    query.select.iter().find(|it| !matches!(it, Expr::Everything(_)))
+                // `how many of each, in ascending order`: by how many, where no letters are spoken of
+                let lettered = reader
+                    .items
+                    .iter()
+                    .any(|it| it.lower.contains("alphabet") || it.lower.contains("lexicograph"));
+                let number = query.select.iter().find(|it| it.is_aggregate() && !lettered);
+                if let Some(first) = number
+                    .or_else(|| query.select.iter().find(|it| !matches!(it, Expr::Everything(_))))
                 {
                     query.order.push(OrderKey { by: first.clone(), descending: it.descending });
                 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     confidence,
     index::{SchemaIndex, Table},
-    interpret::Interpreter,
+    interpret::{EARNED, Interpreter},
     join,
     lexicon::{Form, LEXICON},
     link::{self, Item, Meaning},
@@ -50,7 +50,9 @@ pub(crate) fn echoes(
             || LEXICON.is_light(word)
             || stems.contains(&stem)
             || stems.iter().any(|it| akin(&stem, it))
+            || LEXICON.synonyms(&stem).iter().any(|it| stems.contains(it))
     };
+    let alone = only_table(query).filter(|table| !is_named(items, *table));
     let echoed = |at: usize| {
         let it = &items[at];
         if it.quoted || !matches!(it.meaning, Meaning::Word | Meaning::Name(_)) {
@@ -64,6 +66,19 @@ pub(crate) fn echoes(
         // `staff members`
         if it.lemma == "member" && at > 0 && matches!(items[at - 1].meaning, Meaning::Name(_)) {
             return true;
+        }
+        if it.is_word() && (sets_the_scene(items, at) || alone.is_some() && is_subject(items, at)) {
+            return true;
+        }
+        // `orders created last month`: that they came to be is said by the moment
+        if it.lower == "created"
+            && items.get(at + 1).is_some_and(|it| matches!(it.meaning, Meaning::Time(_)))
+        {
+            return true;
+        }
+        // `in USD`: what a number is counted in
+        if matches!(it.lower.as_str(), "usd" | "eur" | "dollar" | "dollars" | "euro" | "euros") {
+            return !numbers.is_empty();
         }
         // both parts of it are in the query
         if it.lemma == "name" && it.lower.starts_with("full ") {
@@ -81,6 +96,98 @@ pub(crate) fn echoes(
         .collect()
 }
 
+/// `the total price in this shop`: where all of it happens, at the end of what is asked.
+fn sets_the_scene(items: &[Item], at: usize) -> bool {
+    let word = |back: usize| at.checked_sub(back).map_or("", |it| items[it].lower.as_str());
+    let ends =
+        items.get(at + 1).is_none_or(|it| matches!(it.meaning, Meaning::Mark('.' | '?' | '!')));
+    ends && !items[at].capital
+        && items[at].lower == items[at].lemma
+        && !matches!(
+            items[at].lower.as_str(),
+            "past"
+                | "future"
+                | "end"
+                | "beginning"
+                | "morning"
+                | "moment"
+                | "present"
+                | "day"
+                | "week"
+                | "month"
+                | "year"
+                | "time"
+        )
+        && matches!(word(1), "the" | "this" | "our")
+        && matches!(word(2), "in" | "at" | "of" | "on")
+}
+
+/// The table of which alone a query speaks, if it counts none of its columns' values.
+fn only_table(query: &LogicalQuery) -> Option<usize> {
+    let mut all: BTreeSet<usize> = BTreeSet::new();
+    query.each(&mut |part| all.extend(part.instances().into_iter().map(|it| it.0)));
+    let values = query.select.iter().any(|it| {
+        matches!(it, Expr::Aggregate { function: Aggregate::Count, argument: Some(_), .. })
+    });
+    if values || all.len() != 1 { None } else { all.first().copied() }
+}
+
+/// Whether the question says a table by its name: what else is said is not another word for its rows then.
+fn is_named(items: &[Item], table: usize) -> bool {
+    items.iter().any(|it| {
+        matches!(&it.meaning, Meaning::Name(links)
+            if links.iter().any(|it| it.table == table && it.column.is_none() && it.score > 0.6))
+    })
+}
+
+/// Whether an unread plural stands where a question says of what it speaks: `of all mills`, `mills that …`. Of one table
+/// only, it is another word for its rows.
+fn is_subject(items: &[Item], at: usize) -> bool {
+    let it = &items[at];
+    let plural = it.lower != it.lemma && it.lower.ends_with('s') && !it.lower.contains(' ');
+    let word = |at: usize| items.get(at).map_or("", |it| it.lower.as_str());
+    let before = at.checked_sub(1).map_or("", word);
+    let led = matches!(
+        before,
+        "of" | "all"
+            | "the"
+            | "which"
+            | "what"
+            | "for"
+            | "from"
+            | "across"
+            | "any"
+            | "some"
+            | "these"
+    );
+    // what is counted must be known
+    let counted = before == "of"
+        && at.checked_sub(2).is_some_and(|it| matches!(word(it), "number" | "numbers" | "count"));
+    let end = items.get(at + 1).is_none_or(|it| matches!(it.meaning, Meaning::Mark(_)));
+    let goes_on = matches!(
+        word(at + 1),
+        "that"
+            | "who"
+            | "whose"
+            | "with"
+            | "which"
+            | "where"
+            | "are"
+            | "is"
+            | "were"
+            | "have"
+            | "has"
+            | "had"
+            | "in"
+            | "from"
+            | "at"
+            | "do"
+            | "there"
+    );
+    let done = word(at + 1).len() > 4 && word(at + 1).ends_with("ed");
+    plural && !counted && !it.capital && !it.quoted && led && (end || goes_on || done)
+}
+
 /// What a short description says of a table, as stems: what is unread and stands there is said by the table.
 fn described(comment: Option<&str>) -> Vec<String> {
     const MOST_WORDS: usize = 12;
@@ -96,7 +203,19 @@ fn described(comment: Option<&str>) -> Vec<String> {
 
 /// Whether a noun behind a name only says that it is a number.
 fn is_measure(lemma: &str) -> bool {
-    matches!(lemma, "score" | "size" | "point" | "level" | "figure" | "unit" | "mark")
+    matches!(
+        lemma,
+        "score"
+            | "size"
+            | "point"
+            | "level"
+            | "figure"
+            | "unit"
+            | "mark"
+            | "rate"
+            | "value"
+            | "count"
+    )
 }
 
 /// Whether two stems are of one family: the same beginning, and endings that only make another kind of word of it.
@@ -166,7 +285,9 @@ pub(crate) fn lost(
             }
             None => tables.contains(&it.table),
         });
-        let spent = reader.spent.contains(&at);
+        // what was earned is summed up, whatever its column is called
+        let earned = EARNED.contains(&item.lower.as_str()) && reader.measured.is_some();
+        let spent = reader.spent.contains(&at) || earned;
         if *used && !spent && !idle && !stands && !known.contains(&item.text) {
             all.push(item.text.clone());
         }
@@ -264,7 +385,13 @@ pub(crate) fn doubtful(
             }
             other => other,
         };
+        // `the company name`, where that column is called `company`
+        let kind = it.lemma == "name"
+            && at > 0
+            && used.get(at - 1).copied().unwrap_or(false)
+            && matches!(items[at - 1].meaning, Meaning::Name(_));
         it.is_word()
+            && !kind
             && !used.get(at).copied().unwrap_or(true)
             && matches!(
                 it.lemma.as_str(),
@@ -282,9 +409,13 @@ pub(crate) fn doubtful(
             && (listed(lead) || listed(items.get(at + 1)))
     });
     // a second request that nothing answers
-    let who = items
-        .windows(2)
-        .any(|it| it[0].lower == "and" && matches!(it[1].lower.as_str(), "who" | "whom"));
+    let who = items.windows(2).enumerate().any(|(at, it)| {
+        // behind another condition it is one more
+        let led = items[..at]
+            .iter()
+            .any(|it| matches!(it.lower.as_str(), "who" | "with" | "whose" | "that" | "which"));
+        it[0].lower == "and" && matches!(it[1].lower.as_str(), "who" | "whom") && !led
+    });
     let mut shown: BTreeSet<usize> = BTreeSet::new();
     query.select.iter().for_each(|it| {
         it.columns(&mut |it| {

@@ -243,6 +243,7 @@ impl SchemaIndex {
             })
             .collect();
         index.mark_foreign();
+        index.add_singular();
         index.measure_distances();
         index.add_values();
         index
@@ -317,7 +318,14 @@ impl SchemaIndex {
             // what is written about a reference speaks of what it refers to
             let refers = relation.foreign_keys.iter().any(|it| it.columns == [position]);
             let comment = column.comment.as_deref().filter(|_| !refers);
-            self.name_column(table, at, &words, &whole, &short, comment);
+            // `launch date` where a date is called `launch`: the noun only says what kind of thing it is
+            let kind = match column.class {
+                _ if refers => None,
+                TypeClass::Date | TypeClass::Timestamp => Some("date"),
+                TypeClass::Text => Some("name"),
+                _ => None,
+            };
+            self.name_column(table, at, &words, &whole, &short, kind, comment);
         }
         self.add_keys(table, &readable, &words, &mut columns, known);
         let key = relation
@@ -383,6 +391,7 @@ impl SchemaIndex {
         table_words: &[String],
         whole: &[String],
         short: &[String],
+        kind: Option<&str>,
         comment: Option<&str>,
     ) {
         self.add_name(table, Some(column), whole, 1.0, false);
@@ -417,6 +426,15 @@ impl SchemaIndex {
             with.extend(bare.iter().cloned());
             self.add_name(table, Some(column), &with, 0.97, true);
         }
+        let last = bare.last().map_or("", String::as_str);
+        if let Some(kind) = kind
+            && bare.len() < 3
+            && !says_kind(last)
+        {
+            let mut with: Vec<String> = bare.to_vec();
+            with.push(kind.to_owned());
+            self.add_name(table, Some(column), &with, KIND, false);
+        }
         if let Some(comment) = comment {
             let said = comment_words(comment);
             if !said.is_empty() && said.len() <= 6 {
@@ -440,6 +458,10 @@ impl SchemaIndex {
         let words: Vec<(String, String)> =
             words.iter().map(|it| (it.clone(), LEXICON.stem(it))).collect();
         let mut weights: Vec<f64> = words.iter().map(|it| weight(&it.0)).collect();
+        // `staff_members` are staff
+        if words.len() > 1 && words.last().is_some_and(|it| it.0 == "member") {
+            weights[words.len() - 1] = 0.45;
+        }
         if weights.iter().all(|it| *it < 0.5) {
             weights.fill(1.0);
         }
@@ -461,6 +483,37 @@ impl SchemaIndex {
             self.compact.entry(compact).or_default().push(id);
         }
         self.names.push(Name { table, column, words, weights, quality, with_table });
+    }
+
+    /// Words that are so small a part of a column's name that they would not be taken for it: `date` of `date_payment_made`.
+    /// Those that stand in no other column of the table say more.
+    fn add_singular(&mut self) {
+        let mut found: Vec<(usize, usize, String, f64)> = Vec::new();
+        for (table, info) in self.tables.iter().enumerate() {
+            for (column, it) in info.columns.iter().enumerate() {
+                if it.words.len() < 2 || it.foreign || it.words.len() > 5 {
+                    continue;
+                }
+                let sum: f64 = it.words.iter().map(|it| weight(it)).sum();
+                for word in &it.words {
+                    let verb = word.ends_with("ed") || word.ends_with("ing");
+                    let slight = weight(word) / sum < PLURAL;
+                    let telling = word.len() > 2
+                        && word != "id"
+                        && !verb
+                        && !LEXICON.is_stop(word)
+                        && !LEXICON.is_light(word);
+                    let times = info.columns.iter().filter(|it| it.words.contains(word)).count();
+                    if slight && telling && !info.words.contains(word) {
+                        let quality = if times == 1 { SINGULAR } else { PLURAL };
+                        found.push((table, column, word.clone(), quality));
+                    }
+                }
+            }
+        }
+        for (table, column, word, quality) in found {
+            self.add_name(table, Some(column), &[word], quality, false);
+        }
     }
 
     fn add_values(&mut self) {
@@ -498,6 +551,33 @@ impl SchemaIndex {
     pub(crate) fn column(&self, at: crate::logical::ColumnRef) -> &ColumnInfo {
         &self.tables[at.table].columns[at.column]
     }
+}
+
+/// How good a word is as a name that stands in one column of a table only.
+const SINGULAR: f64 = 0.5;
+
+/// The same where it stands in several.
+const PLURAL: f64 = 0.4;
+
+/// How good a name is with a noun behind it that says what kind of thing it is.
+pub(crate) const KIND: f64 = 0.96;
+
+/// Whether a name ends with what says of what kind it is.
+fn says_kind(last: &str) -> bool {
+    matches!(
+        last,
+        "" | "name"
+            | "date"
+            | "time"
+            | "year"
+            | "month"
+            | "day"
+            | "id"
+            | "code"
+            | "number"
+            | "description"
+            | "detail"
+    )
 }
 
 /// How much a word says: those that stand in many names say little.

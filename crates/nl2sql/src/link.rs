@@ -148,11 +148,17 @@ pub(crate) fn link(
                     continue;
                 }
                 let mut worth = top.score * count(end - at) + best[end].0;
-                // `which buyer …`: who is asked for, though somebody's title is called so
-                if end == at + 1 && !token.capital && asked_for(tokens, at) {
-                    let named = names(index, tokens, &hits, at, end)
-                        .iter()
-                        .any(|it| it.column.is_none() && it.score >= 0.6);
+                // `which buyer …`: who is asked for, though somebody's title is called so; `products` are things, though a
+                // label is called `product`
+                let many = token.lower != token.lemma && top.score < 0.76;
+                let asked = asked_for(tokens, at);
+                if end == at + 1 && !token.capital && (asked || many) {
+                    // but `professors` of a table of teachers may be those of that rank
+                    let named = names(index, tokens, &hits, at, end).iter().any(|it| {
+                        it.column.is_none()
+                            && it.score >= 0.6
+                            && (asked || links.iter().all(|own| own.table != it.table))
+                    });
                     if named {
                         worth -= 0.4 * top.score;
                     }

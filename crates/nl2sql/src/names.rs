@@ -63,7 +63,11 @@ fn unglue(word: &str, extra: &HashSet<String>) -> Option<Vec<String>> {
             if head.len() == 1 && tail.len() > 2 {
                 return Some(vec![tail.to_owned()]);
             }
-            if head.len() >= 3 && LEXICON.expand(head).is_some() {
+            let stem = LEXICON.stem(&LEXICON.lemma(head));
+            if head.len() >= 3
+                && (LEXICON.expand(head).is_some()
+                    || !LEXICON.is_stop(head) && LEXICON.knows(head, &stem))
+            {
                 return Some(vec![head.to_owned(), tail.to_owned()]);
             }
         }

@@ -45,7 +45,7 @@ impl SchemaIndex {
                     complete: false,
                     key: Some(key),
                 });
-                self.name_column(table, at, words, &own, &own, None);
+                self.name_column(table, at, words, &own, &own, None, None);
             }
         }
     }

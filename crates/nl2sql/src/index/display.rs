@@ -31,7 +31,12 @@ pub(super) fn display_columns(table: &Table) -> Vec<usize> {
             .find(|&at| ends(at, "name") && table.columns[at].words.iter().any(|it| it == first))
     };
     let called = |word: &str| texts.iter().copied().find(|&at| ends(at, word));
-    let firsts = || part("fore").or_else(|| part("given")).or_else(|| called("forename"));
+    let firsts = || {
+        part("fore")
+            .or_else(|| part("given"))
+            .or_else(|| part("give"))
+            .or_else(|| called("forename"))
+    };
     let lasts = || part("sur").or_else(|| part("family")).or_else(|| called("surname"));
     if let Some(first) = part("first").or_else(firsts)
         && let Some(last) = part("last").or_else(lasts)

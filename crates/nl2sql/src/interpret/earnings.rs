@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Words that ask for what was earned.
-const EARNED: [&str; 4] = ["revenue", "revenues", "turnover", "sales"];
+pub(crate) const EARNED: [&str; 4] = ["revenue", "revenues", "turnover", "sales"];
 
 /// An amount of money for each row of a table.
 #[derive(Clone, Debug)]
@@ -180,6 +180,7 @@ impl Interpreter<'_> {
                     && [
                         "left",
                         "leave",
+                        "leaving",
                         "end",
                         "until",
                         "terminate",

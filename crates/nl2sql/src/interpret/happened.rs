@@ -6,7 +6,7 @@ use crate::{
     lexicon::{Form, LEXICON},
     link::Meaning,
     logical::{Aggregate, ColumnRef, Expr, Literal, Predicate},
-    token::Token,
+    token::{Token, normalized},
 };
 
 /// Words in names of moments at which something ends, and at which it begins.
@@ -99,6 +99,17 @@ impl Interpreter<'_> {
         let others = LEXICON.synonyms(&verb.stem);
         let column =
             column.or_else(|| named(&|own| others.iter().any(|it| it == own || *it == stem(own))));
+        // `When the guest came`, `Day the product left the range`: what is written about it says what happened then
+        let column = column.or_else(|| {
+            columns.iter().position(|it| {
+                let comment = it.comment.as_deref().unwrap_or_default();
+                let first = comment.split(['.', ';', '(']).next().unwrap_or_default();
+                let normal = normalized(first);
+                it.class.is_temporal()
+                    && !LEXICON.is_light(&verb.lower)
+                    && normal.split(' ').any(|it| it == verb.lower || it == verb.lemma)
+            })
+        });
         column.map(|it| ColumnRef::new(table, it))
     }
 

@@ -27,6 +27,7 @@ mod superlative;
 mod value;
 
 pub(crate) use draft::{Asked, Condition, Draft, GroupKey, Note, OrderBy, Rival};
+pub(crate) use earnings::EARNED;
 
 use crate::{
     index::SchemaIndex,

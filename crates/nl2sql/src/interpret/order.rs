@@ -10,7 +10,9 @@ use crate::{
     logical::{Aggregate, Expr},
 };
 
-const STARTS: [&str; 42] = [
+const STARTS: [&str; 44] = [
+    "ascending by",
+    "descending by",
     "by ascending order",
     "by descending order",
     "by alphabetical order",
@@ -87,6 +89,8 @@ impl Interpreter<'_> {
         }
         let mut next = at;
         let mut descending: Option<bool> = None;
+        // `by price decreasing and name ascending`: up to which key which direction was said
+        let mut told: Vec<(usize, bool)> = Vec::new();
         let mut keys: Vec<OrderBy> = Vec::new();
         let mut aggregate: Option<Aggregate> = None;
         let mut count = false;
@@ -95,6 +99,9 @@ impl Interpreter<'_> {
             if let Some(down) = direction(word) {
                 // `most` and `least` inside "from the most to the least"
                 descending = Some(descending.unwrap_or(down));
+                if self.word(next + 1) != "to" && self.word(next.wrapping_sub(1)) != "from" {
+                    told.push((keys.len(), down));
+                }
                 next += 1;
                 // the rest of "from … to …"
                 if self.word(next) == "to" {
@@ -132,8 +139,11 @@ impl Interpreter<'_> {
                 continue;
             }
             match word {
-                "number" | "count" if !self.is_name(next) => {
+                "number" | "count" | "frequency" | "occurrence" | "occurrences"
+                    if !self.is_name(next) =>
+                {
                     count = true;
+                    self.mark_used(next, next + 1);
                     next += 1;
                     continue;
                 }
@@ -290,8 +300,13 @@ impl Interpreter<'_> {
             }
             return Some(next.max(at + 1));
         }
-        for by in keys {
-            draft.order.push(Ordering { by, descending: down });
+        let apart = told.len() > 1
+            && told.windows(2).all(|it| it[0].0 < it[1].0)
+            && told[0].0 > 0
+            && told[told.len() - 1].0 == keys.len();
+        for (at, by) in keys.into_iter().enumerate() {
+            let own = told.iter().find(|it| apart && at < it.0).map_or(down, |it| it.1);
+            draft.order.push(Ordering { by, descending: own });
         }
         hand.column = None;
         let _ = mode;
@@ -694,7 +709,7 @@ fn participle(word: &str) -> bool {
 fn direction(word: &str) -> Option<bool> {
     match word {
         "descending" | "decreasing" | "desc" | "highest" | "most" | "largest" | "high"
-        | "large" | "big" | "z" | "descendingly" | "descend" => Some(true),
+        | "large" | "big" | "z" | "descendingly" | "descend" | "greatest" | "biggest" => Some(true),
         "ascending" | "increasing" | "asc" | "lowest" | "least" | "smallest" | "low" | "small"
         | "ascendingly" | "ascend" => Some(false),
         _ => None,

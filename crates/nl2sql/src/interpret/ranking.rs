@@ -19,6 +19,15 @@ impl Interpreter<'_> {
         limit: Option<u64>,
     ) -> Option<usize> {
         let mut next = from;
+        // `the least popular kind of cover`
+        if matches!(self.word(next), "kind" | "type" | "sort")
+            && self.word(next + 1) == "of"
+            && self.is_name(next + 2)
+            && self.links(next).first().is_none_or(|it| it.score < 0.9)
+        {
+            self.mark_used(next, next + 2);
+            next += 2;
+        }
         while matches!(self.word(next), "used" | "the" | "of" | "type" | "kind")
             && !self.is_name(next)
             && next < end

@@ -518,6 +518,7 @@ impl Interpreter<'_> {
     /// The column whose name has that stem, of the table or one near it.
     pub(crate) fn column_with(&self, table: usize, stem: &str, want: Want) -> Option<ColumnRef> {
         let mut best: Option<(ColumnRef, f64)> = None;
+        let others = LEXICON.synonyms(stem);
         for (other, info) in self.index.tables.iter().enumerate() {
             let steps = match self.index.distance(table, other) {
                 Some(0) => 0.0,
@@ -526,7 +527,13 @@ impl Interpreter<'_> {
                 _ => continue,
             };
             for (at, column) in info.columns.iter().enumerate() {
-                if !column.has_word(stem) || column.is_id() {
+                let called = column.has_word(stem);
+                // another word for it, of what the question is about
+                let alike = !called
+                    && other == table
+                    && column.class.is_numeric()
+                    && others.iter().any(|it| column.has_word(it));
+                if !called && !alike || column.is_id() {
                     continue;
                 }
                 let fits = match want {
@@ -540,8 +547,12 @@ impl Interpreter<'_> {
                     Want::Moment => column.class.is_temporal(),
                 };
                 #[expect(clippy::cast_precision_loss, reason = "a few words")]
-                let score =
-                    3.0 - steps - 0.2 * column.words.len() as f64 - if fits { 0.0 } else { 1.2 };
+                let score = 3.0
+                    - steps
+                    - 0.2 * column.words.len() as f64
+                    - if fits { 0.0 } else { 1.2 }
+                    - if called { 0.0 } else { 1.0 }
+                    - if column.class.is_temporal() && !is_timely(stem) { 1.2 } else { 0.0 };
                 if score > 0.0 && best.is_none_or(|it| score > it.1 + 1e-9) {
                     best = Some((ColumnRef::new(other, at), score));
                 }
@@ -695,6 +706,26 @@ impl Interpreter<'_> {
             .position(|it| it.words == info.words && it.class == info.class && !it.is_id())
             .map_or(column, |it| ColumnRef::new(root, it))
     }
+}
+
+/// Whether a word speaks of time, so that a moment may be what it means: the date of a rating is no rating.
+fn is_timely(stem: &str) -> bool {
+    matches!(
+        stem,
+        "date"
+            | "time"
+            | "year"
+            | "birth"
+            | "found"
+            | "built"
+            | "open"
+            | "create"
+            | "release"
+            | "timestamp"
+            | "hour"
+            | "day"
+            | "age"
+    )
 }
 
 /// Whether the value was also seen in another column.

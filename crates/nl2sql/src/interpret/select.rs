@@ -608,24 +608,31 @@ impl Interpreter<'_> {
             return;
         }
         draft.distinct |= std::mem::take(&mut hand.distinct);
+        // `among its stations` as `among the stations`
+        let owned = (0..at).rev().find(|it| !matches!(self.word(*it), "its" | "their"));
+        let owned = owned.is_some_and(|it| {
+            it + 1 < at
+                && matches!(self.word(it), "of" | "in" | "for" | "from" | "at" | "among" | "across")
+        });
         let lead = (0..at)
             .rev()
             .map(|it| self.word(it))
             .find(|it| {
-                !matches!(
-                    *it,
-                    "the"
-                        | "all"
-                        | "a"
-                        | "an"
-                        | "any"
-                        | "each"
-                        | "these"
-                        | "those"
-                        | "different"
-                        | "distinct"
-                        | "our"
-                )
+                !(owned && matches!(*it, "its" | "their"))
+                    && !matches!(
+                        *it,
+                        "the"
+                            | "all"
+                            | "a"
+                            | "an"
+                            | "any"
+                            | "each"
+                            | "these"
+                            | "those"
+                            | "different"
+                            | "distinct"
+                            | "our"
+                    )
             })
             .unwrap_or("");
         let after_preposition = matches!(

@@ -309,7 +309,7 @@ impl<'a> Interpreter<'a> {
         // `the highest average order value`
         if let Some(function) = function
             && let Some(table) = table_next
-            && let Some(column) = self.amount_of(table)
+            && let Some(column) = self.amount_of(table).or_else(|| self.only_number(table))
         {
             let of = self.subject_for(draft, table);
             let by = OrderBy::Expr(Expr::aggregate(function, Expr::Column(column)));
@@ -489,7 +489,15 @@ impl<'a> Interpreter<'a> {
         }
         // an adjective in front of what it describes: `the oldest student`
         if let Some(word) = adjective {
-            let table = table_next.or(draft.root)?;
+            // `who made an order most recently`: by when the order was
+            let lately =
+                matches!(word.as_str(), "recent" | "recently" | "late" | "latest" | "newest")
+                    && table_next.is_none();
+            let just = (1..=2.min(at))
+                .filter(|_| lately)
+                .find_map(|back| self.table_at(at - back))
+                .filter(|it| self.moment_of(*it, None).is_some_and(|moment| moment.table == *it));
+            let table = table_next.or(just).or(draft.root)?;
             let degree = LEXICON.degree(&word)?.clone();
             let own = |this: &Self, stem: &str| {
                 this.column_with(table, stem, Want::Number).filter(|it| it.table == table)
@@ -558,6 +566,18 @@ impl<'a> Interpreter<'a> {
             }
         }
         None
+    }
+
+    /// The one number that a table keeps beside its keys.
+    pub(super) fn only_number(&self, table: usize) -> Option<ColumnRef> {
+        let mut numbers = self.index.tables[table]
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|it| it.1.class.is_numeric() && !it.1.is_id())
+            .map(|it| ColumnRef::new(table, it.0));
+        let one = numbers.next()?;
+        numbers.next().is_none().then_some(one)
     }
 
     /// `key = (the first row's key in that order)`

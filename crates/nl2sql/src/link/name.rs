@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::{Hits, NameLink};
 use crate::{
-    index::SchemaIndex,
-    lexicon::LEXICON,
+    index::{KIND, SchemaIndex},
+    lexicon::{Form, LEXICON},
     token::{Token, TokenKind},
 };
 
@@ -30,6 +30,13 @@ pub(super) fn names(
     if part.len() > 1
         && (matches!(part[0].kind, TokenKind::Number(_))
             && !hits[first].values().flatten().any(|it| it.1 >= 1.0))
+    {
+        return Vec::new();
+    }
+    // `longer than 3000` compares
+    if part.len() == 1
+        && LEXICON.degree(&part[0].lower).is_some_and(|it| it.form == Form::Comparative)
+        && tokens.get(end).is_some_and(|it| it.lower == "than")
     {
         return Vec::new();
     }
@@ -274,6 +281,10 @@ fn match_name(
     let gap = end - first > content.len()
         && !tokens[first..end].iter().any(|it| it.is_mark('\'') || it.is_mark('-'));
     let mut score = coverage * it.quality;
+    // `launch date` is a date called `launch`, `date of launch` may be any
+    if (it.quality - KIND).abs() < 1e-9 && (inverted || gap || coverage < 0.99) {
+        return None;
+    }
     if inverted {
         score *= 0.93;
     }

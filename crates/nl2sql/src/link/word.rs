@@ -62,8 +62,11 @@ pub(super) fn word_hits(index: &SchemaIndex, tokens: &[Token]) -> Hits {
             if token.lower != token.lemma {
                 add(&token.lower, 0.95, Some(&token.lower));
             }
-            // what somebody made is no brand
-            let verb = matches!(token.lower.as_str(), "made" | "makes" | "making" | "make");
+            // what somebody made is no brand, and what is sorted has no sort
+            let verb = matches!(
+                token.lower.as_str(),
+                "made" | "makes" | "making" | "make" | "sorted" | "sort" | "sorting"
+            );
             for other in LEXICON.synonyms(&token.stem).iter().filter(|_| !verb) {
                 let one_thing = matches!(
                     token.lemma.as_str(),
