@@ -211,6 +211,10 @@ pub(crate) fn settings(
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         settings.server.push((name.clone(), value));
     }
+    if !place.libraries.is_empty() {
+        let all = place.libraries.join(",");
+        settings.server.push(("shared_preload_libraries".to_owned(), all));
+    }
     settings.server.extend(ours.map(|(name, value)| (name.to_owned(), value.to_owned())));
     settings.server.extend(crate::standby::settings(inner, place, home)?);
     Ok(settings)

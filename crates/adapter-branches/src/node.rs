@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use nix::fcntl::{Flock, FlockArg};
-use plinth_control_plane::{BranchId, BranchPlace, EndpointEvent, EndpointId, ProjectId};
+use plinth_control_plane::{
+    BranchId, BranchPlace, EndpointEvent, EndpointId, LIBRARIES, NodeOffers, OfferedLibrary,
+    ProjectId,
+};
 use plinth_core::Clock;
 use plinth_local_postgres::{ClusterError, FindError, Installation, RunUser};
 use tokio::sync::mpsc;
@@ -131,6 +134,15 @@ impl LocalBranches {
     /// The major version of its Postgres.
     pub fn pg_version(&self) -> i32 {
         i32::try_from(self.inner.installation.version().major).unwrap_or(0)
+    }
+
+    /// What it can do beside running Postgres.
+    pub fn offers(&self) -> NodeOffers {
+        let known = LIBRARIES.iter().map(|it| it.name);
+        let libraries = self.inner.installation.libraries(known);
+        let offered =
+            |(name, version): (&str, String)| OfferedLibrary { name: name.to_owned(), version };
+        NodeOffers { libraries: libraries.into_iter().map(offered).collect() }
     }
 }
 

@@ -49,6 +49,11 @@ pub(crate) async fn configure(
             run(&client, &format!("CREATE DATABASE {name} OWNER {owner}")).await?;
         }
     }
+    if !wanted.extensions.is_empty() {
+        for database in &wanted.databases {
+            extend(connection, &database.name, &wanted.extensions).await;
+        }
+    }
     for name in &wanted.drop_roles {
         if !has(&client, "pg_roles WHERE rolname", name).await? {
             continue;
@@ -67,6 +72,21 @@ pub(crate) async fn configure(
         cut(&client, "usename", name).await?;
     }
     Ok(())
+}
+
+/// Makes extensions in a database. One whose owner has let go of the schema, or put something else in the place of what the
+/// extension makes, goes without.
+async fn extend(connection: &ConnectionParameters, database: &SqlName, extensions: &[&str]) {
+    for name in extensions {
+        let make = async {
+            let client = admin(connection, database.as_str()).await?;
+            let statement = format!("CREATE EXTENSION IF NOT EXISTS {name} SCHEMA public");
+            client.batch_execute(&statement).await
+        };
+        if let Err(err) = make.await {
+            tracing::warn!(%database, extension = name, error = chain(&err), "an extension could not be made");
+        }
+    }
 }
 
 async fn has(client: &Client, what: &str, name: &SqlName) -> Result<bool, SubstrateError> {

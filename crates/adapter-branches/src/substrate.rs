@@ -246,6 +246,7 @@ impl Substrate for LocalBranches {
                     number: 0,
                     branch: branch_id,
                     settings: serde_json::Value::Null,
+                    libraries: Vec::new(),
                     history_retention_seconds: 0,
                 };
                 // One that resists keeps none of the others.

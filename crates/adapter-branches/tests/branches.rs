@@ -40,6 +40,7 @@ impl Node {
             number: 7,
             branch: BranchId::random().unwrap(),
             settings: serde_json::Value::Null,
+            libraries: Vec::new(),
             history_retention_seconds: 86_400,
         }
     }

@@ -31,7 +31,7 @@ impl PostgresTenancy {
 
 const KEY_COLUMNS: &str = "api_keys.id, api_keys.org_id, api_keys.user_id, api_keys.name, api_keys.kind, api_keys.scopes,
     api_keys.hint, api_keys.created_at, api_keys.expires_at, api_keys.revoked_at, api_keys.last_used_at,
-    api_keys.rate_limit_per_minute, api_keys.rate_limit_per_day";
+    api_keys.rate_limit_per_minute, api_keys.rate_limit_per_day, api_keys.project_id";
 
 /// What an organization is read from.
 pub(crate) const ORGANIZATION_COLUMNS: &str = "id, name, time_zone, created_at, plan, plan_per_minute, plan_per_day, member_keys, deleting_at, plan_cost_limit, plan_row_limit";
@@ -303,8 +303,8 @@ async fn insert_key(
     let (minute, day) = limit_numbers(&key.limits);
     tx.execute(
         "INSERT INTO api_keys (id, org_id, user_id, name, kind, scopes, hint, hash, created_at, expires_at,
-             rate_limit_per_minute, rate_limit_per_day)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+             rate_limit_per_minute, rate_limit_per_day, project_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         &[
             &key.id.as_uuid(),
             &key.org.as_uuid(),
@@ -318,6 +318,7 @@ async fn insert_key(
             &key.expires_at,
             &minute,
             &day,
+            &key.project,
         ],
     )
     .await
@@ -379,5 +380,6 @@ fn read_key(row: &Row) -> Result<ApiKey, StoreError> {
             per_minute: read_number(row, "rate_limit_per_minute")?,
             per_day: read_number(row, "rate_limit_per_day")?,
         },
+        project: row.try_get("project_id").map_err(internal)?,
     })
 }

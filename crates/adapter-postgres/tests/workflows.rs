@@ -218,6 +218,7 @@ impl Members for Everybody {
             credential: Credential::Job,
             scopes: ScopeSet::all(),
             is_owner: false,
+            project: None,
             test_only: false,
             saved_queries_only: false,
             origin: Arc::default(),

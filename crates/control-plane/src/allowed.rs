@@ -94,10 +94,6 @@ pub(crate) fn check_settings(settings: &Value) -> Result<(), ControlPlaneError> 
             return refuse(field, "is not available on this installation");
         }
     }
-    let libraries = &settings["preload_libraries"]["enabled_libraries"];
-    if libraries.as_array().is_some_and(|it| !it.is_empty()) {
-        return refuse("preload_libraries", "cannot be chosen on this installation");
-    }
     Ok(())
 }
 
@@ -152,7 +148,6 @@ mod tests {
             json!({ "allowed_ips": { "ips": "192.0.2.1" } }),
             json!({ "quota": { "active_time_seconds": 60 } }),
             json!({ "block_public_connections": true }),
-            json!({ "preload_libraries": { "enabled_libraries": ["timescaledb"] } }),
         ] {
             assert!(check_settings(&bad).is_err(), "{bad}");
         }

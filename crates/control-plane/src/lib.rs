@@ -18,6 +18,7 @@ mod model;
 mod outcome;
 mod permission;
 mod ports;
+mod preload;
 mod runner;
 mod secret;
 mod service;
@@ -38,7 +39,8 @@ pub use id::{BranchId, EndpointId, InvalidTextId, ProjectId};
 pub use inquiry::{Answer, Inquiry, InquiryStore, TakenInquiry};
 pub use model::{
     Branch, BranchState, Computes, Database, Endpoint, EndpointKind, EndpointState, InvalidName,
-    KeySetRecord, Lsn, NodeInfo, Person, Point, Project, Role, Snapshot, SqlName, StorageMethod,
+    KeySetRecord, Lsn, NodeInfo, NodeOffers, Person, Point, Project, Role, Snapshot, SqlName,
+    StorageMethod,
 };
 pub use permission::{PermissionStore, ProjectPermission};
 pub use ports::{
@@ -46,6 +48,7 @@ pub use ports::{
     NodeStarter, ProjectFilter, Substrate, SubstrateError, TakenChain, Transfer, TransferRequest,
     Wanted, WantedDatabase, WantedRole,
 };
+pub use preload::{KnownLibrary, LIBRARIES, OfferedLibrary};
 pub use runner::{Runner, RunnerParts};
 pub use secret::role_password;
 pub use service::{

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{BackupItem, BranchId, EndpointId, ProjectId};
+use crate::{BackupItem, BranchId, EndpointId, OfferedLibrary, ProjectId};
 
 /// A project: branches of one Postgres installation, with settings in common.
 #[derive(Clone, Debug, PartialEq)]
@@ -497,6 +497,16 @@ pub struct NodeInfo {
     pub last_port: u16,
     /// The major version of its Postgres.
     pub pg_version: i32,
+    /// What it can do beside running Postgres.
+    pub offers: NodeOffers,
+}
+
+/// What a node can do beside running Postgres. An older one says nothing of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeOffers {
+    /// The libraries that its servers can load at their start.
+    pub libraries: Vec<OfferedLibrary>,
 }
 
 #[cfg(test)]

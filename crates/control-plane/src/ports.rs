@@ -146,6 +146,8 @@ pub struct ProjectFilter {
     pub limit: u32,
     /// Those that were deleted after then and can be recovered, instead of those that are there.
     pub deleted_since: Option<Timestamp>,
+    /// This one, if it is among them, and no other.
+    pub only: Option<ProjectId>,
 }
 
 /// A chain that a node has taken, and has to itself until its lease ends.
@@ -304,6 +306,8 @@ pub struct BranchPlace {
     pub branch: BranchId,
     /// `pg_settings` that hold for it.
     pub settings: Value,
+    /// What its server loads at its start.
+    pub libraries: Vec<&'static str>,
     /// For how long its history is kept.
     pub history_retention_seconds: i32,
 }
@@ -369,6 +373,8 @@ pub struct Wanted {
     pub roles: Vec<WantedRole>,
     /// The databases.
     pub databases: Vec<WantedDatabase>,
+    /// Extensions that every database is to have, as far as it can.
+    pub extensions: Vec<&'static str>,
     /// Roles that are no more.
     pub drop_roles: Vec<SqlName>,
     /// Databases that are no more.

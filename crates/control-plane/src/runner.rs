@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::outcome::{came_of, rolled_back};
+use crate::preload;
 use crate::{
     BranchId, BranchState, Change, ChangeError, ControlPlaneStore, EndpointEvent, EndpointState,
     Made, NodeInfo, Operation, OperationStatus, Role, Step, Substrate, SubstrateError, TakenChain,
@@ -513,6 +514,9 @@ impl Runner {
             .databases_of(branch)
             .map(|it| WantedDatabase { name: it.name.clone(), owner: it.owner.clone() })
             .collect();
+        let libraries = preload::chosen(&tree.project.settings);
+        wanted.extensions =
+            libraries.iter().filter(|it| it.makes_extension).map(|it| it.name).collect();
         Ok(())
     }
 

@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use crate::{
     Answer, Branch, BranchId, BranchState, Change, ChangeError, Computes, ControlPlaneStore,
-    Endpoint, EndpointId, EndpointKind, EndpointState, Granularity, Inquiry, NodeInfo, Operation,
-    OperationId, OperationStatus, Point, Project, ProjectFilter, ProjectId, Snapshot, SqlName,
-    Step, Transfer, TransferRequest, Used,
+    Endpoint, EndpointId, EndpointKind, EndpointState, Granularity, Inquiry, NodeInfo, NodeOffers,
+    OfferedLibrary, Operation, OperationId, OperationStatus, Point, Project, ProjectFilter,
+    ProjectId, Snapshot, SqlName, Step, Transfer, TransferRequest, Used,
 };
 
 fn at() -> Timestamp {
@@ -110,6 +110,12 @@ pub async fn control_plane_store_contract(
         first_port: 24_000,
         last_port: 24_010,
         pg_version: 15,
+        offers: NodeOffers {
+            libraries: vec![OfferedLibrary {
+                name: "pg_prewarm".to_owned(),
+                version: "1.2".to_owned(),
+            }],
+        },
     };
     store.beat(&node).await.expect("written");
     assert_eq!(store.nodes(SignedDuration::from_secs(60)).await.expect("read"), [node]);

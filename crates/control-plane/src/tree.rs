@@ -1,4 +1,5 @@
 use crate::allowed::allowed;
+use crate::preload;
 use crate::{
     Branch, BranchId, BranchPlace, BranchState, Database, Endpoint, EndpointId, EndpointKind,
     EndpointPlace, Project, Role, Rule, Snapshot, SqlName,
@@ -127,6 +128,7 @@ impl Tree {
             number: self.project.number,
             branch: branch.clone(),
             settings: settings.unwrap_or_default(),
+            libraries: preload::chosen(&self.project.settings).iter().map(|it| it.name).collect(),
             history_retention_seconds: self.project.history_retention_seconds,
         }
     }

@@ -28,9 +28,9 @@ pub use error::{Classify, ErrorKind, StoreError, chain};
 pub use id::{AppId, InvalidId, KeyId, OrgId, ProviderId, SessionId, UserId};
 pub use page::{Cursor, CursorKey, InvalidCursor, InvalidLimit, Limit, Page};
 pub use permit::{
-    AdminAll, ConnectionsRead, ConnectionsWrite, DashboardsRead, DashboardsWrite, Member, OwnKeys,
-    Ownership, Permission, Permit, PermitError, ProjectsRead, ProjectsWrite, QueriesRead,
-    QueriesWrite, SignedIn, TeamRead, TeamWrite, WorkflowsRead, WorkflowsWrite,
+    AdminAll, AllProjects, ConnectionsRead, ConnectionsWrite, DashboardsRead, DashboardsWrite,
+    Member, OwnKeys, Ownership, Permission, Permit, PermitError, ProjectsRead, ProjectsWrite,
+    QueriesRead, QueriesWrite, SignedIn, TeamRead, TeamWrite, WorkflowsRead, WorkflowsWrite,
 };
 pub use principal::{Credential, Origin, Principal};
 pub use scope::{Scope, ScopeSet, UnknownScope};

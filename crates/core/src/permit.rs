@@ -79,6 +79,18 @@ impl Permission for Ownership {
     }
 }
 
+/// [`Scope::ProjectsWrite`] for whatever projects the organization has: making, deleting and giving them away is nothing for
+/// a key of one project.
+#[derive(Clone, Copy, Debug)]
+pub enum AllProjects {}
+
+impl Permission for AllProjects {
+    fn check(principal: &Principal) -> Result<(), PermitError> {
+        ProjectsWrite::check(principal)?;
+        principal.project.is_none().then_some(()).ok_or(PermitError::OneProject)
+    }
+}
+
 /// A person who signed in to Plinth itself: what is theirs in all their organizations, which neither a key of one of
 /// them nor an app nor one organization's identity provider may touch.
 #[derive(Clone, Copy, Debug)]
@@ -148,6 +160,9 @@ pub enum PermitError {
     /// A scope.
     #[error("this needs the scope `{0}`")]
     Scope(Scope),
+    /// A credential that reaches more than one project.
+    #[error("this API key is for one project only; this needs one of the whole organization")]
+    OneProject,
     /// Ownership of the organization.
     #[error("only the organization's owner may do this")]
     Owner,
@@ -164,6 +179,7 @@ impl Classify for PermitError {
     fn details(&self) -> Option<Value> {
         Some(match self {
             Self::Scope(scope) => json!({ "required_scope": scope.as_str() }),
+            Self::OneProject => json!({ "reason": "one_project_only" }),
             Self::Owner => json!({ "reason": "owner_only" }),
             Self::SignedIn => json!({ "reason": "sign_in_required" }),
         })
@@ -186,6 +202,7 @@ mod tests {
             credential: Credential::Job,
             scopes: ScopeSet::from_iter([Scope::QueriesRead]),
             is_owner: false,
+            project: None,
             origin: std::sync::Arc::default(),
             test_only: false,
             saved_queries_only: false,
@@ -197,6 +214,13 @@ mod tests {
         assert!(Permit::<SignedIn>::check(&principal).is_err());
         assert!(Permit::<OwnKeys>::check(&principal).is_err());
         let credential = Credential::Session(crate::SessionId::new(at));
-        assert!(Permit::<OwnKeys>::check(&Principal { credential, ..principal }).is_ok());
+        assert!(Permit::<OwnKeys>::check(&Principal { credential, ..principal.clone() }).is_ok());
+
+        let scopes = ScopeSet::from_iter([Scope::ProjectsWrite]);
+        let whole = Principal { scopes, ..principal };
+        assert!(Permit::<AllProjects>::check(&whole).is_ok());
+        let narrow = Principal { project: Some("still-meadow-1".into()), ..whole };
+        assert!(Permit::<ProjectsWrite>::check(&narrow).is_ok());
+        assert_eq!(Permit::<AllProjects>::check(&narrow).unwrap_err(), PermitError::OneProject);
     }
 }

@@ -18,6 +18,8 @@ pub struct Principal {
     pub scopes: ScopeSet,
     /// Whether the person owns the organization and nothing narrows what they may: deleting and handing over is theirs.
     pub is_owner: bool,
+    /// The only project that the credential reaches, by its id; `None` for whatever the scopes allow.
+    pub project: Option<Arc<str>>,
     /// Only connections marked as test may be used (`plinth_test_…` keys).
     pub test_only: bool,
     /// `queries:read` covers saved queries only: a viewer neither asks nor sends SQL.

@@ -28,6 +28,7 @@ impl Members for TeamMembers {
             credential: Credential::Job,
             scopes: it.role.scopes(),
             is_owner: false,
+            project: None,
             test_only: false,
             saved_queries_only: it.role.saved_queries_only(),
             origin: Arc::default(),

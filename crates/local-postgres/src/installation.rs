@@ -123,6 +123,43 @@ impl Installation {
         &self.version
     }
 
+    /// Which of these libraries its servers can load, each with the version of the extension that it comes with, or else of
+    /// the server.
+    pub fn libraries<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Vec<(&'a str, String)> {
+        let (libraries, shared) = self.folders();
+        let has = |name: &str| {
+            ["so", "dylib"].iter().any(|it| libraries.join(name).with_added_extension(it).is_file())
+        };
+        let with_version = |name: &'a str| {
+            let control = shared.join("extension").join(name).with_added_extension("control");
+            let text = std::fs::read_to_string(control).unwrap_or_default();
+            let version = text.lines().find_map(|it| {
+                let value = it.trim().strip_prefix("default_version")?.trim().strip_prefix('=')?;
+                Some(value.trim().trim_matches('\'').to_owned())
+            });
+            (name, version.unwrap_or_else(|| self.version.text.clone()))
+        };
+        names.into_iter().filter(|it| has(it)).map(with_version).collect()
+    }
+
+    /// Where its libraries and its shared files are: as `pg_config` says, or where they stand beside the programs of an
+    /// installation without one.
+    fn folders(&self) -> (PathBuf, PathBuf) {
+        let mut command = Command::new(self.program("pg_config"));
+        command.args(["--pkglibdir", "--sharedir"]).stdin(Stdio::null()).env_clear();
+        let said = command.env("LC_ALL", "C").output().map(|it| it.stdout).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        let mut lines = said.lines().map(PathBuf::from);
+        let home = self.bin.parent().unwrap_or(&self.bin);
+        (
+            lines.next().unwrap_or_else(|| home.join("lib")),
+            lines.next().unwrap_or_else(|| home.join("share")),
+        )
+    }
+
     /// The path of one of the programs, which need not exist: `psql` and `pg_dump` come with other
     /// packages.
     pub fn program(&self, name: &str) -> PathBuf {

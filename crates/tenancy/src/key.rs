@@ -45,6 +45,11 @@ impl KeyScope {
         }
     }
 
+    /// What a key for one project may: nothing but that project is behind these scopes then.
+    pub fn of_project() -> Self {
+        Self::Listed(ScopeSet::from_iter([Scope::ProjectsRead, Scope::ProjectsWrite]))
+    }
+
     /// The names that stand in requests and rows: `read`, `full`, or scopes.
     pub fn names(&self) -> Vec<String> {
         match self {
@@ -87,6 +92,8 @@ pub struct NewKey {
     pub expires_at: Option<Timestamp>,
     /// See [`ApiKey::limits`].
     pub limits: KeyLimits,
+    /// See [`ApiKey::project`]; the scope is [`KeyScope::of_project`] then.
+    pub project: Option<String>,
 }
 
 /// Limits of one key below those of its organization; `None` for no further limit.
@@ -235,6 +242,8 @@ pub struct ApiKey {
     pub last_used_at: Option<Timestamp>,
     /// What it may call less than its organization.
     pub limits: KeyLimits,
+    /// The only project that it reaches, by its id; `None` for whatever its scope allows.
+    pub project: Option<String>,
 }
 
 impl ApiKey {

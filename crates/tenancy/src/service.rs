@@ -158,6 +158,7 @@ impl Tenancy {
             revoked_at: None,
             last_used_at: None,
             limits: KeyLimits::default(),
+            project: None,
         };
         let by = if token.is_some() { "setup" } else { "operator" };
         let entry = AuditEntry::of_plinth(organization.id, now, by, "organization.created")
@@ -203,6 +204,7 @@ impl Tenancy {
             test_only: found.key.kind == KeyKind::Test,
             saved_queries_only: found.role.saved_queries_only(),
             is_owner: found.role.is_owner() && found.key.scope == KeyScope::Full,
+            project: found.key.project.as_deref().map(Arc::from),
             origin,
         })
     }
@@ -341,10 +343,15 @@ impl Tenancy {
             revoked_at: None,
             last_used_at: None,
             limits: new.limits,
+            project: new.project,
         };
-        let entry = AuditEntry::of(caller, now, "api_key.created").on("api_key", key.id).with(
-            json!({ "name": key.name, "scopes": key.scope.names(), "expires_at": key.expires_at }),
-        );
+        let mut details =
+            json!({ "name": key.name, "scopes": key.scope.names(), "expires_at": key.expires_at });
+        if let Some(project) = &key.project {
+            details["project_id"] = json!(project);
+        }
+        let entry =
+            AuditEntry::of(caller, now, "api_key.created").on("api_key", key.id).with(details);
         self.store.insert_key(&key, &secret.hash(), &entry).await?;
         Ok((key, secret))
     }

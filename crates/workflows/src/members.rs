@@ -29,6 +29,7 @@ impl Members for TeamMembers {
             scopes: it.role.scopes(),
             // What is the owner's alone, nobody does by a workflow.
             is_owner: false,
+            project: None,
             test_only: false,
             saved_queries_only: it.role.saved_queries_only(),
             origin: Arc::default(),

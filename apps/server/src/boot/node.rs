@@ -72,6 +72,7 @@ pub async fn run_node(
         first_port: *parts.ports.start(),
         last_port: *parts.ports.end(),
         pg_version: branches.pg_version(),
+        offers: branches.offers(),
     };
     let runner = Runner::new(RunnerParts {
         store: parts.store,

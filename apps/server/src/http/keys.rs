@@ -115,7 +115,8 @@ async fn create_api_key(
     } = body.0;
     let kind = if is_test { KeyKind::Test } else { KeyKind::Live };
     let limits = KeyLimits { per_minute: rate_limit_per_minute, per_day: rate_limit_per_day };
-    let new = NewKey { name, kind, scope: KeyScope::parse(&scopes)?, expires_at, limits };
+    let scope = KeyScope::parse(&scopes)?;
+    let new = NewKey { name, kind, scope, expires_at, limits, project: None };
     let (key, secret) = services.tenancy.create_key(&permit, new).await?;
     let location = format!("/v1/api-keys/{}", key.id);
     let about = ApiKeyBody::from(key);

@@ -4,7 +4,7 @@ use plinth_connections::{
     ConnectionError, ConnectionName, Description, Login, NewConnection, Place, SslMode, TlsMaterial,
 };
 use plinth_control_plane::OwnDatabase;
-use plinth_core::{ConnectionsWrite, ErrorKind, Permit, Principal, ProjectsWrite, Scope, ScopeSet};
+use plinth_core::{AllProjects, ConnectionsWrite, ErrorKind, Permit, Principal, Scope, ScopeSet};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -57,7 +57,7 @@ async fn get_own_database(
     caller: Caller,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Problem> {
-    let permit = caller.permit::<ProjectsWrite>()?;
+    let permit = caller.permit::<AllProjects>()?;
     let own = services.control_plane.own_database(&permit).await?;
     connect(&services, permit.principal(), &own).await?;
     let host = own.tree.address(&own.endpoint);

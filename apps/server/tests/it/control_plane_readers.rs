@@ -54,6 +54,10 @@ async fn a_read_only_endpoint_shows_what_is_written_and_writes_nothing() {
     let reader = uri_of(&ann, &project, &endpoint).await;
     assert_ne!(reader, writer);
     assert_eq!(psql(&reader, "SELECT count(*) FROM t").await.as_deref(), Ok("3"));
+    // The endpoint alone says which branch it is of.
+    let role = "database_name=neondb&role_name=neondb_owner";
+    let alone = format!("{base}/connection_uri?{role}&endpoint_id={id}");
+    assert_eq!(ann.get(&alone).await.is(200)["uri"], reader);
     assert_eq!(psql(&reader, "SHOW work_mem").await.as_deref(), Ok("7MB"));
     assert_eq!(psql(&writer, "SHOW work_mem").await.as_deref(), Ok("4MB"), "its own setting");
     for write in

@@ -12,6 +12,7 @@ mod connection_changes;
 mod connection_health;
 mod connections;
 mod control_plane;
+mod control_plane_keys;
 mod control_plane_people;
 mod control_plane_readers;
 mod control_plane_schemas;

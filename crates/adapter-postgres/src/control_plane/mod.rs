@@ -15,7 +15,7 @@ use plinth_control_plane::{
 };
 use plinth_core::{Cursor, OrgId, StoreError};
 use plinth_tenancy::AuditEntry;
-use tokio_postgres::types::Json;
+use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
 use crate::database::{broken_constraint, internal, store};
@@ -48,11 +48,13 @@ impl ControlPlaneStore for PostgresControlPlane {
                AND ($3::text IS NULL OR strpos(lower(name), lower($3)) > 0 OR strpos(id, $3) > 0)
                -- Of those made at the same moment each has a number of its own.
                AND ($4::timestamptz IS NULL OR (created_at, number) < ($4, $5))
+               AND ($7::text IS NULL OR id = $7)
              ORDER BY created_at DESC, number DESC LIMIT $6";
         let (after, number) = place(filter.after);
         self.database
             .for_org(org, async |tx| {
                 let limit = i64::from(filter.limit);
+                let only = filter.only.as_ref().map(ProjectId::as_str);
                 let rows = tx
                     .query(
                         query,
@@ -63,6 +65,7 @@ impl ControlPlaneStore for PostgresControlPlane {
                             &after,
                             &number,
                             &limit,
+                            &only,
                         ],
                     )
                     .await
@@ -235,10 +238,11 @@ impl ControlPlaneStore for PostgresControlPlane {
         let (first, last) = (i32::from(node.first_port), i32::from(node.last_port));
         self.database
             .for_nobody(async |tx| {
-                let beat = "SELECT cp_beat($1, $2, $3, $4, $5)";
-                tx.query_one(beat, &[&node.name, &node.host, &first, &last, &node.pg_version])
-                    .await
-                    .map_err(store)?;
+                let beat = "SELECT cp_beat($1, $2, $3, $4, $5, $6)";
+                let offers = Json(&node.offers);
+                let values: [&(dyn ToSql + Sync); 6] =
+                    [&node.name, &node.host, &first, &last, &node.pg_version, &offers];
+                tx.query_one(beat, &values).await.map_err(store)?;
                 Ok(())
             })
             .await

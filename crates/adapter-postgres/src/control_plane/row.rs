@@ -164,5 +164,6 @@ pub(super) fn node(row: &Row) -> Result<NodeInfo, StoreError> {
         first_port: u16::try_from(get::<i32>(row, "first_port")?).map_err(internal)?,
         last_port: u16::try_from(get::<i32>(row, "last_port")?).map_err(internal)?,
         pg_version: get(row, "pg_version")?,
+        offers: get::<Json<_>>(row, "offers")?.0,
     })
 }

@@ -2,6 +2,7 @@ use jiff::Timestamp;
 use plinth_core::{Permit, ProjectsRead};
 
 use super::ControlPlane;
+use super::permissions::{only, within};
 use crate::{
     BranchFrame, BranchId, ControlPlaneError, Frame, Granularity, Project, ProjectFilter,
     ProjectId, Used,
@@ -60,16 +61,19 @@ impl ControlPlane {
         filter: &ProjectFilter,
     ) -> Result<Vec<Project>, ControlPlaneError> {
         let Some(named) = named else {
-            return Ok(self.store.projects(permit.org(), filter).await?);
+            let mut filter = filter.clone();
+            only(permit, &mut filter)?;
+            return Ok(self.store.projects(permit.org(), &filter).await?);
         };
         let mut projects = Vec::new();
         for id in named {
+            within(permit, id)?;
             projects.push(self.tree(permit.org(), id).await?.project);
         }
         Ok(projects)
     }
 
-    /// What all of the organization's projects used in these frames.
+    /// What all of the organization's projects used in these frames; of those that the caller reaches.
     ///
     /// # Errors
     ///
@@ -80,7 +84,10 @@ impl ControlPlane {
         granularity: Granularity,
         (from, to): (Timestamp, Timestamp),
     ) -> Result<Vec<Frame>, ControlPlaneError> {
-        Ok(self.store.usage(permit.org(), None, granularity, from, to).await?)
+        let mut filter = ProjectFilter::default();
+        only(permit, &mut filter)?;
+        let only = filter.only.as_ref().map(std::slice::from_ref);
+        Ok(self.store.usage(permit.org(), only, granularity, from, to).await?)
     }
 
     /// What these projects have used since the month began.
@@ -109,6 +116,7 @@ impl ControlPlane {
         permit: &Permit<ProjectsRead>,
         project: &ProjectId,
     ) -> Result<Vec<(BranchId, Used)>, ControlPlaneError> {
+        within(permit, project)?;
         let from = Granularity::Monthly.floor(self.clock.now());
         Ok(self.store.branch_usage(permit.org(), project, from).await?)
     }

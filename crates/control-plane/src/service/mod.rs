@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use plinth_connections::{Location, Sealed, Vault};
-use plinth_core::{Clock, Cursor, OrgId, Permit, ProjectsRead, ProjectsWrite};
+use plinth_core::{Clock, Cursor, OrgId, Permit, ProjectsRead};
 use plinth_tenancy::{AuditEntry, KeySetSource};
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -30,7 +30,7 @@ pub use self::schemas::SchemaOf;
 pub use self::snapshots::{NewSnapshot, RestoreSnapshot, SnapshotPatch};
 use crate::{
     BranchId, Change, ChangeError, ControlPlaneError, ControlPlaneStore, EndpointId, NodeInfo,
-    NodeStarter, Operation, OperationId, OperationStatus, ProjectId, Step, Tree,
+    NodeStarter, OfferedLibrary, Operation, OperationId, OperationStatus, ProjectId, Step, Tree,
 };
 
 /// How often a change is tried when others change the same project at the same moment.
@@ -114,6 +114,7 @@ impl ControlPlane {
         after: Option<Cursor>,
         limit: u32,
     ) -> Result<Vec<Operation>, ControlPlaneError> {
+        permissions::within(permit, project)?;
         // Of a project that was deleted, too: whoever deleted it asks how far that is.
         let org = match self.store.load(permit.org(), project).await? {
             Some(_) => permit.org(),
@@ -133,6 +134,7 @@ impl ControlPlane {
         project: &ProjectId,
         id: OperationId,
     ) -> Result<Operation, ControlPlaneError> {
+        permissions::within(permit, project)?;
         let mut found = self.store.operation(permit.org(), project, id).await?;
         if found.is_none() {
             let org = self.reach(permit, project).await?.project.org;
@@ -150,6 +152,22 @@ impl ControlPlane {
         Ok(self.store.nodes(ALIVE).await?)
     }
 
+    /// The libraries that a project's servers can load.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlPlaneError::NotFound`] if there is no such project; [`ControlPlaneError::NoNode`] if its node does not live.
+    pub async fn libraries(
+        &self,
+        permit: &Permit<ProjectsRead>,
+        project: &ProjectId,
+    ) -> Result<Vec<OfferedLibrary>, ControlPlaneError> {
+        let tree = self.reach(permit, project).await?;
+        let mut all = self.node_of(&tree.project.node).await?.offers.libraries;
+        all.retain(|it| it.known().is_some());
+        Ok(all)
+    }
+
     async fn tree(&self, org: OrgId, project: &ProjectId) -> Result<Tree, ControlPlaneError> {
         let found = self.store.load(org, project).await?;
         found
@@ -158,9 +176,9 @@ impl ControlPlane {
     }
 
     /// Changes a project: `make` says how, from what is there, and is asked again when somebody else was faster.
-    async fn change<T>(
+    async fn change<P, T>(
         &self,
-        permit: &Permit<ProjectsWrite>,
+        permit: &Permit<P>,
         project: &ProjectId,
         make: impl AsyncFn(&Tree, Timestamp) -> Result<(Change, T), ControlPlaneError>,
     ) -> Result<(Outcome, T), ControlPlaneError> {
@@ -346,8 +364,8 @@ fn refused(err: ChangeError, change: &Change) -> ControlPlaneError {
 }
 
 /// An entry of the trail about something of a project.
-fn entry(
-    permit: &Permit<ProjectsWrite>,
+fn entry<P>(
+    permit: &Permit<P>,
     now: Timestamp,
     action: &str,
     kind: &str,

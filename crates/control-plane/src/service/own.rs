@@ -1,4 +1,4 @@
-use plinth_core::{Permit, ProjectsWrite};
+use plinth_core::{AllProjects, Permit};
 use secrecy::SecretString;
 
 use super::{ControlPlane, NewProject};
@@ -31,7 +31,7 @@ impl ControlPlane {
     /// [`ControlPlaneError::NoNode`] if no node lives; [`ControlPlaneError::Busy`] if other work on it takes too long.
     pub async fn own_database(
         &self,
-        permit: &Permit<ProjectsWrite>,
+        permit: &Permit<AllProjects>,
     ) -> Result<OwnDatabase, ControlPlaneError> {
         let org = permit.org();
         let mut is_new = false;
@@ -79,7 +79,7 @@ impl ControlPlane {
     /// Makes the table of users show the team, unless it does.
     async fn show_team(
         &self,
-        permit: &Permit<ProjectsWrite>,
+        permit: &Permit<AllProjects>,
         id: &ProjectId,
     ) -> Result<(), ControlPlaneError> {
         let people = self.store.people(permit.org()).await?;

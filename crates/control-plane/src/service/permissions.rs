@@ -1,9 +1,11 @@
-use plinth_core::{Credential, Permit, Principal, ProjectsRead, ProjectsWrite};
+use plinth_core::{AllProjects, Credential, Permit, Principal, ProjectsRead};
 use plinth_tenancy::Email;
 use uuid::Uuid;
 
 use super::{ControlPlane, entry};
-use crate::{ChangeError, ControlPlaneError, ProjectId, ProjectPermission, Rule, Tree};
+use crate::{
+    ChangeError, ControlPlaneError, ProjectFilter, ProjectId, ProjectPermission, Rule, Tree,
+};
 
 impl ControlPlane {
     /// A project that the caller may use: their organization's, or one that is shared with them.
@@ -12,6 +14,7 @@ impl ControlPlane {
         permit: &Permit<P>,
         project: &ProjectId,
     ) -> Result<Tree, ControlPlaneError> {
+        within(permit, project)?;
         match self.tree(permit.org(), project).await {
             Err(ControlPlaneError::NotFound(_)) if is_vouched_for(permit.principal()) => {}
             other => return other,
@@ -59,6 +62,7 @@ impl ControlPlane {
         permit: &Permit<ProjectsRead>,
         project: &ProjectId,
     ) -> Result<Vec<ProjectPermission>, ControlPlaneError> {
+        within(permit, project)?;
         self.tree(permit.org(), project).await?;
         Ok(self.store.permissions(permit.org(), project).await?)
     }
@@ -71,7 +75,7 @@ impl ControlPlane {
     /// [`ControlPlaneError::Exists`] if it is shared with them; [`Rule::OwnDatabase`] for the organization's own.
     pub async fn grant(
         &self,
-        permit: &Permit<ProjectsWrite>,
+        permit: &Permit<AllProjects>,
         project: &ProjectId,
         email: Email,
     ) -> Result<ProjectPermission, ControlPlaneError> {
@@ -108,7 +112,7 @@ impl ControlPlane {
     /// [`ControlPlaneError::NotFound`] if there is no such permission that stands.
     pub async fn revoke_permission(
         &self,
-        permit: &Permit<ProjectsWrite>,
+        permit: &Permit<AllProjects>,
         project: &ProjectId,
         id: Uuid,
     ) -> Result<ProjectPermission, ControlPlaneError> {
@@ -121,7 +125,25 @@ impl ControlPlane {
 }
 
 /// Whether it is certain that the caller is whose address they have: an app acts for its own organization, and an outside
-/// provider of one organization says nothing to another.
+/// provider of one organization says nothing to another. A key for one project reaches none of another organization.
 fn is_vouched_for(caller: &Principal) -> bool {
-    matches!(caller.credential, Credential::Session(_) | Credential::Key(_))
+    let is_theirs = matches!(caller.credential, Credential::Session(_) | Credential::Key(_));
+    is_theirs && caller.project.is_none()
+}
+
+/// Whether the caller's credential reaches a project; for one that it does not reach there is none.
+pub(super) fn within<P>(permit: &Permit<P>, project: &ProjectId) -> Result<(), ControlPlaneError> {
+    let only = permit.principal().project.as_deref();
+    let reaches = only.is_none_or(|it| it == project.as_str());
+    reaches.then_some(()).ok_or(ControlPlaneError::NotFound("project"))
+}
+
+/// Leaves of a list what the caller's credential reaches.
+pub(super) fn only<P>(
+    permit: &Permit<P>,
+    filter: &mut ProjectFilter,
+) -> Result<(), ControlPlaneError> {
+    let only = permit.principal().project.as_deref().map(str::parse);
+    filter.only = only.transpose()?;
+    Ok(())
 }

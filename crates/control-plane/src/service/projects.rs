@@ -1,15 +1,17 @@
-use plinth_core::{Permit, ProjectsRead, ProjectsWrite};
+use plinth_core::{AllProjects, Permit, ProjectsRead, ProjectsWrite};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::endpoints::check_defaults;
+use super::permissions::only;
 use super::{ControlPlane, Outcome, entry, name, refused};
 use crate::allowed::check_settings;
+use crate::preload;
 use crate::{
-    Branch, BranchId, Change, ChangeError, Computes, ControlPlaneError, Database, Endpoint,
-    EndpointId, EndpointKind, EndpointState, Project, ProjectFilter, ProjectId, Role, SqlName,
-    Step, Tree, role_password,
+    Branch, BranchId, BranchState, Change, ChangeError, Computes, ControlPlaneError, Database,
+    Endpoint, EndpointId, EndpointKind, EndpointState, Project, ProjectFilter, ProjectId, Role,
+    SqlName, Step, Tree, role_password,
 };
 
 /// A day, as the API's own default.
@@ -78,6 +80,7 @@ impl ControlPlane {
         deleted: bool,
     ) -> Result<Vec<Project>, ControlPlaneError> {
         filter.deleted_since = deleted.then(|| self.clock.now() - crate::RECOVERABLE);
+        only(permit, &mut filter)?;
         Ok(self.store.projects(permit.org(), &filter).await?)
     }
 
@@ -88,7 +91,7 @@ impl ControlPlane {
     /// [`ControlPlaneError::Invalid`] for names and numbers that break a rule; [`ControlPlaneError::NoNode`] if no node lives.
     pub async fn create(
         &self,
-        permit: &Permit<ProjectsWrite>,
+        permit: &Permit<AllProjects>,
         new: NewProject,
     ) -> Result<ProjectCreated, ControlPlaneError> {
         let node = self.any_node().await?;
@@ -99,6 +102,7 @@ impl ControlPlane {
         }
         check_defaults(new.default_endpoint_settings.as_ref().unwrap_or(&Value::Null))?;
         check_settings(new.settings.as_ref().unwrap_or(&Value::Null))?;
+        preload::check(new.settings.as_ref().unwrap_or(&Value::Null), &node.offers.libraries)?;
         let history = history(new.history_retention_seconds.unwrap_or(HISTORY_SECONDS))?;
         let database = SqlName::database(new.database.as_deref().unwrap_or("neondb"))?;
         let owner = match &new.role {
@@ -219,14 +223,21 @@ impl ControlPlane {
             }
             if let Some(settings) = &patch.settings {
                 check_settings(settings)?;
+                if preload::asks(settings) {
+                    let node = self.node_of(&tree.project.node).await?;
+                    preload::check(settings, &node.offers.libraries)?;
+                }
                 merge(&mut project.settings, settings);
             }
             // Endpoints learn whom they let in.
-            let steps = if project.settings["allowed_ips"] == tree.project.settings["allowed_ips"] {
-                Vec::new()
-            } else {
-                tree.endpoints.iter().map(|it| Step::Reopen { endpoint: it.id.clone() }).collect()
-            };
+            let mut steps = Vec::new();
+            if project.settings["allowed_ips"] != tree.project.settings["allowed_ips"] {
+                let reopen = |it: &Endpoint| Step::Reopen { endpoint: it.id.clone() };
+                steps.extend(tree.endpoints.iter().map(reopen));
+            }
+            if preload::chosen(&project.settings) != preload::chosen(&tree.project.settings) {
+                steps.extend(restarted(tree));
+            }
             project.updated_at = now;
             let entry = entry(permit, now, "project.updated", "project", id, id);
             let change = Change {
@@ -247,7 +258,7 @@ impl ControlPlane {
     /// [`ControlPlaneError::Busy`] while operations are under way.
     pub async fn delete(
         &self,
-        permit: &Permit<ProjectsWrite>,
+        permit: &Permit<AllProjects>,
         id: &ProjectId,
     ) -> Result<Outcome, ControlPlaneError> {
         let changed = self.change(permit, id, async |tree, now| {
@@ -278,7 +289,7 @@ impl ControlPlane {
     /// [`ControlPlaneError::NotFound`] if there is none of that id, or its week is over.
     pub async fn recover(
         &self,
-        permit: &Permit<ProjectsWrite>,
+        permit: &Permit<AllProjects>,
         id: &ProjectId,
     ) -> Result<Outcome, ControlPlaneError> {
         let (now, org) = (self.clock.now(), permit.org());
@@ -301,6 +312,17 @@ impl ControlPlane {
         self.store.commit(&change).await.map_err(|err| refused(err, &change))?;
         self.settled(org, id, change.chain).await
     }
+}
+
+/// What lets a project's branches have other libraries: servers load them only at their start. Those that sleep load them
+/// when they wake, and are woken once for what belongs to the libraries in their databases.
+fn restarted(tree: &Tree) -> Vec<Step> {
+    let active = tree.endpoints.iter().filter(|it| it.state == EndpointState::Active);
+    let ids: Vec<_> = active.map(|it| it.id.clone()).collect();
+    let ready = tree.branches.iter().filter(|it| it.state == BranchState::Ready);
+    let stop = ids.iter().map(|it| Step::Suspend { endpoint: it.clone() });
+    let start = ids.iter().map(|it| Step::Start { endpoint: it.clone() });
+    stop.chain(start).chain(ready.map(|it| Step::configure(&it.id))).collect()
 }
 
 /// A new endpoint of a branch, with the project's usual settings.

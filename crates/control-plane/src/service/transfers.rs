@@ -1,5 +1,5 @@
 use jiff::{SignedDuration, Timestamp};
-use plinth_core::{OrgId, Permit, ProjectsWrite};
+use plinth_core::{AllProjects, OrgId, Permit};
 use plinth_tenancy::AuditEntry;
 use uuid::Uuid;
 
@@ -21,7 +21,7 @@ impl ControlPlane {
     /// [`ControlPlaneError::Invalid`] for a time that is none; [`Rule::OwnDatabase`] for the organization's own.
     pub async fn request_transfer(
         &self,
-        permit: &Permit<ProjectsWrite>,
+        permit: &Permit<AllProjects>,
         project: &ProjectId,
         ttl_seconds: Option<i64>,
     ) -> Result<TransferRequest, ControlPlaneError> {
@@ -58,7 +58,7 @@ impl ControlPlane {
     /// project are under way.
     pub async fn accept_transfer(
         &self,
-        permit: &Permit<ProjectsWrite>,
+        permit: &Permit<AllProjects>,
         project: &ProjectId,
         request: Uuid,
     ) -> Result<(), ControlPlaneError> {
@@ -80,8 +80,8 @@ impl ControlPlane {
     /// then. [`ControlPlaneError::Busy`] while operations of one are under way: those before it have been given.
     pub async fn hand_over(
         &self,
-        from: &Permit<ProjectsWrite>,
-        to: &Permit<ProjectsWrite>,
+        from: &Permit<AllProjects>,
+        to: &Permit<AllProjects>,
         projects: &[ProjectId],
     ) -> Result<(), ControlPlaneError> {
         if from.org() == to.org() {
@@ -102,7 +102,7 @@ impl ControlPlane {
     async fn move_to(
         &self,
         from: OrgId,
-        to: &Permit<ProjectsWrite>,
+        to: &Permit<AllProjects>,
         project: &ProjectId,
         request: Option<Uuid>,
     ) -> Result<(), ControlPlaneError> {
@@ -131,7 +131,7 @@ impl ControlPlane {
     async fn prepared(
         &self,
         from: OrgId,
-        to: &Permit<ProjectsWrite>,
+        to: &Permit<AllProjects>,
         project: &ProjectId,
         request: Option<Uuid>,
         now: Timestamp,

@@ -105,6 +105,7 @@ impl Identities {
             // Ownership is a person's, and shown by what is theirs alone: whoever can change a provider's settings could
             // let it vouch for anybody.
             is_owner: false,
+            project: None,
             test_only: false,
             saved_queries_only: known.saved_queries_only,
             origin,

@@ -444,6 +444,7 @@ mod tests {
             credential,
             scopes: ScopeSet::NONE,
             is_owner: false,
+            project: None,
             test_only: false,
             saved_queries_only: false,
             origin: Arc::new(Origin::default()),

@@ -55,6 +55,7 @@ fn key(org: OrgId, user: UserId, name: &str, secret: &KeySecret, at: Timestamp) 
         revoked_at: None,
         last_used_at: None,
         limits: KeyLimits { per_minute: Some(7), per_day: None },
+        project: None,
     }
 }
 

@@ -192,7 +192,7 @@ async fn list_consumption(
     let after = query.cursor.as_deref().filter(|it| !it.is_empty());
     let after = after.map(|it| services.cursors.open("consumption", it)).transpose()?;
     let limit = limit(query.limit, 10, 100)?;
-    let filter = ProjectFilter { search: None, after, limit, deleted_since: None };
+    let filter = ProjectFilter { after, limit, ..ProjectFilter::default() };
     let named = named(query.project_ids.as_deref())?;
     let span = (asked.from, asked.to);
     let found = services

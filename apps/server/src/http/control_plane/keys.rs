@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use actix_web::{HttpResponse, delete, get, post, web};
+use plinth_control_plane::ProjectId;
 use plinth_core::{AdminAll, ErrorKind, KeyId, Member, OwnKeys, Permit, TeamRead, UserId};
 use plinth_tenancy::{ApiKey, KeyKind, KeyLimits, KeyScope, NewKey};
 use serde::Deserialize;
@@ -29,7 +30,7 @@ pub(super) fn routes(config: &mut ServiceConfig<'_>) {
 struct CreateKey {
     #[schema(example = "deployment")]
     key_name: String,
-    /// A key for one project; there are none here.
+    /// The only project that the key is to reach; only for an organization's keys.
     project_id: Option<String>,
 }
 
@@ -70,7 +71,7 @@ impl Keys {
 
     fn bodies(&self) -> Vec<Value> {
         let body = |it: &ApiKey| {
-            json!({
+            let mut body = json!({
                 "id": self.number(it),
                 "name": it.name,
                 "created_at": it.created_at,
@@ -82,7 +83,9 @@ impl Keys {
                 "last_used_at": it.last_used_at,
                 // From where is in the audit trail.
                 "last_used_from_addr": "",
-            })
+            });
+            put_project(&mut body, it);
+            body
         };
         self.all.iter().map(body).collect()
     }
@@ -101,7 +104,7 @@ impl Keys {
         let not_found = || Problem::new(ErrorKind::NotFound, "API key not found", None);
         let key = self.all.iter().find(|it| self.number(it) == number).ok_or_else(not_found)?;
         services.tenancy.revoke_key(&caller.permit()?, key.id).await?;
-        Ok(HttpResponse::Ok().json(json!({
+        let mut body = json!({
             "id": number,
             "name": key.name,
             "created_at": key.created_at,
@@ -109,38 +112,59 @@ impl Keys {
             "last_used_at": key.last_used_at,
             "last_used_from_addr": "",
             "revoked": true,
-        })))
+        });
+        put_project(&mut body, key);
+        Ok(HttpResponse::Ok().json(body))
     }
 }
 
-/// Makes a key of all that the caller may.
+/// Tells which project a key is for, if it is for one.
+fn put_project(body: &mut Value, key: &ApiKey) {
+    if let Some(project) = &key.project {
+        body["project_id"] = json!(project);
+    }
+}
+
+/// Makes a key of all that the caller may; for one project, if it names one of the organization's.
 async fn create(
     caller: &Caller,
     services: &Services,
-    body: &[u8],
+    wanted: CreateKey,
 ) -> Result<HttpResponse, Problem> {
-    let CreateKey { key_name, project_id } = optional(body)?;
-    if project_id.is_some() {
-        let rule = plinth_control_plane::Rule::NotHere("an API key for one project");
-        return Err(plinth_control_plane::ControlPlaneError::from(rule).into());
-    }
+    let CreateKey { key_name, project_id } = wanted;
     let permit = caller.permit()?;
+    let project = match project_id {
+        Some(id) => {
+            let not_found = || Problem::new(ErrorKind::NotFound, "project not found", None);
+            let id: ProjectId = id.parse().map_err(|_| not_found())?;
+            let tree = services.control_plane.get(&caller.permit()?, &id).await?;
+            // One that is shared with the caller is another organization's to give keys for.
+            if tree.project.org != caller.principal().org {
+                return Err(not_found());
+            }
+            Some(id.to_string())
+        }
+        None => None,
+    };
     let new = NewKey {
         name: key_name,
         kind: KeyKind::Live,
-        scope: KeyScope::Full,
+        scope: if project.is_some() { KeyScope::of_project() } else { KeyScope::Full },
         expires_at: None,
         limits: KeyLimits::default(),
+        project,
     };
     let (key, secret) = services.tenancy.create_key(&permit, new).await?;
     let number = services.tenancy.key_numbers(&permit).await?.get(&key.id).copied();
-    Ok(HttpResponse::Ok().json(json!({
+    let mut body = json!({
         "id": number.unwrap_or_default(),
         "key": secret.expose(),
         "name": key.name,
         "created_at": key.created_at,
         "created_by": key.user.as_uuid(),
-    })))
+    });
+    put_project(&mut body, &key);
+    Ok(HttpResponse::Ok().json(body))
 }
 
 /// Keys of everybody in the organization are the admins' to see and end.
@@ -181,7 +205,13 @@ async fn create_own_api_key(
     services: web::Data<Services>,
     body: web::Bytes,
 ) -> Result<HttpResponse, Problem> {
-    create(&caller, &services, &body).await
+    let wanted: CreateKey = optional(&body)?;
+    if wanted.project_id.is_some() {
+        // Left unheeded, it would make a key that reaches more than was asked for.
+        let rule = "is for an organization's keys: POST /organizations/{org_id}/api_keys";
+        return Err(Problem::invalid(format!("project_id {rule}"), json!({ "project_id": rule })));
+    }
+    create(&caller, &services, wanted).await
 }
 
 /// Revoke one's own API key
@@ -222,7 +252,8 @@ async fn list_organization_api_keys(
 
 /// Make an API key of an organization
 ///
-/// Like the caller's own keys it carries all that its maker may, and ends with their membership. Needs the scope `admin`.
+/// Like the caller's own keys it carries all that its maker may, and ends with their membership. With `project_id` it reaches
+/// that project and nothing else, and can neither delete it nor give it away. Needs the scope `admin`.
 #[utoipa::path(
     tag = "account",
     params(("org_id" = uuid::Uuid, Path, description = "The organization's id.")),
@@ -237,7 +268,7 @@ async fn create_organization_api_key(
     body: web::Bytes,
 ) -> Result<HttpResponse, Problem> {
     admin(&caller, &id)?;
-    create(&caller, &services, &body).await
+    create(&caller, &services, optional(&body)?).await
 }
 
 /// Revoke an API key of an organization

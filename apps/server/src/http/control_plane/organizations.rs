@@ -2,7 +2,7 @@ use actix_web::{HttpResponse, delete, get, patch, post, web};
 use jiff::Timestamp;
 use plinth_control_plane::ProjectId;
 use plinth_core::{
-    Cursor, ErrorKind, Limit, OrgId, Page, Permit, ProjectsWrite, TeamRead, TeamWrite,
+    AllProjects, Cursor, ErrorKind, Limit, OrgId, Page, Permit, TeamRead, TeamWrite,
 };
 use plinth_tenancy::team::Invitation;
 use plinth_tenancy::{Email, Member, MemberId, MemberRole, Role, RoleKey};
@@ -385,7 +385,7 @@ async fn transfer_projects(
     let (source, destination) = (org(&source)?, org(&body.destination_org_id)?);
     let not_found =
         |what: &str| Problem::new(ErrorKind::NotFound, format!("{what} not found"), None);
-    let mut permits: Vec<Permit<ProjectsWrite>> = Vec::with_capacity(2);
+    let mut permits: Vec<Permit<AllProjects>> = Vec::with_capacity(2);
     for id in [source, destination] {
         let principal = caller.principal_in(id).ok_or_else(|| not_found("organization"))?;
         services.tenancy.require_open(id).await?;

@@ -1,6 +1,8 @@
 use actix_web::{HttpResponse, delete, get, patch, post, web};
-use plinth_control_plane::{Computes, NewProject, ProjectFilter, ProjectId, ProjectPatch, SqlName};
-use plinth_core::{Cursor, OrgId, ProjectsRead, ProjectsWrite};
+use plinth_control_plane::{
+    Computes, NewProject, OfferedLibrary, ProjectFilter, ProjectId, ProjectPatch, SqlName,
+};
+use plinth_core::{AllProjects, Cursor, OrgId, ProjectsRead};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -24,6 +26,7 @@ pub(super) fn routes(config: &mut ServiceConfig<'_>) {
         .service(update_project)
         .service(delete_project)
         .service(recover_project)
+        .service(list_available_preload_libraries)
         .service(get_connection_uri);
 }
 
@@ -92,7 +95,7 @@ struct UpdateProjectFields {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct UriQuery {
-    /// The branch; the default one unless said.
+    /// The branch; the endpoint's unless said, and the default one where neither is named.
     #[param(value_type = Option<String>)]
     branch_id: Option<plinth_control_plane::BranchId>,
     /// The endpoint; the branch's that writes unless said.
@@ -140,7 +143,8 @@ async fn list_projects(
     let after = query.cursor.as_deref().filter(|it| !it.is_empty());
     let after = after.map(|it| services.cursors.open("projects", it)).transpose()?;
     let limit = limit(query.limit, 10, 400)?;
-    let filter = ProjectFilter { search: query.search.clone(), after, limit, deleted_since: None };
+    let filter =
+        ProjectFilter { search: query.search.clone(), after, limit, ..ProjectFilter::default() };
     let deleted = query.recoverable == Some(true);
     let found = services.control_plane.list(&permit, filter, deleted).await?;
     let now = services.clock.now();
@@ -191,7 +195,7 @@ async fn create_project(
     services: web::Data<Services>,
     body: web::Bytes,
 ) -> Result<HttpResponse, Problem> {
-    let permit = caller.permit::<ProjectsWrite>()?;
+    let permit = caller.permit::<AllProjects>()?;
     let fields = optional::<CreateProject>(&body)?.project;
     of_caller(&caller, fields.org_id.as_deref())?;
     if let Some(region) = fields.region_id.filter(|it| it != REGION) {
@@ -330,6 +334,34 @@ async fn recover_project(
     Ok(HttpResponse::Ok().json(json!({ "project": body })))
 }
 
+/// List the libraries that Postgres can load at its start
+///
+/// Those that `settings.preload_libraries` of the project may name: what is safe, and installed on the project's node. None
+/// is loaded by default. Needs the scope `projects:read`.
+#[utoipa::path(
+    tag = "projects",
+    params(("project_id" = String, Path, description = "The project's id.")),
+    responses((status = 200, description = "`libraries`."), ControlPlaneProblems),
+)]
+#[get("/projects/{project_id}/available_preload_libraries")]
+async fn list_available_preload_libraries(
+    caller: Caller,
+    services: web::Data<Services>,
+    id: web::Path<ProjectId>,
+) -> Result<HttpResponse, Problem> {
+    let found = services.control_plane.libraries(&caller.permit()?, &id).await?;
+    let body = |it: &OfferedLibrary| {
+        json!({
+            "library_name": it.name,
+            "description": it.known().map(|it| it.description),
+            "is_default": false,
+            "is_experimental": false,
+            "version": it.version,
+        })
+    };
+    Ok(HttpResponse::Ok().json(json!({ "libraries": found.iter().map(body).collect::<Vec<_>>() })))
+}
+
 /// Read a connection URI
 ///
 /// With the role's password in it. Needs the scope `projects:write`.
@@ -349,13 +381,18 @@ async fn get_connection_uri(
         Problem::new(plinth_core::ErrorKind::NotFound, format!("{what} not found"), None)
     };
     let tree = services.control_plane.get(&caller.permit()?, &id).await?;
-    let branch = match &query.branch_id {
-        Some(id) => tree.branch(id),
-        None => tree.default_branch(),
+    let named = match &query.endpoint_id {
+        Some(id) => Some(tree.endpoint(id).ok_or_else(|| not_found("endpoint"))?),
+        None => None,
+    };
+    let branch = match (&query.branch_id, named) {
+        (Some(id), _) => tree.branch(id),
+        (None, Some(endpoint)) => tree.branch(&endpoint.branch),
+        (None, None) => tree.default_branch(),
     };
     let branch = branch.ok_or_else(|| not_found("branch"))?;
-    let endpoint = match &query.endpoint_id {
-        Some(id) => tree.endpoint(id).filter(|it| it.branch == branch.id),
+    let endpoint = match named {
+        Some(it) => Some(it).filter(|it| it.branch == branch.id),
         None => tree.writer_of(&branch.id),
     };
     let endpoint = endpoint.ok_or_else(|| not_found("endpoint"))?;

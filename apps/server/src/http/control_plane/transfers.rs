@@ -1,6 +1,6 @@
 use actix_web::{HttpResponse, post, put, web};
 use plinth_control_plane::ProjectId;
-use plinth_core::{ErrorKind, ProjectsWrite};
+use plinth_core::{AllProjects, ErrorKind};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -48,7 +48,7 @@ async fn create_transfer_request(
     body: web::Bytes,
 ) -> Result<HttpResponse, Problem> {
     let seconds = optional::<CreateRequest>(&body)?.ttl_seconds;
-    let permit = caller.permit::<ProjectsWrite>()?;
+    let permit = caller.permit::<AllProjects>()?;
     let made = services.control_plane.request_transfer(&permit, &project, seconds).await?;
     Ok(HttpResponse::Created().json(json!({
         "id": made.id,
@@ -77,7 +77,7 @@ async fn accept_transfer_request(
 ) -> Result<HttpResponse, Problem> {
     let (project, request) = path.into_inner();
     of_caller(&caller, optional::<AcceptRequest>(&body)?.org_id.as_deref())?;
-    let permit = caller.permit::<ProjectsWrite>()?;
+    let permit = caller.permit::<AllProjects>()?;
     let request: Uuid = request
         .parse()
         .map_err(|_| Problem::new(ErrorKind::NotFound, "transfer request not found", None))?;
