@@ -222,6 +222,14 @@ def of_neonctl(it):
     it.neonctl("branches", "set-default", "develop", *at)
     it.neonctl("branches", "set-default", "main", *at)
     snapshots_of_neonctl(it, at, uri)
+    keys_of_neonctl(it, project)
+    it.neonctl("ip-allow", "add", "192.0.2.0/24", "127.0.0.1", "::1", *at)
+    it.neonctl("ip-allow", "list", *at)
+    check(psql(uri, "SELECT 1") == "1", "from an address that is allowed")
+    it.neonctl("ip-allow", "remove", "192.0.2.0/24", *at)
+    it.neonctl("ip-allow", "reset", *at)
+    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 86400))
+    it.neonctl("branches", "set-expiration", "develop", *at, "--expires-at", soon)
     empty = it.neonctl("branches", "create", *at, "--name", "empty", "--schema-only", "--parent", "main")
     if empty:
         check(psql(empty["connection_uris"][0]["connection_uri"], "SELECT count(*) FROM t") == "0", "a branch of the schema has no rows")
@@ -236,6 +244,17 @@ def of_neonctl(it):
     for name in ("past-time", "past-lsn", "bare"):
         it.neonctl("branches", "delete", name, *at)
     it.neonctl("projects", "delete", project)
+
+
+def keys_of_neonctl(it, project):
+    made = it.neonctl("api-keys", "create", "--name", "of one project", "--project-id", project) or {}
+    it.neonctl("api-keys", "list")
+    whole, it.environment["NEON_API_KEY"] = it.environment["NEON_API_KEY"], made.get("key", "")
+    it.neonctl("branches", "list", "--project-id", project)
+    it.neonctl("projects", "create", "--name", "one too many", fails=True)
+    it.environment["NEON_API_KEY"] = whole
+    org = (it.neonctl("orgs", "list") or [{}])[0].get("id", "")
+    it.neonctl("api-keys", "revoke", str(made.get("id")), "--org-id", org)
 
 
 def snapshots_of_neonctl(it, at, uri):

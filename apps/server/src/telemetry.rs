@@ -80,5 +80,14 @@ pub(crate) fn start_metrics() -> anyhow::Result<PrometheusHandle> {
         metrics::Unit::Seconds,
         "The language engine's own time for a question."
     );
+    metrics::describe_gauge!("plinth_branches", "Branches of all organizations, by state.");
+    metrics::describe_gauge!(
+        "plinth_endpoints",
+        "Endpoints of all organizations, by type and state."
+    );
+    metrics::describe_gauge!(
+        "plinth_operations",
+        "Operations of projects that changed within the last hour, by action and status."
+    );
     Ok(handle)
 }

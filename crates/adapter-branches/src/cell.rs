@@ -11,6 +11,7 @@ use tokio_postgres::{Client, Config, NoTls};
 
 use crate::meter::{self, Meter};
 use crate::node::Inner;
+use crate::pooler::{self, Pooler};
 
 /// A branch's server, and whoever uses it.
 #[derive(Default)]
@@ -25,6 +26,8 @@ pub(crate) struct Cell {
     pub(crate) used_at: AtomicI64,
     /// Whether the server has ended by itself, and nobody was told.
     died: AtomicBool,
+    /// The pooler before the server; `None` while none runs.
+    pub(crate) pooler: Mutex<Option<Pooler>>,
     /// The port of the server that this one was told to follow; 0 for none.
     pub(crate) followed: AtomicU16,
     /// What the server uses.
@@ -84,6 +87,9 @@ impl Cell {
         if self.port().is_some() {
             return Ok(true);
         }
+        if self.pooler.lock().await.is_none() {
+            pooler::end_leftover(&inner.home(place));
+        }
         if !inner.home(place).join("data/postmaster.pid").exists() {
             return Ok(false);
         }
@@ -134,10 +140,18 @@ impl Cell {
     ) -> Result<bool, SubstrateError> {
         meter::ending(inner, self, held).await;
         self.port.store(0, Ordering::Release);
+        self.end_pooler().await;
         let Some(cluster) = held.as_mut() else { return Ok(false) };
         cluster.stop().await.map_err(failed)?;
         **held = None;
         Ok(true)
+    }
+
+    /// Ends the pooler before the server, if one runs: the next connection through it starts another.
+    pub(crate) async fn end_pooler(&self) {
+        if let Some(pooler) = self.pooler.lock().await.take() {
+            pooler.end().await;
+        }
     }
 
     /// How the running server is reached by us.

@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::cell::{Cell, admin};
 use crate::node::Inner;
-use crate::standby;
+use crate::{pooler, standby};
 
 /// The address that endpoints' connections come from. Loopback is a whole network only on Linux.
 pub(crate) const SOURCE: Option<Ipv4Addr> =
@@ -25,6 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Front {
     place: Arc<RwLock<EndpointPlace>>,
     serving: JoinHandle<()>,
+    pooling: Option<JoinHandle<()>>,
     watching: JoinHandle<()>,
 }
 
@@ -32,6 +33,9 @@ impl Drop for Front {
     fn drop(&mut self) {
         // With it go its listener and its connections.
         self.serving.abort();
+        if let Some(pooling) = &self.pooling {
+            pooling.abort();
+        }
         self.watching.abort();
     }
 }
@@ -42,19 +46,25 @@ impl Front {
         inner: &Arc<Inner>,
         place: EndpointPlace,
     ) -> Result<Self, SubstrateError> {
-        let address = SocketAddr::new(inner.settings.listen, place.port);
-        let listener = bind(address).map_err(|err| {
-            SubstrateError::Failed(format!(
-                "the endpoint's port {} cannot be opened: {err}",
-                place.port
-            ))
-        })?;
+        let listen = |port: u16| {
+            let address = SocketAddr::new(inner.settings.listen, port);
+            bind(address).map_err(|err| {
+                let text = format!("the endpoint's port {port} cannot be opened: {err}");
+                SubstrateError::Failed(text)
+            })
+        };
+        let listener = listen(place.port)?;
+        let pooled = place.pooled_port().map(listen).transpose()?;
         let cell = inner.cell(&standby::server(&place)?);
         let place = Arc::new(RwLock::new(place));
         let weak = Arc::downgrade(inner);
-        let serving = tokio::spawn(serve(listener, weak.clone(), place.clone(), cell.clone()));
+        let open = |listener, way| {
+            tokio::spawn(serve(listener, way, weak.clone(), place.clone(), cell.clone()))
+        };
+        let serving = open(listener, Way::Direct);
+        let pooling = pooled.map(|listener| open(listener, Way::Pooled));
         let watching = tokio::spawn(watch(weak, place.clone(), cell));
-        Ok(Self { place, serving, watching })
+        Ok(Self { place, serving, pooling, watching })
     }
 
     /// What it leads to.
@@ -65,7 +75,8 @@ impl Front {
     /// Whether it can become that without being opened anew.
     pub(crate) fn change(&self, wanted: EndpointPlace) -> bool {
         let mut place = self.place.write().expect("not poisoned");
-        if (place.port, &place.branch.branch) != (wanted.port, &wanted.branch.branch) {
+        let of = |it: &EndpointPlace| (it.port, it.pooled, it.branch.branch.clone());
+        if of(&place) != of(&wanted) {
             return false;
         }
         *place = wanted;
@@ -81,8 +92,17 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(256)
 }
 
+/// How a port leads to the server.
+#[derive(Clone, Copy)]
+enum Way {
+    Direct,
+    /// Through the pooler.
+    Pooled,
+}
+
 async fn serve(
     listener: TcpListener,
+    way: Way,
     inner: Weak<Inner>,
     place: Arc<RwLock<EndpointPlace>>,
     cell: Arc<Cell>,
@@ -107,7 +127,11 @@ async fn serve(
         let cell = cell.clone();
         connections.spawn(async move {
             let counted = Counted::new(&cell, &inner);
-            match reach(&inner, &place, &cell).await {
+            let server = match way {
+                Way::Direct => reach(&inner, &place, &cell).await,
+                Way::Pooled => reach_pooler(&inner, &place, &cell).await,
+            };
+            match server {
                 Ok(server) => counted.pass(client, server, &inner).await,
                 Err(error) => {
                     tracing::warn!(endpoint = %place.id, error, "a connection could not be handed on");
@@ -178,17 +202,35 @@ async fn reach(
     {
         return Ok(server);
     }
+    let port = wake(inner, place, cell).await?;
+    connect(port).await.map_err(|err| err.to_string())
+}
+
+/// A connection to the pooler before the branch's server; both are started if they do not run.
+async fn reach_pooler(
+    inner: &Arc<Inner>,
+    place: &EndpointPlace,
+    cell: &Cell,
+) -> Result<TcpStream, String> {
+    let server = match cell.port() {
+        Some(port) => port,
+        None => wake(inner, place, cell).await?,
+    };
+    pooler::reach(inner, place, cell, server).await
+}
+
+/// Starts the server, and tells of it. Gives its port.
+async fn wake(inner: &Arc<Inner>, place: &EndpointPlace, cell: &Cell) -> Result<u16, String> {
     let started = standby::wake(inner, place).await.map_err(|err| err.to_string())?;
     if started {
         let (org, project) = (place.org, place.branch.project.clone());
         let event = EndpointEvent::Started { org, project, endpoint: place.id.clone() };
         let _ = inner.events.send(event);
     }
-    let port = cell.port().ok_or("it was stopped again")?;
-    connect(port).await.map_err(|err| err.to_string())
+    cell.port().ok_or_else(|| "it was stopped again".to_owned())
 }
 
-async fn connect(port: u16) -> io::Result<TcpStream> {
+pub(crate) async fn connect(port: u16) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     if let Some(source) = SOURCE {
         socket.bind(SocketAddr::new(IpAddr::V4(source), 0))?;

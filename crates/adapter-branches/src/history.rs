@@ -450,6 +450,12 @@ async fn up_to_now(
     Ok(())
 }
 
+/// Whether a server found that its log ends before the point that it was to recover to.
+fn is_beyond_log(err: &ClusterError) -> bool {
+    let said = "recovery ended before configured recovery target was reached";
+    matches!(err, ClusterError::Start { tail, .. } if tail.contains(said))
+}
+
 /// Lets a server on the copied base read the source's archive up to the point.
 async fn recover(
     inner: &Inner,
@@ -483,10 +489,13 @@ async fn recover(
     let connection = match start {
         Ok(Ok(connection)) => connection,
         Ok(Err(err)) => {
-            return Err(SubstrateError::Refused(format!(
-                "the point could not be reached: {}",
-                chain(&err)
-            )));
+            let text = format!("the point could not be reached: {}", chain(&err));
+            // Another attempt would end there as well; a server that was killed meanwhile may come through with it.
+            return Err(if is_beyond_log(&err) {
+                SubstrateError::Refused(text)
+            } else {
+                SubstrateError::Failed(text)
+            });
         }
         Err(_) => return Err(SubstrateError::Failed("recovery takes too long".to_owned())),
     };

@@ -6,6 +6,9 @@
 //! endpoint exists; the first connection starts the branch's server, and bytes are handed through as they are, so that TLS
 //! and the binding of a login to it stay between the client and Postgres.
 //!
+//! Where PgBouncer is installed, an endpoint has a second port, of a pooler that runs before its server while that runs, and
+//! is started when it is first needed.
+//!
 //! An endpoint that reads only has a server of its own beside the branch's, a hot standby in `<branch>-ro-<endpoint>/`: a copy
 //! that can be made again at any time, and is thrown away with the endpoint or when the branch gets another past.
 //!
@@ -21,6 +24,7 @@ mod inquiry;
 mod meter;
 mod node;
 mod own;
+mod pooler;
 mod roles;
 mod schema;
 mod standby;

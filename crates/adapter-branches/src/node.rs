@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use crate::authority::Authority;
 use crate::cell::Cell;
 use crate::front::Front;
+use crate::pooler::Program;
 
 /// How a node is to be run.
 pub struct NodeSettings {
@@ -62,6 +63,8 @@ pub struct LocalBranches {
 pub(crate) struct Inner {
     pub(crate) installation: Installation,
     pub(crate) settings: NodeSettings,
+    /// `None` where PgBouncer is not installed.
+    pub(crate) pooler: Option<Program>,
     pub(crate) authority: Authority,
     pub(crate) clock: Arc<dyn Clock>,
     /// `None` where projects cannot have users of their own.
@@ -116,6 +119,7 @@ impl LocalBranches {
         let inner = Inner {
             installation,
             settings,
+            pooler: Program::find(),
             authority,
             clock,
             own_users,
@@ -142,7 +146,10 @@ impl LocalBranches {
         let libraries = self.inner.installation.libraries(known);
         let offered =
             |(name, version): (&str, String)| OfferedLibrary { name: name.to_owned(), version };
-        NodeOffers { libraries: libraries.into_iter().map(offered).collect() }
+        NodeOffers {
+            libraries: libraries.into_iter().map(offered).collect(),
+            pooler: self.inner.pooler.is_some(),
+        }
     }
 }
 

@@ -232,7 +232,7 @@ async fn make(
 }
 
 /// Writes a file that nobody else may read.
-fn private(path: &Path, text: &str) -> std::io::Result<()> {
+pub(crate) fn private(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let _ = fs::remove_file(path);

@@ -15,7 +15,7 @@ use crate::front::Front;
 use crate::history::{self, Failed, io_failed, there_already};
 use crate::node::Inner;
 use crate::roles::configure;
-use crate::standby;
+use crate::{pooler, standby};
 
 #[async_trait]
 impl Substrate for LocalBranches {
@@ -120,6 +120,13 @@ impl Substrate for LocalBranches {
         let connection = Cell::connection(&held)
             .ok_or_else(|| SubstrateError::Failed("the branch's Postgres has ended".to_owned()))?;
         let done = configure(&connection, wanted).await;
+        if wanted.ends_sessions() {
+            // Whoever is logged in to a pooler would go on with what others log in with.
+            cell.end_pooler().await;
+            for follower in standby::of(&self.inner, branch) {
+                self.inner.cell(&follower).end_pooler().await;
+            }
+        }
         if started {
             cell.stop(&self.inner, &mut held).await?;
         }
@@ -306,6 +313,7 @@ impl LocalBranches {
                 cluster.stop().await.map_err(failed)?;
             }
         }
+        pooler::end_leftover(home);
         self.inner.forget(&place.branch);
         gone(home.to_owned()).await
     }

@@ -53,6 +53,7 @@ impl Node {
             kind: EndpointKind::ReadWrite,
             settings: serde_json::Value::Null,
             port: self.first_port + nth,
+            pooled: false,
             suspend_after_seconds: None,
             disabled: false,
             allowed: None,

@@ -379,6 +379,7 @@ async fn the_functions_that_look_over_the_wall_are_these() {
         "plinth.claim_setup_token(bytea) → boolean",
         "plinth.cp_beat(text,text,integer,integer,integer) → void",
         "plinth.cp_beat(text,text,integer,integer,integer,jsonb) → void",
+        "plinth.cp_census() → TABLE(what text, kind text, state text, many bigint)",
         "plinth.cp_keep_authority(text,integer,bytea) → TABLE(kept_certificate text, kept_version integer, kept_key bytea)",
         "plinth.cp_due(text,timestamp with time zone) → TABLE(org_id uuid, project_id text)",
         "plinth.cp_kept(text,timestamp with time zone) → TABLE(project_id text, branch_id text)",

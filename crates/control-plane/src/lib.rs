@@ -44,9 +44,9 @@ pub use model::{
 };
 pub use permission::{PermissionStore, ProjectPermission};
 pub use ports::{
-    BranchPlace, Change, ChangeError, ControlPlaneStore, EndpointEvent, EndpointPlace, Made,
-    NodeStarter, ProjectFilter, Substrate, SubstrateError, TakenChain, Transfer, TransferRequest,
-    Wanted, WantedDatabase, WantedRole,
+    BranchPlace, Census, Change, ChangeError, ControlPlaneStore, EndpointEvent, EndpointPlace,
+    Made, NodeStarter, ProjectFilter, Substrate, SubstrateError, TakenChain, Transfer,
+    TransferRequest, Wanted, WantedDatabase, WantedRole,
 };
 pub use preload::{KnownLibrary, LIBRARIES, OfferedLibrary};
 pub use runner::{Runner, RunnerParts};
@@ -54,7 +54,7 @@ pub use secret::role_password;
 pub use service::{
     BranchCreated, BranchPatch, ControlPlane, ControlPlaneParts, EndpointPatch, NewBranch,
     NewEndpoint, NewKeySet, NewProject, NewSnapshot, Outcome, OwnDatabase, ProjectCreated,
-    ProjectPatch, Restore, RestoreSnapshot, SchemaOf, SnapshotPatch,
+    ProjectPatch, Restore, RestoreSnapshot, SchemaOf, SnapshotPatch, no_pooler,
 };
 pub use tree::Tree;
 pub use usage::{BranchFrame, Frame, Granularity, UsageStore, Used};

@@ -295,6 +295,8 @@ pub struct Endpoint {
     pub name: Option<String>,
     /// The TCP port.
     pub port: u16,
+    /// Whether the next port leads to it through a pooler.
+    pub pooled: bool,
     /// `pg_settings` and the like, in the API's own form.
     pub settings: Value,
     /// Its share of the machine.
@@ -319,6 +321,13 @@ pub struct Endpoint {
     pub updated_at: Timestamp,
     /// When it was deleted.
     pub deleted_at: Option<Timestamp>,
+}
+
+impl Endpoint {
+    /// The port that leads to it through a pooler, if there is one.
+    pub fn pooled_port(&self) -> Option<u16> {
+        self.pooled.then(|| self.port + 1)
+    }
 }
 
 /// A role of a branch that somebody can log in as.
@@ -507,6 +516,8 @@ pub struct NodeInfo {
 pub struct NodeOffers {
     /// The libraries that its servers can load at their start.
     pub libraries: Vec<OfferedLibrary>,
+    /// Whether endpoints can have a pooler.
+    pub pooler: bool,
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use jiff::Timestamp;
 
+use crate::service::own::fingerprint;
 use crate::{
     Branch, BranchId, BranchState, Change, Endpoint, EndpointState, Made, Operation,
     OperationStatus, Step, Tree,
@@ -96,7 +97,12 @@ pub(crate) fn came_of(
                 it
             }));
         }
-        Step::Configure { .. } | Step::Own { .. } | Step::Remove { .. } => {}
+        Step::Own { people, .. } => {
+            let mut project = tree.project.clone();
+            project.own_team = Some(fingerprint(people));
+            change.put_project = Some(project);
+        }
+        Step::Configure { .. } | Step::Remove { .. } => {}
     }
 }
 

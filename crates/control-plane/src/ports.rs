@@ -163,6 +163,19 @@ pub struct TakenChain {
     pub chain: Chain,
 }
 
+/// How many things there are of a kind and in a state, in all organizations together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Census {
+    /// `branches`, `endpoints` or `operations`.
+    pub what: String,
+    /// The endpoints' type or the operations' action; empty for branches.
+    pub kind: String,
+    /// Their state or status.
+    pub state: String,
+    /// How many.
+    pub many: i64,
+}
+
 /// Where projects are kept. Every method is one transaction.
 #[async_trait]
 pub trait ControlPlaneStore: InquiryStore + UsageStore + PermissionStore {
@@ -273,6 +286,9 @@ pub trait ControlPlaneStore: InquiryStore + UsageStore + PermissionStore {
         lease: SignedDuration,
     ) -> Result<bool, StoreError>;
 
+    /// How many branches, endpoints and operations of the last hour there are in all organizations.
+    async fn census(&self) -> Result<Vec<Census>, StoreError>;
+
     /// The certificate and sealed key of Plinth's own authority: those given, if there were none.
     async fn keep_authority(
         &self,
@@ -327,12 +343,21 @@ pub struct EndpointPlace {
     pub settings: Value,
     /// Its port.
     pub port: u16,
+    /// Whether the next port leads there through a pooler.
+    pub pooled: bool,
     /// After how many seconds without activity its Postgres is stopped; `None` for never.
     pub suspend_after_seconds: Option<u32>,
     /// Whether connections are refused.
     pub disabled: bool,
     /// From where connections may come; `None` for anywhere.
     pub allowed: Option<Vec<AddressRange>>,
+}
+
+impl EndpointPlace {
+    /// The port that leads there through a pooler, if there is one.
+    pub fn pooled_port(&self) -> Option<u16> {
+        self.pooled.then(|| self.port + 1)
+    }
 }
 
 /// What was made.
@@ -383,6 +408,15 @@ pub struct Wanted {
     pub rename_database: Option<(SqlName, SqlName)>,
     /// A role whose sessions end.
     pub cut_sessions_of: Option<SqlName>,
+}
+
+impl Wanted {
+    /// Whether sessions that there are have to end: somebody may not log in any more as they did, or what they are in is
+    /// not there any more.
+    pub fn ends_sessions(&self) -> bool {
+        let gone = !(self.drop_roles.is_empty() && self.drop_databases.is_empty());
+        gone || self.rename_database.is_some() || self.cut_sessions_of.is_some()
+    }
 }
 
 /// What an endpoint did by itself.

@@ -8,10 +8,10 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    Answer, Branch, BranchId, BranchState, Change, ChangeError, Computes, ControlPlaneStore,
-    Endpoint, EndpointId, EndpointKind, EndpointState, Granularity, Inquiry, NodeInfo, NodeOffers,
-    OfferedLibrary, Operation, OperationId, OperationStatus, Point, Project, ProjectFilter,
-    ProjectId, Snapshot, SqlName, Step, Transfer, TransferRequest, Used,
+    Answer, Branch, BranchId, BranchState, Census, Change, ChangeError, Computes,
+    ControlPlaneStore, Endpoint, EndpointId, EndpointKind, EndpointState, Granularity, Inquiry,
+    NodeInfo, NodeOffers, OfferedLibrary, Operation, OperationId, OperationStatus, Point, Project,
+    ProjectFilter, ProjectId, Snapshot, SqlName, Step, Transfer, TransferRequest, Used,
 };
 
 fn at() -> Timestamp {
@@ -49,6 +49,7 @@ pub fn new_project(org: OrgId, user: UserId, port: u16) -> Change {
         kind: EndpointKind::ReadWrite,
         name: None,
         port,
+        pooled: false,
         settings: json!({}),
         computes: Computes::default(),
         suspend_timeout_seconds: 0,
@@ -115,6 +116,7 @@ pub async fn control_plane_store_contract(
                 name: "pg_prewarm".to_owned(),
                 version: "1.2".to_owned(),
             }],
+            pooler: true,
         },
     };
     store.beat(&node).await.expect("written");
@@ -128,6 +130,14 @@ pub async fn control_plane_store_contract(
     assert_eq!((tree.host.as_str(), tree.project.revision), ("db.example.com", 1));
     assert_eq!(store.ports("here").await.expect("read"), [24_000]);
     assert_eq!(store.projects_of("here").await.expect("read"), [(us.0, id.clone())]);
+
+    let many = store.census().await.expect("read");
+    let of = |what: &str, kind: &str, state: &str| {
+        let is_it = |it: &&Census| (&*it.what, &*it.kind, &*it.state) == (what, kind, state);
+        many.iter().find(is_it).map(|it| it.many)
+    };
+    assert_eq!(of("branches", "", "init"), Some(1));
+    assert_eq!(of("endpoints", "read_write", "init"), Some(1));
 
     // Another organization sees nothing of it, but cannot have its port either.
     assert!(store.load(them.0, &id).await.expect("read").is_none());

@@ -148,6 +148,7 @@ impl Tree {
             kind: endpoint.kind,
             settings: endpoint.settings["pg_settings"].clone(),
             port: endpoint.port,
+            pooled: endpoint.pooled,
             suspend_after_seconds: seconds,
             disabled: endpoint.disabled,
             allowed: allowed(&self.project.settings, is_protected),
@@ -156,10 +157,19 @@ impl Tree {
 
     /// Under which name and port an endpoint is reached.
     pub fn address(&self, endpoint: &Endpoint) -> String {
+        self.with_port(endpoint.port)
+    }
+
+    /// Under which name and port its pooler is reached, if it has one.
+    pub fn pooled_address(&self, endpoint: &Endpoint) -> Option<String> {
+        endpoint.pooled_port().map(|port| self.with_port(port))
+    }
+
+    fn with_port(&self, port: u16) -> String {
         if self.host.contains(':') {
-            format!("[{}]:{}", self.host, endpoint.port)
+            format!("[{}]:{port}", self.host)
         } else {
-            format!("{}:{}", self.host, endpoint.port)
+            format!("{}:{port}", self.host)
         }
     }
 }

@@ -20,6 +20,8 @@ pub(crate) enum Need {
     Postgres,
     /// For the tests of databases behind a bastion; with `ssh-keygen` beside it.
     Sshd,
+    /// For the tests of endpoints' pooled ports.
+    Pooler,
     /// For fuzzing the API with a tool from Python's package index.
     Python,
 }
@@ -34,15 +36,15 @@ pub(crate) enum Found {
 }
 
 impl Need {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Compiler, Self::Libclang, Self::Postgres, Self::Sshd, Self::Python];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Compiler, Self::Libclang, Self::Postgres, Self::Sshd, Self::Pooler, Self::Python];
 
     /// What building and running Plinth takes.
     pub(crate) const TO_BUILD: [Self; 3] = [Self::Compiler, Self::Libclang, Self::Postgres];
 
     /// What the tests take beside that.
-    pub(crate) const TO_TEST: [Self; 4] =
-        [Self::Compiler, Self::Libclang, Self::Postgres, Self::Sshd];
+    pub(crate) const TO_TEST: [Self; 5] =
+        [Self::Compiler, Self::Libclang, Self::Postgres, Self::Sshd, Self::Pooler];
 
     pub(crate) fn find(self) -> Found {
         match self {
@@ -50,6 +52,7 @@ impl Need {
             Self::Libclang => libclang(),
             Self::Postgres => postgres(),
             Self::Sshd => sshd(),
+            Self::Pooler => pooler(),
             Self::Python => python(),
         }
     }
@@ -62,6 +65,7 @@ impl fmt::Display for Need {
             Self::Libclang => "libclang",
             Self::Postgres => "PostgreSQL server",
             Self::Sshd => "SSH server",
+            Self::Pooler => "PgBouncer",
             Self::Python => "Python with venv",
         })
     }
@@ -179,6 +183,17 @@ fn sshd() -> Found {
             Found::Not(format!("{} is there, but not ssh-keygen", sshd.display()))
         }
         (None, _) => Found::Not("not there".into()),
+    }
+}
+
+/// A pooler, in the places where a node looks.
+fn pooler() -> Found {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/opt/homebrew/bin"];
+    let folders = std::env::split_paths(&path).chain(usual.map(PathBuf::from));
+    match folders.map(|it| it.join("pgbouncer")).find(|it| it.is_file()) {
+        Some(program) => Found::At(program.display().to_string()),
+        None => Found::Not("not there".into()),
     }
 }
 

@@ -22,6 +22,11 @@ const NO_CLUSTER: &str = "create_main_cluster = false";
 /// Debian's and Ubuntu's package would also open the machine to SSH. Where this file lies, it does not; the tests start their own.
 const NO_SSHD: &str = "/etc/ssh/sshd_not_to_be_run";
 
+/// Debian's and Ubuntu's package would start a pooler that nobody asked for; this line, which may stand there before the
+/// package, keeps its script from that.
+const POOLER_SETTINGS: &str = "/etc/default/pgbouncer";
+const NO_POOLER: &str = "START=0";
+
 /// How packages get onto this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manager {
@@ -53,6 +58,7 @@ impl Manager {
             (Self::Apt, Need::Libclang) => "libclang-dev",
             (Self::Apt | Self::Pacman, Need::Postgres) => "postgresql",
             (Self::Apt | Self::Dnf, Need::Sshd) => "openssh-server",
+            (_, Need::Pooler) => "pgbouncer",
             (Self::Apk | Self::Pacman | Self::Brew, Need::Sshd) => "openssh",
             (Self::Apt, Need::Python) => "python3-venv",
             (Self::Dnf | Self::Apk, Need::Python) => "python3",
@@ -98,8 +104,13 @@ impl Manager {
                 } else {
                     String::new()
                 };
+                let no_pooler = if needs.contains(&Need::Pooler) {
+                    format!("echo {NO_POOLER} > {POOLER_SETTINGS} && ")
+                } else {
+                    String::new()
+                };
                 format!(
-                    "sudo sh -c '{no_cluster}{no_sshd}apt-get update && apt-get install -y {packages}'"
+                    "sudo sh -c '{no_cluster}{no_sshd}{no_pooler}apt-get update && apt-get install -y {packages}'"
                 )
             }
             Self::Dnf => format!("sudo dnf install -y {packages}"),
@@ -138,6 +149,9 @@ pub(crate) fn install(needs: &[Need]) -> Result<()> {
     }
     if needs.contains(&Need::Sshd) {
         root.write(Path::new(NO_SSHD), "Plinth's tests start servers of their own.")?;
+    }
+    if needs.contains(&Need::Pooler) {
+        root.write(Path::new(POOLER_SETTINGS), NO_POOLER)?;
     }
     if !has_package_lists() {
         root.apt(&["update"])?;
@@ -231,7 +245,7 @@ mod tests {
     fn one_command_installs_everything_and_makes_no_cluster() {
         let command = Manager::Apt.command(&Need::ALL);
         assert!(command.ends_with(
-            "apt-get install -y gcc libc6-dev libclang-dev postgresql openssh-server python3-venv'"
+            "apt-get install -y gcc libc6-dev libclang-dev postgresql openssh-server pgbouncer python3-venv'"
         ));
         assert!(command.find("create_main_cluster = false") < command.find("install -y"));
         assert!(command.find("sshd_not_to_be_run") < command.find("install -y"));

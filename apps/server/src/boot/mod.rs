@@ -7,6 +7,7 @@ mod mail;
 mod node;
 mod node_keeper;
 mod storage;
+mod team_shown;
 mod wiring;
 
 pub use embedded::endpoint_port;

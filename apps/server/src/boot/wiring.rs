@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::node::AuthorityKeeper;
+use super::team_shown::TeamShown;
 use jiff::SignedDuration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use plinth_adapter_postgres::{
@@ -240,10 +241,6 @@ impl Services {
             public_url.as_str().into(),
             clock.clone(),
         ));
-        let outbox = Outbox::new(
-            Arc::new(PostgresOutbox::new(database.clone())),
-            [(Message::MAIL, letters)],
-        );
         let oauth = OAuth::new(
             Arc::new(PostgresApps::new(database.clone())),
             accounts.clone(),
@@ -325,6 +322,11 @@ impl Services {
             patience,
             clock: clock.clone(),
         });
+        let team_shown: Arc<dyn Delivery> = Arc::new(TeamShown::new(control_plane.clone()));
+        let outbox = Outbox::new(
+            Arc::new(PostgresOutbox::new(database.clone())),
+            [(Message::MAIL, letters), (Message::TEAM, team_shown)],
+        );
         let authority = AuthorityKeeper::new(control_plane_store.clone(), &installation);
         let hooks = HookKey::new(*installation.derive("webhooks of workflows"));
         let event_key = EventKey::new(*installation.derive("signatures of events"));

@@ -8,6 +8,7 @@ use plinth_tenancy::signing::Rotation;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::census::Counted;
 use crate::boot::{NodeKeeper, Services};
 
 /// How often the outbox is looked at: a mail leaves at most this long after what made it necessary.
@@ -37,6 +38,9 @@ const CONVERSATIONS_EVERY: Duration = Duration::from_mins(10);
 /// How often kept rows of runs that have expired are forgotten.
 const QUERY_RUNS_EVERY: Duration = Duration::from_mins(1);
 
+/// How often branches, endpoints and operations are counted for the metrics.
+const CENSUS_EVERY: Duration = Duration::from_secs(5);
+
 /// How often it is looked for schedules that are due.
 const SCHEDULES_EVERY: Duration = Duration::from_secs(1);
 
@@ -57,6 +61,8 @@ pub(super) fn start(
     jobs.spawn(every("outbox", OUTBOX_EVERY, stopped.clone(), async move || {
         outbox.drain().await.map(|_| ())
     }));
+    let mut counted = Counted::new(services.control_plane_store.clone());
+    jobs.spawn(every("census", CENSUS_EVERY, stopped.clone(), async move || counted.tick().await));
     if let Some(nodes) = nodes {
         let store = services.control_plane_store.clone();
         jobs.spawn(every("node", NODE_EVERY, stopped.clone(), async move || {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod bootstrap;
+mod census;
 mod demo;
 mod jobs;
 mod keys;

@@ -33,7 +33,7 @@ impl Node {
             postgres_bin: None,
             listen: "127.0.0.1".parse().unwrap(),
             host: "127.0.0.1".to_owned(),
-            server_ports: ports.start() + 10..=*ports.end(),
+            server_ports: ports.start() + 14..=*ports.end(),
             first_uid: 500_000_000,
         };
         let services = &app.services;
@@ -44,7 +44,8 @@ impl Node {
             vault: services.vault.clone(),
             clock: services.clock.clone(),
             name: "local".to_owned(),
-            ports: *ports.start()..=ports.start() + 9,
+            // Two an endpoint, where there is a pooler.
+            ports: *ports.start()..=ports.start() + 13,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let worked = branches.clone();
@@ -350,6 +351,23 @@ async fn an_organization_has_a_database_of_its_own() {
     let body = json!({ "connection_id": connection, "sql": "SELECT name FROM agents" });
     let asked = ann.post("/v1/queries", body).await.is(200);
     assert_eq!(asked["data"]["results"]["rows"], json!([["Watcher"]]), "{asked}");
+
+    // Who comes, goes and becomes something else is shown there without anybody asking for it; only one's own team.
+    let shown = "SELECT string_agg(split_part(email, '@', 1) || ' ' || role || ' ' || (left_at IS NULL), ', ' ORDER BY email) FROM users";
+    let (_, member) = app.member(&ann, "mia@acme.example.com", "viewer").await;
+    app.services.outbox.drain().await.unwrap();
+    assert_eq!(psql(uri, shown).await.unwrap(), "mia viewer true, owner owner true");
+    let changed =
+        ann.patch(&format!("/v1/team/members/{member}"), json!({ "role": "editor" })).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    app.services.outbox.drain().await.unwrap();
+    assert_eq!(psql(uri, shown).await.unwrap(), "mia editor true, owner owner true");
+    assert!(ann.delete(&format!("/v1/team/members/{member}")).await.is_success());
+    app.services.outbox.drain().await.unwrap();
+    assert_eq!(psql(uri, shown).await.unwrap(), "mia editor false, owner owner true");
+    let waiting =
+        "SELECT count(*)::text FROM plinth.outbox WHERE topic = 'team' AND due_at IS NOT NULL";
+    assert_eq!(app.rows(waiting).await, ["0"]);
 
     let theirs = bob.get("/v1/misc/db").await.is(200);
     assert_ne!(theirs["id"], own["id"]);

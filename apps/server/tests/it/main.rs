@@ -14,6 +14,7 @@ mod connections;
 mod control_plane;
 mod control_plane_keys;
 mod control_plane_people;
+mod control_plane_pooler;
 mod control_plane_readers;
 mod control_plane_schemas;
 mod control_plane_snapshots;

@@ -1,4 +1,4 @@
-//! Nodes and Postgres processes killed in the middle of what they do: forty times, ten for each kind of work, at moments
+//! Nodes and Postgres processes killed in the middle of what they do: fifty times, ten for each kind of work, at moments
 //! spread over the time that it takes. Each time everything is finished afterwards or as it was before, and nothing is left
 //! that belongs to nobody: no folder, no process, no open port, no role.
 //!
@@ -168,6 +168,68 @@ async fn a_branch_is_deleted_with_all_that_it_has() {
         scene.is_whole(&scene.main, &scene.uri, "100").await;
     }
     was_tried(scene).await;
+}
+
+#[actix_web::test]
+async fn a_snapshot_and_a_reader_are_made_whole_or_not_at_all() {
+    let Some(mut scene) =
+        Scene::new("kills::a_snapshot_and_a_reader_are_made_whole_or_not_at_all", &["psql"], 4)
+            .await
+    else {
+        return;
+    };
+    let (snapshots, endpoints) = (scene.path("/snapshots"), scene.path("/endpoints"));
+    let take = |name: &str| scene_path(&scene, &format!("/snapshot?name={name}"));
+    let (first, cut) = (take("undisturbed"), take("cut"));
+    let reader = json!({ "endpoint": { "branch_id": scene.main, "type": "read_only" } });
+    let begun = Instant::now();
+    let made = scene.calls(("POST", &first, json!({}))).await;
+    let usual_snapshot = begun.elapsed();
+    remove(&scene, &snapshots, &made["snapshot"]).await;
+    let begun = Instant::now();
+    let made = scene.calls(("POST", &endpoints, reader.clone())).await;
+    let usual_reader = begun.elapsed();
+    remove(&scene, &endpoints, &made["endpoint"]).await;
+    for point in 0..POINTS {
+        // Each at moments that are spread over its time, and by each kind of crash.
+        let is_snapshot = point / 3 % 2 == 0;
+        let answer = if is_snapshot {
+            scene.cut_off(("POST", &cut, json!({})), usual_snapshot, point).await
+        } else {
+            scene.cut_off(("POST", &endpoints, reader.clone()), usual_reader, point).await
+        };
+        scene.has_no_orphans(&[&scene.project]).await;
+        let (path, name) =
+            if is_snapshot { (&snapshots, "snapshots") } else { (&endpoints, "endpoints") };
+        let listed = scene.owner.get(path).await.body;
+        let made = listed[name].as_array().unwrap().iter();
+        let made = made.filter(|it| is_snapshot || it["type"] == "read_only").next_back().cloned();
+        assert!(answer.status >= 300 || made.is_some(), "what was promised is there");
+        if let Some(made) = made {
+            if !is_snapshot {
+                let query = format!(
+                    "/connection_uri?database_name=neondb&role_name=neondb_owner&endpoint_id={}",
+                    text(&made["id"])
+                );
+                let uri = scene.calls(("GET", &scene.path(&query), json!({}))).await;
+                let counted = psql(&text(&uri["uri"]), "SELECT count(*) FROM t");
+                assert_eq!(counted.as_deref(), Ok("100"), "it reads");
+            }
+            remove(&scene, path, &made).await;
+        }
+        scene.is_whole(&scene.main, &scene.uri, "100").await;
+    }
+    was_tried(scene).await;
+}
+
+fn scene_path(scene: &Scene, rest: &str) -> String {
+    scene.path(&format!("/branches/{}{rest}", scene.main))
+}
+
+/// Removes something by its id.
+async fn remove(scene: &Scene, path: &str, it: &serde_json::Value) {
+    scene.calls(("DELETE", &format!("{path}/{}", text(&it["id"])), json!({}))).await;
+    scene.settles(&scene.project).await;
 }
 
 /// Ends a scene. Most of the points must have cut off something, or nothing was tried.

@@ -83,6 +83,12 @@ async fn sessions_outlive_a_restart_of_the_server_and_endpoints_a_kill_of_the_no
     let server = Running::start(serve_in(&folder).env("PLINTH_NODE_PORTS", &ports)).up().await;
     let owner = owner.at(server.listen());
     assert_eq!(owner.get("/api/v2/projects").await.body["projects"][0]["name"], "shop");
+    let deadline = Instant::now() + LIMIT;
+    let counted = "plinth_endpoints{type=\"read_write\",state=\"active\"} 1";
+    while !owner.get("/metrics").await.text.contains(counted) {
+        assert!(Instant::now() < deadline, "endpoints are counted");
+        actix_web::rt::time::sleep(Duration::from_millis(100)).await;
+    }
     let ended = session.wait_with_output().unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 

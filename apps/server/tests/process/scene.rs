@@ -235,6 +235,8 @@ impl Scene {
 
     async fn orphans(&self, projects: &[&str]) -> Option<String> {
         let (mut known, mut awake, mut ports) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        // Servers that follow others: their files are made again when they are gone.
+        let mut readers = BTreeSet::new();
         for project in projects {
             let base = format!("/api/v2/projects/{project}");
             let branches = self.owner.get(&format!("{base}/branches")).await.body;
@@ -244,12 +246,26 @@ impl Scene {
                 }
                 known.insert(format!("{project}/{}", text(&branch["id"])));
             }
+            let snapshots = self.owner.get(&format!("{base}/snapshots")).await.body;
+            for snapshot in snapshots["snapshots"].as_array().unwrap() {
+                known.insert(format!("{project}/{}", text(&snapshot["id"])));
+            }
             let endpoints = self.owner.get(&format!("{base}/endpoints")).await.body;
             for endpoint in endpoints["endpoints"].as_array().unwrap() {
                 let (_, port) = endpoint["host"].as_str().unwrap().rsplit_once(':').unwrap();
-                ports.insert(port.parse().unwrap());
+                let port: u16 = port.parse().unwrap();
+                ports.insert(port);
+                if endpoint["pooler_enabled"] == true {
+                    ports.insert(port + 1);
+                }
+                let mut server = format!("{project}/{}", text(&endpoint["branch_id"]));
+                if endpoint["type"] == "read_only" {
+                    let id = text(&endpoint["id"]);
+                    server = format!("{server}-ro-{}", id.rsplit('-').next().unwrap());
+                    readers.insert(server.clone());
+                }
                 if endpoint["current_state"] == "active" {
-                    awake.insert(format!("{project}/{}", text(&endpoint["branch_id"])));
+                    awake.insert(server);
                 }
             }
         }
@@ -264,6 +280,7 @@ impl Scene {
                 ports.extend(port.filter(|port| listening().contains(port)));
             }
         }
+        there.retain(|it: &String| !readers.contains(it));
         let running: BTreeSet<String> = self.servers().into_iter().map(|it| it.0).collect();
         let ours = self.first_port..self.first_port + PORTS;
         let open: BTreeSet<u16> = listening().into_iter().filter(|it| ours.contains(it)).collect();

@@ -9,9 +9,9 @@ use deadpool_postgres::Transaction;
 use jiff::{SignedDuration, Timestamp};
 use plinth_connections::Sealed;
 use plinth_control_plane::{
-    Branch, BranchId, Chain, Change, ChangeError, ControlPlaneStore, Database as Db, Endpoint,
-    NodeInfo, Operation, OperationId, Person, Project, ProjectFilter, ProjectId, Role, Snapshot,
-    TakenChain, Transfer, TransferRequest, Tree,
+    Branch, BranchId, Census, Chain, Change, ChangeError, ControlPlaneStore, Database as Db,
+    Endpoint, NodeInfo, Operation, OperationId, Person, Project, ProjectFilter, ProjectId, Role,
+    Snapshot, TakenChain, Transfer, TransferRequest, Tree,
 };
 use plinth_core::{Cursor, OrgId, StoreError};
 use plinth_tenancy::AuditEntry;
@@ -315,6 +315,24 @@ impl ControlPlaneStore for PostgresControlPlane {
                         Ok((OrgId::from_uuid(row.get(0)), id))
                     })
                     .collect()
+            })
+            .await
+    }
+
+    async fn census(&self) -> Result<Vec<Census>, StoreError> {
+        let query = "SELECT what, kind, state, many FROM cp_census()";
+        self.database
+            .for_nobody(async |tx| {
+                let rows = tx.query(query, &[]).await.map_err(store)?;
+                let read = |row: &tokio_postgres::Row| {
+                    Ok(Census {
+                        what: row.try_get(0).map_err(internal)?,
+                        kind: row.try_get(1).map_err(internal)?,
+                        state: row.try_get(2).map_err(internal)?,
+                        many: row.try_get(3).map_err(internal)?,
+                    })
+                };
+                rows.iter().map(read).collect()
             })
             .await
     }
@@ -641,14 +659,15 @@ async fn put_snapshot(tx: &Transaction<'_>, org: Uuid, it: &Snapshot) -> Result<
 async fn put_endpoint(tx: &Transaction<'_>, org: Uuid, it: &Endpoint) -> Result<(), ChangeError> {
     let put = "INSERT INTO cp_endpoints (id, org_id, project_id, branch_id, node, kind, name, port, settings, min_computes,
                    max_computes, suspend_timeout, disabled, state, pending, last_active, started_at, suspended_at,
-                   created_at, updated_at, deleted_at)
-               SELECT $1, $2, $3, $4, p.node, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20
+                   created_at, updated_at, deleted_at, pooled)
+               SELECT $1, $2, $3, $4, p.node, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21
                FROM cp_projects p WHERE p.org_id = $2 AND p.id = $3
                ON CONFLICT (id) DO UPDATE SET branch_id = excluded.branch_id, name = excluded.name,
                    settings = excluded.settings, min_computes = excluded.min_computes, max_computes = excluded.max_computes,
                    suspend_timeout = excluded.suspend_timeout, disabled = excluded.disabled, state = excluded.state,
                    pending = excluded.pending, last_active = excluded.last_active, started_at = excluded.started_at,
-                   suspended_at = excluded.suspended_at, updated_at = excluded.updated_at, deleted_at = excluded.deleted_at";
+                   suspended_at = excluded.suspended_at, updated_at = excluded.updated_at, deleted_at = excluded.deleted_at,
+                   pooled = excluded.pooled";
     let put = tx.prepare_cached(put).await.map_err(store)?;
     tx.execute(
         &put,
@@ -673,6 +692,7 @@ async fn put_endpoint(tx: &Transaction<'_>, org: Uuid, it: &Endpoint) -> Result<
             &it.created_at,
             &it.updated_at,
             &it.deleted_at,
+            &it.pooled,
         ],
     )
     .await

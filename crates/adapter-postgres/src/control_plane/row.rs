@@ -100,6 +100,7 @@ pub(super) fn endpoint(row: &Row) -> Result<Endpoint, StoreError> {
         kind: parsed(row, "kind")?,
         name: get(row, "name")?,
         port: u16::try_from(get::<i32>(row, "port")?).map_err(internal)?,
+        pooled: get(row, "pooled")?,
         settings: get(row, "settings")?,
         computes: Computes { min: get(row, "min_computes")?, max: get(row, "max_computes")? },
         suspend_timeout_seconds: get(row, "suspend_timeout")?,

@@ -137,7 +137,8 @@ impl ControlPlane {
             }
             for (kind, patch) in wanted {
                 let node = self.node_of(&tree.project.node).await?;
-                let port = self.free_port(&node, endpoints.iter().map(|it: &Endpoint| it.port));
+                let ports = |it: &Endpoint| [Some(it.port), it.pooled_port()].into_iter().flatten();
+                let port = self.free_port(&node, endpoints.iter().flat_map(ports));
                 let mut endpoint = new_endpoint(tree, &id, port.await?, None, now)?;
                 endpoint.kind = *kind;
                 patch.apply(&mut endpoint)?;

@@ -2,7 +2,7 @@ use plinth_core::{Permit, ProjectsWrite};
 use serde_json::Value;
 
 use super::projects::new_endpoint;
-use super::{ControlPlane, Outcome, entry, name};
+use super::{ControlPlane, Outcome, entry, name, no_pooler};
 use crate::{
     BranchId, Change, Computes, ControlPlaneError, Endpoint, EndpointId, EndpointKind,
     EndpointState, ProjectId, Rule, Step, Tree,
@@ -73,6 +73,8 @@ pub struct EndpointPatch {
     pub suspend_timeout_seconds: Option<i64>,
     /// Whether connections are refused.
     pub disabled: Option<bool>,
+    /// Whether it has a pooler.
+    pub pooled: Option<bool>,
 }
 
 impl EndpointPatch {
@@ -97,6 +99,9 @@ impl EndpointPatch {
         }
         if let Some(disabled) = self.disabled {
             endpoint.disabled = disabled;
+        }
+        if self.pooled == Some(false) {
+            endpoint.pooled = false;
         }
         Ok(())
     }
@@ -169,6 +174,9 @@ impl ControlPlane {
             let mut endpoint = new_endpoint(tree, &branch.id, port, None, now)?;
             endpoint.kind = new.kind;
             new.patch.apply(&mut endpoint)?;
+            if new.patch.pooled == Some(true) && !endpoint.pooled {
+                return Err(no_pooler());
+            }
             let id = endpoint.id.clone();
             let step = Step::Start { endpoint: id.clone() };
             let mut with = tree.clone();
@@ -197,11 +205,23 @@ impl ControlPlane {
         id: &EndpointId,
         patch: EndpointPatch,
     ) -> Result<Outcome, ControlPlaneError> {
-        self.change_endpoint(permit, project, id, "endpoint.updated", |endpoint| {
-            patch.apply(endpoint)?;
-            Ok(vec![Step::Reopen { endpoint: id.clone() }])
-        })
-        .await
+        let changed = self.change(permit, project, async |tree, now| {
+            let endpoint = tree.endpoint(id).ok_or(ControlPlaneError::NotFound("endpoint"))?;
+            let mut endpoint = endpoint.clone();
+            patch.apply(&mut endpoint)?;
+            if patch.pooled == Some(true) && !endpoint.pooled {
+                self.pool(tree, &mut endpoint).await?;
+            }
+            endpoint.updated_at = now;
+            let change = Change {
+                endpoints: vec![endpoint],
+                chain: Self::chain(tree, now, vec![Step::Reopen { endpoint: id.clone() }]),
+                entry: Some(entry(permit, now, "endpoint.updated", "endpoint", id, project)),
+                ..Change::of(tree)
+            };
+            Ok((change, ()))
+        });
+        Ok(changed.await?.0)
     }
 
     /// Starts an endpoint's Postgres, unless it runs.

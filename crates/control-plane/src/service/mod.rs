@@ -3,7 +3,7 @@ mod consumption;
 mod endpoints;
 mod inherit;
 mod key_sets;
-mod own;
+pub(crate) mod own;
 mod permissions;
 mod projects;
 mod roles;
@@ -256,12 +256,13 @@ impl ControlPlane {
         steps.into_iter().map(make).collect()
     }
 
-    /// A port that no endpoint of the node has, and that is none of those either.
+    /// A port that no endpoint of the node has, and that is none of those either. Where the node has a pooler, one after
+    /// which the next is free as well.
     async fn free_port(
         &self,
         node: &NodeInfo,
         but: impl IntoIterator<Item = u16>,
-    ) -> Result<u16, ControlPlaneError> {
+    ) -> Result<FreePort, ControlPlaneError> {
         let mut taken = self.store.ports(&node.name).await?;
         taken.extend(but);
         let mut bytes = [0_u8; 2];
@@ -269,10 +270,39 @@ impl ControlPlane {
         let count = u32::from(node.last_port - node.first_port) + 1;
         let start = u32::from(u16::from_le_bytes(bytes)) % count;
         // Not the lowest: a port that was given back a moment ago may still be in somebody's settings.
-        (0..count)
-            .filter_map(|at| u16::try_from(u32::from(node.first_port) + (start + at) % count).ok())
-            .find(|port| !taken.contains(port))
-            .ok_or(ControlPlaneError::NoPort)
+        let port = |at: u32| u16::try_from(u32::from(node.first_port) + (start + at) % count).ok();
+        let is_free = |port: u16| port <= node.last_port && !taken.contains(&port);
+        let mut free = (0..count).filter_map(port).filter(|it| is_free(*it));
+        if !node.offers.pooler {
+            let port = free.next().ok_or(ControlPlaneError::NoPort)?;
+            return Ok(FreePort { port, pooled: false });
+        }
+        // Pairs stand on even places, so that as many as can be find room.
+        let is_pair = |it: &u16| {
+            (it - node.first_port).is_multiple_of(2) && it.checked_add(1).is_some_and(is_free)
+        };
+        let port = free.find(is_pair).ok_or(ControlPlaneError::NoPort)?;
+        Ok(FreePort { port, pooled: true })
+    }
+
+    /// Gives an endpoint a pooler, if its node has one and the port after the endpoint's is free.
+    async fn pool(
+        &self,
+        tree: &Tree,
+        endpoint: &mut crate::Endpoint,
+    ) -> Result<(), ControlPlaneError> {
+        let node = self.node_of(&tree.project.node).await?;
+        if !node.offers.pooler {
+            return Err(no_pooler());
+        }
+        let taken = self.store.ports(&node.name).await?;
+        let next = endpoint.port.checked_add(1);
+        if next.is_none_or(|it| it > node.last_port || taken.contains(&it)) {
+            let rule = "the port after the endpoint's is not free: make another endpoint instead";
+            return Err(ControlPlaneError::invalid("pooler_enabled", rule));
+        }
+        endpoint.pooled = true;
+        Ok(())
     }
 
     /// A node that lives; one is started if there is none and that is ours to do.
@@ -316,6 +346,21 @@ impl ControlPlane {
         let Some(sealed) = &role.password else { return Ok(None) };
         Ok(Some(self.vault.open(at(org, role.id), sealed).await?))
     }
+}
+
+/// Where an endpoint can be.
+#[derive(Clone, Copy)]
+pub(super) struct FreePort {
+    port: u16,
+    /// Whether the next one is its pooler's.
+    pooled: bool,
+}
+
+/// What whoever asks for a pooler is told where there is none.
+pub fn no_pooler() -> ControlPlaneError {
+    let text = "the endpoint has no pooled port: PgBouncer was not on its node's machine when it was made. Install it there, for \
+                example `apt-get install pgbouncer`, start the node anew, and set `pooler_enabled` of the endpoint";
+    ControlPlaneError::Missing(text.to_owned())
 }
 
 fn at(org: OrgId, record: Uuid) -> Location<'static> {

@@ -1,9 +1,10 @@
-use plinth_core::{AllProjects, Permit};
+use plinth_core::{AllProjects, OrgId, Permit};
 use secrecy::SecretString;
 
 use super::{ControlPlane, NewProject};
 use crate::{
-    Change, ControlPlaneError, Database, Endpoint, Operation, Person, ProjectId, Step, Tree,
+    Change, ControlPlaneError, Database, Endpoint, Operation, OperationStatus, Person, ProjectId,
+    Step, Tree,
 };
 
 /// How often another call's work on the same project is waited for.
@@ -104,19 +105,46 @@ impl ControlPlane {
                     people: people.clone(),
                 };
                 let chain: Vec<Operation> = Self::chain(tree, now, vec![step]);
-                let mut project = tree.project.clone();
-                project.own_team = Some(now_shown.clone());
-                change.put_project = Some(project);
                 change.chain = chain;
                 Ok((change, ()))
             })
             .await?;
         Ok(())
     }
+
+    /// Makes the table of users in the organization's own database show the team, if there is one and it does not.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlPlaneError::Busy`] while other work on it is under way, this included: it is to be called again.
+    pub async fn keep_team(&self, org: OrgId) -> Result<(), ControlPlaneError> {
+        let Some(id) = self.store.own_project(org).await? else { return Ok(()) };
+        let people = self.store.people(org).await?;
+        let tree = self.tree(org, &id).await?;
+        if tree.project.own_team.as_deref() == Some(fingerprint(&people).as_str()) {
+            return Ok(());
+        }
+        let branch = tree.default_branch().ok_or(ControlPlaneError::NotFound("branch"))?;
+        Tree::must_be_ready(branch)?;
+        // Where somebody has removed it there is nothing to be shown in.
+        let Some(database) = tree.databases_of(&branch.id).next() else { return Ok(()) };
+        let step = Step::Own {
+            branch: branch.id.clone(),
+            database: database.name.clone(),
+            owner: database.owner.clone(),
+            people,
+        };
+        let chain = Self::chain(&tree, self.clock.now(), vec![step]);
+        let change = Change { chain, ..Change::of(&tree) };
+        self.store.commit(&change).await.map_err(|err| super::refused(err, &change))?;
+        let done = self.settled(org, &id, change.chain).await?;
+        let is_done = done.operations.iter().all(|it| it.status == OperationStatus::Finished);
+        is_done.then_some(()).ok_or(ControlPlaneError::Busy)
+    }
 }
 
 /// Which team it is, in few letters: also the version of the tables, so that newer ones are made.
-fn fingerprint(people: &[Person]) -> String {
+pub(crate) fn fingerprint(people: &[Person]) -> String {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
     const TABLES: u32 = 1;
     let mut hasher = DefaultHasher::new();

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::endpoints::check_defaults;
 use super::permissions::only;
-use super::{ControlPlane, Outcome, entry, name, refused};
+use super::{ControlPlane, FreePort, Outcome, entry, name, refused};
 use crate::allowed::check_settings;
 use crate::preload;
 use crate::{
@@ -329,7 +329,7 @@ fn restarted(tree: &Tree) -> Vec<Step> {
 pub(super) fn new_endpoint(
     tree: &Tree,
     branch: &BranchId,
-    port: u16,
+    FreePort { port, pooled }: FreePort,
     computes: Option<Computes>,
     now: jiff::Timestamp,
 ) -> Result<Endpoint, ControlPlaneError> {
@@ -352,6 +352,7 @@ pub(super) fn new_endpoint(
         kind: EndpointKind::ReadWrite,
         name: None,
         port,
+        pooled,
         settings,
         computes: computes.unwrap_or(usual_computes),
         suspend_timeout_seconds: usual["suspend_timeout_seconds"].as_i64().unwrap_or(0),

@@ -16,7 +16,7 @@ pub struct Message {
     pub id: MessageId,
     /// Whose it is.
     pub org: OrgId,
-    /// What is to be done, and by whom: `mail`, later `event` and others.
+    /// What is to be done, and by whom: `mail`, `team` and others.
     pub topic: String,
     /// With what.
     pub payload: Value,
@@ -27,6 +27,9 @@ pub struct Message {
 impl Message {
     /// The topic of letters.
     pub const MAIL: &'static str = "mail";
+
+    /// The topic of changes of a team.
+    pub const TEAM: &'static str = "team";
 
     /// A letter to be sent.
     pub fn mail(org: OrgId, at: Timestamp, to: &LetterTo, letter: &Letter) -> Self {

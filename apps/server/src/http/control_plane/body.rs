@@ -302,7 +302,7 @@ impl EndpointBody {
             current_state: it.state.as_str(),
             pending_state: it.pending.map(domain::EndpointState::as_str),
             settings: it.settings.clone(),
-            pooler_enabled: false,
+            pooler_enabled: it.pooled,
             pooler_mode: "transaction",
             disabled: it.disabled,
             passwordless_access: false,
@@ -435,7 +435,7 @@ struct ConnectionParameters {
 
 impl ConnectionDetails {
     pub(super) fn new(
-        host: &str,
+        (host, pooler_host): (&str, &str),
         database: &SqlName,
         role: &SqlName,
         password: &SecretString,
@@ -447,7 +447,7 @@ impl ConnectionDetails {
                 password: password.expose_secret().to_owned(),
                 role: role.to_string(),
                 host: host.to_owned(),
-                pooler_host: host.to_owned(),
+                pooler_host: pooler_host.to_owned(),
             },
         }
     }
@@ -460,8 +460,28 @@ pub(crate) fn uri(
     role: &SqlName,
     password: &SecretString,
 ) -> String {
+    let start = without_options(host, database, role, password);
+    format!("{start}?channel_binding=require&sslmode=require")
+}
+
+/// The same through a pooler, which ends TLS itself and does not know how to bind a login to it.
+pub(super) fn pooled_uri(
+    host: &str,
+    database: &SqlName,
+    role: &SqlName,
+    password: &SecretString,
+) -> String {
+    format!("{}?sslmode=require", without_options(host, database, role, password))
+}
+
+fn without_options(
+    host: &str,
+    database: &SqlName,
+    role: &SqlName,
+    password: &SecretString,
+) -> String {
     format!(
-        "postgresql://{}:{}@{host}/{}?channel_binding=require&sslmode=require",
+        "postgresql://{}:{}@{host}/{}",
         escaped(role.as_str()),
         escaped(password.expose_secret()),
         escaped(database.as_str())
@@ -488,10 +508,11 @@ pub(super) fn connections(
 ) -> Vec<ConnectionDetails> {
     let Some(endpoint) = tree.writer_of(branch) else { return Vec::new() };
     let host = tree.address(endpoint);
+    let pooler = tree.pooled_address(endpoint).unwrap_or_else(|| host.clone());
     tree.databases_of(branch)
         .filter_map(|it| {
             let (_, password) = passwords.iter().find(|(name, _)| *name == it.owner)?;
-            Some(ConnectionDetails::new(&host, &it.name, &it.owner, password))
+            Some(ConnectionDetails::new((&host, &pooler), &it.name, &it.owner, password))
         })
         .collect()
 }

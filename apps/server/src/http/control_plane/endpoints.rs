@@ -45,6 +45,8 @@ pub(super) struct EndpointFields {
     autoscaling_limit_max_cu: Option<f64>,
     suspend_timeout_seconds: Option<i64>,
     disabled: Option<bool>,
+    /// Whether it has a pooled port; by default where PgBouncer is on the node's machine.
+    pooler_enabled: Option<bool>,
 }
 
 impl From<EndpointFields> for EndpointPatch {
@@ -56,6 +58,7 @@ impl From<EndpointFields> for EndpointPatch {
             max: it.autoscaling_limit_max_cu,
             suspend_timeout_seconds: it.suspend_timeout_seconds,
             disabled: it.disabled,
+            pooled: it.pooler_enabled,
         }
     }
 }

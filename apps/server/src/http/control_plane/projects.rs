@@ -1,6 +1,7 @@
 use actix_web::{HttpResponse, delete, get, patch, post, web};
 use plinth_control_plane::{
     Computes, NewProject, OfferedLibrary, ProjectFilter, ProjectId, ProjectPatch, SqlName,
+    no_pooler,
 };
 use plinth_core::{AllProjects, Cursor, OrgId, ProjectsRead};
 use serde::Deserialize;
@@ -11,7 +12,7 @@ use uuid::Uuid;
 
 use super::body::{
     BranchBody, DatabaseBody, EndpointBody, ProjectBody, REGION, RoleBody, connections, operations,
-    uri,
+    pooled_uri, uri,
 };
 use super::{limit, optional};
 use crate::http::problem::ControlPlaneProblems;
@@ -103,8 +104,7 @@ struct UriQuery {
     endpoint_id: Option<plinth_control_plane::EndpointId>,
     database_name: String,
     role_name: String,
-    /// Through a pooler: there is none yet, and the URI is the same.
-    #[expect(dead_code, reason = "clients send it, each in its own spelling")]
+    /// Through the endpoint's pooler: `true`, or `false` as by default.
     pooled: Option<String>,
 }
 
@@ -364,7 +364,8 @@ async fn list_available_preload_libraries(
 
 /// Read a connection URI
 ///
-/// With the role's password in it. Needs the scope `projects:write`.
+/// With the role's password in it. `pooled=true` gives that of the endpoint's pooler, which shares its connections in
+/// transaction mode; 412 where there is none. Needs the scope `projects:write`.
 #[utoipa::path(
     tag = "projects",
     params(("project_id" = String, Path, description = "The project's id."), UriQuery),
@@ -402,7 +403,15 @@ async fn get_connection_uri(
     let role = SqlName::try_from(query.role_name.clone()).map_err(|_| not_found("role"))?;
     let permit = caller.permit()?;
     let password = services.control_plane.reveal_password(&permit, &id, &branch.id, &role).await?;
-    let uri = uri(&tree.address(endpoint), &database.name, &role, &password);
+    // Clients send it each in its own spelling.
+    let pooled = query.pooled.as_deref().map(str::to_ascii_lowercase);
+    let uri = match pooled.as_deref() {
+        Some("true" | "1") => {
+            let host = tree.pooled_address(endpoint).ok_or_else(no_pooler)?;
+            pooled_uri(&host, &database.name, &role, &password)
+        }
+        _ => uri(&tree.address(endpoint), &database.name, &role, &password),
+    };
     Ok(HttpResponse::Ok().json(json!({ "uri": uri })))
 }
 
