@@ -492,6 +492,36 @@ def workflow_run(world):
     return {"id": made, "run_id": world.send("POST", f"/v1/workflows/{made}/run")["data"]["id"]}
 
 
+def write_connection(world):
+    return {
+        "name": world.name("Writes"),
+        "connection_id": world.connection,
+        "username": "writer",
+        "password": "not a real one",
+        "tables": ["public.orders"],
+        # Nobody of that name can log in there, and nothing is written.
+        "verify": False,
+    }
+
+
+def waiting_run(world):
+    writes = world.send("POST", "/v1/write-connections", write_connection(world))["data"]["id"]
+    body = workflow(world)
+    body["trigger"] = {"type": "manual"}
+    body.pop("conditions", None)
+    sql = "DELETE FROM orders WHERE id = -1"
+    mark = {"name": "mark", "type": "write", "write_connection_id": writes, "sql": sql, "approval": {}}
+    body["actions"] = [mark]
+    made = world.send("POST", "/v1/workflows", body)["data"]["id"]
+    ids = {"id": made, "run_id": world.send("POST", f"/v1/workflows/{made}/run")["data"]["id"]}
+    for _ in range(100):
+        run = world.get(f"/v1/workflows/{made}/runs/{ids['run_id']}")["data"]
+        if run["approvals"] or run["ended_at"]:
+            break
+        time.sleep(0.1)
+    return ids
+
+
 def webhook(world):
     made = world.send("POST", "/v1/workflows", workflow(world))["data"]["id"]
     return {"token": world.get(f"/v1/workflows/{made}/webhook")["data"]["url"].rsplit("/", 1)[1]}
@@ -632,6 +662,9 @@ SAMPLES = {
     "test_workflow_action": lambda world: Sample(body={"action": "post", "confirm": True}),
     "get_workflow_run": lambda world: Sample(path=workflow_run(world)),
     "cancel_workflow_run": lambda world: Sample(path=workflow_run(world)),
+    "decide_workflow_run": lambda world: Sample(path=waiting_run(world), body={"decision": "approve"}),
+    "create_write_connection": lambda world: Sample(body=write_connection(world)),
+    "update_write_connection": lambda world: Sample(body={"max_rows": 5}),
     "call_workflow_webhook": lambda world: Sample(path=webhook(world), body={"order": 7}),
     "create_alert": lambda world: Sample(body=alert(world)),
     "update_alert": lambda world: Sample(

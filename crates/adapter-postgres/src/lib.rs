@@ -37,6 +37,7 @@ mod tls;
 mod url;
 mod workflow_credentials;
 mod workflows;
+mod write_connections;
 
 pub use accounts::{PostgresAccounts, PostgresAttempts};
 pub use admin::{Admin, open_session};
@@ -69,3 +70,4 @@ pub use tenancy::PostgresTenancy;
 pub use url::{DatabaseUrl, InvalidUrl};
 pub use workflow_credentials::PostgresCredentials;
 pub use workflows::{PostgresRuns, PostgresWorkflows};
+pub use write_connections::PostgresWriteConnections;

@@ -16,7 +16,7 @@ use plinth_core::{
     Clock, Credential, ManualClock, OrgId, Principal, ScopeSet, StoreError, SystemClock, UserId,
 };
 use plinth_queries::QueryId;
-use plinth_tenancy::{RecordingMailer, TenancyStore as _};
+use plinth_tenancy::{MemberRole, RecordingMailer, Role, TenancyStore as _};
 use plinth_testdb::TestDatabase;
 use plinth_workflows::actions::Actions;
 use plinth_workflows::alerts::testing::alert_store_contract;
@@ -223,6 +223,10 @@ impl Members for Everybody {
             saved_queries_only: false,
             origin: Arc::default(),
         }))
+    }
+
+    async fn role(&self, _: OrgId, _: UserId) -> Result<Option<MemberRole>, StoreError> {
+        Ok(Some(MemberRole::BuiltIn(Role::Admin)))
     }
 }
 

@@ -25,6 +25,7 @@ mod tables;
 mod targets;
 mod tls;
 mod wire;
+mod write;
 
 pub use pool::PooledSession;
 pub use resolver::SystemResolver;

@@ -343,10 +343,7 @@ impl Session {
         time_zone: &str,
         search_path: &[String],
     ) -> Result<Step, RunError> {
-        if self.state != State::Idle {
-            return Err(RunError::Connection(Box::new(diagnose::disconnected(None))));
-        }
-        self.state = State::Busy;
+        self.take_up()?;
         let applied = self.applied.as_ref().is_some_and(|it| {
             it.time == time && it.time_zone == time_zone && it.search_path == search_path
         });
@@ -385,6 +382,31 @@ impl Session {
             step = Step::Prelude(2);
         }
         Ok(step)
+    }
+
+    /// From here on the session is busy.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Connection`] if the session is not idle.
+    pub(crate) fn take_up(&mut self) -> Result<(), RunError> {
+        if self.state != State::Idle {
+            return Err(RunError::Connection(Box::new(diagnose::disconnected(None))));
+        }
+        self.state = State::Busy;
+        Ok(())
+    }
+
+    /// Puts the end of a batch into the outbox: the server answers what was sent, and waits.
+    pub(crate) fn end_batch(&mut self) {
+        frontend::sync(&mut self.outbox);
+    }
+
+    /// The session is as it was after logging in, but for what was prepared and set: that is gone.
+    pub(crate) fn end_write(&mut self) {
+        self.prepared = false;
+        self.applied = None;
+        self.rest();
     }
 
     /// Puts one statement into the outbox, by the extended protocol: the server refuses a text with several.
@@ -602,6 +624,25 @@ fn limits_calls(local: bool) -> String {
          pg_catalog.set_config('TimeZone', $3, {local}), \
          pg_catalog.set_config('search_path', $4, {local})"
     )
+}
+
+/// Puts into the outbox what holds for one transaction that writes, whatever was set for the session.
+///
+/// # Errors
+///
+/// As for [`Session::write_statement`].
+pub(crate) fn write_settings(
+    session: &mut Session,
+    time: Duration,
+    time_zone: &str,
+    search_path: &[String],
+) -> Result<(), RunError> {
+    let timeout_ms = server_limit(time).as_millis().to_string();
+    let lock_ms = (server_limit(time) / 2).as_millis().clamp(1, 10_000).to_string();
+    let path = (!search_path.is_empty()).then(|| quoted_path(search_path));
+    let values = [Some(timeout_ms.as_str()), Some(&lock_ms), Some(time_zone), path.as_deref()];
+    let sql = format!("SELECT {}, {}", settings_calls(true), limits_calls(true));
+    session.write_statement(&sql, &values, false)
 }
 
 /// Schemas' names as the setting wants them.

@@ -49,6 +49,16 @@ impl TargetDatabases {
         self.pools.session(target).await.map_err(NoSession::into_diagnosis)
     }
 
+    /// A session of the target's pool, for what writes.
+    pub(crate) async fn pooled(&self, target: &Target) -> Result<PooledSession, NoSession> {
+        self.pools.session(target).await
+    }
+
+    /// A session that belongs to no pool.
+    pub(crate) async fn fresh(&self, target: &Target) -> Result<PooledSession, NoSession> {
+        self.pools.fresh(target).await
+    }
+
     /// What a failure of [`Session::query_all`](crate::Session::query_all) means for somebody who reads the schema.
     pub fn read_failure(error: RunError) -> Diagnosis {
         diagnose::read_schema(error)
@@ -84,7 +94,7 @@ impl NoSession {
         }
     }
 
-    fn into_run_error(self) -> RunError {
+    pub(crate) fn into_run_error(self) -> RunError {
         match self {
             Self::Unreachable(it) => RunError::Connection(it),
             Self::Busy => RunError::Busy,

@@ -49,11 +49,20 @@ pub(crate) enum FrameError {
 pub(crate) struct Frames {
     pub(crate) buffer: BytesMut,
     pub(crate) row_bytes: usize,
+    /// Whether [`Self::tag`] is wanted.
+    pub(crate) keeps_tags: bool,
+    /// What the newest `CommandComplete` said, like `UPDATE 3`.
+    pub(crate) tag: String,
 }
 
 impl Frames {
     pub(crate) fn new() -> Self {
-        Self { buffer: BytesMut::new(), row_bytes: OTHER_BYTES }
+        Self {
+            buffer: BytesMut::new(),
+            row_bytes: OTHER_BYTES,
+            keeps_tags: false,
+            tag: String::new(),
+        }
     }
 
     /// The next message, if all of it has come.
@@ -88,7 +97,13 @@ impl Frames {
             backend::BIND_COMPLETE_TAG => empty(Frame::BindComplete)?,
             backend::EMPTY_QUERY_RESPONSE_TAG => empty(Frame::EmptyQuery)?,
             backend::NO_DATA_TAG => empty(Frame::NoData)?,
-            backend::COMMAND_COMPLETE_TAG => Frame::CommandComplete,
+            backend::COMMAND_COMPLETE_TAG => {
+                if self.keeps_tags {
+                    let text = self.buffer[5..whole].split(|it| *it == 0).next();
+                    self.tag = String::from_utf8_lossy(text.unwrap_or_default()).into_owned();
+                }
+                Frame::CommandComplete
+            }
             backend::READY_FOR_QUERY_TAG if body == 1 => Frame::Ready(self.buffer[5]),
             backend::NOTICE_RESPONSE_TAG
             | backend::PARAMETER_STATUS_TAG

@@ -1,6 +1,7 @@
 use plinth_core::{Classify, ErrorKind, StoreError};
 use serde_json::{Value, json};
 
+use crate::writes::WriteConnectionId;
 use crate::{ConnectionId, ConnectionName, Diagnosis, InvalidTransport, KeyError};
 
 /// Why an operation on connections failed.
@@ -34,6 +35,17 @@ pub enum ConnectionError {
         "a key for test connections can neither take the mark of a test connection away nor make one primary"
     )]
     TestKey,
+    /// No such write connection in this organization.
+    #[error("there is no write connection {0}")]
+    WriteNotFound(WriteConnectionId),
+    /// What writes needs a role of its own.
+    #[error(
+        "a write connection needs a role of its own: this one is the role that the connection reads with"
+    )]
+    ReadingRole,
+    /// The table of keys cannot be made or used in the target.
+    #[error("the table of keys cannot be used: {0}")]
+    KeyTable(String),
     /// A certificate, a key or a tunnel that cannot be used.
     #[error(transparent)]
     Transport(#[from] InvalidTransport),
@@ -117,6 +129,21 @@ pub enum InvalidConnection {
     /// The password.
     #[error("a password has at most 1024 bytes and no NUL")]
     Password,
+    /// Nothing may be written through it.
+    #[error("name the tables that may be written, or the procedures that may be called")]
+    NothingListed,
+    /// A list that is too long.
+    #[error("at most 200 tables and 200 procedures can be listed")]
+    TooManyListed,
+    /// How many rows a statement may change.
+    #[error("a statement may change 1 to 1000000 rows")]
+    MaxRows,
+    /// The table of keys is Plinth's own.
+    #[error("the table `plinth_write_keys` is written by Plinth alone; take it off the list")]
+    KeyTableListed,
+    /// The schema of the table of keys.
+    #[error("a schema has 1 to 63 bytes and no control characters")]
+    KeySchema,
     /// The kept password would be sent to another place, or be less protected on its way.
     #[error(
         "give the password again: where it is sent to changes, or how it is protected on its way there"
@@ -137,6 +164,9 @@ impl InvalidConnection {
             Self::ModelPrivacy => "model_privacy",
             Self::Database => "database",
             Self::Username => "username",
+            Self::NothingListed | Self::TooManyListed | Self::KeyTableListed => "tables",
+            Self::MaxRows => "max_rows",
+            Self::KeySchema => "key_schema",
             Self::Password | Self::PasswordAgain => "password",
         }
     }
@@ -156,7 +186,8 @@ impl Classify for ConnectionError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Invalid(err) => err.kind(),
-            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::NotFound(_) | Self::WriteNotFound(_) => ErrorKind::NotFound,
+            Self::ReadingRole | Self::KeyTable(_) => ErrorKind::Invalid,
             Self::Unreachable(_) => ErrorKind::Connection,
             Self::NameTaken(_) | Self::Inactive(_) | Self::Managed => ErrorKind::Conflict,
             Self::Changed => ErrorKind::PreconditionFailed,
@@ -176,7 +207,13 @@ impl Classify for ConnectionError {
             Self::TestKey => Some(json!({ "reason": "test_key" })),
             Self::Transport(err) => err.details(),
             Self::NameTaken(_) => Some(json!({ "name": self.to_string() })),
-            Self::NotFound(_) | Self::Changed | Self::Key(_) | Self::Store(_) => None,
+            Self::ReadingRole => Some(json!({ "username": self.to_string() })),
+            Self::KeyTable(text) => Some(json!({ "key_schema": text })),
+            Self::NotFound(_)
+            | Self::WriteNotFound(_)
+            | Self::Changed
+            | Self::Key(_)
+            | Self::Store(_) => None,
         }
     }
 }

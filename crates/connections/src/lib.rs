@@ -22,6 +22,7 @@ mod trail;
 mod transport;
 mod url;
 mod vault;
+pub mod writes;
 
 pub use allowed::{AllowedTables, InvalidTableName, TableName};
 pub use checks::HealthChecks;

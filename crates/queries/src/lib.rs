@@ -62,4 +62,4 @@ pub use saved::{
     Choice, Choices, Definition, MAX_AGE_SECONDS, NewSaved, Parameter, ParameterKind, RunAgain,
     RunOf, SaveChange, SavedColumn, SavedResult, SavedRun, SavedStore, Version, Visibility,
 };
-pub use service::{Queries, QueryParts};
+pub use service::{JudgedWrite, Queries, QueryParts};

@@ -1,6 +1,7 @@
 mod knowing;
 mod planner;
 mod run_as;
+mod writing;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,6 +20,7 @@ use serde_json::json;
 use self::knowing::{is_outdated, names_what_is_gone};
 use self::planner::Planner;
 pub(crate) use self::run_as::Noted;
+pub use self::writing::JudgedWrite;
 use crate::ask::{Answer, Ask, Input, Purpose, QuerySettings, check};
 use crate::conversation::Talk;
 use crate::discretion::{self, Discreet};

@@ -8,6 +8,8 @@
 //! Where policies limit what a caller sees of a table, the statement is rewritten first ([`Restriction`]), and the new text
 //! is what is judged in the end.
 //!
+//! What a workflow's action writes has a judge of its own ([`WriteGuard`]), for write connections only.
+//!
 //! The guard is one wall of several. What runs the statement holds a `READ ONLY` transaction, uses the extended protocol,
 //! and limits time, rows and bytes; and it pins what the guard relies on: the snapshot's `search_path`, and
 //! `standard_conforming_strings = on`.
@@ -26,6 +28,7 @@ mod rejection;
 mod telling;
 mod views;
 mod walk;
+mod write;
 
 pub use expression::{Expression, Piece};
 pub use guard::{Approved, Guard};
@@ -35,3 +38,4 @@ pub use policy::{
 };
 pub use rejection::{Rejection, Rule};
 pub use telling::{Hidden, Telling};
+pub use write::{ApprovedWrite, WriteGuard, WriteKind};

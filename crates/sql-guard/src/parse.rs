@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::{self, SelectStmt, Token};
+use pg_query::protobuf::{self, CallStmt, DeleteStmt, InsertStmt, SelectStmt, Token, UpdateStmt};
 
 use crate::parser;
 use crate::rejection::{Rejection, Rule};
@@ -32,6 +32,30 @@ pub(crate) struct Parsed {
     pub(crate) new_number: Option<i32>,
 }
 
+/// One statement that writes, by Postgres's grammar, and nothing more is known of it.
+pub(crate) enum Writing {
+    Insert(Box<InsertStmt>),
+    Update(Box<UpdateStmt>),
+    Delete(Box<DeleteStmt>),
+    Call(Box<CallStmt>),
+}
+
+/// See [`Writing`].
+pub(crate) struct ParsedWrite {
+    pub(crate) statement: Writing,
+    /// See [`Parsed::span`].
+    pub(crate) span: Range<usize>,
+    /// See [`Parsed::new_number`].
+    pub(crate) new_number: Option<i32>,
+}
+
+/// What kind of statement is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Read,
+    Write,
+}
+
 /// What the tokens tell.
 #[derive(Default)]
 struct Outline {
@@ -43,6 +67,31 @@ struct Outline {
 ///
 /// A [`Rejection`] for whatever is not one SELECT within the limits.
 pub(crate) fn parse(sql: &str) -> Result<Parsed, Rejection> {
+    let (node, span, new_number) = parse_one(sql, Wanted::Read)?;
+    match node {
+        NodeEnum::SelectStmt(select) => Ok(Parsed { select, span, new_number }),
+        _ => Err(not_a_select().at(sql, offset(span.start))),
+    }
+}
+
+/// # Errors
+///
+/// A [`Rejection`] for whatever is not one INSERT, UPDATE, DELETE or CALL within the limits.
+pub(crate) fn parse_write(sql: &str) -> Result<ParsedWrite, Rejection> {
+    let (node, span, new_number) = parse_one(sql, Wanted::Write)?;
+    let statement = match node {
+        NodeEnum::InsertStmt(it) => Writing::Insert(it),
+        NodeEnum::UpdateStmt(it) => Writing::Update(it),
+        NodeEnum::DeleteStmt(it) => Writing::Delete(it),
+        NodeEnum::CallStmt(it) => Writing::Call(it),
+        _ => return Err(not_a_write().at(sql, offset(span.start))),
+    };
+    Ok(ParsedWrite { statement, span, new_number })
+}
+
+type One = (NodeEnum, Range<usize>, Option<i32>);
+
+fn parse_one(sql: &str, wanted: Wanted) -> Result<One, Rejection> {
     if sql.len() > MAX_SQL_BYTES {
         let message = format!(
             "the statement has {} bytes; {MAX_SQL_BYTES} is the most. Make it shorter, for instance with a join \
@@ -56,7 +105,7 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, Rejection> {
             .at(sql, offset(at)));
     }
     let sql = sql.to_owned();
-    parser::run(move || read(&sql)).unwrap_or_else(|| Err(unavailable()))
+    parser::run(move || read(&sql, wanted)).unwrap_or_else(|| Err(unavailable()))
 }
 
 fn unavailable() -> Rejection {
@@ -78,11 +127,11 @@ pub(crate) fn tokens(sql: &str) -> Result<Vec<protobuf::ScanToken>, Rejection> {
 }
 
 /// Must run in [`parser::run`].
-fn read(sql: &str) -> Result<Parsed, Rejection> {
+fn read(sql: &str, wanted: Wanted) -> Result<One, Rejection> {
     // Not `scan_tokens`: it makes a slice of a null pointer where there is no token, which aborts a debug build.
     let tokens = pg_query::scan(sql).map_err(|err| failure(sql, &[], &err))?.tokens;
-    let outline = outline(sql, &tokens)?;
-    let span = outline.span.ok_or_else(empty)?;
+    let outline = outline(sql, &tokens, wanted)?;
+    let span = outline.span.ok_or_else(|| empty(wanted))?;
     let tree = pg_query::parse(sql, 0).map_err(|err| failure(sql, &tokens, &err))?;
     let mut statements = tree.protobuf.stmts;
     // The scanner has seen to this already; the tree is what counts.
@@ -90,17 +139,16 @@ fn read(sql: &str) -> Result<Parsed, Rejection> {
         return Err(multiple());
     }
     let statement = statements.pop().and_then(|it| it.stmt).and_then(|it| it.node);
-    match statement {
-        Some(NodeEnum::SelectStmt(select)) => {
-            Ok(Parsed { select, span, new_number: outline.new_number })
-        }
-        Some(_) => Err(not_a_select().at(sql, offset(span.start))),
-        None => Err(empty()),
-    }
+    let node = statement.ok_or_else(|| empty(wanted))?;
+    Ok((node, span, outline.new_number))
 }
 
 /// Looks at the tokens only: finds the statement within comments and semicolons, and refuses what needs no parser.
-fn outline(sql: &str, tokens: &[protobuf::ScanToken]) -> Result<Outline, Rejection> {
+fn outline(
+    sql: &str,
+    tokens: &[protobuf::ScanToken],
+    wanted: Wanted,
+) -> Result<Outline, Rejection> {
     if tokens.len() > MAX_TOKENS {
         let message =
             format!("the statement has {} words and signs; {MAX_TOKENS} is the most", tokens.len());
@@ -132,12 +180,22 @@ fn outline(sql: &str, tokens: &[protobuf::ScanToken]) -> Result<Outline, Rejecti
             return Err(Rejection::new(Rule::Syntax, "the statement cannot be read"));
         };
         let Some(span) = &mut outline.span else {
-            let opens = matches!(
-                kind,
-                Token::Select | Token::With | Token::Values | Token::Table | Token::Ascii40
-            );
+            let opens = match wanted {
+                Wanted::Read => matches!(
+                    kind,
+                    Token::Select | Token::With | Token::Values | Token::Table | Token::Ascii40
+                ),
+                Wanted::Write => matches!(
+                    kind,
+                    Token::Insert | Token::Update | Token::DeleteP | Token::Call | Token::With
+                ),
+            };
             if !opens {
-                return Err(not_a_select().at(sql, token.start));
+                let refused = match wanted {
+                    Wanted::Read => not_a_select(),
+                    Wanted::Write => not_a_write(),
+                };
+                return Err(refused.at(sql, token.start));
             }
             outline.span = Some(start..end);
             continue;
@@ -169,8 +227,12 @@ fn is_new_number(digits: &str) -> bool {
     digits.contains('_') || letters.next().is_some_and(|it| matches!(it | 0x20, b'x' | b'o' | b'b'))
 }
 
-fn empty() -> Rejection {
-    Rejection::new(Rule::Empty, "there is no statement; write one SELECT")
+fn empty(wanted: Wanted) -> Rejection {
+    let write = match wanted {
+        Wanted::Read => "one SELECT",
+        Wanted::Write => "one INSERT, UPDATE, DELETE or CALL",
+    };
+    Rejection::new(Rule::Empty, format!("there is no statement; write {write}"))
 }
 
 fn multiple() -> Rejection {
@@ -184,6 +246,13 @@ fn not_a_select() -> Rejection {
     Rejection::new(
         Rule::NotASelect,
         "only reading is allowed: one SELECT, VALUES or TABLE, also after WITH",
+    )
+}
+
+fn not_a_write() -> Rejection {
+    Rejection::new(
+        Rule::NotAWrite,
+        "only one INSERT, UPDATE, DELETE or CALL may be run over a write connection, the first three also after WITH",
     )
 }
 

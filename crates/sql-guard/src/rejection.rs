@@ -62,13 +62,21 @@ pub enum Rule {
     PolicyClosed,
     /// A policy limits what the caller sees of a table, and the statement uses it in a way that cannot be rewritten.
     PolicyUnsupported,
+    /// Something other than one INSERT, UPDATE, DELETE or CALL, where one of these has to be.
+    NotAWrite,
+    /// `RETURNING`, where nobody reads what comes back.
+    Returning,
+    /// An UPDATE or DELETE that says nothing of which rows it means.
+    MissingWhere,
+    /// A procedure outside the listed ones.
+    ProcedureNotAllowed,
     /// Not the statement's fault: the parser has no thread or no file descriptor just now.
     Unavailable,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 34] = [
         Self::Empty,
         Self::TooLong,
         Self::TooComplex,
@@ -98,6 +106,10 @@ impl Rule {
         Self::SessionInformation,
         Self::PolicyClosed,
         Self::PolicyUnsupported,
+        Self::NotAWrite,
+        Self::Returning,
+        Self::MissingWhere,
+        Self::ProcedureNotAllowed,
         Self::Unavailable,
     ];
 
@@ -133,6 +145,10 @@ impl Rule {
             Self::SessionInformation => "session_information",
             Self::PolicyClosed => "policy_closed",
             Self::PolicyUnsupported => "policy_unsupported",
+            Self::NotAWrite => "not_a_write",
+            Self::Returning => "returning",
+            Self::MissingWhere => "missing_where",
+            Self::ProcedureNotAllowed => "procedure_not_allowed",
             Self::Unavailable => "unavailable",
         }
     }
@@ -145,6 +161,7 @@ impl Rule {
                 | Self::SystemCatalog
                 | Self::InheritedTables
                 | Self::PolicyClosed
+                | Self::ProcedureNotAllowed
         )
     }
 }

@@ -103,7 +103,12 @@ fn every_rule_that_a_short_statement_can_break_is_in_the_corpus() {
         let by_size = matches!(rule, Rule::TooLong | Rule::TooDeep | Rule::Unavailable);
         // The corpus is judged for callers to whom no policy applies.
         let by_policy = matches!(rule, Rule::PolicyClosed | Rule::PolicyUnsupported);
+        // These are of statements that write, which have tests of their own.
+        let by_write = matches!(
+            rule,
+            Rule::NotAWrite | Rule::Returning | Rule::MissingWhere | Rule::ProcedureNotAllowed
+        );
         let missing = !cases.iter().any(|it| it.expect == rule.name());
-        assert!(by_size || by_policy || !missing, "no statement breaks {rule}");
+        assert!(by_size || by_policy || by_write || !missing, "no statement breaks {rule}");
     }
 }

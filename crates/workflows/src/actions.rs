@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use plinth_core::{OrgId, StoreError};
+use plinth_core::{OrgId, Principal, StoreError};
 use plinth_egress::{Scheme, WebAddress};
 use plinth_tenancy::{Attachment, Email, Mail, MailError, Mailer, Subject};
 use pulldown_cmark::{Event, Options, Parser};
@@ -23,6 +23,7 @@ use crate::result::text_of;
 use crate::secrets::{CredentialKind, Lent, StoredCredentials, lend};
 use crate::slack;
 use crate::template::{Context, Style};
+use crate::writes::DatabaseWriter;
 
 /// To how many addresses one action writes at most.
 const MOST_ADDRESSES: usize = 200;
@@ -46,6 +47,10 @@ pub struct Occasion {
     pub run: RunId,
     /// Whose.
     pub org: OrgId,
+    /// As whom.
+    pub acting: Principal,
+    /// Since when there is a try of it whose end nobody knows.
+    pub begun: Option<Timestamp>,
     /// When.
     pub at: Timestamp,
     /// What calls are signed with that ask for it.
@@ -58,12 +63,13 @@ pub struct Actions {
     mailer: Arc<dyn Mailer>,
     outward: Arc<dyn Outward>,
     credentials: Option<StoredCredentials>,
+    writer: Option<DatabaseWriter>,
 }
 
 impl Actions {
     /// Mails by that mailer, calls by that client.
     pub fn new(mailer: Arc<dyn Mailer>, outward: Arc<dyn Outward>) -> Self {
-        Self { mailer, outward, credentials: None }
+        Self { mailer, outward, credentials: None, writer: None }
     }
 
     /// The same, with credentials that calls may carry.
@@ -102,8 +108,39 @@ impl Actions {
                     _ => None,
                 }
             }
-            ActionKind::Email(_) => None,
+            ActionKind::Email(_) | ActionKind::Write(_) => None,
         })
+    }
+
+    /// The same, with a way to write to databases.
+    #[must_use]
+    pub fn with_writer(mut self, writer: DatabaseWriter) -> Self {
+        self.writer = Some(writer);
+        self
+    }
+
+    /// What writes to databases.
+    pub(crate) fn writer(&self) -> Result<&DatabaseWriter, Fault> {
+        self.writer.as_ref().ok_or_else(|| Fault::permanent("nothing is written to databases here"))
+    }
+
+    /// What an action would do, without doing it.
+    ///
+    /// # Errors
+    ///
+    /// What a template says that has no value; of what would be written also why it may not be.
+    pub(crate) async fn show(
+        &self,
+        caller: &Principal,
+        run: RunId,
+        action: &Action,
+        context: &Context,
+        results: &Results,
+    ) -> Result<Value, Fault> {
+        match &action.kind {
+            ActionKind::Write(write) => self.writer()?.show(caller, write, context).await,
+            _ => preview(run, action, context, results),
+        }
     }
 
     /// Takes an action. Taken again for the same run, it carries the same idempotency key.
@@ -136,6 +173,9 @@ impl Actions {
                     sign(&mut call, occasion, &action.name)?;
                 }
                 self.call(call, &lent).await
+            }
+            ActionKind::Write(write) => {
+                self.writer()?.write(occasion, &action.name, write, context).await
             }
             ActionKind::Slack(it) => {
                 let message = slack::message(it, context, results)?;
@@ -234,7 +274,7 @@ impl Actions {
 /// # Errors
 ///
 /// What a template says that has no value.
-pub fn preview(
+fn preview(
     run: RunId,
     action: &Action,
     context: &Context,
@@ -269,6 +309,8 @@ pub fn preview(
             let message = slack::message(it, context, results)?;
             json!({ "credential": it.credential, "message": message })
         }
+        // Whoever judges it shows it: see `Actions::show`.
+        ActionKind::Write(write) => json!({ "write_connection_id": write.connection }),
     })
 }
 
@@ -455,6 +497,8 @@ fn kept(body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use plinth_core::{Credential, OrgId, ScopeSet, UserId};
+
     use super::*;
     use crate::definition::{CsvAttachment, Method};
     use crate::result::StepResult;
@@ -520,7 +564,17 @@ mod tests {
         assert!(!shown(&call).to_string().contains("canary"));
         let at = "2026-03-04T05:06:07Z".parse().expect("a time");
         let org = OrgId::new(at);
-        let mut occasion = Occasion { run, org, at, secret: None };
+        let acting = Principal {
+            org,
+            user: UserId::new(at),
+            credential: Credential::Job,
+            scopes: ScopeSet::all(),
+            is_owner: false,
+            test_only: false,
+            saved_queries_only: false,
+            origin: Arc::default(),
+        };
+        let mut occasion = Occasion { run, org, acting, begun: None, at, secret: None };
         assert!(sign(&mut call, &occasion, "post").is_err(), "unsigned it does not leave");
         occasion.secret = Some(format!("whsec_{}", "a".repeat(32)).into());
         sign(&mut call, &occasion, "post").expect("signed");

@@ -5,18 +5,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use plinth_core::{Clock, StoreError};
+use plinth_core::{Clock, Principal, StoreError};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::actions::{Actions, Occasion};
+use crate::actions::{Actions, Occasion, Sent};
 use crate::condition::{Results, Verdict};
-use crate::definition::Definition;
+use crate::definition::{Action, ActionKind, Definition};
 use crate::hook::HookKey;
-use crate::ports::{Fault, Members, RunQueue, StepRunner, WorkflowStore};
+use crate::ports::{Ask, Fault, Members, RunQueue, StepRunner, WorkflowStore};
 use crate::run::{Advance, Attempt, RunEnd, RunState, RunStep, Taken, Then};
 use crate::template::Context;
 use crate::writer::Writer;
+use crate::writes::{Approval, ApprovalState};
 use crate::{RunId, WorkflowId};
 
 /// The pause before the second try; it doubles each time, up to [`LONGEST_PAUSE`].
@@ -59,6 +60,18 @@ struct Progress {
     context: Context,
     results: Results,
     tried: i32,
+    /// What its actions waited for.
+    approvals: Vec<Approval>,
+}
+
+/// What came of asking for an approval.
+enum Asked {
+    /// It may be done.
+    Granted,
+    /// The run waits, and this worker has it no more.
+    Waits,
+    /// It may not.
+    Refused(Fault),
 }
 
 impl Engine {
@@ -86,7 +99,7 @@ impl Engine {
                 started_at: begun,
                 ended_at: begun,
             };
-            let Some(left) = self.left(run, &definition) else {
+            let Some(left) = self.left(run, &definition, SignedDuration::ZERO) else {
                 return self.end(run, timed_out(&definition)).await;
             };
             let asked = timeout(left, self.steps.run(&owner, step, &progress.context)).await;
@@ -132,12 +145,13 @@ impl Engine {
         if verdict.is_some_and(|it| it != Verdict::Met) || definition.actions.is_empty() {
             return self.end(run, succeeded(verdict)).await;
         }
-        self.act(run, &definition, progress, verdict).await
+        self.act(run, &owner, &definition, progress, verdict).await
     }
 
     async fn act(
         &self,
         run: &Taken,
+        owner: &Principal,
         definition: &Definition,
         mut progress: Progress,
         verdict: Option<Verdict>,
@@ -145,16 +159,16 @@ impl Engine {
         let steps = definition.steps.len();
         let skip = run.done.len().saturating_sub(steps);
         let mut error = run.done.iter().find(|it| !it.succeeded).and_then(|it| it.error.clone());
+        if definition.actions.iter().any(|it| it.approval().is_some()) {
+            progress.approvals = self.queue.approvals(run.org, run.id).await?;
+        }
+        let waited =
+            progress.approvals.iter().fold(SignedDuration::ZERO, |sum, it| sum + it.waited());
         for (at, action) in definition.actions.iter().enumerate().skip(skip) {
-            let Some(left) = self.left(run, definition) else {
+            let Some(left) = self.left(run, definition, waited) else {
                 return self.end(run, timed_out(definition)).await;
             };
             let begun = self.clock.now();
-            let mut occasion = Occasion { run: run.id, org: run.org, at: begun, secret: None };
-            if action.is_signed() {
-                let workflow = self.store.find(run.org, run.workflow).await?.ok_or(Stop::Lost)?;
-                occasion.secret = Some(self.hooks.calls_secret(workflow.id, workflow.hook_number));
-            }
             let mut attempt = Attempt {
                 position: position(steps + at),
                 number: progress.tried + 1,
@@ -165,11 +179,11 @@ impl Engine {
                 started_at: begun,
                 ended_at: None,
             };
-            if !self.queue.begin(run.org, run.id, run.fence, &attempt).await? {
-                return Err(Stop::Lost);
-            }
-            let took = self.actions.take(&occasion, action, &progress.context, &progress.results);
-            let took = timeout(left, took).await;
+            let took = match self.approval(run, owner, action, attempt.position, &progress).await? {
+                Asked::Waits => return Ok(()),
+                Asked::Refused(fault) => Err(fault),
+                Asked::Granted => self.take(run, owner, action, &attempt, left, &progress).await?,
+            };
             let ended = self.clock.now();
             attempt.ended_at = Some(ended);
             let mut done = RunStep {
@@ -185,20 +199,19 @@ impl Engine {
             };
             let is_last = at + 1 == definition.actions.len();
             let fault = match took {
-                Ok(Ok(sent)) => {
+                Ok(sent) => {
                     attempt.succeeded = Some(true);
                     attempt.request = Some(sent.request);
                     attempt.response = Some(sent.response);
                     None
                 }
-                Ok(Err(fault)) => Some(fault),
-                Err(_) => Some(Fault::permanent("the run's time was over")),
+                Err(fault) => Some(fault),
             };
             progress.tried = 0;
             let then = match fault {
                 None => end_if(is_last, error.as_ref(), verdict),
                 Some(fault) => {
-                    attempt.succeeded = Some(false);
+                    attempt.succeeded = (!fault.is_unknown()).then_some(false);
                     attempt.request.clone_from(&fault.request);
                     attempt.response.clone_from(&fault.response);
                     attempt.error = Some(fault.message.clone());
@@ -214,6 +227,88 @@ impl Engine {
             self.write(run, Some(done), Some(attempt), then).await?;
         }
         Ok(())
+    }
+
+    /// Takes an action, after noting that it is begun.
+    async fn take(
+        &self,
+        run: &Taken,
+        owner: &Principal,
+        action: &Action,
+        attempt: &Attempt,
+        left: Duration,
+        progress: &Progress,
+    ) -> Result<Result<Sent, Fault>, Stop> {
+        let writes = matches!(action.kind, ActionKind::Write(_));
+        let mut occasion = Occasion {
+            run: run.id,
+            org: run.org,
+            acting: owner.clone(),
+            begun: None,
+            at: attempt.started_at,
+            secret: None,
+        };
+        if action.is_signed() {
+            let workflow = self.store.find(run.org, run.workflow).await?.ok_or(Stop::Lost)?;
+            occasion.secret = Some(self.hooks.calls_secret(workflow.id, workflow.hook_number));
+        }
+        if writes {
+            occasion.begun = self.queue.begun(run.org, run.id, attempt.position).await?;
+        }
+        if !self.queue.begin(run.org, run.id, run.fence, attempt).await? {
+            return Err(Stop::Lost);
+        }
+        let took = self.actions.take(&occasion, action, &progress.context, &progress.results);
+        Ok(timeout(left, took).await.unwrap_or_else(|_| {
+            let over = "the run's time was over";
+            // It was cut off, perhaps in the middle of a commit.
+            Err(if writes { Fault::unknown(over) } else { Fault::permanent(over) })
+        }))
+    }
+
+    /// Asks for the approval that an action wants, or finds what came of it. What was approved is exactly what is done: if
+    /// that is another by now, it is not.
+    async fn approval(
+        &self,
+        run: &Taken,
+        owner: &Principal,
+        action: &Action,
+        position: i32,
+        progress: &Progress,
+    ) -> Result<Asked, Stop> {
+        let Some(wanted) = action.approval() else { return Ok(Asked::Granted) };
+        let shown =
+            self.actions.show(owner, run.id, action, &progress.context, &progress.results).await;
+        let shown = match shown {
+            Ok(shown) => shown,
+            Err(fault) => return Ok(Asked::Refused(fault)),
+        };
+        let found = progress.approvals.iter().find(|it| it.position == position);
+        let refused = match found.map(|it| (it.state, it)) {
+            None | Some((ApprovalState::Pending, _)) => {
+                let ask = Ask {
+                    position,
+                    action: action.name.clone(),
+                    role: wanted.role.clone(),
+                    shown,
+                    time: wanted.time,
+                };
+                let waits = self.queue.ask(run.org, run.id, run.fence, &ask).await?;
+                return if waits { Ok(Asked::Waits) } else { Err(Stop::Lost) };
+            }
+            Some((ApprovalState::Approved, it)) if it.shown == shown => return Ok(Asked::Granted),
+            Some((ApprovalState::Approved, _)) => {
+                "what it would do now is not what was approved".to_owned()
+            }
+            Some((ApprovalState::Expired, it)) => {
+                format!("nobody with the role `{}` approved it in time", it.role)
+            }
+            Some((ApprovalState::Declined, it)) => match &it.comment {
+                Some(comment) => format!("it was declined: {comment}"),
+                None => "it was declined".to_owned(),
+            },
+        };
+        Ok(Asked::Refused(Fault::permanent(refused)))
     }
 
     /// What comes of a try that failed: another one later, or the end.
@@ -264,9 +359,15 @@ impl Engine {
         Ok(Some(condition.judge(&progress.results, &before)))
     }
 
-    /// How long the run may still take; `None` if it is over.
-    fn left(&self, run: &Taken, definition: &Definition) -> Option<Duration> {
-        let passed = self.clock.now().duration_since(run.started_at).max(SignedDuration::ZERO);
+    /// How long the run may still take, not counting for how long it waited for somebody; `None` if it is over.
+    fn left(
+        &self,
+        run: &Taken,
+        definition: &Definition,
+        waited: SignedDuration,
+    ) -> Option<Duration> {
+        let passed = self.clock.now().duration_since(run.started_at) - waited;
+        let passed = passed.max(SignedDuration::ZERO);
         let passed = Duration::try_from(passed).unwrap_or_default();
         definition.limits.time.checked_sub(passed).filter(|it| !it.is_zero())
     }
@@ -307,7 +408,7 @@ impl Progress {
                 results.insert(step.name.clone(), result.clone());
             }
         }
-        Self { context, results, tried: run.tried }
+        Self { context, results, tried: run.tried, approvals: Vec::new() }
     }
 }
 

@@ -45,6 +45,12 @@ pub enum WorkflowError {
     /// The run has ended.
     #[error("the run has ended already")]
     Ended,
+    /// The run waits for nobody, or waited too long.
+    #[error("the run waits for no approval")]
+    NothingWaits,
+    /// Somebody else's to decide.
+    #[error("members with the role `{0}` decide this")]
+    NotYours(String),
     /// A webhook's URL that is none, or not any more.
     #[error("there is no such webhook")]
     NoHook,
@@ -110,11 +116,12 @@ impl Classify for WorkflowError {
             | Self::TooMany(_)
             | Self::NotPublished
             | Self::Ended
+            | Self::NothingWaits
             | Self::Standing(_) => ErrorKind::Conflict,
             Self::NotFound(_) | Self::RunNotFound(_) | Self::NoVersion(_) | Self::NoHook => {
                 ErrorKind::NotFound
             }
-            Self::Narrow(_) => ErrorKind::Forbidden,
+            Self::Narrow(_) | Self::NotYours(_) => ErrorKind::Forbidden,
             Self::Connection(err) => err.kind(),
             Self::Query(err) => err.kind(),
             Self::Changed => ErrorKind::PreconditionFailed,
@@ -134,6 +141,7 @@ impl Classify for WorkflowError {
             Self::Standing(reason) => Some(json!({ "reason": reason })),
             Self::Connection(err) => err.details(),
             Self::Query(err) => err.details(),
+            Self::NotYours(role) => Some(json!({ "role": role })),
             Self::Narrow(reason) => Some(json!({ "reason": reason })),
             Self::Permit(err) => err.details(),
             Self::Cursor(err) => err.details(),
@@ -145,6 +153,7 @@ impl Classify for WorkflowError {
             | Self::NotPublished
             | Self::Changed
             | Self::Ended
+            | Self::NothingWaits
             | Self::NoHook
             | Self::Unsigned(_)
             | Self::Store(_) => None,

@@ -32,6 +32,7 @@ pub mod testing;
 mod worker;
 mod workflow;
 mod writer;
+pub mod writes;
 
 /// How long runs and evaluations are kept after their end, and how many of each workflow or alert.
 const KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(24 * 30);
@@ -42,7 +43,7 @@ pub use error::WorkflowError;
 pub use ids::{EventId, RunId, WorkflowId};
 pub use members::TeamMembers;
 pub use ports::{
-    Changed, DecideFiring, DecideWorkflow, Fault, Found, Members, Outward, OutwardAnswer,
+    Ask, Changed, DecideFiring, DecideWorkflow, Fault, Found, Members, Outward, OutwardAnswer,
     OutwardCall, RunQueue, StepRunner, TakeLimits, WorkflowStore,
 };
 pub use result::{Glance, StepResult};

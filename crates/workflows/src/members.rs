@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use plinth_core::{Credential, OrgId, Principal, StoreError, UserId};
+use plinth_tenancy::MemberRole;
 use plinth_tenancy::team::{TeamStore, WhichMember};
 
 use crate::ports::Members;
@@ -34,5 +35,9 @@ impl Members for TeamMembers {
             saved_queries_only: it.role.saved_queries_only(),
             origin: Arc::default(),
         }))
+    }
+
+    async fn role(&self, org: OrgId, user: UserId) -> Result<Option<MemberRole>, StoreError> {
+        Ok(self.team.member(org, WhichMember::User(user)).await?.map(|it| it.role))
     }
 }

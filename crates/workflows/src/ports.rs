@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use plinth_core::{Cursor, Limit, OrgId, Principal, StoreError, UserId};
 use plinth_queries::QueryId;
-use plinth_tenancy::AuditEntry;
+use plinth_tenancy::{AuditEntry, MemberRole};
 use serde_json::Value;
 
 use crate::condition::Earlier;
@@ -14,6 +14,7 @@ use crate::run::{Advance, Attempt, NewRun, Run, RunStep, Taken, TriggerEvent};
 use crate::schedule::Firing;
 use crate::template::Context;
 use crate::workflow::{Published, Workflow};
+use crate::writes::{Approval, Decision};
 use crate::{EventId, RunId, WorkflowError, WorkflowId};
 
 /// A decision about one workflow: pure, so that it can be taken again.
@@ -126,6 +127,18 @@ pub trait WorkflowStore: Send + Sync + 'static {
         id: RunId,
     ) -> Result<Option<(Run, Vec<RunStep>, Vec<Attempt>)>, StoreError>;
 
+    /// What actions of a run waited for, or wait for, in order.
+    async fn approvals(&self, org: OrgId, run: RunId) -> Result<Vec<Approval>, StoreError>;
+
+    /// Decides what a run waits for, and lets it go on at once; `false` if it waits for nothing, or waited too long.
+    async fn decide(
+        &self,
+        org: OrgId,
+        run: RunId,
+        decision: &Decision,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError>;
+
     /// Cancels a run that has not ended: whoever has it loses it. `None` if there is no such run, `false` beside it if it
     /// had ended.
     async fn cancel(
@@ -190,6 +203,21 @@ pub struct TakeLimits {
     pub after: (OrgId, WorkflowId),
 }
 
+/// An approval that is asked for.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The action's place in the run.
+    pub position: i32,
+    /// Its name.
+    pub action: String,
+    /// The role that decides.
+    pub role: String,
+    /// What would be done.
+    pub shown: Value,
+    /// How long it waits.
+    pub time: Duration,
+}
+
 /// The queue of runs. Every method is one transaction for each organization. Time is the database's.
 #[async_trait]
 pub trait RunQueue: Send + Sync + 'static {
@@ -209,6 +237,27 @@ pub trait RunQueue: Send + Sync + 'static {
         attempt: &Attempt,
     ) -> Result<bool, StoreError>;
 
+    /// Since when there is a try of that step or action whose end nobody knows; `None` if there is none.
+    async fn begun(
+        &self,
+        org: OrgId,
+        run: RunId,
+        position: i32,
+    ) -> Result<Option<Timestamp>, StoreError>;
+
+    /// What actions of the run waited for, or wait for, in order.
+    async fn approvals(&self, org: OrgId, run: RunId) -> Result<Vec<Approval>, StoreError>;
+
+    /// Asks for an approval unless it was asked for before, tells those who may hear of it, and lets the run wait until it
+    /// is decided or expires. `false` if the run is lost; then nothing is written.
+    async fn ask(
+        &self,
+        org: OrgId,
+        run: RunId,
+        fence: i64,
+        wanted: &Ask,
+    ) -> Result<bool, StoreError>;
+
     /// Writes what happened to runs, all or nothing; says of each in turn whether the worker still had it. About lost
     /// ones nothing is written.
     async fn advance(&self, org: OrgId, all: &[Advance]) -> Result<Vec<bool>, StoreError>;
@@ -219,6 +268,9 @@ pub trait RunQueue: Send + Sync + 'static {
 pub trait Members: Send + Sync + 'static {
     /// The member with the rights of their role as it is now; `None` if they are none any more.
     async fn acting(&self, org: OrgId, user: UserId) -> Result<Option<Principal>, StoreError>;
+
+    /// The member's role as it is now; `None` if they are none.
+    async fn role(&self, org: OrgId, user: UserId) -> Result<Option<MemberRole>, StoreError>;
 }
 
 /// What a step's statement gave.
@@ -248,6 +300,17 @@ impl Fault {
     /// One that will never work.
     pub fn permanent(message: impl Into<String>) -> Self {
         Self { message: message.into(), is_temporary: false, request: None, response: None }
+    }
+
+    /// One after which nobody knows whether it took effect, and which is not tried again.
+    pub fn unknown(message: impl Into<String>) -> Self {
+        let response = Some(serde_json::json!({ "took_effect": "unknown" }));
+        Self { response, ..Self::permanent(message) }
+    }
+
+    /// Whether nobody knows if it took effect.
+    pub fn is_unknown(&self) -> bool {
+        self.response.as_ref().is_some_and(|it| it["took_effect"] == "unknown")
     }
 
     /// One that may work later.

@@ -12,9 +12,10 @@ use plinth_adapter_postgres::{
     PostgresIdempotency, PostgresIdentities, PostgresKeys, PostgresLanguage, PostgresModels,
     PostgresOrganizations, PostgresOutbox, PostgresPolicies, PostgresQueries, PostgresQueryRuns,
     PostgresRates, PostgresRuns, PostgresSigningKeys, PostgresSnapshots, PostgresTeam,
-    PostgresTenancy, PostgresWorkflows,
+    PostgresTenancy, PostgresWorkflows, PostgresWriteConnections,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
+use plinth_connections::writes::{WriteConnectionParts, WriteConnections};
 use plinth_connections::{
     ConnectionParts, Connections, DataKey, InstallationKey, MasterKeys, Vault,
 };
@@ -45,6 +46,7 @@ use plinth_workflows::alerts::{AlertParts, AlertWorker, AlertWorkerParts, Alerts
 use plinth_workflows::events::{EventKey, EventParts, EventWorker, EventWorkerParts, Events};
 use plinth_workflows::hook::HookKey;
 use plinth_workflows::secrets::StoredCredentials;
+use plinth_workflows::writes::DatabaseWriter;
 use plinth_workflows::{
     Outward, QuerySteps, TeamMembers, Worker, WorkerParts, WorkerSettings, WorkflowParts, Workflows,
 };
@@ -81,6 +83,8 @@ pub struct Services {
     pub vault: Vault,
     /// The connected databases.
     pub connections: Connections,
+    /// What workflows write through.
+    pub write_connections: WriteConnections,
     /// Looking through databases that are not connected yet.
     pub discovery: Discovery,
     /// Their schemas.
@@ -255,6 +259,14 @@ impl Services {
             vault: vault.clone(),
             clock: clock.clone(),
         });
+        let write_connections = WriteConnections::new(WriteConnectionParts {
+            store: Arc::new(PostgresWriteConnections::new(database.clone())),
+            connections: connections.clone(),
+            databases: targets.clone(),
+            writer: targets.clone(),
+            vault: vault.clone(),
+            clock: clock.clone(),
+        });
         let discovery =
             Discovery::new(connections.clone(), targets.clone(), targets.clone(), clock.clone());
         let schemas = Schemas::new(
@@ -336,7 +348,10 @@ impl Services {
             vault.clone(),
             clock.clone(),
         );
-        let actions = Actions::new(mailer.clone(), outward).with_credentials(credentials.clone());
+        let writer = DatabaseWriter::new(queries.clone(), write_connections.clone());
+        let actions = Actions::new(mailer.clone(), outward)
+            .with_credentials(credentials.clone())
+            .with_writer(writer);
         let (workflows, worker) = workflows(
             &database,
             (&tenancy, &connections, &queries),
@@ -378,6 +393,7 @@ impl Services {
             mailer,
             vault,
             connections,
+            write_connections,
             discovery,
             schemas,
             annotations,
@@ -409,6 +425,8 @@ fn workflows(
     let steps = Arc::new(QuerySteps::new(queries.clone()));
     // The worker of this process begins at once with what this process queued.
     let woken = Arc::new(Notify::new());
+    let team = Arc::new(PostgresTeam::new(database.clone()));
+    let members = Arc::new(TeamMembers::new(team));
     let workflows = Workflows::new(WorkflowParts {
         store: store.clone(),
         tenancy: tenancy.clone(),
@@ -416,6 +434,7 @@ fn workflows(
         queries: queries.clone(),
         steps: steps.clone(),
         actions: actions.clone(),
+        members: members.clone(),
         hooks: hooks.clone(),
         woken: woken.clone(),
         clock: clock.clone(),
@@ -423,7 +442,7 @@ fn workflows(
     let worker = Worker::new(WorkerParts {
         queue: Arc::new(PostgresRuns::new(database.clone(), clock.clone())),
         store,
-        members: Arc::new(TeamMembers::new(Arc::new(PostgresTeam::new(database.clone())))),
+        members,
         steps,
         actions,
         hooks,

@@ -39,6 +39,7 @@ mod refusals;
 mod schemas;
 mod team;
 mod workflows;
+mod write_connections;
 
 use actix_web::web;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -80,7 +81,8 @@ fn platform(config: &mut ServiceConfig<'_>) {
         .service(area(&["workflows", "hooks"], workflows::routes))
         .service(area(&["credentials"], credentials::routes))
         .service(area(&["alerts"], alerts::routes))
-        .service(area(&["event-subscriptions", "event-types"], events::routes));
+        .service(area(&["event-subscriptions", "event-types"], events::routes))
+        .service(area(&["write-connections"], write_connections::routes));
 }
 
 /// Everything that a server answers; `main` and tests use the same.

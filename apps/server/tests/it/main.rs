@@ -50,3 +50,4 @@ mod team;
 mod workflow_mail;
 mod workflow_runs;
 mod workflows;
+mod writes;

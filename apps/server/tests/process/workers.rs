@@ -18,7 +18,7 @@ use crate::plinth::{LIMIT, MASTER_KEY, Running, plinth, run, serve_on};
 /// A run whose worker was killed goes on within this.
 const AT_MOST: Duration = Duration::from_secs(5);
 
-async fn worker_on(database_url: &str) -> Running {
+pub(crate) async fn worker_on(database_url: &str) -> Running {
     let mut command = plinth(&["worker", "--log-format", "json"]);
     command
         .env("PLINTH_DATABASE_URL", database_url)

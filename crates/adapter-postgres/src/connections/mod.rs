@@ -160,7 +160,7 @@ impl ConnectionStore for PostgresConnections {
                     return Ok(false);
                 }
                 checks::stop(tx, org, id).await?;
-                for table in ["schema_snapshots", "schema_annotations"] {
+                for table in ["schema_snapshots", "schema_annotations", "write_connections"] {
                     forget(tx, table, org, id).await?;
                 }
                 audit::append(&self.database, tx, entry).await?;

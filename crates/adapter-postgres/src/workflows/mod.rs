@@ -1,5 +1,6 @@
 //! Workflows and their runs.
 
+mod approvals;
 mod queue;
 mod rows;
 mod runs;

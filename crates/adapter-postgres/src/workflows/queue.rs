@@ -3,17 +3,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
+use jiff::Timestamp;
 use plinth_core::{OrgId, StoreError, UserId};
 use plinth_tenancy::outbox::{Letter, LetterTo, Message};
 use plinth_workflows::events::EventKind;
+use plinth_workflows::writes::Approval;
 use plinth_workflows::{
-    Advance, Attempt, RunEnd, RunId, RunQueue, RunState, TakeLimits, Taken, Then, WorkflowId,
+    Advance, Ask, Attempt, RunEnd, RunId, RunQueue, RunState, TakeLimits, Taken, Then, WorkflowId,
 };
 use serde_json::{Value, json};
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
-use super::{PostgresRuns, rows, runs};
+use super::{PostgresRuns, approvals, rows, runs};
 use crate::database::{internal, store};
 use crate::{events, outbox};
 
@@ -96,6 +98,40 @@ impl RunQueue for PostgresRuns {
                 ];
                 Ok(tx.execute(&insert, &parameters).await.map_err(store)? == 1)
             })
+            .await
+    }
+
+    async fn begun(
+        &self,
+        org: OrgId,
+        run: RunId,
+        position: i32,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let query = "SELECT min(started_at) FROM workflow_run_attempts
+             WHERE org_id = $1 AND run_id = $2 AND position = $3 AND succeeded IS NULL";
+        self.database
+            .for_org(org, async |tx| {
+                let query = tx.prepare_cached(query).await.map_err(store)?;
+                let row = tx.query_one(&query, &[&org.as_uuid(), &run.as_uuid(), &position]).await;
+                row.map_err(store)?.try_get(0).map_err(internal)
+            })
+            .await
+    }
+
+    async fn approvals(&self, org: OrgId, run: RunId) -> Result<Vec<Approval>, StoreError> {
+        self.database.for_org(org, async |tx| approvals::all(tx, org, run).await).await
+    }
+
+    async fn ask(
+        &self,
+        org: OrgId,
+        run: RunId,
+        fence: i64,
+        wanted: &Ask,
+    ) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        self.database
+            .for_org(org, async |tx| approvals::ask(tx, org, run, fence, wanted, now).await)
             .await
     }
 

@@ -5,6 +5,7 @@ use plinth_core::{Cursor, Limit, OrgId, StoreError};
 use plinth_tenancy::AuditEntry;
 use plinth_workflows::condition::Earlier;
 use plinth_workflows::schedule::Skipped;
+use plinth_workflows::writes::{Approval, Decision};
 use plinth_workflows::{
     Attempt, DecideFiring, DecideWorkflow, EventId, Glance, NewRun, Published, Run, RunId, RunStep,
     TriggerEvent, Workflow, WorkflowError, WorkflowId, WorkflowStore,
@@ -12,7 +13,7 @@ use plinth_workflows::{
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
-use super::{PostgresWorkflows, rows, runs};
+use super::{PostgresWorkflows, approvals, rows, runs};
 use crate::audit;
 use crate::database::{broken_constraint, internal, store};
 
@@ -284,6 +285,28 @@ impl WorkflowStore for PostgresWorkflows {
                 let attempts = attempts.iter().map(rows::attempt).collect::<Result<_, _>>()?;
                 let steps = steps.into_iter().map(|it| it.1).collect();
                 Ok(Some((run, steps, attempts)))
+            })
+            .await
+    }
+
+    async fn approvals(&self, org: OrgId, run: RunId) -> Result<Vec<Approval>, StoreError> {
+        self.database.for_org(org, async |tx| approvals::all(tx, org, run).await).await
+    }
+
+    async fn decide(
+        &self,
+        org: OrgId,
+        run: RunId,
+        decision: &Decision,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        self.database
+            .for_org(org, async |tx| {
+                let decided = approvals::decide(tx, org, run, decision).await?;
+                if decided {
+                    audit::append(&self.database, tx, entry).await?;
+                }
+                Ok(decided)
             })
             .await
     }

@@ -15,3 +15,4 @@ mod reaching;
 mod rendering;
 mod running;
 mod tunnel;
+mod writing;

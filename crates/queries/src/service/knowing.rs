@@ -72,7 +72,7 @@ impl Queries {
     }
 
     pub(super) fn is_stale(&self, knowledge: &Knowledge) -> bool {
-        self.clock.now().duration_since(knowledge.snapshot().taken_at) > STALE
+        is_older(self.clock.now(), knowledge.snapshot().taken_at)
     }
 
     pub(super) async fn renew(
@@ -83,6 +83,11 @@ impl Queries {
         self.schemas.renew(opened).await?;
         self.knowledge(opened, user).await
     }
+}
+
+/// Whether a schema that was read at that time may have changed since.
+pub(super) fn is_older(now: jiff::Timestamp, taken_at: jiff::Timestamp) -> bool {
+    now.duration_since(taken_at) > STALE
 }
 
 /// Whether a statement that somebody checked does not fit the schema any more.

@@ -104,6 +104,8 @@ impl<'a> Walker<'a> {
             | NodeEnum::JsonValueExpr(_)
             | NodeEnum::JsonKeyValue(_)
             | NodeEnum::JsonArgument(_) => self.json(node),
+            NodeEnum::SetToDefault(_) if self.writes => Ok(()),
+            NodeEnum::MultiAssignRef(it) if self.writes => self.optional(it.source.as_deref()),
             // Everything else: statements, definitions, what only the server's analysis makes, what is yet to come.
             _ => Err(Rejection::new(
                 Rule::UnsupportedSyntax,

@@ -11,6 +11,7 @@ mod said;
 mod select;
 mod sources;
 mod types;
+mod writes;
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -22,6 +23,7 @@ use crate::policy::{Cut, Policing, Use};
 use crate::rejection::{Rejection, Rule};
 
 pub(crate) use self::said::{ColumnUse, Said};
+pub(crate) use self::writes::{Procedures, Target};
 
 /// The most tables, views, functions, subqueries and uses of WITH names in FROM clauses, all together. The planner's
 /// work grows with their number before any time limit is looked at.
@@ -80,6 +82,8 @@ pub(crate) struct Walker<'a> {
     findings: Findings,
     /// Whether [`Findings::said`] is wanted.
     listens: bool,
+    /// Whether it is a statement that writes, in which `DEFAULT` may stand for a value.
+    writes: bool,
     /// The WITH clauses in scope, innermost last.
     ctes: Vec<Vec<Cte<'a>>>,
     /// The FROM items in scope, one level for each SELECT, innermost last.
@@ -175,26 +179,32 @@ impl<'a> Walker<'a> {
         select: &'a SelectStmt,
         listens: bool,
     ) -> Result<Findings, Rejection> {
-        let mut walker = Self {
-            facts,
-            text,
-            mode,
-            police: police.filter(|it| !it.policing.is_empty()),
-            findings: Findings::default(),
-            listens,
-            ctes: Vec::new(),
-            levels: Vec::new(),
-            names: HashSet::new(),
-            casts: Vec::new(),
-            types: HashSet::new(),
-            sources: 0,
-        };
+        let mut walker = Self::new(facts, text, mode, police);
+        walker.listens = listens;
         walker.select(select)?;
         walker.judge_casts()?;
         if listens {
             walker.findings.said.given = walker.names.iter().map(|it| (*it).to_owned()).collect();
         }
         Ok(walker.findings)
+    }
+
+    fn new(facts: &'a Facts, text: &'a str, mode: Mode, police: Option<Police<'a>>) -> Self {
+        Self {
+            facts,
+            text,
+            mode,
+            police: police.filter(|it| !it.policing.is_empty()),
+            findings: Findings::default(),
+            listens: false,
+            writes: false,
+            ctes: Vec::new(),
+            levels: Vec::new(),
+            names: HashSet::new(),
+            casts: Vec::new(),
+            types: HashSet::new(),
+            sources: 0,
+        }
     }
 
     fn in_view(&self) -> bool {

@@ -84,7 +84,7 @@ impl<'a> Walker<'a> {
 
     /// In `WITH RECURSIVE` every name is known in every body; without it, a body knows the names before its own only, and
     /// by its own name reads the real table.
-    fn with(&mut self, with: &'a WithClause) -> Result<(), Rejection> {
+    pub(super) fn with(&mut self, with: &'a WithClause) -> Result<(), Rejection> {
         let mut bodies = Vec::with_capacity(with.ctes.len());
         for node in &with.ctes {
             let Some(NodeEnum::CommonTableExpr(cte)) = &node.node else {

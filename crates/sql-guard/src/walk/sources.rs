@@ -65,7 +65,7 @@ impl<'a> Walker<'a> {
     }
 
     /// The relation that a name means; `None` for a system catalog in a view's text.
-    fn resolve(&mut self, var: &'a RangeVar) -> Result<Option<RelationId>, Rejection> {
+    pub(super) fn resolve(&mut self, var: &'a RangeVar) -> Result<Option<RelationId>, Rejection> {
         if !var.catalogname.is_empty() {
             self.database(&var.catalogname, var.location)?;
         }

@@ -70,6 +70,19 @@ pub enum Letter {
         /// When it did.
         at: Timestamp,
     },
+    /// An action of a workflow waits for somebody to approve it.
+    ApprovalWanted {
+        /// The workflow's name.
+        workflow: String,
+        /// The run's id.
+        run: String,
+        /// The action's name.
+        action: String,
+        /// The role that decides.
+        role: String,
+        /// Until when.
+        expires_at: Timestamp,
+    },
     /// Runs of a workflow have begun to fail. Told once, until one succeeds again.
     WorkflowFailed {
         /// The workflow's name.

@@ -113,6 +113,14 @@ impl MailDelivery {
                     .say(format!("A run of the workflow {workflow} failed on {}: {error}", time(*at)))
                     .say(format!("The run is {run}. You will hear of it again when one succeeds."))
             }
+            Letter::ApprovalWanted { workflow, run, action, role, expires_at } => {
+                Draft::new(&format!("The workflow {workflow} waits for an approval"))
+                    .say(format!(
+                        "The action {action} of the workflow {workflow} waits until {} for somebody with the role {role}.",
+                        time(*expires_at)
+                    ))
+                    .say(format!("The run is {run}. It shows what would be done, and can be approved or declined."))
+            }
             Letter::WorkflowPaused { workflow, reason, at } => {
                 Draft::new(&format!("The workflow {workflow} is paused"))
                     .say(format!("The workflow {workflow} stands still since {}: {reason}.", time(*at)))

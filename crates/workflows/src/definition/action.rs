@@ -1,12 +1,15 @@
 use std::time::Duration;
 
+use plinth_connections::writes::WriteConnectionId;
 use plinth_egress::{Scheme, WebAddress};
 use plinth_tenancy::Email;
 use serde_json::Value;
 
-use super::step::read_name;
+use super::step::{read_id, read_name};
 use super::{Faults, Fields};
+use crate::sql_template::SqlTemplate;
 use crate::template::{Names, Style, check, check_json};
+use crate::writes::WantedApproval;
 
 /// Something that a workflow does outside.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +31,21 @@ pub enum ActionKind {
     Http(HttpAction),
     /// Posts to Slack.
     Slack(SlackAction),
+    /// Writes to a database.
+    Write(WriteAction),
+}
+
+/// A statement that writes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WriteAction {
+    /// Through which write connection.
+    pub connection: WriteConnectionId,
+    /// One INSERT, UPDATE, DELETE or CALL, in which values of templates are bound.
+    pub sql: SqlTemplate,
+    /// How long it may take.
+    pub time: Duration,
+    /// Who has to let it be taken; `None` if nobody has to.
+    pub approval: Option<WantedApproval>,
 }
 
 /// A mail.
@@ -143,7 +161,7 @@ impl Action {
     /// The name of the stored credential that it uses.
     pub fn credential(&self) -> Option<&str> {
         match &self.kind {
-            ActionKind::Email(_) => None,
+            ActionKind::Email(_) | ActionKind::Write(_) => None,
             ActionKind::Http(http) => http.credential.as_deref(),
             ActionKind::Slack(slack) => Some(&slack.credential),
         }
@@ -152,6 +170,14 @@ impl Action {
     /// Whether it is signed.
     pub fn is_signed(&self) -> bool {
         matches!(&self.kind, ActionKind::Http(http) if http.sign)
+    }
+
+    /// Who has to let it be taken; `None` if nobody has to.
+    pub fn approval(&self) -> Option<&WantedApproval> {
+        match &self.kind {
+            ActionKind::Write(write) => write.approval.as_ref(),
+            ActionKind::Email(_) | ActionKind::Http(_) | ActionKind::Slack(_) => None,
+        }
     }
 
     pub(super) fn read(
@@ -163,10 +189,10 @@ impl Action {
         let mut fields = Fields::of(value, pointer, faults);
         let name = read_name(&mut fields, names, faults);
         let continue_on_error = fields.flag("continue_on_error", faults);
-        let kinds = [("email", 'e'), ("http", 'h'), ("slack", 's')];
+        let kinds = [("email", 'e'), ("http", 'h'), ("slack", 's'), ("write", 'w')];
         // What people look for, and what they can do instead.
         let missing = match fields.need("type", faults).and_then(Value::as_str) {
-            Some("query" | "sql" | "write") => "actions that write to databases are not there yet",
+            Some("query" | "sql") => "an action that writes to a database has the type `write`",
             _ => "",
         };
         if !missing.is_empty() {
@@ -174,6 +200,7 @@ impl Action {
             return None;
         }
         let kind = match fields.word("type", &kinds, faults)? {
+            'w' => read_write(&mut fields, names, faults).map(ActionKind::Write),
             'e' => read_email(&mut fields, names, faults).map(ActionKind::Email),
             's' => read_slack(&mut fields, names, faults).map(ActionKind::Slack),
             _ => read_http(&mut fields, names, faults).map(ActionKind::Http),
@@ -305,6 +332,28 @@ fn read_slack(fields: &mut Fields<'_>, names: &Names, faults: &mut Faults) -> Op
         faults.add(&fields.at("text"), "is missing");
     }
     Some(SlackAction { credential: credential?, channel, thread, text: text?, table })
+}
+
+fn read_write(fields: &mut Fields<'_>, names: &Names, faults: &mut Faults) -> Option<WriteAction> {
+    let connection = read_id(fields, "write_connection_id", faults);
+    let pointer = fields.at("sql");
+    let sql = fields
+        .need_text("sql", 50_000, faults)
+        .and_then(|it| SqlTemplate::parse(it, names).map_err(|err| faults.add(&pointer, err)).ok());
+    let time = fields.whole("timeout_seconds", 1..=600, faults).unwrap_or(30);
+    let approval = fields.get("approval").and_then(|it| {
+        let mut inner = Fields::of(it, &fields.at("approval"), faults);
+        let role = inner.text("role", 100, faults).unwrap_or("admin").to_owned();
+        let time = inner.whole("expires_in_seconds", 60..=30 * 86_400, faults);
+        let time = Duration::from_secs(time.unwrap_or(86_400));
+        if role == "viewer" {
+            faults.add(&inner.at("role"), "viewers change nothing, and so cannot approve");
+        }
+        inner.end(faults);
+        Some(WantedApproval { role, time })
+    });
+    let time = Duration::from_secs(time);
+    Some(WriteAction { connection: connection?, sql: sql?, time, approval })
 }
 
 fn template(

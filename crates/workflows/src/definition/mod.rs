@@ -13,6 +13,7 @@ pub(crate) use action::OWN_HEADERS;
 pub(crate) use action::read_step;
 pub use action::{
     Action, ActionKind, CsvAttachment, EmailAction, HttpAction, HttpBody, Method, SlackAction,
+    WriteAction,
 };
 pub use fault::Fault;
 pub(crate) use fault::{Faults, Fields};

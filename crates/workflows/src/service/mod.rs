@@ -19,11 +19,12 @@ pub use preview::Previewed;
 pub use triggers::{Hook, HookCall, MOST_HOOK_BYTES};
 
 use crate::actions::Actions;
-use crate::definition::{Definition, Fault, StepKind, Trigger};
+use crate::definition::{ActionKind, Definition, Fault, StepKind, Trigger};
 use crate::hook::HookKey;
-use crate::ports::{Changed, StepRunner, WorkflowStore};
+use crate::ports::{Changed, Members, StepRunner, WorkflowStore};
 use crate::run::{Attempt, NewRun, Run, RunStep, TriggerEvent};
 use crate::workflow::{Published, Workflow};
+use crate::writes::{Approval, ApprovalState, Decision, WantedApproval};
 use crate::{RunId, WorkflowError, WorkflowId};
 
 /// The most workflows of one organization.
@@ -70,6 +71,8 @@ pub struct RunDetail {
     pub steps: Vec<RunStep>,
     /// Every try, in order.
     pub attempts: Vec<Attempt>,
+    /// What actions waited for, or wait for, in order. What would be done is left out for who may not see it.
+    pub approvals: Vec<Approval>,
 }
 
 /// Workflows of organizations.
@@ -92,6 +95,8 @@ pub struct WorkflowParts {
     pub steps: Arc<dyn StepRunner>,
     /// Takes actions.
     pub actions: Actions,
+    /// Who may approve.
+    pub members: Arc<dyn Members>,
     /// Makes webhooks' URLs and secrets.
     pub hooks: HookKey,
     /// Wakes the worker of this process.
@@ -369,13 +374,70 @@ impl Workflows {
         let found = found.filter(|it| it.0.workflow == workflow);
         let (run, mut steps, attempts) = found.ok_or(WorkflowError::RunNotFound(id))?;
         // Results were read with the owner's rights. Others see that there are some.
-        let workflow = self.find(permit.principal(), run.workflow).await?;
-        if !sees_results(permit.principal(), workflow.owner) {
+        let caller = permit.principal();
+        let workflow = self.find(caller, run.workflow).await?;
+        let mut approvals = self.parts.store.approvals(permit.org(), id).await?;
+        if !sees_results(caller, workflow.owner) {
             for step in &mut steps {
                 step.result = None;
             }
+            let role = match approvals.is_empty() {
+                true => None,
+                false => self.parts.members.role(caller.org, caller.user).await?,
+            };
+            // Whoever is to decide has to see about what.
+            for it in &mut approvals {
+                if !role.as_ref().is_some_and(|role| WantedApproval::is_for(&it.role, role)) {
+                    it.shown = Value::Null;
+                }
+            }
         }
-        Ok(RunDetail { run, steps, attempts })
+        Ok(RunDetail { run, steps, attempts, approvals })
+    }
+
+    /// Decides what a run waits for: it goes on at once, and if it was declined the action fails.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::RunNotFound`]; [`WorkflowError::NothingWaits`] if it waits for nothing, or waited too long;
+    /// [`WorkflowError::NotYours`] if the caller's role is not the one that decides.
+    pub async fn decide(
+        &self,
+        permit: &Permit<WorkflowsWrite>,
+        workflow: WorkflowId,
+        id: RunId,
+        approves: bool,
+        comment: Option<String>,
+    ) -> Result<Run, WorkflowError> {
+        if comment.as_ref().is_some_and(|it| it.chars().count() > 1_000 || it.contains('\0')) {
+            let rule = "has to be at most 1000 characters";
+            return Err(WorkflowError::Field { field: "comment", rule });
+        }
+        let caller = permit.principal();
+        let found = self.parts.store.run(permit.org(), id).await?;
+        found.filter(|it| it.0.workflow == workflow).ok_or(WorkflowError::RunNotFound(id))?;
+        let approvals = self.parts.store.approvals(permit.org(), id).await?;
+        let pending = approvals.into_iter().find(|it| it.state == ApprovalState::Pending);
+        let pending = pending.ok_or(WorkflowError::NothingWaits)?;
+        let role = self.parts.members.role(caller.org, caller.user).await?;
+        let may = role.as_ref().is_some_and(|role| WantedApproval::is_for(&pending.role, role));
+        // A key that is narrower than its maker decides nothing that its maker could.
+        if !may || caller.test_only || caller.saved_queries_only {
+            return Err(WorkflowError::NotYours(pending.role));
+        }
+        let comment = comment.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
+        let decision = Decision { approves, by: permit.user(), comment };
+        let now = self.parts.clock.now();
+        let what = if approves { "workflow_run.approved" } else { "workflow_run.declined" };
+        let entry = AuditEntry::of(caller, now, what)
+            .on("workflow_run", id)
+            .with(json!({ "action": pending.action, "statement": pending.shown["statement"] }));
+        if !self.parts.store.decide(permit.org(), id, &decision, &entry).await? {
+            return Err(WorkflowError::NothingWaits);
+        }
+        self.parts.woken.notify_one();
+        let found = self.parts.store.run(permit.org(), id).await?;
+        found.map(|it| it.0).ok_or(WorkflowError::RunNotFound(id))
     }
 
     /// Cancels a run: what it does is stopped within a second or so, its statement included; what has left has left.
@@ -419,6 +481,14 @@ impl Workflows {
                 StepKind::Query { query, .. } => {
                     self.parts.queries.get(&permit, *query).await.map_err(Box::new)?;
                 }
+            }
+        }
+        for action in &definition.actions {
+            if let ActionKind::Write(write) = &action.kind {
+                let writer = self.parts.actions.writer();
+                let writer =
+                    writer.map_err(|_| WorkflowError::Standing("nothing is written here"))?;
+                writer.check(caller, write.connection).await?;
             }
         }
         let mut faults = Vec::new();

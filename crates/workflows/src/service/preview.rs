@@ -3,7 +3,7 @@ use plinth_tenancy::AuditEntry;
 use serde_json::{Value, json};
 
 use super::Workflows;
-use crate::actions::{Occasion, Sent, preview};
+use crate::actions::{Occasion, Sent};
 use crate::condition::{Results, Verdict};
 use crate::definition::Definition;
 use crate::ports::Fault;
@@ -66,7 +66,9 @@ impl Workflows {
         let mut actions = Vec::new();
         if asked.is_whole() {
             for action in &definition.actions {
-                let shown = preview(run, action, &asked.context, &asked.results);
+                let taker = &self.parts.actions;
+                let shown = taker.show(caller, run, action, &asked.context, &asked.results);
+                let shown = shown.await;
                 actions.push((action.name.clone(), shown));
             }
         }
@@ -97,6 +99,10 @@ impl Workflows {
         let found = definition.actions.iter().find(|it| it.name == action);
         let rule = "there is no action of that name";
         let action = found.ok_or(WorkflowError::Field { field: "action", rule })?;
+        if action.approval().is_some() {
+            let rule = "wants an approval, so that only runs take it";
+            return Err(WorkflowError::Field { field: "action", rule });
+        }
         let run = RunId::new(now);
         let asked = self.ask(caller, &definition, run, (id, &workflow.name), webhook).await?;
         if let Some((_, Err(fault))) = asked.steps.into_iter().find(|it| it.1.is_err()) {
@@ -111,7 +117,8 @@ impl Workflows {
         let noted = self.parts.store.change(caller.org, id, &mut note).await?;
         noted.ok_or(WorkflowError::NotFound(id))?;
         let secret = Some(self.parts.hooks.calls_secret(id, workflow.hook_number));
-        let occasion = Occasion { run, org: caller.org, at: now, secret };
+        let acting = caller.clone();
+        let occasion = Occasion { run, org: caller.org, acting, begun: None, at: now, secret };
         Ok(self.parts.actions.take(&occasion, action, &asked.context, &asked.results).await)
     }
 

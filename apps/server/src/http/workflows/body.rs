@@ -2,6 +2,7 @@ use jiff::Timestamp;
 use plinth_core::UserId;
 use plinth_workflows::actions::Sent;
 use plinth_workflows::condition::Verdict;
+use plinth_workflows::writes::Approval;
 use plinth_workflows::{
     Attempt, Fault, Previewed, Published, Run, RunDetail, RunId, RunStep, StepResult, TriggerEvent,
     Workflow, WorkflowId,
@@ -170,6 +171,49 @@ pub(super) struct RunDetailBody {
     run: RunBody,
     /// Steps and actions that are over, in order.
     steps: Vec<StepBody>,
+    /// What actions waited for, or wait for, in order. A run that waits is `queued`.
+    approvals: Vec<ApprovalBody>,
+}
+
+/// What an action waits for, or waited.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WorkflowRunApproval)]
+struct ApprovalBody {
+    #[schema(example = "mark")]
+    action: String,
+    /// The role that decides; owners and admins may too.
+    #[schema(example = "admin")]
+    role: String,
+    /// `pending`, `approved`, `declined` or `expired`.
+    #[schema(example = "pending")]
+    status: &'static str,
+    /// The statement and its values: exactly that is what is approved. Null for who neither may decide nor sees results.
+    #[schema(value_type = Option<Object>, required = true)]
+    shown: Value,
+    asked_at: Timestamp,
+    expires_at: Timestamp,
+    #[schema(required = true)]
+    decided_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, required = true)]
+    decided_by: Option<UserId>,
+    #[schema(required = true)]
+    comment: Option<String>,
+}
+
+impl From<Approval> for ApprovalBody {
+    fn from(it: Approval) -> Self {
+        Self {
+            action: it.action,
+            role: it.role,
+            status: it.state.as_str(),
+            shown: it.shown,
+            asked_at: it.asked_at,
+            expires_at: it.expires_at,
+            decided_at: it.decided_at,
+            decided_by: it.decided_by,
+            comment: it.comment,
+        }
+    }
 }
 
 /// A step or an action of a run.
@@ -235,7 +279,8 @@ impl From<RunDetail> for RunDetailBody {
         }
         steps.sort_by_key(|it| it.0);
         let steps = steps.into_iter().map(|it| it.1).collect();
-        Self { run: RunBody::from(&it.run), steps }
+        let approvals = it.approvals.into_iter().map(ApprovalBody::from).collect();
+        Self { run: RunBody::from(&it.run), steps, approvals }
     }
 }
 

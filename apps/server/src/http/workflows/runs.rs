@@ -1,12 +1,15 @@
 use actix_web::{HttpResponse, get, post, web};
 use plinth_workflows::{RunId, WorkflowId};
+use serde::Deserialize;
+use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
+use validator::Validate;
 
 use super::body::{
     EventBody, EventPage, RunBody, RunDetailBody, RunDetailEnvelope, RunEnvelope, RunPage,
 };
 use crate::http::envelope::Reply;
-use crate::http::input::Paging;
+use crate::http::input::{Paging, Valid};
 use crate::http::problem::Problems;
 use crate::http::{Caller, Problem, Services};
 
@@ -19,6 +22,7 @@ pub(super) fn routes(config: &mut ServiceConfig<'_>) {
         .service(list_workflow_runs)
         .service(get_workflow_run)
         .service(cancel_workflow_run)
+        .service(decide_workflow_run)
         .service(list_workflow_events);
 }
 
@@ -110,6 +114,53 @@ async fn cancel_workflow_run(
     let (id, run) = ids.into_inner();
     let run = services.workflows.cancel(&caller.permit()?, id, run).await?;
     Ok(reply.ok(RunBody::from(&run)))
+}
+
+/// Approve or decline what a run waits for
+///
+/// For members with the role that the action names, owners and admins. The run goes on at once; what was declined fails.
+/// What was approved is exactly what is done: if it is another by then, it is not. Needs the scope `workflows:write`.
+#[utoipa::path(
+    tag = "workflows",
+    params(
+        ("id" = String, Path, description = "The workflow's id.", example = "wf_018f3a2b4c5d7e6f8091a2b3c4d5e6f7"),
+        ("run_id" = String, Path, description = "The run's id.", example = "run_018f3a2b4c5d7e6f8091a2b3c4d5e6f7"),
+    ),
+    request_body = DecideRun,
+    responses((status = 200, body = RunEnvelope, description = "The run."), Problems),
+)]
+#[post("/workflows/{id}/runs/{run_id}/approval")]
+async fn decide_workflow_run(
+    caller: Caller,
+    services: web::Data<Services>,
+    ids: web::Path<(WorkflowId, RunId)>,
+    body: Valid<DecideRun>,
+    reply: Reply,
+) -> Result<HttpResponse, Problem> {
+    let (id, run) = ids.into_inner();
+    let DecideRun { decision, comment } = body.0;
+    let approves = matches!(decision, DecisionWord::Approve);
+    let permit = caller.permit()?;
+    let run = services.workflows.decide(&permit, id, run, approves, comment).await?;
+    Ok(reply.ok(RunBody::from(&run)))
+}
+
+/// What somebody decides.
+#[derive(Debug, Deserialize, ToSchema, Validate)]
+#[serde(deny_unknown_fields)]
+struct DecideRun {
+    decision: DecisionWord,
+    /// Why, for those who read the run; up to 1,000 characters.
+    #[schema(max_length = 1000)]
+    comment: Option<String>,
+}
+
+/// Whether it may be done.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum DecisionWord {
+    Approve,
+    Decline,
 }
 
 /// List what triggers did

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::table::SIGNED_IN;
 use crate::app::{Answer, PASSWORD, Person, TestApp, address, config, connection, send};
+use crate::writes::{writer, writing};
 
 use super::operations::Operation;
 
@@ -215,6 +216,35 @@ impl Scene {
         let path = format!("/v1/event-subscriptions/{subscription}/ping");
         let delivery = self.make("delivery", &path, json!({})).await;
         (subscription, delivery)
+    }
+
+    /// A body that makes a write connection beside the samples' one.
+    pub(super) async fn write_connection_body(&mut self) -> Value {
+        writer(&self.target).await;
+        let mut body = writing(&self.connection, &json!({}));
+        body["name"] = self.name("Writes").into();
+        body
+    }
+
+    /// A write connection that a sample may remove.
+    pub(super) async fn new_write_connection(&mut self) -> String {
+        let body = self.write_connection_body().await;
+        self.make("write connection", "/v1/write-connections", body).await
+    }
+
+    /// A workflow, and a run of it that waits for an approval.
+    pub(super) async fn new_waiting_run(&mut self) -> (String, String) {
+        let writes = self.new_write_connection().await;
+        let mut body = self.workflow_body();
+        body["actions"] = json!([{
+            "name": "mark", "type": "write", "write_connection_id": writes, "approval": {},
+            "sql": "DELETE FROM orders WHERE id = -1",
+        }]);
+        let workflow = self.make("workflow", "/v1/workflows", body).await;
+        let path = format!("/v1/workflows/{workflow}/run");
+        let run = self.make("workflow run", &path, json!({})).await;
+        self.app.services.worker.drain().await.unwrap();
+        (workflow, run)
     }
 
     /// A body that makes an alert on a query of its own.

@@ -306,6 +306,23 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
             let (subscription, delivery) = scene.new_delivery().await;
             call.id(subscription).id(delivery)
         }
+        "decide_workflow_run" => {
+            let (workflow, run) = scene.new_waiting_run().await;
+            call.id(workflow).id(run).json(json!({ "decision": "approve" }))
+        }
+
+        "list_write_connections" => call.query("?limit=100"),
+        "create_write_connection" => {
+            let body = scene.write_connection_body().await;
+            call.json(body)
+        }
+        "get_write_connection" | "delete_write_connection" => {
+            call.id(scene.new_write_connection().await)
+        }
+        "update_write_connection" => {
+            call.id(scene.new_write_connection().await).json(json!({ "max_rows": 5 }))
+        }
+
         "list_alerts" => call.query("?limit=100"),
         "create_alert" => call.json(scene.alert_body().await),
         "get_alert"

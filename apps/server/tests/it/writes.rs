@@ -1,0 +1,315 @@
+//! Actions that write: through what, what is let through, and who lets it.
+
+use jiff::SignedDuration;
+use plinth_testdb::TestDatabase;
+use serde_json::{Value, json};
+
+use crate::app::{Person, TestApp};
+use crate::workflows::{detail, make, run, shop};
+
+/// The role that writes in tests; roles are the server's, and outlive a database.
+pub(crate) const WRITER: &str = "plinth_test_writer";
+pub(crate) const WRITER_PASSWORD: &str = "writes what tests write";
+
+async fn client(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    actix_web::rt::spawn(connection);
+    client
+}
+
+/// Sees to it that the role is there.
+pub(crate) async fn writer(target: &TestDatabase) {
+    let make = format!(
+        "DO $$ BEGIN CREATE ROLE {WRITER} LOGIN PASSWORD '{WRITER_PASSWORD}';
+         EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+    );
+    client(&target.superuser_url()).await.batch_execute(&make).await.unwrap();
+}
+
+/// Makes a role that may write the shop's orders and nothing else, and gives a client that may do everything.
+async fn with_writer(target: &TestDatabase) -> tokio_postgres::Client {
+    writer(target).await;
+    let client = client(&target.superuser_url()).await;
+    let grant = format!(
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON orders TO {WRITER};
+         CREATE SCHEMA plinth AUTHORIZATION {WRITER}"
+    );
+    client.batch_execute(&grant).await.unwrap();
+    client
+}
+
+pub(crate) fn writing(connection: &str, more: &Value) -> Value {
+    let mut body = json!({
+        "name": "Writes", "connection_id": connection, "username": WRITER, "password": WRITER_PASSWORD,
+        "tables": ["public.orders"],
+    });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
+async fn made(person: &Person, body: Value) -> String {
+    let answer = person.post("/v1/write-connections", body).await;
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    answer.body["data"]["id"].as_str().unwrap().to_owned()
+}
+
+fn marking(connection: &str, writes: &str, more: &Value) -> Value {
+    let mut action = json!({
+        "name": "mark", "type": "write", "write_connection_id": writes,
+        "sql": "UPDATE orders SET email = {{ steps.one.email }} || '!', total = total + 1 WHERE id = {{ steps.one.id }}",
+    });
+    action.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({
+        "name": "Marks", "trigger": { "type": "manual" },
+        "steps": [{ "name": "one", "type": "sql", "connection_id": connection,
+                    "sql": "SELECT id, email FROM orders WHERE id = 1" }],
+        "actions": [action],
+    })
+}
+
+async fn order(client: &tokio_postgres::Client) -> (String, String) {
+    let row = client.query_one("SELECT email, total::text FROM orders WHERE id = 1", &[]);
+    let row = row.await.unwrap();
+    (row.get(0), row.get(1))
+}
+
+#[actix_web::test]
+async fn an_action_writes_what_it_shows_and_nothing_is_run_before() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let client = with_writer(&target).await;
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let writes = made(&ann, writing(&connection, &json!({ "key_schema": "plinth" }))).await;
+    let keys = client.query_one("SELECT count(*) FROM plinth.plinth_write_keys", &[]).await;
+    assert_eq!(keys.unwrap().get::<_, i64>(0), 0, "the table is there, and empty");
+
+    let workflow = make(&ann, marking(&connection, &writes, &json!({}))).await;
+    let preview = ann.post(&format!("/v1/workflows/{workflow}/preview"), json!({})).await;
+    let shown = &preview.body["data"]["actions"][0]["result"];
+    assert_eq!(shown["values"], json!(["cy@example.com", "1"]), "{}", preview.text);
+    assert_eq!((&shown["kind"], &shown["target"]), (&json!("update"), &json!("public.orders")));
+    assert!(shown["statement"].as_str().unwrap().contains("= $1 || '!'"), "{shown}");
+    assert_eq!(order(&client).await, ("cy@example.com".to_owned(), "12.5".to_owned()));
+
+    let done = run(&app, &ann, &workflow).await;
+    assert_eq!(done["status"], "succeeded", "{done}");
+    let tried = &done["steps"][1]["attempts"][0];
+    assert_eq!(tried["response"], json!({ "rows": 1, "took_effect": "now" }));
+    assert!(!tried["request"].to_string().contains("cy@example.com"), "{tried}");
+    assert_eq!(order(&client).await, ("cy@example.com!".to_owned(), "13.5".to_owned()));
+    let keys = client.query("SELECT key FROM plinth.plinth_write_keys", &[]).await.unwrap();
+    let keys: Vec<String> = keys.iter().map(|it| it.get(0)).collect();
+    assert_eq!(keys, [format!("{}.mark", done["id"].as_str().unwrap())]);
+    // What writes stands in no history of queries, and is no connection that anything reads by.
+    let asked = ann.sql(&writes, "SELECT 1").await;
+    assert!(asked.status == 404 || asked.status == 422, "{} {}", asked.status, asked.text);
+    let as_connection = writes.replace("wconn_", "conn_");
+    assert_eq!(ann.sql(&as_connection, "SELECT 1").await.status, 404);
+    assert_eq!(ann.get(&format!("/v1/connections/{as_connection}")).await.status, 404);
+}
+
+#[actix_web::test]
+async fn what_the_guard_refuses_is_not_sent_and_what_is_too_much_is_rolled_back() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let client = with_writer(&target).await;
+    let grant = format!(
+        "CREATE TABLE secrets (id int, key text); INSERT INTO secrets VALUES (1, 'canary');
+         GRANT ALL ON secrets TO {WRITER};
+         CREATE FUNCTION drain() RETURNS int LANGUAGE sql AS 'DELETE FROM secrets; SELECT 1';
+         CREATE PROCEDURE settle(int) LANGUAGE sql AS 'UPDATE orders SET total = 0 WHERE id = $1'"
+    );
+    client.batch_execute(&grant).await.unwrap();
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let more = json!({ "max_rows": 1, "procedures": ["public.settle"] });
+    let writes = made(&ann, writing(&connection, &more)).await;
+    let mut wrong = Vec::new();
+    for (at, (sql, why)) in [
+        ("WITH x AS (DELETE FROM secrets RETURNING *) UPDATE orders SET email = 'x' WHERE id = 1", "changes data"),
+        ("UPDATE orders SET total = drain() WHERE id = 1", "drain"),
+        ("UPDATE orders SET email = (SELECT key FROM secrets) WHERE id = 1", "secrets"),
+        ("DELETE FROM orders WHERE id = 1 RETURNING email", "RETURNING"),
+        ("DELETE FROM orders WHERE id = 1; DELETE FROM secrets WHERE true", "one statement"),
+        ("DELETE FROM orders", "WHERE"),
+        ("DELETE FROM secrets WHERE true", "secrets"),
+        ("CALL public.other()", "procedures"),
+        ("SELECT 1", "INSERT, UPDATE, DELETE or CALL"),
+        // Of two rows one may change.
+        ("UPDATE orders SET total = 7 WHERE true", "2 rows"),
+        ("INSERT INTO orders VALUES (1, 'again', 1)", "duplicate key"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = marking(&connection, &writes, &json!({ "sql": sql }));
+        let mut body = body;
+        body["name"] = format!("Tries {at}").into();
+        let workflow = make(&ann, body).await;
+        let done = run(&app, &ann, &workflow).await;
+        let error = done["steps"][1]["attempts"][0]["error"].as_str().unwrap_or_default().to_owned();
+        if done["status"] != "failed" || !error.contains(why) {
+            wrong.push(format!("{sql}: {} {error}", done["status"]));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(order(&client).await, ("cy@example.com".to_owned(), "12.5".to_owned()));
+    let left = client.query_one("SELECT count(*) FROM secrets", &[]).await.unwrap();
+    assert_eq!(left.get::<_, i64>(0), 1);
+    let mut body =
+        marking(&connection, &writes, &json!({ "sql": "CALL public.settle({{ steps.one.id }})" }));
+    body["name"] = "Settles".into();
+    let workflow = make(&ann, body).await;
+    let done = run(&app, &ann, &workflow).await;
+    assert_eq!(done["status"], "succeeded", "{done}");
+    assert_eq!(order(&client).await.1, "0");
+}
+
+#[actix_web::test]
+async fn a_write_connection_is_its_organizations_and_has_a_role_of_its_own() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let _client = with_writer(&target).await;
+    let (ann, bob) = (app.owner_of("Example").await, app.owner_of("Other").await);
+    let connection = ann.connect("shop", &target).await;
+    let theirs = bob.connect("shop", &target).await;
+    let refused = |body: Value| {
+        let ann = &ann;
+        async move { ann.post("/v1/write-connections", body).await }
+    };
+    let same = json!({ "username": target.user(), "password": target.password() });
+    let answer = refused(writing(&connection, &same)).await;
+    assert_eq!(
+        (answer.status, &answer.body["error"]["details"]["username"].is_string()),
+        (422, &true),
+        "{}",
+        answer.text
+    );
+    assert_eq!(refused(writing(&connection, &json!({ "tables": [] }))).await.status, 422);
+    assert_eq!(refused(writing(&connection, &json!({ "password": "wrong" }))).await.status, 502);
+    assert_eq!(refused(writing(&theirs, &json!({}))).await.status, 404);
+    let keys = json!({ "tables": ["plinth.plinth_write_keys"] });
+    assert_eq!(refused(writing(&connection, &keys)).await.status, 422);
+    // Where the role may make no table, it is told what has to be done, and nothing is kept.
+    let answer = refused(writing(&connection, &json!({ "key_schema": "public" }))).await;
+    assert_eq!(answer.status, 422, "{}", answer.text);
+    assert!(answer.text.contains("CREATE TABLE IF NOT EXISTS"), "{}", answer.text);
+    assert_eq!(ann.get("/v1/write-connections").await.body["data"], json!([]));
+
+    let writes = made(&ann, writing(&connection, &json!({}))).await;
+    let path = format!("/v1/write-connections/{writes}");
+    let shown = ann.get(&path).await;
+    assert!(!shown.text.contains(WRITER_PASSWORD), "{}", shown.text);
+    for answer in [
+        bob.get(&path).await,
+        bob.patch(&path, json!({ "max_rows": 5 })).await,
+        bob.delete(&path).await,
+        bob.post("/v1/workflows", marking(&theirs, &writes, &json!({}))).await,
+    ] {
+        assert_eq!(answer.status, 404, "{}", answer.text);
+    }
+    let editor = app.member(&ann, "editor@example.com", "editor").await.0;
+    assert_eq!(editor.patch(&path, json!({ "max_rows": 5 })).await.status, 403);
+    assert_eq!(editor.get(&path).await.status, 200, "who makes workflows has to see what there is");
+    let changed = ann.patch(&path, json!({ "max_rows": 5, "tables": ["orders"] })).await;
+    assert_eq!(
+        (changed.status, &changed.body["data"]["max_rows"]),
+        (200, &json!(5)),
+        "{}",
+        changed.text
+    );
+
+    // The credential goes nowhere else, whoever moves the connection.
+    let workflow = make(&ann, marking(&connection, &writes, &json!({}))).await;
+    let moved = json!({ "database": "postgres", "password": target.password() });
+    let moved = ann.patch(&format!("/v1/connections/{connection}"), moved).await;
+    assert_eq!(moved.status, 200, "{}", moved.text);
+    let preview = ann.post(&format!("/v1/workflows/{workflow}/preview"), json!({})).await;
+    assert!(preview.status == 422 && preview.text.contains("password again"), "{}", preview.text);
+    assert_eq!(ann.patch(&path, json!({ "max_rows": 6 })).await.status, 422);
+
+    // With the connection it goes too.
+    assert_eq!(ann.delete(&format!("/v1/connections/{connection}")).await.status, 204);
+    assert_eq!(ann.get(&path).await.status, 404);
+    assert!(app.rows("SELECT id::text FROM plinth.write_connections").await.is_empty());
+}
+
+#[actix_web::test]
+async fn an_action_waits_for_whom_the_workflow_names_and_what_they_saw_is_what_is_done() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let client = with_writer(&target).await;
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let writes = made(&ann, writing(&connection, &json!({}))).await;
+    let approval = json!({ "approval": { "role": "admin", "expires_in_seconds": 3600 } });
+    let workflow = make(&ann, marking(&connection, &writes, &approval)).await;
+    let path = format!("/v1/workflows/{workflow}");
+    let tested = json!({ "action": "mark", "confirm": true });
+    assert_eq!(ann.post(&format!("{path}/test-action"), tested).await.status, 422);
+
+    let waiting = run(&app, &ann, &workflow).await;
+    let id = waiting["id"].as_str().unwrap().to_owned();
+    assert_eq!(waiting["status"], "queued", "{waiting}");
+    assert_eq!(waiting["approvals"][0]["status"], "pending");
+    assert_eq!(waiting["approvals"][0]["shown"]["values"], json!(["cy@example.com", "1"]));
+    assert_eq!(order(&client).await.1, "12.5");
+    let letters = app.letters().await;
+    assert!(letters.iter().any(|it| it.to_string().contains("approval_wanted")), "{letters:?}");
+
+    let editor = app.member(&ann, "editor@example.com", "editor").await.0;
+    let seen = detail(&editor, &workflow, &id).await;
+    assert_eq!(seen["approvals"][0]["shown"], Value::Null);
+    let decide = format!("{path}/runs/{id}/approval");
+    let approve = json!({ "decision": "approve" });
+    assert_eq!(editor.post(&decide, approve.clone()).await.status, 403);
+    let bob = app.owner_of("Other").await;
+    assert_eq!(bob.post(&decide, approve.clone()).await.status, 404);
+
+    // It waits longer than a run may take, and that is not counted.
+    app.clock.advance(SignedDuration::from_mins(30));
+    let admin = app.member(&ann, "admin@example.com", "admin").await.0;
+    let decided = admin.post(&decide, approve.clone()).await;
+    assert_eq!(decided.status, 200, "{}", decided.text);
+    assert_eq!(admin.post(&decide, approve.clone()).await.status, 409);
+    assert_eq!(app.services.worker.drain().await.unwrap(), 1);
+    let done = detail(&ann, &workflow, &id).await;
+    assert_eq!(
+        (&done["status"], &done["approvals"][0]["status"]),
+        (&json!("succeeded"), &json!("approved")),
+        "{done}"
+    );
+    assert_eq!(order(&client).await.1, "13.5");
+
+    // Declined.
+    let waiting = run(&app, &ann, &workflow).await;
+    let id = waiting["id"].as_str().unwrap().to_owned();
+    let declined = json!({ "decision": "decline", "comment": "not today" });
+    let decide = format!("{path}/runs/{id}/approval");
+    assert_eq!(ann.post(&decide, declined).await.status, 200);
+    assert_eq!(app.services.worker.drain().await.unwrap(), 1);
+    let done = detail(&ann, &workflow, &id).await;
+    assert!(done["error"].as_str().unwrap().contains("not today"), "{done}");
+
+    // Nobody decided.
+    let waiting = run(&app, &ann, &workflow).await;
+    let id = waiting["id"].as_str().unwrap().to_owned();
+    app.clock.advance(SignedDuration::from_secs(3_601));
+    let decide = format!("{path}/runs/{id}/approval");
+    assert_eq!(ann.post(&decide, approve.clone()).await.status, 409);
+    assert_eq!(app.services.worker.drain().await.unwrap(), 1);
+    let done = detail(&ann, &workflow, &id).await;
+    assert_eq!(
+        (&done["status"], &done["approvals"][0]["status"]),
+        (&json!("failed"), &json!("expired")),
+        "{done}"
+    );
+
+    // What would be done now is not what was approved.
+    let waiting = run(&app, &ann, &workflow).await;
+    let id = waiting["id"].as_str().unwrap().to_owned();
+    assert_eq!(ann.post(&format!("{path}/runs/{id}/approval"), approve).await.status, 200);
+    let other = json!({ "max_rows": 7 });
+    assert_eq!(ann.patch(&format!("/v1/write-connections/{writes}"), other).await.status, 200);
+    assert_eq!(app.services.worker.drain().await.unwrap(), 1);
+    let done = detail(&ann, &workflow, &id).await;
+    assert!(done["error"].as_str().unwrap().contains("not what was approved"), "{done}");
+    assert_eq!(order(&client).await.1, "13.5");
+}
