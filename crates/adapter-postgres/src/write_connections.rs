@@ -125,7 +125,7 @@ impl WriteStore for PostgresWriteConnections {
         let update = "UPDATE write_connections SET name = $3, username = $4, password_version = $5, password_sealed = $6,
                  tables = $7, procedures = $8, max_rows = $9, key_schema = $10, keys_since = $11, place = $12,
                  version = $13, revision = $14, updated_at = $15
-             WHERE org_id = $1 AND id = $2 AND revision = $14 - 1";
+             WHERE org_id = $1 AND id = $2 AND revision = $14::bigint - 1";
         let it = &stored.record;
         let max_rows = i32::try_from(it.max_rows).unwrap_or(i32::MAX);
         self.database

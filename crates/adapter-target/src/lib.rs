@@ -9,6 +9,7 @@
 mod diagnose;
 mod dial;
 mod introspect;
+mod listen;
 mod login;
 mod opener;
 mod plan;

@@ -87,7 +87,7 @@ impl TargetDatabases {
 }
 
 impl NoSession {
-    fn into_diagnosis(self) -> Diagnosis {
+    pub(crate) fn into_diagnosis(self) -> Diagnosis {
         match self {
             Self::Unreachable(it) => *it,
             Self::Busy => diagnose::busy(),

@@ -2,6 +2,7 @@
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use fallible_iterator::FallibleIterator as _;
+use plinth_connections::listening::Notification;
 use plinth_queries::{DatabaseMessage, ResultColumn};
 use postgres_protocol::message::backend::{
     self, ErrorResponseBody, Header, Message, RowDescriptionBody,
@@ -29,6 +30,8 @@ pub(crate) enum Frame {
     Error(ErrorResponseBody),
     /// The transaction's status: `I`, `T` or `E`.
     Ready(u8),
+    /// What the database said, where that is wanted.
+    Notification(Notification),
     /// A notice, a changed setting or a notification: nothing to us.
     Aside,
     /// What belongs to logging in, or nowhere.
@@ -49,6 +52,8 @@ pub(crate) enum FrameError {
 pub(crate) struct Frames {
     pub(crate) buffer: BytesMut,
     pub(crate) row_bytes: usize,
+    /// Whether notifications are wanted.
+    pub(crate) keeps_notifications: bool,
     /// Whether [`Self::tag`] is wanted.
     pub(crate) keeps_tags: bool,
     /// What the newest `CommandComplete` said, like `UPDATE 3`.
@@ -60,6 +65,7 @@ impl Frames {
         Self {
             buffer: BytesMut::new(),
             row_bytes: OTHER_BYTES,
+            keeps_notifications: false,
             keeps_tags: false,
             tag: String::new(),
         }
@@ -105,14 +111,23 @@ impl Frames {
                 Frame::CommandComplete
             }
             backend::READY_FOR_QUERY_TAG if body == 1 => Frame::Ready(self.buffer[5]),
-            backend::NOTICE_RESPONSE_TAG
-            | backend::PARAMETER_STATUS_TAG
-            | backend::NOTIFICATION_RESPONSE_TAG => Frame::Aside,
+            backend::NOTIFICATION_RESPONSE_TAG if !self.keeps_notifications => Frame::Aside,
+            backend::NOTICE_RESPONSE_TAG | backend::PARAMETER_STATUS_TAG => Frame::Aside,
             _ => {
                 // The parser takes exactly this message: it is complete, and its length was judged above.
                 return match Message::parse(&mut self.buffer) {
                     Ok(Some(Message::RowDescription(it))) => Ok(Some(Frame::Columns(it))),
                     Ok(Some(Message::ErrorResponse(it))) => Ok(Some(Frame::Error(it))),
+                    Ok(Some(Message::NotificationResponse(it))) => {
+                        let read = |text: std::io::Result<&str>| text.map(str::to_owned);
+                        let (channel, payload) = (read(it.channel()), read(it.message()));
+                        match channel.and_then(|channel| Ok((channel, payload?))) {
+                            Ok((channel, payload)) => {
+                                Ok(Some(Frame::Notification(Notification { channel, payload })))
+                            }
+                            Err(_) => Err(FrameError::Malformed),
+                        }
+                    }
                     Ok(Some(it)) => Ok(Some(Frame::Other(it))),
                     Ok(None) | Err(_) => Err(FrameError::Malformed),
                 };

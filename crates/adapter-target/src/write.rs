@@ -79,6 +79,7 @@ async fn answered(
             | Frame::EmptyQuery
             | Frame::NoData
             | Frame::Columns(_)
+            | Frame::Notification(_)
             | Frame::Aside => {}
             Frame::Other(_) => return Err(malformed()),
         }
@@ -222,6 +223,7 @@ async fn try_keys(session: &mut Session, schema: &str) -> Result<(), RunError> {
     session.end_batch();
     let tried = answered(session, Instant::now(), PREPARE_LIMIT).await;
     roll_back(session).await;
+    session.end_write();
     tried.map(drop)
 }
 
@@ -234,6 +236,7 @@ async fn make_keys(session: &mut Session, schema: &str) -> Result<(), RunError> 
     if made.is_err() {
         roll_back(session).await;
     }
+    session.end_write();
     made.map(drop)
 }
 

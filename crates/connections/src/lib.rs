@@ -13,6 +13,7 @@ mod credentials;
 mod diagnosis;
 mod error;
 mod health;
+pub mod listening;
 mod patch;
 mod ports;
 mod service;

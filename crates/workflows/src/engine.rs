@@ -400,7 +400,7 @@ impl Progress {
             "id": run.id, "trigger": run.trigger, "created_at": run.created_at.to_string(),
         });
         let workflow = json!({ "id": run.workflow, "name": run.workflow_name });
-        let mut context = Context::new(about, workflow, run.payload.clone());
+        let mut context = Context::triggered(about, workflow, &run.trigger, run.payload.clone());
         let mut results = Results::new();
         for step in &run.done {
             if let Some(result) = &step.result {

@@ -16,6 +16,7 @@ mod error;
 pub mod events;
 pub mod hook;
 mod ids;
+pub mod listening;
 mod members;
 mod ports;
 mod result;

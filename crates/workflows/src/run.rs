@@ -60,7 +60,7 @@ pub struct TriggerEvent {
     pub id: EventId,
     /// Of which workflow.
     pub workflow: WorkflowId,
-    /// `manual`, `schedule` or `webhook`.
+    /// `manual`, `schedule`, `webhook` or `listen`.
     pub kind: String,
     /// When.
     pub at: Timestamp,
@@ -100,7 +100,7 @@ pub struct Run {
     pub version: i32,
     /// Where it stands.
     pub state: RunState,
-    /// What started it: `manual`, `schedule` or `webhook`.
+    /// What started it: `manual`, `schedule`, `webhook` or `listen`.
     pub trigger: String,
     /// The slot of the schedule that it was made for.
     pub slot: Option<Timestamp>,

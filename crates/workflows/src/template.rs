@@ -69,7 +69,7 @@ impl Names {
             let mut parts = name.split('.');
             let top = parts.next().unwrap_or_default();
             match top {
-                "webhook" | "run" | "workflow" => {}
+                "webhook" | "notify" | "run" | "workflow" => {}
                 "row_count" | "results" | "results_json" | "results_table" => {
                     if self.steps.is_empty() {
                         return Err(format!(
@@ -87,7 +87,7 @@ impl Names {
                 other => {
                     return Err(format!(
                         "there is no `{other}`; there are `steps`, `row_count`, `results`, `results_json`, \
-                         `results_table`, `webhook`, `run` and `workflow`"
+                         `results_table`, `webhook`, `notify`, `run` and `workflow`"
                     ));
                 }
             }
@@ -194,6 +194,8 @@ pub struct Context {
     workflow: Json,
     #[serde(skip_serializing_if = "Option::is_none")]
     webhook: Option<Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notify: Option<Json>,
     #[serde(flatten)]
     last: Option<Last>,
     #[serde(skip)]
@@ -210,7 +212,29 @@ struct Last {
 impl Context {
     /// What is known before the first step: `run` and `workflow` are objects, `webhook` is what a call brought.
     pub fn new(run: Json, workflow: Json, webhook: Option<Json>) -> Self {
-        Self { steps: HashMap::new(), run, workflow, webhook, last: None, table: None }
+        Self {
+            steps: HashMap::new(),
+            run,
+            workflow,
+            webhook,
+            notify: None,
+            last: None,
+            table: None,
+        }
+    }
+
+    /// The same by what started the run: `payload` is what that brought.
+    pub(crate) fn triggered(
+        run: Json,
+        workflow: Json,
+        trigger: &str,
+        payload: Option<Json>,
+    ) -> Self {
+        if trigger == "listen" {
+            Self { notify: payload, ..Self::new(run, workflow, None) }
+        } else {
+            Self::new(run, workflow, payload)
+        }
     }
 
     /// The same after a step.

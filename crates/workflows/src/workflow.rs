@@ -27,7 +27,7 @@ pub struct Workflow {
     pub draft: Value,
     /// The number of the version that runs; `None` before anything was published.
     pub published: Option<i32>,
-    /// How its published version is started: `manual`, `schedule` or `webhook`.
+    /// How its published version is started: `manual`, `schedule`, `webhook` or `listen`.
     pub trigger: Option<String>,
     /// When the schedule is due next.
     pub next_slot: Option<Timestamp>,

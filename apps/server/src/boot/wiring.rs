@@ -9,10 +9,10 @@ use plinth_adapter_postgres::{
     Database, PostgresAccounts, PostgresAlerts, PostgresAnnotations, PostgresApps,
     PostgresAttempts, PostgresAudit, PostgresConnections, PostgresControlPlane,
     PostgresConversations, PostgresCredentials, PostgresDashboards, PostgresEvents,
-    PostgresIdempotency, PostgresIdentities, PostgresKeys, PostgresLanguage, PostgresModels,
-    PostgresOrganizations, PostgresOutbox, PostgresPolicies, PostgresQueries, PostgresQueryRuns,
-    PostgresRates, PostgresRuns, PostgresSigningKeys, PostgresSnapshots, PostgresTeam,
-    PostgresTenancy, PostgresWorkflows, PostgresWriteConnections,
+    PostgresIdempotency, PostgresIdentities, PostgresKeys, PostgresLanguage, PostgresListeners,
+    PostgresModels, PostgresOrganizations, PostgresOutbox, PostgresPolicies, PostgresQueries,
+    PostgresQueryRuns, PostgresRates, PostgresRuns, PostgresSigningKeys, PostgresSnapshots,
+    PostgresTeam, PostgresTenancy, PostgresWorkflows, PostgresWriteConnections,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
 use plinth_connections::writes::{WriteConnectionParts, WriteConnections};
@@ -45,6 +45,7 @@ use plinth_workflows::actions::Actions;
 use plinth_workflows::alerts::{AlertParts, AlertWorker, AlertWorkerParts, Alerts};
 use plinth_workflows::events::{EventKey, EventParts, EventWorker, EventWorkerParts, Events};
 use plinth_workflows::hook::HookKey;
+use plinth_workflows::listening::{ListenParts, ListenWorker};
 use plinth_workflows::secrets::StoredCredentials;
 use plinth_workflows::writes::DatabaseWriter;
 use plinth_workflows::{
@@ -111,6 +112,8 @@ pub struct Services {
     pub workflows: Workflows,
     /// Runs it.
     pub worker: Arc<Worker>,
+    /// Listens to databases that start workflows.
+    pub listen_worker: ListenWorker,
     /// Conditions on saved queries, and who is told.
     pub alerts: Alerts,
     /// Evaluates them.
@@ -312,7 +315,7 @@ impl Services {
             policies,
             engine: Arc::new(Engine::new()),
             models: models.clone(),
-            runner: targets,
+            runner: targets.clone(),
             store: history.clone(),
             saved: history,
             settings: queries,
@@ -352,8 +355,9 @@ impl Services {
         let actions = Actions::new(mailer.clone(), outward)
             .with_credentials(credentials.clone())
             .with_writer(writer);
-        let (workflows, worker) = workflows(
+        let (workflows, worker, listen_worker) = workflows(
             &database,
+            targets.clone(),
             (&tenancy, &connections, &queries),
             (actions, hooks, runs),
             &clock,
@@ -374,6 +378,7 @@ impl Services {
             dashboards,
             workflows,
             worker,
+            listen_worker,
             alerts,
             alert_worker,
             credentials,
@@ -417,10 +422,11 @@ impl Services {
 /// Workflows, and what runs them here.
 fn workflows(
     database: &Database,
+    targets: Arc<TargetDatabases>,
     (tenancy, connections, queries): (&Tenancy, &Connections, &Queries),
     (actions, hooks, settings): (Actions, HookKey, WorkerSettings),
     clock: &Arc<dyn Clock>,
-) -> (Workflows, Arc<Worker>) {
+) -> (Workflows, Arc<Worker>, ListenWorker) {
     let store = Arc::new(PostgresWorkflows::new(database.clone()));
     let steps = Arc::new(QuerySteps::new(queries.clone()));
     // The worker of this process begins at once with what this process queued.
@@ -439,6 +445,14 @@ fn workflows(
         woken: woken.clone(),
         clock: clock.clone(),
     });
+    let listen_worker = ListenWorker::new(ListenParts {
+        store: Arc::new(PostgresListeners::new(database.clone(), clock.clone())),
+        connections: connections.clone(),
+        databases: targets,
+        members: members.clone(),
+        woken: woken.clone(),
+        clock: clock.clone(),
+    });
     let worker = Worker::new(WorkerParts {
         queue: Arc::new(PostgresRuns::new(database.clone(), clock.clone())),
         store,
@@ -450,7 +464,7 @@ fn workflows(
         woken,
         settings,
     });
-    (workflows, Arc::new(worker))
+    (workflows, Arc::new(worker), listen_worker)
 }
 
 /// Subscriptions to events, and what sends them here.

@@ -125,6 +125,8 @@ pub(super) fn workflows(
     jobs.spawn(every("old events", OLD_RUNS_EVERY, stopped.clone(), async move || {
         events.sweep().await.map(|_| ())
     }));
+    let (listening, until) = (services.listen_worker.clone(), stopped.clone());
+    jobs.spawn(async move { listening.work(until).await });
     if runs > 0 {
         let (worker, stop) = (services.worker.clone(), stopped.clone());
         jobs.spawn(async move { worker.work(stop).await });

@@ -34,6 +34,7 @@ mod keys;
 mod language;
 mod language_policies;
 mod limits;
+mod listening;
 mod master_key;
 mod models;
 mod oauth;

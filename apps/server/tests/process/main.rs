@@ -13,6 +13,7 @@ mod demo;
 mod folder;
 mod kills;
 mod lifecycle;
+mod listening;
 mod load;
 mod model;
 mod nodes;

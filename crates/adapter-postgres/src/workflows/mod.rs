@@ -1,12 +1,15 @@
 //! Workflows and their runs.
 
 mod approvals;
+mod listeners;
 mod queue;
 mod rows;
 mod runs;
 mod store;
 
 use std::sync::Arc;
+
+pub use listeners::PostgresListeners;
 
 use crate::Database;
 

@@ -24,6 +24,17 @@ pub(crate) fn disconnected(words: Option<&ServerError>) -> Diagnosis {
     )
 }
 
+/// Who stands between gives each transaction another session, so that what is said reaches nobody.
+pub(crate) fn behind_a_pooler() -> Diagnosis {
+    diagnosis(
+        Stage::Database,
+        Fault::Disconnected,
+        "A pooling proxy stands before the database",
+        "Postgres tells a session that listens; a pooling proxy gives that session to others.",
+        &["Connect to the server itself."],
+    )
+}
+
 /// A server broke the protocol on a session that had worked.
 pub(crate) fn broken_protocol() -> Diagnosis {
     diagnosis(

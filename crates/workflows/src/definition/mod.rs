@@ -19,7 +19,7 @@ pub use fault::Fault;
 pub(crate) use fault::{Faults, Fields};
 pub use step::{Step, StepKind};
 pub(crate) use trigger::read_timing;
-pub use trigger::{Overlap, Trigger};
+pub use trigger::{Overlap, Trigger, USUAL_PER_MINUTE};
 
 use crate::condition::Condition;
 use crate::template::Names;

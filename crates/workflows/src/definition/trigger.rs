@@ -1,5 +1,7 @@
+use plinth_connections::ConnectionId;
 use serde_json::Value;
 
+use super::step::read_id;
 use super::{Faults, Fields};
 use crate::schedule::{Misfire, Preset, Schedule, Timing};
 
@@ -15,7 +17,19 @@ pub enum Trigger {
         /// Whether calls have to be signed (Standard Webhooks) with the workflow's secret.
         signed: bool,
     },
+    /// What a database says on a channel.
+    Listen {
+        /// Which database.
+        connection: ConnectionId,
+        /// Which channel, exactly as Postgres keeps it.
+        channel: String,
+        /// How many runs a minute at most.
+        per_minute: u32,
+    },
 }
+
+/// How many runs a minute a channel starts unless its trigger says otherwise.
+pub const USUAL_PER_MINUTE: u32 = 60;
 
 /// What becomes of a slot whose workflow still has a run that waits or is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +45,11 @@ impl Trigger {
         let pointer = "/trigger";
         let mut fields = Fields::of(value, pointer, faults);
         fields.need("type", faults)?;
-        let kinds = [("manual", 'm'), ("schedule", 's'), ("webhook", 'w')];
+        let kinds = [("manual", 'm'), ("schedule", 's'), ("webhook", 'w'), ("listen", 'l')];
         let kind = fields.word("type", &kinds, faults)?;
         let trigger = match kind {
             'm' => Some(Self::Manual),
+            'l' => read_listen(&mut fields, faults),
             'w' => Some(Self::Webhook { signed: fields.flag("signed", faults) }),
             _ => read_schedule(&mut fields, faults).map(Self::Schedule),
         };
@@ -48,8 +63,25 @@ impl Trigger {
             Self::Manual => "manual",
             Self::Schedule(_) => "schedule",
             Self::Webhook { .. } => "webhook",
+            Self::Listen { .. } => "listen",
         }
     }
+}
+
+fn read_listen(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Trigger> {
+    let connection = read_id(fields, "connection_id", faults);
+    let channel = fields.need_text("channel", 63, faults).map(str::to_owned);
+    let channel = channel.filter(|it| {
+        // Longer ones Postgres cuts, so that nothing would ever be heard on them.
+        let good = it.len() <= 63 && !it.chars().any(char::is_control);
+        if !good {
+            faults.add(&fields.at("channel"), "has to be a channel's name of at most 63 bytes");
+        }
+        good
+    });
+    let per_minute = fields.whole("per_minute", 1..=600, faults);
+    let per_minute = per_minute.and_then(|it| u32::try_from(it).ok()).unwrap_or(USUAL_PER_MINUTE);
+    Some(Trigger::Listen { connection: connection?, channel: channel?, per_minute })
 }
 
 fn read_schedule(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Schedule> {

@@ -470,6 +470,17 @@ impl Workflows {
             return Err(WorkflowError::Narrow("it reaches test connections only"));
         }
         let permit = Permit::<QueriesRead>::check(caller)?;
+        if let Trigger::Listen { connection, .. } = &definition.trigger {
+            let opened = self.parts.connections.open(caller, *connection).await?;
+            if !opened.connection.place.may_be_checked() {
+                let message = "listening would keep this database from sleeping".to_owned();
+                let pointer = "/trigger/connection_id".to_owned();
+                return Err(WorkflowError::Invalid(vec![crate::definition::Fault {
+                    pointer,
+                    message,
+                }]));
+            }
+        }
         for step in &definition.steps {
             match &step.kind {
                 StepKind::Question { connection, .. } | StepKind::Sql { connection, .. } => {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Workflows;
 use crate::actions::{Occasion, Sent};
 use crate::condition::{Results, Verdict};
-use crate::definition::Definition;
+use crate::definition::{Definition, Trigger};
 use crate::ports::Fault;
 use crate::result::StepResult;
 use crate::template::Context;
@@ -134,7 +134,16 @@ impl Workflows {
         let about = json!({
             "id": run, "trigger": "manual", "created_at": self.parts.clock.now().to_string(),
         });
-        let context = Context::new(about, json!({ "id": id, "name": name }), webhook);
+        let trigger = definition.trigger.kind();
+        let payload = match &definition.trigger {
+            Trigger::Listen { channel, .. } => webhook.map(|it| {
+                let text = it.as_str().map_or_else(|| it.to_string(), str::to_owned);
+                json!({ "channel": channel, "payload": it, "text": text })
+            }),
+            _ => webhook,
+        };
+        let workflow = json!({ "id": id, "name": name });
+        let context = Context::triggered(about, workflow, trigger, payload);
         let mut asked = Asked { context, results: Results::new(), steps: Vec::new() };
         for step in &definition.steps {
             let found = self.parts.steps.run(caller, step, &asked.context).await;

@@ -127,7 +127,7 @@ pub(super) struct RunBody {
     /// `queued`, `running`, `succeeded`, `failed`, `cancelled` or `timed_out`.
     #[schema(example = "succeeded")]
     status: &'static str,
-    /// `manual`, `schedule` or `webhook`.
+    /// `manual`, `schedule`, `webhook` or `listen`.
     #[schema(example = "manual")]
     trigger: String,
     /// The schedule's slot that it was made for.
@@ -337,7 +337,7 @@ impl From<Attempt> for AttemptBody {
 pub(super) struct EventBody {
     #[schema(example = "evt_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")]
     id: String,
-    /// `manual`, `schedule` or `webhook`.
+    /// `manual`, `schedule`, `webhook` or `listen`.
     #[schema(example = "schedule")]
     trigger: String,
     at: Timestamp,
