@@ -93,9 +93,9 @@ enum Task {
     Soak {
         /// What is tried
         subject: Subject,
-        /// How many inputs
-        #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-        inputs: u64,
+        /// How many inputs: a million statements, or 2,000 runs (with 100 kills), unless it is said
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        inputs: Option<u64>,
         /// Repeat the run that printed this
         #[arg(long, value_name = "N")]
         seed: Option<u64>,

@@ -14,12 +14,14 @@ use crate::workspace::Workspace;
 pub(crate) enum Subject {
     /// Statements to the guard
     Guard,
+    /// Runs of workflows through servers and workers that are killed
+    Workers,
 }
 
 /// How hard.
 pub(crate) struct SoakOptions {
-    /// How many inputs.
-    pub(crate) inputs: u64,
+    /// How many inputs; `None` takes what is usual for the subject.
+    pub(crate) inputs: Option<u64>,
     /// What chance begins with; `None` takes the time, which is printed.
     pub(crate) seed: Option<u64>,
 }
@@ -34,15 +36,19 @@ pub(crate) fn run(
     options: &SoakOptions,
 ) -> Result<ExitCode> {
     setup::ensure()?;
-    let package = match subject {
-        Subject::Guard => "plinth-sql-guard",
+    let (package, binary, filter, usual) = match subject {
+        Subject::Guard => ("plinth-sql-guard", "soak", "", 1_000_000),
+        // A kill comes on twenty runs.
+        Subject::Workers => ("plinth-server", "process", "soak::", 2_000),
     };
+    let inputs = options.inputs.unwrap_or(usual);
     let seed = options.seed.unwrap_or_else(by_the_clock);
-    println!("· {} inputs from seed {seed} (repeat with --seed {seed}) …", options.inputs);
+    println!("· {inputs} inputs from seed {seed} (repeat with --seed {seed}) …");
     let mut cargo: Command = workspace.cargo();
     cargo
-        .args(["test", "--release", "--package", package, "--test", "soak", "--", "--nocapture"])
-        .env("SOAK_INPUTS", options.inputs.to_string())
+        .args(["test", "--release", "--package", package, "--test", binary, filter])
+        .args(["--", "--nocapture"])
+        .env("SOAK_INPUTS", inputs.to_string())
         .env("SOAK_SEED", seed.to_string());
     let status = shell::run(&mut cargo, Signalled::Group)?;
     Ok(ExitCode::from(shell::code(status)))

@@ -23,5 +23,6 @@ mod rotation;
 mod scene;
 mod secrets;
 mod settings;
+mod soak;
 mod workers;
 mod writes;
