@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_flood_starts_as_many_runs_as_it_may_and_is_told_once() {
-        let at = |second| Timestamp::from_second(1_800_000_000 + second).expect("a time");
+        let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).expect("a time");
         let (mut rates, one) = (Rates::default(), WorkflowId::new(at(0)));
         let started = (0..1_000).filter(|_| rates.admit(one, 60, at(10))).count();
         assert_eq!(started, 60);
