@@ -542,6 +542,9 @@ def new_alert(world):
 
 
 def credential(world):
+    # An organization has two hundred at most.
+    for it in world.get("/v1/credentials?limit=100")["data"][80:]:
+        world.send("DELETE", f"/v1/credentials/{it['id']}")
     name = world.name("credential").lower().replace(" ", "-")
     return {"name": name, "type": "bearer", "origin": "https://crm.example.com", "secret": "a secret"}
 
@@ -551,6 +554,9 @@ def new_credential(world):
 
 
 def subscription(world):
+    # An organization has fifty at most: the older ones make room.
+    for it in world.get("/v1/event-subscriptions?limit=100")["data"][20:]:
+        world.send("DELETE", f"/v1/event-subscriptions/{it['id']}")
     # Nobody answers there: deliveries wait for their next try.
     return {"url": "http://127.0.0.1:9/", "types": ["member.added"], "description": world.name("Events")}
 
