@@ -572,6 +572,7 @@ mod tests {
             is_owner: false,
             test_only: false,
             saved_queries_only: false,
+            project: None,
             origin: Arc::default(),
         };
         let mut occasion = Occasion { run, org, acting, begun: None, at, secret: None };
