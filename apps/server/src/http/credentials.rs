@@ -199,7 +199,7 @@ struct UpdateCredential {
 
 /// A credential, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Credential)]
+#[schema(as = StoredCredential)]
 struct CredentialBody {
     #[schema(value_type = String, example = "cred_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")]
     id: CredentialId,
