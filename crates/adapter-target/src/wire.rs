@@ -255,6 +255,7 @@ mod tests {
             Frame::Columns(body) => format!("{:?}", columns(body)),
             Frame::Error(body) => format!("{:?}", ServerError::read(body)),
             Frame::Ready(status) => format!("ready {status}"),
+            Frame::Notification(body) => format!("notification {body:?}"),
             Frame::Aside => "aside".into(),
             Frame::Other(_) => "other".into(),
         }

@@ -202,8 +202,8 @@ async fn a_snapshot_and_a_reader_are_made_whole_or_not_at_all() {
         let (path, name) =
             if is_snapshot { (&snapshots, "snapshots") } else { (&endpoints, "endpoints") };
         let listed = scene.owner.get(path).await.body;
-        let made = listed[name].as_array().unwrap().iter();
-        let made = made.filter(|it| is_snapshot || it["type"] == "read_only").next_back().cloned();
+        let mut made = listed[name].as_array().unwrap().iter();
+        let made = made.rfind(|it| is_snapshot || it["type"] == "read_only").cloned();
         assert!(answer.status >= 300 || made.is_some(), "what was promised is there");
         if let Some(made) = made {
             if !is_snapshot {

@@ -189,9 +189,10 @@ impl WriteConnections {
             let login = login_as(&read, &record.username, clear.clone());
             self.try_out(permit, &login, record.key_schema.as_deref()).await?;
         }
-        let password = match relogin {
-            true => self.parts.vault.seal(location(&record), &clear).await?,
-            false => before.password,
+        let password = if relogin {
+            self.parts.vault.seal(location(&record), &clear).await?
+        } else {
+            before.password
         };
         let entry = AuditEntry::of(caller, now, "write_connection.updated")
             .on("write_connection", id)

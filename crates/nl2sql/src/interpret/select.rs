@@ -618,21 +618,21 @@ impl Interpreter<'_> {
             .rev()
             .map(|it| self.word(it))
             .find(|it| {
-                !(owned && matches!(*it, "its" | "their"))
-                    && !matches!(
-                        *it,
-                        "the"
-                            | "all"
-                            | "a"
-                            | "an"
-                            | "any"
-                            | "each"
-                            | "these"
-                            | "those"
-                            | "different"
-                            | "distinct"
-                            | "our"
-                    )
+                let passed_over = matches!(
+                    *it,
+                    "the"
+                        | "all"
+                        | "a"
+                        | "an"
+                        | "any"
+                        | "each"
+                        | "these"
+                        | "those"
+                        | "different"
+                        | "distinct"
+                        | "our"
+                ) || (owned && matches!(*it, "its" | "their"));
+                !passed_over
             })
             .unwrap_or("");
         let after_preposition = matches!(

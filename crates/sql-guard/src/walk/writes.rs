@@ -56,7 +56,7 @@ impl<'a> Walker<'a> {
     }
 
     fn insert(&mut self, it: &'a InsertStmt) -> Result<RelationId, Rejection> {
-        self.no_returning(it.returning_clause.as_ref())?;
+        no_returning(it.returning_clause.as_ref())?;
         let has_with = self.begin_with(it.with_clause.as_ref())?;
         let (target, var) = self.written(it.relation.as_ref(), false)?;
         for column in &it.cols {
@@ -101,7 +101,7 @@ impl<'a> Walker<'a> {
     }
 
     fn update(&mut self, it: &'a UpdateStmt) -> Result<RelationId, Rejection> {
-        self.no_returning(it.returning_clause.as_ref())?;
+        no_returning(it.returning_clause.as_ref())?;
         let has_with = self.begin_with(it.with_clause.as_ref())?;
         let (target, var) = self.written(it.relation.as_ref(), true)?;
         self.levels.push(Vec::new());
@@ -117,7 +117,7 @@ impl<'a> Walker<'a> {
     }
 
     fn delete(&mut self, it: &'a DeleteStmt) -> Result<RelationId, Rejection> {
-        self.no_returning(it.returning_clause.as_ref())?;
+        no_returning(it.returning_clause.as_ref())?;
         let has_with = self.begin_with(it.with_clause.as_ref())?;
         let (target, var) = self.written(it.relation.as_ref(), true)?;
         self.levels.push(Vec::new());
@@ -174,16 +174,6 @@ impl<'a> Walker<'a> {
         self.expressions(&call.args)?;
         self.levels.pop();
         Ok(found)
-    }
-
-    fn no_returning(&self, it: Option<&ReturningClause>) -> Result<(), Rejection> {
-        if it.is_none() {
-            return Ok(());
-        }
-        Err(Rejection::new(
-            Rule::Returning,
-            "RETURNING reads, and nothing here takes rows; remove it and read in a step",
-        ))
     }
 
     fn begin_with(&mut self, it: Option<&'a WithClause>) -> Result<bool, Rejection> {
@@ -307,4 +297,14 @@ impl<'a> Walker<'a> {
         }
         self.optional(condition)
     }
+}
+
+fn no_returning(it: Option<&ReturningClause>) -> Result<(), Rejection> {
+    if it.is_none() {
+        return Ok(());
+    }
+    Err(Rejection::new(
+        Rule::Returning,
+        "RETURNING reads, and nothing here takes rows; remove it and read in a step",
+    ))
 }

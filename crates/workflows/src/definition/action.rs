@@ -341,7 +341,7 @@ fn read_write(fields: &mut Fields<'_>, names: &Names, faults: &mut Faults) -> Op
         .need_text("sql", 50_000, faults)
         .and_then(|it| SqlTemplate::parse(it, names).map_err(|err| faults.add(&pointer, err)).ok());
     let time = fields.whole("timeout_seconds", 1..=600, faults).unwrap_or(30);
-    let approval = fields.get("approval").and_then(|it| {
+    let approval = fields.get("approval").map(|it| {
         let mut inner = Fields::of(it, &fields.at("approval"), faults);
         let role = inner.text("role", 100, faults).unwrap_or("admin").to_owned();
         let time = inner.whole("expires_in_seconds", 60..=30 * 86_400, faults);
@@ -350,7 +350,7 @@ fn read_write(fields: &mut Fields<'_>, names: &Names, faults: &mut Faults) -> Op
             faults.add(&inner.at("role"), "viewers change nothing, and so cannot approve");
         }
         inner.end(faults);
-        Some(WantedApproval { role, time })
+        WantedApproval { role, time }
     });
     let time = Duration::from_secs(time);
     Some(WriteAction { connection: connection?, sql: sql?, time, approval })

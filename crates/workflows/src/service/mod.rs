@@ -381,9 +381,10 @@ impl Workflows {
             for step in &mut steps {
                 step.result = None;
             }
-            let role = match approvals.is_empty() {
-                true => None,
-                false => self.parts.members.role(caller.org, caller.user).await?,
+            let role = if approvals.is_empty() {
+                None
+            } else {
+                self.parts.members.role(caller.org, caller.user).await?
             };
             // Whoever is to decide has to see about what.
             for it in &mut approvals {
