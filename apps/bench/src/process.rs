@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -198,6 +199,36 @@ impl Plinth {
         Ok(plinth)
     }
 
+    /// Starts it on a database instead of one of its own; it does no runs of workflows itself.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub(crate) async fn start_on(binary: &Path, folder: &Folder, url: &str) -> Result<Self> {
+        let log = folder.path().join("plinth.log");
+        let address = free_address()?;
+        let output = File::create(&log)?;
+        let mut command = plinth_on(binary, url);
+        command
+            .args(["serve", "--log", "warn", "--listen", &address.to_string()])
+            .env("PLINTH_WORKFLOW_RUNS", "0")
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .process_group(0);
+        let child = command.spawn().with_context(|| format!("starting {}", binary.display()))?;
+        let mut plinth = Self { child, address, key: String::new(), log };
+        plinth.wait_until_ready().await?;
+        let (key, organization) = plinth.set_up().await.context("making the first owner")?;
+        plinth.key = key;
+        let mut command = plinth_on(binary, url);
+        command.args(["organization", "set-plan", &organization, "custom"]);
+        command.args(["--per-minute", "2000000000", "--per-day", "2000000000"]);
+        let output = command.stdin(Stdio::null()).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "the limits could not be lifted: {said}");
+        Ok(plinth)
+    }
+
     /// A client with a connection of its own and the owner's key.
     pub(crate) fn client(&self) -> Client {
         Client::new(self.address, &self.key)
@@ -313,6 +344,76 @@ impl Drop for Plinth {
             let _ = self.end();
         }
     }
+}
+
+/// A running `plinth worker`. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct WorkerProcess {
+    child: Child,
+}
+
+impl WorkerProcess {
+    /// Starts one on the database of a [`Plinth::start_on`].
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub(crate) fn start(binary: &Path, url: &str) -> Result<Self> {
+        let mut command = plinth_on(binary, url);
+        command
+            .args(["worker", "--log", "warn"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0);
+        let child = command.spawn().with_context(|| format!("starting {}", binary.display()))?;
+        Ok(Self { child })
+    }
+
+    /// Stops it in good order.
+    ///
+    /// # Errors
+    /// If it ended otherwise than with success, or not in time.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        signal(&self.child, Signal::SIGTERM)?;
+        let asked = Instant::now();
+        while asked.elapsed() < STOP_LIMIT {
+            if let Some(status) = self.child.try_wait()? {
+                ensure!(status.success(), "the worker ended with {status}");
+                return Ok(());
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        bail!("the worker did not stop within {} s", STOP_LIMIT.as_secs())
+    }
+}
+
+impl Drop for WorkerProcess {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// The master key of everything that this run starts: what it seals lives as long as a measurement.
+fn master_key() -> &'static str {
+    static KEY: OnceLock<String> = OnceLock::new();
+    KEY.get_or_init(|| {
+        let mut random = [0; 32];
+        getrandom::fill(&mut random).expect("the system gives random numbers");
+        random.iter().fold(String::new(), |key, byte| format!("{key}{byte:02x}"))
+    })
+}
+
+/// The binary on a database of the measurement's, which may be asked on this machine.
+fn plinth_on(binary: &Path, url: &str) -> Command {
+    let mut command = plinth(binary, Model::None);
+    command
+        .env("PLINTH_DATABASE_URL", url)
+        .env("PLINTH_MASTER_KEY", master_key())
+        .env("PLINTH_EGRESS_ALLOW", "127.0.0.0/8,::1/128");
+    command
 }
 
 /// The binary, without settings that our surroundings have for another Plinth: they would change what is measured, or even

@@ -9,6 +9,7 @@ mod figure;
 mod introspect;
 mod load;
 mod memory;
+mod queue;
 mod rest;
 mod rows;
 mod tools;
@@ -45,6 +46,9 @@ pub(crate) struct Options {
     /// How large the databases are that branches are made of, in MB
     #[arg(long, default_value = "100,1000", value_name = "N,N", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..))]
     sizes: Vec<u64>,
+    /// How many jobs a round of the queue has
+    #[arg(long, default_value_t = 5_000, value_name = "N", value_parser = clap::value_parser!(u32).range(100..))]
+    jobs: u32,
     /// Write the figures to this file, as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -67,7 +71,9 @@ enum What {
     Auth,
     /// Branches of databases and sleeping endpoints; as root also on an XFS in a file. Not one of all: it takes minutes
     Branches,
-    /// All of these but branches
+    /// Runs of workflows beside graphile-worker; needs node and npm. Not one of all: it installs something
+    Queue,
+    /// All of these but branches and the queue
     All,
 }
 
@@ -125,6 +131,9 @@ pub(crate) async fn run(binary: &Path, options: &Options) -> Result<()> {
     }
     if options.what == What::Branches {
         figures.extend(branches::measure(&stage).await.context("measuring branches")?);
+    }
+    if options.what == What::Queue {
+        figures.extend(queue::measure(&stage).await.context("measuring the queue")?);
     }
     databases.stop().await?;
 

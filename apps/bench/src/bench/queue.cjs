@@ -1,0 +1,94 @@
+// The peer of the queue's measurement: graphile-worker on the same Postgres. Prints one line of JSON.
+const { Logger, makeWorkerUtils, run } = require("graphile-worker");
+const { Pool } = require("pg");
+
+const [mode, connectionString, count, concurrency] = process.argv.slice(2);
+const total = Number(count);
+const pgPool = new Pool({ connectionString, max: 48 });
+const logger = new Logger(() => () => {});
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function working(task) {
+  const step = async (payload, helpers) => {
+    task(payload);
+    await helpers.withPgClient((client) => client.query("SELECT 1 AS one"));
+  };
+  return run({
+    pgPool,
+    logger,
+    concurrency: Number(concurrency),
+    pollInterval: 100,
+    noHandleSignals: true,
+    taskList: { step },
+  });
+}
+
+async function empty() {
+  for (;;) {
+    const left = await pgPool.query("SELECT count(*)::int AS n FROM graphile_worker._private_jobs");
+    if (left.rows[0].n === 0) return;
+    await pause(10);
+  }
+}
+
+const modes = {
+  // What waits is done, as fast as it can be.
+  async drain() {
+    const fill = "SELECT graphile_worker.add_job('step', json_build_object('n', n)) FROM generate_series(1, $1) n";
+    await pgPool.query(fill, [total]);
+    let begun = null;
+    const runner = await working(() => (begun ??= performance.now()));
+    await empty();
+    const seconds = (performance.now() - begun) / 1000;
+    await runner.stop();
+    return { seconds };
+  },
+  // Eight producers queue one after the other, each waiting until it is stored, while a worker does them.
+  async one() {
+    const runner = await working(() => {});
+    const begun = performance.now();
+    let left = total;
+    const producer = async () => {
+      while (left-- > 0) await runner.addJob("step", {});
+    };
+    await Promise.all(Array.from({ length: 8 }, producer));
+    await empty();
+    const seconds = (performance.now() - begun) / 1000;
+    await runner.stop();
+    return { seconds };
+  },
+  // 200 a second for as long as it takes; from before they are queued to their start.
+  async pace() {
+    const waits = [];
+    const runner = await working((payload) => waits.push(Date.now() - payload.at));
+    const begun = performance.now();
+    const all = [];
+    for (let n = 0; n < total; n += 1) {
+      const due = begun + n * 5;
+      const early = due - performance.now();
+      if (early > 0) await pause(early);
+      all.push(runner.addJob("step", { at: Date.now() }));
+    }
+    await Promise.all(all);
+    await empty();
+    await runner.stop();
+    return { waits };
+  },
+};
+
+async function main() {
+  const utils = await makeWorkerUtils({ pgPool, logger });
+  await utils.migrate();
+  const found = await modes[mode]();
+  await utils.release();
+  await pgPool.end();
+  console.log(JSON.stringify(found));
+}
+
+main().then(
+  () => process.exit(0),
+  (error) => {
+    console.error(error);
+    process.exit(1);
+  },
+);
