@@ -18,7 +18,7 @@ const BALANCES: &str = "
 #[actix_web::test]
 async fn ten_branches_of_a_parent_under_load_add_up() {
     const NAME: &str = "load::ten_branches_of_a_parent_under_load_add_up";
-    let Some(scene) = Scene::new(NAME, &["psql", "pgbench"], 4).await else { return };
+    let Some(scene) = Scene::new(NAME, &["psql", "pgbench"], 5).await else { return };
     let filled =
         Command::new("pgbench").args(["-i", "-q", "-s", "1", &scene.uri]).output().unwrap();
     assert!(filled.status.success(), "{}", String::from_utf8_lossy(&filled.stderr));

@@ -12,8 +12,8 @@ use crate::plinth::{LIMIT, Running, plinth, run, serve_in};
 
 /// Ports of this process's own: other tests run at once, those beside `it` below 25,000.
 fn ports(nth: u32) -> String {
-    let first = 26_000 + (std::process::id() % 100) * 40 + nth * 20;
-    format!("{first}-{}", first + 19)
+    let first = 26_000 + (std::process::id() % 48) * 80 + nth * 40;
+    format!("{first}-{}", first + 39)
 }
 
 fn psql(uri: &str, sql: &str) -> Child {

@@ -16,8 +16,11 @@ use crate::plinth::{LIMIT, Running, Server, plinth, run, serve_in};
 /// How often each kind of work is cut off.
 pub(crate) const POINTS: u32 = 10;
 
-/// How many ports a node gets: half for endpoints, half for the servers behind them.
-const PORTS: u16 = 40;
+/// How many ports a node gets: half for endpoints, of which each has two, half for the servers behind them.
+const PORTS: u16 = 80;
+
+/// How many scenes may be open at once in one run of the tests, each with a number of its own.
+const SCENES: u16 = 6;
 
 /// What is killed at a point.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,8 +82,9 @@ impl Scene {
         }
         let folder = DataFolder::in_memory();
         // Beside those of other tests, which may run at once.
-        let block = u16::try_from(std::process::id() % 13).unwrap();
-        let first_port = 30_000 + block * 200 + nth * PORTS;
+        assert!(nth < SCENES);
+        let block = u16::try_from(std::process::id() % 5).unwrap();
+        let first_port = 30_000 + (block * SCENES + nth) * PORTS;
         let ports = format!("{first_port}-{}", first_port + PORTS - 1);
         let server = Running::start(serve_in(&folder).env("PLINTH_NODE_PORTS", &ports)).up().await;
         let owner = server.set_up().await;
