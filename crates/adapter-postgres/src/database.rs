@@ -2,9 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction};
-use plinth_core::{Clock, OrgId, StoreError, UserId};
+use plinth_core::{Clock, Cursor, Limit, OrgId, StoreError, UserId};
 use plinth_tenancy::TrailKey;
-use tokio_postgres::{Client, Config, IsolationLevel};
+use tokio_postgres::{Client, Config, IsolationLevel, Row};
 
 use crate::DatabaseUrl;
 use crate::tls::Verify;
@@ -153,6 +153,31 @@ impl Database {
         let mut client = self.pool.get().await.map_err(unavailable)?;
         let tx = client.transaction().await.map_err(store)?;
         self.run_for(org, SET_ORG_UNFLUSHED, tx, work).await
+    }
+
+    /// `org`'s rows of `table` that come after a cursor, newest first, and one more than asked for: whoever cuts the page sees
+    /// by that whether there is another.
+    pub(crate) async fn newest_of<T>(
+        &self,
+        org: OrgId,
+        columns: &str,
+        table: &str,
+        after: Option<Cursor>,
+        limit: Limit,
+        read: impl Fn(&Row) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let query = format!(
+            "SELECT {columns} FROM {table}
+             WHERE org_id = $1 AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))
+             ORDER BY created_at DESC, id DESC LIMIT $4"
+        );
+        let (at, id) = (after.map(|it| it.created_at), after.map(|it| it.id));
+        let limit = i64::from(limit.get()) + 1;
+        self.for_org(org, async |tx| {
+            let found = tx.query(&query, &[&org.as_uuid(), &at, &id, &limit]).await;
+            found.map_err(store)?.iter().map(&read).collect()
+        })
+        .await
     }
 
     /// The same, reading only, with every statement seeing the same moment.

@@ -204,18 +204,8 @@ impl EventStore for PostgresEvents {
         after: Option<Cursor>,
         limit: Limit,
     ) -> Result<Vec<Subscription>, StoreError> {
-        let query = format!(
-            "SELECT {SUBSCRIPTION} FROM event_subscriptions
-             WHERE org_id = $1 AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))
-             ORDER BY created_at DESC, id DESC LIMIT $4"
-        );
-        let (at, id) = (after.map(|it| it.created_at), after.map(|it| it.id));
-        let limit = i64::from(limit.get()) + 1;
         self.database
-            .for_org(org, async |tx| {
-                let found = tx.query(&query, &[&org.as_uuid(), &at, &id, &limit]).await;
-                found.map_err(store)?.iter().map(subscription).collect()
-            })
+            .newest_of(org, SUBSCRIPTION, "event_subscriptions", after, limit, subscription)
             .await
     }
 

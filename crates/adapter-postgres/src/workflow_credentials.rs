@@ -147,18 +147,8 @@ impl CredentialStore for PostgresCredentials {
         after: Option<Cursor>,
         limit: Limit,
     ) -> Result<Vec<StoredCredential>, StoreError> {
-        let query = format!(
-            "SELECT {CREDENTIAL} FROM workflow_credentials
-             WHERE org_id = $1 AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))
-             ORDER BY created_at DESC, id DESC LIMIT $4"
-        );
-        let (at, id) = (after.map(|it| it.created_at), after.map(|it| it.id));
-        let limit = i64::from(limit.get()) + 1;
         self.database
-            .for_org(org, async |tx| {
-                let found = tx.query(&query, &[&org.as_uuid(), &at, &id, &limit]).await;
-                found.map_err(store)?.iter().map(credential).collect()
-            })
+            .newest_of(org, CREDENTIAL, "workflow_credentials", after, limit, credential)
             .await
     }
 
