@@ -450,8 +450,14 @@ fn facts(
     };
     match it {
         Predicate::Compare(a, comparison, b) => {
-            literal(a);
-            literal(b);
+            for side in [a, b] {
+                // `more than twice the average`
+                if let Expr::Arithmetic(_, x, y) = side {
+                    literal(x);
+                    literal(y);
+                }
+                literal(side);
+            }
             *negative |= *comparison == crate::logical::Comparison::NotEqual
                 || matches!(b, Expr::Literal(Literal::Boolean(false)))
                 || matches!(

@@ -61,6 +61,10 @@ pub(crate) fn correct(index: &SchemaIndex, tokens: &mut [Token]) {
         "revenue",
     ];
     for token in tokens {
+        // `the Fall of 2009`, where semesters are called so: a name, no time of the year
+        if crate::time::season(&token.lower).is_some() && index.values.contains_key(&token.lower) {
+            token.capital = true;
+        }
         let known = token.kind != TokenKind::Word
             || token.lower.len() < 4
             || token.capital && !token.lower.starts_with(['j', 'f', 's', 'o', 'n', 'd'])

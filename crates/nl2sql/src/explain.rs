@@ -180,6 +180,9 @@ pub(crate) fn expr(index: &SchemaIndex, it: &Expr) -> String {
                 WindowFunction::Mean => format!("the mean of {of}{within}"),
                 WindowFunction::Whole => format!("the sum of {of}{within}"),
                 WindowFunction::Rank => format!("the place in that order{within}"),
+                WindowFunction::Moving(rows) => {
+                    format!("the mean of {of} over the last {rows} rows{within}")
+                }
             }
         }
         Expr::Output(at) => format!("value {} of those", at + 1),

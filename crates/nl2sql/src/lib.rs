@@ -24,6 +24,7 @@ mod cut;
 mod doubt;
 mod engine;
 mod explain;
+mod hierarchy;
 mod index;
 mod interpret;
 mod join;

@@ -53,6 +53,8 @@ pub enum WindowFunction {
     Whole,
     /// The place in that order; equals share one.
     Rank,
+    /// The mean of so many rows: this one and those before it.
+    Moving(u16),
 }
 
 /// A unit of time.

@@ -32,6 +32,7 @@ pub(crate) fn plain(tokens: &mut Vec<Token>) {
     }
     numbers(tokens);
     without_us(tokens);
+    passives(tokens);
     let mut at = 0;
     while at < tokens.len() && tokens.len() <= MAX_TOKENS {
         let found = PHRASES.iter().find(|it| {
@@ -49,6 +50,25 @@ pub(crate) fn plain(tokens: &mut Vec<Token>) {
         let length = read.len();
         tokens.splice(at..at + phrase.said.len(), read);
         at += length;
+    }
+}
+
+/// `that got delivered`: that was.
+fn passives(tokens: &mut [Token]) {
+    for at in 1..tokens.len() {
+        let done = &tokens[at];
+        let done = done.kind == TokenKind::Word
+            && done.lower.len() > 4
+            && done.lower.ends_with("ed")
+            && !done.capital;
+        if done && matches!(tokens[at - 1].lower.as_str(), "got" | "gets" | "get") {
+            let was =
+                words(if tokens[at - 1].lower == "got" { "were" } else { "are" }, &tokens[at]);
+            if let Some(was) = was.into_iter().next() {
+                let (start, end) = (tokens[at - 1].start, tokens[at - 1].end);
+                tokens[at - 1] = Token { start, end, ..was };
+            }
+        }
     }
 }
 
@@ -138,6 +158,8 @@ mod tests {
     fn set_phrases_are_read_as_plainer_words() {
         assert_eq!(read("how much did we sell this year so far"), "total revenue year to date");
         assert_eq!(read("the best paid employee"), "the highest paid employee");
+        assert_eq!(read("orders that got delivered"), "orders that were delivered");
+        assert_eq!(read("who got the most"), "who got the most");
     }
 
     #[test]

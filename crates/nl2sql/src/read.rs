@@ -8,7 +8,7 @@ use crate::{
     correct,
     doubt::{acts, content, doubtful, echoes, is_verb, lost, predicts},
     engine::Reading,
-    explain,
+    explain, hierarchy,
     index::SchemaIndex,
     interpret::{Interpreter, Note, Rival},
     join, language,
@@ -170,6 +170,7 @@ fn read_as(
     let draft = reader.read();
     let mut query = assemble(index, &mut reader, draft)?;
     mirror::other_side(index, &mut query);
+    hierarchy::include_below(index, &mut query);
     if let Some(wrap) = wrap {
         query = wrap(query)?;
     }

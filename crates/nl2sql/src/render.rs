@@ -146,6 +146,19 @@ impl Renderer<'_> {
         let mut sql = self.core(query, &scope, Some(None))?;
         if let Some((operation, other)) = &query.set {
             let _ = write!(sql, " {} {}", set_word(*operation), self.query(other)?);
+            return Some(sql);
+        }
+        // an order chooses rows only where there is a limit
+        if let Some(limit) = query.limit {
+            let keys = query
+                .order
+                .iter()
+                .map(|key| self.order_key(key, &scope, true))
+                .collect::<Option<Vec<_>>>()?;
+            if !keys.is_empty() {
+                let _ = write!(sql, " ORDER BY {}", keys.join(", "));
+            }
+            let _ = write!(sql, " LIMIT {limit}");
         }
         Some(sql)
     }

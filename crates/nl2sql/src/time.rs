@@ -1,5 +1,8 @@
 //! Finds expressions of time in a question and says which span they mean.
 
+mod calendar;
+
+pub(crate) use calendar::{month, month_name, season};
 use jiff::{ToSpan, civil::Date};
 
 use crate::{
@@ -69,53 +72,6 @@ pub(crate) fn unit(word: &str) -> Option<TimeUnit> {
         "year" | "years" => TimeUnit::Year,
         _ => return None,
     })
-}
-
-fn month(word: &str) -> Option<i8> {
-    const MONTHS: [&str; 12] = [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ];
-    let at = MONTHS.iter().position(|it| {
-        *it == word
-            || (word.len() >= 3
-                && word != "mar"
-                && word != "sep"
-                && word.len() < 5
-                && it.starts_with(word))
-            || (word == "mar" && *it == "march")
-            || (word.starts_with("sep") && word.len() <= 4 && *it == "september")
-    })?;
-    i8::try_from(at + 1).ok()
-}
-
-/// The English name of a month.
-pub(crate) fn month_name(month: i8) -> Option<&'static str> {
-    const NAMES: [&str; 12] = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ];
-    NAMES.get(usize::try_from(month - 1).ok()?).copied()
 }
 
 fn weekday(word: &str) -> Option<i8> {
@@ -339,7 +295,9 @@ impl Reader<'_> {
                     || matches!(self.word(next), "until" | "till" | "through" | "-")
                     || self.word(next) == "and";
                 if !joins {
-                    return None;
+                    // `from 1 to 7 May`: both ends were read as one span
+                    let both = (at + 1..next).any(|it| self.word(it) == joiner);
+                    return both.then_some((from, next));
                 }
                 let (to, end) = self.calendar(next + 1)?;
                 if let (Span::Year(a, _), Span::Year(b, _)) = (&from, &to) {
@@ -509,6 +467,8 @@ impl Reader<'_> {
                     | "monthly"
                     | "quarterly"
             );
+        // `2026 revenue`
+        let told = told || matches!(self.word(end), "revenue" | "revenues" | "turnover" | "sales");
         if matches!(span, Span::Year(..)) && !said && !told && !self.plainly_a_year(at) {
             return None;
         }
@@ -579,176 +539,6 @@ impl Reader<'_> {
                 | "to"
         );
         near && !lead && !counts
-    }
-
-    /// A date, a month, a quarter or a year.
-    fn calendar(&self, at: usize) -> Option<(Span, usize)> {
-        self.iso(at)
-            .or_else(|| self.day_first(at))
-            .or_else(|| self.month_first(at))
-            .or_else(|| self.quarter(at))
-            .or_else(|| self.half(at))
-            .or_else(|| self.year(at).map(|year| (Span::Year(year, Bound::In), at + 1)))
-    }
-
-    fn date(&self, year: i64, month: i64, day: i64, end: usize) -> Option<(Span, usize)> {
-        let date = Date::new(
-            i16::try_from(year).ok()?,
-            i8::try_from(month).ok()?,
-            i8::try_from(day).ok()?,
-        )
-        .ok()?;
-        Some((self.day(date), end))
-    }
-
-    /// `2024-05-03`, `05/03/2024`
-    fn iso(&self, at: usize) -> Option<(Span, usize)> {
-        let mark = |at: usize, mark: char| self.tokens.get(at).is_some_and(|it| it.is_mark(mark));
-        if let Some(year) = self.year(at) {
-            if mark(at + 1, '-') && mark(at + 3, '-') {
-                return self.date(
-                    i64::from(year),
-                    self.whole(at + 2)?,
-                    self.whole(at + 4)?,
-                    at + 5,
-                );
-            }
-            if mark(at + 1, '/') && mark(at + 3, '/') {
-                return self.date(
-                    i64::from(year),
-                    self.whole(at + 2)?,
-                    self.whole(at + 4)?,
-                    at + 5,
-                );
-            }
-            return None;
-        }
-        if mark(at + 1, '/') && mark(at + 3, '/') {
-            let year = self.year(at + 4)?;
-            return self.date(i64::from(year), self.whole(at)?, self.whole(at + 2)?, at + 5);
-        }
-        None
-    }
-
-    /// `3 May 2024`, `3rd of May`
-    fn day_first(&self, at: usize) -> Option<(Span, usize)> {
-        let day = self.whole(at).filter(|it| (1..=31).contains(it))?;
-        let mut next = at + 1;
-        if self.word(next) == "of" {
-            next += 1;
-        }
-        let month = month(self.word(next))?;
-        next += 1;
-        if self.word(next) == "," || self.word(next) == "of" {
-            next += 1;
-        }
-        match self.year(next) {
-            Some(year) => self.date(i64::from(year), i64::from(month), day, next + 1),
-            None => self.date(i64::from(self.today.year()), i64::from(month), day, at + 2),
-        }
-    }
-
-    /// `May 3, 2024`, `May 2024`, `May`
-    fn month_first(&self, at: usize) -> Option<(Span, usize)> {
-        let month = month(self.word(at))?;
-        // the verb and the walk: only a capital makes them months
-        if matches!(self.word(at), "may" | "march" | "mar" | "dec" | "sat" | "jan")
-            && !self.tokens[at].text.starts_with(|c: char| c.is_uppercase())
-            && self.year(at + 1).is_none()
-        {
-            return None;
-        }
-        let mut next = at + 1;
-        if let Some(day) = self.whole(next).filter(|it| (1..=31).contains(it)) {
-            next += 1;
-            if self.word(next) == "," {
-                next += 1;
-            }
-            return match self.year(next) {
-                Some(year) => self.date(i64::from(year), i64::from(month), day, next + 1),
-                None => self.date(i64::from(self.today.year()), i64::from(month), day, at + 2),
-            };
-        }
-        if self.word(next) == "," || self.word(next) == "of" {
-            next += 1;
-        }
-        if self.word(next) == "this" && self.word(next + 1) == "year" {
-            return Some((self.month_of(self.today.year(), month)?, next + 2));
-        }
-        if self.word(next) == "last" && self.word(next + 1) == "year" {
-            return Some((self.month_of(self.today.year() - 1, month)?, next + 2));
-        }
-        match self.year(next) {
-            Some(year) => Some((self.month_of(year, month)?, next + 1)),
-            None => Some((Span::Month(month), at + 1)),
-        }
-    }
-
-    /// `H1 2025`, `the second half of 2025`
-    fn half(&self, at: usize) -> Option<(Span, usize)> {
-        let (number, mut next): (i8, usize) = match self.word(at) {
-            "h1" => (1, at + 1),
-            "h2" => (2, at + 1),
-            "first" | "1st" if self.word(at + 1) == "half" => (1, at + 2),
-            "second" | "2nd" if self.word(at + 1) == "half" => (2, at + 2),
-            _ => return None,
-        };
-        if matches!(self.word(next), "of" | "in") {
-            next += 1;
-        }
-        let (year, end) = match self.year(next) {
-            Some(year) => (year, next + 1),
-            None if self.word(next) == "this" && self.word(next + 1) == "year" => {
-                (self.today.year(), next + 2)
-            }
-            None if self.word(next) == "last" && self.word(next + 1) == "year" => {
-                (self.today.year() - 1, next + 2)
-            }
-            None if self.word(at).starts_with('h') => (self.today.year(), next),
-            None => return None,
-        };
-        let first = Date::new(year, number * 6 - 5, 1).ok()?;
-        let until = first.checked_add(6.months()).ok()?;
-        Some((Span::Range(Some(Moment::Day(first)), Some(Moment::Day(until))), end))
-    }
-
-    /// `Q2 2024`, `the second quarter of 2024`
-    fn quarter(&self, at: usize) -> Option<(Span, usize)> {
-        let number: i8 = match self.word(at) {
-            "q1" => 1,
-            "q2" => 2,
-            "q3" => 3,
-            "q4" => 4,
-            word => {
-                let number = ["first", "second", "third", "fourth"]
-                    .iter()
-                    .position(|it| *it == word)
-                    .or_else(|| ["1st", "2nd", "3rd", "4th"].iter().position(|it| *it == word))?;
-                if self.word(at + 1) != "quarter" {
-                    return None;
-                }
-                i8::try_from(number + 1).ok()?
-            }
-        };
-        let mut next = at + if self.word(at).starts_with('q') { 1 } else { 2 };
-        if self.word(next) == "of" || self.word(next) == "in" {
-            next += 1;
-        }
-        let (year, end) = match self.year(next) {
-            Some(year) => (year, next + 1),
-            None if self.word(next) == "this" && self.word(next + 1) == "year" => {
-                (self.today.year(), next + 2)
-            }
-            None if self.word(next) == "last" && self.word(next + 1) == "year" => {
-                (self.today.year() - 1, next + 2)
-            }
-            None => {
-                (self.today.year(), if self.word(at).starts_with('q') { at + 1 } else { at + 2 })
-            }
-        };
-        let first = Date::new(year, number * 3 - 2, 1).ok()?;
-        let until = first.checked_add(3.months()).ok()?;
-        Some((Span::Range(Some(Moment::Day(first)), Some(Moment::Day(until))), end))
     }
 }
 

@@ -106,7 +106,7 @@ fn context() -> AskContext {
     AskContext { now: "2026-06-10T09:00:00[UTC]".parse().expect("a moment") }
 }
 
-const QUESTIONS: [&str; 24] = [
+const QUESTIONS: [&str; 34] = [
     "month over month revenue growth in 2025 in percent",
     "cumulative revenue by month for 2025",
     "revenue this year so far vs the same period last year",
@@ -131,6 +131,16 @@ const QUESTIONS: [&str; 24] = [
     "{customers} whose last {order} was more than a year ago",
     "units sold per top-level {group} in 2025",
     "{orders} per {channel} and month",
+    "three month moving average of revenue for 2025",
+    "7-day rolling average of revenue in May 2026",
+    "by how many percent is 2025 revenue above or below 2024?",
+    "what was in the biggest {order} of 2025?",
+    "number of delivered vs returned {orders}",
+    "which months of 2025 were better than the average month of that year?",
+    "{customers} with more {orders} than the average {customer}",
+    "how much revenue did our 100 best {customers} bring us together?",
+    "how many {customers} had their very first {order} cancelled?",
+    "how many {customers} came back for a second {order} within 30 days of their first?",
 ];
 
 #[test]

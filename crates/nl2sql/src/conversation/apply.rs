@@ -6,6 +6,7 @@ use super::{
     phrase::{Intent, Unfilter},
 };
 use crate::{
+    engine::Reading,
     lexicon::LEXICON,
     link::{self, Meaning},
     logical::{Aggregate, ColumnRef, Comparison, Expr, LogicalQuery, OrderKey, Predicate},
@@ -47,6 +48,11 @@ impl Talk<'_> {
             Intent::About(what) => self.about(what.clone()),
             Intent::Shift(step) => self.shifted(*step),
             Intent::Among { what, count } => self.among(what.clone(), *count),
+            Intent::MeasureOf(function, of) => self.summed_up_of(*function, of.clone()),
+            Intent::PartOf(whole) => self.part_of(whole.clone()),
+            Intent::Beneath => self.beneath(),
+            Intent::Actor => self.actor(),
+            Intent::Manner(verb) => self.manner(verb.clone()),
         }
     }
 
@@ -274,12 +280,14 @@ impl Talk<'_> {
     fn by(&self, what: std::ops::Range<usize>, instead: bool, also: bool) -> Applied {
         let past = &self.past.query;
         self.limit_free()?;
+        let range = what.clone();
         let words = self.text(what).to_owned();
         let (root, roots) = self.root().ok_or_else(|| self.unknown(&words))?;
         let reading = self
             .read(&format!("number of {roots} by {words}"))
             .or_else(|| self.read(&format!("number of {roots} per {words}")))
             .or_else(|| self.read(&format!("{words} number of {roots}")))
+            .or_else(|| self.by_its_kind(root, &roots, &range))
             .ok_or_else(|| self.unknown(&words))?;
         let other = &reading.query;
         if other.group.is_empty() || other.root != Some(root) || !other.filter.is_empty() {
@@ -338,6 +346,35 @@ impl Talk<'_> {
         changed.confidence = reading.confidence;
         changed.assumptions = assumptions;
         self.once(changed)
+    }
+
+    /// `by sales channel`, of rows that have a channel: the last word is a column of theirs, and those before it name no other.
+    fn by_its_kind(
+        &self,
+        root: usize,
+        roots: &str,
+        what: &std::ops::Range<usize>,
+    ) -> Option<Reading> {
+        let head = what.end.checked_sub(1).filter(|it| *it > what.start)?;
+        let lemma = &self.tokens[head].lemma;
+        let columns = &self.index.tables[root].columns;
+        let kind = columns.iter().position(|it| {
+            it.class.is_textual() && !it.foreign && !it.primary && it.words == [lemma.clone()]
+        })?;
+        let other = self.tokens[what.start..head].iter().any(|token| {
+            columns
+                .iter()
+                .enumerate()
+                .any(|(at, it)| at != kind && it.words.len() > 1 && it.has_word(&token.stem))
+        });
+        if other {
+            return None;
+        }
+        let mut reading =
+            self.read(&format!("number of {roots} by {}", self.text(head..what.end)))?;
+        let words = self.text(what.clone());
+        reading.assumptions.push(format!("“{words}” is taken as their {lemma}"));
+        Some(reading)
     }
 
     /// What several measures have in common that differ in their times alone.
@@ -479,6 +516,22 @@ impl Talk<'_> {
         Ok(self.edited([self.shape(select, past.group.clone())]))
     }
 
+    /// `average per order`: of what each of these rows is worth, if they are what is summed up.
+    fn summed_up_of(&self, wanted: Aggregate, of: std::ops::Range<usize>) -> Applied {
+        if !of.is_empty() {
+            let words = self.text(of.clone()).to_owned();
+            let named = self.names(of).iter().find(|it| it.column.is_none()).map(|it| it.table);
+            let mut tables = Vec::new();
+            for it in self.past.query.select.iter().filter(|it| it.is_aggregate()) {
+                it.columns(&mut |it| tables.push(it.table));
+            }
+            if named.is_none() || tables.iter().any(|it| Some(*it) != named) {
+                return Err(self.unknown(&words));
+            }
+        }
+        self.summed_up(wanted)
+    }
+
     fn unfilter(&self, which: Unfilter) -> Applied {
         let past = &self.past.query;
         let kept: Vec<Predicate> = match which {
@@ -507,9 +560,10 @@ impl Talk<'_> {
                 Predicate::Compare(a, Comparison::Equal, b @ Expr::Literal(_)) => {
                     Predicate::Compare(a.clone(), Comparison::NotEqual, b.clone())
                 }
-                Predicate::Compare(..) | Predicate::Like { .. } | Predicate::Between(..) => {
-                    Predicate::Not(Box::new(it.clone()))
-                }
+                Predicate::Compare(..)
+                | Predicate::Like { .. }
+                | Predicate::Between(..)
+                | Predicate::Or(..) => Predicate::Not(Box::new(it.clone())),
                 _ => return Err(self.unknown(&words)),
             });
         }
@@ -531,7 +585,13 @@ impl Talk<'_> {
         if whole && times.len() == 1 {
             return self.when(&words);
         }
+        if let Some(changed) = self.below(what.clone()) {
+            return Ok(changed);
+        }
         if let Some(changed) = self.bound(what.clone()) {
+            return changed;
+        }
+        if let Some(changed) = self.belonging(what.clone()) {
             return changed;
         }
         if let Some(changed) = self.subject(what.clone()) {

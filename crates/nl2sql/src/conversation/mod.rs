@@ -13,6 +13,7 @@ mod phrase;
 mod place;
 mod shift;
 mod subject;
+mod thing;
 mod told;
 
 use std::collections::BTreeSet;
@@ -126,7 +127,8 @@ impl Engine {
         match talk.change(&intent) {
             Ok(query) => talk.finish(query),
             Err(why) => {
-                if let Some(query) = talk.one_by_one() {
+                let whole = matches!(intent, Intent::MeasureOf(..));
+                if let Some(query) = talk.one_by_one().filter(|_| !whole) {
                     return talk.finish(query);
                 }
                 // what has a subject of its own may be a question of its own after all
@@ -137,6 +139,13 @@ impl Engine {
             }
         }
     }
+}
+
+/// How sure a changed answer is of what it took over: a little less than that was, but no answer that was sure enough to be
+/// given becomes unsure because it is spoken of for long.
+fn changed_from(confidence: f64) -> f64 {
+    let less = confidence * CHANGED;
+    if confidence >= CONFIDENCE_THRESHOLD { less.max(CONFIDENCE_THRESHOLD) } else { less }
 }
 
 /// The index that a query was read over: without views, where it reads none.
@@ -299,7 +308,7 @@ impl Talk<'_> {
             sql,
             tables: tables.into_iter().collect(),
             assumptions: all,
-            confidence: (self.past.confidence * CHANGED).min(confidence),
+            confidence: changed_from(self.past.confidence).min(confidence),
             query,
             ignored: Vec::new(),
             signals: Vec::new(),

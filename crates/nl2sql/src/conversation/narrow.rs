@@ -6,6 +6,7 @@ use super::{
     edit::{Edit, columns_of, is_nested, mapped_all, mapped_condition, multiplies, says_when},
 };
 use crate::{
+    hierarchy,
     lexicon::LEXICON,
     link::{self, Meaning},
     logical::{ColumnRef, Comparison, Expr, Literal, Predicate},
@@ -72,7 +73,7 @@ impl Talk<'_> {
                 "The last answer reads one list inside another; whose time is “{words}”? Ask in full."
             )));
         }
-        let (_, roots) = self.root().ok_or_else(|| self.unknown(words))?;
+        let (_, roots) = self.happening().ok_or_else(|| self.unknown(words))?;
         let (before, mut filter): (Vec<Predicate>, Vec<Predicate>) =
             past.filter.iter().cloned().partition(|it| says_when(self.index, it));
         let moments = columns_of(&before);
@@ -105,6 +106,28 @@ impl Talk<'_> {
         }
         let confidence = reading.map_or(0.0, |it| it.confidence);
         self.filtered(filter, Found { conditions: Vec::new(), confidence, assumptions })
+    }
+
+    /// The table whose rows have the time that is asked for, in the plural: of what is summed up or ranked by, else of what the
+    /// last answer was about.
+    fn happening(&self) -> Option<(usize, String)> {
+        let past = &self.past.query;
+        let root = self.root()?;
+        if past.filter.iter().any(|it| says_when(self.index, it)) {
+            return Some(root);
+        }
+        let mut tables: Vec<usize> = Vec::new();
+        let ranked = past.order.iter().map(|it| &it.by);
+        for it in past.select.iter().chain(ranked).filter(|it| it.is_aggregate()) {
+            it.columns(&mut |it| tables.push(it.table));
+        }
+        tables.dedup();
+        match tables.as_slice() {
+            [one] if *one != root.0 => {
+                Some((*one, crate::meta::plural(&self.index.tables[*one].words.join(" "))))
+            }
+            _ => Some(root),
+        }
     }
 
     /// What these words say of rows, and which conditions of the last answer that takes the place of.
@@ -159,14 +182,22 @@ impl Talk<'_> {
                     .iter()
                     .find(|at| (at.table, at.column) == (link.table, link.column))
                     .unwrap_or(&narrowed[0]);
-                let condition = Predicate::Compare(
+                let mut condition = Predicate::Compare(
                     Expr::Column(column),
                     Comparison::Equal,
                     Expr::Literal(Literal::Text(link.value.clone())),
                 );
+                hierarchy::widen(self.index, past.root, &mut condition);
                 let found = Found::sure(condition);
                 return Ok((self.replaced(&found.conditions), found));
             }
+        }
+        if let [one] = telling.as_slice()
+            && let Meaning::Value(links) = &one.meaning
+            && let Some(condition) = self.value_nearby(links)
+        {
+            let found = Found::sure(condition);
+            return Ok((self.replaced(&found.conditions), found));
         }
         let (root, roots) = self.root().ok_or_else(|| self.unknown(&words))?;
         for sentence in [
@@ -198,6 +229,26 @@ impl Talk<'_> {
             }
         }
         Err(self.unknown(&bare))
+    }
+
+    /// A value of the only column that holds it among the tables that the last answer reads beside the one it is about, where
+    /// that one does not hold it: `the German ones`, of orders that stand there by their customers.
+    fn value_nearby(&self, links: &[link::ValueLink]) -> Option<Predicate> {
+        let past = &self.past.query;
+        let root = past.root?;
+        let best = links.iter().map(|it| it.score).fold(0.0, f64::max);
+        let near = past.instances();
+        let mut held =
+            links.iter().filter(|it| it.score > best - 0.1 && near.contains(&(it.table, 0)));
+        let (one, none) = (held.next()?, held.next().is_none());
+        let own = links.iter().any(|it| it.table == root);
+        (none && !own).then(|| {
+            Predicate::Compare(
+                Expr::Column(ColumnRef::new(one.table, one.column)),
+                Comparison::Equal,
+                Expr::Literal(Literal::Text(one.value.clone())),
+            )
+        })
     }
 
     /// The conditions of the last answer that say something else of the same columns: a row has one value there.

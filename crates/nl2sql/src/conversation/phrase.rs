@@ -1,5 +1,8 @@
 //! What kind of follow-up some words are, by their form alone.
 
+mod points;
+mod whole;
+
 use super::shift::Step;
 use crate::{
     logical::{Aggregate, TimeUnit},
@@ -44,6 +47,16 @@ pub(super) enum Intent {
     Shift(Step),
     /// Those of which these tokens hold; how many they are.
     Among { what: std::ops::Range<usize>, count: bool },
+    /// Another way to sum up what each of these tokens is worth.
+    MeasureOf(Aggregate, std::ops::Range<usize>),
+    /// Which part the last answer is of what these tokens say.
+    PartOf(std::ops::Range<usize>),
+    /// Those whose superiors the last answer found.
+    Beneath,
+    /// Who did the one thing that was spoken of.
+    Actor,
+    /// In which way what this verb says was done with it.
+    Manner(std::ops::Range<usize>),
 }
 
 /// Which conditions go.
@@ -191,7 +204,7 @@ impl Reader<'_> {
             self.skip(&["me", "us"]);
             return surely(Intent::Show(self.at..self.end));
         }
-        if let Some(intent) = self.shift().or_else(|| self.among()) {
+        if let Some(intent) = self.shift().or_else(|| self.among()).or_else(|| self.points()) {
             return surely(intent);
         }
         if let Some(intent) = self.sort().or_else(|| self.grouping(also || joined && !only)) {
@@ -231,166 +244,7 @@ impl Reader<'_> {
     fn whole(&self) -> Option<Intent> {
         let text = self.rest();
         let text = text.strip_prefix("it ").unwrap_or(&text);
-        Some(match text {
-            "why"
-            | "why is that"
-            | "why that"
-            | "why so"
-            | "how come"
-            | "explain"
-            | "explain that"
-            | "explain this"
-            | "explain it"
-            | "explain the answer"
-            | "explain your answer"
-            | "explain the result"
-            | "how did you get that"
-            | "how did you get this"
-            | "how did you get it"
-            | "how did you calculate that"
-            | "how did you compute that"
-            | "how was that calculated"
-            | "how was this calculated"
-            | "how was it calculated"
-            | "how is that calculated"
-            | "where does that come from"
-            | "are you sure"
-            | "how do you know"
-            | "what did you do" => Intent::Why,
-            "undo" | "undo that" | "go back" | "back" | "take that back" => Intent::Back,
-            "as a percentage"
-            | "as percentages"
-            | "as percentage"
-            | "as percent"
-            | "as a percent"
-            | "in percent"
-            | "in percentages"
-            | "as a share"
-            | "as shares"
-            | "percentage"
-            | "percentages"
-            | "in percentage"
-            | "as a percentage of the total"
-            | "as % "
-            | "as a share of the total"
-            | "what percentage is that"
-            | "what share is that"
-            | "what percent is that"
-            | "as a proportion"
-            | "as %"
-            | "in %"
-            | "%"
-            | "what is that as a percentage"
-            | "what is that in percent" => Intent::Percentage,
-            "reverse"
-            | "reversed"
-            | "reverse the order"
-            | "reverse it"
-            | "reverse order"
-            | "in reverse"
-            | "in reverse order"
-            | "the other way around"
-            | "the other way round"
-            | "other way around"
-            | "flip it" => Intent::Direct(None),
-            "descending"
-            | "highest first"
-            | "largest first"
-            | "biggest first"
-            | "newest first"
-            | "latest first"
-            | "most recent first"
-            | "most first"
-            | "greatest first"
-            | "best first"
-            | "most expensive first"
-            | "from high to low"
-            | "from highest to lowest"
-            | "in descending order"
-            | "from the highest" => Intent::Direct(Some(true)),
-            "ascending"
-            | "lowest first"
-            | "smallest first"
-            | "oldest first"
-            | "earliest first"
-            | "cheapest first"
-            | "from low to high"
-            | "from lowest to highest"
-            | "least first"
-            | "in ascending order"
-            | "from the lowest" => Intent::Direct(Some(false)),
-            "all" | "all of them" | "everything" | "no limit" | "without a limit"
-            | "without limit" | "without the limit" | "the whole list" | "the rest too" => {
-                Intent::All
-            }
-            "how many"
-            | "how many are there"
-            | "how many is that"
-            | "how many are they"
-            | "how many are those"
-            | "how many of them"
-            | "how many of them are there"
-            | "count"
-            | "count them"
-            | "count those"
-            | "how many were there" => Intent::Count,
-            "which ones"
-            | "which"
-            | "who"
-            | "who are they"
-            | "who are those"
-            | "which ones are they"
-            | "which are they"
-            | "which are those"
-            | "what are they"
-            | "list them"
-            | "show them"
-            | "list those"
-            | "show me them"
-            | "show me those"
-            | "which ones are those"
-            | "list them all"
-            | "who were they" => Intent::Rows,
-            "the average"
-            | "average"
-            | "on average"
-            | "the mean"
-            | "average instead"
-            | "the average instead" => Intent::Measure(Aggregate::Avg),
-            "the total" | "total" | "in total" | "the sum" | "sum" | "total instead"
-            | "the total instead" | "the sum instead" => Intent::Measure(Aggregate::Sum),
-            "the maximum" | "maximum" | "the highest" | "the largest" | "max" => {
-                Intent::Measure(Aggregate::Max)
-            }
-            "the minimum" | "minimum" | "the lowest" | "the smallest" | "min" => {
-                Intent::Measure(Aggregate::Min)
-            }
-            "ever"
-            | "for all time"
-            | "of all time"
-            | "all time"
-            | "at any time"
-            | "in all years"
-            | "for all years"
-            | "regardless of date"
-            | "regardless of the date"
-            | "regardless of time"
-            | "without the date"
-            | "for any date"
-            | "over all time" => Intent::Unfilter(Unfilter::Time),
-            "without the filter"
-            | "without the filters"
-            | "without filters"
-            | "overall"
-            | "without any filter"
-            | "without conditions"
-            | "unfiltered"
-            | "remove the filter"
-            | "remove the filters"
-            | "remove all filters"
-            | "clear the filters" => Intent::Unfilter(Unfilter::All),
-            _ => return self.top(),
-        })
+        whole::said(text).or_else(|| self.top())
     }
 
     /// `top 5`, `the first 10 of them`, `limit it to 3`.
@@ -649,70 +503,4 @@ impl Reader<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::token::tokenize;
-
-    fn intent(text: &str) -> Intent {
-        read(&tokenize(text)).expect("a follow-up").intent
-    }
-
-    #[test]
-    fn forms_of_follow_ups_are_known() {
-        assert_eq!(intent("Why?"), Intent::Why);
-        assert_eq!(intent("how did you get that?"), Intent::Why);
-        assert_eq!(intent("as a percentage"), Intent::Percentage);
-        assert_eq!(intent("ok, show it as percentages"), Intent::Percentage);
-        assert_eq!(intent("top 5"), Intent::Top(5, false));
-        assert_eq!(intent("only the first three of them"), Intent::Top(3, false));
-        assert_eq!(intent("the bottom 10"), Intent::Top(10, true));
-        assert_eq!(intent("limit it to 20"), Intent::Top(20, false));
-        assert_eq!(intent("sort by revenue"), Intent::Sort(2..3, None));
-        assert_eq!(intent("sort them by name descending"), Intent::Sort(3..4, Some(true)));
-        assert_eq!(intent("newest first"), Intent::Direct(Some(true)));
-        assert_eq!(
-            intent("by country instead"),
-            Intent::By { what: 1..2, instead: true, also: false }
-        );
-        assert_eq!(intent("and by month"), Intent::By { what: 2..3, instead: false, also: true });
-        assert_eq!(
-            intent("break it down by channel"),
-            Intent::By { what: 4..5, instead: false, also: false }
-        );
-        assert_eq!(intent("what about refunds?"), Intent::About(2..3));
-        assert_eq!(intent("and last month?"), Intent::About(1..3));
-        assert_eq!(intent("only the German ones"), Intent::About(1..4));
-        assert_eq!(intent("not the cancelled ones"), Intent::Without(2..4));
-        assert_eq!(intent("also show their email"), Intent::Show(2..4));
-        assert_eq!(intent("how many are there?"), Intent::Count);
-        assert_eq!(intent("which ones?"), Intent::Rows);
-        assert_eq!(intent("go back"), Intent::Back);
-        let step = |unit, steps| Intent::Shift(Step { unit, steps });
-        assert_eq!(intent("and the month before?"), step(Some(TimeUnit::Month), -1));
-        assert_eq!(intent("and the summer before that"), step(Some(TimeUnit::Year), -1));
-        assert_eq!(intent("what about the year after?"), step(Some(TimeUnit::Year), 1));
-        assert_eq!(
-            intent("and how many of them are preferred?"),
-            Intent::Among { what: 6..7, count: true }
-        );
-        assert_eq!(
-            intent("which of these countries have more than 3?"),
-            Intent::Among { what: 4..8, count: false }
-        );
-        assert_eq!(intent("in Berlin only"), Intent::About(0..2));
-    }
-
-    #[test]
-    fn questions_that_stand_alone_are_not_surely_follow_ups() {
-        for question in [
-            "How many orders were placed last month?",
-            "top 5 products by price",
-            "customers in Germany",
-            "show me the orders of last week",
-            "which customers have no orders?",
-        ] {
-            let phrase = read(&tokenize(question));
-            assert!(phrase.as_ref().is_none_or(|it| !it.surely), "{question}: {phrase:?}");
-        }
-    }
-}
+mod tests;

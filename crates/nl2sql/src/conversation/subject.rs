@@ -4,7 +4,9 @@ use super::{
     Changed, Doubt, Talk,
     edit::{Edit, is_nested, mapped, mapped_all, multiplies, says_when},
 };
-use crate::logical::{ColumnRef, Expr, LogicalQuery, OrderKey, Predicate};
+use crate::logical::{
+    Aggregate, ColumnRef, Comparison, Expr, Literal, LogicalQuery, OrderKey, Predicate,
+};
 
 impl Talk<'_> {
     /// The last answer with another subject or another measure; `None` if the words name neither.
@@ -17,7 +19,10 @@ impl Talk<'_> {
         }
         match best.column {
             None if Some(best.table) == self.past.query.root => None,
-            None => Some(self.other_table(best.table, &words)),
+            None => Some(
+                self.other_table(best.table, &words)
+                    .or_else(|why| self.other_total(best.table, &words).ok_or(why)),
+            ),
             Some(column) => {
                 let class = self.index.tables[best.table].columns[column].class;
                 class.is_numeric().then(|| self.other_measure(&words))
@@ -155,6 +160,56 @@ impl Talk<'_> {
         let mut changed = self.edited([Edit::Whole(Box::new(query))]);
         changed.confidence = 0.9;
         Ok(changed)
+    }
+
+    /// The sum of what another table's rows are worth, at the same time, after a sum of money whose conditions are its own:
+    /// `what about refunds?` after the revenue of a year.
+    fn other_total(&self, table: usize, words: &str) -> Option<Changed> {
+        let past = &self.past.query;
+        let root = past.root?;
+        let summed = matches!(
+            past.select.as_slice(),
+            [Expr::Aggregate { function: Aggregate::Sum, filter: None, .. }]
+        );
+        if !summed || !past.group.is_empty() || is_nested(past) || past.limit.is_some() {
+            return None;
+        }
+        // which rows count was said by what is written about them, not by the question
+        let described =
+            format!("rows of {} count as its description says", self.index.tables[root].name);
+        let own = |it: &&Predicate| {
+            matches!(it, Predicate::Compare(Expr::Column(column), Comparison::NotEqual, Expr::Literal(Literal::Text(_)))
+                if column.table == root)
+        };
+        let (when, what): (Vec<&Predicate>, Vec<&Predicate>) =
+            past.filter.iter().partition(|it| says_when(self.index, it));
+        if !what.iter().all(own) || !what.is_empty() && !self.past.assumptions.contains(&described)
+        {
+            return None;
+        }
+        let reading = self.read(&format!("total {words}"))?;
+        let mut query = reading.query;
+        let plain = query.root == Some(table)
+            && query.group.is_empty()
+            && query.order.is_empty()
+            && matches!(
+                query.select.as_slice(),
+                [Expr::Aggregate { function: Aggregate::Sum, .. }]
+            );
+        if !plain {
+            return None;
+        }
+        if !when.is_empty() {
+            let moment = self.moment_of(table, words)?;
+            for it in when {
+                query.filter.push(super::edit::mapped_condition(it, &mut |_| Some(moment))?);
+            }
+        }
+        let mut changed = self.edited([Edit::Whole(Box::new(query))]);
+        changed.confidence = reading.confidence;
+        changed.assumptions = reading.assumptions;
+        changed.assumptions.push(format!("The {words} are summed up."));
+        Some(changed)
     }
 
     /// The moment that tells when a row of a table happened: its only one, or that which the engine takes.

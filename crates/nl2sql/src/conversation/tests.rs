@@ -179,6 +179,72 @@ fn values_narrow_down_and_take_each_others_place() {
 }
 
 #[test]
+fn values_are_of_the_tables_that_the_last_answer_reads() {
+    let sql = talk(&["total fee of loans by country of members", "only the German ones"]);
+    assert!(sql.contains("WHERE m.country = 'Germany'"), "{sql}");
+}
+
+#[test]
+fn what_belongs_to_the_one_thing_that_was_found() {
+    let first = "which loan has the highest fee?";
+    let sql = talk(&[first, "who took it?"]);
+    assert_eq!(
+        sql,
+        "SELECT m.name FROM loans AS l JOIN members AS m ON m.id = l.member_id WHERE l.id IN (SELECT id FROM loans ORDER BY fee DESC LIMIT 1)"
+    );
+    let sql = talk(&[first, "who took it?", "and its status?"]);
+    assert_eq!(
+        sql,
+        "SELECT status FROM loans WHERE id IN (SELECT id FROM loans ORDER BY fee DESC LIMIT 1)"
+    );
+    assert!(told(&["open loans", "who took it?"]).is_err(), "several loans");
+}
+
+#[test]
+fn a_part_is_of_the_whole_that_is_named() {
+    let sql = talk(&["how many open loans are there?", "what percent of all loans is that?"]);
+    assert_eq!(
+        sql,
+        "SELECT 100.0 * count(*) FILTER (WHERE status = 'open') / NULLIF(count(*), 0) FROM loans"
+    );
+    let other = told(&["how many open loans are there?", "what percent of all members is that?"]);
+    assert!(other.is_err(), "loans are no part of members");
+}
+
+#[test]
+fn sums_are_made_otherwise_of_the_same_rows() {
+    let sql = talk(&["total fee of loans by branch", "average per loan instead of the total"]);
+    assert_eq!(sql, "SELECT branch, avg(fee) FROM loans GROUP BY branch");
+    let other = told(&["total fee of loans by branch", "average per member instead of the total"]);
+    assert!(other.is_err(), "fees are summed up by loan");
+}
+
+#[test]
+fn a_kind_may_be_called_by_more_words_than_its_column() {
+    let sql = talk(&["how many loans are there?", "by lending branch please"]);
+    assert_eq!(sql, "SELECT branch, count(*) FROM loans GROUP BY branch");
+}
+
+#[test]
+fn a_long_talk_makes_no_answer_unsure() {
+    let (index, engine) = (index(), Engine::new());
+    let first = match engine.ask("number of loans by status", &index, &context()) {
+        Outcome::Answered(it) => it,
+        other => panic!("{other:?}"),
+    };
+    let mut past = Past { query: first.query, confidence: 0.501, assumptions: first.assumptions };
+    for _ in 0..5 {
+        let FollowUp::Edited(it) = engine.follow_up("reverse the order", &past, &index, &context())
+        else {
+            panic!("a follow-up");
+        };
+        assert!(it.reading.confidence >= CONFIDENCE_THRESHOLD);
+        past.query = it.reading.query;
+        past.confidence = it.reading.confidence;
+    }
+}
+
+#[test]
 fn groups_order_and_limit_are_changed_by_themselves() {
     let by = talk(&["number of loans by status", "by branch instead"]);
     assert_eq!(by, "SELECT branch, count(*) FROM loans GROUP BY branch");

@@ -296,6 +296,18 @@ impl Interpreter<'_> {
             .then(|| self.column_with(root, "age", Want::Number))
             .flatten()
         });
+        // `more than twice the average order`: what one of them is worth
+        let column = column.or_else(|| {
+            let mean = matches!(
+                operand,
+                Operand::Aggregate(Aggregate::Avg, None)
+                    | Operand::Multiple(_, Aggregate::Avg, None)
+            );
+            let root = draft.root.filter(|it| mean && self.table_at(next) == Some(*it))?;
+            let worth = self.amount_of(root)?;
+            next += 1;
+            Some(worth)
+        });
         let Some(column) = column else {
             // nothing says what is compared: the only number of the subject, if there is one
             let root = draft.root?;
@@ -412,6 +424,22 @@ impl Interpreter<'_> {
                 if described {
                     self.mark_used(next, thing);
                     next = thing;
+                }
+                // `… of that year`: of the time that was said already
+                let again = ["of", "in", "for"].contains(&self.word(next))
+                    && (self.word(next + 1) == "that" || self.says(next + 1, "the same"));
+                let length = if self.word(next + 1) == "that" { 3 } else { 4 };
+                if again && self.bucket(next + length - 1).is_some() {
+                    let said = draft.conditions.iter().filter_map(|(it, _)| match it {
+                        Condition::Row(
+                            it @ (Predicate::During { .. }
+                            | Predicate::Compare(Expr::Part(..), Comparison::Equal, _)),
+                        ) => Some(it.clone()),
+                        _ => None,
+                    });
+                    nested.filter.extend(said);
+                    self.mark_used(next, next + length);
+                    next += length;
                 }
                 // `… of the biology department`: conditions of the nested query run to the end of the phrase
                 if described

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Words that ask for what was earned.
-pub(crate) const EARNED: [&str; 4] = ["revenue", "revenues", "turnover", "sales"];
+pub(crate) const EARNED: [&str; 5] = ["revenue", "revenues", "turnover", "sales", "takings"];
 
 /// An amount of money for each row of a table.
 #[derive(Clone, Debug)]
@@ -150,12 +150,39 @@ impl Interpreter<'_> {
         &mut self,
         draft: &mut Draft,
         hand: &mut Hand,
-        _mode: &mut Mode,
+        mode: &mut Mode,
         at: usize,
         _end: usize,
     ) -> Option<usize> {
         if !self.wordy(at) {
             return None;
+        }
+        // `coupons that still work`: begun and not ended
+        let holds = self.one_of(
+            at,
+            &[
+                "still valid",
+                "still work",
+                "still works",
+                "still working",
+                "still active",
+                "still usable",
+                "still good",
+                "currently valid",
+                "valid now",
+                "valid currently",
+                "valid at the moment",
+            ],
+        );
+        if let Some(length) = holds
+            && let Some(predicate) = draft.root.and_then(|it| self.validity(it))
+        {
+            draft.add(Condition::Row(predicate), std::mem::take(&mut hand.or));
+            self.spent.extend(at..at + length);
+            if draft.asks_something() {
+                *mode = Mode::Where;
+            }
+            return Some(at + length);
         }
         let length = self.one_of(
             at,
@@ -231,7 +258,7 @@ impl Interpreter<'_> {
     }
 
     /// The table of purchases, with a moment of its own, and the column of what each brought.
-    fn purchases(&self) -> Option<(usize, usize)> {
+    pub(super) fn purchases(&self) -> Option<(usize, usize)> {
         let mut best: Option<(f64, (usize, usize))> = None;
         for (table, info) in self.index.tables.iter().enumerate() {
             if !info.columns.iter().any(|it| it.class.is_temporal()) {

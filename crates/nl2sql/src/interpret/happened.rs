@@ -136,7 +136,8 @@ impl Interpreter<'_> {
 
     /// The table of people that something happened to, where a question begins with "who" and names none.
     pub(super) fn done_to(&self, from: usize, until: usize) -> Option<usize> {
-        if !matches!(self.word(from), "who" | "whom") {
+        let people = |at: usize| matches!(self.word(at), "people" | "persons") && self.wordy(at);
+        if !matches!(self.word(from), "who" | "whom") && !(from..until.min(from + 3)).any(people) {
             return None;
         }
         (from + 1..until).filter(|at| self.wordy(*at)).find_map(|at| {

@@ -128,6 +128,36 @@ impl Interpreter<'_> {
         None
     }
 
+    /// The moment of what belongs to what is asked about, where the time stands right behind it: `customers bought in 2025`,
+    /// `placed an order in 2025`, `which coupon has the most orders in 2026`.
+    fn told_by_partner(&self, draft: &Draft, root: usize, at: usize) -> Option<ColumnRef> {
+        let before = at.checked_sub(1)?;
+        let bought = matches!(
+            self.word(before),
+            "bought" | "buy" | "buys" | "purchased" | "purchase" | "purchases" | "shopped"
+        );
+        let table = if bought && self.table_at(before).is_none() {
+            self.purchases().map(|it| it.0)?
+        } else {
+            self.table_at(before)?
+        };
+        let ranked = draft
+            .order
+            .iter()
+            .any(|it| matches!(it.by, super::draft::OrderBy::Count(Some(of)) if of == table));
+        let verb = before.checked_sub(2).is_some_and(|it| {
+            matches!(self.word(before - 1), "a" | "an" | "any" | "one")
+                && matches!(
+                    self.word(it),
+                    "placed" | "place" | "made" | "make" | "had" | "submitted"
+                )
+        });
+        if table == root || !self.single(table, root) || !(bought || ranked || verb) {
+            return None;
+        }
+        self.moment_of(table, None).filter(|it| it.table == table)
+    }
+
     /// `valid today`: begun by then and not ended, where a table keeps both.
     fn in_force(&self, root: usize, at: usize, span: &Span) -> Option<Predicate> {
         use crate::logical::{Moment, TimeUnit};
@@ -135,9 +165,12 @@ impl Interpreter<'_> {
         let said = (1..=2.min(at)).any(|back| {
             matches!(self.word(at - back), "valid" | "active" | "running" | "effective" | "open")
         });
-        if !today || !said {
-            return None;
-        }
+        if today && said { self.validity(root) } else { None }
+    }
+
+    /// That a row has begun to hold and has not ended, where a table keeps both.
+    pub(super) fn validity(&self, root: usize) -> Option<Predicate> {
+        use crate::logical::{Moment, TimeUnit};
         let find = |words: &[&str]| {
             self.index.tables[root].columns.iter().position(|it| {
                 it.class.is_temporal() && it.words.iter().any(|word| words.contains(&word.as_str()))
@@ -161,6 +194,23 @@ impl Interpreter<'_> {
             going = Predicate::Or(vec![Predicate::Null { column: until, negated: false }, going]);
         }
         Some(Predicate::And(vec![begun, going]))
+    }
+
+    /// Says which months a season is taken for, where the question does not.
+    fn assume_season(&mut self, at: usize) {
+        let (item, tokens) = (&self.items[at], self.tokens);
+        let words = || tokens[item.first..item.end].iter().map(|it| it.lower.as_str());
+        let months = words().filter_map(crate::time::month).count();
+        let Some((name, (first, last))) =
+            words().find_map(|it| crate::time::season(it).map(|months| (it, months)))
+        else {
+            return;
+        };
+        if let (0, Some(first), Some(last)) =
+            (months, crate::time::month_name(first), crate::time::month_name(last))
+        {
+            self.notes.push(Note::Assumed(format!("{name} means {first} to {last}")));
+        }
     }
 
     /// A span of time.
@@ -230,6 +280,9 @@ impl Interpreter<'_> {
             }
             return Some(at + 1);
         }
+        if column.is_none() {
+            column = self.told_by_partner(draft, root, at);
+        }
         if column.is_none()
             && let Span::Year(..) = span
         {
@@ -288,6 +341,7 @@ impl Interpreter<'_> {
                 it
             }
         };
+        self.assume_season(at);
         let info = self.index.column(column);
         let temporal = info.class.is_temporal();
         let expr = Expr::Column(column);

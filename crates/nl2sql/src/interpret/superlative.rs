@@ -556,6 +556,16 @@ impl<'a> Interpreter<'a> {
             }
             let of = self.subject(draft);
             let counted = draft.joins.iter().copied().find(|it| *it != of.table());
+            // `which code was used most`: by how often the only table that refers to it does
+            let used = at > 0
+                && matches!(
+                    self.word(at - 1),
+                    "used" | "redeemed" | "applied" | "chosen" | "picked" | "booked" | "borrowed"
+                );
+            let counted = counted.or_else(|| self.only_user(of.table()).filter(|_| used));
+            if used && let Some(table) = counted {
+                draft.event = draft.event.or(Some(table));
+            }
             if draft.asks_something() {
                 draft.order.push(Ordering { by: OrderBy::Count(counted), descending: most });
                 draft.ranked = Some(of);
@@ -566,6 +576,18 @@ impl<'a> Interpreter<'a> {
             }
         }
         None
+    }
+
+    /// The only table whose rows refer to those of a table, and have a moment.
+    fn only_user(&self, table: usize) -> Option<usize> {
+        let mut all = self.index.edges_of[table]
+            .iter()
+            .map(|it| &self.index.edges[*it])
+            .filter(|it| it.to == table && it.from != table)
+            .map(|it| it.from);
+        let one = all.next()?;
+        let timed = self.index.tables[one].columns.iter().any(|it| it.class.is_temporal());
+        (timed && all.all(|it| it == one)).then_some(one)
     }
 
     /// The one number that a table keeps beside its keys.

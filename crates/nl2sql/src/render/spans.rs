@@ -52,7 +52,7 @@ impl Renderer<'_> {
         let call = match function {
             WindowFunction::Running | WindowFunction::Whole => format!("sum({of})"),
             WindowFunction::Before => format!("lag({of})"),
-            WindowFunction::Mean => format!("avg({of})"),
+            WindowFunction::Mean | WindowFunction::Moving(_) => format!("avg({of})"),
             WindowFunction::Rank => "rank()".to_owned(),
         };
         let mut over = Vec::new();
@@ -67,6 +67,9 @@ impl Renderer<'_> {
                 .map(|it| self.order_key(it, scope, true))
                 .collect::<Option<Vec<_>>>()?;
             over.push(format!("ORDER BY {}", keys.join(", ")));
+        }
+        if let WindowFunction::Moving(rows) = function {
+            over.push(format!("ROWS {} PRECEDING", rows.saturating_sub(1)));
         }
         Some(format!("{call} OVER ({})", over.join(" ")))
     }

@@ -4,6 +4,10 @@
 //! A shape takes the words that make it up out of the question, lets the rest be read as any question, and puts what was
 //! read together anew. So what may be measured, filtered and grouped is the same for all of them.
 
+mod beyond;
+mod contents;
+mod events;
+mod kinds;
 mod rank;
 mod series;
 mod sets;
@@ -11,6 +15,7 @@ mod share;
 mod versus;
 
 use jiff::civil::Date;
+pub(crate) use rank::bind_parent;
 
 use crate::{
     index::SchemaIndex,
@@ -37,8 +42,15 @@ pub(crate) struct Shape<'a> {
 pub(crate) fn find<'a>(index: &'a SchemaIndex, tokens: &'a [Token], today: Date) -> Vec<Shape<'a>> {
     let words = Words(tokens);
     [
+        series::moving(&words),
         series::growth(index, &words),
         versus::versus(index, &words, today),
+        kinds::kinds(index, &words),
+        beyond::beyond(&words, today),
+        beyond::together(&words, today),
+        contents::contents(index, &words),
+        events::first_or_last(index, &words),
+        events::soon_again(index, &words),
         series::running(&words),
         share::share(index, &words, today),
         sets::set(index, &words, today),

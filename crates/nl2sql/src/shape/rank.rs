@@ -154,7 +154,7 @@ pub(super) fn told_apart(
 }
 
 /// A column of a parent is reached by the reference of its own table to itself.
-pub(super) fn bind_parent(index: &SchemaIndex, query: &mut LogicalQuery, column: ColumnRef) {
+pub(crate) fn bind_parent(index: &SchemaIndex, query: &mut LogicalQuery, column: ColumnRef) {
     if column.role == 0 {
         return;
     }

@@ -5,6 +5,7 @@ use crate::{
     index::SchemaIndex,
     lexicon::LEXICON,
     logical::{Aggregate, Arithmetic, Expr, LogicalQuery, OrderKey, TimeUnit, WindowFunction},
+    token::TokenKind,
 };
 
 /// The unit of a step, by the words that name it.
@@ -177,6 +178,63 @@ pub(super) fn running<'a>(words: &Words<'a>) -> Option<Shape<'a>> {
     })
 }
 
+/// `three month moving average of revenue`, `7-day rolling average of orders`
+pub(super) fn moving<'a>(words: &Words<'a>) -> Option<Shape<'a>> {
+    let (at, until) =
+        words.find(&["moving|rolling|trailing average|mean|avg", "moving|rolling averages"])?;
+    let number = |at: usize| match words.0.get(at)?.kind {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+        TokenKind::Number(it) if it.fract() == 0.0 && (2.0..=366.0).contains(&it) => {
+            Some(it as u16)
+        }
+        _ => None,
+    };
+    // `three month moving average`, `moving average over 3 months`
+    let before = at.checked_sub(2).and_then(|it| {
+        let hyphen = usize::from(words.0[it].is_mark('-'));
+        let first = it.checked_sub(hyphen)?;
+        Some((number(first)?, crate::time::unit(words.word(at - 1))?, (first, until)))
+    });
+    let over = (until..words.end()).find_map(|it| {
+        let length =
+            words.says(it, &["over the last|past", "over", "of the last|past", "across"])?;
+        let rows = number(it + length)?;
+        Some((rows, crate::time::unit(words.word(it + length + 1))?, (it, it + length + 2)))
+    });
+    let mut gone = vec![(at, until)];
+    let (rows, unit, said) = before.or(over)?;
+    gone.push(said);
+    if matches!(words.word(until), "of" | "for" | "in") {
+        gone.push((until, until + 1));
+    }
+    let mut tokens = words.without(&gone);
+    match step(words) {
+        Some((.., step)) if step != unit => return None,
+        Some(_) => {}
+        None => tokens = with_words(tokens, &format!("by {}", unit.name())),
+    }
+    Some(Shape {
+        tokens,
+        wrap: Box::new(move |mut query, _| {
+            let value = measure(&query)?;
+            let bucket = bucket(&query)?;
+            if query.limit.is_some() {
+                return None;
+            }
+            let (partition, order) = along(&query, &bucket);
+            let at = query.select.iter().position(|it| *it == value)?;
+            query.select[at] = Expr::Window {
+                function: WindowFunction::Moving(rows),
+                argument: Some(Box::new(value)),
+                partition,
+                order,
+            };
+            query.order = vec![OrderKey { by: bucket, descending: false }];
+            Some(query)
+        }),
+    })
+}
+
 /// `average number of orders per customer`, `average daily revenue`: the mean of one number for each.
 pub(super) fn mean<'a>(_index: &'a SchemaIndex, words: &Words<'a>) -> Option<Shape<'a>> {
     let average = words.find(&["average", "avg", "mean", "on average", "typical"])?;
@@ -190,6 +248,8 @@ pub(super) fn mean<'a>(_index: &'a SchemaIndex, words: &Words<'a>) -> Option<Sha
         "weeks between",
         "months between",
         "moving",
+        "rolling",
+        "trailing",
     ]) {
         return None;
     }

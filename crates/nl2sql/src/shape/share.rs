@@ -75,6 +75,8 @@ pub(super) fn share<'a>(
         "percentage",
     ]);
     let mut tokens = told.without(&gone);
+    // the commas around what is gone
+    tokens.dedup_by(|next, it| next.is_mark(',') && it.is_mark(','));
     let front: Vec<Token> = front
         .into_iter()
         .filter(|it| {
@@ -168,6 +170,15 @@ fn cut<'a>(
             && tokens[at].lower.ends_with("ed")
             && tokens[at].kind == TokenKind::Word
     });
+    // `payments fail`: a verb that a state is called after
+    let verb = (1..tail_from).find(|&at| {
+        let word = words.word(at);
+        word.len() > 2
+            && ["ed", "d", "led", "ned"]
+                .iter()
+                .any(|it| index.values.contains_key(&format!("{word}{it}")))
+    });
+    let participle = participle.or(verb);
     let at = match (auxiliary, participle, whole) {
         (Some(it), _, _) => it,
         (None, Some(a), Some(b)) => a.min(b),

@@ -17,9 +17,11 @@ enum Wanted {
     Both,
     Difference,
     Growth,
+    /// By how many percent, and nothing else.
+    Percent,
 }
 
-const BESIDE: [&str; 12] = [
+const BESIDE: [&str; 14] = [
     "vs",
     "versus",
     "compared to|with",
@@ -31,6 +33,8 @@ const BESIDE: [&str; 12] = [
     "compare to|with",
     "compares to|with",
     "and compare to|with",
+    "above or below",
+    "higher|more|better|greater or lower|less|worse|smaller than",
     "or",
 ];
 
@@ -66,10 +70,12 @@ pub(super) fn versus<'a>(
         "declined",
     ]);
     let percent = words.find(&["percent", "percentage", "%"]);
+    let how_much = words.has(&["by how many|much percent|%", "by what|which percent|percentage"]);
     let (first, second, mut gone) = beside(words, today)
         .or_else(|| between(words, today, more.is_some() || grows.is_some()))
         .or_else(|| side_by_side(words, today))?;
     let wanted = match (more, grows) {
+        _ if how_much => Wanted::Percent,
         (_, Some(_)) => Wanted::Growth,
         (Some(_), None) if percent.is_some() => Wanted::Growth,
         (Some(_), None) => Wanted::Difference,
@@ -81,6 +87,10 @@ pub(super) fn versus<'a>(
         "in percentage",
         "percentage",
         "percent",
+        "by how many|much percent|% is|was|are|were|did",
+        "by how many|much percent|%",
+        "by what|which percent|percentage is|was|are|were|did",
+        "by what|which percent|percentage",
         "by what",
         "by how much",
         "difference in|of|between",
@@ -163,6 +173,13 @@ fn beside(words: &Words<'_>, today: Date) -> Option<(Span, Span, Vec<(usize, usi
             };
             let second = shifted(&first, shift)?;
             return Some((first, second, vec![(at, end)]));
+        }
+        // `above or below 2025`: what is no time beside another word is one beside this
+        if let (None, Some(before), "above" | "higher" | "more" | "better" | "greater") =
+            (later, before, words.word(at))
+            && let Some(span) = words.0.get(next..=next).and_then(|it| alone(it, today))
+        {
+            return Some((before.span.clone(), span, vec![(at, next + 1)]));
         }
         let Some(later) = later else { continue };
         if let Some(before) = before {
@@ -397,6 +414,7 @@ fn put(
     let shown = match wanted {
         Wanted::Both => vec![now, then],
         Wanted::Difference => vec![difference],
+        Wanted::Percent => vec![Expr::Percentage(Box::new(difference), Box::new(then))],
         Wanted::Growth => {
             vec![
                 now,

@@ -41,6 +41,31 @@ fn dates_of_the_calendar_are_read_in_many_forms() {
 }
 
 #[test]
+fn spans_within_a_year_go_from_day_to_day_and_from_month_to_month() {
+    for text in [
+        "from 1 to 7 December 2023",
+        "1-7 December 2023",
+        "December 1 to 7, 2023",
+        "on 1 to 7 of December 2023",
+    ] {
+        assert_eq!(only(text), days((2023, 12, 1), (2023, 12, 8)), "{text}");
+    }
+    for text in [
+        "June to August 2023",
+        "from June to August 2023",
+        "in the summer of 2023",
+        "summer 2023",
+        "in the summer of 2023, June to August",
+    ] {
+        assert_eq!(only(text), days((2023, 6, 1), (2023, 9, 1)), "{text}");
+    }
+    assert_eq!(only("November to February 2024"), days((2023, 11, 1), (2024, 3, 1)));
+    assert_eq!(only("the summer of 2023 (June to July)"), days((2023, 6, 1), (2023, 8, 1)));
+    let found = find(&tokenize("did revenue fall in 2023"), Date::constant(2024, 6, 12));
+    assert_eq!(found.len(), 1, "a verb is no season");
+}
+
+#[test]
 fn bounds_open_a_span_on_one_side() {
     assert_eq!(
         only("since Monday"),
