@@ -1,8 +1,14 @@
 //! Makes a logical query of a draft: groups for aggregates, what rows are shown by, set operations for conditions that one
 //! row cannot meet.
 
+mod tidy;
+
 use plinth_schema_introspect::TypeClass;
 
+use self::tidy::{
+    count_once, count_rows_of_groups, distinct_kinds, drop_fixed, drop_key_leaf, drop_repeated,
+    free_of_rows, named_once, shown_once, unify_keys,
+};
 use crate::{
     index::SchemaIndex,
     interpret::{Asked, Condition, Draft, GroupKey, Interpreter, Note, OrderBy},
@@ -22,6 +28,7 @@ pub(crate) fn assemble(
     let root = draft.root?;
     implied(index, reader, &mut draft, root);
     reader.count_groups(&mut draft);
+    tallies(index, &mut draft);
     Interpreter::relax_groups(&mut draft);
     if draft.asked.is_empty() {
         draft.ask(Asked::Rows(root));
@@ -150,6 +157,13 @@ pub(crate) fn assemble(
             }
             Asked::Expr(expr) => query.select.push(expr.clone()),
         }
+    }
+    if let Some(by) = draft.by.map(Expr::Column)
+        && !query.select.contains(&by)
+        && !draft.aggregates()
+        && groups.is_empty()
+    {
+        query.select.push(by);
     }
     // `how many … have more than 3 …`: the groups themselves are counted
     if counting_groups
@@ -329,197 +343,32 @@ pub(crate) fn assemble(
     drop_repeated(index, &mut query);
     distinct_kinds(index, reader, &mut query);
     unify_keys(index, &mut query);
+    drop_key_leaf(index, &mut query);
     drop_fixed(&mut query);
     shown_once(index, reader, &mut query);
+    named_once(index, &mut query);
     if let Some(from) = draft.percentage {
         percentage(&mut query, from);
     }
+    free_of_rows(&mut query);
     Some(intersected(index, &draft, query))
 }
 
-/// `the number of films by each director`: of each value of a column there is one, so what is counted is its rows.
-fn count_rows_of_groups(query: &mut LogicalQuery) {
-    let groups = query.group.clone();
-    let mut rows = |it: &mut Expr| {
-        let always_one = matches!(it, Expr::Aggregate { function: Aggregate::Count, distinct: true, argument: Some(of), .. }
-            if groups.contains(of));
-        if always_one {
-            *it = Expr::count();
-        }
-    };
-    query.select.iter_mut().for_each(&mut rows);
-    query.order.iter_mut().for_each(|it| rows(&mut it.by));
-    let mut shown: Vec<Expr> = Vec::new();
-    query.select.retain(|it| {
-        let again = *it == Expr::count() && shown.contains(it);
-        shown.push(it.clone());
-        !again
-    });
-}
-
-/// `faculty who participate in …`, where one table says who participates and another that of the faculty: the other one.
-fn drop_repeated(index: &SchemaIndex, query: &mut LogicalQuery) {
-    let mut spoken: Vec<usize> = query.root.into_iter().collect();
-    crate::doubt::each_column(query, &mut |it| spoken.push(it.table));
-    let all: Vec<usize> = query.instances().iter().map(|it| it.0).collect();
-    let planned: Vec<usize> = crate::join::plan(index, query)
-        .map(|it| it.tables.iter().map(|it| it.table).collect())
-        .unwrap_or_default();
-    query.also.retain(|table| {
-        let own = &index.tables[*table];
-        let said_longer = planned.iter().chain(&all).any(|it| {
-            let other = &index.tables[*it].words;
-            it != table
-                && other.len() > own.words.len()
-                && own.words.iter().all(|word| other.contains(word))
-        });
-        !(own.bridge && said_longer && !spoken.contains(table))
-    });
-}
-
-/// `which carriers …`, `in which cities …`: each of them once, where the column is no name of a row.
-fn distinct_kinds(index: &SchemaIndex, reader: &Interpreter<'_>, query: &mut LogicalQuery) {
-    let [Expr::Column(column)] = query.select.as_slice() else { return };
-    let info = index.column(*column);
-    let table = &index.tables[column.table];
-    let kind = info.class.is_textual()
-        && !info.unique
-        && !info.primary
-        && !table.display.contains(&column.column);
-    let listed = query.group.is_empty()
-        && query.limit.is_none()
-        && query.order.is_empty()
-        && query.per.is_empty();
-    let asked = (0..2).any(|at| {
-        matches!(reader.word(at), "which" | "what")
-            && reader.items.get(at + 1).is_some_and(|it| {
-                it.lower.ends_with('s')
-                    && matches!(&it.meaning, crate::link::Meaning::Name(links)
-                        if links.iter().any(|it| it.table == column.table && it.column == Some(column.column)))
-            })
-    });
-    // `all product colors`: which there are
-    let all = (0..4).any(|at| reader.word(at) == "all")
-        && query.filter.is_empty()
-        && query.instances().len() == 1;
-    query.distinct |= kind && listed && (asked || all);
-}
-
-/// What a condition holds at one value is not shown beside something else: `the type of the product with name X`.
-fn drop_fixed(query: &mut LogicalQuery) {
-    let fixed: Vec<Expr> = query
-        .filter
-        .iter()
-        .filter_map(|it| match it {
-            Predicate::Compare(column @ Expr::Column(_), Comparison::Equal, Expr::Literal(_)) => {
-                Some(column.clone())
-            }
-            _ => None,
-        })
-        .collect();
-    let kept: Vec<Expr> = query.select.iter().filter(|it| !fixed.contains(it)).cloned().collect();
-    if kept.is_empty() || kept.len() == query.select.len() {
-        return;
-    }
-    query.select = kept;
-    query.group.retain(|it| !fixed.contains(it));
-    // one number is left where the groups were only of what is fixed
-    if query.group.is_empty() || !query.select.iter().all(Expr::is_aggregate) {
-        return;
-    }
-    let only = query.having.is_empty() && query.order.is_empty();
-    let of_fixed = |it: &Expr| matches!(it, Expr::Column(key) if fixed.iter().any(|it| matches!(it, Expr::Column(it) if it.table == key.table)));
-    if only && query.group.iter().all(of_fixed) {
-        query.group.clear();
-    }
-}
-
-/// A reference and the key that it refers to are equal where both tables are joined: shown once, grouped by once.
-fn unify_keys(index: &SchemaIndex, query: &mut LogicalQuery) {
-    let Some(plan) = crate::join::plan(index, query) else { return };
-    let mut same: Vec<(ColumnRef, ColumnRef)> = Vec::new();
-    for it in &plan.tables {
-        let Some((to, pairs)) = &it.to else { continue };
-        let other = &plan.tables[*to];
-        if it.role != 0 || other.role != 0 {
-            continue;
-        }
-        for (there, here) in pairs {
-            let (a, b) = (ColumnRef::new(other.table, *there), ColumnRef::new(it.table, *here));
-            // the key stands for both
-            if index.column(a).primary && !index.column(b).primary {
-                same.push((b, a));
-            } else {
-                same.push((a, b));
-            }
+/// `how many check-ins`, where each row of them says how many it stands for: those numbers together.
+fn tallies(index: &SchemaIndex, draft: &mut Draft) {
+    let tally = |table: usize| index.tally(table).map(Expr::Column);
+    for it in &mut draft.asked {
+        if let Asked::Count { table: Some(table), column: None, distinct: false } = it
+            && let Some(number) = tally(*table)
+        {
+            *it = Asked::Aggregate(Aggregate::Sum, number);
         }
     }
-    let tidy = |all: &mut Vec<Expr>| {
-        let mut kept: Vec<Expr> = Vec::new();
-        for it in all.drain(..) {
-            let twin = same.iter().find_map(|(from, to)| match &it {
-                Expr::Column(it) if it == from => Some(Expr::Column(*to)),
-                Expr::Column(it) if it == to => Some(Expr::Column(*from)),
-                _ => None,
-            });
-            let again = matches!(it, Expr::Column(_)) && kept.contains(&it);
-            if !again && twin.is_none_or(|it| !kept.contains(&it)) {
-                kept.push(it);
-            }
-        }
-        *all = kept;
-    };
-    tidy(&mut query.select);
-    tidy(&mut query.group);
-}
-
-/// A row that is asked for is shown once, however many partners the joined tables have for it.
-fn shown_once(index: &SchemaIndex, reader: &Interpreter<'_>, query: &mut LogicalQuery) {
-    let plain = query.group.is_empty()
-        && query.limit.is_none()
-        && query.order.is_empty()
-        && !query.select.iter().any(Expr::is_aggregate);
-    if !plain || query.distinct {
-        return;
-    }
-    let mut shown: Vec<usize> = Vec::new();
-    for it in &query.select {
-        match it {
-            Expr::Column(it) => shown.push(it.table),
-            Expr::Everything(_) => return,
-            _ => it.columns(&mut |it| shown.push(it.table)),
-        }
-    }
-    let Some(&first) = shown.first() else { return };
-    let _ = index;
-    let repeated = query
-        .instances()
-        .iter()
-        .any(|it| !shown.contains(&it.0) && !shown.iter().any(|own| reader.single(*own, it.0)));
-    if repeated && shown.iter().all(|it| *it == first) {
-        query.distinct = true;
-    }
-}
-
-/// Rows that a join shows several times are counted once.
-fn count_once(
-    index: &SchemaIndex,
-    reader: &Interpreter<'_>,
-    query: &mut LogicalQuery,
-    counted: &[(usize, Option<usize>)],
-) {
-    let instances = query.instances();
-    for (at, table) in counted {
-        let Some(table) = table else { continue };
-        let [key] = index.tables[*table].primary.as_slice() else { continue };
-        let repeated = instances.iter().any(|it| it.0 != *table && !reader.single(*table, it.0));
-        if repeated && query.select[*at] == Expr::count() {
-            query.select[*at] = Expr::Aggregate {
-                function: Aggregate::Count,
-                distinct: true,
-                argument: Some(Box::new(Expr::Column(ColumnRef::new(*table, *key)))),
-                filter: None,
-            };
+    for it in &mut draft.order {
+        if let OrderBy::Count(Some(table)) = it.by
+            && let Some(number) = tally(table)
+        {
+            it.by = OrderBy::Expr(Expr::aggregate(Aggregate::Sum, number));
         }
     }
 }
@@ -567,7 +416,12 @@ fn key(index: &SchemaIndex, group: &GroupKey) -> Vec<Expr> {
         GroupKey::Column(it) => vec![Expr::Column(*it)],
         GroupKey::Rows(table) => {
             let info = &index.tables[*table];
-            let columns = if info.primary.is_empty() { &info.display } else { &info.primary };
+            // a river with a row for each country is one river
+            let several = info.primary.len() > 1
+                && !info.bridge
+                && info.display.iter().all(|it| info.primary.contains(it));
+            let columns =
+                if info.primary.is_empty() || several { &info.display } else { &info.primary };
             columns.iter().map(|it| Expr::Column(ColumnRef::new(*table, *it))).collect()
         }
         GroupKey::Parent(table) => index.tables[*table]

@@ -141,6 +141,7 @@ pub(crate) fn signals(
     let follows =
         |table: usize| reader.measured.is_some_and(|it| it != table && reader.single(it, table));
     let mut joined = 0;
+    let undeclared = !index.edges.iter().any(|it| it.declared);
     query.each(&mut |part| {
         nested += 1.0;
         if let Some(plan) = join::plan(index, part) {
@@ -164,7 +165,13 @@ pub(crate) fn signals(
                                     && edge.from_columns
                                         == pairs.iter().map(|it| it.0).collect::<Vec<_>>())
                     });
-                    inferred += yes(!declared);
+                    // where nobody declared anything, columns of one name are how tables join
+                    let told = undeclared
+                        && pairs.iter().all(|(there, here)| {
+                            index.tables[other].columns[*there].name
+                                == index.tables[it.table].columns[*here].name
+                        });
+                    inferred += if told { 0.5 } else { yes(!declared) };
                 }
             }
         }

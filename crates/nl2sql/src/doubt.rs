@@ -39,6 +39,13 @@ pub(crate) fn echoes(
         each_column(part, &mut |it| {
             let info = index.column(it);
             stems.extend(info.words.iter().map(|it| LEXICON.stem(it)));
+            // `authors without an organization`: the reference to it is in the query
+            for edge in index.edges_of[it.table].iter().map(|at| &index.edges[*at]) {
+                if edge.from == it.table && edge.from_columns == [it.column] {
+                    let words = &index.tables[edge.to].words;
+                    stems.extend(words.iter().map(|it| LEXICON.stem(it)));
+                }
+            }
             if info.class.is_numeric() && !info.is_id() {
                 numbers.insert((it.table, it.column));
             }
@@ -80,6 +87,14 @@ pub(crate) fn echoes(
         if matches!(it.lower.as_str(), "usd" | "eur" | "dollar" | "dollars" | "euro" | "euros") {
             return !numbers.is_empty();
         }
+        // `in square kilometers`, where no other unit is kept
+        if is_unit(&it.lower) && at > 0 && matches!(items[at - 1].lower.as_str(), "in" | "square") {
+            let known = it.lower.split(' ').any(|word| {
+                let stem = LEXICON.stem(&LEXICON.lemma(word));
+                index.tables.iter().any(|it| it.columns.iter().any(|it| it.has_word(&stem)))
+            });
+            return !numbers.is_empty() && !known;
+        }
         // both parts of it are in the query
         if it.lemma == "name" && it.lower.starts_with("full ") {
             return stems.contains("first") && stems.contains("last")
@@ -94,6 +109,34 @@ pub(crate) fn echoes(
         .filter(|word| (0..items.len()).any(|at| items[at].text == **word && echoed(at)))
         .cloned()
         .collect()
+}
+
+/// Whether words name a unit of length, area or weight.
+fn is_unit(words: &str) -> bool {
+    words.split(' ').all(|it| {
+        matches!(
+            it,
+            "square"
+                | "meter"
+                | "meters"
+                | "metres"
+                | "kilometer"
+                | "kilometers"
+                | "kilometres"
+                | "km"
+                | "miles"
+                | "feet"
+                | "foot"
+                | "inches"
+                | "centimeters"
+                | "kilograms"
+                | "kg"
+                | "pounds"
+                | "tons"
+                | "acres"
+                | "hectares"
+        )
+    })
 }
 
 /// `the total price in this shop`: where all of it happens, at the end of what is asked.
@@ -516,6 +559,33 @@ pub(crate) fn acts(items: &[Item]) -> Vec<&str> {
         }
     }
     all
+}
+
+/// Whether a verb stands right between two things that are known, with a preposition: `presented in each conference`.
+pub(crate) fn relates(items: &[Item], word: &str) -> bool {
+    let known = |it: Option<&Item>| {
+        it.is_some_and(|it| matches!(it.meaning, Meaning::Name(_) | Meaning::Value(_)))
+    };
+    items.iter().enumerate().any(|(at, it)| {
+        let helped = at
+            .checked_sub(1)
+            .and_then(|it| items.get(it))
+            .is_some_and(|it| matches!(it.lower.as_str(), "were" | "was" | "are" | "been" | "is"));
+        let before = at.checked_sub(if helped { 2 } else { 1 }).and_then(|it| items.get(it));
+        let leads = items.get(at + 1).is_some_and(|it| {
+            matches!(it.lower.as_str(), "in" | "at" | "by" | "on" | "for" | "to" | "through")
+        });
+        let after = (at + 2..at + 5).find(|it| {
+            !items.get(*it).is_some_and(|it| {
+                matches!(it.lower.as_str(), "the" | "a" | "an" | "each" | "every" | "different")
+            })
+        });
+        it.is_word()
+            && it.lower == word
+            && known(before)
+            && leads
+            && known(after.and_then(|it| items.get(it)))
+    })
 }
 
 /// Whether a question asks what is not known yet.

@@ -8,12 +8,15 @@ use crate::{
         Aggregate, Arithmetic, ColumnRef, Comparison, Expr, Literal, LogicalQuery, Moment,
         Predicate, SetOperation, TimeUnit, WindowFunction,
     },
-    render::number,
+    render::{may_tie, number},
 };
 
 /// What that query does, as one or more sentences.
 pub(crate) fn explain(index: &SchemaIndex, query: &LogicalQuery) -> String {
     let mut text = sentence(index, query);
+    if index.ties && may_tie(query) {
+        text.push_str(" and those that are equal to it");
+    }
     if let Some(first) = text.get(..1) {
         text = first.to_uppercase() + &text[1..];
     }

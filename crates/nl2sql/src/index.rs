@@ -6,6 +6,7 @@ mod concealed;
 mod display;
 mod joins;
 mod prefix;
+mod rows;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
@@ -54,6 +55,8 @@ pub struct SchemaIndex {
     pub(crate) spoken: Vec<Spoken>,
     /// Names of what is there, but not for the caller.
     pub(crate) concealed: HashSet<String>,
+    /// Whether the server knows `WITH TIES`.
+    pub(crate) ties: bool,
     /// Made when it is first asked for: every question has it noted.
     pub(crate) fingerprint: OnceLock<String>,
 }
@@ -225,6 +228,7 @@ impl SchemaIndex {
             base: None,
             spoken: Vec::new(),
             concealed: HashSet::new(),
+            ties: catalog.server_version_num >= 130_000,
             fingerprint: OnceLock::new(),
         };
         for relation in relations {
@@ -362,6 +366,17 @@ impl SchemaIndex {
         comment: Option<&str>,
     ) {
         self.add_name(table, None, words, 1.0, false);
+        // written as one word, as the table is: `salespersons`
+        let glued = raw.concat();
+        if raw.len() > 1 && !self.names.is_empty() {
+            let id = u32::try_from(self.names.len() - 1).unwrap_or(u32::MAX);
+            for form in [LEXICON.lemma(&glued), glued] {
+                let all = self.compact.entry(form).or_default();
+                if !all.contains(&id) {
+                    all.push(id);
+                }
+            }
+        }
         let lemmas: Vec<String> = raw.iter().map(|it| LEXICON.lemma(it)).collect();
         if lemmas != words {
             self.add_name(table, None, &lemmas, 0.95, false);
@@ -436,8 +451,12 @@ impl SchemaIndex {
             self.add_name(table, Some(column), &with, KIND, false);
         }
         if let Some(comment) = comment {
-            let said = comment_words(comment);
-            if !said.is_empty() && said.len() <= 6 {
+            let mut said = comment_words(comment);
+            // `the title of the publication`, of publications: its title
+            if said.len() > table_words.len() && said.ends_with(table_words) {
+                said.truncate(said.len() - table_words.len());
+            }
+            if !said.is_empty() && said.len() <= 6 && said != whole {
                 self.add_name(table, Some(column), &said, 0.8, false);
             }
         }

@@ -16,6 +16,7 @@
 )]
 
 mod about;
+mod aside;
 mod assemble;
 mod confidence;
 pub mod conversation;

@@ -186,7 +186,54 @@ pub(crate) fn link(
         at = end;
     }
     doubt_weak_names(tokens, &mut items);
+    compounds(index, tokens, &mut items);
     items
+}
+
+/// `train stations` are stations, `movie ratings` ratings: a table in the singular right in front of another only says more of
+/// what kind these are.
+fn compounds(index: &SchemaIndex, tokens: &[Token], items: &mut Vec<Item>) {
+    let table = |it: &Item| match &it.meaning {
+        Meaning::Name(links) => {
+            links.first().filter(|it| it.column.is_none() && it.score > 0.85).map(|it| it.table)
+        }
+        _ => None,
+    };
+    let mut at = 0;
+    while at + 1 < items.len() {
+        let (kind, head) = (&items[at], &items[at + 1]);
+        let token = &tokens[kind.first];
+        let (Some(a), Some(b)) = (table(kind), table(head)) else {
+            at += 1;
+            continue;
+        };
+        let last = &tokens[head.end - 1];
+        let plural = last.lower != last.lemma && last.lower.ends_with('s');
+        let before = kind.first.checked_sub(1).map_or("", |it| tokens[it].lower.as_str());
+        let alone = !matches!(before, "each" | "every" | "per" | "a" | "an" | "which" | "what");
+        let once = items.iter().filter(|it| table(it) == Some(a)).count() == 1;
+        let beside = index.distance(a, b).is_some_and(|it| it <= 2);
+        // `checking accounts`, where what is checked refers to its account: rows of both
+        let refers = index.edges.iter().any(|it| it.from == a && it.to == b);
+        let whole = kind.end == kind.first + 1 && head.first == kind.end && !refers;
+        let modifies = a != b
+            && plural
+            && alone
+            && once
+            && beside
+            && whole
+            && token.lower == token.lemma
+            && !kind.quoted
+            && !kind.capital;
+        if modifies {
+            let kind = items.remove(at);
+            let head = &mut items[at];
+            head.lower = format!("{} {}", kind.lower, head.lower);
+            head.text = format!("{} {}", kind.text, head.text);
+            head.first = kind.first;
+        }
+        at += 1;
+    }
 }
 
 /// `the Ebro river`: a river called Ebro, where there is one, rather than something else that is called so in full.

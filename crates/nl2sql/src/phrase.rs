@@ -31,6 +31,7 @@ pub(crate) fn plain(tokens: &mut Vec<Token>) {
         return;
     }
     numbers(tokens);
+    crate::aside::without(tokens);
     without_us(tokens);
     passives(tokens);
     let mut at = 0;

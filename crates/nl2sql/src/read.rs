@@ -6,7 +6,7 @@ use crate::{
     assemble::assemble,
     confidence::{self, CONFIDENCE_THRESHOLD},
     correct,
-    doubt::{acts, content, doubtful, echoes, is_verb, lost, predicts},
+    doubt::{acts, content, doubtful, echoes, is_verb, lost, predicts, relates},
     engine::Reading,
     explain, hierarchy,
     index::SchemaIndex,
@@ -239,7 +239,9 @@ fn read_as(
         .count();
     // between things that belong together it says how they do
     let each = if tables.len() > 1 { RELATING } else { UNSAID };
-    for _ in 0..done {
+    // `publications presented in each conference`: what stands between two things says how they belong together
+    let between = unexplained.iter().filter(|it| relates(items, it)).count().min(done);
+    for _ in 0..done - between {
         confidence -= each;
     }
     let left: Vec<&str> = ignored

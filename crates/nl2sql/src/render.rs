@@ -1,6 +1,9 @@
 //! Writes a logical query as Postgres's SQL.
 
 mod spans;
+mod ties;
+
+pub(crate) use ties::may_tie;
 
 use std::fmt::Write as _;
 
@@ -18,7 +21,13 @@ use crate::{
 
 /// The SQL of that query; `None` if its tables do not connect.
 pub(crate) fn render(index: &SchemaIndex, query: &LogicalQuery) -> Option<String> {
-    Renderer { index }.query(query)
+    let mut sql = Renderer { index }.query(query)?;
+    // `which river is the longest`: all of them, where several are
+    if may_tie(query) && index.ties && sql.ends_with(ties::FIRST) {
+        sql.truncate(sql.len() - ties::FIRST.len());
+        sql.push_str(ties::WITH_TIES);
+    }
+    Some(sql)
 }
 
 impl SchemaIndex {

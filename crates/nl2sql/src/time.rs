@@ -264,6 +264,14 @@ impl Reader<'_> {
             return Some((Span::Range(Some(Moment::Now(unit, -3)), None), next + 1));
         }
         let count = self.whole(next)?;
+        // `the last 6 whole months`: without the one that goes on
+        if direction < 0
+            && matches!(self.word(next + 1), "whole" | "full" | "complete" | "calendar")
+            && let Some(unit) = unit(self.word(next + 2))
+        {
+            let (from, until) = (Moment::Start(unit, -count), Moment::Start(unit, 0));
+            return Some((Span::Range(Some(from), Some(until)), next + 3));
+        }
         let unit = unit(self.word(next + 1))?;
         match direction {
             -1 => Some((Span::Range(Some(Moment::Now(unit, -count)), None), next + 2)),
@@ -281,8 +289,14 @@ impl Reader<'_> {
     }
 
     /// `since`, `before`, `after`, `until`, `between … and …`, `from … to …`.
-    fn bounded(&self, at: usize) -> Option<(Span, usize)> {
+    fn bounded(&self, start: usize) -> Option<(Span, usize)> {
+        // `on or after May 1`
+        let or = self.word(start) == "on" && self.word(start + 1) == "or";
+        let at = start + if or { 2 } else { 0 };
         let bound = match self.word(at) {
+            "after" if or => Bound::Since,
+            "before" if or => Bound::Until,
+            _ if or => return None,
             "since" | "starting" => Bound::Since,
             "before" => Bound::Before,
             "after" => Bound::After,

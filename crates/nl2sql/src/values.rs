@@ -26,6 +26,15 @@ pub(crate) fn exact_values(index: &SchemaIndex, text: &str) -> Vec<ValueLink> {
 
 pub(crate) fn quoted_values(index: &SchemaIndex, text: &str) -> Vec<ValueLink> {
     let mut links = exact_values(index, text);
+    // `"California"` where states are kept by two letters
+    if links.is_empty() {
+        links = LEXICON
+            .place(&normalized(text))
+            .iter()
+            .filter(|it| it.len() == 2)
+            .flat_map(|it| exact_values(index, it))
+            .collect();
+    }
     for it in &mut links {
         it.score = if it.value == text { 1.2 } else { 1.1 };
     }
@@ -75,7 +84,10 @@ pub(crate) fn values(
             && part[0].lower.len() > 3
             && LEXICON.degree(&part[0].lower).is_none()
         {
+            // `successful payments`: of the state `success`
+            let ful = part[0].lower.strip_suffix("ful").unwrap_or_default().to_owned();
             for form in [
+                ful,
                 format!("{}ed", part[0].lemma),
                 format!("{}d", part[0].lemma),
                 format!("{}led", part[0].lemma),
@@ -124,6 +136,13 @@ pub(crate) fn values(
                 }
             }
         }
+    }
+    // `artworks that are nominated`: all that stands in a table of nominations is
+    if only_word && !capital && part[0].lower.ends_with("ed") {
+        links.retain(|it| {
+            let words = &index.tables[it.table].words;
+            !words.iter().any(|it| LEXICON.stem(it) == part[0].stem)
+        });
     }
     if links.is_empty() {
         return links;

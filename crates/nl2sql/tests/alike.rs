@@ -95,5 +95,5 @@ fn each_key_of_an_order_has_its_direction() {
 
 #[test]
 fn the_most_recent_is_of_what_stands_before() {
-    says("the member who made a loan most recently", &["date_loan_made DESC", "LIMIT 1"]);
+    says("the member who made a loan most recently", &["date_loan_made DESC", "FETCH FIRST 1 ROW"]);
 }

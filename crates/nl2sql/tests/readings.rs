@@ -77,7 +77,7 @@ fn a_judgement_without_a_measure_is_asked_back() {
     assert_eq!(asked.words, ["good"]);
     assert_eq!(
         sql("Show me the best eatery in Mossau"),
-        "SELECT name FROM eateries WHERE city = 'Mossau' ORDER BY rating DESC LIMIT 1"
+        "SELECT name FROM eateries WHERE city = 'Mossau' ORDER BY rating DESC FETCH FIRST 1 ROW WITH TIES"
     );
 }
 
@@ -101,7 +101,7 @@ fn readings_that_are_close_are_offered_to_choose_from() {
 #[test]
 fn the_first_one_is_found_by_when_it_was() {
     let sql = sql("What is the name of the courier of the first ride?");
-    assert!(sql.contains("ORDER BY r.started_at LIMIT 1"), "{sql}");
+    assert!(sql.contains("ORDER BY r.started_at FETCH FIRST 1 ROW"), "{sql}");
 }
 
 #[test]

@@ -85,6 +85,22 @@ impl Interpreter<'_> {
             *mode = Mode::Where;
             return Some(next);
         }
+        // `with fewer than 100000 people`: how many live there
+        if let Operand::Number(value) = operand
+            && matches!(self.word(next), "people" | "inhabitants" | "residents" | "citizens")
+            && self.table_at(next).is_none()
+            && hand.column.is_none()
+            && let Some(root) = draft.root
+            && let Some(column) = self
+                .column_with(root, &LEXICON.stem("population"), Want::Number)
+                .filter(|it| it.table == root)
+        {
+            let literal = Expr::Literal(Literal::Number(value));
+            let predicate = Predicate::Compare(Expr::Column(column), comparison, literal);
+            draft.add(Condition::Row(predicate), std::mem::take(&mut hand.or));
+            *mode = Mode::Where;
+            return Some(next + 1);
+        }
         let next = self.compare(
             draft,
             hand,

@@ -59,7 +59,9 @@ impl Interpreter<'_> {
         }
         self.count_only(draft, &measure);
         draft.ask(Asked::Aggregate(function, measure.amount));
-        Some(at + 1)
+        // `total sales amount`
+        let told = matches!(self.word(at + 1), "amount" | "amounts");
+        Some(at + if told { 2 } else { 1 })
     }
 
     /// Leaves out the rows that do not count.

@@ -1,11 +1,11 @@
-//! What is asked for beyond a column: ratios, revenue, inhabitants, names kept in two columns.
+//! What is asked for beyond a column: revenue, inhabitants, flags, names kept in two columns.
 
 use super::{Asked, Condition, Draft, Hand, Interpreter, Mode, Note, resolve::Want};
 use plinth_schema_introspect::TypeClass;
 
 use crate::{
     lexicon::LEXICON,
-    logical::{Aggregate, ColumnRef, Expr, Predicate},
+    logical::{Aggregate, ColumnRef, Expr},
 };
 
 impl Interpreter<'_> {
@@ -71,6 +71,39 @@ impl Interpreter<'_> {
             })
             .max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))
             .map(|it| it.0)
+    }
+
+    /// `how many people live in Rome`, `number of inhabitants of Rome`: the number that the place says, not its rows.
+    pub(super) fn read_inhabitants(
+        &mut self,
+        draft: &mut Draft,
+        mode: &mut Mode,
+        at: usize,
+        end: usize,
+    ) -> Option<usize> {
+        let asks =
+            self.one_of(at, &["how many", "number of", "the number of", "total number of"])?;
+        let item = at + asks;
+        if !matches!(
+            self.word(item),
+            "people" | "inhabitants" | "residents" | "citizens" | "persons"
+        ) || self.table_at(item).is_some()
+        {
+            return None;
+        }
+        let column = self.inhabitants(draft, item + 1, end)?;
+        draft.root = Some(column.table);
+        draft.ask(Asked::Column(column));
+        *mode = Mode::Where;
+        Some(item + 1)
+    }
+
+    /// Whether an item names a number that is kept, surely.
+    pub(super) fn plain_number(&self, draft: &Draft, at: usize) -> bool {
+        self.ranking(draft, at, Want::Number).first().is_some_and(|it| {
+            let info = self.index.column(it.0);
+            it.2 > 0.9 && info.class.is_numeric() && !info.is_id()
+        })
     }
 
     /// Whether a noun there stands for several.
@@ -159,124 +192,6 @@ impl Interpreter<'_> {
         }
         draft.distinct |= std::mem::take(&mut hand.distinct);
         Some(item + 1)
-    }
-
-    /// `the ratio of A to B`: one share of the other, each a number of rows or a sum.
-    pub(super) fn read_ratio(
-        &mut self,
-        draft: &mut Draft,
-        hand: &mut Hand,
-        mode: &mut Mode,
-        at: usize,
-        end: usize,
-    ) -> Option<usize> {
-        if self.word(at) != "ratio"
-            || !matches!(self.word(at + 1), "of" | "between")
-            || self.is_name(at)
-        {
-            return None;
-        }
-        let joiner = if self.word(at + 1) == "between" { "and" } else { "to" };
-        let middle = (at + 2..end).find(|&it| {
-            self.word(it) == joiner || self.word(it) == "per" || self.word(it) == "over"
-        })?;
-        let until = (middle + 1..end)
-            .find(|&it| {
-                self.one_of(
-                    it,
-                    &[
-                        "for each",
-                        "in each",
-                        "within each",
-                        "for every",
-                        "by each",
-                        "per",
-                        "of each",
-                        "for all",
-                        "grouped by",
-                    ],
-                )
-                .is_some()
-                    || self.starts_order(it)
-            })
-            .unwrap_or(end);
-        let side = |this: &mut Self, from: usize, until: usize, root: Option<usize>| {
-            let mut sub = Draft { root, ..Draft::default() };
-            this.scan(&mut sub, from, until, Mode::Select);
-            this.mark_used(from, until);
-            sub
-        };
-        let left = side(self, at + 2, middle, draft.root);
-        let right = side(self, middle + 1, until, left.root.or(draft.root));
-        let grouped = until < end;
-        let columns = |all: &[(Condition, bool)]| {
-            let mut found = Vec::new();
-            for it in Self::rows(all) {
-                it.columns(&mut |column| found.push(column));
-            }
-            found
-        };
-        let known = columns(&left.conditions);
-        // what only the second part says of another column holds for both: `… in New York`
-        let (own, common): (Vec<_>, Vec<_>) = right.conditions.iter().cloned().partition(|it| {
-            known.is_empty()
-                || columns(std::slice::from_ref(it)).iter().any(|column| known.contains(column))
-        });
-        let term = |sub: &Draft, conditions: &[(Condition, bool)]| {
-            let rows = Self::rows(conditions);
-            let filter = match rows.len() {
-                0 => None,
-                1 => Some(Box::new(rows[0].clone())),
-                _ => Some(Box::new(Predicate::And(rows))),
-            };
-            let first = sub.asked.first();
-            let (function, distinct, argument) = match first {
-                Some(Asked::Aggregate(function, expr)) => {
-                    (*function, false, Some(Box::new(expr.clone())))
-                }
-                Some(Asked::Column(column)) if filter.is_none() && !grouped => {
-                    return Expr::Column(*column);
-                }
-                Some(Asked::Column(column)) => {
-                    (Aggregate::Sum, false, Some(Box::new(Expr::Column(*column))))
-                }
-                Some(Asked::Count { column: Some(column), .. }) => {
-                    (Aggregate::Count, true, Some(Box::new(Expr::Column(*column))))
-                }
-                Some(Asked::Rows(table) | Asked::Count { table: Some(table), .. })
-                    if left.root != right.root || right.joins.len() + left.joins.len() > 0 =>
-                {
-                    let info = &self.index.tables[*table];
-                    match info.primary.as_slice() {
-                        [key] => (
-                            Aggregate::Count,
-                            true,
-                            Some(Box::new(Expr::Column(ColumnRef::new(*table, *key)))),
-                        ),
-                        _ => (Aggregate::Count, false, None),
-                    }
-                }
-                _ => (Aggregate::Count, false, None),
-            };
-            Expr::Aggregate { function, distinct, argument, filter }
-        };
-        let above = term(&left, &left.conditions);
-        let below = term(&right, &own);
-        if draft.root.is_none() {
-            draft.root = left.root;
-        }
-        for (condition, or) in common {
-            draft.add(condition, or);
-        }
-        draft.asked.retain(|it| !matches!(it, Asked::Rows(_)));
-        draft.ask(Asked::Expr(Expr::Arithmetic(
-            crate::logical::Arithmetic::Divide,
-            Box::new(above),
-            Box::new(below),
-        )));
-        hand.count = false;
-        *mode = Mode::Select;
-        Some(until)
     }
 
     /// A yes-or-no column right where it is named.
@@ -389,23 +304,39 @@ impl Interpreter<'_> {
                 (lemma.strip_prefix("in"), true),
                 (lemma.strip_prefix("un"), true),
                 (lemma.strip_prefix("dis"), true),
+                (opposite(word), true),
             ] {
                 let Some(base) = base.filter(|it| it.len() > 3) else { continue };
                 let stem = LEXICON.stem(base);
                 if let Some(column) = self.index.tables[table]
                     .columns
                     .iter()
-                    .position(|it| it.class == TypeClass::Boolean && it.has_word(&stem))
+                    .position(|it| it.has_word(&stem))
+                    .map(|it| ColumnRef::new(table, it))
+                    .filter(|it| self.is_flag(*it))
                 {
                     let negated = std::mem::take(&mut hand.negated) != denied;
-                    draft.add(
-                        Condition::flag(ColumnRef::new(table, column), !negated),
-                        std::mem::take(&mut hand.or),
-                    );
+                    let told = self.flag(column, !negated);
+                    draft.add(told, std::mem::take(&mut hand.or));
                     return Some(at + 1);
                 }
             }
         }
         None
     }
+}
+
+/// What a flag is called that says the opposite of a word.
+fn opposite(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "closed" => "open",
+        "open" => "closed",
+        "hidden" => "visible",
+        "visible" => "hidden",
+        "disabled" => "enabled",
+        "enabled" => "disabled",
+        "private" => "public",
+        "public" => "private",
+        _ => return None,
+    })
 }

@@ -21,8 +21,10 @@ mod number;
 mod order;
 mod pattern;
 mod ranking;
+mod ratio;
 mod resolve;
 mod select;
+mod step;
 mod superlative;
 mod value;
 
@@ -611,8 +613,9 @@ impl<'a> Interpreter<'a> {
                             score += bonus;
                         }
                     }
+                    // `payment_date` of payments says more than when their row was made
                     if it.words.iter().any(|word| self.index.tables[table].words.contains(word)) {
-                        score += 0.3;
+                        score += 0.8;
                     }
                     if !it.nullable {
                         score += 0.2;

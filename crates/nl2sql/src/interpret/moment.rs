@@ -227,6 +227,17 @@ impl Interpreter<'_> {
         if let Some(next) = self.read_split_month(draft, hand, mode, at, root, &span) {
             return Some(next);
         }
+        if let Span::Weekdays(days) = &span
+            && let Some(condition) = self.on_days(draft, days)
+        {
+            self.count_now(draft, hand);
+            draft.add(condition, std::mem::take(&mut hand.or));
+            hand.column = None;
+            if draft.asks_something() {
+                *mode = Mode::Where;
+            }
+            return Some(at + 1);
+        }
         let in_hand = hand.column.or_else(|| {
             (1..=3)
                 .filter(|back| at >= *back)
@@ -290,6 +301,11 @@ impl Interpreter<'_> {
             let year = |this: &Self| {
                 let mut all: Vec<usize> = vec![root];
                 all.extend(draft.joins.iter().copied());
+                // `the most publications in 2021`
+                all.extend(draft.order.iter().filter_map(|it| match it.by {
+                    super::OrderBy::Count(table) => table,
+                    _ => None,
+                }));
                 for (condition, _) in draft.conditions.iter().rev() {
                     if let Condition::Row(predicate) = condition {
                         predicate.columns(&mut |it| all.push(it.table));
@@ -325,7 +341,16 @@ impl Interpreter<'_> {
                 let last = (0..at).rev().find_map(|it| self.table_at(it)).filter(|it| {
                     self.index.tables[*it].columns.iter().any(|it| it.class.is_temporal())
                 });
-                let table = draft.event.or(last).unwrap_or(root);
+                // `orders from customers in Rome last week`: of what is counted, rather than of whom it belongs to
+                let counted = draft.asked.iter().find_map(|it| match it {
+                    super::Asked::Count { table: Some(table), column: None, .. } => Some(*table),
+                    _ => None,
+                });
+                let counted = counted.filter(|it| {
+                    last.is_some_and(|last| last != *it && self.single(*it, last))
+                        && self.index.tables[*it].columns.iter().any(|it| it.class.is_temporal())
+                });
+                let table = draft.event.or(counted).or(last).unwrap_or(root);
                 let it = self
                     .moment_of(table, verb.as_deref())
                     .or_else(|| self.moment_of(root, verb.as_deref()))?;

@@ -99,6 +99,9 @@ impl Interpreter<'_> {
             if let Some(down) = direction(word) {
                 // `most` and `least` inside "from the most to the least"
                 descending = Some(descending.unwrap_or(down));
+                // `from most to least sales`: how many there are
+                count |=
+                    matches!(word, "most" | "least") && self.word(next.wrapping_sub(1)) == "from";
                 if self.word(next + 1) != "to" && self.word(next.wrapping_sub(1)) != "from" {
                     told.push((keys.len(), down));
                 }
@@ -155,6 +158,21 @@ impl Interpreter<'_> {
                 _ => {}
             }
             if matches!(word, "order" | "ordered" | "alphabetical" | "ordering") && next < at + 4 {
+                next += 1;
+                continue;
+            }
+            // `by train time`: the time of a train
+            if let Some(table) = self.table_at(next)
+                && !count
+                && !self.plural(next)
+                && self.is_name(next + 1)
+                && self.table_at(next + 1).is_none()
+                && self.items[next].end == self.items[next + 1].first
+                && self
+                    .resolve_quietly(draft, next + 1, Want::Any)
+                    .is_some_and(|it| it.table == table)
+            {
+                self.mark_used(next, next + 1);
                 next += 1;
                 continue;
             }
@@ -298,6 +316,17 @@ impl Interpreter<'_> {
                     it.descending = down;
                 }
             }
+            show_measure(draft);
+            return Some(next.max(at + 1));
+        }
+        // `the longest rivers, ordered from longest to shortest`: the same once more
+        if let ([key], [ordered], Some(1), None) =
+            (keys.as_slice(), draft.order.as_mut_slice(), draft.limit, &draft.ranked)
+            && ordered.by == *key
+        {
+            ordered.descending = down;
+            draft.limit = None;
+            show_measure(draft);
             return Some(next.max(at + 1));
         }
         let apart = told.len() > 1
@@ -305,6 +334,11 @@ impl Interpreter<'_> {
             && told[0].0 > 0
             && told[told.len() - 1].0 == keys.len();
         for (at, by) in keys.into_iter().enumerate() {
+            // `the 3 highest rates, ordered by rate`
+            if let Some(known) = draft.order.iter_mut().find(|it| it.by == by) {
+                known.descending = if descending.is_some() { down } else { known.descending };
+                continue;
+            }
             let own = told.iter().find(|it| apart && at < it.0).map_or(down, |it| it.1);
             draft.order.push(Ordering { by, descending: own });
         }
@@ -389,7 +423,7 @@ impl Interpreter<'_> {
                 (matches!(
                     word,
                     "daily" | "weekly" | "monthly" | "quarterly" | "yearly" | "annually"
-                ) && !self.is_name(at))
+                ) && !self.links(at).iter().any(|it| it.score > 0.9))
                 .then_some(0)
             })?;
         let different = self.word(at + length - usize::from(length > 0)) == "different"
@@ -423,6 +457,10 @@ impl Interpreter<'_> {
                 self.spent.extend(next..until);
                 draft.groups.push(GroupKey::Parent(table));
                 next = until;
+                found = true;
+            } else if let Some(column) = self.named_step(draft, next) {
+                draft.groups.push(GroupKey::Column(column));
+                next += 1;
                 found = true;
             } else
             // steps of time
@@ -475,6 +513,12 @@ impl Interpreter<'_> {
                 found = true;
             } else {
                 break;
+            }
+            if self.one_of(next, &["of the week", "of the year", "of the month"]).is_some()
+                && matches!(draft.groups.last(), Some(GroupKey::Column(_)))
+                && self.number(next + 3).is_none()
+            {
+                next += 3;
             }
             // further keys: `per city and status`
             let mut probe = next;
@@ -675,6 +719,14 @@ impl Interpreter<'_> {
                 GroupKey::Parent(_) | GroupKey::Time(..) | GroupKey::Part(..) => {}
             }
         }
+    }
+}
+
+/// A list of all rows from the largest to the smallest shows by what.
+fn show_measure(draft: &mut Draft) {
+    if let [Ordering { by: OrderBy::Expr(Expr::Column(column)), .. }] = draft.order.as_slice() {
+        let asked = Asked::Column(*column);
+        draft.ask(asked);
     }
 }
 

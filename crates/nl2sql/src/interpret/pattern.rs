@@ -112,7 +112,10 @@ impl Interpreter<'_> {
             let texty = item.quoted
                 || single
                 || (item.capital && !self.is_name(next))
-                || (item.is_word() && !LEXICON.is_stop(&item.lower) && kind != "in")
+                || (item.is_word()
+                    && !LEXICON.is_stop(&item.lower)
+                    && LEXICON.degree(&item.lower).is_none()
+                    && kind != "in")
                 || matches!(item.meaning, Meaning::Value(_))
                 || (matches!(item.meaning, Meaning::Number(..)) && kind != "in");
             if next >= end || !texty {

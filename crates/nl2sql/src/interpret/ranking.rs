@@ -122,6 +122,8 @@ impl Interpreter<'_> {
                 || self.says(it, "ranked by")
         });
         draft.limit = limit;
+        let kind = self.kind_at(draft, start);
+        let groups = |rows: usize| kind.clone().unwrap_or(GroupKey::Rows(rows));
         if let Some(by) = by {
             let mut item = by + 1;
             while matches!(
@@ -157,7 +159,7 @@ impl Interpreter<'_> {
             {
                 let sum = Expr::aggregate(Aggregate::Sum, measure.amount.clone());
                 draft.order.push(Ordering { by: OrderBy::Expr(sum), descending: top });
-                draft.ranked = Some(GroupKey::Rows(draft.root?));
+                draft.ranked = Some(groups(draft.root?));
                 self.count_only(draft, &measure);
                 self.mark_used(by, item + 1);
                 self.blank(by, item + 1);
@@ -167,8 +169,11 @@ impl Interpreter<'_> {
             if let Some(table) = self.table_at(item)
                 && (counted || function.is_none())
             {
+                if draft.root.is_some_and(|it| it != table) {
+                    draft.event = Some(table);
+                }
                 draft.order.push(Ordering { by: OrderBy::Count(Some(table)), descending: top });
-                draft.ranked = Some(GroupKey::Rows(draft.root.unwrap_or(table)));
+                draft.ranked = Some(groups(draft.root.unwrap_or(table)));
                 self.used[item] = true;
                 self.blank(by, item + 1);
                 return Some(start);
@@ -179,10 +184,16 @@ impl Interpreter<'_> {
                 let mut expr = Expr::Column(column);
                 if let Some(function) = function {
                     expr = Expr::aggregate(function, expr);
-                    draft.ranked = Some(GroupKey::Rows(root));
+                    if column.table != root {
+                        draft.event = Some(column.table);
+                    }
+                    draft.ranked = Some(groups(root));
                 } else if column.table != root && !self.single(root, column.table) {
                     expr = Expr::aggregate(Aggregate::Sum, expr);
-                    draft.ranked = Some(GroupKey::Rows(root));
+                    draft.ranked = Some(groups(root));
+                }
+                if !expr.is_aggregate() && limit.is_some_and(|it| it > 1) {
+                    draft.by = Some(column);
                 }
                 draft.order.push(Ordering { by: OrderBy::Expr(expr), descending: top });
                 self.mark_used(by, item + 1);
@@ -191,6 +202,18 @@ impl Interpreter<'_> {
             }
         }
         Some(start)
+    }
+
+    /// `top 5 countries by …`: a kind that rows are of, rather than what they are known by.
+    fn kind_at(&self, draft: &Draft, at: usize) -> Option<GroupKey> {
+        if !self.is_name(at) || self.table_at(at).is_some() {
+            return None;
+        }
+        let column = self.resolve_quietly(draft, at, Want::Any)?;
+        let info = self.index.column(column);
+        let table = &self.index.tables[column.table];
+        let known = table.display.contains(&column.column) || info.primary || info.unique;
+        (info.class.is_textual() && !known).then_some(GroupKey::Column(column))
     }
 }
 

@@ -436,6 +436,7 @@ impl Interpreter<'_> {
         want: Want,
     ) -> Vec<(ColumnRef, f64, f64)> {
         let (surely, bound) = self.bound(at);
+        let named = self.links(at).iter().any(|it| it.column.is_some() && it.score > 0.96);
         let mut all: Vec<(ColumnRef, f64, f64)> = self
             .links(at)
             .iter()
@@ -444,7 +445,9 @@ impl Interpreter<'_> {
                 let info = &self.index.tables[link.table].columns[column];
                 let mut score = link.score;
                 if bound == Some(link.table) {
-                    score += 0.4 * surely;
+                    // `average rating for each business`: a column that is called so elsewhere, before one that only resembles
+                    let weak = named && link.score < 0.75;
+                    score += if weak { 0.1 } else { 0.4 } * surely;
                 }
                 score += 0.25 * self.weight[link.table].min(1.0);
                 if let Some(root) = draft.root {
@@ -620,8 +623,11 @@ impl Interpreter<'_> {
                 let within =
                     matches!(lead, "in" | "from" | "at" | "within" | "through" | "near" | "inside");
                 if self.index.tables[link.table].display.contains(&link.column) {
-                    // what lies in a place is not that place
-                    if within && draft.root == Some(link.table) && elsewhere(links, link) {
+                    // what lies in a place is not that place, nor is what it has: `how many rivers does Utah have`
+                    let has = matches!(lead, "does" | "do" | "did")
+                        && matches!(self.word(at + 1), "have" | "contain" | "has")
+                        && draft.counts();
+                    if (within || has) && draft.root == Some(link.table) && elsewhere(links, link) {
                         score -= 0.4;
                     } else {
                         score += 0.06;

@@ -1,7 +1,5 @@
 //! What is asked for: columns, rows, counts, aggregates, shares.
 
-use plinth_schema_introspect::TypeClass;
-
 use super::{Asked, Condition, Draft, Hand, Interpreter, Mode, Note, resolve::Want};
 use crate::{
     lexicon::LEXICON,
@@ -61,6 +59,9 @@ impl Interpreter<'_> {
             draft.ask(Asked::Count { table: Some(root), column: None, distinct: false });
             return Some(at + 1);
         }
+        if let Some(next) = self.read_inhabitants(draft, mode, at, end) {
+            return Some(next);
+        }
         if let Some(length) = self.one_of(
             at,
             &[
@@ -114,23 +115,6 @@ impl Interpreter<'_> {
             }
             hand.count = true;
             return Some(at + 1);
-        }
-        if let Some(length) = self.one_of(
-            at,
-            &[
-                "how many people live",
-                "how many people reside",
-                "how many people are living",
-                "how many inhabitants",
-                "how many residents",
-                "how many citizens",
-            ],
-        ) && let Some(column) = self.inhabitants(draft, at + length, end)
-        {
-            draft.root = Some(column.table);
-            draft.ask(Asked::Column(column));
-            *mode = Mode::Where;
-            return Some(at + length);
         }
         if let Some(length) = self.one_of(
             at,
@@ -197,6 +181,15 @@ impl Interpreter<'_> {
             _ => None,
         };
         if let Some(function) = function {
+            // `… in Rome and their average ratings`: more to show
+            if *mode == Mode::Where
+                && at > 1
+                && matches!(self.word(at - 1), "their" | "its")
+                && matches!(self.word(at - 2), "and" | "with")
+                && matches!(function, Aggregate::Avg | Aggregate::Sum)
+            {
+                *mode = Mode::Select;
+            }
             hand.aggregates.push(function);
             let mut next = at + 1;
             if matches!(self.word(next), "of" | "value" | "values" | "amount")
@@ -406,7 +399,7 @@ impl Interpreter<'_> {
             }
         }
         if let Some(column) = self.resolve_quietly(draft, at, Want::Any)
-            && self.index.column(column).class == TypeClass::Boolean
+            && self.is_flag(column)
             && (self.table_at(at + 1).is_some()
                 || hand.count
                 || hand.negated
@@ -415,7 +408,8 @@ impl Interpreter<'_> {
                     && matches!(self.word(at - 1), "are" | "is" | "were" | "was"))
         {
             let negated = std::mem::take(&mut hand.negated);
-            draft.add(Condition::flag(column, !negated), std::mem::take(&mut hand.or));
+            let told = self.flag(column, !negated);
+            draft.add(told, std::mem::take(&mut hand.or));
             return Some(at + 1);
         }
         // a verb that only resembles a column (`readers borrowed …`) says which rows, not what is asked for
@@ -437,6 +431,18 @@ impl Interpreter<'_> {
                 draft.join(column.table);
             }
             hand.column = Some(at);
+            return Some(at + 1);
+        }
+        // `population density`: the density, though a population is kept as well
+        if self.is_name(at + 1)
+            && self.table_at(at + 1).is_none()
+            && at + 1 < end
+            && self.items[at].end == self.items[at + 1].first
+            && self.plain_number(draft, at)
+            && self.plain_number(draft, at + 1)
+            && !self.plural(at)
+        {
+            self.spent.push(at);
             return Some(at + 1);
         }
         let column = self.resolve(draft, at, want)?;

@@ -27,6 +27,10 @@ pub(super) fn names(
     if outer(&part[0]) || outer(&part[part.len() - 1]) {
         return Vec::new();
     }
+    // `sales made last week`: done, not of a make
+    if part.len() == 1 && part[0].lower == "made" {
+        return Vec::new();
+    }
     if part.len() > 1
         && (matches!(part[0].kind, TokenKind::Number(_))
             && !hits[first].values().flatten().any(|it| it.1 >= 1.0))
@@ -143,6 +147,10 @@ pub(super) fn names(
     // `train stations` are stations, not the rows that connect trains and stations
     for ((table, column), entry) in &mut found {
         let info = &index.tables[*table];
+        // `located in Rome` names no table of locations
+        if column.is_none() && part.len() == 1 && part[0].lower == "located" {
+            entry.0 = 0.0;
+        }
         if column.is_none() && info.bridge && info.words.len() > 1 && content.len() > 1 {
             let head = &info.words[info.words.len() - 1..];
             let partner = index.edges_of[*table]
@@ -183,8 +191,18 @@ pub(super) fn names(
                 | "quarter"
                 | "hour"
         );
-    let least = if calculates { 0.9 } else { 0.3 };
-    if calculates && tokens.get(end).is_some_and(|it| it.lower == "of") {
+    // `the tallest building` is no `years as tallest`
+    let superlative = end == first + 1
+        && LEXICON.degree(&tokens[first].lower).is_some_and(|it| it.form == Form::Superlative);
+    let least = if calculates || superlative { 0.9 } else { 0.3 };
+    // but `each day of the week` is a column of days, where there is one
+    let step = crate::time::unit(&tokens[first].lower).is_some()
+        && matches!(tokens.get(end + 1).map(|it| it.lower.as_str()), Some("the" | "each"))
+        && matches!(
+            tokens.get(end + 2).map(|it| it.lower.as_str()),
+            Some("week" | "month" | "year")
+        );
+    if calculates && !step && tokens.get(end).is_some_and(|it| it.lower == "of") {
         return Vec::new();
     }
     let mut links: Vec<NameLink> = found

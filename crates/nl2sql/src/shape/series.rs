@@ -236,7 +236,7 @@ pub(super) fn moving<'a>(words: &Words<'a>) -> Option<Shape<'a>> {
 }
 
 /// `average number of orders per customer`, `average daily revenue`: the mean of one number for each.
-pub(super) fn mean<'a>(_index: &'a SchemaIndex, words: &Words<'a>) -> Option<Shape<'a>> {
+pub(super) fn mean<'a>(index: &'a SchemaIndex, words: &Words<'a>) -> Option<Shape<'a>> {
     let average = words.find(&["average", "avg", "mean", "on average", "typical"])?;
     // how long something takes is a mean of its own
     if words.has(&[
@@ -251,6 +251,18 @@ pub(super) fn mean<'a>(_index: &'a SchemaIndex, words: &Words<'a>) -> Option<Sha
         "rolling",
         "trailing",
     ]) {
+        return None;
+    }
+    // `the average number of citations per year`, where each row says how many it has
+    if let Some((_, until)) = words.find(&["average|avg|mean number|count of"])
+        && let Some(noun) = words.0.get(until)
+        && index.tables.iter().flat_map(|it| &it.columns).any(|it| {
+            it.class.is_numeric()
+                && !it.is_id()
+                && it.has_word(&noun.stem)
+                && ["number", "count", "num"].iter().any(|word| it.has_word(word))
+        })
+    {
         return None;
     }
     let mut gone = vec![average];

@@ -1,0 +1,274 @@
+//! Takes out of a question what says how to answer rather than what is asked: how to match texts, which tables to join,
+//! what a span of time includes. What changes the answer stays, so that it is read or missed.
+
+use crate::{
+    lexicon::LEXICON,
+    time,
+    token::{Token, TokenKind},
+};
+
+/// Takes such asides out, and says in plain words what they add to a span of time.
+pub(crate) fn without(tokens: &mut Vec<Token>) {
+    instructions(tokens);
+    joining(tokens);
+    rounded(tokens);
+    whole_units(tokens);
+    inclusive(tokens);
+}
+
+fn word(tokens: &[Token], at: usize) -> &str {
+    match tokens.get(at) {
+        Some(it) if it.kind != TokenKind::Quoted => &it.lower,
+        _ => "",
+    }
+}
+
+fn says(tokens: &[Token], at: usize, words: &[&str]) -> bool {
+    words.iter().enumerate().all(|(step, it)| word(tokens, at + step) == *it)
+}
+
+fn ends(token: &Token) -> bool {
+    matches!(token.kind, TokenKind::Mark('.' | '?' | '!' | ';'))
+}
+
+/// Sentences behind the first that only say how texts are matched or dates are shown: `Match strings exactly.`
+fn instructions(tokens: &mut Vec<Token>) {
+    let mut from = 0;
+    let mut at = 0;
+    while at < tokens.len() {
+        let end = ends(&tokens[at]) || at + 1 == tokens.len();
+        if !end {
+            at += 1;
+            continue;
+        }
+        let sentence = &tokens[from..=at];
+        let has = |all: &[&str]| sentence.iter().any(|it| all.contains(&it.lower.as_str()));
+        let told = from > 0
+            && match word(tokens, from) {
+                "match" | "filter" | "compare" => has(&[
+                    "exactly",
+                    "exact",
+                    "case",
+                    "insensitively",
+                    "insensitive",
+                    "sensitive",
+                    "wildcard",
+                    "wildcards",
+                    "ilike",
+                    "like",
+                    "substring",
+                ]),
+                "represent" | "format" => true,
+                "truncate" => has(&["date", "dates", "timestamp", "timestamps"]),
+                _ => false,
+            };
+        if told {
+            tokens.drain(from..=at);
+            at = from;
+        } else {
+            at += 1;
+            from = at;
+        }
+    }
+}
+
+/// `by doing a left join from A to B`, `based on joining A and B`: how, not what.
+fn joining(tokens: &mut Vec<Token>) {
+    let leads: [&[&str]; 5] = [
+        &["based", "on", "joining"],
+        &["by", "joining"],
+        &["by", "doing", "a"],
+        &["by", "using", "a"],
+        &["using", "a"],
+    ];
+    let found = (1..tokens.len()).find(|&at| {
+        leads.iter().any(|it| {
+            says(tokens, at, it)
+                && (it.last() == Some(&"joining")
+                    || (at + it.len()..at + it.len() + 3).any(|at| word(tokens, at) == "join"))
+        })
+    });
+    let Some(mut from) = found else { return };
+    let until = (from..tokens.len()).find(|it| ends(&tokens[*it])).unwrap_or(tokens.len());
+    if tokens[from - 1].is_mark(',') {
+        from -= 1;
+    }
+    tokens.drain(from..until);
+}
+
+/// `rounded to 2 decimal places`
+fn rounded(tokens: &mut Vec<Token>) {
+    let found = (1..tokens.len()).find(|&at| {
+        matches!(word(tokens, at), "rounded" | "round")
+            && (at + 1..at + 7)
+                .any(|it| matches!(word(tokens, it), "decimal" | "decimals" | "places" | "digits"))
+    });
+    let Some(mut from) = found else { return };
+    let Some(mut until) = (from + 1..from + 7)
+        .find(|it| matches!(word(tokens, *it), "decimal" | "decimals" | "places" | "digits"))
+    else {
+        return;
+    };
+    until += 1;
+    if matches!(word(tokens, until), "places" | "points" | "digits") {
+        until += 1;
+    }
+    if tokens[from - 1].is_mark(',') {
+        from -= 1;
+    }
+    tokens.drain(from..until.min(tokens.len()));
+}
+
+/// `the last 6 months excluding the current month`: the last 6 whole ones.
+fn whole_units(tokens: &mut Vec<Token>) {
+    let mut at = 0;
+    while at < tokens.len() {
+        let lead = [
+            &["excluding", "the", "current"][..],
+            &["exclusive", "of", "the", "current"],
+            &["not", "including", "the", "current"],
+            &["not", "counting", "the", "current"],
+            &["without", "the", "current"],
+            &["but", "not", "the", "current"],
+            &["excluding", "this"],
+            &["not", "including", "this"],
+        ]
+        .into_iter()
+        .find(|it| says(tokens, at, it));
+        let Some((lead, unit)) =
+            lead.and_then(|it| Some((it, time::unit(word(tokens, at + it.len()))?)))
+        else {
+            at += 1;
+            continue;
+        };
+        let mut until = at + lead.len() + 1;
+        let mut from = at;
+        if from > 0 && tokens[from - 1].is_mark('(') {
+            from -= 1;
+            until += usize::from(tokens.get(until).is_some_and(|it| it.is_mark(')')));
+        }
+        if from > 0 && tokens[from - 1].is_mark(',') {
+            from -= 1;
+        }
+        // the span that it is said of: `last 6 months`, `previous week`
+        let counted = (0..from).rev().take(8).find(|&it| {
+            time::unit(word(tokens, it)) == Some(unit)
+                && it > 0
+                && (matches!(tokens[it - 1].kind, TokenKind::Number(_))
+                    || matches!(
+                        word(tokens, it - 1),
+                        "calendar" | "full" | "whole" | "last" | "previous" | "past" | "iso"
+                    ))
+        });
+        let Some(counted) = counted else {
+            at += 1;
+            continue;
+        };
+        tokens.drain(from..until);
+        if matches!(tokens[counted - 1].kind, TokenKind::Number(_)) {
+            let place = tokens[counted].clone();
+            tokens.splice(counted..counted, crate::phrase::words("whole", &place));
+        }
+        at = from;
+    }
+}
+
+/// `(inclusive of start and end dates)`, `, inclusive of today`: a span of time is read so anyway.
+fn inclusive(tokens: &mut Vec<Token>) {
+    let mut at = 1;
+    while at < tokens.len() {
+        let both = says(tokens, at, &["both", "inclusive"]);
+        if !both && word(tokens, at) != "inclusive" {
+            at += 1;
+            continue;
+        }
+        let mut from = at;
+        let mut until = at + if both { 2 } else { 1 };
+        if word(tokens, until) == "of" {
+            until += 1;
+            while until < tokens.len() && spans(&tokens[until]) {
+                until += 1;
+            }
+        }
+        if tokens[from - 1].is_mark('(') {
+            let Some(close) = (until..tokens.len()).find(|it| tokens[*it].is_mark(')')) else {
+                return;
+            };
+            from -= 1;
+            until = close + 1;
+        } else if tokens[from - 1].is_mark(',') {
+            from -= 1;
+        }
+        tokens.drain(from..until.min(tokens.len()));
+        at = from.max(1);
+    }
+}
+
+/// Whether a token may stand in what a span of time includes.
+fn spans(token: &Token) -> bool {
+    matches!(token.kind, TokenKind::Number(_) | TokenKind::Mark('\''))
+        || token.kind == TokenKind::Word
+            && (time::unit(&token.lower).is_some()
+                || LEXICON.is_stop(&token.lower) && token.lower != "for"
+                || matches!(
+                    token.lower.as_str(),
+                    "today"
+                        | "now"
+                        | "ago"
+                        | "start"
+                        | "end"
+                        | "date"
+                        | "dates"
+                        | "current"
+                        | "the"
+                        | "and"
+                        | "both"
+                        | "a"
+                ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::tokenize;
+
+    fn read(question: &str) -> String {
+        let mut tokens = tokenize(question);
+        without(&mut tokens);
+        tokens.iter().map(|it| it.lower.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn how_to_answer_is_no_part_of_the_question() {
+        assert_eq!(
+            read("How many nuts are ripe? Match strings exactly."),
+            "how many nuts are ripe ?"
+        );
+        assert_eq!(
+            read("List the nuts without a tree, by doing a left join from nuts to trees."),
+            "list the nuts without a tree ."
+        );
+        assert_eq!(read("average weight, rounded to 2 decimal places?"), "average weight ?");
+        assert_eq!(
+            read("Which nuts match an acorn? Use the latest date."),
+            "which nuts match an acorn ? use the latest date ."
+        );
+    }
+
+    #[test]
+    fn spans_of_time_are_said_plainly() {
+        assert_eq!(
+            read("orders in the last 6 months (excluding the current month) by shop"),
+            "orders in the last 6 whole months by shop"
+        );
+        assert_eq!(read("orders last week, exclusive of the current week"), "orders last week");
+        assert_eq!(
+            read("orders in the past 30 days, inclusive of 30 days ago? Show them"),
+            "orders in the past 30 days ? show them"
+        );
+        assert_eq!(
+            read("orders between May 1 and May 3 (inclusive of start and end dates)"),
+            "orders between may 1 and may 3"
+        );
+    }
+}
