@@ -7,6 +7,7 @@ use deadpool_postgres::Transaction;
 use jiff::{SignedDuration, Timestamp};
 use plinth_core::{Cursor, Limit, OrgId, StoreError, UserId};
 use plinth_tenancy::AuditEntry;
+use plinth_tenancy::outbox::{Letter, LetterTo, Message};
 use plinth_workflows::events::{
     DecideSubscription, Delivery, DeliveryId, DeliveryState, EventError, EventKind, EventStore,
     HappenedId, Next, SendLimits, Subscription, SubscriptionId, TakenDelivery, Try,
@@ -17,7 +18,7 @@ use tokio_postgres::types::{FromSql, ToSql};
 use uuid::Uuid;
 
 use crate::database::{internal, store};
-use crate::{Database, audit};
+use crate::{Database, audit, outbox};
 
 /// Announces what happened to whoever subscribed to it, in the transaction of the change. `happened` is asked only if
 /// somebody did.
@@ -376,7 +377,8 @@ impl EventStore for PostgresEvents {
         let note = "INSERT INTO event_tries (org_id, delivery_id, number, status, response, error, duration_ms, at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
         let end = "UPDATE event_subscriptions SET enabled = false, ended_why = $3, revision = revision + 1
-             WHERE org_id = $1 AND enabled AND id = (SELECT subscription_id FROM event_deliveries WHERE org_id = $1 AND id = $2)";
+             WHERE org_id = $1 AND enabled AND id = (SELECT subscription_id FROM event_deliveries WHERE org_id = $1 AND id = $2)
+             RETURNING id, url, description";
         let (state, pause) = match next {
             Next::Delivered => (DeliveryState::Delivered, None),
             Next::Again(pause) => (DeliveryState::Waiting, Some(pause.as_secs_f64())),
@@ -385,7 +387,8 @@ impl EventStore for PostgresEvents {
         let state = state.as_str();
         self.database
             .for_org(org, async |tx| {
-                let (org, id) = (org.as_uuid(), id.as_uuid());
+                let (org_id, delivery, id) = (org, id, id.as_uuid());
+                let org = org.as_uuid();
                 let parameters: [&(dyn ToSql + Sync); 5] =
                     [&org, &id, &tried.number, &state, &pause];
                 if tx.execute(update, &parameters).await.map_err(store)? == 0 {
@@ -403,7 +406,11 @@ impl EventStore for PostgresEvents {
                 ];
                 tx.execute(note, &parameters).await.map_err(store)?;
                 if let Next::Ended(why) = next {
-                    tx.execute(end, &[&org, &id, why]).await.map_err(store)?;
+                    let ended = tx.query_opt(end, &[&org, &id, why]).await.map_err(store)?;
+                    if let Some(ended) = ended {
+                        tell_end(&self.database, tx, org_id, &ended, (delivery, why, tried.at))
+                            .await?;
+                    }
                 }
                 Ok(true)
             })
@@ -424,4 +431,32 @@ impl EventStore for PostgresEvents {
     async fn organizations(&self) -> Result<Vec<OrgId>, StoreError> {
         self.database.organizations().await
     }
+}
+
+/// Tells the trail and those who run the organization that a subscription ended by its receiver's word.
+async fn tell_end(
+    database: &Database,
+    tx: &Transaction<'_>,
+    org: OrgId,
+    ended: &Row,
+    (delivery, why, at): (DeliveryId, &str, Timestamp),
+) -> Result<(), StoreError> {
+    let id = SubscriptionId::from_uuid(get(ended, "id")?);
+    let url: &str = get(ended, "url")?;
+    // The rest of the URL may be a secret.
+    let host = url.split_once("://").map_or(url, |it| it.1);
+    let host = host.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host.rsplit_once('@').map_or(host, |it| it.1).to_owned();
+    let letter = Letter::SubscriptionEnded {
+        description: get(ended, "description")?,
+        host,
+        subscription: id.to_string(),
+        reason: why.to_owned(),
+        at,
+    };
+    outbox::put(tx, &Message::mail(org, at, &LetterTo::Managers, &letter)).await?;
+    let entry = AuditEntry::of_plinth(org, at, "system", "event_subscription.ended")
+        .on("event_subscription", id)
+        .with(serde_json::json!({ "reason": why, "delivery": delivery }));
+    audit::append(database, tx, &entry).await
 }

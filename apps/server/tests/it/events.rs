@@ -190,6 +190,11 @@ async fn a_receiver_that_wants_no_more_gets_no_more() {
     let ended = ann.get(&path).await.body["data"].clone();
     assert_eq!(ended["enabled"], false);
     assert!(ended["disabled_reason"].as_str().unwrap().contains("410"), "{ended}");
+    let letters = app.letters().await;
+    let told = letters.iter().find(|it| it["letter"]["kind"] == "subscription_ended").unwrap();
+    assert_eq!((&told["to"], &told["letter"]["subscription"]), (&json!("managers"), &json!(id)));
+    let trail = ann.get("/v1/audit?action=event_subscription.ended").await;
+    assert_eq!(trail.body["data"][0]["target_id"], json!(id), "{}", trail.text);
     assert_eq!(ann.post(&format!("{path}/ping"), json!({})).await.status, 409);
     let enabled = ann.patch(&path, json!({ "enabled": true })).await;
     assert_eq!(enabled.body["data"]["disabled_reason"], Value::Null, "{}", enabled.text);

@@ -110,6 +110,19 @@ pub enum Letter {
         /// When.
         at: Timestamp,
     },
+    /// A receiver of events said that it wants no more, and gets none.
+    SubscriptionEnded {
+        /// What the subscription is for, as its maker described it.
+        description: String,
+        /// The receiver's host.
+        host: String,
+        /// Its id.
+        subscription: String,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
     /// The condition of an alert holds.
     AlertTriggered {
         /// The alert's name.

@@ -132,6 +132,17 @@ impl MailDelivery {
                     time(*at)
                 ))
             }
+            Letter::SubscriptionEnded { description, host, subscription, reason, at } => {
+                let named = if description.is_empty() { subscription } else { description };
+                Draft::new(&format!("Events are not sent to {host} any more"))
+                    .say(format!(
+                        "The subscription {named} was disabled on {}: {reason}.",
+                        time(*at)
+                    ))
+                    .say(format!(
+                        "Nothing that happens from now on is sent there. Enable {subscription} again if that was a mistake."
+                    ))
+            }
             Letter::AlertTriggered { alert, found, since, again } => {
                 let still = if *again { "still " } else { "" };
                 Draft::new(&format!("Alert{}: {alert}", if *again { ", still" } else { "" }))
