@@ -123,6 +123,15 @@ async fn checks_of_connections_keep_their_contract() {
 }
 
 #[tokio::test]
+async fn write_connections_keep_their_contract() {
+    let ours = ours().await;
+    let [us, them] = two_organizations(&ours.database).await;
+    let connections = PostgresConnections::new(ours.database.clone());
+    let store = plinth_adapter_postgres::PostgresWriteConnections::new(ours.database.clone());
+    plinth_connections::testing::write_store_contract(&store, &connections, us, them).await;
+}
+
+#[tokio::test]
 async fn keys_keep_their_contract() {
     let ours = ours().await;
     let [us, them] = two_organizations(&ours.database).await;

@@ -1,15 +1,18 @@
 //! The contracts that every [`ConnectionStore`] and every [`KeyStore`] keep; run them against each.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use plinth_core::{Cursor, Limit, OrgId, UserId};
 use plinth_tenancy::AuditEntry;
 use plinth_tenancy::outbox::{Letter, LetterTo, Message};
 
+use crate::writes::{StoredWrite, WriteConnection, WriteConnectionId, WriteStore};
 use crate::{
     Activity, AllowedTables, Checked, Connection, ConnectionFilter, ConnectionId, ConnectionName,
     ConnectionStore, Credentials, Description, Diagnosis, Fault, Health, HealthStatus, Host,
     InsertError, KeyStore, MasterKeyId, ModelPrivacy, Place, Sealed, SslMode, Stage, Stored,
-    TlsSettings, TunnelSettings, UpdateError,
+    TableName, TlsSettings, TunnelSettings, UpdateError,
 };
 
 /// A connection as a test needs it.
@@ -271,4 +274,99 @@ pub async fn key_store_contract(store: &dyn KeyStore, ours: OrgId, theirs: OrgId
     let eight = MasterKeyId::from_stored(8);
     assert!(census.is_all_under(eight) && census.needs(eight));
     assert_eq!(census.data_keys[&eight], 2);
+}
+
+/// What every store of write connections promises. `ours` and `theirs` as for [`connection_store_contract`].
+pub async fn write_store_contract(
+    store: &dyn WriteStore,
+    connections: &dyn ConnectionStore,
+    ours: (OrgId, UserId),
+    theirs: (OrgId, UserId),
+) {
+    let at = start();
+    let later = at + SignedDuration::from_secs(1);
+    let entry = |org| entry(org, at);
+    let beside = connection(ours.0, ours.1, "orders", at);
+    let foreign = connection(theirs.0, theirs.1, "orders", at);
+    connections.insert(&beside, &entry(ours.0)).await.expect("added");
+    connections.insert(&foreign, &entry(theirs.0)).await.expect("added");
+    let name = |it: &str| ConnectionName::parse(it).expect("a good name");
+    let table = |it: &str| TableName { schema: "public".to_owned(), name: it.to_owned() };
+    let tables = |it: &str| BTreeSet::from([table(it)]);
+    let make = |org: OrgId, connection, called: &str, at| StoredWrite {
+        record: WriteConnection {
+            id: WriteConnectionId::new(at),
+            org,
+            name: name(called),
+            connection,
+            username: "writer".to_owned(),
+            tables: tables("orders"),
+            procedures: tables("close_order"),
+            max_rows: 1_000,
+            key_schema: Some("plinth".to_owned()),
+            keys_since: Some(at),
+            place: "db.example.com:5432/shop".to_owned(),
+            version: 1,
+            revision: 1,
+            created_by: ours.1,
+            created_at: at,
+            updated_at: at,
+        },
+        password: Sealed { key_version: 1, bytes: vec![7; 3] },
+    };
+    let first = make(ours.0, beside.connection.id, "first", at);
+    let second = make(ours.0, beside.connection.id, "second", later);
+    let other = make(theirs.0, foreign.connection.id, "first", at);
+    store.insert(&first, &entry(ours.0)).await.expect("added");
+    let again = make(ours.0, beside.connection.id, "first", at);
+    assert!(matches!(store.insert(&again, &entry(ours.0)).await, Err(InsertError::NameTaken)));
+    store.insert(&second, &entry(ours.0)).await.expect("added");
+    store.insert(&other, &entry(theirs.0)).await.expect("names are per organization");
+
+    let (org, id) = (ours.0, first.record.id);
+    let found = store.find(org, id).await.expect("finds").expect("there");
+    assert_eq!(format!("{found:?}"), format!("{first:?}"), "everything is kept");
+    assert!(store.find(theirs.0, id).await.expect("finds").is_none(), "not another's");
+    let list = async |after, limit| {
+        let all = store.list(org, after, limit).await.expect("lists");
+        all.into_iter().map(|it| it.id).collect::<Vec<_>>()
+    };
+    assert_eq!(list(None, Limit::default()).await, [second.record.id, id], "newest first");
+    let after = Cursor { created_at: later, id: second.record.id.as_uuid() };
+    assert_eq!(list(Some(after), Limit::default()).await, [id]);
+    assert_eq!(list(None, Limit::ONE).await.len(), 2, "one more shows that there are more");
+
+    // A change is of what was seen, and whole.
+    let mut changed = first.clone();
+    changed.record.max_rows = 5;
+    changed.record.key_schema = None;
+    changed.record.keys_since = None;
+    changed.record.tables = tables("items");
+    changed.record.updated_at = later;
+    changed.record.revision = 3;
+    let stale = store.update(&changed, &entry(org)).await;
+    assert!(matches!(stale, Err(UpdateError::Stale)), "{stale:?}");
+    changed.record.revision = 2;
+    let mut taken = changed.clone();
+    taken.record.name = name("second");
+    let refused = store.update(&taken, &entry(org)).await;
+    assert!(matches!(refused, Err(UpdateError::NameTaken)), "{refused:?}");
+    let mut not_theirs = changed.clone();
+    not_theirs.record.org = theirs.0;
+    assert!(store.update(&not_theirs, &entry(theirs.0)).await.is_err());
+    store.update(&changed, &entry(org)).await.expect("changed");
+    let found = store.find(org, id).await.expect("finds").expect("there");
+    assert_eq!(format!("{found:?}"), format!("{changed:?}"), "everything is kept");
+
+    assert!(!store.remove(theirs.0, id, &entry(theirs.0)).await.expect("answers"));
+    assert!(store.remove(org, id, &entry(org)).await.expect("removes"));
+    assert!(!store.remove(org, id, &entry(org)).await.expect("answers"), "once");
+    assert!(store.find(org, id).await.expect("finds").is_none());
+
+    // Without the connection beside which it stands there is none.
+    let gone = connections.remove(org, beside.connection.id, 1, later, &entry(org)).await;
+    assert!(gone.expect("removes"));
+    assert!(store.find(org, second.record.id).await.expect("finds").is_none());
+    assert!(list(None, Limit::default()).await.is_empty());
+    assert!(store.find(theirs.0, other.record.id).await.expect("finds").is_some());
 }
