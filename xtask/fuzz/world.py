@@ -510,7 +510,7 @@ def waiting_run(world):
     body["trigger"] = {"type": "manual"}
     body.pop("conditions", None)
     sql = "DELETE FROM orders WHERE id = -1"
-    mark = {"name": "mark", "type": "write", "write_connection_id": writes, "sql": sql, "approval": {}}
+    mark = {"name": "mark", "type": "write", "write_connection_id": writes, "sql": sql, "approval": {"self_approval": True}}
     body["actions"] = [mark]
     made = world.send("POST", "/v1/workflows", body)["data"]["id"]
     ids = {"id": made, "run_id": world.send("POST", f"/v1/workflows/{made}/run")["data"]["id"]}

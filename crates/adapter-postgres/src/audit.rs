@@ -2,6 +2,7 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
+use futures_util::future::join;
 use plinth_core::{Cursor, Limit, OrgId, StoreError, UserId};
 use plinth_tenancy::AuditEntry;
 use plinth_tenancy::audit::{
@@ -85,6 +86,12 @@ pub(crate) async fn append_all(
         )
         .await
         .map_err(store)?;
+    let update = tx
+        .prepare_cached(
+            "UPDATE audit_heads SET number = $2, hash = $3, signature = $4 WHERE org_id = $1",
+        )
+        .await
+        .map_err(store)?;
     for entries in entries.chunks(BATCH) {
         let entries: Vec<_> = entries.iter().map(storable).collect();
         let details: Vec<_> = entries.iter().map(|it| it.details.to_string()).collect();
@@ -113,21 +120,18 @@ pub(crate) async fn append_all(
             &details,
             &links.iter().map(|it| it.hash.as_slice()).collect::<Vec<_>>(),
         ];
-        tx.execute(&insert, &parameters).await.map_err(store)?;
+        // Sent together: everybody of the organization waits meanwhile.
+        let (hash, signature) = (head.hash.as_slice(), key.sign(org, &head));
+        let signature = signature.as_slice();
+        let moved: [&(dyn ToSql + Sync); 4] = [&org_id, &head.number, &hash, &signature];
+        let (inserted, moved) =
+            join(tx.execute(&insert, &parameters), tx.execute(&update, &moved)).await;
+        inserted.map_err(store)?;
+        moved.map_err(store)?;
         for entry in &entries {
             idempotency::mark(tx, entry).await?;
         }
     }
-    let update = tx
-        .prepare_cached(
-            "UPDATE audit_heads SET number = $2, hash = $3, signature = $4 WHERE org_id = $1",
-        )
-        .await
-        .map_err(store)?;
-    let signature = key.sign(org, &head);
-    tx.execute(&update, &[&org_id, &head.number, &head.hash.as_slice(), &signature.as_slice()])
-        .await
-        .map_err(store)?;
     Ok(())
 }
 

@@ -2,9 +2,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction};
+use futures_util::future::join4;
 use plinth_core::{Clock, Cursor, Limit, OrgId, StoreError, UserId};
 use plinth_tenancy::TrailKey;
-use tokio_postgres::{Client, Config, IsolationLevel, Row};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, Connection, IsolationLevel, Row, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::DatabaseUrl;
 use crate::tls::Verify;
@@ -19,10 +23,14 @@ const SET_ORG: &str = "SELECT set_config('plinth.org_id', $1, true)";
 const SET_ORG_UNFLUSHED: &str =
     "SELECT set_config('plinth.org_id', $1, true), set_config('synchronous_commit', 'off', true)";
 
+type TlsStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
+
 /// A pool of connections to our own database, all as the role `plinth_app`.
 #[derive(Clone)]
 pub struct Database {
     pool: Pool,
+    /// For sessions beside the pool.
+    dialled: Arc<(Config, MakeRustlsConnect)>,
     trail: Option<TrailKey>,
     clock: Option<Arc<dyn Clock>>,
 }
@@ -37,6 +45,7 @@ impl Database {
         let (config, verify) = url.as_app();
         let tls = verify.connector().map_err(|err| OpenError::Tls(err.to_string()))?;
         let recycle = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let dialled = Arc::new((config.clone(), tls.clone()));
         let manager = Manager::from_config(config, tls, recycle);
         let pool = Pool::builder(manager)
             .max_size(size)
@@ -56,7 +65,7 @@ impl Database {
             return Err(OpenError::NotBound(role));
         }
         drop(client);
-        Ok(Self { pool, trail: None, clock: None })
+        Ok(Self { pool, dialled, trail: None, clock: None })
     }
 
     /// The same, with the key that chains the audit trail; changes cannot be made without.
@@ -129,6 +138,13 @@ impl Database {
             Ok(same.map_err(store)?.get::<_, Option<bool>>(0) == Some(true))
         })
         .await
+    }
+
+    /// A session beside the pool, for what is not a transaction. Whoever gets it moves its bytes.
+    pub(crate) async fn dial(&self) -> Result<(Client, Connection<Socket, TlsStream>), StoreError> {
+        let (config, tls) = &*self.dialled;
+        let dialled = tokio::time::timeout(WAIT_LIMIT, config.connect(tls.clone())).await;
+        dialled.map_err(unavailable)?.map_err(store)
     }
 
     /// Runs `work` in one transaction that sees only that organization's rows; commits if it returns `Ok`.
@@ -205,6 +221,59 @@ impl Database {
         let done = work(&tx).await?;
         tx.commit().await.map_err(store)?;
         Ok(done)
+    }
+
+    /// The rows of one statement that sees only that organization's rows. Everything is sent at once and answered at once:
+    /// one trip to the database instead of four. For what is read at every turn.
+    pub(crate) async fn rows_of_org(
+        &self,
+        org: OrgId,
+        query: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StoreError> {
+        if self.clock.is_some() {
+            let read = async |tx: &Transaction<'_>| {
+                let query = tx.prepare_cached(query).await.map_err(store)?;
+                tx.query(&query, parameters).await.map_err(store)
+            };
+            return self.for_org(org, read).await;
+        }
+        let client = self.pool.get().await.map_err(unavailable)?;
+        let set = client.prepare_cached(SET_ORG).await.map_err(store)?;
+        let query = client.prepare_cached(query).await.map_err(store)?;
+        let org = org.to_string();
+        let set_to: [&(dyn ToSql + Sync); 1] = [&org];
+        // Each is sent when it is first polled, and this polls them in their order.
+        let (begun, set, rows, ended) = join4(
+            client.batch_execute("BEGIN READ ONLY"),
+            client.execute(&set, &set_to),
+            client.query(&query, parameters),
+            client.batch_execute("COMMIT"),
+        )
+        .await;
+        begun.map_err(store)?;
+        set.map_err(store)?;
+        let rows = rows.map_err(store)?;
+        ended.map_err(store)?;
+        Ok(rows)
+    }
+
+    /// The rows of one statement that sees no organization's rows, a transaction by itself: for the look-up functions.
+    pub(crate) async fn rows_of_nobody(
+        &self,
+        query: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StoreError> {
+        if self.clock.is_some() {
+            let read = async |tx: &Transaction<'_>| {
+                let query = tx.prepare_cached(query).await.map_err(store)?;
+                tx.query(&query, parameters).await.map_err(store)
+            };
+            return self.for_nobody(read).await;
+        }
+        let client = self.pool.get().await.map_err(unavailable)?;
+        let query = client.prepare_cached(query).await.map_err(store)?;
+        client.query(&query, parameters).await.map_err(store)
     }
 
     /// Runs `work` in one transaction that sees that person's own rows and where they belong, and besides all rows of

@@ -69,5 +69,5 @@ pub use team::PostgresTeam;
 pub use tenancy::PostgresTenancy;
 pub use url::{DatabaseUrl, InvalidUrl};
 pub use workflow_credentials::PostgresCredentials;
-pub use workflows::{PostgresListeners, PostgresRuns, PostgresWorkflows};
+pub use workflows::{PostgresListeners, PostgresRope, PostgresRuns, PostgresWorkflows};
 pub use write_connections::PostgresWriteConnections;

@@ -65,7 +65,9 @@ impl TeamStore for PostgresTeam {
     }
 
     async fn member(&self, org: OrgId, which: WhichMember) -> Result<Option<Member>, StoreError> {
-        self.database.for_org(org, async |tx| find_member(tx, org, which, "").await).await
+        let (query, id) = member_query(which, "");
+        let found = self.database.rows_of_org(org, &query, &[&org.as_uuid(), &id]).await?;
+        found.first().map(read_member).transpose()
     }
 
     async fn change_role(
@@ -514,6 +516,13 @@ pub(crate) async fn find_member(
     which: WhichMember,
     lock: &str,
 ) -> Result<Option<Member>, StoreError> {
+    let (query, id) = member_query(which, lock);
+    let row = tx.query_opt(&query, &[&org.as_uuid(), &id]).await.map_err(store)?;
+    row.as_ref().map(read_member).transpose()
+}
+
+/// Finds one member, by the organization's id and that of whom it says.
+fn member_query(which: WhichMember, lock: &str) -> (String, Uuid) {
     let (column, id) = match which {
         WhichMember::Id(id) => ("id", id.as_uuid()),
         WhichMember::User(id) => ("user_id", id.as_uuid()),
@@ -522,8 +531,7 @@ pub(crate) async fn find_member(
         "SELECT {MEMBER_COLUMNS}, {ROLE_COLUMNS} FROM members {JOIN_USERS} {JOIN_ROLES}
          WHERE members.org_id = $1 AND members.{column} = $2 {lock}"
     );
-    let row = tx.query_opt(&query, &[&org.as_uuid(), &id]).await.map_err(store)?;
-    row.as_ref().map(read_member).transpose()
+    (query, id)
 }
 
 async fn find_invitation(

@@ -10,7 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use plinth_adapter_postgres::{
-    Database, DatabaseUrl, PostgresRuns, PostgresTenancy, PostgresWorkflows, migrate, migrations,
+    Database, DatabaseUrl, PostgresListeners, PostgresRope, PostgresRuns, PostgresTenancy,
+    PostgresWorkflows, migrate, migrations,
 };
 use plinth_core::{
     Clock, Credential, ManualClock, OrgId, Principal, ScopeSet, StoreError, SystemClock, UserId,
@@ -20,18 +21,19 @@ use plinth_tenancy::{MemberRole, RecordingMailer, Role, TenancyStore as _};
 use plinth_testdb::TestDatabase;
 use plinth_workflows::actions::Actions;
 use plinth_workflows::alerts::testing::alert_store_contract;
+use plinth_workflows::bell::Bell;
 use plinth_workflows::definition::Step;
 use plinth_workflows::events::testing::event_store_contract;
 use plinth_workflows::hook::HookKey;
 use plinth_workflows::secrets::testing::credential_store_contract;
 use plinth_workflows::testing::{
-    enqueue, limits, outage_contract, put, run_queue_contract, schedule_contract,
-    workflow_store_contract,
+    approval_contract, enqueue, limits, listener_contract, outage_contract, put,
+    run_queue_contract, schedule_contract, workflow_store_contract,
 };
 use plinth_workflows::{
-    Changed, Context, Fault, Found, Members, Outward, OutwardAnswer, OutwardCall, RunQueue as _,
-    RunState, StepResult, StepRunner, Worker, WorkerParts, WorkerSettings, WorkflowId,
-    WorkflowStore as _,
+    Changed, Context, Fault, FitsRole, Found, Members, Outward, OutwardAnswer, OutwardCall,
+    RunQueue as _, RunState, StepResult, StepRunner, Worker, WorkerParts, WorkerSettings,
+    WorkflowId, WorkflowStore as _,
 };
 use serde_json::json;
 use tokio::sync::Notify;
@@ -116,6 +118,22 @@ async fn the_queue_keeps_its_contract() {
 }
 
 #[tokio::test]
+async fn approvals_keep_their_contract() {
+    let it = ours(true).await;
+    let pass = |by| it.clock.advance(by);
+    approval_contract(&it.store, &it.queue, it.us, it.them, it.at, pass).await;
+}
+
+#[tokio::test]
+async fn listeners_keep_their_contract() {
+    let it = ours(true).await;
+    let clock: Arc<dyn Clock> = it.clock.clone();
+    let listeners = PostgresListeners::new(it.database.clone(), clock);
+    let pass = |by| it.clock.advance(by);
+    listener_contract(&it.store, &listeners, it.us, it.them, it.at, pass).await;
+}
+
+#[tokio::test]
 async fn owners_hear_of_each_outage_once() {
     let it = ours(true).await;
     let letters = async || {
@@ -168,7 +186,7 @@ async fn a_hundred_thousand_waiting_runs_of_one_make_nobody_else_wait() {
         let queued = Instant::now();
         let id = enqueue(&it.store, it.them.0, theirs, it.at).await;
         loop {
-            let taken = it.queue.take(&limits(16)).await.unwrap();
+            let taken = it.queue.take(&limits(16)).await.unwrap().runs;
             assert!(!taken.is_empty());
             if taken.iter().any(|it| it.id == id) {
                 break;
@@ -228,9 +246,22 @@ impl Members for Everybody {
     async fn role(&self, _: OrgId, _: UserId) -> Result<Option<MemberRole>, StoreError> {
         Ok(Some(MemberRole::BuiltIn(Role::Admin)))
     }
+
+    async fn has_another(
+        &self,
+        _: OrgId,
+        _: &[UserId],
+        _: FitsRole<'_>,
+    ) -> Result<bool, StoreError> {
+        Ok(true)
+    }
 }
 
-fn worker(it: &Ours, counting: &Arc<Counting>, woken: &Arc<Notify>) -> Worker {
+fn bell(it: &Ours) -> Arc<Bell> {
+    Arc::new(Bell::new(Arc::new(PostgresRope::new(it.database.clone()))))
+}
+
+fn worker(it: &Ours, counting: &Arc<Counting>, bell: &Arc<Bell>) -> Worker {
     Worker::new(WorkerParts {
         queue: Arc::new(it.queue.clone()),
         store: Arc::new(it.store.clone()),
@@ -239,7 +270,7 @@ fn worker(it: &Ours, counting: &Arc<Counting>, woken: &Arc<Notify>) -> Worker {
         actions: Actions::new(Arc::new(RecordingMailer::default()), counting.clone()),
         hooks: HookKey::new([7; 32]),
         clock: Arc::new(SystemClock),
-        woken: woken.clone(),
+        bell: bell.clone(),
         settings: WorkerSettings { runs: 16, runs_per_organization: 64 },
     })
 }
@@ -276,7 +307,7 @@ async fn every_run_ends_once_whoever_dies() {
         let (it, counting) = (it.clone(), counting.clone());
         tokio::spawn(async move {
             let (_alive, stopped) = tokio::sync::watch::channel(false);
-            worker(&it, &counting, &Arc::new(Notify::new())).work(stopped).await;
+            worker(&it, &counting, &bell(&it)).work(stopped).await;
         })
     };
     let mut workers: Vec<_> = (0..5).map(|_| start()).collect();
@@ -343,7 +374,7 @@ async fn a_cancelled_run_is_stopped_where_it_is() {
         actions: Actions::new(Arc::new(RecordingMailer::default()), counting),
         hooks: HookKey::new([7; 32]),
         clock: Arc::new(SystemClock),
-        woken: Arc::default(),
+        bell: bell(&it),
         settings: WorkerSettings::default(),
     });
     let (stop, stopped) = tokio::sync::watch::channel(false);

@@ -7,16 +7,17 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use plinth_core::{Clock, Principal, StoreError};
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::actions::{Actions, Occasion, Sent};
 use crate::condition::{Results, Verdict};
 use crate::definition::{Action, ActionKind, Definition};
+use crate::gathered::Gathered;
 use crate::hook::HookKey;
-use crate::ports::{Ask, Fault, Members, RunQueue, StepRunner, WorkflowStore};
+use crate::owners::Owners;
+use crate::ports::{Ask, Fault, RunQueue, StepRunner, WorkflowStore};
 use crate::run::{Advance, Attempt, RunEnd, RunState, RunStep, Taken, Then};
 use crate::template::Context;
-use crate::writer::Writer;
 use crate::writes::{Approval, ApprovalState};
 use crate::{RunId, WorkflowId};
 
@@ -33,12 +34,12 @@ const REMEMBERED: usize = 1_000;
 pub(crate) struct Engine {
     pub(crate) queue: Arc<dyn RunQueue>,
     pub(crate) store: Arc<dyn WorkflowStore>,
-    pub(crate) members: Arc<dyn Members>,
+    pub(crate) owners: Owners,
     pub(crate) steps: Arc<dyn StepRunner>,
     pub(crate) actions: Actions,
     pub(crate) hooks: HookKey,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) writer: Writer,
+    pub(crate) writer: Gathered<Advance, bool>,
     pub(crate) known: Mutex<HashMap<(WorkflowId, i32), Arc<Definition>>>,
 }
 
@@ -75,15 +76,16 @@ enum Asked {
 }
 
 impl Engine {
-    pub(crate) async fn drive(&self, run: &Taken) -> Result<(), Stop> {
+    /// Takes a run, which this worker has since then, to its end or as far as it gets.
+    pub(crate) async fn drive(&self, run: &Taken, since: Instant) -> Result<(), Stop> {
         let definition = match self.definition(run).await? {
             Ok(definition) => definition,
-            Err(error) => return self.end(run, failed(error)).await,
+            Err(error) => return self.end(run, run.done.len(), failed(error)).await,
         };
-        let Some(owner) = self.members.acting(run.org, run.owner).await? else {
+        let Some(owner) = self.owners.acting(run.org, run.owner, since).await? else {
             let error = "the workflow's owner is no member of the organization any more".to_owned();
             let pause = Some("its owner left the organization");
-            return self.end(run, RunEnd { pause, ..failed(error) }).await;
+            return self.end(run, run.done.len(), RunEnd { pause, ..failed(error) }).await;
         };
         let mut progress = Progress::of(run);
         for (at, step) in definition.steps.iter().enumerate().skip(run.done.len()) {
@@ -100,12 +102,12 @@ impl Engine {
                 ended_at: begun,
             };
             let Some(left) = self.left(run, &definition, SignedDuration::ZERO) else {
-                return self.end(run, timed_out(&definition)).await;
+                return self.end(run, at, timed_out(&definition)).await;
             };
             let asked = timeout(left, self.steps.run(&owner, step, &progress.context)).await;
             done.ended_at = self.clock.now();
             match asked {
-                Err(_) => return self.end(run, timed_out(&definition)).await,
+                Err(_) => return self.end(run, at, timed_out(&definition)).await,
                 Ok(Err(fault)) => {
                     let try_of = Attempt {
                         position: done.position,
@@ -134,7 +136,7 @@ impl Engine {
                         Then::Continue
                     };
                     let ends = matches!(then, Then::End(_));
-                    self.write(run, Some(done), None, then).await?;
+                    self.write(run, at, Some(done), None, then).await?;
                     if ends {
                         return Ok(());
                     }
@@ -143,7 +145,8 @@ impl Engine {
         }
         let verdict = self.judge(run, &definition, &progress).await?;
         if verdict.is_some_and(|it| it != Verdict::Met) || definition.actions.is_empty() {
-            return self.end(run, succeeded(verdict)).await;
+            let stored = definition.steps.len().max(run.done.len());
+            return self.end(run, stored, succeeded(verdict)).await;
         }
         self.act(run, &owner, &definition, progress, verdict).await
     }
@@ -166,7 +169,7 @@ impl Engine {
             progress.approvals.iter().fold(SignedDuration::ZERO, |sum, it| sum + it.waited());
         for (at, action) in definition.actions.iter().enumerate().skip(skip) {
             let Some(left) = self.left(run, definition, waited) else {
-                return self.end(run, timed_out(definition)).await;
+                return self.end(run, steps + at, timed_out(definition)).await;
             };
             let begun = self.clock.now();
             let mut attempt = Attempt {
@@ -224,7 +227,7 @@ impl Engine {
                     end_if(is_last, error.as_ref(), verdict)
                 }
             };
-            self.write(run, Some(done), Some(attempt), then).await?;
+            self.write(run, steps + at, Some(done), Some(attempt), then).await?;
         }
         Ok(())
     }
@@ -292,6 +295,8 @@ impl Engine {
                     role: wanted.role.clone(),
                     shown,
                     time: wanted.time,
+                    requested_by: run.owner,
+                    self_approval: wanted.self_approval,
                 };
                 let waits = self.queue.ask(run.org, run.id, run.fence, &ask).await?;
                 return if waits { Ok(Asked::Waits) } else { Err(Stop::Lost) };
@@ -300,7 +305,7 @@ impl Engine {
             Some((ApprovalState::Approved, _)) => {
                 "what it would do now is not what was approved".to_owned()
             }
-            Some((ApprovalState::Expired, it)) => {
+            Some((ApprovalState::Expired | ApprovalState::Withdrawn, it)) => {
                 format!("nobody with the role `{}` approved it in time", it.role)
             }
             Some((ApprovalState::Declined, it)) => match &it.comment {
@@ -320,28 +325,31 @@ impl Engine {
         attempt: Attempt,
         fault: &Fault,
     ) -> Result<(), Stop> {
+        let stored = usize::try_from(done.position).unwrap_or_default();
         if may_retry(fault, attempt.number, definition) {
             let pause = pause(attempt.number, run.id);
-            return self.write(run, None, Some(attempt), Then::Again { pause }).await;
+            return self.write(run, stored, None, Some(attempt), Then::Again { pause }).await;
         }
         done.succeeded = false;
         done.error = Some(fault.message.clone());
         let end = failed(format!("{}: {}", done.name, fault.message));
-        self.write(run, Some(done), Some(attempt), Then::End(end)).await
+        self.write(run, stored, Some(done), Some(attempt), Then::End(end)).await
     }
 
-    async fn end(&self, run: &Taken, end: RunEnd) -> Result<(), Stop> {
-        self.write(run, None, None, Then::End(end)).await
+    async fn end(&self, run: &Taken, stored: usize, end: RunEnd) -> Result<(), Stop> {
+        self.write(run, stored, None, None, Then::End(end)).await
     }
 
     async fn write(
         &self,
         run: &Taken,
+        stored: usize,
         step: Option<RunStep>,
         attempt: Option<Attempt>,
         then: Then,
     ) -> Result<(), Stop> {
-        let advance = Advance { run: run.id, fence: run.fence, step, attempt, then };
+        let stored = position(stored);
+        let advance = Advance { run: run.id, fence: run.fence, stored, step, attempt, then };
         if self.writer.write(run.org, advance).await? { Ok(()) } else { Err(Stop::Lost) }
     }
 

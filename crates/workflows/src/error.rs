@@ -51,6 +51,9 @@ pub enum WorkflowError {
     /// Somebody else's to decide.
     #[error("members with the role `{0}` decide this")]
     NotYours(String),
+    /// Their own request, which somebody else has to approve.
+    #[error("it is your own: somebody else with the role `{0}`, an owner or an admin approves it")]
+    OwnRequest(String),
     /// A webhook's URL that is none, or not any more.
     #[error("there is no such webhook")]
     NoHook,
@@ -121,7 +124,7 @@ impl Classify for WorkflowError {
             Self::NotFound(_) | Self::RunNotFound(_) | Self::NoVersion(_) | Self::NoHook => {
                 ErrorKind::NotFound
             }
-            Self::Narrow(_) | Self::NotYours(_) => ErrorKind::Forbidden,
+            Self::Narrow(_) | Self::NotYours(_) | Self::OwnRequest(_) => ErrorKind::Forbidden,
             Self::Connection(err) => err.kind(),
             Self::Query(err) => err.kind(),
             Self::Changed => ErrorKind::PreconditionFailed,
@@ -141,7 +144,7 @@ impl Classify for WorkflowError {
             Self::Standing(reason) => Some(json!({ "reason": reason })),
             Self::Connection(err) => err.details(),
             Self::Query(err) => err.details(),
-            Self::NotYours(role) => Some(json!({ "role": role })),
+            Self::NotYours(role) | Self::OwnRequest(role) => Some(json!({ "role": role })),
             Self::Narrow(reason) => Some(json!({ "reason": reason })),
             Self::Permit(err) => err.details(),
             Self::Cursor(err) => err.details(),

@@ -9,15 +9,18 @@
 
 pub mod actions;
 pub mod alerts;
+pub mod bell;
 pub mod condition;
 pub mod definition;
 mod engine;
 mod error;
 pub mod events;
+mod gathered;
 pub mod hook;
 mod ids;
 pub mod listening;
 mod members;
+mod owners;
 mod ports;
 mod result;
 mod run;
@@ -32,7 +35,6 @@ mod template;
 pub mod testing;
 mod worker;
 mod workflow;
-mod writer;
 pub mod writes;
 
 /// How long runs and evaluations are kept after their end, and how many of each workflow or alert.
@@ -44,8 +46,8 @@ pub use error::WorkflowError;
 pub use ids::{EventId, RunId, WorkflowId};
 pub use members::TeamMembers;
 pub use ports::{
-    Ask, Changed, DecideFiring, DecideWorkflow, Fault, Found, Members, Outward, OutwardAnswer,
-    OutwardCall, RunQueue, StepRunner, TakeLimits, WorkflowStore,
+    Ask, Changed, DecideFiring, DecideWorkflow, Enqueued, Fault, FitsRole, Found, Members, Outward,
+    OutwardAnswer, OutwardCall, Round, RunQueue, StepRunner, TakeLimits, WorkflowStore,
 };
 pub use result::{Glance, StepResult};
 pub use run::{

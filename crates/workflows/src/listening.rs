@@ -14,11 +14,12 @@ use std::time::Duration;
 use plinth_connections::listening::TargetListener;
 use plinth_connections::{ConnectionId, Connections};
 use plinth_core::{Clock, OrgId};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use self::hearing::Hearing;
 pub use self::ports::{Heard, Listened, Listener, ListenerStore};
+use crate::bell::Bell;
 use crate::ports::Members;
 
 /// How long a server has a database to itself unless it keeps it.
@@ -40,8 +41,8 @@ pub struct ListenParts {
     pub databases: Arc<dyn TargetListener>,
     /// Who owners are now.
     pub members: Arc<dyn Members>,
-    /// Wakes the worker of this process.
-    pub woken: Arc<Notify>,
+    /// Wakes workers.
+    pub bell: Arc<Bell>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }

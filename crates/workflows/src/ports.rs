@@ -14,7 +14,7 @@ use crate::run::{Advance, Attempt, NewRun, Run, RunStep, Taken, TriggerEvent};
 use crate::schedule::Firing;
 use crate::template::Context;
 use crate::workflow::{Published, Workflow};
-use crate::writes::{Approval, Decision};
+use crate::writes::{Approval, ApprovalFilter, Decision, ListedApproval};
 use crate::{EventId, RunId, WorkflowError, WorkflowId};
 
 /// A decision about one workflow: pure, so that it can be taken again.
@@ -97,7 +97,18 @@ pub trait WorkflowStore: Send + Sync + 'static {
         org: OrgId,
         run: &NewRun,
         entry: Option<&AuditEntry>,
-    ) -> Result<Option<Run>, StoreError>;
+    ) -> Result<Option<Run>, StoreError> {
+        let wanted = Enqueued { run: run.clone(), entry: entry.cloned() };
+        let queued = self.enqueue_all(org, std::slice::from_ref(&wanted)).await?;
+        Ok(queued.into_iter().next().flatten())
+    }
+
+    /// Queues runs of one organization, in one transaction; says of each in turn what [`WorkflowStore::enqueue`] says.
+    async fn enqueue_all(
+        &self,
+        org: OrgId,
+        runs: &[Enqueued],
+    ) -> Result<Vec<Option<Run>>, StoreError>;
 
     /// Notes a trigger that made no run.
     async fn note(&self, org: OrgId, event: &TriggerEvent) -> Result<(), StoreError>;
@@ -129,6 +140,16 @@ pub trait WorkflowStore: Send + Sync + 'static {
 
     /// What actions of a run waited for, or wait for, in order.
     async fn approvals(&self, org: OrgId, run: RunId) -> Result<Vec<Approval>, StoreError>;
+
+    /// Approvals of all workflows, newest first; one more than `limit` if there are more. Whether somebody may decide is left
+    /// open.
+    async fn all_approvals(
+        &self,
+        org: OrgId,
+        filter: ApprovalFilter,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> Result<Vec<ListedApproval>, StoreError>;
 
     /// Decides what a run waits for, and lets it go on at once; `false` if it waits for nothing, or waited too long.
     async fn decide(
@@ -203,6 +224,24 @@ pub struct TakeLimits {
     pub after: (OrgId, WorkflowId),
 }
 
+/// A run to be queued, and what the trail tells of it.
+#[derive(Clone, Debug)]
+pub struct Enqueued {
+    /// The run and its event.
+    pub run: NewRun,
+    /// What goes into the trail.
+    pub entry: Option<AuditEntry>,
+}
+
+/// What one round of taking brought.
+#[derive(Debug, Default)]
+pub struct Round {
+    /// The runs, which the caller has now.
+    pub runs: Vec<Taken>,
+    /// Whether others may wait that were not taken: a limit was reached, or another worker was at it.
+    pub is_short: bool,
+}
+
 /// An approval that is asked for.
 #[derive(Clone, Debug)]
 pub struct Ask {
@@ -216,14 +255,19 @@ pub struct Ask {
     pub shown: Value,
     /// How long it waits.
     pub time: Duration,
+    /// As whom the run acts.
+    pub requested_by: UserId,
+    /// Whether they, and whoever started the run, may approve it themselves.
+    pub self_approval: bool,
 }
 
 /// The queue of runs. Every method is one transaction for each organization. Time is the database's.
 #[async_trait]
 pub trait RunQueue: Send + Sync + 'static {
     /// Takes runs that are due or whose worker has lost its lease. Organizations take turns, and within one its
-    /// workflows: how many wait elsewhere makes nobody wait. No two callers get the same one.
-    async fn take(&self, limits: &TakeLimits) -> Result<Vec<Taken>, StoreError>;
+    /// workflows: how many wait elsewhere makes nobody wait. No two callers get the same one. A crash of the database may
+    /// undo it as long as nothing was written about the run after it; then whoever has it finds it lost.
+    async fn take(&self, limits: &TakeLimits) -> Result<Round, StoreError>;
 
     /// Keeps runs for another lease; those that are not in the answer are lost: cancelled, or taken by another.
     async fn keep(&self, runs: &[(RunId, i64)], lease: Duration) -> Result<Vec<RunId>, StoreError>;
@@ -258,10 +302,14 @@ pub trait RunQueue: Send + Sync + 'static {
         wanted: &Ask,
     ) -> Result<bool, StoreError>;
 
-    /// Writes what happened to runs, all or nothing; says of each in turn whether the worker still had it. About lost
-    /// ones nothing is written.
+    /// Writes what happened to runs, all or nothing; says of each in turn whether the worker still had it, with everything
+    /// before it stored. About lost ones nothing is written. A crash of the database may undo results of steps with which
+    /// runs go on, as long as nothing else was written after them; then whoever goes on from them finds the run lost.
     async fn advance(&self, org: OrgId, all: &[Advance]) -> Result<Vec<bool>, StoreError>;
 }
+
+/// Says whether somebody of a role will do.
+pub type FitsRole<'a> = &'a (dyn Fn(&MemberRole) -> bool + Sync);
 
 /// Says who somebody is now, for what runs in their name.
 #[async_trait]
@@ -271,6 +319,14 @@ pub trait Members: Send + Sync + 'static {
 
     /// The member's role as it is now; `None` if they are none.
     async fn role(&self, org: OrgId, user: UserId) -> Result<Option<MemberRole>, StoreError>;
+
+    /// Whether a member but those has a role that `fits`.
+    async fn has_another(
+        &self,
+        org: OrgId,
+        but: &[UserId],
+        fits: FitsRole<'_>,
+    ) -> Result<bool, StoreError>;
 }
 
 /// What a step's statement gave.

@@ -201,12 +201,23 @@ pub struct Advance {
     pub run: RunId,
     /// The worker's number.
     pub fence: i64,
+    /// How many steps and actions are stored, as far as the worker knows: the place of what it is about.
+    pub stored: i32,
     /// The step or action that is over.
     pub step: Option<RunStep>,
     /// The try that is over.
     pub attempt: Option<Attempt>,
     /// What comes next.
     pub then: Then,
+}
+
+impl Advance {
+    /// Whether it could be done again with nobody noticing: a step only reads, and before anything leaves, that it is begun
+    /// is written for good, with all results before it.
+    pub fn may_be_repeated(&self) -> bool {
+        let reads = self.step.as_ref().is_some_and(|it| !it.is_action && it.succeeded);
+        reads && self.attempt.is_none() && matches!(self.then, Then::Continue)
+    }
 }
 
 /// What comes next.

@@ -5,18 +5,21 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use plinth_core::{Limit, OrgId, UserId};
+use plinth_connections::ConnectionId;
+use plinth_core::{Cursor, Limit, OrgId, UserId};
 use plinth_tenancy::AuditEntry;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::condition::Verdict;
 use crate::definition::Overlap;
+use crate::listening::{Heard, Listened, ListenerStore};
 use crate::schedule::{Misfire, Preset, Schedule, Timing};
+use crate::writes::{ApprovalFilter, ApprovalState, Decision};
 use crate::{
-    Advance, Attempt, Changed, NewRun, Published, RunEnd, RunId, RunQueue, RunState, RunStep,
-    StepResult, TakeLimits, Taken, Then, TriggerEvent, Workflow, WorkflowError, WorkflowId,
-    WorkflowStore,
+    Advance, Ask, Attempt, Changed, Enqueued, NewRun, Published, RunEnd, RunId, RunQueue, RunState,
+    RunStep, StepResult, TakeLimits, Taken, Then, TriggerEvent, Workflow, WorkflowError,
+    WorkflowId, WorkflowStore,
 };
 
 /// A definition that asks once.
@@ -126,7 +129,9 @@ fn done(position: i32, at: Timestamp) -> RunStep {
 }
 
 fn advance(run: &Taken, step: Option<RunStep>, then: Then) -> Advance {
-    Advance { run: run.id, fence: run.fence, step, attempt: None, then }
+    let stored = i32::try_from(run.done.len()).expect("a few");
+    let stored = step.as_ref().map_or(stored, |it| it.position);
+    Advance { run: run.id, fence: run.fence, stored, step, attempt: None, then }
 }
 
 fn ended(state: RunState) -> Then {
@@ -203,6 +208,21 @@ pub async fn workflow_store_contract(
     assert!(store.cancel(them.0, run, &entry).await.expect("stored").is_none());
     assert_eq!(store.events(us.0, workflow.id, None, Limit::ONE).await.expect("read").len(), 1);
 
+    // Several at once are as many by themselves.
+    let wanted = [workflow.id, other.id, workflow.id].map(|of| {
+        let id = RunId::new(at);
+        let mut event = TriggerEvent::new(of, "manual", at, String::new());
+        event.run = Some(id);
+        Enqueued { run: NewRun { id, workflow: of, payload: None, event }, entry: None }
+    });
+    assert_eq!(store.enqueue_all(them.0, &wanted).await.expect("stored"), [None, None, None]);
+    let queued = store.enqueue_all(us.0, &wanted).await.expect("stored");
+    let ids: Vec<_> = queued.iter().map(|it| it.as_ref().map(|it| it.id)).collect();
+    assert_eq!(ids, [Some(wanted[0].run.id), None, Some(wanted[2].run.id)]);
+    assert!(store.events(us.0, other.id, None, Limit::ONE).await.expect("read").is_empty());
+    let events = store.events(us.0, workflow.id, None, Limit::default()).await.expect("read");
+    assert_eq!(events.len(), 3);
+
     assert!(!store.remove(them.0, workflow.id, &self::entry(them.0, at)).await.expect("stored"));
     assert!(store.remove(us.0, workflow.id, &entry).await.expect("stored"));
     assert!(store.run(us.0, run).await.expect("read").is_none());
@@ -227,19 +247,22 @@ pub async fn run_queue_contract(
 
     // Nobody gets what another has; an expired lease makes it free, and the older number says nothing any more.
     let run = enqueue(store, us.0, ours, at).await;
-    let first = queue.take(&limits(5)).await.expect("taken");
+    let first = queue.take(&limits(5)).await.expect("taken").runs;
     assert_eq!(first.iter().map(|it| it.id).collect::<Vec<_>>(), [run]);
     assert_eq!((first[0].owner, first[0].payload.clone()), (us.1, Some(json!({ "n": 1 }))));
-    assert!(queue.take(&limits(5)).await.expect("taken").is_empty());
+    let nothing = queue.take(&limits(5)).await.expect("taken");
+    assert!(nothing.runs.is_empty() && !nothing.is_short);
+    let early = advance(&first[0], Some(done(1, at)), Then::Continue);
+    assert_eq!(queue.advance(us.0, &[early]).await.expect("stored"), [false], "one is missing");
     let step = advance(&first[0], Some(done(0, at)), Then::Continue);
     assert_eq!(queue.advance(us.0, &[step]).await.expect("stored"), [true]);
     pass(SignedDuration::from_secs(2));
     let held = [(run, first[0].fence)];
     assert_eq!(queue.keep(&held, lease).await.expect("kept"), [run]);
     pass(SignedDuration::from_secs(2));
-    assert!(queue.take(&limits(5)).await.expect("taken").is_empty(), "it was kept");
+    assert!(queue.take(&limits(5)).await.expect("taken").runs.is_empty(), "it was kept");
     pass(SignedDuration::from_secs(2));
-    let second = queue.take(&limits(5)).await.expect("taken");
+    let second = queue.take(&limits(5)).await.expect("taken").runs;
     assert_eq!(second[0].done, [done(0, at)], "it goes on from the last stored step");
     assert_ne!(second[0].fence, first[0].fence);
     assert!(queue.keep(&held, lease).await.expect("kept").is_empty());
@@ -257,6 +280,8 @@ pub async fn run_queue_contract(
     };
     assert!(!queue.begin(us.0, run, first[0].fence, &attempt).await.expect("stored"));
     assert!(!queue.begin(them.0, run, second[0].fence, &attempt).await.expect("stored"));
+    let early = Attempt { position: 2, ..attempt.clone() };
+    assert!(!queue.begin(us.0, run, second[0].fence, &early).await.expect("stored"));
     assert!(queue.begin(us.0, run, second[0].fence, &attempt).await.expect("stored"));
 
     // A try that failed waits, and is tried again.
@@ -270,9 +295,9 @@ pub async fn run_queue_contract(
     let again = Then::Again { pause: Duration::from_secs(20) };
     let again = Advance { attempt: Some(broken), ..advance(&second[0], None, again) };
     assert_eq!(queue.advance(us.0, &[again]).await.expect("stored"), [true]);
-    assert!(queue.take(&limits(5)).await.expect("taken").is_empty());
+    assert!(queue.take(&limits(5)).await.expect("taken").runs.is_empty());
     pass(SignedDuration::from_secs(21));
-    let third = queue.take(&limits(5)).await.expect("taken").remove(0);
+    let third = queue.take(&limits(5)).await.expect("taken").runs.remove(0);
     assert_eq!((third.done.len(), third.tried), (1, 1));
     let end = advance(&third, Some(done(1, at)), ended(RunState::Succeeded));
     assert_eq!(queue.advance(us.0, &[end.clone()]).await.expect("stored"), [true]);
@@ -292,7 +317,7 @@ pub async fn run_queue_contract(
     assert!(store.glances(them.0, ours, next, 5).await.expect("read").is_empty());
 
     // Who cancels takes it from whoever has it.
-    let taken = queue.take(&limits(5)).await.expect("taken").remove(0);
+    let taken = queue.take(&limits(5)).await.expect("taken").runs.remove(0);
     let (cancelled, was_open) =
         store.cancel(us.0, next, &entry(us.0, at)).await.expect("stored").expect("there");
     assert_eq!((cancelled.state, was_open), (RunState::Cancelled, true));
@@ -308,16 +333,18 @@ pub async fn run_queue_contract(
     }
     let theirs_run = enqueue(store, them.0, theirs, at).await;
     let mut round = limits(4);
-    let taken = queue.take(&round).await.expect("taken");
+    let taken = queue.take(&round).await.expect("taken").runs;
     assert_eq!(taken.len(), 4);
     assert!(taken.iter().any(|it| it.id == theirs_run));
     // The limits of the organization and of the workflow hold across workers.
     round = limits(100);
     round.per_organization = 5;
     let more = queue.take(&round).await.expect("taken");
+    assert!(more.is_short, "more wait than the limits let through");
+    let more = more.runs;
     let of_us = |all: &[Taken]| all.iter().filter(|it| it.org == us.0).count();
     assert_eq!(of_us(&taken) + of_us(&more), 5);
-    let most = queue.take(&limits(100)).await.expect("taken");
+    let most = queue.take(&limits(100)).await.expect("taken").runs;
     assert_eq!(of_us(&taken) + of_us(&more) + of_us(&most), 10, "the workflow's own limit");
     let all: Vec<_> = taken.iter().chain(&more).chain(&most).collect();
     assert_eq!(all.iter().map(|it| it.id).collect::<BTreeSet<_>>().len(), all.len());
@@ -339,6 +366,189 @@ pub async fn run_queue_contract(
     assert_eq!(left.iter().filter(|it| it.state.is_end()).count(), 3);
 }
 
+/// What waits for approvals, and what comes of it. `pass` moves the database's clock.
+///
+/// # Panics
+///
+/// If the contract is broken.
+pub async fn approval_contract(
+    store: &dyn WorkflowStore,
+    queue: &dyn RunQueue,
+    us: (OrgId, UserId),
+    them: (OrgId, UserId),
+    at: Timestamp,
+    pass: impl Fn(SignedDuration),
+) {
+    let id = put(store, us, "writes", at, 10).await;
+    let ask = Ask {
+        position: 0,
+        action: "mark".to_owned(),
+        role: "admin".to_owned(),
+        shown: json!({ "statement": "DELETE" }),
+        time: Duration::from_mins(1),
+        requested_by: us.1,
+        self_approval: false,
+    };
+    let asked = async || {
+        let run = enqueue(store, us.0, id, at).await;
+        // One that was decided before may be due as well.
+        let taken = queue.take(&limits(5)).await.expect("taken").runs;
+        let taken = taken.into_iter().find(|it| it.id == run).expect("taken");
+        assert!(!queue.ask(us.0, run, taken.fence - 1, &ask).await.expect("stored"), "it is lost");
+        assert!(!queue.ask(them.0, run, taken.fence, &ask).await.expect("stored"));
+        assert!(queue.ask(us.0, run, taken.fence, &ask).await.expect("stored"));
+        run
+    };
+    let decision = |approves| Decision { approves, by: us.1, comment: Some("so".to_owned()) };
+    let listed = async |org: OrgId, state: Option<ApprovalState>| {
+        let filter = ApprovalFilter { state, workflow: None };
+        let all = store.all_approvals(org, filter, None, Limit::default()).await.expect("read");
+        all.into_iter().map(|it| (it.run, it.approval.state)).collect::<Vec<_>>()
+    };
+
+    // It waits for nobody else's word, and for one word.
+    let first = asked().await;
+    assert!(queue.take(&limits(5)).await.expect("taken").runs.is_empty(), "it waits");
+    let approval = store.approvals(us.0, first).await.expect("read").remove(0);
+    assert_eq!((approval.state, approval.shown), (ApprovalState::Pending, ask.shown.clone()));
+    assert!(approval.requested_by == Some(us.1) && !approval.self_approval);
+    assert!(store.approvals(them.0, first).await.expect("read").is_empty());
+    let foreign = store.decide(them.0, first, &decision(true), &entry(them.0, at)).await;
+    assert!(!foreign.expect("stored"));
+    let ours = &entry(us.0, at);
+    assert!(store.decide(us.0, first, &decision(true), ours).await.expect("stored"));
+    assert!(!store.decide(us.0, first, &decision(false), ours).await.expect("stored"));
+    let taken = queue.take(&limits(5)).await.expect("taken").runs.remove(0);
+    assert_eq!(taken.id, first, "it goes on at once");
+    let found = queue.approvals(us.0, first).await.expect("read").remove(0);
+    assert_eq!((found.state, found.decided_by), (ApprovalState::Approved, Some(us.1)));
+
+    // Declined, cancelled, and waited for too long.
+    pass(SignedDuration::from_secs(1));
+    let second = asked().await;
+    assert!(store.decide(us.0, second, &decision(false), ours).await.expect("stored"));
+    pass(SignedDuration::from_secs(1));
+    let third = asked().await;
+    store.cancel(us.0, third, ours).await.expect("stored");
+    pass(SignedDuration::from_secs(1));
+    let fourth = asked().await;
+    assert_eq!(
+        listed(us.0, Some(ApprovalState::Pending)).await,
+        [(fourth, ApprovalState::Pending)]
+    );
+    pass(SignedDuration::from_mins(2));
+    assert!(!store.decide(us.0, fourth, &decision(true), ours).await.expect("stored"));
+    let all = [
+        (fourth, ApprovalState::Expired),
+        (third, ApprovalState::Withdrawn),
+        (second, ApprovalState::Declined),
+        (first, ApprovalState::Approved),
+    ];
+    assert_eq!(listed(us.0, None).await, all);
+    for one in all {
+        assert_eq!(listed(us.0, Some(one.1)).await, [one]);
+    }
+    assert!(listed(them.0, None).await.is_empty());
+    let page = store.all_approvals(us.0, ApprovalFilter::default(), None, Limit::ONE).await;
+    let page = page.expect("read");
+    assert_eq!(page.len(), 2, "one more than asked shows that there are more");
+    let after = Cursor { created_at: page[0].approval.asked_at, id: page[0].run.as_uuid() };
+    let rest = store.all_approvals(us.0, ApprovalFilter::default(), Some(after), Limit::default());
+    assert_eq!(rest.await.expect("read").len(), 3);
+}
+
+/// Who listens to a database, and what comes of what is heard. `pass` moves the database's clock; `connection` is one of
+/// ours that the workflow may name.
+///
+/// # Panics
+///
+/// If the contract is broken.
+pub async fn listener_contract(
+    store: &dyn WorkflowStore,
+    listeners: &dyn ListenerStore,
+    us: (OrgId, UserId),
+    them: (OrgId, UserId),
+    at: Timestamp,
+    pass: impl Fn(SignedDuration),
+) {
+    let connection = ConnectionId::new(at);
+    let lease = Duration::from_secs(4);
+    let mut workflows = Vec::new();
+    for (name, more) in
+        [("notes", json!({})), ("runs", json!({ "on_gap": "run", "per_minute": 7 }))]
+    {
+        let (mut workflow, mut published) = workflow(us, name, at);
+        let mut trigger = json!({
+            "type": "listen", "connection_id": connection.to_string(), "channel": name,
+        });
+        let fields = trigger.as_object_mut().expect("an object");
+        fields.extend(more.as_object().expect("an object").clone());
+        published.definition["trigger"] = trigger;
+        workflow.trigger = Some("listen".to_owned());
+        let entry = entry(us.0, at);
+        store.insert(&workflow, Some(&published), 100, &entry).await.expect("kept");
+        workflows.push(workflow.id);
+    }
+
+    // One has it, as long as they keep it; the next one hears until when it was heard.
+    let first = listeners.take(10, lease).await.expect("taken").remove(0);
+    assert_eq!((first.org, first.connection, first.heard_until), (us.0, connection, None));
+    assert!(listeners.take(10, lease).await.expect("taken").is_empty());
+    assert!(listeners.keep(&first, lease, true).await.expect("kept"));
+    let foreign = Listened { org: them.0, ..first.clone() };
+    assert!(!listeners.keep(&foreign, lease, true).await.expect("kept"));
+    pass(SignedDuration::from_secs(3));
+    assert!(listeners.take(10, lease).await.expect("taken").is_empty(), "it was kept");
+    pass(SignedDuration::from_secs(2));
+    let second = listeners.take(10, lease).await.expect("taken").remove(0);
+    assert!(second.fence > first.fence && second.heard_until.is_some());
+    assert!(!listeners.keep(&first, lease, true).await.expect("kept"));
+
+    // What the older one heard is not written, and what the newer one heard is, all of it.
+    let all = listeners.listeners(us.0, connection).await.expect("read");
+    let found: Vec<_> = all
+        .iter()
+        .map(|it| (it.workflow, it.owner, it.channel.as_str(), it.per_minute, it.runs_on_gap))
+        .collect();
+    let mut expected =
+        [(workflows[0], us.1, "notes", 60, false), (workflows[1], us.1, "runs", 7, true)];
+    expected.sort_by_key(|it| it.0);
+    assert_eq!(found, expected);
+    assert!(listeners.listeners(them.0, connection).await.expect("read").is_empty());
+    let heard = |payload: Option<Value>| Heard {
+        workflow: workflows[0],
+        channel: "notes".to_owned(),
+        outcome: if payload.is_some() { "queued" } else { "it listens again" }.to_owned(),
+        payload,
+    };
+    let both = [heard(Some(json!({ "text": "7" }))), heard(None)];
+    assert!(!listeners.write(&first, &both).await.expect("written"));
+    assert!(listeners.write(&second, &both).await.expect("written"));
+    let events = store.events(us.0, workflows[0], None, Limit::default()).await.expect("read");
+    let made = events.iter().filter(|it| it.run.is_some()).count();
+    assert_eq!((events.len(), made), (2, 1));
+
+    // Given back, it is free at once.
+    listeners.release(&first).await.expect("written");
+    assert!(
+        listeners.take(10, lease).await.expect("taken").is_empty(),
+        "it is not the older one's"
+    );
+    listeners.release(&second).await.expect("written");
+    assert_eq!(listeners.take(10, lease).await.expect("taken").len(), 1);
+
+    // Nobody's that nobody wants.
+    let mut disable = |it: &mut Workflow| {
+        it.enabled = false;
+        Ok(Changed::default())
+    };
+    for id in workflows {
+        store.change(us.0, id, &mut disable).await.expect("stored");
+    }
+    pass(SignedDuration::from_secs(5));
+    assert!(listeners.take(10, lease).await.expect("taken").is_empty());
+}
+
 /// What owners hear: when it begins to fail, when it is over, when nothing goes on; each once. Gives the kinds of letters
 /// by `letters`.
 ///
@@ -355,7 +565,7 @@ pub async fn outage_contract(
     let id = put(store, us, "flaky", at, 1).await;
     let end = async |state: RunState| {
         enqueue(store, us.0, id, at).await;
-        let run = queue.take(&limits(1)).await.expect("taken").remove(0);
+        let run = queue.take(&limits(1)).await.expect("taken").runs.remove(0);
         let end = advance(&run, None, ended(state));
         assert_eq!(queue.advance(us.0, &[end]).await.expect("stored"), [true]);
     };

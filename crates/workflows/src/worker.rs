@@ -3,17 +3,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use plinth_core::{Clock, OrgId, StoreError};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::actions::Actions;
+use crate::bell::Bell;
 use crate::engine::{Engine, Stop};
+use crate::gathered::Gathered;
 use crate::hook::HookKey;
-use crate::ports::{Members, RunQueue, StepRunner, TakeLimits, WorkflowStore};
-use crate::run::Taken;
-use crate::writer::Writer;
+use crate::owners::Owners;
+use crate::ports::{Members, Round, RunQueue, StepRunner, TakeLimits, WorkflowStore};
+use crate::run::{Advance, Taken};
 use crate::{RunId, WorkflowId};
 
 /// How long a worker has a run to itself. With `KEEP_EVERY` and `LOOK_EVERY` it says how soon the run of a killed
@@ -23,8 +25,16 @@ pub const LEASE: Duration = Duration::from_secs(3);
 /// How often leases are kept.
 pub(crate) const KEEP_EVERY: Duration = Duration::from_millis(750);
 
-/// How often a worker looks for runs that another process queued. Its own process wakes it.
+/// How often a worker looks for runs that it was not woken for: those whose worker died, those that are due again, and
+/// where it does not hear other processes all that they queue.
+const LOOK_SELDOM: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How soon it looks again where more may wait than it could take: twice as long each time that it found nothing.
+const LOOK_SOON: Duration = Duration::from_millis(4);
+
+/// How long it waits for more room while there is little.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// How long it waits after storage failed.
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
@@ -63,8 +73,8 @@ pub struct WorkerParts {
     pub hooks: HookKey,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Wakes it when this process queued a run.
-    pub woken: Arc<Notify>,
+    /// Wakes it when a run was queued.
+    pub bell: Arc<Bell>,
     /// How much it does at once.
     pub settings: WorkerSettings,
 }
@@ -72,24 +82,28 @@ pub struct WorkerParts {
 /// Takes runs and does what their workflows say. Any number of processes may, over one database.
 pub struct Worker {
     engine: Arc<Engine>,
-    woken: Arc<Notify>,
+    bell: Arc<Bell>,
     settings: WorkerSettings,
     held: Arc<Mutex<HashMap<RunId, (i64, AbortHandle)>>>,
     round: Mutex<(OrgId, WorkflowId)>,
 }
 
 impl Worker {
-    /// Puts it together. Inside of a runtime: what it writes is gathered by a task of its own.
+    /// Puts it together.
     pub fn new(parts: WorkerParts) -> Self {
-        let WorkerParts { queue, store, members, steps, actions, hooks, clock, woken, settings } =
+        let WorkerParts { queue, store, members, steps, actions, hooks, clock, bell, settings } =
             parts;
-        let writer = Writer::start(queue.clone());
-        let known = Mutex::default();
-        let engine = Engine { queue, store, members, steps, actions, hooks, clock, writer, known };
+        let (owners, known) = (Owners::new(members), Mutex::default());
+        let written = queue.clone();
+        let writer = Gathered::new(move |org, all: Arc<[Advance]>| {
+            let queue = written.clone();
+            async move { queue.advance(org, &all).await }
+        });
+        let engine = Engine { queue, store, owners, steps, actions, hooks, clock, writer, known };
         let nobody = (OrgId::from_uuid(Uuid::nil()), WorkflowId::from_uuid(Uuid::nil()));
         Self {
             engine: Arc::new(engine),
-            woken,
+            bell,
             settings,
             held: Arc::default(),
             round: Mutex::new(nobody),
@@ -100,23 +114,19 @@ impl Worker {
     pub async fn work(&self, mut stopped: watch::Receiver<bool>) {
         let mut running: JoinSet<()> = JoinSet::new();
         let mut kept = Instant::now();
-        let mut look = Instant::now();
+        let mut looks = Looks::new(self.settings.runs, Instant::now());
         while !*stopped.borrow() {
             let free = self.settings.runs.saturating_sub(running.len());
-            // Taken in batches: what would bring little waits a moment until more has ended.
-            let worth = match free {
-                0 => kept + KEEP_EVERY,
-                free if free * 4 >= self.settings.runs => look,
-                _ => look + LOOK_EVERY,
-            };
-            if free > 0 && Instant::now() >= worth {
+            let now = Instant::now();
+            if looks.next(free, now).is_some_and(|it| it <= now) {
                 match self.take(free).await {
-                    Ok(taken) => {
-                        let is_full = taken.len() >= free;
-                        for run in taken {
-                            self.start(run, &mut running);
+                    Ok(round) => {
+                        looks.took(&round, self.bell.hears(), Instant::now());
+                        self.bell.set_room(looks.has_room(free, &round));
+                        let since = Instant::now();
+                        for run in round.runs {
+                            self.start(run, since, &mut running);
                         }
-                        look = Instant::now() + if is_full { Duration::ZERO } else { LOOK_EVERY };
                     }
                     Err(err) => {
                         let error = plinth_core::chain(&err);
@@ -124,7 +134,7 @@ impl Worker {
                             error,
                             "the queue of runs cannot be read; it will be tried again"
                         );
-                        look = Instant::now() + AFTER_FAILURE;
+                        looks.failed(Instant::now());
                     }
                 }
             }
@@ -132,16 +142,22 @@ impl Worker {
                 kept = Instant::now();
                 self.keep().await;
             }
-            let next = if free > 0 { worth.max(look) } else { worth }.min(kept + KEEP_EVERY);
+            let keep = kept + KEEP_EVERY;
+            let free = self.settings.runs.saturating_sub(running.len());
+            let next = looks.next(free, Instant::now()).map_or(keep, |it| it.min(keep));
             tokio::select! {
                 _ = running.join_next(), if !running.is_empty() => {
-                    while running.try_join_next().is_some() {}
+                    looks.ended();
+                    while running.try_join_next().is_some() {
+                        looks.ended();
+                    }
                 }
-                () = self.woken.notified() => look = Instant::now(),
+                () = self.bell.rung() => looks.woken(Instant::now()),
                 () = tokio::time::sleep_until(next) => {}
                 _ = stopped.changed() => {}
             }
         }
+        self.bell.set_room(false);
         let deadline = Instant::now() + GRACE;
         while !running.is_empty() && Instant::now() < deadline {
             let _ = tokio::time::timeout(KEEP_EVERY, running.join_next()).await;
@@ -157,14 +173,15 @@ impl Worker {
     pub async fn drain(&self) -> Result<usize, StoreError> {
         let mut all = 0;
         loop {
-            let taken = self.take(self.settings.runs).await?;
+            let taken = self.take(self.settings.runs).await?.runs;
+            let since = Instant::now();
             if taken.is_empty() {
                 return Ok(all);
             }
             all += taken.len();
             let mut running = JoinSet::new();
             for run in taken {
-                self.start(run, &mut running);
+                self.start(run, since, &mut running);
             }
             while !running.is_empty() {
                 let _ = tokio::time::timeout(KEEP_EVERY, running.join_next()).await;
@@ -173,7 +190,7 @@ impl Worker {
         }
     }
 
-    async fn take(&self, most: usize) -> Result<Vec<Taken>, StoreError> {
+    async fn take(&self, most: usize) -> Result<Round, StoreError> {
         let after = *self.round.lock().expect("not poisoned");
         let per_organization = i32::try_from(self.settings.runs_per_organization);
         let limits = TakeLimits {
@@ -182,14 +199,14 @@ impl Worker {
             lease: LEASE,
             after,
         };
-        let taken = self.engine.queue.take(&limits).await?;
-        if let Some(last) = taken.last() {
+        let round = self.engine.queue.take(&limits).await?;
+        if let Some(last) = round.runs.last() {
             *self.round.lock().expect("not poisoned") = (last.org, last.workflow);
         }
-        Ok(taken)
+        Ok(round)
     }
 
-    fn start(&self, run: Taken, running: &mut JoinSet<()>) {
+    fn start(&self, run: Taken, since: Instant, running: &mut JoinSet<()>) {
         let (engine, held) = (self.engine.clone(), self.held.clone());
         let (id, fence) = (run.id, run.fence);
         // Under the lock, so that a run that ends at once is not put in after it was taken out.
@@ -197,7 +214,7 @@ impl Worker {
         let mut all = self.held.lock().expect("not poisoned");
         let task = running.spawn(async move {
             let _guard = guard;
-            match engine.drive(&run).await {
+            match engine.drive(&run, since).await {
                 Ok(()) => {}
                 Err(Stop::Lost) => tracing::info!(run.id = %id, "the run was cancelled or taken over"),
                 Err(Stop::Store(err)) => {
@@ -237,6 +254,75 @@ impl Worker {
     }
 }
 
+/// When a worker looks for runs.
+struct Looks {
+    /// How many it may have at once.
+    most: usize,
+    /// When it looks if nothing happens before.
+    at: Instant,
+    /// Whether the last round left some that may wait.
+    is_short: bool,
+    /// How long it waits after a round that was short and found nothing.
+    pause: Duration,
+    /// How many ended since the last round.
+    ended: usize,
+}
+
+impl Looks {
+    fn new(most: usize, now: Instant) -> Self {
+        Self { most, at: now, is_short: false, pause: LOOK_SOON, ended: 0 }
+    }
+
+    /// When to look next, with room for so many; `None` before there is room.
+    fn next(&self, free: usize, now: Instant) -> Option<Instant> {
+        if free == 0 {
+            return None;
+        }
+        let running = self.most - free;
+        // What waits for the ends of others, by the limit of its workflow or organization, comes when a part of them ended.
+        if self.is_short && self.ended > 0 && self.ended * 4 >= running {
+            return Some(now);
+        }
+        // Taken in batches: what would bring little waits a moment until more has ended.
+        Some(if free * 4 >= self.most { self.at } else { self.at + GATHER })
+    }
+
+    /// Whether what is queued now would be taken at once.
+    fn has_room(&self, free: usize, round: &Round) -> bool {
+        !round.is_short && free.saturating_sub(round.runs.len()) * 4 > self.most
+    }
+
+    fn took(&mut self, round: &Round, is_woken: bool, now: Instant) {
+        self.ended = 0;
+        self.is_short = round.is_short;
+        if !round.runs.is_empty() {
+            self.pause = LOOK_SOON;
+        }
+        let pause = match (round.is_short, is_woken) {
+            (true, _) => self.pause,
+            (false, true) => LOOK_SELDOM,
+            (false, false) => LOOK_EVERY,
+        };
+        self.at = now + pause;
+        if round.runs.is_empty() {
+            self.pause = (self.pause * 2).min(LOOK_EVERY);
+        }
+    }
+
+    fn failed(&mut self, now: Instant) {
+        self.ended = 0;
+        self.at = now + AFTER_FAILURE;
+    }
+
+    fn ended(&mut self) {
+        self.ended += 1;
+    }
+
+    fn woken(&mut self, now: Instant) {
+        self.at = now;
+    }
+}
+
 /// Takes a run out of those that are held, however its task ends.
 struct Held {
     id: RunId,
@@ -250,5 +336,52 @@ impl Drop for Held {
         if all.get(&self.id).is_some_and(|it| it.0 == self.fence) {
             all.remove(&self.id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(is_short: bool) -> Round {
+        Round { runs: Vec::new(), is_short }
+    }
+
+    #[test]
+    fn who_found_nothing_looks_seldom_and_who_was_short_soon() {
+        let now = Instant::now();
+        let mut looks = Looks::new(64, now);
+        assert_eq!(looks.next(64, now), Some(now));
+        assert_eq!(looks.next(0, now), None);
+        looks.took(&round(false), true, now);
+        assert_eq!(looks.next(64, now), Some(now + LOOK_SELDOM));
+        looks.took(&round(false), false, now);
+        assert_eq!(looks.next(64, now), Some(now + LOOK_EVERY));
+        looks.woken(now);
+        assert_eq!(looks.next(64, now), Some(now));
+        // Little room waits a moment for more.
+        assert_eq!(looks.next(3, now), Some(now + GATHER));
+        looks.pause = LOOK_SOON;
+        let pauses: Vec<_> = (0..7)
+            .map(|_| {
+                looks.took(&round(true), true, now);
+                looks.next(64, now).expect("there is room") - now
+            })
+            .collect();
+        assert_eq!(pauses.first(), Some(&LOOK_SOON));
+        assert_eq!(pauses.last(), Some(&LOOK_EVERY));
+    }
+
+    #[test]
+    fn what_a_limit_held_back_is_taken_when_a_part_has_ended() {
+        let now = Instant::now();
+        let mut looks = Looks::new(64, now);
+        looks.took(&round(true), true, now);
+        for _ in 0..6 {
+            looks.ended();
+        }
+        assert!(looks.next(38, now).is_some_and(|it| it > now), "6 of 32");
+        looks.ended();
+        assert_eq!(looks.next(39, now), Some(now), "7 of 32");
     }
 }

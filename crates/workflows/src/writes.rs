@@ -14,6 +14,7 @@ use crate::actions::{Occasion, Sent, idempotency_key};
 use crate::definition::WriteAction;
 use crate::ports::Fault;
 use crate::template::Context;
+use crate::{RunId, WorkflowId};
 
 /// Writes what actions say, over write connections: judged by the guard each time, with values bound, as a role that reads
 /// nothing else.
@@ -184,6 +185,8 @@ pub struct WantedApproval {
     pub role: String,
     /// How long it waits.
     pub time: std::time::Duration,
+    /// Whether the workflow's owner, and whoever started the run, may approve it themselves.
+    pub self_approval: bool,
 }
 
 impl WantedApproval {
@@ -208,6 +211,12 @@ pub struct Approval {
     pub role: String,
     /// What would be done; exactly that is what is approved.
     pub shown: Value,
+    /// As whom the run acts; `None` for old ones.
+    pub requested_by: Option<UserId>,
+    /// Who started it, where somebody did.
+    pub started_by: Option<UserId>,
+    /// Whether these two may approve it themselves.
+    pub self_approval: bool,
     /// When it was asked for.
     pub asked_at: Timestamp,
     /// When it is too late.
@@ -233,9 +242,15 @@ pub enum ApprovalState {
     Declined,
     /// Nobody decided in time.
     Expired,
+    /// The run was cancelled before anybody decided.
+    Withdrawn,
 }
 
 impl ApprovalState {
+    /// Every state.
+    pub const ALL: [Self; 5] =
+        [Self::Pending, Self::Approved, Self::Declined, Self::Expired, Self::Withdrawn];
+
     /// Its name in rows and answers.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -243,22 +258,54 @@ impl ApprovalState {
             Self::Approved => "approved",
             Self::Declined => "declined",
             Self::Expired => "expired",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }
 
 impl Approval {
+    /// Whether it is that person's own: their workflow, or a run that they started.
+    pub fn is_of(&self, user: UserId) -> bool {
+        [self.requested_by, self.started_by].contains(&Some(user))
+    }
+
     /// For how long the run stood still; none of it counts as its own time.
     pub(crate) fn waited(&self) -> SignedDuration {
         let until = match self.state {
             ApprovalState::Pending => return SignedDuration::ZERO,
-            ApprovalState::Expired => self.expires_at,
+            ApprovalState::Expired | ApprovalState::Withdrawn => self.expires_at,
             ApprovalState::Approved | ApprovalState::Declined => {
                 self.decided_at.unwrap_or(self.expires_at)
             }
         };
         until.duration_since(self.asked_at).max(SignedDuration::ZERO)
     }
+}
+
+/// An approval among those of all workflows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListedApproval {
+    /// Of which workflow.
+    pub workflow: WorkflowId,
+    /// Its name.
+    pub workflow_name: String,
+    /// Its owner.
+    pub owner: UserId,
+    /// Of which run.
+    pub run: RunId,
+    /// The approval.
+    pub approval: Approval,
+    /// Whether whoever asks may approve it now.
+    pub may_approve: bool,
+}
+
+/// Which approvals to list; a field that is not set lets all through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ApprovalFilter {
+    /// Only those that stand so.
+    pub state: Option<ApprovalState>,
+    /// Only those of this workflow.
+    pub workflow: Option<WorkflowId>,
 }
 
 /// What somebody decided.

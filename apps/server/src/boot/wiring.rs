@@ -11,8 +11,8 @@ use plinth_adapter_postgres::{
     PostgresConversations, PostgresCredentials, PostgresDashboards, PostgresEvents,
     PostgresIdempotency, PostgresIdentities, PostgresKeys, PostgresLanguage, PostgresListeners,
     PostgresModels, PostgresOrganizations, PostgresOutbox, PostgresPolicies, PostgresQueries,
-    PostgresQueryRuns, PostgresRates, PostgresRuns, PostgresSigningKeys, PostgresSnapshots,
-    PostgresTeam, PostgresTenancy, PostgresWorkflows, PostgresWriteConnections,
+    PostgresQueryRuns, PostgresRates, PostgresRope, PostgresRuns, PostgresSigningKeys,
+    PostgresSnapshots, PostgresTeam, PostgresTenancy, PostgresWorkflows, PostgresWriteConnections,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
 use plinth_connections::writes::{WriteConnectionParts, WriteConnections};
@@ -43,6 +43,7 @@ use plinth_tenancy::team::Team;
 use plinth_tenancy::{KeySetSource, LinkKey, Mailer, Tenancy, TrailKey};
 use plinth_workflows::actions::Actions;
 use plinth_workflows::alerts::{AlertParts, AlertWorker, AlertWorkerParts, Alerts};
+use plinth_workflows::bell::Bell;
 use plinth_workflows::events::{EventKey, EventParts, EventWorker, EventWorkerParts, Events};
 use plinth_workflows::hook::HookKey;
 use plinth_workflows::listening::{ListenParts, ListenWorker};
@@ -114,6 +115,8 @@ pub struct Services {
     pub worker: Arc<Worker>,
     /// Listens to databases that start workflows.
     pub listen_worker: ListenWorker,
+    /// Tells workers that runs wait.
+    pub bell: Arc<Bell>,
     /// Conditions on saved queries, and who is told.
     pub alerts: Alerts,
     /// Evaluates them.
@@ -355,7 +358,7 @@ impl Services {
         let actions = Actions::new(mailer.clone(), outward)
             .with_credentials(credentials.clone())
             .with_writer(writer);
-        let (workflows, worker, listen_worker) = workflows(
+        let (workflows, worker, listen_worker, bell) = workflows(
             &database,
             targets.clone(),
             (&tenancy, &connections, &queries),
@@ -378,6 +381,7 @@ impl Services {
             dashboards,
             workflows,
             worker,
+            bell,
             listen_worker,
             alerts,
             alert_worker,
@@ -426,11 +430,11 @@ fn workflows(
     (tenancy, connections, queries): (&Tenancy, &Connections, &Queries),
     (actions, hooks, settings): (Actions, HookKey, WorkerSettings),
     clock: &Arc<dyn Clock>,
-) -> (Workflows, Arc<Worker>, ListenWorker) {
+) -> (Workflows, Arc<Worker>, ListenWorker, Arc<Bell>) {
     let store = Arc::new(PostgresWorkflows::new(database.clone()));
     let steps = Arc::new(QuerySteps::new(queries.clone()));
-    // The worker of this process begins at once with what this process queued.
-    let woken = Arc::new(Notify::new());
+    // The worker of this process begins at once with what this process queued, and those of others if it cannot.
+    let bell = Arc::new(Bell::new(Arc::new(PostgresRope::new(database.clone()))));
     let team = Arc::new(PostgresTeam::new(database.clone()));
     let members = Arc::new(TeamMembers::new(team));
     let workflows = Workflows::new(WorkflowParts {
@@ -442,7 +446,7 @@ fn workflows(
         actions: actions.clone(),
         members: members.clone(),
         hooks: hooks.clone(),
-        woken: woken.clone(),
+        bell: bell.clone(),
         clock: clock.clone(),
     });
     let listen_worker = ListenWorker::new(ListenParts {
@@ -450,7 +454,7 @@ fn workflows(
         connections: connections.clone(),
         databases: targets,
         members: members.clone(),
-        woken: woken.clone(),
+        bell: bell.clone(),
         clock: clock.clone(),
     });
     let worker = Worker::new(WorkerParts {
@@ -461,10 +465,10 @@ fn workflows(
         actions,
         hooks,
         clock: clock.clone(),
-        woken,
+        bell: bell.clone(),
         settings,
     });
-    (workflows, Arc::new(worker), listen_worker)
+    (workflows, Arc::new(worker), listen_worker, bell)
 }
 
 /// Subscriptions to events, and what sends them here.

@@ -127,6 +127,8 @@ pub(super) fn workflows(
     }));
     let (listening, until) = (services.listen_worker.clone(), stopped.clone());
     jobs.spawn(async move { listening.work(until).await });
+    let (bell, until) = (services.bell.clone(), stopped.clone());
+    jobs.spawn(async move { bell.work(runs > 0, until).await });
     if runs > 0 {
         let (worker, stop) = (services.worker.clone(), stopped.clone());
         jobs.spawn(async move { worker.work(stop).await });

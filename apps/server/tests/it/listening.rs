@@ -55,6 +55,12 @@ async fn what_a_database_says_starts_runs_and_what_was_missed_is_told() {
     let ann = app.owner_of("Example").await;
     let connection = ann.connect("shop", &target).await;
     let workflow = make(&ann, listening(&connection, &json!({ "per_minute": 5 }))).await;
+    let mut catching = listening(&connection, &json!({ "channel": "Gaps", "on_gap": "run" }));
+    catching["name"] = json!("Catches up");
+    catching["steps"][0]["sql"] = json!(
+        "SELECT {{ notify.gap }}::bool AS gap, {{ notify.since }}::timestamptz < now() AS since, {{ notify.channel }} AS channel"
+    );
+    let catching = make(&ann, catching).await;
     let client = client(&target.superuser_url()).await;
     let listeners = async || client.query(LISTENS, &[]).await.unwrap().len();
 
@@ -98,6 +104,16 @@ async fn what_a_database_says_starts_runs_and_what_was_missed_is_told() {
     assert_eq!(listeners().await, 1);
     client.batch_execute("NOTIFY \"Orders\", '{\"id\": 9}'").await.unwrap();
     until("it is heard once", async || started().await == 6).await;
+    // Whoever wants to catch up gets a run for it, and knows since when.
+    let caught = async || {
+        let all = events(&ann, &catching).await;
+        all.into_iter().filter(|it| it["run_id"].is_string()).collect::<Vec<_>>()
+    };
+    until("a run that catches up", async || caught().await.len() == 1).await;
+    app.services.worker.drain().await.unwrap();
+    let run = caught().await[0]["run_id"].clone();
+    let done = detail(&ann, &catching, run.as_str().unwrap()).await;
+    assert_eq!(done["steps"][0]["result"]["rows"], json!([[true, true, "Gaps"]]), "{done}");
 
     // The session is cut: it comes back by itself.
     let cut = format!("SELECT pg_terminate_backend(pid) FROM ({LISTENS}) it");
@@ -106,12 +122,15 @@ async fn what_a_database_says_starts_runs_and_what_was_missed_is_told() {
         .await;
     client.batch_execute("NOTIFY \"Orders\", '{\"id\": 10}'").await.unwrap();
     until("it is heard once", async || started().await == 7).await;
+    assert_eq!(caught().await.len(), 2);
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(started().await, 7);
 
     // Nobody wants it any more.
-    let disabled = ann.post(&format!("/v1/workflows/{workflow}/disable"), json!({})).await;
-    assert_eq!(disabled.status, 200, "{}", disabled.text);
+    for it in [&workflow, &catching] {
+        let disabled = ann.post(&format!("/v1/workflows/{it}/disable"), json!({})).await;
+        assert_eq!(disabled.status, 200, "{}", disabled.text);
+    }
     until("nobody listens", async || listeners().await == 0).await;
     let _ = two.send(true);
 }
@@ -123,9 +142,12 @@ async fn nobody_listens_to_what_is_anothers() {
     let connection = ann.connect("shop", &target).await;
     let answer = bob.post("/v1/workflows", listening(&connection, &json!({}))).await;
     assert_eq!(answer.status, 404, "{}", answer.text);
-    for wrong in
-        [json!({ "channel": "x".repeat(64) }), json!({ "per_minute": 0 }), json!({ "chanel": "x" })]
-    {
+    for wrong in [
+        json!({ "channel": "x".repeat(64) }),
+        json!({ "per_minute": 0 }),
+        json!({ "chanel": "x" }),
+        json!({ "on_gap": "skip" }),
+    ] {
         let answer = ann.post("/v1/workflows", listening(&connection, &wrong)).await;
         assert_eq!(answer.status, 422, "{}", answer.text);
     }

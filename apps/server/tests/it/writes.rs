@@ -263,9 +263,27 @@ async fn an_action_waits_for_whom_the_workflow_names_and_what_they_saw_is_what_i
     let bob = app.owner_of("Other").await;
     assert_eq!(bob.post(&decide, approve.clone()).await.status, 404);
 
+    // As long as nobody else could, she may approve what is her own; then somebody else has to.
+    let waiting = async |person: &Person, query: &str| {
+        let listed = person.get(&format!("/v1/workflows/approvals?{query}")).await;
+        assert_eq!(listed.status, 200, "{}", listed.text);
+        listed.body["data"].as_array().unwrap().clone()
+    };
+    let listed = waiting(&ann, "status=pending").await;
+    assert_eq!((listed.len(), &listed[0]["run_id"]), (1, &json!(id)), "{listed:?}");
+    assert_eq!(listed[0]["workflow_id"], json!(workflow));
+    assert_eq!(listed[0]["may_approve"], true, "{listed:?}");
+    assert_eq!(waiting(&editor, "status=pending").await[0]["shown"], Value::Null);
+    assert_eq!(waiting(&editor, "").await[0]["may_approve"], false);
+    assert!(waiting(&bob, "").await.is_empty());
     // It waits longer than a run may take, and that is not counted.
     app.clock.advance(SignedDuration::from_mins(30));
     let admin = app.member(&ann, "admin@example.com", "admin").await.0;
+    assert_eq!(waiting(&ann, "").await[0]["may_approve"], false);
+    assert_eq!(waiting(&admin, "").await[0]["may_approve"], true);
+    let own = ann.post(&decide, approve.clone()).await;
+    assert!(own.status == 403 && own.text.contains("your own"), "{}", own.text);
+
     let decided = admin.post(&decide, approve.clone()).await;
     assert_eq!(decided.status, 200, "{}", decided.text);
     assert_eq!(admin.post(&decide, approve.clone()).await.status, 409);
@@ -277,6 +295,28 @@ async fn an_action_waits_for_whom_the_workflow_names_and_what_they_saw_is_what_i
         "{done}"
     );
     assert_eq!(order(&client).await.1, "13.5");
+    assert!(waiting(&ann, "status=pending").await.is_empty());
+    let listed = waiting(&ann, &format!("status=approved&workflow_id={workflow}")).await;
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!(ann.get("/v1/workflows/approvals?status=open").await.status, 422);
+
+    // Who started the run asked for it too: of the two that there are, one owns it and one started it, so either may.
+    let started = admin.post(&format!("{path}/run"), json!({})).await.body["data"].clone();
+    app.services.worker.drain().await.unwrap();
+    let mine = async |person: &Person| waiting(person, "status=pending").await[0].clone();
+    assert_eq!(mine(&ann).await["run_id"], started["id"]);
+    assert_eq!(mine(&ann).await["may_approve"], true);
+    assert_eq!(mine(&admin).await["may_approve"], true);
+    let third = app.member(&ann, "third@example.com", "admin").await.0;
+    assert_eq!(mine(&ann).await["may_approve"], false);
+    assert_eq!(mine(&admin).await["may_approve"], false);
+    assert_eq!(mine(&third).await["may_approve"], true);
+
+    // One that is cancelled waits for nobody.
+    let gone = started["id"].as_str().unwrap();
+    assert_eq!(ann.post(&format!("{path}/runs/{gone}/cancel"), json!({})).await.status, 200);
+    assert_eq!(detail(&ann, &workflow, gone).await["approvals"][0]["status"], "withdrawn");
+    assert!(waiting(&ann, "status=pending").await.is_empty());
 
     // Declined.
     let waiting = run(&app, &ann, &workflow).await;
@@ -305,7 +345,8 @@ async fn an_action_waits_for_whom_the_workflow_names_and_what_they_saw_is_what_i
     // What would be done now is not what was approved.
     let waiting = run(&app, &ann, &workflow).await;
     let id = waiting["id"].as_str().unwrap().to_owned();
-    assert_eq!(ann.post(&format!("{path}/runs/{id}/approval"), approve).await.status, 200);
+    let fresh = app.member(&ann, "fresh@example.com", "admin").await.0;
+    assert_eq!(fresh.post(&format!("{path}/runs/{id}/approval"), approve).await.status, 200);
     let other = json!({ "max_rows": 7 });
     assert_eq!(ann.patch(&format!("/v1/write-connections/{writes}"), other).await.status, 200);
     assert_eq!(app.services.worker.drain().await.unwrap(), 1);

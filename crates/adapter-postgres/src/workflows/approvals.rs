@@ -1,15 +1,19 @@
 //! What actions wait for.
 
 use deadpool_postgres::Transaction;
-use plinth_core::{OrgId, StoreError, UserId};
+use plinth_core::{Cursor, Limit, OrgId, StoreError, UserId};
 use plinth_tenancy::outbox::{Letter, LetterTo, Message};
-use plinth_workflows::writes::{Approval, ApprovalState, Decision};
-use plinth_workflows::{Ask, RunId};
+use plinth_workflows::writes::{Approval, ApprovalFilter, ApprovalState, Decision, ListedApproval};
+use plinth_workflows::{Ask, RunId, WorkflowId};
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
 
 use crate::database::{internal, store};
 use crate::outbox;
+
+/// How an approval `a` of the run `r` stands.
+const STATE: &str = "CASE WHEN a.approved THEN 'approved' WHEN NOT a.approved THEN 'declined'
+         WHEN r.ended_at < a.expires_at THEN 'withdrawn' WHEN a.expires_at <= db_now() THEN 'expired' ELSE 'pending' END";
 
 /// All of a run, in order.
 pub(super) async fn all(
@@ -17,11 +21,65 @@ pub(super) async fn all(
     org: OrgId,
     run: RunId,
 ) -> Result<Vec<Approval>, StoreError> {
-    let query = "SELECT *, expires_at <= db_now() AS expired FROM workflow_approvals
-         WHERE org_id = $1 AND run_id = $2 ORDER BY position";
-    let query = tx.prepare_cached(query).await.map_err(store)?;
+    let query = format!(
+        "SELECT a.*, {STATE} AS state FROM workflow_approvals a
+         JOIN workflow_runs r ON r.org_id = a.org_id AND r.id = a.run_id
+         WHERE a.org_id = $1 AND a.run_id = $2 ORDER BY a.position"
+    );
+    let query = tx.prepare_cached(&query).await.map_err(store)?;
     let found = tx.query(&query, &[&org.as_uuid(), &run.as_uuid()]).await.map_err(store)?;
     found.iter().map(read).collect()
+}
+
+/// Those of all workflows that a filter lets through, newest first.
+pub(super) async fn list(
+    tx: &Transaction<'_>,
+    org: OrgId,
+    filter: ApprovalFilter,
+    after: Option<Cursor>,
+    limit: Limit,
+) -> Result<Vec<ListedApproval>, StoreError> {
+    // What waits is few among many that were decided: it has an index of its own.
+    let undecided = match filter.state {
+        Some(ApprovalState::Pending | ApprovalState::Expired | ApprovalState::Withdrawn) => {
+            "AND a.approved IS NULL"
+        }
+        Some(ApprovalState::Approved | ApprovalState::Declined) | None => "",
+    };
+    let query = format!(
+        "SELECT * FROM (
+             SELECT a.*, {STATE} AS state, r.workflow_id, w.name AS workflow_name, w.owner_id
+             FROM workflow_approvals a
+             JOIN workflow_runs r ON r.org_id = a.org_id AND r.id = a.run_id
+             JOIN workflows w ON w.org_id = r.org_id AND w.id = r.workflow_id
+             WHERE a.org_id = $1 AND ($2::timestamptz IS NULL OR (a.asked_at, a.run_id) < ($2, $3))
+                 AND ($4::uuid IS NULL OR r.workflow_id = $4) {undecided}
+         ) it
+         WHERE $5::text IS NULL OR it.state = $5
+         ORDER BY asked_at DESC, run_id DESC LIMIT $6"
+    );
+    let (at, last) = (after.map(|it| it.created_at), after.map(|it| it.id));
+    let limit = i64::from(limit.get()) + 1;
+    let parameters: [&(dyn ToSql + Sync); 6] = [
+        &org.as_uuid(),
+        &at,
+        &last,
+        &filter.workflow.map(WorkflowId::as_uuid),
+        &filter.state.map(ApprovalState::as_str),
+        &limit,
+    ];
+    let found = tx.query(&query, &parameters).await.map_err(store)?;
+    let listed = |row: &Row| {
+        Ok(ListedApproval {
+            workflow: WorkflowId::from_uuid(row.try_get("workflow_id").map_err(internal)?),
+            workflow_name: row.try_get("workflow_name").map_err(internal)?,
+            owner: UserId::from_uuid(row.try_get("owner_id").map_err(internal)?),
+            run: RunId::from_uuid(row.try_get("run_id").map_err(internal)?),
+            approval: read(row)?,
+            may_approve: false,
+        })
+    };
+    found.iter().map(listed).collect()
 }
 
 /// Asks, unless it was asked before, and lets the run wait; `false` if the worker has the run no more.
@@ -33,14 +91,22 @@ pub(super) async fn ask(
     wanted: &Ask,
     now: jiff::Timestamp,
 ) -> Result<bool, StoreError> {
-    let lock = "SELECT w.name FROM workflow_runs r JOIN workflows w ON w.org_id = r.org_id AND w.id = r.workflow_id
+    let lock = "SELECT w.name,
+             (SELECT e.source FROM workflow_events e
+              WHERE e.org_id = r.org_id AND e.workflow_id = r.workflow_id AND e.at = r.created_at AND e.run_id = r.id
+                  AND e.kind = 'manual')
+         FROM workflow_runs r JOIN workflows w ON w.org_id = r.org_id AND w.id = r.workflow_id
          WHERE r.org_id = $1 AND r.id = $2 AND r.fence = $3 AND r.state = 'running' FOR UPDATE OF r";
     let found = tx.query_opt(lock, &[&org.as_uuid(), &run.as_uuid(), &fence]).await;
     let Some(found) = found.map_err(store)? else { return Ok(false) };
-    let insert = "INSERT INTO workflow_approvals (org_id, run_id, position, action, role, shown, asked_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, db_now(), db_now() + make_interval(secs => $7))
+    // Who started it stands in its event, which is of the same moment.
+    let insert = "INSERT INTO workflow_approvals (org_id, run_id, position, action, role, shown, asked_at, expires_at,
+             requested_by, self_approval, started_by)
+         VALUES ($1, $2, $3, $4, $5, $6, db_now(), db_now() + make_interval(secs => $7), $8, $9, $10)
          ON CONFLICT (org_id, run_id, position) DO NOTHING RETURNING expires_at";
-    let parameters: [&(dyn ToSql + Sync); 7] = [
+    let started_by = found.try_get::<_, Option<String>>(1).map_err(internal)?;
+    let started_by = started_by.and_then(|it| it.parse::<UserId>().ok());
+    let parameters: [&(dyn ToSql + Sync); 10] = [
         &org.as_uuid(),
         &run.as_uuid(),
         &wanted.position,
@@ -48,6 +114,9 @@ pub(super) async fn ask(
         &wanted.role,
         &Json(&wanted.shown),
         &wanted.time.as_secs_f64(),
+        &wanted.requested_by.as_uuid(),
+        &wanted.self_approval,
+        &started_by.map(UserId::as_uuid),
     ];
     let asked = tx.query_opt(insert, &parameters).await.map_err(store)?;
     let wait =
@@ -100,14 +169,13 @@ pub(super) async fn decide(
 }
 
 fn read(row: &Row) -> Result<Approval, StoreError> {
-    let expired: bool = row.try_get("expired").map_err(internal)?;
-    let state = match row.try_get::<_, Option<bool>>("approved").map_err(internal)? {
-        Some(true) => ApprovalState::Approved,
-        Some(false) => ApprovalState::Declined,
-        None if expired => ApprovalState::Expired,
-        None => ApprovalState::Pending,
+    let state: &str = row.try_get("state").map_err(internal)?;
+    let state = ApprovalState::ALL.into_iter().find(|it| it.as_str() == state);
+    let state = state.ok_or_else(|| internal("an approval stands as none does"))?;
+    let user = |column: &str| {
+        let id = row.try_get::<_, Option<uuid::Uuid>>(column).map_err(internal)?;
+        Ok::<_, StoreError>(id.map(UserId::from_uuid))
     };
-    let by: Option<uuid::Uuid> = row.try_get("decided_by").map_err(internal)?;
     Ok(Approval {
         position: row.try_get("position").map_err(internal)?,
         action: row.try_get("action").map_err(internal)?,
@@ -117,7 +185,10 @@ fn read(row: &Row) -> Result<Approval, StoreError> {
         expires_at: row.try_get("expires_at").map_err(internal)?,
         state,
         decided_at: row.try_get("decided_at").map_err(internal)?,
-        decided_by: by.map(UserId::from_uuid),
+        decided_by: user("decided_by")?,
+        requested_by: user("requested_by")?,
+        started_by: user("started_by")?,
+        self_approval: row.try_get("self_approval").map_err(internal)?,
         comment: row.try_get("comment").map_err(internal)?,
     })
 }

@@ -86,7 +86,8 @@ impl ListenerStore for PostgresListeners {
         connection: ConnectionId,
     ) -> Result<Vec<Listener>, StoreError> {
         let query = "SELECT w.id, w.owner_id, v.definition->'trigger'->>'channel',
-                 coalesce((v.definition->'trigger'->>'per_minute')::bigint, $3)
+                 coalesce((v.definition->'trigger'->>'per_minute')::bigint, $3),
+                 coalesce(v.definition->'trigger'->>'on_gap' = 'run', false)
              FROM workflows w
              JOIN workflow_versions v ON v.org_id = w.org_id AND v.workflow_id = w.id AND v.number = w.published
              WHERE w.org_id = $1 AND w.trigger_kind = 'listen' AND w.enabled AND w.paused_at IS NULL
@@ -107,6 +108,7 @@ impl ListenerStore for PostgresListeners {
                             owner: UserId::from_uuid(row.try_get(1).map_err(internal)?),
                             channel: row.try_get(2).map_err(internal)?,
                             per_minute: u32::try_from(per_minute).map_err(internal)?,
+                            runs_on_gap: row.try_get(4).map_err(internal)?,
                         })
                     })
                     .collect()

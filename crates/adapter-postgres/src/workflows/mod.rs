@@ -3,6 +3,7 @@
 mod approvals;
 mod listeners;
 mod queue;
+mod rope;
 mod rows;
 mod runs;
 mod store;
@@ -10,6 +11,7 @@ mod store;
 use std::sync::Arc;
 
 pub use listeners::PostgresListeners;
+pub use rope::PostgresRope;
 
 use crate::Database;
 

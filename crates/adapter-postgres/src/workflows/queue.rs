@@ -3,13 +3,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
+use futures_util::future::join4;
 use jiff::Timestamp;
 use plinth_core::{OrgId, StoreError, UserId};
 use plinth_tenancy::outbox::{Letter, LetterTo, Message};
 use plinth_workflows::events::EventKind;
 use plinth_workflows::writes::Approval;
 use plinth_workflows::{
-    Advance, Ask, Attempt, RunEnd, RunId, RunQueue, RunState, TakeLimits, Taken, Then, WorkflowId,
+    Advance, Ask, Attempt, Round, RunEnd, RunId, RunQueue, RunState, TakeLimits, Taken, Then,
+    WorkflowId,
 };
 use serde_json::{Value, json};
 use tokio_postgres::types::{Json, ToSql};
@@ -27,52 +29,46 @@ const ERROR_CHARS: usize = 1_000;
 
 #[async_trait]
 impl RunQueue for PostgresRuns {
-    async fn take(&self, limits: &TakeLimits) -> Result<Vec<Taken>, StoreError> {
+    async fn take(&self, limits: &TakeLimits) -> Result<Round, StoreError> {
         let most = i32::try_from(limits.most).unwrap_or(i32::MAX);
         let (after_org, after_workflow) = (limits.after.0.as_uuid(), limits.after.1.as_uuid());
+        let take = "SELECT taken_org, taken_run
+             FROM take_workflow_runs($1, make_interval(secs => $2), $3, $4, $5)";
+        let parameters: [&(dyn ToSql + Sync); 5] = [
+            &most,
+            &limits.lease.as_secs_f64(),
+            &limits.per_organization,
+            &after_org,
+            &after_workflow,
+        ];
         let mut order: HashMap<Uuid, usize> = HashMap::new();
         let mut by_org: BTreeMap<OrgId, Vec<Uuid>> = BTreeMap::new();
-        self.database
-            .for_nobody(async |tx| {
-                let take = "SELECT taken_org, taken_run
-                     FROM take_workflow_runs($1, make_interval(secs => $2), $3, $4, $5)";
-                let take = tx.prepare_cached(take).await.map_err(store)?;
-                let parameters: [&(dyn ToSql + Sync); 5] = [
-                    &most,
-                    &limits.lease.as_secs_f64(),
-                    &limits.per_organization,
-                    &after_org,
-                    &after_workflow,
-                ];
-                for row in tx.query(&take, &parameters).await.map_err(store)? {
-                    let run: Uuid = row.get(1);
-                    order.insert(run, order.len());
-                    by_org.entry(OrgId::from_uuid(row.get(0))).or_default().push(run);
-                }
-                Ok::<_, StoreError>(())
-            })
-            .await?;
-        let mut taken = Vec::with_capacity(order.len());
+        let mut is_short = false;
+        for row in self.database.rows_of_nobody(take, &parameters).await? {
+            let Some(run) = row.try_get::<_, Option<Uuid>>(1).map_err(internal)? else {
+                is_short = true;
+                continue;
+            };
+            order.insert(run, order.len());
+            let org = OrgId::from_uuid(row.try_get(0).map_err(internal)?);
+            by_org.entry(org).or_default().push(run);
+        }
+        let mut runs = Vec::with_capacity(order.len());
         for (org, ids) in by_org {
             // From here on as everywhere: in the organization's own view.
-            let read = self.database.for_org(org, async |tx| read_taken(tx, org, &ids).await);
-            taken.extend(read.await?);
+            runs.extend(self.read_taken(org, &ids).await?);
         }
-        taken.sort_by_key(|it| order.get(&it.id.as_uuid()).copied());
-        Ok(taken)
+        runs.sort_by_key(|it| order.get(&it.id.as_uuid()).copied());
+        Ok(Round { runs, is_short })
     }
 
     async fn keep(&self, held: &[(RunId, i64)], lease: Duration) -> Result<Vec<RunId>, StoreError> {
         let ids: Vec<Uuid> = held.iter().map(|it| it.0.as_uuid()).collect();
         let fences: Vec<i64> = held.iter().map(|it| it.1).collect();
-        self.database
-            .for_nobody(async |tx| {
-                let keep = "SELECT keep_workflow_runs($1, $2, make_interval(secs => $3))";
-                let keep = tx.prepare_cached(keep).await.map_err(store)?;
-                let kept = tx.query(&keep, &[&ids, &fences, &lease.as_secs_f64()]).await;
-                Ok(kept.map_err(store)?.iter().map(|row| RunId::from_uuid(row.get(0))).collect())
-            })
-            .await
+        let keep = "SELECT keep_workflow_runs($1, $2, make_interval(secs => $3))";
+        let parameters: [&(dyn ToSql + Sync); 3] = [&ids, &fences, &lease.as_secs_f64()];
+        let kept = self.database.rows_of_nobody(keep, &parameters).await?;
+        Ok(kept.iter().map(|row| RunId::from_uuid(row.get(0))).collect())
     }
 
     async fn begin(
@@ -84,7 +80,7 @@ impl RunQueue for PostgresRuns {
     ) -> Result<bool, StoreError> {
         let insert = "INSERT INTO workflow_run_attempts (org_id, run_id, position, fence, number, started_at)
              SELECT org_id, id, $4, $3, $5, $6 FROM workflow_runs
-             WHERE org_id = $1 AND id = $2 AND fence = $3 AND state = 'running' FOR SHARE";
+             WHERE org_id = $1 AND id = $2 AND fence = $3 AND state = 'running' AND done = $4 FOR SHARE";
         self.database
             .for_org(org, async |tx| {
                 let insert = tx.prepare_cached(insert).await.map_err(store)?;
@@ -137,74 +133,85 @@ impl RunQueue for PostgresRuns {
 
     async fn advance(&self, org: OrgId, all: &[Advance]) -> Result<Vec<bool>, StoreError> {
         let now = self.clock.now();
-        self.database
-            .for_org(org, async |tx| {
-                let had = write_runs(tx, org, all).await?;
-                let ours: Vec<&Advance> =
-                    all.iter().filter(|it| had.contains_key(&it.run.as_uuid())).collect();
-                write_steps(tx, org, &ours).await?;
-                write_attempts(tx, org, &ours).await?;
-                let ends: Vec<_> = ours
-                    .iter()
-                    .filter_map(|it| match &it.then {
-                        Then::End(end) => Some((had[&it.run.as_uuid()], it.run, end)),
-                        Then::Continue | Then::Again { .. } => None,
-                    })
-                    .collect();
-                for letter in tell(tx, org, &ends, now).await? {
-                    outbox::put(tx, &letter).await?;
-                }
-                announce(tx, org, &ends, now).await?;
-                Ok(all.iter().map(|it| had.contains_key(&it.run.as_uuid())).collect())
-            })
-            .await
+        let work = async |tx: &Transaction<'_>| {
+            let had = write_runs(tx, org, all).await?;
+            let ours: Vec<&Advance> =
+                all.iter().filter(|it| had.contains_key(&it.run.as_uuid())).collect();
+            let ends: Vec<_> = ours
+                .iter()
+                .filter_map(|it| match &it.then {
+                    Then::End(end) => Some((had[&it.run.as_uuid()], it.run, end)),
+                    Then::Continue | Then::Again { .. } => None,
+                })
+                .collect();
+            // None of them needs what another answers: they are sent at once.
+            let (steps, attempts, letters, announced) = join4(
+                write_steps(tx, org, &ours),
+                write_attempts(tx, org, &ours),
+                tell(tx, org, &ends, now),
+                announce(tx, org, &ends, now),
+            )
+            .await;
+            steps?;
+            attempts?;
+            announced?;
+            for letter in letters? {
+                outbox::put(tx, &letter).await?;
+            }
+            let had = all.iter().map(|it| had.contains_key(&it.run.as_uuid())).collect();
+            Ok::<Vec<bool>, StoreError>(had)
+        };
+        // Results of steps are flushed with whatever is written next: that an action begins, or that the run ends.
+        if all.iter().all(Advance::may_be_repeated) {
+            self.database.for_org_unflushed(org, work).await
+        } else {
+            self.database.for_org(org, work).await
+        }
     }
 }
 
-async fn read_taken(
-    tx: &Transaction<'_>,
-    org: OrgId,
-    ids: &[Uuid],
-) -> Result<Vec<Taken>, StoreError> {
-    let query = "SELECT r.id, r.workflow_id, w.name, w.owner_id, r.version, r.fence, r.trigger_kind, r.payload,
-             r.created_at, r.started_at, r.done, r.tried
-         FROM workflow_runs r JOIN workflows w ON w.org_id = r.org_id AND w.id = r.workflow_id
-         WHERE r.org_id = $1 AND r.id = ANY ($2) AND r.state = 'running'";
-    let query = tx.prepare_cached(query).await.map_err(store)?;
-    let found = tx.query(&query, &[&org.as_uuid(), &ids]).await.map_err(store)?;
-    let mut taken = Vec::with_capacity(found.len());
-    let mut begun = Vec::new();
-    for row in &found {
-        let id: Uuid = row.try_get(0).map_err(internal)?;
-        if row.try_get::<_, i32>(10).map_err(internal)? > 0 {
-            begun.push(id);
+impl PostgresRuns {
+    async fn read_taken(&self, org: OrgId, ids: &[Uuid]) -> Result<Vec<Taken>, StoreError> {
+        let query = "SELECT r.id, r.workflow_id, w.name, w.owner_id, r.version, r.fence, r.trigger_kind, r.payload,
+                 r.created_at, r.started_at, r.done, r.tried
+             FROM workflow_runs r JOIN workflows w ON w.org_id = r.org_id AND w.id = r.workflow_id
+             WHERE r.org_id = $1 AND r.id = ANY ($2) AND r.state = 'running'";
+        let found = self.database.rows_of_org(org, query, &[&org.as_uuid(), &ids]).await?;
+        let mut taken = Vec::with_capacity(found.len());
+        let mut begun = Vec::new();
+        for row in &found {
+            let id: Uuid = row.try_get(0).map_err(internal)?;
+            if row.try_get::<_, i32>(10).map_err(internal)? > 0 {
+                begun.push(id);
+            }
+            taken.push(Taken {
+                org,
+                id: RunId::from_uuid(id),
+                workflow: WorkflowId::from_uuid(row.try_get(1).map_err(internal)?),
+                workflow_name: row.try_get(2).map_err(internal)?,
+                owner: UserId::from_uuid(row.try_get(3).map_err(internal)?),
+                version: row.try_get(4).map_err(internal)?,
+                fence: row.try_get(5).map_err(internal)?,
+                trigger: row.try_get(6).map_err(internal)?,
+                payload: row.try_get::<_, Option<Json<_>>>(7).map_err(internal)?.map(|it| it.0),
+                created_at: row.try_get(8).map_err(internal)?,
+                started_at: row.try_get(9).map_err(internal)?,
+                done: Vec::new(),
+                tried: row.try_get(11).map_err(internal)?,
+            });
         }
-        taken.push(Taken {
-            org,
-            id: RunId::from_uuid(id),
-            workflow: WorkflowId::from_uuid(row.try_get(1).map_err(internal)?),
-            workflow_name: row.try_get(2).map_err(internal)?,
-            owner: UserId::from_uuid(row.try_get(3).map_err(internal)?),
-            version: row.try_get(4).map_err(internal)?,
-            fence: row.try_get(5).map_err(internal)?,
-            trigger: row.try_get(6).map_err(internal)?,
-            payload: row.try_get::<_, Option<Json<_>>>(7).map_err(internal)?.map(|it| it.0),
-            created_at: row.try_get(8).map_err(internal)?,
-            started_at: row.try_get(9).map_err(internal)?,
-            done: Vec::new(),
-            tried: row.try_get(11).map_err(internal)?,
-        });
+        if !begun.is_empty() {
+            let mut done: HashMap<RunId, Vec<_>> = HashMap::new();
+            let steps = async |tx: &Transaction<'_>| runs::steps(tx, org, &begun).await;
+            for (run, step) in self.database.for_org(org, steps).await? {
+                done.entry(run).or_default().push(step);
+            }
+            for it in &mut taken {
+                it.done = done.remove(&it.id).unwrap_or_default();
+            }
+        }
+        Ok(taken)
     }
-    if !begun.is_empty() {
-        let mut done: HashMap<RunId, Vec<_>> = HashMap::new();
-        for (run, step) in runs::steps(tx, org, &begun).await? {
-            done.entry(run).or_default().push(step);
-        }
-        for it in &mut taken {
-            it.done = done.remove(&it.id).unwrap_or_default();
-        }
-    }
-    Ok(taken)
 }
 
 /// Moves runs on; gives those that the worker still had, with their workflows.
@@ -222,9 +229,10 @@ async fn write_runs(
              verdict = coalesce(it.verdict, r.verdict),
              error = it.error,
              ended_at = CASE WHEN it.state NOT IN ('running', 'queued') THEN db_now() END
-         FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::float8[], $6::integer[], $7::integer[], $8::text[], $9::text[])
-             AS it (id, fence, state, pause, done, tried, verdict, error)
+         FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::float8[], $6::integer[], $7::integer[], $8::text[], $9::text[],
+             $10::integer[]) AS it (id, fence, state, pause, done, tried, verdict, error, stored)
          WHERE r.org_id = $1 AND r.id = it.id AND r.fence = it.fence AND r.state = 'running'
+             AND r.done = it.stored
          RETURNING r.id, r.workflow_id";
     let update = tx.prepare_cached(update).await.map_err(store)?;
     let end = |it: &Advance| match &it.then {
@@ -254,8 +262,19 @@ async fn write_runs(
         all.iter().map(|it| end(it)?.verdict.map(rows::verdict)).collect();
     let errors: Vec<Option<String>> =
         all.iter().map(|it| end(it)?.error.as_deref().map(storable)).collect();
-    let parameters: [&(dyn ToSql + Sync); 9] =
-        [&org.as_uuid(), &ids, &fences, &states, &pauses, &done, &tried, &verdicts, &errors];
+    let stored: Vec<i32> = all.iter().map(|it| it.stored).collect();
+    let parameters: [&(dyn ToSql + Sync); 10] = [
+        &org.as_uuid(),
+        &ids,
+        &fences,
+        &states,
+        &pauses,
+        &done,
+        &tried,
+        &verdicts,
+        &errors,
+        &stored,
+    ];
     let ours = tx.query(&update, &parameters).await.map_err(store)?;
     Ok(ours.iter().map(|row| (row.get(0), WorkflowId::from_uuid(row.get(1)))).collect())
 }

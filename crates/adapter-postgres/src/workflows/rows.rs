@@ -15,7 +15,7 @@ pub(super) const WORKFLOW: &str =
     "id, org_id, name, description, owner_id, enabled, paused_at, paused_why, failures, draft,
     published, trigger_kind, next_slot, hook_number, revision, created_at, updated_at";
 
-pub(super) const RUN: &str = "id, org_id, workflow_id, version, state, trigger_kind, slot, verdict, error, fence, created_at,
+pub(super) const RUN: &str = "id, org_id, workflow_id, version, state, trigger_kind, slot, verdict, error, starts, created_at,
     started_at, ended_at";
 
 fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, StoreError> {
@@ -69,7 +69,7 @@ pub(super) fn run(row: &Row) -> Result<Run, StoreError> {
         slot: get(row, "slot")?,
         verdict: verdict.map(read_verdict).transpose()?,
         error: get(row, "error")?,
-        starts: get(row, "fence")?,
+        starts: get(row, "starts")?,
         created_at: get(row, "created_at")?,
         started_at: get(row, "started_at")?,
         ended_at: get(row, "ended_at")?,

@@ -1,7 +1,9 @@
+use std::collections::HashMap;
+
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use plinth_core::{OrgId, StoreError};
-use plinth_workflows::{NewRun, Run, RunId, RunStep, TriggerEvent};
+use plinth_workflows::{Enqueued, NewRun, Run, RunId, RunStep, TriggerEvent};
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
@@ -63,6 +65,52 @@ pub(super) async fn enqueue(
         tx.execute(undo, &[&org, &run.event.id.as_uuid()]).await.map_err(store)?;
     }
     queued.as_ref().map(rows::run).transpose()
+}
+
+/// Queues runs of what is published, each with its event; gives those that were queued.
+pub(super) async fn enqueue_all(
+    tx: &Transaction<'_>,
+    org: OrgId,
+    all: &[Enqueued],
+) -> Result<HashMap<RunId, Run>, StoreError> {
+    let insert = format!(
+        "WITH published AS (
+             SELECT it.*, w.published AS version
+             FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::jsonb[], $6::timestamptz[], $7::uuid[], $8::text[], $9::text[])
+                 AS it (run, workflow, kind, payload, at, event, source, outcome)
+             JOIN workflows w ON w.org_id = $1 AND w.id = it.workflow WHERE w.published IS NOT NULL
+         ), noted AS (
+             INSERT INTO workflow_events (id, org_id, workflow_id, kind, at, source, run_id, outcome)
+             SELECT event, $1, workflow, kind, at, source, run, outcome FROM published
+         )
+         INSERT INTO workflow_runs (id, org_id, workflow_id, version, state, trigger_kind, payload, due_at, created_at)
+         SELECT run, $1, workflow, version, 'queued', kind, payload, db_now(), at FROM published
+         RETURNING {}",
+        rows::RUN
+    );
+    let insert = tx.prepare_cached(&insert).await.map_err(store)?;
+    let runs: Vec<Uuid> = all.iter().map(|it| it.run.id.as_uuid()).collect();
+    let workflows: Vec<Uuid> = all.iter().map(|it| it.run.workflow.as_uuid()).collect();
+    let kinds: Vec<&str> = all.iter().map(|it| it.run.event.kind.as_str()).collect();
+    let payloads: Vec<Option<Json<_>>> =
+        all.iter().map(|it| it.run.payload.as_ref().map(Json)).collect();
+    let times: Vec<Timestamp> = all.iter().map(|it| it.run.event.at).collect();
+    let events: Vec<Uuid> = all.iter().map(|it| it.run.event.id.as_uuid()).collect();
+    let sources: Vec<&str> = all.iter().map(|it| it.run.event.source.as_str()).collect();
+    let outcomes: Vec<&str> = all.iter().map(|it| it.run.event.outcome.as_str()).collect();
+    let parameters: [&(dyn ToSql + Sync); 9] = [
+        &org.as_uuid(),
+        &runs,
+        &workflows,
+        &kinds,
+        &payloads,
+        &times,
+        &events,
+        &sources,
+        &outcomes,
+    ];
+    let queued = tx.query(&insert, &parameters).await.map_err(store)?;
+    queued.iter().map(|row| rows::run(row).map(|it| (it.id, it))).collect()
 }
 
 pub(super) async fn find(

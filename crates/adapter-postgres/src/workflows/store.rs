@@ -5,10 +5,10 @@ use plinth_core::{Cursor, Limit, OrgId, StoreError};
 use plinth_tenancy::AuditEntry;
 use plinth_workflows::condition::Earlier;
 use plinth_workflows::schedule::Skipped;
-use plinth_workflows::writes::{Approval, Decision};
+use plinth_workflows::writes::{Approval, ApprovalFilter, Decision, ListedApproval};
 use plinth_workflows::{
-    Attempt, DecideFiring, DecideWorkflow, EventId, Glance, NewRun, Published, Run, RunId, RunStep,
-    TriggerEvent, Workflow, WorkflowError, WorkflowId, WorkflowStore,
+    Attempt, DecideFiring, DecideWorkflow, Enqueued, EventId, Glance, NewRun, Published, Run,
+    RunId, RunStep, TriggerEvent, Workflow, WorkflowError, WorkflowId, WorkflowStore,
 };
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
@@ -104,7 +104,10 @@ impl WorkflowStore for PostgresWorkflows {
     }
 
     async fn find(&self, org: OrgId, id: WorkflowId) -> Result<Option<Workflow>, StoreError> {
-        self.database.for_org(org, async |tx| find(tx, org, id, "").await).await
+        let query = find_query("");
+        let found =
+            self.database.rows_of_org(org, &query, &[&org.as_uuid(), &id.as_uuid()]).await?;
+        found.first().map(rows::workflow).transpose()
     }
 
     async fn list(
@@ -198,21 +201,19 @@ impl WorkflowStore for PostgresWorkflows {
             .await
     }
 
-    async fn enqueue(
+    async fn enqueue_all(
         &self,
         org: OrgId,
-        run: &NewRun,
-        entry: Option<&AuditEntry>,
-    ) -> Result<Option<Run>, StoreError> {
+        all: &[Enqueued],
+    ) -> Result<Vec<Option<Run>>, StoreError> {
         self.database
             .for_org(org, async |tx| {
-                let Some(queued) = runs::enqueue(tx, org, run, None).await? else {
-                    return Ok(None);
-                };
-                if let Some(entry) = entry {
-                    audit::append(&self.database, tx, entry).await?;
-                }
-                Ok(Some(queued))
+                let mut queued = runs::enqueue_all(tx, org, all).await?;
+                let is_queued = |it: &&Enqueued| queued.contains_key(&it.run.id);
+                let entries: Vec<_> =
+                    all.iter().filter(is_queued).filter_map(|it| it.entry.clone()).collect();
+                audit::append_all(&self.database, tx, org, &entries).await?;
+                Ok(all.iter().map(|it| queued.remove(&it.run.id)).collect())
             })
             .await
     }
@@ -291,6 +292,18 @@ impl WorkflowStore for PostgresWorkflows {
 
     async fn approvals(&self, org: OrgId, run: RunId) -> Result<Vec<Approval>, StoreError> {
         self.database.for_org(org, async |tx| approvals::all(tx, org, run).await).await
+    }
+
+    async fn all_approvals(
+        &self,
+        org: OrgId,
+        filter: ApprovalFilter,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> Result<Vec<ListedApproval>, StoreError> {
+        self.database
+            .for_org(org, async |tx| approvals::list(tx, org, filter, after, limit).await)
+            .await
     }
 
     async fn decide(
@@ -502,8 +515,10 @@ async fn find(
     id: WorkflowId,
     lock: &str,
 ) -> Result<Option<Workflow>, StoreError> {
-    let query =
-        format!("SELECT {} FROM workflows WHERE org_id = $1 AND id = $2 {lock}", rows::WORKFLOW);
-    let found = tx.query_opt(&query, &[&org.as_uuid(), &id.as_uuid()]).await;
+    let found = tx.query_opt(&find_query(lock), &[&org.as_uuid(), &id.as_uuid()]).await;
     found.map_err(store)?.as_ref().map(rows::workflow).transpose()
+}
+
+fn find_query(lock: &str) -> String {
+    format!("SELECT {} FROM workflows WHERE org_id = $1 AND id = $2 {lock}", rows::WORKFLOW)
 }

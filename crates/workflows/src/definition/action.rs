@@ -346,11 +346,12 @@ fn read_write(fields: &mut Fields<'_>, names: &Names, faults: &mut Faults) -> Op
         let role = inner.text("role", 100, faults).unwrap_or("admin").to_owned();
         let time = inner.whole("expires_in_seconds", 60..=30 * 86_400, faults);
         let time = Duration::from_secs(time.unwrap_or(86_400));
+        let self_approval = inner.flag("self_approval", faults);
         if role == "viewer" {
             faults.add(&inner.at("role"), "viewers change nothing, and so cannot approve");
         }
         inner.end(faults);
-        WantedApproval { role, time }
+        WantedApproval { role, time, self_approval }
     });
     let time = Duration::from_secs(time);
     Some(WriteAction { connection: connection?, sql: sql?, time, approval })

@@ -25,6 +25,8 @@ pub enum Trigger {
         channel: String,
         /// How many runs a minute at most.
         per_minute: u32,
+        /// Whether there is a run when something may have been missed, so that it can catch up.
+        runs_on_gap: bool,
     },
 }
 
@@ -81,7 +83,9 @@ fn read_listen(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Trigger> 
     });
     let per_minute = fields.whole("per_minute", 1..=600, faults);
     let per_minute = per_minute.and_then(|it| u32::try_from(it).ok()).unwrap_or(USUAL_PER_MINUTE);
-    Some(Trigger::Listen { connection: connection?, channel: channel?, per_minute })
+    let on_gap = [("note", false), ("run", true)];
+    let runs_on_gap = fields.word("on_gap", &on_gap, faults).unwrap_or(false);
+    Some(Trigger::Listen { connection: connection?, channel: channel?, per_minute, runs_on_gap })
 }
 
 fn read_schedule(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Schedule> {

@@ -157,9 +157,8 @@ impl Hearing {
         let mut ear = self.open(&listeners).await?;
         ear.listen_to(&channels(&listeners)).await.map_err(Over::Cut)?;
         if let Some(since) = self.deaf_since.take() {
-            let what =
-                format!("it listens again; what was said since {since:.0} may have been missed");
-            self.write_all(&listeners, &what).await?;
+            // Only now: what is said from here on is heard, so that a run which catches up leaves nothing out.
+            self.tell_gap(&listeners, since).await?;
         }
         self.told = false;
         self.keep(true).await?;
@@ -218,7 +217,7 @@ impl Hearing {
             return Ok(());
         }
         self.write(&runs).await?;
-        self.parts.woken.notify_one();
+        self.parts.bell.ring();
         Ok(())
     }
 
@@ -233,6 +232,27 @@ impl Hearing {
                 Err(_) => sleep(Duration::from_millis(250)).await,
             }
         }
+    }
+
+    /// Tells since when something may have been missed, and makes a run of those workflows that catch up by one.
+    async fn tell_gap(&self, listeners: &[Listener], since: Timestamp) -> Result<(), Over> {
+        let what = format!("it listens again; what was said since {since:.0} may have been missed");
+        self.write_all(listeners, &what).await?;
+        let runs: Vec<Heard> = listeners
+            .iter()
+            .filter(|it| it.runs_on_gap)
+            .map(|it| Heard {
+                workflow: it.workflow,
+                channel: it.channel.clone(),
+                payload: Some(gap(&it.channel, since)),
+                outcome: "queued".to_owned(),
+            })
+            .collect();
+        if !runs.is_empty() {
+            self.write(&runs).await?;
+            self.parts.bell.ring();
+        }
+        Ok(())
     }
 
     async fn tell_all(&self, what: &str) -> Result<(), Over> {
@@ -290,5 +310,12 @@ pub(crate) fn payload(it: &Notification) -> Value {
         "channel": it.channel,
         "payload": parsed.unwrap_or_else(|| text.clone().into()),
         "text": text,
+        "gap": false,
+        "since": null,
     })
+}
+
+/// What templates read as `notify` where nobody knows what was said.
+pub(crate) fn gap(channel: &str, since: Timestamp) -> Value {
+    json!({ "channel": channel, "payload": null, "text": "", "gap": true, "since": since.to_string() })
 }

@@ -32,6 +32,8 @@ pub struct Listener {
     pub channel: String,
     /// How many runs a minute at most.
     pub per_minute: u32,
+    /// Whether there is a run when something may have been missed.
+    pub runs_on_gap: bool,
 }
 
 /// What comes of what was heard.

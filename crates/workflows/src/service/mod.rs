@@ -1,5 +1,6 @@
 //! What people do with workflows, and what triggers do.
 
+mod approvals;
 mod preview;
 mod triggers;
 
@@ -7,24 +8,25 @@ use std::sync::Arc;
 
 use plinth_connections::Connections;
 use plinth_core::{
-    Clock, Cursor, Limit, Page, Permit, Principal, QueriesRead, Scope, UserId, WorkflowsRead,
-    WorkflowsWrite,
+    Clock, Cursor, Limit, OrgId, Page, Permit, Principal, QueriesRead, Scope, UserId,
+    WorkflowsRead, WorkflowsWrite,
 };
 use plinth_queries::Queries;
 use plinth_tenancy::{AuditEntry, Tenancy};
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 
 pub use preview::Previewed;
 pub use triggers::{Hook, HookCall, MOST_HOOK_BYTES};
 
 use crate::actions::Actions;
+use crate::bell::Bell;
 use crate::definition::{ActionKind, Definition, Fault, StepKind, Trigger};
+use crate::gathered::Gathered;
 use crate::hook::HookKey;
-use crate::ports::{Changed, Members, StepRunner, WorkflowStore};
+use crate::ports::{Changed, Enqueued, Members, StepRunner, WorkflowStore};
 use crate::run::{Attempt, NewRun, Run, RunStep, TriggerEvent};
 use crate::workflow::{Published, Workflow};
-use crate::writes::{Approval, ApprovalState, Decision, WantedApproval};
+use crate::writes::{Approval, WantedApproval};
 use crate::{RunId, WorkflowError, WorkflowId};
 
 /// The most workflows of one organization.
@@ -79,6 +81,8 @@ pub struct RunDetail {
 #[derive(Clone)]
 pub struct Workflows {
     parts: Arc<WorkflowParts>,
+    /// Runs to be queued.
+    queued: Gathered<Enqueued, Option<Run>>,
 }
 
 /// What [`Workflows`] is put together from.
@@ -99,8 +103,8 @@ pub struct WorkflowParts {
     pub members: Arc<dyn Members>,
     /// Makes webhooks' URLs and secrets.
     pub hooks: HookKey,
-    /// Wakes the worker of this process.
-    pub woken: Arc<Notify>,
+    /// Wakes workers.
+    pub bell: Arc<Bell>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -108,7 +112,12 @@ pub struct WorkflowParts {
 impl Workflows {
     /// Puts the service together.
     pub fn new(parts: WorkflowParts) -> Self {
-        Self { parts: Arc::new(parts) }
+        let store = parts.store.clone();
+        let queued = Gathered::new(move |org, all: Arc<[Enqueued]>| {
+            let store = store.clone();
+            async move { store.enqueue_all(org, &all).await }
+        });
+        Self { parts: Arc::new(parts), queued }
     }
 
     /// Makes a workflow, which runs as the caller.
@@ -309,7 +318,6 @@ impl Workflows {
         permit: &Permit<WorkflowsWrite>,
         id: WorkflowId,
     ) -> Result<Run, WorkflowError> {
-        self.find(permit.principal(), id).await?;
         let now = self.parts.clock.now();
         let mut event = TriggerEvent::new(id, "manual", now, permit.user().to_string());
         let run = RunId::new(now);
@@ -318,9 +326,25 @@ impl Workflows {
             .on("workflow", id)
             .with(json!({ "run": run }));
         let new = NewRun { id: run, workflow: id, payload: None, event };
-        let queued = self.parts.store.enqueue(permit.org(), &new, Some(&entry)).await?;
-        let queued = queued.ok_or(WorkflowError::NotPublished)?;
-        self.parts.woken.notify_one();
+        let new = Enqueued { run: new, entry: Some(entry) };
+        let Some(queued) = self.enqueue(permit.org(), new).await? else {
+            self.find(permit.principal(), id).await?;
+            return Err(WorkflowError::NotPublished);
+        };
+        Ok(queued)
+    }
+
+    /// Queues a run, together with others that come at the same time, and wakes the worker of this process.
+    async fn enqueue(&self, org: OrgId, new: Enqueued) -> Result<Option<Run>, WorkflowError> {
+        // That such a request had its effect is marked in the same transaction, which fails if another server has taken it
+        // over: no other's business.
+        let is_marked = new.entry.as_ref().is_some_and(|it| it.idempotency.is_some());
+        let queued = if is_marked {
+            self.parts.store.enqueue(org, &new.run, new.entry.as_ref()).await?
+        } else {
+            self.queued.write(org, new).await?
+        };
+        self.parts.bell.ring();
         Ok(queued)
     }
 
@@ -394,51 +418,6 @@ impl Workflows {
             }
         }
         Ok(RunDetail { run, steps, attempts, approvals })
-    }
-
-    /// Decides what a run waits for: it goes on at once, and if it was declined the action fails.
-    ///
-    /// # Errors
-    ///
-    /// [`WorkflowError::RunNotFound`]; [`WorkflowError::NothingWaits`] if it waits for nothing, or waited too long;
-    /// [`WorkflowError::NotYours`] if the caller's role is not the one that decides.
-    pub async fn decide(
-        &self,
-        permit: &Permit<WorkflowsWrite>,
-        workflow: WorkflowId,
-        id: RunId,
-        approves: bool,
-        comment: Option<String>,
-    ) -> Result<Run, WorkflowError> {
-        if comment.as_ref().is_some_and(|it| it.chars().count() > 1_000 || it.contains('\0')) {
-            let rule = "has to be at most 1000 characters";
-            return Err(WorkflowError::Field { field: "comment", rule });
-        }
-        let caller = permit.principal();
-        let found = self.parts.store.run(permit.org(), id).await?;
-        found.filter(|it| it.0.workflow == workflow).ok_or(WorkflowError::RunNotFound(id))?;
-        let approvals = self.parts.store.approvals(permit.org(), id).await?;
-        let pending = approvals.into_iter().find(|it| it.state == ApprovalState::Pending);
-        let pending = pending.ok_or(WorkflowError::NothingWaits)?;
-        let role = self.parts.members.role(caller.org, caller.user).await?;
-        let may = role.as_ref().is_some_and(|role| WantedApproval::is_for(&pending.role, role));
-        // A key that is narrower than its maker decides nothing that its maker could.
-        if !may || caller.test_only || caller.saved_queries_only {
-            return Err(WorkflowError::NotYours(pending.role));
-        }
-        let comment = comment.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
-        let decision = Decision { approves, by: permit.user(), comment };
-        let now = self.parts.clock.now();
-        let what = if approves { "workflow_run.approved" } else { "workflow_run.declined" };
-        let entry = AuditEntry::of(caller, now, what)
-            .on("workflow_run", id)
-            .with(json!({ "action": pending.action, "statement": pending.shown["statement"] }));
-        if !self.parts.store.decide(permit.org(), id, &decision, &entry).await? {
-            return Err(WorkflowError::NothingWaits);
-        }
-        self.parts.woken.notify_one();
-        let found = self.parts.store.run(permit.org(), id).await?;
-        found.map(|it| it.0).ok_or(WorkflowError::RunNotFound(id))
     }
 
     /// Cancels a run: what it does is stopped within a second or so, its statement included; what has left has left.

@@ -138,7 +138,7 @@ impl Workflows {
         let payload = match &definition.trigger {
             Trigger::Listen { channel, .. } => webhook.map(|it| {
                 let text = it.as_str().map_or_else(|| it.to_string(), str::to_owned);
-                json!({ "channel": channel, "payload": it, "text": text })
+                json!({ "channel": channel, "payload": it, "text": text, "gap": false, "since": null })
             }),
             _ => webhook,
         };

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Workflows;
 use crate::definition::Trigger;
 use crate::hook::REPLAY_WINDOW;
-use crate::ports::Changed;
+use crate::ports::{Changed, Enqueued};
 use crate::run::{NewRun, Run, TriggerEvent};
 use crate::schedule::Firing;
 use crate::{KEPT, KEPT_RUNS, RunId, WorkflowError, WorkflowId};
@@ -134,9 +134,8 @@ impl Workflows {
         let run = RunId::new(now);
         event.run = Some(run);
         let new = NewRun { id: run, workflow: id, payload: Some(payload(&call.body)), event };
-        let queued = store.enqueue(org, &new, None).await?.ok_or(WorkflowError::NoHook)?;
-        self.parts.woken.notify_one();
-        Ok(Some(queued))
+        let queued = self.enqueue(org, Enqueued { run: new, entry: None }).await?;
+        queued.map(Some).ok_or(WorkflowError::NoHook)
     }
 
     /// Acts on schedules that are due; says how many. Any number of servers may at once.
@@ -163,7 +162,7 @@ impl Workflows {
             fired += usize::from(store.fire(org, id, version, &decide).await?);
         }
         if fired > 0 {
-            self.parts.woken.notify_one();
+            self.parts.bell.ring();
         }
         Ok(fired)
     }

@@ -178,18 +178,24 @@ pub(super) struct RunDetailBody {
 /// What an action waits for, or waited.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = WorkflowRunApproval)]
-struct ApprovalBody {
+pub(super) struct ApprovalBody {
     #[schema(example = "mark")]
     action: String,
     /// The role that decides; owners and admins may too.
     #[schema(example = "admin")]
     role: String,
-    /// `pending`, `approved`, `declined` or `expired`.
+    /// `pending`, `approved`, `declined`, `expired`, or `withdrawn` if the run was cancelled before.
     #[schema(example = "pending")]
     status: &'static str,
     /// The statement and its values: exactly that is what is approved. Null for who neither may decide nor sees results.
     #[schema(value_type = Option<Object>, required = true)]
     shown: Value,
+    /// As whom the run acts; null for approvals from before this was kept.
+    #[schema(value_type = Option<String>, required = true)]
+    requested_by: Option<UserId>,
+    /// Who started the run, where somebody did.
+    #[schema(value_type = Option<String>, required = true)]
+    started_by: Option<UserId>,
     asked_at: Timestamp,
     expires_at: Timestamp,
     #[schema(required = true)]
@@ -207,6 +213,8 @@ impl From<Approval> for ApprovalBody {
             role: it.role,
             status: it.state.as_str(),
             shown: it.shown,
+            requested_by: it.requested_by,
+            started_by: it.started_by,
             asked_at: it.asked_at,
             expires_at: it.expires_at,
             decided_at: it.decided_at,

@@ -1,5 +1,6 @@
 //! Workflows, their runs, and the calls of their webhooks.
 
+mod approvals;
 mod body;
 mod hooks;
 mod runs;
@@ -25,6 +26,8 @@ use super::{Caller, Problem, Services};
 const LIST: &str = "workflows";
 
 pub(super) fn routes(config: &mut ServiceConfig<'_>) {
+    // Before the routes of one workflow, whose id it is not.
+    approvals::routes(config);
     config
         .service(list_workflows)
         .service(create_workflow)

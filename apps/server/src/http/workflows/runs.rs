@@ -118,7 +118,9 @@ async fn cancel_workflow_run(
 
 /// Approve or decline what a run waits for
 ///
-/// For members with the role that the action names, owners and admins. The run goes on at once; what was declined fails.
+/// For members with the role that the action names, owners and admins. Nobody approves what they asked for themselves (the
+/// workflow's owner, and whoever started the run), unless the action says `self_approval` or nobody else could. The run goes
+/// on at once; what was declined fails.
 /// What was approved is exactly what is done: if it is another by then, it is not. Needs the scope `workflows:write`.
 #[utoipa::path(
     tag = "workflows",

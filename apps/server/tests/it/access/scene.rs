@@ -237,7 +237,7 @@ impl Scene {
         let writes = self.new_write_connection().await;
         let mut body = self.workflow_body();
         body["actions"] = json!([{
-            "name": "mark", "type": "write", "write_connection_id": writes, "approval": {},
+            "name": "mark", "type": "write", "write_connection_id": writes, "approval": { "self_approval": true },
             "sql": "DELETE FROM orders WHERE id = -1",
         }]);
         let workflow = self.make("workflow", "/v1/workflows", body).await;

@@ -259,7 +259,7 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
             call.id(dashboard).id(share)
         }
 
-        "list_workflows" => call.query("?limit=100"),
+        "list_workflows" | "list_workflow_approvals" => call.query("?limit=100"),
         "create_workflow" => call.json(scene.workflow_body()),
         "get_workflow"
         | "delete_workflow"
