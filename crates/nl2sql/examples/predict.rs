@@ -5,6 +5,8 @@
 //! goes on from what was answered last in its conversation; without a `db` it is asked over `sample.json`.
 //! With `--syn` the wording in that field is asked. With `--renamed` the engine reads a schema of other names (a file like
 //! `apps/bench/questions/renames.txt`), and what it reads is written for the schema as it is.
+//! With `--psql CONNECTION` words that nothing explains are looked up, as the server does, by the `psql` of the path over that
+//! connection string, in which `{db}` stands for the question's database.
 
 use std::{
     collections::HashMap,
@@ -15,6 +17,7 @@ use std::{
 
 use plinth_connections::AllowedTables;
 use plinth_nl2sql::conversation::{FollowUp, Past};
+use plinth_nl2sql::lookup::{Access, Found, Lookup};
 use plinth_nl2sql::{AskContext, CONFIDENCE_THRESHOLD, Engine, Outcome, Reading, SchemaIndex};
 use plinth_schema_introspect::Catalog;
 
@@ -29,10 +32,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(at) => fs::read_to_string(options.get(at + 1).ok_or("--renamed NAMES")?)?,
         None => String::new(),
     };
+    let psql = match options.iter().position(|it| it == "--psql") {
+        Some(at) => Some(options.get(at + 1).ok_or("--psql CONNECTION")?.clone()),
+        None => None,
+    };
+    let (mut lookups, mut finds) = (0_usize, 0_usize);
     let engine = Engine::new();
     let context = AskContext { now: jiff::Zoned::now() };
-    // what is read, and what is written for
-    let mut indexes: HashMap<String, (SchemaIndex, SchemaIndex)> = HashMap::new();
+    // what is read, what is written for, and what can be looked up
+    let mut indexes: HashMap<String, (SchemaIndex, SchemaIndex, Access)> = HashMap::new();
     let mut out = BufWriter::new(fs::File::create(predictions)?);
     let mut times = Vec::new();
     let mut past: Option<Past> = None;
@@ -45,9 +53,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 serde_json::from_str(&fs::read_to_string(format!("{catalogs}/{db}.json"))?)?;
             let other = rename(&catalog, &names)?;
             let index = |it: &Catalog| SchemaIndex::build(it, &AllowedTables::All);
-            indexes.insert(db.clone(), (index(&other), index(&catalog)));
+            indexes.insert(db.clone(), (index(&other), index(&catalog), Access::of(&catalog)));
         }
-        let (index, own) = &indexes[&db];
+        let (index, own, access) = &indexes[&db];
         let question = if record[field].is_string() { text(field) } else { text("question") };
         if !record["follows"].is_string() {
             past = None;
@@ -67,7 +75,30 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
             FollowUp::Unclear(it) => ("not_answerable", None, Some(it.message)),
             FollowUp::Why | FollowUp::Back => ("meta", None, None),
-            FollowUp::None => alone(&engine, &question, index, &context, best),
+            FollowUp::None => {
+                let outcome = engine.ask(&question, index, &context);
+                let wanted = psql
+                    .as_ref()
+                    .and_then(|it| Some((it, engine.wanted(&question, index, &context, &outcome)?)));
+                let found = match wanted {
+                    Some((psql, wanted)) => match access.lookup(&wanted) {
+                        Some(lookup) => {
+                            lookups += 1;
+                            look_up(&psql.replace("{db}", &db), &lookup)?
+                        }
+                        None => Vec::new(),
+                    },
+                    None => Vec::new(),
+                };
+                if found.is_empty() {
+                    alone(&engine, outcome, &question, index, &context, best)
+                } else {
+                    finds += 1;
+                    let index = index.with_found(&found);
+                    let again = engine.ask(&question, &index, &context);
+                    alone(&engine, again, &question, &index, &context, best)
+                }
+            }
         };
         let ms = start.elapsed().as_secs_f64() * 1000.0;
         times.push(ms);
@@ -102,18 +133,40 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             at(100)
         )?;
     }
+    if psql.is_some() {
+        writeln!(std::io::stderr(), "{lookups} were looked up, for {finds} something was found")?;
+    }
     Ok(())
+}
+
+/// What `psql` finds over that connection; what fails has found nothing.
+fn look_up(connection: &str, lookup: &Lookup) -> Result<Vec<Found>, Box<dyn std::error::Error>> {
+    let mut sql = lookup.sql.clone();
+    for (at, text) in lookup.parameters.iter().enumerate() {
+        sql = sql.replace(&format!("${}::", at + 1), &format!("'{}'::", text.replace('\'', "''")));
+    }
+    let output = std::process::Command::new("psql")
+        .args(["-X", "-A", "-t", "-q", "-F", "\u{1f}", "-R", "\u{1e}", "-d", connection, "-c", &sql])
+        .env("PGOPTIONS", "-c statement_timeout=150ms -c default_transaction_read_only=on")
+        .output()?;
+    if !output.status.success() {
+        std::io::stderr().write_all(&output.stderr)?;
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let rows = text.trim_end_matches('\n').split('\u{1e}').filter_map(|it| it.split_once('\u{1f}'));
+    Ok(rows.flat_map(|(number, value)| lookup.read(number, value)).collect())
 }
 
 /// A question that goes on from nothing: what came of it, the reading, and what was said without one.
 fn alone(
     engine: &Engine,
+    outcome: Outcome,
     question: &str,
     index: &SchemaIndex,
     context: &AskContext,
     best: bool,
 ) -> (&'static str, Option<Reading>, Option<String>) {
-    let (kind, message) = match engine.ask(question, index, context) {
+    let (kind, message) = match outcome {
         Outcome::Answered(it) => return ("answered", Some(it), None),
         Outcome::NeedsClarification(it) => ("clarify", it.question),
         Outcome::NotAnswerable(it) => ("not_answerable", it.message),

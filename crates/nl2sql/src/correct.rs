@@ -73,7 +73,8 @@ pub(crate) fn correct(index: &SchemaIndex, tokens: &mut [Token]) {
             || LEXICON.degree(&token.lower).is_some()
             || index.postings.contains_key(&token.stem)
             || index.postings.contains_key(&token.lower)
-            || index.values.contains_key(&token.lower);
+            || index.values.contains_key(&token.lower)
+            || index.found.contains_key(&token.lower);
         if known || WORDS.contains(&token.lower.as_str()) {
             continue;
         }

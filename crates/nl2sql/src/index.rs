@@ -7,10 +7,12 @@ mod display;
 mod joins;
 mod prefix;
 mod rows;
+mod shared;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
+pub(crate) use self::shared::Shared;
 use self::{
     display::display_columns,
     prefix::{common, common_prefix_of_tables, prefixed},
@@ -21,6 +23,7 @@ use plinth_schema_introspect::{Catalog, Column, Relation, RelationKind, TypeClas
 use crate::{
     language::{Defined, Spoken},
     lexicon::LEXICON,
+    lookup::FoundAt,
     names,
     token::normalized,
 };
@@ -29,34 +32,36 @@ use crate::{
 ///
 /// Holds only relations that the role may read and the allow-list lets through; partitions stand behind their parent.
 /// Its memory is bounded by [`MAX_VALUES`] and the size of the catalog.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SchemaIndex {
-    pub(crate) tables: Vec<Table>,
-    pub(crate) edges: Vec<Edge>,
+    pub(crate) tables: Shared<Vec<Table>>,
+    pub(crate) edges: Shared<Vec<Edge>>,
     /// For each table the positions of its edges.
-    pub(crate) edges_of: Vec<Vec<usize>>,
-    pub(crate) names: Vec<Name>,
+    pub(crate) edges_of: Shared<Vec<Vec<usize>>>,
+    pub(crate) names: Shared<Vec<Name>>,
     /// From a word's stem to the names it stands in, with the position of the word there.
-    pub(crate) postings: HashMap<String, Vec<(u32, u8)>>,
+    pub(crate) postings: Shared<HashMap<String, Vec<(u32, u8)>>>,
     /// From a name's words written as one to that name.
-    pub(crate) compact: HashMap<String, Vec<u32>>,
+    pub(crate) compact: Shared<HashMap<String, Vec<u32>>>,
     /// From a value (normalized) to where it was seen.
-    pub(crate) values: HashMap<String, Vec<ValueAt>>,
+    pub(crate) values: Shared<HashMap<String, Vec<ValueAt>>>,
     /// The most words that a value has.
     pub(crate) longest_value: usize,
     /// Every stem that stands in a name.
-    pub(crate) stems: HashSet<String>,
+    pub(crate) stems: Shared<HashSet<String>>,
     /// How many steps lie between two tables, `u8::MAX` if none lead there; row by row.
-    pub(crate) distances: Vec<u8>,
+    pub(crate) distances: Shared<Vec<u8>>,
     /// The same without views, where there are both. What a view says can mostly be said of the tables it reads, and joined
     /// with them it counts twice; so questions are read over tables first.
     pub(crate) base: Option<Box<SchemaIndex>>,
     /// The organization's own words.
-    pub(crate) spoken: Vec<Spoken>,
+    pub(crate) spoken: Shared<Vec<Spoken>>,
     /// Names of what is there, but not for the caller.
-    pub(crate) concealed: HashSet<String>,
+    pub(crate) concealed: Shared<HashSet<String>>,
     /// Whether the server knows `WITH TIES`.
     pub(crate) ties: bool,
+    /// What was looked up in the database for one question: from its words (normalized) to where they stand.
+    pub(crate) found: HashMap<String, Vec<FoundAt>>,
     /// Made when it is first asked for: every question has it noted.
     pub(crate) fingerprint: OnceLock<String>,
 }
@@ -65,7 +70,7 @@ pub struct SchemaIndex {
 pub const MAX_VALUES: usize = 200_000;
 
 /// A table, as the language sees it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Table {
     pub(crate) schema: String,
     pub(crate) name: String,
@@ -88,7 +93,7 @@ pub(crate) struct Table {
 }
 
 /// A column, as the language sees it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ColumnInfo {
     pub(crate) name: String,
     pub(crate) class: TypeClass,
@@ -150,7 +155,7 @@ impl Edge {
 }
 
 /// One way to say a table or a column.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Name {
     pub(crate) table: usize,
     pub(crate) column: Option<usize>,
@@ -215,20 +220,21 @@ impl SchemaIndex {
             }
         }
         let mut index = Self {
-            tables: Vec::new(),
-            edges: Vec::new(),
-            edges_of: Vec::new(),
-            names: Vec::new(),
-            postings: HashMap::new(),
-            compact: HashMap::new(),
-            values: HashMap::new(),
+            tables: Shared::default(),
+            edges: Shared::default(),
+            edges_of: Shared::default(),
+            names: Shared::default(),
+            postings: Shared::default(),
+            compact: Shared::default(),
+            values: Shared::default(),
             longest_value: 1,
-            stems: HashSet::new(),
-            distances: Vec::new(),
+            stems: Shared::default(),
+            distances: Shared::default(),
             base: None,
-            spoken: Vec::new(),
-            concealed: HashSet::new(),
+            spoken: Shared::default(),
+            concealed: Shared::default(),
             ties: catalog.server_version_num >= 130_000,
+            found: HashMap::new(),
             fingerprint: OnceLock::new(),
         };
         for relation in relations {
@@ -239,13 +245,14 @@ impl SchemaIndex {
         }
         index.add_declared_edges(catalog, relations);
         index.infer_edges();
-        index.edges_of = (0..index.tables.len())
+        let edges_of: Vec<Vec<usize>> = (0..index.tables.len())
             .map(|table| {
                 (0..index.edges.len())
                     .filter(|&it| index.edges[it].from == table || index.edges[it].to == table)
                     .collect()
             })
             .collect();
+        index.edges_of = edges_of.into();
         index.mark_foreign();
         index.add_singular();
         index.measure_distances();

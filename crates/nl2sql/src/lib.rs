@@ -33,6 +33,7 @@ pub mod language;
 mod lexicon;
 mod link;
 mod logical;
+pub mod lookup;
 mod meta;
 mod mirror;
 pub mod model;

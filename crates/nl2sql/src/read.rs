@@ -15,7 +15,7 @@ use crate::{
     lexicon::LEXICON,
     link::{self, Item, Meaning},
     logical::LogicalQuery,
-    mirror, phrase, render, shape, time,
+    lookup, mirror, phrase, render, shape, time,
     token::{self, Token},
 };
 
@@ -264,6 +264,7 @@ fn read_as(
             Note::Assumed(text) => Some(text.clone()),
             _ => None,
         })
+        .chain(lookup::told(index, &query))
         .collect();
     let reading = Reading {
         explanation: explain::explain(index, &query),

@@ -6,13 +6,22 @@ use crate::{
     index::SchemaIndex,
     lexicon::LEXICON,
     link::{ValueLink, is_question_word},
+    lookup,
     token::{Token, TokenKind, normalized},
 };
 
 pub(crate) fn exact_values(index: &SchemaIndex, text: &str) -> Vec<ValueLink> {
+    let key = normalized(text);
+    let found = index.found.get(&key).into_iter().flatten();
+    let looked_up = found.map(|it| ValueLink {
+        table: it.table,
+        column: it.column,
+        value: it.value.clone(),
+        score: 0.9,
+    });
     index
         .values
-        .get(&normalized(text))
+        .get(&key)
         .into_iter()
         .flatten()
         .map(|it| ValueLink {
@@ -21,6 +30,7 @@ pub(crate) fn exact_values(index: &SchemaIndex, text: &str) -> Vec<ValueLink> {
             value: index.tables[it.table].columns[it.column].values[it.value].clone(),
             score: 0.9,
         })
+        .chain(looked_up)
         .collect()
 }
 
@@ -64,7 +74,7 @@ pub(crate) fn values(
     let base = if part.len() > 1 { 1.25 } else { 0.95 };
     let boost = if capital { 0.25 } else { 0.0 };
     for it in &mut links {
-        it.score = base + boost;
+        it.score = (base + boost) * lookup::worth(index, &key, it);
     }
     let only_word = part.len() == 1;
     if matches!(part[part.len() - 1].kind, TokenKind::Word) {

@@ -102,7 +102,7 @@ pub enum Purpose {
     /// Rows.
     #[default]
     Run,
-    /// The statement, and what the planner says of it: it is made, guarded and planned, and nothing is run.
+    /// The statement, and what the planner says of it: it is made, guarded and planned, and not run.
     Explain,
 }
 

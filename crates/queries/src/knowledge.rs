@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use plinth_connections::{AllowedTables, ConnectionId};
 use plinth_nl2sql::SchemaIndex;
 use plinth_nl2sql::language::Examples;
+use plinth_nl2sql::lookup::Access;
 use plinth_schema_introspect::{Annotations, Catalog, Snapshot, SnapshotId};
 use plinth_sql_guard::{Approved, Guard, Rejection};
 
@@ -50,8 +51,12 @@ pub(crate) struct Known {
     guard: Guard,
     /// Made when the first question in words comes: SQL alone does not need it.
     index: std::sync::OnceLock<SchemaIndex>,
+    /// Which columns can be searched for words of questions: none that a policy masks.
+    access: Access,
     pub(crate) types: Arc<UserTypes>,
     statements: Mutex<HashMap<String, Arc<Judged>>>,
+    /// Lookups that were let through, whatever words they are for.
+    lookups: Mutex<HashMap<String, Arc<Judged>>>,
 }
 
 /// A statement that the guard let through.
@@ -145,6 +150,14 @@ impl Known {
         let types = Arc::new(UserTypes::new(&snapshot.catalog));
         let restrictions = restrictions(&snapshot.catalog, policies);
         let guard = Guard::restricted(&snapshot.catalog, &allowed, &restrictions);
+        let mut access = Access::of(&snapshot.catalog);
+        for it in &restrictions {
+            let (schema, table) = (&it.relation.schema, &it.relation.name);
+            it.masks.keys().for_each(|column| access.close_column(schema, table, column));
+            if !it.rows.is_empty() {
+                access.fence(schema, table);
+            }
+        }
         let snapshot = if policies.is_empty() {
             snapshot
         } else {
@@ -168,8 +181,10 @@ impl Known {
             annotated: std::sync::OnceLock::new(),
             guard,
             index: std::sync::OnceLock::new(),
+            access,
             types,
             statements: Mutex::default(),
+            lookups: Mutex::default(),
         }
     }
 
@@ -231,6 +246,10 @@ impl Known {
         self.index.get_or_init(build)
     }
 
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
     pub(crate) fn language(&self) -> &Language {
         &self.language
     }
@@ -279,6 +298,27 @@ impl Known {
             statements.clear();
         }
         statements.insert(sql.to_owned(), judged.clone());
+        Ok(judged)
+    }
+}
+
+impl Known {
+    /// Judges a lookup, or remembers that it was let through: its words are parameters, so that one over the same columns is
+    /// the same statement.
+    pub(crate) fn judge_lookup(
+        &self,
+        sql: &str,
+        parameters: usize,
+    ) -> Result<Arc<Judged>, Rejection> {
+        if let Some(judged) = self.lookups.lock().expect("not poisoned").get(sql) {
+            return Ok(judged.clone());
+        }
+        let judged = self.judge_with(sql, parameters)?;
+        let mut lookups = self.lookups.lock().expect("not poisoned");
+        if lookups.len() >= STATEMENTS {
+            lookups.clear();
+        }
+        lookups.insert(sql.to_owned(), judged.clone());
         Ok(judged)
     }
 }

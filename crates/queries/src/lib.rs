@@ -13,6 +13,7 @@ mod history;
 mod kept;
 mod knowledge;
 mod language;
+mod lookups;
 mod model;
 pub mod policies;
 mod ports;

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use plinth_nl2sql::conversation::{self, FollowUp, Past};
+use plinth_nl2sql::lookup::{Found, Wanted};
 use plinth_nl2sql::{
     AskContext, Engine, MetaAnswer, NotUnderstood, Outcome, SchemaIndex, asks_for_freshness,
 };
@@ -30,9 +31,11 @@ pub(crate) struct Read {
     pub(crate) example: Option<(String, Notes)>,
     /// What narrows the rows down, in words.
     pub(crate) narrowed: Option<String>,
+    /// Which words the database might know that nothing explains; `None` if it is understood.
+    pub(crate) wanted: Option<Wanted>,
 }
 
-/// What that question means, after that answer.
+/// What that question means, after that answer, with what was looked up for it.
 pub(crate) fn read(
     engine: &Engine,
     knowledge: &Knowledge,
@@ -40,9 +43,12 @@ pub(crate) fn read(
     last: Option<&Turn>,
     with_examples: bool,
     context: &AskContext,
+    found: &[Found],
 ) -> Read {
-    let index = knowledge.index();
+    let shared = knowledge.index();
     let started = Instant::now();
+    let own = (!found.is_empty()).then(|| shared.with_found(found));
+    let index = own.as_ref().unwrap_or(shared);
     if asks_for_freshness(question) {
         return Read::settled(freshness(knowledge, context));
     }
@@ -63,6 +69,9 @@ pub(crate) fn read(
             }
         }
     }
+    if !read.settled && found.is_empty() {
+        read.wanted = engine.wanted(question, index, context, &read.outcome);
+    }
     read.engine_ms = started.elapsed().as_secs_f64() * 1000.0;
     read
 }
@@ -79,7 +88,13 @@ impl Read {
             back: false,
             example: None,
             narrowed: None,
+            wanted: None,
         }
+    }
+
+    /// Whether something can be made of it: an answer, or readings to choose from.
+    pub(crate) fn is_usable(&self) -> bool {
+        matches!(self.outcome, Outcome::Answered(_) | Outcome::NeedsClarification(_))
     }
 
     fn settled(outcome: Outcome) -> Self {

@@ -1,4 +1,5 @@
 mod knowing;
+mod looking_up;
 mod planner;
 mod run_as;
 mod writing;
@@ -12,6 +13,7 @@ use plinth_core::{
     Clock, Cursor, Limit, Page, Permit, Principal, QueriesRead, QueriesWrite, StoreError,
 };
 use plinth_models::{Chosen, Models, WhyEmbedded};
+use plinth_nl2sql::lookup::Found;
 use plinth_nl2sql::{AskContext, Engine, Outcome, Reading};
 use plinth_schema_introspect::{SchemaAnnotations, Schemas};
 use plinth_tenancy::Tenancy;
@@ -29,6 +31,7 @@ use crate::history::History;
 use crate::kept::KeptAnswers;
 use crate::knowledge::{Judged, Knowledge, KnowledgeCache};
 use crate::language::{HeldLanguages, Trials};
+use crate::lookups::Lookups;
 use crate::model;
 use crate::policies::Policies;
 use crate::reading::{self, Read};
@@ -58,6 +61,7 @@ pub struct Queries {
     pub(crate) languages: Arc<HeldLanguages>,
     pub(crate) trials: Arc<Trials>,
     knowledge: Arc<KnowledgeCache>,
+    lookups: Arc<Lookups>,
     pub(crate) settings: Arc<QuerySettings>,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -114,6 +118,7 @@ impl Queries {
             languages: Arc::default(),
             trials: Arc::default(),
             knowledge: Arc::default(),
+            lookups: Arc::default(),
             settings: Arc::new(parts.settings),
             clock: parts.clock,
         }
@@ -406,8 +411,9 @@ impl Queries {
         let mut knowledge = self.knowledge(opened, user).await?;
         let (mut renewed, mut with_examples) = (false, true);
         loop {
-            let read =
-                self.read(&knowledge, question, talk.as_deref(), with_examples, limits).await?;
+            let read = self
+                .read_looking(opened, &knowledge, question, talk.as_deref(), with_examples, limits)
+                .await?;
             let Read {
                 outcome,
                 engine_ms,
@@ -418,6 +424,7 @@ impl Queries {
                 back,
                 example,
                 narrowed,
+                wanted: _,
             } = read;
             entry.record.notes.engine_ms = Some(engine_ms);
             if back
@@ -550,6 +557,30 @@ impl Queries {
         }
     }
 
+    /// The engine's reading; where it does not understand a word, with what the database knows of it.
+    async fn read_looking(
+        &self,
+        opened: &Opened,
+        knowledge: &Arc<Knowledge>,
+        question: &str,
+        talk: Option<&Talk>,
+        with_examples: bool,
+        limits: &RunLimits,
+    ) -> Result<Read, QueryError> {
+        let nothing: Arc<[Found]> = Arc::from([]);
+        let read =
+            self.read(knowledge, question, talk, with_examples, limits, nothing).await?;
+        let Some(wanted) = &read.wanted else { return Ok(read) };
+        let found = self.look_up(opened, knowledge, wanted, limits).await;
+        if found.is_empty() {
+            return Ok(read);
+        }
+        let again = self.read(knowledge, question, talk, with_examples, limits, found).await?;
+        let engine_ms = read.engine_ms + again.engine_ms;
+        let better = if again.is_usable() { again } else { read };
+        Ok(Read { engine_ms, ..better })
+    }
+
     /// The engine's reading. It computes for milliseconds, on large schemas for tens of them: not on a thread that others'
     /// requests wait for.
     async fn read(
@@ -559,13 +590,15 @@ impl Queries {
         talk: Option<&Talk>,
         with_examples: bool,
         limits: &RunLimits,
+        found: Arc<[Found]>,
     ) -> Result<Read, QueryError> {
         let context = self.context(limits);
         let (engine, knowledge) = (self.engine.clone(), knowledge.clone());
         let question = question.to_owned();
         let last = talk.and_then(|it| it.last.clone());
         let reading = tokio::task::spawn_blocking(move || {
-            reading::read(&engine, &knowledge, &question, last.as_ref(), with_examples, &context)
+            let last = last.as_ref();
+            reading::read(&engine, &knowledge, &question, last, with_examples, &context, &found)
         });
         // A bug of ours is told as one; it must not take the connection of the caller with it.
         reading.await.map_err(|err| QueryError::Store(StoreError::Internal(err.into())))

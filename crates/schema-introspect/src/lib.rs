@@ -17,6 +17,7 @@ mod patch;
 mod ports;
 mod relation;
 mod search;
+mod secrecy;
 mod service;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -53,5 +54,6 @@ pub use relation::{
     TypeClass,
 };
 pub use search::{ColumnHit, MAX_SEARCH_CHARS, SearchHit, search};
+pub use secrecy::{are_secret_values, is_secret_name, is_secret_value};
 pub use service::{Freshness, Parts, SchemaError, Schemas, Snapshot, SnapshotId};
 pub use visible::{Reference, Visible, readable_columns, readable_names, readable_text};

@@ -35,6 +35,7 @@ mod language;
 mod language_policies;
 mod limits;
 mod listening;
+mod lookups;
 mod master_key;
 mod models;
 mod oauth;

@@ -144,21 +144,22 @@ impl SchemaIndex {
 
     pub(super) fn measure_distances(&mut self) {
         let n = self.tables.len();
-        self.distances = vec![u8::MAX; n * n];
+        let mut distances = vec![u8::MAX; n * n];
         for start in 0..n {
             let mut queue = std::collections::VecDeque::from([start]);
-            self.distances[start * n + start] = 0;
+            distances[start * n + start] = 0;
             while let Some(at) = queue.pop_front() {
-                let steps = self.distances[start * n + at];
+                let steps = distances[start * n + at];
                 for &edge in &self.edges_of[at] {
                     let (_, next, _) = self.edges[edge].seen_from(at);
-                    if self.distances[start * n + next] == u8::MAX {
-                        self.distances[start * n + next] = steps.saturating_add(1);
+                    if distances[start * n + next] == u8::MAX {
+                        distances[start * n + next] = steps.saturating_add(1);
                         queue.push_back(next);
                     }
                 }
             }
         }
+        self.distances = distances.into();
     }
 }
 

@@ -3,7 +3,7 @@
 //! **What is looked at.** Columns of text that the role may read, in tables, partitioned tables and materialized views.
 //! Not: views (what they cost cannot be known), foreign tables and what has one among its parts (that is another
 //! server), enums (their labels are in the catalog), numbers and booleans (they say nothing by themselves); and no
-//! column that [`secrecy`](self::secrecy) takes for a secret or for an address of a person, by its name, its comment or
+//! column that [`is_secret_name`] or [`are_secret_values`] takes for a secret or for an address of a person, by its name, its comment or
 //! what its values look like.
 //!
 //! **How much.** At most [`TABLES`] tables, those that others refer to first, and [`COLUMNS`] columns of each; at most
@@ -15,7 +15,6 @@
 //! **How gently.** One statement at a time on one session, each in a read-only transaction; [`STATEMENT_LIMIT`] for each and
 //! [`TIME_LIMIT`] for all; a lock is waited for a tenth of a second. What fails is left out.
 
-mod secrecy;
 mod statements;
 
 use std::cmp::Reverse;
@@ -23,7 +22,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use plinth_queries::{RawRow, RunError};
-use plinth_schema_introspect::{Relation, RelationKind, Samples, TypeClass};
+use plinth_schema_introspect::{
+    Relation, RelationKind, Samples, TypeClass, are_secret_values, is_secret_name,
+};
 use tokio::time::Instant;
 
 use self::statements::{Extent, statement};
@@ -148,7 +149,7 @@ fn tasks(relations: &[Relation], widths: &Widths) -> Vec<Task> {
                 let varied =
                     extent != Extent::Whole && it.distinct.is_some_and(|it| it < TOO_VARIED);
                 let telling = it.class == TypeClass::Text && it.readable && !prose && !varied;
-                (telling && !secrecy::is_secret_name(&it.name, it.comment.as_deref()))
+                (telling && !is_secret_name(&it.name, it.comment.as_deref()))
                     .then_some(column)
             };
             let columns: Vec<_> =
@@ -342,7 +343,7 @@ impl Budget {
         values.retain(|it| !it.trim().is_empty() && it.chars().count() <= LONGEST);
         let long = count - values.len();
         // Mostly prose: the short ones among it are no categories.
-        if values.is_empty() || long > values.len() || secrecy::are_secret_values(&values) {
+        if values.is_empty() || long > values.len() || are_secret_values(&values) {
             return None;
         }
         complete &= long == 0;

@@ -1,4 +1,4 @@
-//! Which columns are better not looked at.
+//! Which columns are better not looked at: neither sampled nor searched for words of a question.
 //!
 //! A name or a comment can only hint at what a column holds, so values are looked at as well before any is kept. The
 //! price of a wrong guess is small: a question about such a column still finds it by its name.
@@ -109,7 +109,7 @@ const CAREFUL: &[&str] =
     &["confidential", "credential", "encrypted", "password", "pii", "secret", "sensitive", "token"];
 
 /// Whether a column is not to be looked at because of what it is called, or what somebody wrote about it.
-pub(super) fn is_secret_name(name: &str, comment: Option<&str>) -> bool {
+pub fn is_secret_name(name: &str, comment: Option<&str>) -> bool {
     let name = words(name);
     let sort = name.last().is_some_and(|it| SORTS.contains(&it.as_str()));
     let last = name.last().is_some_and(|it| LAST_WORDS.contains(&it.as_str()));
@@ -140,12 +140,13 @@ fn words(name: &str) -> Vec<String> {
 }
 
 /// Whether values look like secrets, identifiers or addresses: more than one in ten does.
-pub(super) fn are_secret_values(values: &[String]) -> bool {
-    let suspicious = values.iter().filter(|it| is_suspicious(it)).count();
+pub fn are_secret_values(values: &[String]) -> bool {
+    let suspicious = values.iter().filter(|it| is_secret_value(it)).count();
     suspicious * 10 > values.len()
 }
 
-fn is_suspicious(value: &str) -> bool {
+/// Whether a value looks like a secret, an identifier or an address.
+pub fn is_secret_value(value: &str) -> bool {
     let value = value.trim();
     let has = |test: fn(char) -> bool| value.chars().any(test);
     let digits = value.chars().filter(char::is_ascii_digit).count();
