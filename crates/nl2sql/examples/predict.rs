@@ -77,9 +77,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             FollowUp::Why | FollowUp::Back => ("meta", None, None),
             FollowUp::None => {
                 let outcome = engine.ask(&question, index, &context);
-                let wanted = psql
-                    .as_ref()
-                    .and_then(|it| Some((it, engine.wanted(&question, index, &context, &outcome)?)));
+                let wanted = psql.as_ref().and_then(|it| {
+                    Some((it, engine.wanted(&question, index, &context, &outcome)?))
+                });
                 let found = match wanted {
                     Some((psql, wanted)) => match access.lookup(&wanted) {
                         Some(lookup) => {
@@ -146,7 +146,9 @@ fn look_up(connection: &str, lookup: &Lookup) -> Result<Vec<Found>, Box<dyn std:
         sql = sql.replace(&format!("${}::", at + 1), &format!("'{}'::", text.replace('\'', "''")));
     }
     let output = std::process::Command::new("psql")
-        .args(["-X", "-A", "-t", "-q", "-F", "\u{1f}", "-R", "\u{1e}", "-d", connection, "-c", &sql])
+        .args([
+            "-X", "-A", "-t", "-q", "-F", "\u{1f}", "-R", "\u{1e}", "-d", connection, "-c", &sql,
+        ])
         .env("PGOPTIONS", "-c statement_timeout=150ms -c default_transaction_read_only=on")
         .output()?;
     if !output.status.success() {

@@ -4,6 +4,7 @@ mod annotate;
 mod comments;
 mod concealed;
 mod display;
+mod evidence;
 mod joins;
 mod prefix;
 mod rows;
@@ -139,7 +140,7 @@ pub(crate) struct Edge {
     pub(crate) from_columns: Vec<usize>,
     pub(crate) to: usize,
     pub(crate) to_columns: Vec<usize>,
-    /// Whether the database declares it; others are inferred.
+    /// Whether the database declares it, or its values bear it out; others are guessed by names.
     pub(crate) declared: bool,
 }
 
@@ -245,6 +246,7 @@ impl SchemaIndex {
         }
         index.add_declared_edges(catalog, relations);
         index.infer_edges();
+        index.weigh_edges(relations);
         let edges_of: Vec<Vec<usize>> = (0..index.tables.len())
             .map(|table| {
                 (0..index.edges.len())

@@ -568,8 +568,7 @@ impl Queries {
         limits: &RunLimits,
     ) -> Result<Read, QueryError> {
         let nothing: Arc<[Found]> = Arc::from([]);
-        let read =
-            self.read(knowledge, question, talk, with_examples, limits, nothing).await?;
+        let read = self.read(knowledge, question, talk, with_examples, limits, nothing).await?;
         let Some(wanted) = &read.wanted else { return Ok(read) };
         let found = self.look_up(opened, knowledge, wanted, limits).await;
         if found.is_empty() {

@@ -188,6 +188,7 @@ fn relation(out: &mut Out, it: &Relation, names: &Names<'_>) {
         indexes,
         checks,
         exclusions,
+        inferred_keys: _,
         estimated_rows: _,
         partition_of,
         partition_bound,

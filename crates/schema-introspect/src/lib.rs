@@ -15,6 +15,7 @@ mod history;
 mod objects;
 mod patch;
 mod ports;
+mod references;
 mod relation;
 mod search;
 mod secrecy;
@@ -49,6 +50,7 @@ pub use ports::{
     AnnotationStore, CatalogReader, InsertSnapshotError, KEPT_DAYS, KEPT_SNAPSHOTS,
     PutAnnotationError, ReadOptions, Sampling, SnapshotStore, TablePart, TableRead,
 };
+pub use references::{InferredKey, ReferenceCandidate, reference_candidates};
 pub use relation::{
     Column, Generation, Measures, PartitionKey, PartitionStrategy, Relation, RelationKind, Samples,
     TypeClass,

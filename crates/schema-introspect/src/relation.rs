@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Check, Exclusion, ForeignKey, Index, Key};
+use crate::{Check, Exclusion, ForeignKey, Index, InferredKey, Key};
 
 /// What kind of relation it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,10 @@ pub struct Relation {
     /// Foreign keys from here to another relation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign_keys: Vec<ForeignKey>,
+    /// Columns that look like references which nobody declared, with what their values tell; empty where values are not
+    /// looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inferred_keys: Vec<InferredKey>,
     /// Indexes that are not keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub indexes: Vec<Index>,

@@ -49,7 +49,8 @@ impl Scene {
         let id = ann.connect("Parts", &db).await;
         let (ben, bens) = app.member(&ann, "ben@example.com", "editor").await;
         let path = format!("/v1/team/members/{bens}/attributes");
-        let attributes = json!({ "attributes": { "region": { "type": "text", "value": "north" } } });
+        let attributes =
+            json!({ "attributes": { "region": { "type": "text", "value": "north" } } });
         let put = send(ann.request("PUT", &path).json(&attributes)).await;
         assert_eq!(put.status, 200, "{}", put.text);
         Self { app, ann, ben, id, db }
@@ -85,7 +86,11 @@ async fn what_nothing_explains_is_looked_up_and_the_answer_says_where_it_was_fou
     // Without a run, the statement is the one that would run.
     let body = json!({ "connection_id": id, "question": "How many zirconium parts are there?", "dry_run": true });
     let planned = ann.post("/v1/queries", body).await;
-    assert!(planned.body["data"]["sql"].as_str().unwrap().contains("'zirconium'"), "{}", planned.text);
+    assert!(
+        planned.body["data"]["sql"].as_str().unwrap().contains("'zirconium'"),
+        "{}",
+        planned.text
+    );
     // A stranger's words are not looked up in somebody else's database.
     let other = scene.app.owner_of("Other").await;
     assert_eq!(other.ask(id, "How many zirconium parts are there?").await.status, 404);

@@ -348,6 +348,9 @@ async fn finish(
         && let Ok(statistics) = statistics
     {
         sampling::read(session, &mut draft, &statistics).await;
+        if matches!(subject, Subject::All) {
+            sampling::references::read(session, &mut draft).await;
+        }
     }
     Ok(draft)
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use plinth_connections::{Diagnosis, TableName, Target};
-use plinth_schema_introspect::{Catalog, ReadOptions, RelationKind, TablePart, TableRead};
+use plinth_schema_introspect::{
+    Catalog, ReadOptions, RelationKind, Sampling, TablePart, TableRead,
+};
 
 use super::assemble::Known;
 use super::fields::Fields;
@@ -31,6 +33,12 @@ pub(super) async fn read(
         // These are sums over its partitions, which were not looked at.
         relation.estimated_rows = relation.estimated_rows.or(before.estimated_rows);
         relation.measures = before.measures;
+    }
+    if options.sampling == Sampling::FewValued
+        && let Some(before) = known.relation(relation.oid)
+    {
+        // The tables that it seems to refer to were not looked at.
+        relation.inferred_keys.clone_from(&before.inferred_keys);
     }
     Ok(TableRead::Found(Box::new(TablePart {
         relation: Arc::new(relation),

@@ -451,3 +451,43 @@ async fn a_database_that_is_not_there_is_diagnosed() {
     let diagnosis = databases().read(&target, ReadOptions::default()).await.unwrap_err();
     assert_eq!((diagnosis.stage, diagnosis.fault), (Stage::Database, Fault::UnknownDatabase));
 }
+
+#[tokio::test]
+async fn values_tell_which_columns_refer_to_others_where_nobody_declared_it() {
+    let script = "
+        CREATE TABLE customers (id int PRIMARY KEY, name text);
+        CREATE TABLE regions (id int, label text);
+        CREATE TABLE invoices (id int PRIMARY KEY, customer_id int, region_id int, shop_id int);
+        CREATE TABLE shops (id int PRIMARY KEY);
+        CREATE TABLE drafts (customer_id int);
+        INSERT INTO customers SELECT i, 'c' || i FROM generate_series(1, 500) i;
+        INSERT INTO regions SELECT 1 + i / 2, 'r' || i FROM generate_series(0, 19) i;
+        INSERT INTO shops SELECT i FROM generate_series(1, 3) i;
+        INSERT INTO invoices SELECT i, 1 + i % 400, 1 + i % 10, i FROM generate_series(1, 1000) i;
+        ANALYZE;";
+    let database = TestDatabase::from_sql(script).await.unwrap();
+    let told = async |sampling| {
+        let catalog = read(&databases(), &as_superuser(&database), sampling).await;
+        assert!(relation(&catalog, "public.drafts").inferred_keys.is_empty(), "it has no rows");
+        let keys = relation(&catalog, "public.invoices").inferred_keys.clone();
+        let told = |it: plinth_schema_introspect::InferredKey| {
+            (it.column.clone(), it.target_table.clone(), it.looked_at, it.contained, it.holds())
+        };
+        keys.into_iter().map(told).collect::<Vec<_>>()
+    };
+    let expected = [
+        ("customer_id", "customers", 200, 200, true),
+        // Its target has every value twice.
+        ("region_id", "regions", 10, 10, false),
+    ];
+    let seen = told(Sampling::FewValued).await;
+    for (column, table, looked_at, contained, holds) in expected {
+        assert!(
+            seen.contains(&(column.into(), table.into(), looked_at, contained, holds)),
+            "{seen:?}"
+        );
+    }
+    let shop = seen.iter().find(|it| it.0 == "shop_id").expect("looked at");
+    assert!(!shop.4 && shop.3 <= 3, "{shop:?}");
+    assert!(told(Sampling::Off).await.is_empty(), "nobody looks at values");
+}

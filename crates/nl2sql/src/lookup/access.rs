@@ -84,9 +84,8 @@ impl Access {
 
     /// Takes a column out.
     pub fn close_column(&mut self, schema: &str, table: &str, column: &str) {
-        self.columns.retain(|it, _| {
-            !(it.schema == schema && it.table == table && it.column == column)
-        });
+        self.columns
+            .retain(|it, _| !(it.schema == schema && it.table == table && it.column == column));
     }
 
     /// Some rows of that table are hidden, so that it is read through a fence that no index passes.
@@ -363,7 +362,8 @@ fn rows(relation: &Relation) -> Option<f64> {
         // Counted while it was empty, and filled since.
         (Some(rows), Some(bytes)) if rows < 1.0 && bytes > UNCOUNTED => None,
         (Some(rows), _) => Some(rows),
-        (None, Some(bytes)) if bytes <= UNCOUNTED && relation.kind == RelationKind::Table => {
+        (None, Some(bytes)) if bytes <= UNCOUNTED && relation.kind == RelationKind::Table =>
+        {
             #[expect(clippy::cast_precision_loss, reason = "at most a mebibyte")]
             Some(bytes as f64 / ROW_BYTES)
         }

@@ -109,8 +109,7 @@ pub(crate) fn told(index: &SchemaIndex, query: &LogicalQuery) -> Vec<String> {
             format!("“{}” means “{}”, which was found in {}", it.word, it.value, place(it))
         };
         let same = index.found.values().flatten().filter(|other| other.word == it.word);
-        let mut others: Vec<String> =
-            same.map(place).filter(|other| *other != place(it)).collect();
+        let mut others: Vec<String> = same.map(place).filter(|other| *other != place(it)).collect();
         others.sort();
         others.dedup();
         if !others.is_empty() {

@@ -65,13 +65,16 @@ fn catalog() -> Catalog {
             columns: vec![1],
             method: "btree".to_owned(),
             definition: Some(
-                "CREATE INDEX p ON public.customers USING btree (name varchar_pattern_ops)".to_owned(),
+                "CREATE INDEX p ON public.customers USING btree (name varchar_pattern_ops)"
+                    .to_owned(),
             ),
             ..Index::default()
         },
         Index {
             method: "btree".to_owned(),
-            definition: Some("CREATE INDEX l ON public.customers USING btree (lower(nick))".to_owned()),
+            definition: Some(
+                "CREATE INDEX l ON public.customers USING btree (lower(nick))".to_owned(),
+            ),
             ..Index::default()
         },
     ];
@@ -169,9 +172,13 @@ fn what_is_cheap_is_searched_and_the_guard_lets_it_through() {
     for part in ["\"note\"", "\"api_token\""] {
         assert!(!lookup.sql.contains(part), "{}", lookup.sql);
     }
-    for part in
-        ["t.\"name\" = w.v", "lower(t.\"nick\") = w.v", "~>=~ (w.v || ' ')", "LIKE ANY", "\"material\""]
-    {
+    for part in [
+        "t.\"name\" = w.v",
+        "lower(t.\"nick\") = w.v",
+        "~>=~ (w.v || ' ')",
+        "LIKE ANY",
+        "\"material\"",
+    ] {
         assert!(lookup.sql.contains(part), "{part}: {}", lookup.sql);
     }
     assert!(lookup.parameters.iter().any(|it| it.contains(r#""O'Hara \"50%\"""#)));
@@ -183,7 +190,11 @@ fn what_is_cheap_is_searched_and_the_guard_lets_it_through() {
     bound.fence("public", "customers");
     bound.close_column("public", "products", "material");
     let lookup = bound.lookup(&wanted).unwrap();
-    assert!(!lookup.sql.contains("customers") && !lookup.sql.contains("material"), "{}", lookup.sql);
+    assert!(
+        !lookup.sql.contains("customers") && !lookup.sql.contains("material"),
+        "{}",
+        lookup.sql
+    );
     let nothing = Wanted { words: wanted.words, columns: columns(&[("orders", "note")]) };
     assert_eq!(access.lookup(&nothing), None, "reading ten million rows is not cheap");
 }

@@ -107,8 +107,7 @@ impl Queries {
             }
         }
         let failed = |source| QueryError::Run { sql: sql.clone(), source: judged.told(source) };
-        let mut rows =
-            self.runner.run(&opened.target, statement, limits).await.map_err(failed)?;
+        let mut rows = self.runner.run(&opened.target, statement, limits).await.map_err(failed)?;
         let mut found = Vec::new();
         loop {
             let some = rows.next().await.map_err(failed)?;

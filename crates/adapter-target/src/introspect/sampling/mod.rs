@@ -15,6 +15,7 @@
 //! **How gently.** One statement at a time on one session, each in a read-only transaction; [`STATEMENT_LIMIT`] for each and
 //! [`TIME_LIMIT`] for all; a lock is waited for a tenth of a second. What fails is left out.
 
+pub(super) mod references;
 mod statements;
 
 use std::cmp::Reverse;
@@ -149,8 +150,7 @@ fn tasks(relations: &[Relation], widths: &Widths) -> Vec<Task> {
                 let varied =
                     extent != Extent::Whole && it.distinct.is_some_and(|it| it < TOO_VARIED);
                 let telling = it.class == TypeClass::Text && it.readable && !prose && !varied;
-                (telling && !is_secret_name(&it.name, it.comment.as_deref()))
-                    .then_some(column)
+                (telling && !is_secret_name(&it.name, it.comment.as_deref())).then_some(column)
             };
             let columns: Vec<_> =
                 relation.columns.iter().enumerate().filter_map(candidate).take(COLUMNS).collect();

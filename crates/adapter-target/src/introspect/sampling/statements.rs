@@ -53,6 +53,6 @@ pub(super) fn statement(relation: &Relation, columns: &[usize], extent: Extent) 
     sql
 }
 
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
