@@ -387,7 +387,9 @@ pub(crate) fn signals(
         yes(superlative && !extreme),
         yes(negation && !negative),
         yes(grouping && query.group.is_empty() && query.per.is_empty()),
-        yes(has_word(&["average", "mean", "avg"]) && !aggregated("Avg")),
+        yes(has_word(&["average", "mean", "avg"])
+            && !aggregated("Avg")
+            && !aggregated("function: Mean")),
         yes(items.windows(2).any(|it| it[0].lower == "how" && it[1].lower == "many")
             && !aggregated("Count")
             && !aggregated("Sum")),

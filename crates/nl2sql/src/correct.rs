@@ -61,6 +61,7 @@ pub(crate) fn correct(index: &SchemaIndex, tokens: &mut [Token]) {
         "revenue",
     ];
     for token in tokens {
+        below(index, token);
         // `the Fall of 2009`, where semesters are called so: a name, no time of the year
         if crate::time::season(&token.lower).is_some() && index.values.contains_key(&token.lower) {
             token.capital = true;
@@ -92,6 +93,24 @@ pub(crate) fn correct(index: &SchemaIndex, tokens: &mut [Token]) {
             token.lemma = LEXICON.lemma(meant);
             token.stem = LEXICON.stem(&token.lemma);
         }
+    }
+}
+
+/// `subcategories`, where categories lie in one another and nothing is called so: those that belong to others.
+fn below(index: &SchemaIndex, token: &mut Token) {
+    let Some(name) = token.lower.strip_prefix("sub").map(|it| it.trim_start_matches('-')) else {
+        return;
+    };
+    let lemma = LEXICON.lemma(name);
+    let tree = index.tables.iter().enumerate().any(|(at, it)| {
+        it.words == [lemma.clone()]
+            && index.edges_of[at].iter().any(|it| index.edges[*it].from == index.edges[*it].to)
+    });
+    let known = index.postings.contains_key(&token.stem) || index.values.contains_key(&token.lower);
+    if tree && !known && name.len() > 2 {
+        token.lower = name.to_owned();
+        token.stem = LEXICON.stem(&lemma);
+        token.lemma = lemma;
     }
 }
 

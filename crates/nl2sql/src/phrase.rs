@@ -34,6 +34,7 @@ pub(crate) fn plain(tokens: &mut Vec<Token>) {
     crate::aside::without(tokens);
     without_us(tokens);
     passives(tokens);
+    possessors(tokens);
     let mut at = 0;
     while at < tokens.len() && tokens.len() <= MAX_TOKENS {
         let found = PHRASES.iter().find(|it| {
@@ -51,6 +52,23 @@ pub(crate) fn plain(tokens: &mut Vec<Token>) {
         let length = read.len();
         tokens.splice(at..at + phrase.said.len(), read);
         at += length;
+    }
+}
+
+/// `which supplier's products brought in the most`: what they brought, it brought.
+fn possessors(tokens: &mut Vec<Token>) {
+    let found = tokens.windows(4).position(|it| {
+        matches!(it[0].lower.as_str(), "which" | "what")
+            && it[1].lower.ends_with("'s")
+            && it[2].kind == TokenKind::Word
+            && it[2].lower != it[2].lemma
+            && matches!(it[3].lower.as_str(), "brought" | "bring" | "made" | "earned" | "generated")
+    });
+    let Some(at) = found else { return };
+    let name = tokens[at + 1].lower.trim_end_matches("'s").to_owned();
+    if let Some(owner) = words(&name, &tokens[at + 1]).into_iter().next() {
+        tokens[at + 1] = owner;
+        tokens.remove(at + 2);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Writes a logical query as Postgres's SQL.
 
+mod reserved;
 mod spans;
 mod ties;
 
@@ -8,6 +9,8 @@ pub(crate) use ties::may_tie;
 use std::fmt::Write as _;
 
 use plinth_schema_introspect::TypeClass;
+
+use reserved::RESERVED;
 
 use crate::{
     index::SchemaIndex,
@@ -558,7 +561,17 @@ impl Renderer<'_> {
                     Aggregate::Max => "max",
                     Aggregate::Median => "percentile_cont",
                 };
+                // a length of time is divided once, after it was summed up
+                let length = match argument.as_deref() {
+                    Some(Expr::Duration { from, to, unit }) if *function != Aggregate::Count => {
+                        self.seconds(from, to, *unit, scope)?
+                    }
+                    _ => None,
+                };
                 let argument = match argument {
+                    Some(_) if length.is_some() => {
+                        length.as_ref().map(|it| it.0.clone()).unwrap_or_default()
+                    }
                     None => "*".to_owned(),
                     Some(it) => self.numeric(
                         it,
@@ -574,6 +587,9 @@ impl Renderer<'_> {
                 };
                 if let Some(filter) = filter {
                     let _ = write!(sql, " FILTER (WHERE {})", self.predicate(filter, scope)?);
+                }
+                if let Some((_, seconds)) = length {
+                    let _ = write!(sql, " / {seconds}");
                 }
                 sql
             }
@@ -690,106 +706,3 @@ pub(crate) fn number(value: f64) -> String {
         format!("{value}")
     }
 }
-
-const RESERVED: [&str; 100] = [
-    "all",
-    "analyse",
-    "analyze",
-    "and",
-    "any",
-    "array",
-    "as",
-    "asc",
-    "asymmetric",
-    "authorization",
-    "binary",
-    "both",
-    "case",
-    "cast",
-    "check",
-    "collate",
-    "collation",
-    "column",
-    "concurrently",
-    "constraint",
-    "create",
-    "cross",
-    "current_catalog",
-    "current_date",
-    "current_role",
-    "current_schema",
-    "current_time",
-    "current_timestamp",
-    "current_user",
-    "default",
-    "deferrable",
-    "desc",
-    "distinct",
-    "do",
-    "else",
-    "end",
-    "except",
-    "false",
-    "fetch",
-    "for",
-    "foreign",
-    "freeze",
-    "from",
-    "full",
-    "grant",
-    "group",
-    "having",
-    "ilike",
-    "in",
-    "initially",
-    "inner",
-    "intersect",
-    "into",
-    "is",
-    "isnull",
-    "join",
-    "lateral",
-    "leading",
-    "left",
-    "like",
-    "limit",
-    "localtime",
-    "localtimestamp",
-    "natural",
-    "not",
-    "notnull",
-    "null",
-    "offset",
-    "on",
-    "only",
-    "or",
-    "order",
-    "outer",
-    "overlaps",
-    "placing",
-    "primary",
-    "references",
-    "returning",
-    "right",
-    "select",
-    "session_user",
-    "similar",
-    "some",
-    "symmetric",
-    "table",
-    "then",
-    "to",
-    "trailing",
-    "true",
-    "union",
-    "unique",
-    "user",
-    "using",
-    "variadic",
-    "verbose",
-    "when",
-    "where",
-    "window",
-    "with",
-    "year",
-];

@@ -106,7 +106,7 @@ fn context() -> AskContext {
     AskContext { now: "2026-06-10T09:00:00[UTC]".parse().expect("a moment") }
 }
 
-const QUESTIONS: [&str; 34] = [
+const QUESTIONS: [&str; 38] = [
     "month over month revenue growth in 2025 in percent",
     "cumulative revenue by month for 2025",
     "revenue this year so far vs the same period last year",
@@ -138,8 +138,12 @@ const QUESTIONS: [&str; 34] = [
     "number of delivered vs returned {orders}",
     "which months of 2025 were better than the average month of that year?",
     "{customers} with more {orders} than the average {customer}",
-    "how much revenue did our 100 best {customers} bring us together?",
+    "total revenue of our top 10 {customers} together",
     "how many {customers} had their very first {order} cancelled?",
+    "{products} that cost more than twice the average of their {group}",
+    "{products} in Lamps",
+    "number of {products} per sub{group}",
+    "list the sub{group}s",
     "how many {customers} came back for a second {order} within 30 days of their first?",
 ];
 

@@ -35,6 +35,30 @@ impl Interpreter<'_> {
             })
     }
 
+    /// `business customers`, where it is written about a column that it is kept for those only.
+    pub(super) fn read_kept_for(
+        &mut self,
+        draft: &mut Draft,
+        hand: &mut Hand,
+        at: usize,
+    ) -> Option<usize> {
+        let table = self.table_at(at + 1)?;
+        let said = format!("{} {}", self.word(at), self.word(at + 1));
+        let column = self.index.tables[table].columns.iter().position(|it| {
+            let comment = it.comment.as_deref().unwrap_or_default();
+            let kept = comment.split(['.', ';']).any(|it| {
+                let normal = crate::token::normalized(it);
+                normal.contains(&said) && (normal.ends_with("only") || normal.starts_with("only"))
+            });
+            it.nullable && kept
+        })?;
+        let column = ColumnRef::new(table, column);
+        let known = Predicate::Null { column, negated: !std::mem::take(&mut hand.negated) };
+        draft.add(Condition::Row(known), std::mem::take(&mut hand.or));
+        self.mark_used(at, at + 1);
+        Some(at + 1)
+    }
+
     /// The level below which a thing is ordered again.
     fn reorder_level(&self, table: usize) -> Option<ColumnRef> {
         let columns = &self.index.tables[table].columns;

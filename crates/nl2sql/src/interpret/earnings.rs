@@ -89,9 +89,21 @@ impl Interpreter<'_> {
         at: usize,
         end: usize,
     ) -> Option<usize> {
-        if !matches!(self.word(at), "spent" | "spend" | "spends" | "spending")
-            || self.links(at).iter().any(|it| it.score > 0.9)
-        {
+        let spent = matches!(self.word(at), "spent" | "spend" | "spends" | "spending");
+        // `categories that sold for more than 100000`
+        let brought = self.one_of(
+            at,
+            &[
+                "sold for",
+                "brought in",
+                "bring in",
+                "brings in",
+                "turned over",
+                "took in",
+                "grossed",
+            ],
+        );
+        if !spent && brought.is_none() || self.links(at).iter().any(|it| it.score > 0.9) && spent {
             return None;
         }
         let root = draft.root?;
@@ -100,7 +112,7 @@ impl Interpreter<'_> {
             return None;
         }
         let sum = Expr::aggregate(Aggregate::Sum, measure.amount.clone());
-        let mut next = at + 1;
+        let mut next = at + brought.unwrap_or(1);
         while matches!(self.word(next), "the" | "a" | "total" | "of" | "money") {
             next += 1;
         }
@@ -118,6 +130,9 @@ impl Interpreter<'_> {
                 value_at += 1;
             }
             let value = self.number(value_at).filter(|_| value_at < end)?;
+            if brought.is_some() && self.is_name(value_at + 1) && value_at + 1 < end {
+                return None;
+            }
             let literal = Expr::Literal(Literal::Number(value));
             let having = Predicate::Compare(sum, comparator.comparison, literal);
             draft.add(

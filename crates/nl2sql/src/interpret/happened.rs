@@ -55,6 +55,7 @@ impl Interpreter<'_> {
                     | "had"
                     | "been"
                     | "were"
+                    | "was"
                     | "already"
                     | "ever"
             ));
@@ -70,6 +71,18 @@ impl Interpreter<'_> {
         }
         let token = &self.tokens[self.items[at].first];
         let column = self.moment_called(root, token)?;
+        // `who was hired first`: the one to whom it happened before all others
+        let first = self.one_of(at + 1, &["first", "earliest", "the earliest", "longest ago"]);
+        let last = self.one_of(at + 1, &["last", "latest", "the latest", "most recently"]);
+        if let Some(length) = first.or(last) {
+            let by = super::OrderBy::Expr(Expr::Column(column));
+            draft.order.push(super::draft::Ordering { by, descending: first.is_none() });
+            draft.limit = hand.number.take().or(draft.limit).or(Some(1));
+            self.spent.extend(at..=at + length);
+            hand.column = None;
+            *mode = Mode::Where;
+            return Some(at + 1 + length);
+        }
         if !self.index.column(column).nullable {
             return None;
         }

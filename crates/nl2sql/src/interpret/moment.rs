@@ -262,6 +262,24 @@ impl Interpreter<'_> {
             .filter(|back| at >= *back)
             .map(|back| at - back)
             .find(|&it| self.wordy(it) && !LEXICON.is_stop(self.word(it)))
+            // `total shipping by channel in 2026`: no verb
+            .filter(|&it| {
+                !matches!(
+                    self.word(it),
+                    "total"
+                        | "sum"
+                        | "average"
+                        | "mean"
+                        | "median"
+                        | "number"
+                        | "amount"
+                        | "count"
+                        | "overall"
+                        | "combined"
+                        | "maximum"
+                        | "minimum"
+                )
+            })
             .map(|it| LEXICON.stem(self.lemma(it)));
         if column.is_none()
             && let Some((told, stem)) = self.told_by_verb(draft, root, at)

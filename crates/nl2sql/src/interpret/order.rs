@@ -592,14 +592,22 @@ impl Interpreter<'_> {
         at: usize,
         end: usize,
     ) -> Option<usize> {
-        let (table, next) = self.upper(at).filter(|it| it.1 <= end)?;
+        // `subcategories`: those that belong to another
+        let lower = self.items[at].end == self.items[at].first + 1
+            && self.items[at].text.to_lowercase().starts_with("sub")
+            && !self.word(at).starts_with("sub");
+        let (table, next) = if lower {
+            (self.table_at(at)?, at + 1)
+        } else {
+            self.upper(at).filter(|it| it.1 <= end)?
+        };
         let edge = self.index.edges_of[table]
             .iter()
             .map(|it| &self.index.edges[*it])
             .find(|it| it.from == it.to)?;
         let column = crate::logical::ColumnRef::new(table, *edge.from_columns.first()?);
         self.spent.extend(at..next);
-        let null = crate::logical::Predicate::Null { column, negated: false };
+        let null = crate::logical::Predicate::Null { column, negated: lower };
         draft.add(super::Condition::Row(null), std::mem::take(&mut hand.or));
         if draft.root.is_none() {
             draft.root = Some(table);

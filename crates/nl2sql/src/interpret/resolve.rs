@@ -181,7 +181,7 @@ impl Interpreter<'_> {
     fn wanted(&self, at: usize) -> Want {
         match at.checked_sub(1).map_or("", |it| self.word(it)) {
             "total" | "sum" | "combined" => Want::Amount,
-            "average" | "mean" | "median" => Want::Number,
+            "average" | "mean" | "median" | "highest" | "lowest" => Want::Number,
             _ => Want::Any,
         }
     }

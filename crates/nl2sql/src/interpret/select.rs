@@ -301,6 +301,9 @@ impl Interpreter<'_> {
         at: usize,
         end: usize,
     ) -> Option<usize> {
+        if let Some(next) = self.read_kept_for(draft, hand, at) {
+            return Some(next);
+        }
         if !self.is_name(at) {
             // words that turn to conditions once something was asked for
             return self.read_verb(draft, hand, mode, at);

@@ -14,14 +14,27 @@ impl Renderer<'_> {
         unit: Option<TimeUnit>,
         scope: &Scope,
     ) -> Option<String> {
-        let day = |it: &Expr| matches!(it, Expr::Column(column) if self.index.column(*column).class == TypeClass::Date);
+        if let Some((length, seconds)) = self.seconds(from, to, unit, scope)? {
+            return Some(format!("{length} / {seconds}"));
+        }
         let (start, end) = (self.expr(from, scope)?, self.expr(to, scope)?);
+        Some(format!("({end} - {start})"))
+    }
+
+    /// The time between two moments in seconds, and how many of these the unit has; nothing within where it is a difference as
+    /// it stands.
+    pub(super) fn seconds(
+        &self,
+        from: &Expr,
+        to: &Expr,
+        unit: Option<TimeUnit>,
+        scope: &Scope,
+    ) -> Option<Option<(String, &'static str)>> {
+        let day = |it: &Expr| matches!(it, Expr::Column(column) if self.index.column(*column).class == TypeClass::Date);
+        let days = day(from) && day(to);
         let seconds = match unit {
-            Some(TimeUnit::Day) if day(from) && day(to) => {
-                return Some(format!("({end} - {start})"));
-            }
-            None if day(from) && day(to) => return Some(format!("({end} - {start})")),
-            None => return Some(format!("({end} - {start})")),
+            None => return Some(None),
+            Some(TimeUnit::Day) if days => return Some(None),
             Some(TimeUnit::Hour) => "3600",
             Some(TimeUnit::Day) => "86400",
             Some(TimeUnit::Week) => "604800",
@@ -29,12 +42,13 @@ impl Renderer<'_> {
             Some(TimeUnit::Quarter) => "7889238",
             Some(TimeUnit::Year) => "31556952",
         };
-        let apart = if day(from) && day(to) {
+        let (start, end) = (self.expr(from, scope)?, self.expr(to, scope)?);
+        let apart = if days {
             format!("{end}::timestamp - {start}::timestamp")
         } else {
             format!("{end} - {start}")
         };
-        Some(format!("extract(epoch FROM {apart}) / {seconds}"))
+        Some(Some((format!("extract(epoch FROM {apart})"), seconds)))
     }
 
     pub(super) fn window(

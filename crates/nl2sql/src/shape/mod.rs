@@ -6,8 +6,10 @@
 
 mod beyond;
 mod contents;
+mod costs;
 mod events;
 mod kinds;
+mod own;
 mod rank;
 mod series;
 mod sets;
@@ -46,9 +48,11 @@ pub(crate) fn find<'a>(index: &'a SchemaIndex, tokens: &'a [Token], today: Date)
         series::growth(index, &words),
         versus::versus(index, &words, today),
         kinds::kinds(index, &words),
+        own::own_group(index, &words),
         beyond::beyond(&words, today),
         beyond::together(&words, today),
         contents::contents(index, &words),
+        costs::costs(&words),
         events::first_or_last(index, &words),
         events::soon_again(index, &words),
         series::running(&words),
