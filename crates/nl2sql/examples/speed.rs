@@ -3,7 +3,8 @@
 //!
 //! The schemas are made by rule and always the same: tables called by one or two words, fifteen columns each, one to three
 //! keys to other tables, values in four columns. The questions are made by rule too, 600 of twelve kinds, a third of them
-//! with words that no name has. The time is that of [`Engine::ask`], and of a follow-up where an answer allows one.
+//! with words that no name has. The time is that of [`Engine::ask`], and of a follow-up where an answer allows one. Each is
+//! asked three times and the quickest counts: what else the machine does is none of the engine's time.
 
 use std::{fs, io::Write, time::Instant};
 
@@ -240,6 +241,23 @@ fn memory_mib() -> usize {
         / 1024
 }
 
+/// How often each is asked.
+const ATTEMPTS: usize = 3;
+
+/// What came of it, and the least time that it took, in milliseconds.
+fn timed<T>(mut ask: impl FnMut() -> T) -> (T, f64) {
+    let mut once = || {
+        let start = Instant::now();
+        let outcome = ask();
+        (outcome, start.elapsed().as_secs_f64() * 1000.0)
+    };
+    let first = once();
+    (1..ATTEMPTS).fold(first, |best, _| {
+        let next = once();
+        if next.1 < best.1 { next } else { best }
+    })
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut sizes: Vec<usize> =
         std::env::args().skip(1).map(|it| it.parse()).collect::<Result<_, _>>()?;
@@ -262,9 +280,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (mut times, mut answered) = (Vec::new(), 0);
         // the first ones warm up
         for (at, question) in questions.iter().take(24).chain(&questions).enumerate() {
-            let start = Instant::now();
-            let outcome = engine.ask(question, &index, &context);
-            let ms = start.elapsed().as_secs_f64() * 1000.0;
+            let (outcome, ms) = timed(|| engine.ask(question, &index, &context));
             if at >= 24 {
                 times.push(ms);
             }
@@ -272,10 +288,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             answered += usize::from(at >= 24);
             let past =
                 Past { query: it.query, confidence: it.confidence, assumptions: it.assumptions };
-            let start = Instant::now();
-            let _ = engine.follow_up("and last month?", &past, &index, &context);
+            let follow = || engine.follow_up("and last month?", &past, &index, &context);
+            let ms = timed(follow).1;
             if at >= 24 {
-                times.push(start.elapsed().as_secs_f64() * 1000.0);
+                times.push(ms);
             }
         }
         times.sort_by(f64::total_cmp);
