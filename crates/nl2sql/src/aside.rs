@@ -185,9 +185,23 @@ fn inclusive(tokens: &mut Vec<Token>) {
         let mut from = at;
         let mut until = at + if both { 2 } else { 1 };
         if word(tokens, until) == "of" {
-            until += 1;
+            let first = until + 1;
+            until = first;
             while until < tokens.len() && spans(&tokens[until]) {
                 until += 1;
+            }
+            // `the price inclusive of tax` is another price
+            let timed = tokens[first..until].iter().any(|it| {
+                matches!(it.kind, TokenKind::Number(_))
+                    || time::unit(&it.lower).is_some()
+                    || matches!(
+                        it.lower.as_str(),
+                        "today" | "now" | "start" | "end" | "date" | "dates"
+                    )
+            });
+            if !timed {
+                at += 1;
+                continue;
             }
         }
         if tokens[from - 1].is_mark('(') {
@@ -262,6 +276,7 @@ mod tests {
             "orders in the last 6 whole months by shop"
         );
         assert_eq!(read("orders last week, exclusive of the current week"), "orders last week");
+        assert_eq!(read("prices inclusive of the tax"), "prices inclusive of the tax");
         assert_eq!(
             read("orders in the past 30 days, inclusive of 30 days ago? Show them"),
             "orders in the past 30 days ? show them"

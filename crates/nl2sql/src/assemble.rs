@@ -158,12 +158,25 @@ pub(crate) fn assemble(
             Asked::Expr(expr) => query.select.push(expr.clone()),
         }
     }
-    if let Some(by) = draft.by.map(Expr::Column)
-        && !query.select.contains(&by)
+    // `the top 3 products by price`: what makes them so stands behind them
+    let topped = reader.items.iter().any(|it| it.lower == "top" && it.is_word())
+        && draft.limit.is_some_and(|it| it > 1)
         && !draft.aggregates()
-        && groups.is_empty()
+        && draft.groups.is_empty()
+        && draft.asked.iter().all(|it| match it {
+            Asked::Rows(_) => true,
+            Asked::Column(it) => draft.ranked == Some(GroupKey::Column(*it)),
+            _ => false,
+        });
+    if let [only] = draft.order.as_slice()
+        && topped
     {
-        query.select.push(by);
+        let by = match &only.by {
+            OrderBy::Expr(expr) => Some(expr.clone()),
+            OrderBy::Count(_) => Some(Expr::count()),
+            OrderBy::First => None,
+        };
+        query.select.extend(by.filter(|it| !query.select.contains(it)));
     }
     // `how many … have more than 3 …`: the groups themselves are counted
     if counting_groups

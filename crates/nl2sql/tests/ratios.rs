@@ -144,3 +144,17 @@ fn how_to_answer_is_no_part_of_what_is_asked() {
     let told = answered("How many child tickets are there? Match strings exactly.");
     assert_eq!(plain, told);
 }
+
+#[test]
+fn a_proportion_is_of_one_and_a_percentage_of_a_hundred() {
+    let proportion = sql("What proportion of tickets are child tickets?");
+    assert!(!proportion.contains("100"), "{proportion}");
+    let percentage = sql("What percentage of tickets are child tickets?");
+    assert!(percentage.contains("100"), "{percentage}");
+}
+
+#[test]
+fn the_first_few_show_what_they_are_ranked_by() {
+    let sql = answered("What are the top 3 museums by floors?");
+    assert_eq!(sql, "SELECT museum_name, floors FROM museums ORDER BY floors DESC LIMIT 3");
+}

@@ -130,8 +130,6 @@ pub(crate) struct Draft {
     pub(crate) both: bool,
     /// Share of those under these conditions: everything before belongs to the base.
     pub(crate) percentage: Option<usize>,
-    /// The column that `top 3 … by …` names: it is shown behind what is asked for.
-    pub(crate) by: Option<ColumnRef>,
     /// Of each group the first rows only.
     pub(crate) per_group: bool,
     /// Where in the conditions a superlative stood: the limited ranking applies to groups of this.

@@ -26,6 +26,7 @@ mod resolve;
 mod select;
 mod step;
 mod superlative;
+mod table;
 mod value;
 
 pub(crate) use draft::{Asked, Condition, Draft, GroupKey, Note, OrderBy, Rival};

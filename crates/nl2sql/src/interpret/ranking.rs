@@ -192,9 +192,6 @@ impl Interpreter<'_> {
                     expr = Expr::aggregate(Aggregate::Sum, expr);
                     draft.ranked = Some(groups(root));
                 }
-                if !expr.is_aggregate() && limit.is_some_and(|it| it > 1) {
-                    draft.by = Some(column);
-                }
                 draft.order.push(Ordering { by: OrderBy::Expr(expr), descending: top });
                 self.mark_used(by, item + 1);
                 self.blank(by, item + 1);

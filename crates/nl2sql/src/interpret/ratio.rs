@@ -33,17 +33,22 @@ impl Interpreter<'_> {
         at: usize,
         end: usize,
     ) -> Option<usize> {
-        if self.word(at) != "ratio"
+        let proportion = self.word(at) == "proportion"
+            && (at + 2..end).any(|it| self.word(it) == "to" && self.weighs_against(it));
+        if self.word(at) != "ratio" && !proportion
             || !matches!(self.word(at + 1), "of" | "between")
             || self.is_name(at)
         {
             return None;
         }
         let joiner = if self.word(at + 1) == "between" { "and" } else { "to" };
-        let middle = (at + 2..end).find(|&it| {
-            self.word(it) == joiner
-                || matches!(self.word(it), "per" | "over")
-                || self.says(it, "out of")
+        let against = (at + 2..end).find(|&it| self.word(it) == "to" && self.weighs_against(it));
+        let middle = against.filter(|_| joiner == "to").or_else(|| {
+            (at + 2..end).find(|&it| {
+                self.word(it) == joiner
+                    || matches!(self.word(it), "per" | "over")
+                    || self.says(it, "out of")
+            })
         })?;
         let second = middle + if self.word(middle) == "out" { 2 } else { 1 };
         let until = (second..end).find(|&it| self.ends_ratio(it)).unwrap_or(end);
@@ -97,6 +102,37 @@ impl Interpreter<'_> {
             return Some(self.varying(draft, until, next));
         }
         Some(until)
+    }
+
+    /// Whether "to" leads to the second number rather than belonging to a verb: `papers that belong to one set to papers …`.
+    fn weighs_against(&self, at: usize) -> bool {
+        let next = self.skip_determiners(at + 1);
+        let verb = matches!(
+            self.word(at - 1),
+            "belong"
+                | "belongs"
+                | "belonging"
+                | "related"
+                | "assigned"
+                | "go"
+                | "goes"
+                | "went"
+                | "refer"
+                | "refers"
+                | "linked"
+                | "sold"
+                | "sent"
+                | "up"
+                | "close"
+                | "next"
+        );
+        !verb
+            && (self.table_at(next).is_some()
+                || self.is_value(next)
+                || self
+                    .one_of(next, &["number of", "total number of", "count of", "total"])
+                    .is_some()
+                || self.is_name(next))
     }
 
     /// Whether what stands there is no part of the second number.
@@ -171,6 +207,26 @@ impl Interpreter<'_> {
             }
             _ => None,
         };
+        // `papers that have more than one author`: those of such a group
+        for (condition, _) in conditions {
+            let Condition::Group { of: GroupKey::Rows(table), having, joins } = condition else {
+                continue;
+            };
+            let Some(key) = self.index.key_of(*table) else { continue };
+            let query = LogicalQuery {
+                select: vec![Expr::Column(key)],
+                root: Some(*table),
+                also: joins.iter().copied().collect(),
+                group: vec![Expr::Column(key)],
+                having: vec![having.clone()],
+                ..LogicalQuery::default()
+            };
+            rows.push(Predicate::InQuery {
+                columns: vec![key],
+                query: Box::new(query),
+                negated: false,
+            });
+        }
         if let Some(table) = counted {
             let partners: Vec<Predicate> =
                 sub.joins.iter().filter_map(|it| self.partnered(table, *it, &rows)).collect();

@@ -60,6 +60,24 @@ impl<'a> Interpreter<'a> {
             }
             return None;
         };
+        // `which products sold the most units`
+        if adjective.is_none()
+            && matches!(self.lemma(next), "unit" | "piece" | "copy")
+            && (1..=3).any(|back| {
+                at >= back && matches!(self.word(at - back), "sold" | "sell" | "sells" | "selling")
+            })
+            && let Some((table, sum)) = self.sold(draft)
+        {
+            draft.order.push(Ordering { by: OrderBy::Expr(sum), descending: most });
+            draft.ranked = Some(GroupKey::Rows(draft.root?));
+            draft.event = Some(table);
+            draft.limit = Some(limit.or(hand.number.take()).unwrap_or(1));
+            self.blank(next, next + 1);
+            self.mark_used(at, next + 1);
+            self.spent.push(next);
+            *mode = Mode::Where;
+            return Some(next + 1);
+        }
         // `the ten best customers by revenue`, `best selling products`: what makes them so is said
         if matches!(self.word(start), "best" | "worst" | "top") {
             let up = self.word(start) != "worst";

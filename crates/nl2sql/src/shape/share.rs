@@ -6,7 +6,7 @@ use super::{Shape, Words, counted, measure, only};
 use crate::{
     index::SchemaIndex,
     lexicon::LEXICON,
-    logical::{Expr, LogicalQuery, Predicate},
+    logical::{Arithmetic, Expr, LogicalQuery, Predicate},
     phrase, time,
     token::{Token, TokenKind},
 };
@@ -43,6 +43,29 @@ pub(super) fn share<'a>(
     words: &Words<'a>,
     today: Date,
 ) -> Option<Shape<'a>> {
+    // a fraction is of one, a percentage of a hundred
+    let of_one = words.has(&["proportion|fraction"]) && !words.has(&["percent|percentage|%"]);
+    let shape = of_hundred(index, words, today)?;
+    if !of_one {
+        return Some(shape);
+    }
+    let Shape { tokens, wrap } = shape;
+    Some(Shape {
+        tokens,
+        wrap: Box::new(move |query, read| {
+            let mut query = wrap(query, read)?;
+            for it in &mut query.select {
+                if let Expr::Percentage(part, whole) = it {
+                    *it = Expr::Arithmetic(Arithmetic::Divide, part.clone(), whole.clone());
+                }
+            }
+            Some(query)
+        }),
+    })
+}
+
+/// The same in percent.
+fn of_hundred<'a>(index: &'a SchemaIndex, words: &Words<'a>, today: Date) -> Option<Shape<'a>> {
     if let Some(tokens) = rate(index, words) {
         return cut(index, &tokens, 0, today);
     }
