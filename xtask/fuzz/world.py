@@ -9,6 +9,7 @@ import base64
 import email
 import email.policy
 import hashlib
+import http.server
 import itertools
 import json
 import os
@@ -65,6 +66,7 @@ class World:
         self.neighbour = pathlib.Path(os.environ["PLINTH_FUZZ_NEIGHBOUR"])
         self.token = None
         self.guesser = None
+        self.elsewhere = None
         with open(os.environ["PLINTH_FUZZ_DOCUMENT"], encoding="utf-8") as file:
             document = json.load(file)
         all = [
@@ -553,6 +555,84 @@ def new_credential(world):
     return {"id": world.send("POST", "/v1/credentials", credential(world))["data"]["id"]}
 
 
+class Elsewhere(http.server.BaseHTTPRequestHandler):
+    """A server that speaks the management API as far as is asked here: it lets everybody in and has every project."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("content-length") or 0))
+        self.tell({"access_token": "a", "refresh_token": "r", "expires_in": 3600, "token_type": "Bearer"})
+
+    def do_GET(self):
+        at = f"http://{self.headers['host']}"
+        if self.path.startswith("/.well-known/"):
+            ends = {f"{it}_endpoint": f"{at}/{it}" for it in ("authorization", "token", "revocation")}
+            self.tell({"issuer": at, **ends})
+        elif "/projects/" in self.path:
+            id = self.path.rpartition("/projects/")[2]
+            self.tell({"project": {"id": id, "name": id}})
+        else:
+            self.tell({"id": "1", "email": "zoe@example.com"})
+
+    def tell(self, told):
+        body = json.dumps(told).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def elsewhere(world):
+    """Where such a server is; it ends with this process."""
+    if world.elsewhere is None:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        world.elsewhere = f"http://127.0.0.1:{server.server_address[1]}/api/v2"
+    return world.elsewhere
+
+
+def remote(world):
+    # An organization has a hundred at most: the older ones make room.
+    for it in world.get("/v1/remotes?limit=100")["data"][40:]:
+        world.session.delete(f"{world.url}/v1/remotes/{it['id']}", headers={"Authorization": f"Bearer {world.key}"})
+    name = world.name("remote").lower().replace(" ", "-")
+    return {"name": name, "base_url": elsewhere(world), "key": "not a real one".replace(" ", "-")}
+
+
+def new_remote(world):
+    return {"id": world.send("POST", "/v1/remotes", remote(world))["data"]["id"]}
+
+
+def oauth_remote(world):
+    """The path of a remote that nobody has signed in to."""
+    body = remote(world)
+    del body["key"]
+    issuer = body["base_url"].removesuffix("/api/v2")
+    body["oauth"] = {"issuer": issuer, "client_id": "plinth", "scopes": ["projects"]}
+    return {"id": world.send("POST", "/v1/remotes", body)["data"]["id"]}
+
+
+def returned_remote(world):
+    """The same, and what a browser came back with from it."""
+    path = oauth_remote(world)
+    url = world.send("POST", f"/v1/remotes/{path['id']}/authorization")["data"]["authorize_url"]
+    state = urllib.parse.parse_qs(urllib.parse.urlsplit(url).query)["state"][0]
+    return Sample(path=path, body={"code": "a-code", "state": state})
+
+
+def remote_project(world):
+    return {"project_id": world.name("project").lower().replace(" ", "-")}
+
+
+def with_remote_project(world):
+    """The path of a project that lives at a remote."""
+    path, body = new_remote(world), remote_project(world)
+    world.send("POST", f"/v1/remotes/{path['id']}/projects", body)
+    return {**path, **body}
+
+
 def subscription(world):
     # An organization has fifty at most: the older ones make room.
     for it in world.get("/v1/event-subscriptions?limit=100")["data"][20:]:
@@ -691,6 +771,15 @@ SAMPLES = {
     "update_credential": lambda world: Sample(path=new_credential(world), body={"secret": "another"}),
     "get_credential": lambda world: Sample(path=new_credential(world)),
     "delete_credential": lambda world: Sample(path=new_credential(world)),
+    "create_remote": lambda world: Sample(body=remote(world)),
+    "update_remote": lambda world: Sample(path=new_remote(world), body={"region_id": "aws-eu-central-1"}),
+    "get_remote": lambda world: Sample(path=new_remote(world)),
+    "delete_remote": lambda world: Sample(path=new_remote(world)),
+    "test_remote": lambda world: Sample(path=new_remote(world)),
+    "authorize_remote": lambda world: Sample(path=oauth_remote(world)),
+    "connect_remote": lambda world: returned_remote(world),
+    "add_remote_project": lambda world: Sample(path=new_remote(world), body=remote_project(world)),
+    "remove_remote_project": lambda world: Sample(path=with_remote_project(world)),
     "create_event_subscription": lambda world: Sample(body=subscription(world)),
     "update_event_subscription": lambda world: Sample(
         path=new_subscription(world), body={"description": world.name("Events")}

@@ -156,8 +156,10 @@ impl HttpStream {
 fn failed(error: &reqwest::Error, limit: Duration) -> HttpError {
     if error.is_timeout() && !error.is_connect() {
         HttpError::Timeout(limit)
+    } else if error.is_connect() || error.is_builder() {
+        HttpError::Unreachable(innermost(error))
     } else {
-        unreachable(error)
+        HttpError::Broken(innermost(error))
     }
 }
 
@@ -173,18 +175,22 @@ pub enum HttpError {
     /// The body is larger than that many bytes; the connection was cut.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
-    /// The connection did not come up, or broke. The text names the innermost cause and no address.
+    /// The connection did not come up: nothing was sent. The text names the innermost cause and no address.
     #[error("{0}")]
     Unreachable(String),
+    /// The connection broke after it had come up: the request may have arrived. The text as before.
+    #[error("{0}")]
+    Broken(String),
 }
 
 impl HttpError {
     /// Whether the same request may work a little later without anybody changing a setting.
     pub fn is_temporary(&self) -> bool {
         match self {
-            Self::Refused(Refusal::Unresolved { .. }) | Self::Timeout(_) | Self::Unreachable(_) => {
-                true
-            }
+            Self::Refused(Refusal::Unresolved { .. })
+            | Self::Timeout(_)
+            | Self::Unreachable(_)
+            | Self::Broken(_) => true,
             Self::Refused(
                 Refusal::Malformed { .. }
                 | Refusal::NoAddress { .. }
@@ -269,7 +275,7 @@ impl HttpClient {
             .pool_idle_timeout(IDLE)
             .dns_resolver(Arc::new(pinned))
             .build()
-            .map_err(|error| unreachable(&error))
+            .map_err(|error| HttpError::Unreachable(innermost(&error)))
     }
 }
 
@@ -280,14 +286,14 @@ impl std::fmt::Debug for HttpClient {
 }
 
 /// The innermost cause, which says what happened; the outer ones repeat the address.
-fn unreachable(error: &reqwest::Error) -> HttpError {
+fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    HttpError::Unreachable(if std::ptr::addr_eq(cause, error) {
+    if std::ptr::addr_eq(cause, error) {
         "the connection failed".to_owned()
     } else {
         cause.to_string()
-    })
+    }
 }

@@ -255,7 +255,9 @@ impl From<HttpError> for Fault {
             HttpError::TooLarge(_) => Self::for_good(ModelError::Protocol(error.to_string())),
             HttpError::Timeout(limit) => Self::for_now(ModelError::Timeout(limit)),
             HttpError::Refused(_) => Self::for_good(ModelError::Unreachable(error.to_string())),
-            HttpError::Unreachable(what) => Self::for_now(ModelError::Unreachable(what)),
+            HttpError::Unreachable(what) | HttpError::Broken(what) => {
+                Self::for_now(ModelError::Unreachable(what))
+            }
         }
     }
 }

@@ -45,7 +45,7 @@ pub use alerts::PostgresAlerts;
 pub use annotations::PostgresAnnotations;
 pub use audit::PostgresAudit;
 pub use connections::PostgresConnections;
-pub use control_plane::PostgresControlPlane;
+pub use control_plane::{PostgresControlPlane, PostgresRemotes};
 pub use conversations::PostgresConversations;
 pub use dashboards::PostgresDashboards;
 pub use database::{Database, OpenError};

@@ -105,6 +105,15 @@ async fn projects_keep_their_contract() {
 }
 
 #[tokio::test]
+async fn remotes_keep_their_contract() {
+    let ours = ours().await;
+    let [us, them] = two_organizations(&ours.database).await;
+    let store = plinth_adapter_postgres::PostgresRemotes::new(ours.database.clone());
+    let at = "2026-01-01T00:00:00Z".parse().unwrap();
+    plinth_control_plane::remote::testing::remote_store_contract(&store, us, them, at).await;
+}
+
+#[tokio::test]
 async fn changes_of_connections_keep_their_contract() {
     let ours = ours().await;
     let [us, them] = two_organizations(&ours.database).await;

@@ -19,6 +19,7 @@ mod outcome;
 mod permission;
 mod ports;
 mod preload;
+pub mod remote;
 mod runner;
 mod secret;
 mod service;

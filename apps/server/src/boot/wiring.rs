@@ -11,14 +11,16 @@ use plinth_adapter_postgres::{
     PostgresConversations, PostgresCredentials, PostgresDashboards, PostgresEvents,
     PostgresIdempotency, PostgresIdentities, PostgresKeys, PostgresLanguage, PostgresListeners,
     PostgresModels, PostgresOrganizations, PostgresOutbox, PostgresPolicies, PostgresQueries,
-    PostgresQueryRuns, PostgresRates, PostgresRope, PostgresRuns, PostgresSigningKeys,
-    PostgresSnapshots, PostgresTeam, PostgresTenancy, PostgresWorkflows, PostgresWriteConnections,
+    PostgresQueryRuns, PostgresRates, PostgresRemotes, PostgresRope, PostgresRuns,
+    PostgresSigningKeys, PostgresSnapshots, PostgresTeam, PostgresTenancy, PostgresWorkflows,
+    PostgresWriteConnections,
 };
 use plinth_adapter_target::{TargetDatabases, TargetSettings};
 use plinth_connections::writes::{WriteConnectionParts, WriteConnections};
 use plinth_connections::{
     ConnectionParts, Connections, DataKey, InstallationKey, MasterKeys, Vault,
 };
+use plinth_control_plane::remote::{RemoteParts, RemotePlane, Remotes};
 use plinth_control_plane::{ControlPlane, ControlPlaneParts, ControlPlaneStore};
 use plinth_core::{Clock, CursorKey};
 use plinth_dashboards::{DashboardParts, Dashboards, SavedQueries, ShareKey};
@@ -105,6 +107,8 @@ pub struct Services {
     pub control_plane: ControlPlane,
     /// Where they are kept.
     pub control_plane_store: Arc<dyn ControlPlaneStore>,
+    /// Servers of others, and the projects that live there.
+    pub remotes: Remotes,
     /// Plinth's own certificate authority.
     pub authority: AuthorityKeeper,
     /// Widgets on saved queries, and links that show them.
@@ -171,6 +175,8 @@ pub struct WiringParts {
     pub patience: Duration,
     /// Sees to it that a node runs; `None` where an operator does.
     pub nodes: Option<Arc<dyn plinth_control_plane::NodeStarter>>,
+    /// Calls servers that speak the management API.
+    pub remotes: Arc<dyn RemotePlane>,
     /// Calls what workflows call.
     pub outward: Arc<dyn Outward>,
     /// How many runs of workflows this process has under way at once.
@@ -203,6 +209,7 @@ impl Services {
             mailer,
             patience,
             nodes,
+            remotes,
             outward,
             runs,
             clock,
@@ -340,6 +347,14 @@ impl Services {
             patience,
             clock: clock.clone(),
         });
+        let remotes = Remotes::new(RemoteParts {
+            store: Arc::new(PostgresRemotes::new(database.clone())),
+            plane: remotes,
+            vault: vault.clone(),
+            public_url: public_url.as_str().into(),
+            patience,
+            clock: clock.clone(),
+        });
         let team_shown: Arc<dyn Delivery> = Arc::new(TeamShown::new(control_plane.clone()));
         let outbox = Outbox::new(
             Arc::new(PostgresOutbox::new(database.clone())),
@@ -412,6 +427,7 @@ impl Services {
             conversations,
             control_plane,
             control_plane_store,
+            remotes,
             authority,
             cursors,
             public_url,

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use jiff::SignedDuration;
 use plinth_adapter_http::{HttpCalls, HttpKeySets};
 use plinth_adapter_llm::{ClientSettings, Dialer, Endpoint, ModelClient};
+use plinth_adapter_neon::{NeonPlane, NeonSettings};
 use plinth_adapter_target::{SystemResolver, TargetSettings};
 use plinth_control_plane::NodeStarter;
 use plinth_core::SystemClock;
@@ -159,6 +160,7 @@ pub(super) async fn services(
     let mailer = mailer(&settings.mail, storage, &gate, Arc::new(SystemClock))?;
     let key_sets = Arc::new(HttpKeySets::new(gate.clone())?);
     let outward = Arc::new(HttpCalls::new(gate.clone())?);
+    let remotes = Arc::new(NeonPlane::new(NeonSettings::new(gate.clone()))?);
     let mut targets = TargetSettings::new(gate, Arc::new(managed));
     targets.sessions_per_connection = settings.limits.sessions_per_connection;
     Ok(Services::new(WiringParts {
@@ -176,6 +178,7 @@ pub(super) async fn services(
         mailer,
         patience: PATIENCE,
         nodes: nodes.map(|it| it as Arc<dyn NodeStarter>),
+        remotes,
         outward,
         runs: WorkerSettings {
             runs: settings.workflow_runs,

@@ -35,6 +35,7 @@ use super::{auth, database_configs, events, oauth, operation, platform};
         (name = "dashboards", description = "Saved queries side by side, with what they give now; pictures of them, and links that show them."),
         (name = "workflows", description = "Queries that run by themselves, and what is done with the answers."),
         (name = "credentials", description = "Secrets that workflows' calls carry: each for one receiver, used by name, never readable again."),
+        (name = "remotes", description = "Neon, or other servers that speak its management API, where projects of `/api/v2` can live."),
         (name = "alerts", description = "Conditions on saved queries, and who is told when they begin and end to hold."),
         (name = "events", description = "What happens, sent to others' servers as Standard Webhooks; `webhooks` lists what."),
         (name = "authentication", description = "Signing in and out, tokens and passwords."),

@@ -36,6 +36,7 @@ mod policies;
 mod problem;
 mod queries;
 mod refusals;
+mod remotes;
 mod schemas;
 mod team;
 mod workflows;
@@ -82,7 +83,8 @@ fn platform(config: &mut ServiceConfig<'_>) {
         .service(area(&["credentials"], credentials::routes))
         .service(area(&["alerts"], alerts::routes))
         .service(area(&["event-subscriptions", "event-types"], events::routes))
-        .service(area(&["write-connections"], write_connections::routes));
+        .service(area(&["write-connections"], write_connections::routes))
+        .service(area(&["remotes"], remotes::routes));
 }
 
 /// Everything that a server answers; `main` and tests use the same.
@@ -113,13 +115,15 @@ pub fn configure(services: Services) -> impl FnOnce(&mut web::ServiceConfig) {
             .service(invitation_page::submit)
             .service(password_page::show)
             .service(password_page::submit)
+            .service(remotes::returned)
             .configure(oauth::pages)
             .configure(|config| oauth::protocol(&mut ServiceConfig::new(config)));
         database_configs::routes(&mut ServiceConfig::new(config));
         let routes = |config: &mut web::ServiceConfig| {
             control_plane::routes(&mut ServiceConfig::new(config));
         };
-        config.service(web::scope("/api/v2").configure(routes));
+        let remote = actix_web::middleware::from_fn(control_plane::pass);
+        config.service(web::scope("/api/v2").configure(routes).wrap(remote));
         config.default_service(web::to(fallback::unmatched));
     }
 }

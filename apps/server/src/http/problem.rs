@@ -353,7 +353,10 @@ pub(crate) enum ControlPlaneProblems {
     /// A fault of ours.
     #[response(status = 500)]
     Internal(ControlPlaneError),
-    /// No node runs, or our own database does not answer: safe to try again.
+    /// The remote where the project lives did not answer as it should: whether it was done there is not known.
+    #[response(status = 502)]
+    Unknown(ControlPlaneError),
+    /// No node runs, our own database or the project's remote does not answer: safe to try again.
     #[response(status = 503)]
     Unavailable(ControlPlaneError),
 }

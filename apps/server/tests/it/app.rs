@@ -97,6 +97,15 @@ pub(crate) const MASTER: [u8; 32] = [
     0x5a, 0x6c, 0x9e, 0x13, 0xf7, 0xd8, 0x0b, 0x24, 0x91, 0x6e, 0x3f, 0xa5, 0xc8, 0xd2, 0x07, 0x4b,
 ];
 
+/// Calls remotes, and waits for none of them for long.
+fn remotes(gate: &Gate) -> Arc<plinth_adapter_neon::NeonPlane> {
+    let settings = plinth_adapter_neon::NeonSettings {
+        first_pause: Duration::from_millis(20),
+        ..plinth_adapter_neon::NeonSettings::new(gate.clone())
+    };
+    Arc::new(plinth_adapter_neon::NeonPlane::new(settings).unwrap())
+}
+
 impl TestApp {
     pub(crate) async fn start() -> Self {
         Self::with(QuerySettings::default()).await
@@ -153,6 +162,7 @@ impl TestApp {
             mailer: other.unwrap_or(mailer.clone()),
             patience: Duration::from_mins(1),
             nodes: None,
+            remotes: remotes(&gate),
             outward: Arc::new(plinth_adapter_http::HttpCalls::new(gate.clone()).unwrap()),
             runs: plinth_workflows::WorkerSettings::default(),
             clock: clock.clone(),
@@ -208,6 +218,7 @@ impl TestApp {
             mailer: self.mailer.clone(),
             patience: Duration::from_mins(1),
             nodes: None,
+            remotes: remotes(&gate),
             outward: Arc::new(plinth_adapter_http::HttpCalls::new(gate).unwrap()),
             runs: plinth_workflows::WorkerSettings::default(),
             clock: self.clock.clone(),

@@ -45,6 +45,7 @@ mod queries;
 mod query_runs;
 mod reaching;
 mod refreshing;
+mod remotes;
 mod roles;
 mod saved_queries;
 mod schemas;

@@ -80,7 +80,10 @@ fn encoded(fields: &[(&str, &str)]) -> String {
 }
 
 /// A request that posts a form.
-fn form(request: reqwest::RequestBuilder, fields: &[(&str, &str)]) -> reqwest::RequestBuilder {
+pub(crate) fn form(
+    request: reqwest::RequestBuilder,
+    fields: &[(&str, &str)],
+) -> reqwest::RequestBuilder {
     request.header("content-type", "application/x-www-form-urlencoded").body(encoded(fields))
 }
 
@@ -89,7 +92,7 @@ async fn post(app: &TestApp, path: &str, fields: &[(&str, &str)]) -> Answer {
 }
 
 /// A browser that does not follow where it is sent.
-async fn browse(request: reqwest::RequestBuilder) -> Answer {
+pub(crate) async fn browse(request: reqwest::RequestBuilder) -> Answer {
     let (_, request) = request.build_split();
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
     let response = client.build().unwrap().execute(request.unwrap()).await.unwrap();
@@ -98,7 +101,7 @@ async fn browse(request: reqwest::RequestBuilder) -> Answer {
     Answer { status, headers, body: Value::Null, text }
 }
 
-fn cookie(headers: &HeaderMap) -> String {
+pub(crate) fn cookie(headers: &HeaderMap) -> String {
     let set = headers[SET_COOKIE].to_str().unwrap();
     for rule in ["HttpOnly", "SameSite=Strict", "Path=/oauth"] {
         assert!(set.contains(rule), "{set}");
@@ -106,7 +109,7 @@ fn cookie(headers: &HeaderMap) -> String {
     set.split(';').next().unwrap().to_owned()
 }
 
-fn hidden<'t>(html: &'t str, name: &str) -> &'t str {
+pub(crate) fn hidden<'t>(html: &'t str, name: &str) -> &'t str {
     let after =
         html.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap_or_else(|| panic!("{html}"));
     after.split('"').next().unwrap()

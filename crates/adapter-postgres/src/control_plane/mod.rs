@@ -1,5 +1,6 @@
 mod inquiries;
 mod permissions;
+mod remotes;
 mod row;
 mod transfers;
 mod usage;
@@ -18,6 +19,7 @@ use plinth_tenancy::AuditEntry;
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
+pub use self::remotes::PostgresRemotes;
 use crate::database::{broken_constraint, internal, store};
 use crate::{Database, audit};
 

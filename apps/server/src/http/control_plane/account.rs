@@ -150,16 +150,24 @@ async fn get_auth_details(caller: Caller) -> Result<HttpResponse, Problem> {
 
 /// List regions
 ///
-/// This installation is one. Needs the scope `projects:read`.
+/// This installation is one, and each remote of the organization another. Needs the scope `projects:read`.
 #[utoipa::path(
     tag = "account",
     responses((status = 200, description = "`regions`."), ControlPlaneProblems),
 )]
 #[get("/regions")]
-async fn list_regions(caller: Caller) -> Result<HttpResponse, Problem> {
-    caller.permit::<ProjectsRead>()?;
-    let region = json!({
-        "region_id": REGION, "name": "This installation", "default": true, "geo_lat": "0", "geo_long": "0",
-    });
-    Ok(HttpResponse::Ok().json(json!({ "regions": [region] })))
+async fn list_regions(
+    caller: Caller,
+    services: web::Data<Services>,
+) -> Result<HttpResponse, Problem> {
+    let permit = caller.permit::<ProjectsRead>()?;
+    let region = |id: &str, name: &str, is_default: bool| {
+        json!({
+            "region_id": id, "name": name, "default": is_default, "geo_lat": "0", "geo_long": "0",
+        })
+    };
+    let mut all = vec![region(REGION, "This installation", true)];
+    let remotes = services.remotes.regions(&permit).await?;
+    all.extend(remotes.iter().map(|it| region(&it.region_id(), &it.base_url, false)));
+    Ok(HttpResponse::Ok().json(json!({ "regions": all })))
 }

@@ -202,7 +202,7 @@ async fn list_consumption(
     let body = |(project, frames): &(Project, Vec<Frame>)| json!({ "project_id": project.id.as_str(), "periods": asked.periods(project.number, frames) });
     let mut answer = json!({ "projects": found.iter().map(body).collect::<Vec<_>>() });
     if let Some((last, _)) = found.last().filter(|_| named.is_none()) {
-        let cursor = services.cursors.seal("consumption", place(last));
+        let cursor = services.cursors.seal("consumption", place(last.created_at, last.number));
         answer["pagination"] = json!({ "cursor": cursor });
     }
     Ok(HttpResponse::Ok().json(answer))

@@ -132,8 +132,7 @@ async fn list_consumption_v2(
     };
     let mut answer = json!({ "projects": projects.iter().map(body).collect::<Vec<_>>() });
     if let Some(last) = projects.last().filter(|_| named.is_none()) {
-        answer["pagination"] =
-            json!({ "cursor": services.cursors.seal("consumption", place(last)) });
+        answer["pagination"] = json!({ "cursor": services.cursors.seal("consumption", place(last.created_at, last.number)) });
     }
     Ok(HttpResponse::Ok().json(answer))
 }

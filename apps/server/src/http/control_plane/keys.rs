@@ -137,10 +137,13 @@ async fn create(
         Some(id) => {
             let not_found = || Problem::new(ErrorKind::NotFound, "project not found", None);
             let id: ProjectId = id.parse().map_err(|_| not_found())?;
-            let tree = services.control_plane.get(&caller.permit()?, &id).await?;
-            // One that is shared with the caller is another organization's to give keys for.
-            if tree.project.org != caller.principal().org {
-                return Err(not_found());
+            let away = services.remotes.project(caller.principal(), &id).await?;
+            if away.is_none_or(|it| it.deleted_at.is_some()) {
+                let tree = services.control_plane.get(&caller.permit()?, &id).await?;
+                // One that is shared with the caller is another organization's to give keys for.
+                if tree.project.org != caller.principal().org {
+                    return Err(not_found());
+                }
             }
             Some(id.to_string())
         }

@@ -16,6 +16,7 @@ mod operations;
 mod organizations;
 mod permissions;
 mod projects;
+mod remote;
 mod roles;
 mod schemas;
 mod snapshots;
@@ -35,6 +36,7 @@ use utoipa_actix_web::{AppExt as _, scope};
 
 pub(super) use self::absent::absent;
 pub(crate) use self::body::uri;
+pub(super) use self::remote::pass;
 use super::Problem;
 use super::problem::ControlPlaneError;
 

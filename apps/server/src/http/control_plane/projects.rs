@@ -1,4 +1,5 @@
 use actix_web::{HttpResponse, delete, get, patch, post, web};
+use plinth_control_plane::remote::named_region;
 use plinth_control_plane::{
     Computes, NewProject, OfferedLibrary, ProjectFilter, ProjectId, ProjectPatch, SqlName,
     no_pooler,
@@ -14,7 +15,7 @@ use super::body::{
     BranchBody, DatabaseBody, EndpointBody, ProjectBody, REGION, RoleBody, connections, operations,
     pooled_uri, uri,
 };
-use super::{limit, optional};
+use super::{limit, optional, remote};
 use crate::http::problem::ControlPlaneProblems;
 use crate::http::{Caller, Problem, Services};
 
@@ -119,9 +120,8 @@ pub(super) fn of_caller(caller: &Caller, named: Option<&str>) -> Result<(), Prob
 }
 
 /// The place after a project in a list.
-pub(super) fn place(project: &plinth_control_plane::Project) -> Cursor {
-    let number = u128::try_from(project.number).unwrap_or_default();
-    Cursor { created_at: project.created_at, id: Uuid::from_u128(number) }
+pub(super) fn place(created_at: jiff::Timestamp, number: i64) -> Cursor {
+    Cursor { created_at, id: Uuid::from_u128(u128::try_from(number).unwrap_or_default()) }
 }
 
 /// List projects
@@ -146,16 +146,28 @@ async fn list_projects(
     let filter =
         ProjectFilter { search: query.search.clone(), after, limit, ..ProjectFilter::default() };
     let deleted = query.recoverable == Some(true);
+    // What lives at a remote stands among the others, as it last told of it; what was deleted there it tells itself.
+    let mut away = Vec::new();
+    if !deleted {
+        away = services.remotes.projects(&permit, filter.clone()).await.map_err(remote::problem)?;
+    }
     let found = services.control_plane.list(&permit, filter, deleted).await?;
     let now = services.clock.now();
     let ids: Vec<_> = found.iter().map(|it| it.id.clone()).collect();
     let used = services.control_plane.used_this_month(&permit, &ids).await?;
-    let bodies: Vec<_> =
-        found.iter().map(|it| ProjectBody::of(it, None, now).with_usage(&used)).collect();
+    let here = found.iter().map(|it| {
+        (place(it.created_at, it.number), json!(ProjectBody::of(it, None, now).with_usage(&used)))
+    });
+    let away = away.iter().map(|it| (place(it.created_at, it.number), it.shown()));
+    let mut all: Vec<_> = here.chain(away).collect();
+    all.sort_by_key(|(it, _)| std::cmp::Reverse((it.created_at, it.id)));
+    all.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let last = all.last().map(|it| it.0);
+    let bodies: Vec<_> = all.into_iter().map(|it| it.1).collect();
     let mut body = json!({ "projects": bodies, "applications": {}, "integrations": {} });
     // Some clients stop at a short page, others when no cursor comes: this suits both.
-    if let Some(last) = found.last() {
-        let cursor = services.cursors.seal("projects", place(last));
+    if let Some(last) = last {
+        let cursor = services.cursors.seal("projects", last);
         body["pagination"] = json!({ "cursor": cursor });
     }
     Ok(HttpResponse::Ok().json(body))
@@ -182,8 +194,8 @@ async fn list_shared_projects(
 
 /// Make a project
 ///
-/// With a default branch, a role, a database and an endpoint. The role's password is in the answer. Needs the scope
-/// `projects:write`.
+/// With a default branch, a role, a database and an endpoint. The role's password is in the answer. With the `region_id` of a
+/// remote (`neon:<name>`, see `/regions`) it is made there. Needs the scope `projects:write`.
 #[utoipa::path(
     tag = "projects",
     request_body = CreateProject,
@@ -198,6 +210,13 @@ async fn create_project(
     let permit = caller.permit::<AllProjects>()?;
     let fields = optional::<CreateProject>(&body)?.project;
     of_caller(&caller, fields.org_id.as_deref())?;
+    if let Some((name, region)) = fields.region_id.as_deref().and_then(named_region) {
+        // All that it was asked for, also what is not known here.
+        let sent: Value = optional(&body)?;
+        let sent = sent["project"].as_object().cloned().unwrap_or_default();
+        let made = services.remotes.create_project(&permit, name, region, sent).await;
+        return remote::noted(made).map(remote::response).map_err(remote::problem);
+    }
     if let Some(region) = fields.region_id.filter(|it| it != REGION) {
         let text =
             format!("region_id: there is no region `{region}` here; the only one is `{REGION}`");

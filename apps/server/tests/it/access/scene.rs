@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::table::SIGNED_IN;
 use crate::app::{Answer, PASSWORD, Person, TestApp, address, config, connection, send};
+use crate::remotes::Stub;
 use crate::writes::{writer, writing};
 
 use super::operations::Operation;
@@ -192,6 +193,52 @@ impl Scene {
     pub(super) fn credential_body(&mut self) -> Value {
         let name = self.name("credential").to_lowercase().replace(' ', "-");
         json!({ "name": name, "type": "bearer", "origin": "https://crm.example.com", "secret": "a secret" })
+    }
+
+    /// A body that adds a remote under a new name.
+    pub(super) async fn remote_body(&mut self) -> Value {
+        let name = self.name("remote").to_lowercase().replace(' ', "-");
+        let stub = Stub::start().await;
+        json!({ "name": name, "base_url": stub.base_url, "key": "napi_of_the_scene" })
+    }
+
+    /// A remote.
+    pub(super) async fn new_remote(&mut self) -> String {
+        let body = self.remote_body().await;
+        self.make("remote", "/v1/remotes", body).await
+    }
+
+    /// A remote that nobody has signed in to.
+    pub(super) async fn new_oauth_remote(&mut self) -> String {
+        let name = self.name("remote").to_lowercase().replace(' ', "-");
+        let stub = Stub::start().await;
+        let oauth = json!({ "issuer": stub.issuer, "client_id": "plinth", "scopes": ["projects"] });
+        let body = json!({ "name": name, "base_url": stub.base_url, "oauth": oauth });
+        self.make("remote", "/v1/remotes", body).await
+    }
+
+    /// The same, and what a browser came back with from it.
+    pub(super) async fn new_asked_remote(&mut self) -> (String, Value) {
+        let id = self.new_oauth_remote().await;
+        let asked = self.owner.post(&format!("/v1/remotes/{id}/authorization"), json!({})).await;
+        let url = asked.body["data"]["authorize_url"].as_str().unwrap().to_owned();
+        let state = url.split("&state=").nth(1).unwrap().split('&').next().unwrap();
+        (id, json!({ "code": "a-code", "state": state }))
+    }
+
+    /// The id of a project that lives at remotes, and is not known here.
+    pub(super) fn remote_project(&mut self) -> String {
+        let name = self.name("remote-project").to_lowercase().replace(' ', "-");
+        format!("{name}-{}", self.email.len())
+    }
+
+    /// A remote and a project that lives there.
+    pub(super) async fn new_remote_project(&mut self) -> (String, String) {
+        let (remote, project) = (self.new_remote().await, self.remote_project());
+        let path = format!("/v1/remotes/{remote}/projects");
+        let body = json!({ "project_id": project });
+        let project = self.make("remote project", &path, body).await;
+        (remote, project)
     }
 
     /// A credential.

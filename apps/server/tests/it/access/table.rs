@@ -291,6 +291,28 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
         "update_credential" => {
             call.id(scene.new_credential().await).json(json!({ "secret": "another" }))
         }
+        "list_remotes" => call.query("?limit=100"),
+        "create_remote" => {
+            let body = scene.remote_body().await;
+            call.json(body)
+        }
+        "get_remote" | "delete_remote" | "test_remote" => call.id(scene.new_remote().await),
+        "update_remote" => {
+            call.id(scene.new_remote().await).json(json!({ "region_id": "aws-eu-central-1" }))
+        }
+        "authorize_remote" => call.id(scene.new_oauth_remote().await),
+        "connect_remote" => {
+            let (remote, body) = scene.new_asked_remote().await;
+            call.id(remote).json(body)
+        }
+        "add_remote_project" => {
+            let body = json!({ "project_id": scene.remote_project() });
+            call.id(scene.new_remote().await).json(body)
+        }
+        "remove_remote_project" => {
+            let (remote, project) = scene.new_remote_project().await;
+            call.id(remote).id(project)
+        }
         "list_event_types" | "list_event_subscriptions" => call,
         "create_event_subscription" => call.json(Scene::subscription_body()),
         "get_event_subscription"

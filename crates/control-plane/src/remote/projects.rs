@@ -1,0 +1,492 @@
+use std::time::Duration;
+
+use jiff::Timestamp;
+use plinth_core::{
+    AllProjects, Limit, OrgId, Permission as _, Permit, Principal, ProjectsRead, ProjectsWrite,
+};
+use plinth_tenancy::AuditEntry;
+use serde_json::{Map, Value, json};
+
+use super::service::{call, said};
+use super::{
+    Need, Remote, RemoteAnswer, RemoteCall, RemoteError, RemoteId, RemotePath, RemoteProject,
+    Remotes,
+};
+use crate::{OperationStatus, ProjectFilter, ProjectId};
+
+/// How soon it is looked first whether operations are done there, and how seldom at last.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+const LAST_LOOK: Duration = Duration::from_secs(2);
+
+/// The most operations of one answer that are looked after.
+const MOST_WATCHED: usize = 20;
+
+/// A call that is about a project of a remote.
+#[derive(Clone, Debug)]
+pub struct Passing {
+    /// What it is about.
+    pub path: RemotePath,
+    /// `GET`, `POST`, `PUT`, `PATCH` or `DELETE`.
+    pub method: String,
+    /// What comes after `?`, as it was sent.
+    pub query: Option<String>,
+    /// The body.
+    pub body: Option<Value>,
+    /// Whether another server has passed it on already.
+    pub was_passed: bool,
+}
+
+impl Remotes {
+    /// The project of that id that the caller's organization has at a remote, also if it was deleted there.
+    ///
+    /// # Errors
+    ///
+    /// Only when storage fails.
+    pub async fn project(
+        &self,
+        caller: &Principal,
+        id: &ProjectId,
+    ) -> Result<Option<RemoteProject>, RemoteError> {
+        if caller.project.as_deref().is_some_and(|it| it != id.as_str()) {
+            return Ok(None);
+        }
+        Ok(self.store.project(caller.org, id).await?)
+    }
+
+    /// Projects that live at remotes, newest first. None of those that were deleted there: the remote tells of these.
+    ///
+    /// # Errors
+    ///
+    /// Only when storage fails.
+    pub async fn projects(
+        &self,
+        permit: &Permit<ProjectsRead>,
+        mut filter: ProjectFilter,
+    ) -> Result<Vec<RemoteProject>, RemoteError> {
+        if let Some(only) = permit.principal().project.as_deref() {
+            filter.only = Some(only.parse().map_err(|_| RemoteError::NotFound("project"))?);
+        }
+        Ok(self.store.projects(permit.org(), &filter).await?)
+    }
+
+    /// All remotes, as regions in which projects can be made.
+    ///
+    /// # Errors
+    ///
+    /// Only when storage fails.
+    pub async fn regions(&self, permit: &Permit<ProjectsRead>) -> Result<Vec<Remote>, RemoteError> {
+        let all = Limit::new(100).unwrap_or_default();
+        Ok(self.store.list(permit.org(), None, all).await?)
+    }
+
+    /// Makes a project at the remote of that name. `fields` are those of the API, without organization and region.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::Field`] if there is no such remote; what the remote says.
+    pub async fn create_project(
+        &self,
+        permit: &Permit<AllProjects>,
+        name: &str,
+        region: Option<&str>,
+        mut fields: Map<String, Value>,
+    ) -> Result<RemoteAnswer, RemoteError> {
+        let remote = self.store.named(permit.org(), name).await?.ok_or_else(|| {
+            let rule = format!(
+                "there is no remote `{name}` here; `GET /regions` lists those that there are"
+            );
+            RemoteError::field("region_id", rule)
+        })?;
+        for (field, value) in [
+            ("org_id", remote.org_there.as_deref()),
+            ("region_id", region.or(remote.region.as_deref())),
+        ] {
+            match value {
+                Some(value) => fields.insert(field.to_owned(), json!(value)),
+                None => fields.remove(field),
+            };
+        }
+        let now = self.clock.now();
+        let asked = self.asked(permit.principal(), now, &remote, "POST", "/projects");
+        self.store.note(&asked.on("remote", remote.id)).await?;
+        let key = self.key(&remote).await?;
+        let request = permit.principal().origin.request_id.clone();
+        let sent = RemoteCall {
+            body: Some(json!({ "project": fields })),
+            ..call(&remote, &key, "POST", "/projects", &request)
+        };
+        // Whoever hangs up has made it all the same: it has to be known here.
+        let (remotes, permit) = (self.clone(), permit.clone());
+        finish(async move {
+            let mut answer = remotes.ask(&remote, sent.clone()).await?;
+            if answer.status >= 300 {
+                return Err(said(&remote, answer));
+            }
+            let told = &answer.body["project"];
+            let id: ProjectId =
+                told["id"].as_str().and_then(|it| it.parse().ok()).ok_or_else(|| {
+                    let why = "the project has no id in its answer".to_owned();
+                    RemoteError::Unknown { remote: remote.name.clone(), why }
+                })?;
+            remotes.keep(&permit, &remote, &id, told, "project.created").await?;
+            remotes.settle(&remote, &RemotePath::of(id), &sent, &mut answer.body).await;
+            rewrite(&remote, &mut answer.body["project"]);
+            Ok(answer)
+        })
+        .await
+    }
+
+    /// Brings in a project that lives at a remote already.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::NotFound`] if its key sees none of that id; [`RemoteError::ProjectKnown`].
+    pub async fn adopt(
+        &self,
+        permit: &Permit<AllProjects>,
+        remote: RemoteId,
+        id: &str,
+    ) -> Result<RemoteProject, RemoteError> {
+        let remote = self.found(permit.org(), remote).await?;
+        let id: ProjectId = id.parse().map_err(|_| RemoteError::NotFound("project"))?;
+        let key = self.key(&remote).await?;
+        let path = RemotePath::of(id.clone()).as_sent();
+        let request = &permit.principal().origin.request_id;
+        let sent = call(&remote, &key, "GET", &path, request);
+        let answer = self.ask(&remote, sent).await?;
+        if answer.status >= 300 {
+            return Err(said(&remote, answer));
+        }
+        // What answers must be what was asked for.
+        if answer.body["project"]["id"].as_str() != Some(id.as_str()) {
+            let why = "it told of another project than was asked for".to_owned();
+            return Err(RemoteError::Unknown { remote: remote.name, why });
+        }
+        self.keep(permit, &remote, &id, &answer.body["project"], "project.brought_in").await
+    }
+
+    /// Lets a project go, which goes on living at its remote.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::NotFound`] if none of that id is known there.
+    pub async fn forget(
+        &self,
+        permit: &Permit<AllProjects>,
+        remote: RemoteId,
+        id: &ProjectId,
+    ) -> Result<(), RemoteError> {
+        let entry = AuditEntry::of(permit.principal(), self.clock.now(), "project.let_go")
+            .on("project", id)
+            .with(json!({ "remote_id": remote }));
+        let forgotten = self.store.forget_project(permit.org(), remote, id, &entry).await?;
+        forgotten.then_some(()).ok_or(RemoteError::NotFound("project"))
+    }
+
+    /// Passes a call on to where its project lives.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::Permit`] without the right that it needs; what the remote says.
+    pub async fn pass(
+        &self,
+        caller: &Principal,
+        project: &RemoteProject,
+        passing: Passing,
+    ) -> Result<RemoteAnswer, RemoteError> {
+        let need = passing.path.need(&passing.method)?;
+        match need {
+            Need::Read => ProjectsRead::check(caller)?,
+            Need::Write => ProjectsWrite::check(caller)?,
+            Need::All => AllProjects::check(caller)?,
+        }
+        if passing.was_passed {
+            return Err(RemoteError::Loop);
+        }
+        if project.deleted_at.is_some() && !passing.path.is_recovery(&passing.method) {
+            return Err(RemoteError::NotFound("project"));
+        }
+        let remote = self.found(project.org, project.remote).await?;
+        let path = passing.path.as_sent();
+        if need != Need::Read {
+            // Before it is done: what comes of it is the remote's to tell, and a crash between would leave no trace.
+            let now = self.clock.now();
+            let asked = self.asked(caller, now, &remote, &passing.method, &path);
+            self.store.note(&asked.on("project", &project.id)).await?;
+        }
+        let key = self.key(&remote).await?;
+        let sent = RemoteCall {
+            query: passing.query,
+            body: passing.body,
+            ..call(&remote, &key, &passing.method, &path, &caller.origin.request_id)
+        };
+        let (remotes, project, path) = (self.clone(), project.clone(), passing.path);
+        let passed = async move { remotes.carry(&remote, &project, &path, sent, need).await };
+        // What changes something is ended also if whoever asked hangs up.
+        if need == Need::Read { passed.await } else { finish(passed).await }
+    }
+
+    async fn carry(
+        &self,
+        remote: &Remote,
+        project: &RemoteProject,
+        path: &RemotePath,
+        sent: RemoteCall,
+        need: Need,
+    ) -> Result<RemoteAnswer, RemoteError> {
+        let mut answer = self.ask(remote, sent.clone()).await?;
+        self.learn(project, path, &sent.method, &answer).await;
+        if answer.status >= 300 {
+            return Err(said(remote, answer));
+        }
+        if need != Need::Read {
+            self.settle(remote, path, &sent, &mut answer.body).await;
+        }
+        if answer.body["project"].is_object() {
+            rewrite(remote, &mut answer.body["project"]);
+        }
+        Ok(answer)
+    }
+
+    /// Keeps what an answer tells of its project. If that fails, lists show what was known before.
+    async fn learn(
+        &self,
+        project: &RemoteProject,
+        path: &RemotePath,
+        method: &str,
+        answer: &RemoteAnswer,
+    ) {
+        let (org, id) = (project.org, &project.id);
+        let is_own = answer.body["project"]["id"].as_str() == Some(id.as_str());
+        let noted = match (method, answer.status) {
+            ("DELETE", 200..=299) if path.is_project() => {
+                self.store.note_deletion(org, id, Some(self.clock.now())).await
+            }
+            // Somebody has deleted it there.
+            ("GET" | "DELETE", 404) if path.is_project() => {
+                self.store.note_deletion(org, id, Some(self.clock.now())).await
+            }
+            ("POST", 200..=299) if path.is_recovery(method) => {
+                self.store.note_deletion(org, id, None).await
+            }
+            (_, 200..=299) if path.is_project() && is_own => {
+                self.store.note_project(org, id, &answer.body["project"]).await
+            }
+            _ => Ok(()),
+        };
+        if let Err(err) = noted {
+            tracing::warn!(project = %id, error = plinth_core::chain(&err), "what a remote told could not be kept");
+        }
+    }
+
+    /// Waits for the operations that an answer tells of, but not forever, and shows in it what they have made. An answer
+    /// that cannot be looked after is given as it came.
+    async fn settle(
+        &self,
+        remote: &Remote,
+        path: &RemotePath,
+        sent: &RemoteCall,
+        body: &mut Value,
+    ) {
+        let ids: Vec<String> = waiting(body).take(MOST_WATCHED).map(str::to_owned).collect();
+        if ids.is_empty() {
+            return;
+        }
+        let deadline = tokio::time::Instant::now() + self.patience;
+        let mut pause = FIRST_LOOK;
+        'all: for id in &ids {
+            loop {
+                if tokio::time::Instant::now() + pause > deadline {
+                    break 'all;
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 3 / 2).min(LAST_LOOK);
+                let look = self.look(remote, sent, path.below(format!("/operations/{id}")));
+                let Some(found) = look.await else { break 'all };
+                let found = &found["operation"];
+                if found["id"].as_str() == Some(id) {
+                    replace(body, "operations", found);
+                }
+                if !is_waiting(found) {
+                    break;
+                }
+            }
+        }
+        if waiting(body).next().is_some() {
+            return;
+        }
+        // What was being made looks otherwise now.
+        for (field, list, place) in
+            [("branch", "branches", "branches"), ("endpoint", "endpoints", "endpoints")]
+        {
+            let one = body[field]["id"].as_str().map(str::to_owned);
+            let many = body[list].as_array().into_iter().flatten();
+            let many = many.filter_map(|it| it["id"].as_str().map(str::to_owned));
+            let all: Vec<String> = one.into_iter().chain(many).take(MOST_WATCHED).collect();
+            for id in all.iter().filter(|it| it.parse::<ProjectId>().is_ok()) {
+                let look = self.look(remote, sent, path.below(format!("/{place}/{id}")));
+                let Some(found) = look.await else { continue };
+                if body[field]["id"].as_str() == Some(id) {
+                    merge(&mut body[field], &found[field]);
+                }
+                replace(body, list, &found[field]);
+            }
+        }
+    }
+
+    async fn look(&self, remote: &Remote, sent: &RemoteCall, path: RemotePath) -> Option<Value> {
+        let looked = RemoteCall {
+            method: "GET".to_owned(),
+            url: format!("{}{}", remote.base_url, path.as_sent()),
+            query: None,
+            body: None,
+            ..sent.clone()
+        };
+        let answer = self.plane.call(looked).await.ok()?;
+        (answer.status == 200).then_some(answer.body)
+    }
+
+    async fn keep(
+        &self,
+        permit: &Permit<AllProjects>,
+        remote: &Remote,
+        id: &ProjectId,
+        told: &Value,
+        action: &str,
+    ) -> Result<RemoteProject, RemoteError> {
+        let now = self.clock.now();
+        let project = RemoteProject {
+            id: id.clone(),
+            org: permit.org(),
+            remote: remote.id,
+            remote_name: remote.name.clone(),
+            name: told["name"].as_str().unwrap_or(id.as_str()).to_owned(),
+            body: told.clone(),
+            number: 0,
+            by: permit.user(),
+            created_at: now,
+            deleted_at: None,
+        };
+        let entry = AuditEntry::of(permit.principal(), now, action)
+            .on("project", id)
+            .with(json!({ "remote": remote.name, "remote_id": remote.id }));
+        self.store.keep_project(&project, &entry).await?;
+        Ok(project)
+    }
+
+    /// That somebody is about to have something done there. Not marked as an idempotent request's effect: what comes of it
+    /// is not known yet, and what a busy remote refuses has to be tried again.
+    fn asked(
+        &self,
+        caller: &Principal,
+        now: Timestamp,
+        remote: &Remote,
+        method: &str,
+        path: &str,
+    ) -> AuditEntry {
+        let details = json!({ "remote": remote.name, "method": method, "path": path });
+        let mut entry = AuditEntry::of(caller, now, "remote.asked").with(details);
+        entry.idempotency = None;
+        entry
+    }
+}
+
+impl RemoteProject {
+    /// The project as callers see it: as the remote last told of it, as this organization's.
+    pub fn shown(&self) -> Value {
+        let mut body = self.body.clone();
+        own(self.org, &self.remote_name, &mut body);
+        body["id"] = json!(self.id);
+        body
+    }
+}
+
+/// Ends work that must not stop half-way, whoever hangs up meanwhile.
+async fn finish<T: Send + 'static>(
+    work: impl Future<Output = Result<T, RemoteError>> + Send + 'static,
+) -> Result<T, RemoteError> {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        Err(err) => Err(plinth_core::StoreError::Internal(err.into()).into()),
+    }
+}
+
+/// A project of a remote as this organization's: its ids there are nobody's here.
+fn rewrite(remote: &Remote, project: &mut Value) {
+    own(remote.org, &remote.name, project);
+}
+
+fn own(org: OrgId, remote: &str, project: &mut Value) {
+    let Some(fields) = project.as_object_mut() else { return };
+    fields.insert("org_id".to_owned(), json!(org));
+    fields.insert("owner_id".to_owned(), json!(org));
+    fields.remove("owner");
+    fields.insert("remote".to_owned(), json!(remote));
+}
+
+/// The ids of an answer's operations that are not done.
+fn waiting(body: &Value) -> impl Iterator<Item = &str> {
+    let all = body["operations"].as_array().into_iter().flatten();
+    // An id becomes part of a path.
+    let is_id = |it: &&str| it.parse::<uuid::Uuid>().is_ok();
+    all.filter(|it| is_waiting(it)).filter_map(|it| it["id"].as_str()).filter(is_id)
+}
+
+fn is_waiting(operation: &Value) -> bool {
+    let status = operation["status"].as_str().unwrap_or_default();
+    let ours = status.parse::<OperationStatus>().is_ok_and(|it| !it.is_final());
+    ours || status == "cancelling"
+}
+
+/// Puts a newer form of something in the place of that of its id in a list.
+fn replace(body: &mut Value, list: &str, newer: &Value) {
+    let all = body[list].as_array_mut().into_iter().flatten();
+    for it in all.filter(|it| it["id"].is_string() && it["id"] == newer["id"]) {
+        merge(it, newer);
+    }
+}
+
+/// What only the first answer told, such as a password, stays.
+fn merge(into: &mut Value, newer: &Value) {
+    if let (Some(into), Some(newer)) = (into.as_object_mut(), newer.as_object()) {
+        into.extend(newer.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_waited_for_until_they_are_done() {
+        let id = "0198c0de-7a3b-7cc1-9a55-3f2a8d1e6b70";
+        for (status, waits) in [
+            ("scheduling", true),
+            ("running", true),
+            ("cancelling", true),
+            ("finished", false),
+            ("failed", false),
+            ("skipped", false),
+            ("cancelled", false),
+            ("error", false),
+            ("?", false),
+        ] {
+            let body = json!({ "operations": [{ "id": id, "status": status }] });
+            assert_eq!(waiting(&body).count(), usize::from(waits), "{status}");
+        }
+        let odd = json!({ "operations": [{ "id": "../x", "status": "running" }] });
+        assert_eq!(waiting(&odd).count(), 0);
+        assert_eq!(waiting(&json!({})).count(), 0);
+    }
+
+    #[test]
+    fn a_newer_form_leaves_what_only_the_first_told() {
+        let mut body = json!({ "endpoints": [{ "id": "ep-a", "current_state": "init", "x": 1 }] });
+        replace(&mut body, "endpoints", &json!({ "id": "ep-a", "current_state": "active" }));
+        replace(&mut body, "endpoints", &json!({ "current_state": "idle" }));
+        assert_eq!(
+            body["endpoints"][0],
+            json!({ "id": "ep-a", "current_state": "active", "x": 1 })
+        );
+    }
+}
