@@ -24,6 +24,8 @@ pub(crate) struct Cell {
     pub(crate) connections: AtomicUsize,
     /// When bytes last went through, in milliseconds since 1970.
     pub(crate) used_at: AtomicI64,
+    /// How many bytes went through, both ways, and were not told yet.
+    pub(crate) passed: AtomicI64,
     /// Whether the server has ended by itself, and nobody was told.
     died: AtomicBool,
     /// The pooler before the server; `None` while none runs.

@@ -180,6 +180,8 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, cell: &Cell, inne
                 if to.write_all(&bytes[..read]).await.is_err() {
                     break;
                 }
+                let read = i64::try_from(read).unwrap_or_default();
+                cell.passed.fetch_add(read, Ordering::AcqRel);
             }
             _ => break,
         }

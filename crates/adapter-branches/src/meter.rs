@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use plinth_control_plane::{BranchPlace, Lsn, SubstrateError, Used};
@@ -103,13 +104,15 @@ pub(crate) async fn used(inner: &Inner, place: &BranchPlace) -> Result<Used, Sub
         let theirs = taken(&cell);
         used.active_ms += theirs.active_ms;
         used.cpu_ms += theirs.cpu_ms;
+        used.transfer_bytes += theirs.transfer_bytes;
     }
     Ok(used)
 }
 
 /// What was used, which is told once.
 fn taken(cell: &Cell) -> Used {
-    std::mem::take(&mut cell.meter.lock().expect("not poisoned").used)
+    let used = std::mem::take(&mut cell.meter.lock().expect("not poisoned").used);
+    Used { transfer_bytes: cell.passed.swap(0, Ordering::AcqRel), ..used }
 }
 
 /// The size of a branch's data without the log, and of all that it has.

@@ -236,6 +236,7 @@ pub async fn control_plane_store_contract(
         active_ms,
         cpu_ms: 7,
         written_bytes: 100,
+        transfer_bytes: 30,
         logical_bytes: 10,
         storage_bytes,
     };
@@ -251,6 +252,7 @@ pub async fn control_plane_store_contract(
     assert_eq!((hours[0].begin, hours[1].begin), (at(), minutes(60)));
     let (first, second) = (hours[0].used, hours[1].used);
     assert_eq!((first.active_ms, first.cpu_ms, first.storage_bytes), (1500, 14, 50));
+    assert_eq!((first.transfer_bytes, second.transfer_bytes), (60, 30));
     assert_eq!((second.active_ms, second.storage_bytes), (1, 70));
     let days = ask(us.0, Granularity::Daily, 120).await;
     assert_eq!((days.len(), days[0].used.active_ms, days[0].storage_bytes_hours), (1, 1501, 120));

@@ -15,6 +15,8 @@ pub struct Used {
     pub cpu_ms: i64,
     /// How much its log has grown, in bytes.
     pub written_bytes: i64,
+    /// How many bytes went through its endpoints, both ways together.
+    pub transfer_bytes: i64,
     /// The size of its data without the log, in bytes.
     pub logical_bytes: i64,
     /// The size of its data, its log and what its history takes, in bytes; blocks that are shared count each time.

@@ -48,6 +48,9 @@ async fn what_projects_use_is_measured_and_told_by_the_hour_day_and_month() {
     assert_eq!(active, 3600, "while it slept nothing counts: {told}");
     let written: i64 = (0..frames.len()).map(|at| number(at, "written_data_bytes")).sum();
     assert!(written > 2 * 300_000 * 50, "{told}");
+    // Statements, answers and TLS; nothing of the rows, which the server made itself.
+    let passed: i64 = (0..frames.len()).map(|at| number(at, "data_transfer_bytes")).sum();
+    assert!((2_000..200_000).contains(&passed), "{told}");
     for at in 0..frames.len() {
         assert!(number(at, "synthetic_storage_size_bytes") > 20 << 20, "{told}");
     }
@@ -72,7 +75,11 @@ async fn what_projects_use_is_measured_and_told_by_the_hour_day_and_month() {
     let whole = owner.get(&v2("projects", metrics)).await.is(200);
     let whole = &whole["projects"][0]["periods"][0]["consumption"][0]["metrics"];
     let names: Vec<_> = whole.as_array().unwrap().iter().map(|it| &it["metric_name"]).collect();
-    assert_eq!(names, ["compute_unit_seconds", "root_branch_bytes_month"], "what is measured");
+    assert_eq!(
+        names,
+        ["compute_unit_seconds", "root_branch_bytes_month", "public_network_transfer_bytes"]
+    );
+    assert_eq!(whole[2]["value"], passed);
     assert_eq!(whole[0]["value"], day[0]["compute_time_seconds"]);
     assert!(whole[1]["value"].as_i64().unwrap() > 0, "{whole}");
     let parts = owner.get(&v2("branches", metrics)).await.is(200);
@@ -93,8 +100,17 @@ async fn what_projects_use_is_measured_and_told_by_the_hour_day_and_month() {
     let shown = owner.get(&format!("/api/v2/projects/{project}")).await.is(200);
     assert_eq!(shown["project"]["active_time_seconds"], 3600);
     assert_eq!(shown["project"]["written_data_bytes"], written);
+    assert_eq!(shown["project"]["data_transfer_bytes"], passed);
     let shown = owner.get(&format!("/api/v2/projects/{project}/branches/{branch}")).await.is(200);
     assert_eq!(shown["branch"]["written_data_bytes"], written);
+
+    // What somebody reads goes through as well: 2 MB of it.
+    let much = psql(uri, "SELECT repeat('x', 2000000)").await.unwrap();
+    assert_eq!(much.len(), 2_000_000);
+    owner.post(&suspend, json!({})).await.is(200);
+    let shown = owner.get(&format!("/api/v2/projects/{project}/branches/{branch}")).await.is(200);
+    let now = shown["branch"]["data_transfer_bytes"].as_i64().unwrap() - passed;
+    assert!((2_000_000..2_100_000).contains(&now), "{shown}");
 
     let far = path("hourly", "").replace("2026-03-04T05:30", "2026-02-01T00:00");
     owner.get(&far).await.is(406);

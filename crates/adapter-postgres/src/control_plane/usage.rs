@@ -24,10 +24,11 @@ impl UsageStore for PostgresControlPlane {
     ) -> Result<(), StoreError> {
         // Not if the project has gone elsewhere meanwhile.
         let add = "INSERT INTO cp_usage AS it (org_id, project_id, branch_id, hour, active_ms, cpu_ms, written_bytes,
-                       logical_bytes, storage_bytes)
-                   SELECT org_id, id, $3, $4, $5, $6, $7, $8, $9 FROM cp_projects WHERE org_id = $1 AND id = $2
+                       logical_bytes, storage_bytes, transfer_bytes)
+                   SELECT org_id, id, $3, $4, $5, $6, $7, $8, $9, $10 FROM cp_projects WHERE org_id = $1 AND id = $2
                    ON CONFLICT (branch_id, hour) DO UPDATE SET active_ms = it.active_ms + excluded.active_ms,
                        cpu_ms = it.cpu_ms + excluded.cpu_ms, written_bytes = it.written_bytes + excluded.written_bytes,
+                       transfer_bytes = it.transfer_bytes + excluded.transfer_bytes,
                        logical_bytes = greatest(it.logical_bytes, excluded.logical_bytes),
                        storage_bytes = greatest(it.storage_bytes, excluded.storage_bytes)";
         let sweep = "DELETE FROM cp_usage WHERE org_id = $1 AND branch_id = $2 AND hour < $3";
@@ -48,6 +49,7 @@ impl UsageStore for PostgresControlPlane {
                         &used.written_bytes,
                         &used.logical_bytes,
                         &used.storage_bytes,
+                        &used.transfer_bytes,
                     ],
                 )
                 .await
@@ -70,7 +72,7 @@ impl UsageStore for PostgresControlPlane {
         let query = "
             WITH hours AS (
                 SELECT u.project_id, u.hour, sum(u.active_ms)::bigint AS active_ms, sum(u.cpu_ms)::bigint AS cpu_ms,
-                       sum(u.written_bytes)::bigint AS written_bytes, sum(u.logical_bytes)::bigint AS logical_bytes,
+                       sum(u.written_bytes)::bigint AS written_bytes, sum(u.transfer_bytes)::bigint AS transfer_bytes, sum(u.logical_bytes)::bigint AS logical_bytes,
                        sum(u.storage_bytes)::bigint AS storage_bytes
                 FROM cp_usage u JOIN cp_projects p ON p.id = u.project_id
                 WHERE u.org_id = $1 AND u.hour >= $3 AND u.hour < $4 AND p.deleted_at IS NULL
@@ -79,7 +81,7 @@ impl UsageStore for PostgresControlPlane {
             )
             SELECT project_id, date_trunc($5, hour AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS begin,
                    sum(active_ms)::bigint AS active_ms, sum(cpu_ms)::bigint AS cpu_ms,
-                   sum(written_bytes)::bigint AS written_bytes, max(logical_bytes) AS logical_bytes,
+                   sum(written_bytes)::bigint AS written_bytes, sum(transfer_bytes)::bigint AS transfer_bytes, max(logical_bytes) AS logical_bytes,
                    max(storage_bytes) AS storage_bytes, sum(storage_bytes)::bigint AS storage_hours,
                    sum(logical_bytes)::bigint AS logical_hours
             FROM hours GROUP BY 1, 2 ORDER BY 1, 2";
@@ -109,7 +111,7 @@ impl UsageStore for PostgresControlPlane {
             SELECT u.project_id, u.branch_id, b.parent_id IS NULL AS is_root,
                    date_trunc($5, u.hour AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS begin,
                    sum(u.active_ms)::bigint AS active_ms, sum(u.cpu_ms)::bigint AS cpu_ms,
-                   sum(u.written_bytes)::bigint AS written_bytes, max(u.logical_bytes) AS logical_bytes,
+                   sum(u.written_bytes)::bigint AS written_bytes, sum(u.transfer_bytes)::bigint AS transfer_bytes, max(u.logical_bytes) AS logical_bytes,
                    max(u.storage_bytes) AS storage_bytes, sum(u.storage_bytes)::bigint AS storage_hours,
                    sum(u.logical_bytes)::bigint AS logical_hours
             FROM cp_usage u JOIN cp_branches b ON b.id = u.branch_id
@@ -143,7 +145,7 @@ impl UsageStore for PostgresControlPlane {
         since: Timestamp,
     ) -> Result<Vec<(BranchId, Used)>, StoreError> {
         let query = "SELECT branch_id, sum(active_ms)::bigint AS active_ms, sum(cpu_ms)::bigint AS cpu_ms,
-                            sum(written_bytes)::bigint AS written_bytes, max(logical_bytes) AS logical_bytes,
+                            sum(written_bytes)::bigint AS written_bytes, sum(transfer_bytes)::bigint AS transfer_bytes, max(logical_bytes) AS logical_bytes,
                             max(storage_bytes) AS storage_bytes
                      FROM cp_usage WHERE org_id = $1 AND project_id = $2 AND hour >= $3 GROUP BY branch_id ORDER BY branch_id";
         self.database
@@ -179,6 +181,7 @@ fn read(row: &Row) -> Result<Used, StoreError> {
         active_ms: number("active_ms")?,
         cpu_ms: number("cpu_ms")?,
         written_bytes: number("written_bytes")?,
+        transfer_bytes: number("transfer_bytes")?,
         logical_bytes: number("logical_bytes")?,
         storage_bytes: number("storage_bytes")?,
     })

@@ -128,6 +128,7 @@ impl ProjectBody {
             self.cpu_used_sec = used.cpu_ms / 1000;
             self.compute_time_seconds = used.cpu_ms / 1000;
             self.written_data_bytes = used.written_bytes;
+            self.data_transfer_bytes = used.transfer_bytes;
             self.data_storage_bytes_hour = frame.storage_bytes_hours;
             self.synthetic_storage_size = Some(used.storage_bytes);
         }
@@ -236,6 +237,7 @@ impl BranchBody {
             self.cpu_used_sec = used.cpu_ms / 1000;
             self.compute_time_seconds = used.cpu_ms / 1000;
             self.written_data_bytes = used.written_bytes;
+            self.data_transfer_bytes = used.transfer_bytes;
         }
         self
     }

@@ -43,10 +43,11 @@ pub(super) struct ConsumptionQuery {
 }
 
 /// The figures that there are.
-const METRICS: [&str; 7] = [
+const METRICS: [&str; 8] = [
     "active_time_seconds",
     "compute_time_seconds",
     "written_data_bytes",
+    "data_transfer_bytes",
     "synthetic_storage_size_bytes",
     "data_storage_bytes_hour",
     "logical_size_bytes",
@@ -117,6 +118,7 @@ impl Asked {
                 "active_time_seconds" => used.active_ms / 1000,
                 "compute_time_seconds" => used.cpu_ms / 1000,
                 "written_data_bytes" => used.written_bytes,
+                "data_transfer_bytes" => used.transfer_bytes,
                 "synthetic_storage_size_bytes" => used.storage_bytes,
                 "data_storage_bytes_hour" => frame.storage_bytes_hours,
                 "logical_size_bytes" => used.logical_bytes,
@@ -173,7 +175,7 @@ pub(super) fn named(text: Option<&str>) -> Result<Option<Vec<ProjectId>>, Proble
 /// Read the consumption of projects
 ///
 /// By the hour, day or month: for how long their Postgres processes ran, the time of a core that they took, how much was written
-/// to their logs, and the room that they take; measured each minute, without waking anything. Needs the scope
+/// to their logs and went through their endpoints, and the room that they take; measured each minute, without waking anything. Needs the scope
 /// `projects:read`.
 #[utoipa::path(
     tag = "consumption",
@@ -239,6 +241,7 @@ async fn get_account_consumption(
             active_ms: one.active_ms + other.active_ms,
             cpu_ms: one.cpu_ms + other.cpu_ms,
             written_bytes: one.written_bytes + other.written_bytes,
+            transfer_bytes: one.transfer_bytes + other.transfer_bytes,
             logical_bytes: one.logical_bytes + other.logical_bytes,
             storage_bytes: one.storage_bytes + other.storage_bytes,
         };

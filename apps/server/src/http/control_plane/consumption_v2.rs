@@ -21,11 +21,12 @@ pub(super) fn routes(config: &mut ServiceConfig<'_>) {
 }
 
 /// The figures that are measured.
-const MEASURED: [&str; 4] = [
+const MEASURED: [&str; 5] = [
     "compute_unit_seconds",
     "root_branch_bytes_month",
     "child_branch_bytes_month",
     "instant_restore_bytes_month",
+    "public_network_transfer_bytes",
 ];
 
 /// What clients may ask for: those beyond the measured ones are left out of answers, and not told as nothing.
@@ -34,7 +35,7 @@ const KNOWN: [&str; 8] = [
     MEASURED[1],
     MEASURED[2],
     MEASURED[3],
-    "public_network_transfer_bytes",
+    MEASURED[4],
     "private_network_transfer_bytes",
     "extra_branches_month",
     "snapshot_storage_bytes_month",
@@ -54,11 +55,13 @@ struct Sum {
     root_bytes_hours: i64,
     child_bytes_hours: i64,
     history_bytes_hours: i64,
+    transfer_bytes: i64,
 }
 
 impl Sum {
     fn add(&mut self, it: &BranchFrame) {
         self.cpu_ms += it.frame.used.cpu_ms;
+        self.transfer_bytes += it.frame.used.transfer_bytes;
         let bytes_hours =
             if it.is_root { &mut self.root_bytes_hours } else { &mut self.child_bytes_hours };
         *bytes_hours += it.frame.logical_bytes_hours;
@@ -72,6 +75,7 @@ impl Sum {
             "compute_unit_seconds" => self.cpu_ms / 1000,
             "root_branch_bytes_month" => self.root_bytes_hours / hours,
             "child_branch_bytes_month" => self.child_bytes_hours / hours,
+            "public_network_transfer_bytes" => self.transfer_bytes,
             _ => self.history_bytes_hours / hours,
         };
         let metrics = asked.metrics.iter().filter(|it| MEASURED.contains(it));
@@ -100,7 +104,7 @@ fn periods<'a>(
 ///
 /// `compute_unit_seconds` is the time of a core that their Postgres processes took; `root_branch_bytes_month` and
 /// `child_branch_bytes_month` are the sizes of the data in branches, and `instant_restore_bytes_month` of the log, archives and
-/// base copies, as parts of a month. What is not measured (the network, snapshots, the number of branches) is left out of the answer.
+/// base copies, as parts of a month. `public_network_transfer_bytes` is what went through their endpoints, both ways. What is not measured (snapshots, the number of branches) is left out of the answer.
 /// Needs the scope `projects:read`.
 #[utoipa::path(
     tag = "consumption",
