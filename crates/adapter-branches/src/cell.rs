@@ -75,6 +75,7 @@ impl Cell {
         own_password(cluster.folder(), &connection).await?;
         self.port.store(connection.port, Ordering::Release);
         **held = Some(cluster);
+        limit(inner, place, held);
         meter::begun(inner, self, held, true);
         Ok(true)
     }
@@ -87,6 +88,8 @@ impl Cell {
     ) -> Result<bool, SubstrateError> {
         let mut held = self.hold().await;
         if self.port().is_some() {
+            // It may have got others.
+            limit(inner, place, &held);
             return Ok(true);
         }
         if self.pooler.lock().await.is_none() {
@@ -102,6 +105,7 @@ impl Cell {
         own_password(cluster.folder(), &connection).await?;
         self.port.store(connection.port, Ordering::Release);
         *held = Some(cluster);
+        limit(inner, place, &held);
         meter::begun(inner, self, &held, false);
         Ok(true)
     }
@@ -145,7 +149,11 @@ impl Cell {
         self.end_pooler().await;
         let Some(cluster) = held.as_mut() else { return Ok(false) };
         cluster.stop().await.map_err(failed)?;
+        let home = cluster.folder().file_name().map(|it| it.to_string_lossy().into_owned());
         **held = None;
+        if let (Some(groups), Some(home)) = (&inner.groups, home) {
+            groups.release(&home);
+        }
         Ok(true)
     }
 
@@ -159,6 +167,16 @@ impl Cell {
     /// How the running server is reached by us.
     pub(crate) fn connection(held: &Held<'_>) -> Option<ConnectionParameters> {
         held.as_ref()?.connection()
+    }
+}
+
+/// Holds a server that runs to its compute units, where that is possible. One that cannot be held runs all the same.
+fn limit(inner: &Inner, place: &BranchPlace, held: &Held<'_>) {
+    let (Some(groups), Some(computes)) = (&inner.groups, place.computes) else { return };
+    let Some(pid) = held.as_ref().and_then(Cluster::pid) else { return };
+    let pids = meter::processes_of(pid);
+    if let Err(error) = groups.hold(place.branch.as_str(), &pids, computes) {
+        tracing::warn!(branch = %place.branch, %error, "a server could not be held to its compute units");
     }
 }
 

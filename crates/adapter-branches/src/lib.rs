@@ -21,6 +21,7 @@ mod copy;
 mod front;
 mod history;
 mod inquiry;
+mod limits;
 mod meter;
 mod node;
 mod own;

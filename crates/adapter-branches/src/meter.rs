@@ -146,6 +146,19 @@ fn cpu_of(held: &Held<'_>) -> i64 {
     ticks * 1000 / ticks_per_second()
 }
 
+/// A process and its children: a server's sessions are children of its first process.
+pub(crate) fn processes_of(pid: u32) -> Vec<u32> {
+    let others = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let others = others.filter_map(|it| it.file_name().to_str().and_then(|it| it.parse().ok()));
+    // The first one first: whom it starts from then on is where it is.
+    std::iter::once(pid).chain(others.filter(|it| parent_of(*it) == Some(pid))).collect()
+}
+
+/// Whose child a process is.
+pub(crate) fn parent_of(pid: u32) -> Option<u32> {
+    ticks_of(pid).map(|it| it.1)
+}
+
 fn ticks_per_second() -> i64 {
     use nix::unistd::{SysconfVar, sysconf};
     sysconf(SysconfVar::CLK_TCK).ok().flatten().filter(|it| *it > 0).unwrap_or(100)

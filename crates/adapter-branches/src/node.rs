@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use crate::authority::Authority;
 use crate::cell::Cell;
 use crate::front::Front;
+use crate::limits::Groups;
 use crate::pooler::Program;
 
 /// How a node is to be run.
@@ -65,6 +66,8 @@ pub(crate) struct Inner {
     pub(crate) settings: NodeSettings,
     /// `None` where PgBouncer is not installed.
     pub(crate) pooler: Option<Program>,
+    /// `None` where nothing can be held to compute units.
+    pub(crate) groups: Option<Groups>,
     pub(crate) authority: Authority,
     pub(crate) clock: Arc<dyn Clock>,
     /// `None` where projects cannot have users of their own.
@@ -115,11 +118,16 @@ impl LocalBranches {
         fs::write(folder.join("node.pid"), std::process::id().to_string()).map_err(failed)?;
         let own_users = own_users(&folder, settings.first_uid);
         let usual_user = RunUser::choose()?;
+        let groups = Groups::find();
+        if let Err(why) = &groups {
+            tracing::info!(why, "servers are not held to their endpoints' compute units");
+        }
         let (events, told) = mpsc::unbounded_channel();
         let inner = Inner {
             installation,
             settings,
             pooler: Program::find(),
+            groups: groups.ok(),
             authority,
             clock,
             own_users,
@@ -149,6 +157,7 @@ impl LocalBranches {
         NodeOffers {
             libraries: libraries.into_iter().map(offered).collect(),
             pooler: self.inner.pooler.is_some(),
+            limits: self.inner.groups.is_some(),
         }
     }
 }

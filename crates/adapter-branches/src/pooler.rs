@@ -319,6 +319,7 @@ mod tests {
             settings: json!({ "max_connections": most }),
             libraries: Vec::new(),
             history_retention_seconds: 0,
+            computes: None,
         };
         let files = Files::of(Path::new("/x"));
         let text = |most, version| configuration(&place(most), version, &files, (7, 8));

@@ -40,6 +40,7 @@ pub(crate) fn server(endpoint: &EndpointPlace) -> Result<BranchPlace, SubstrateE
     }
     let (_, last) = endpoint.id.as_str().rsplit_once('-').unwrap_or(("", endpoint.id.as_str()));
     let mut place = beside(&endpoint.branch, &format!("ro-{last}"))?;
+    place.computes = Some(endpoint.computes);
     let own = endpoint.settings.as_object().cloned().unwrap_or_default();
     if let Some(settings) = place.settings.as_object_mut() {
         settings.extend(own);

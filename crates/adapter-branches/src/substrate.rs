@@ -255,6 +255,7 @@ impl Substrate for LocalBranches {
                     settings: serde_json::Value::Null,
                     libraries: Vec::new(),
                     history_retention_seconds: 0,
+                    computes: None,
                 };
                 // One that resists keeps none of the others.
                 if let Err(err) = self.orphan(&place, &branch.path()).await {

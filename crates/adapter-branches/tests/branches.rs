@@ -42,6 +42,7 @@ impl Node {
             settings: serde_json::Value::Null,
             libraries: Vec::new(),
             history_retention_seconds: 86_400,
+            computes: None,
         }
     }
 
@@ -50,6 +51,7 @@ impl Node {
             org: OrgId::from_uuid(uuid()),
             id: EndpointId::random().unwrap(),
             branch: branch.clone(),
+            computes: plinth_control_plane::Computes::default(),
             kind: EndpointKind::ReadWrite,
             settings: serde_json::Value::Null,
             port: self.first_port + nth,

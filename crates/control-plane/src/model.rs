@@ -518,6 +518,8 @@ pub struct NodeOffers {
     pub libraries: Vec<OfferedLibrary>,
     /// Whether endpoints can have a pooler.
     pub pooler: bool,
+    /// Whether servers are held to their endpoints' compute units.
+    pub limits: bool,
 }
 
 #[cfg(test)]

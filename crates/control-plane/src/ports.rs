@@ -8,9 +8,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    AddressRange, Branch, BranchId, Chain, Database, Endpoint, EndpointId, EndpointKind, Inquiry,
-    InquiryStore, Lsn, NodeInfo, Operation, OperationId, PermissionStore, Person, Point, Project,
-    ProjectId, Role, Snapshot, SqlName, StorageMethod, Tree, UsageStore, Used,
+    AddressRange, Branch, BranchId, Chain, Computes, Database, Endpoint, EndpointId, EndpointKind,
+    Inquiry, InquiryStore, Lsn, NodeInfo, Operation, OperationId, PermissionStore, Person, Point,
+    Project, ProjectId, Role, Snapshot, SqlName, StorageMethod, Tree, UsageStore, Used,
 };
 
 /// A change of one project: all of it is written, or nothing.
@@ -326,6 +326,8 @@ pub struct BranchPlace {
     pub libraries: Vec<&'static str>,
     /// For how long its history is kept.
     pub history_retention_seconds: i32,
+    /// How much of the machine its server may use, where the machine can hold it to that; `None` for as much as there is.
+    pub computes: Option<Computes>,
 }
 
 /// An endpoint as a node has it.
@@ -341,6 +343,8 @@ pub struct EndpointPlace {
     pub kind: EndpointKind,
     /// `pg_settings` that hold for its own server, if it has one, instead of the branch's.
     pub settings: Value,
+    /// How much of the machine its own server may use, if it has one.
+    pub computes: Computes,
     /// Its port.
     pub port: u16,
     /// Whether the next port leads there through a pooler.

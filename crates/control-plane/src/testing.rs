@@ -117,6 +117,7 @@ pub async fn control_plane_store_contract(
                 version: "1.2".to_owned(),
             }],
             pooler: true,
+            limits: true,
         },
     };
     store.beat(&node).await.expect("written");

@@ -15,6 +15,8 @@ pub struct Tree {
     pub project: Project,
     /// The name under which its node is reached.
     pub host: String,
+    /// Whether its node can hold servers to their endpoints' compute units.
+    pub holds_limits: bool,
     /// Its branches, oldest first.
     pub branches: Vec<Branch>,
     /// Snapshots of them, oldest first.
@@ -130,6 +132,7 @@ impl Tree {
             settings: settings.unwrap_or_default(),
             libraries: preload::chosen(&self.project.settings).iter().map(|it| it.name).collect(),
             history_retention_seconds: self.project.history_retention_seconds,
+            computes: self.writer_of(branch).map(|it| it.computes),
         }
     }
 
@@ -147,6 +150,7 @@ impl Tree {
             branch: self.place(&endpoint.branch),
             kind: endpoint.kind,
             settings: endpoint.settings["pg_settings"].clone(),
+            computes: endpoint.computes,
             port: endpoint.port,
             pooled: endpoint.pooled,
             suspend_after_seconds: seconds,

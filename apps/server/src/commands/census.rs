@@ -1,8 +1,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use plinth_control_plane::{Census, ControlPlaneStore};
 use plinth_core::StoreError;
+
+/// A node that has not said for so long that it lives does not.
+const ALIVE: SignedDuration = SignedDuration::from_secs(15);
 
 /// Tells `/metrics` how many branches, endpoints and operations there are. Every server tells the same numbers, those of the
 /// database that all have in common.
@@ -27,6 +31,12 @@ impl Counted {
             let told = (what, kind, state);
             gone.remove(&told);
             self.told.insert(told);
+        }
+        let nodes = self.store.nodes(ALIVE).await?;
+        for (limits, held) in [("held", true), ("not_held", false)] {
+            let many = nodes.iter().filter(|it| it.offers.limits == held).count();
+            let many = f64::from(u32::try_from(many).unwrap_or(u32::MAX));
+            metrics::gauge!("plinth_nodes", "limits" => limits).set(many);
         }
         for (what, kind, state) in gone {
             tell(&what, &kind, &state, 0);

@@ -81,7 +81,7 @@ impl ControlPlaneStore for PostgresControlPlane {
         let (org_id, id) = (org.as_uuid(), project.as_str());
         self.database
             .for_org_as_of_now(org, async |tx| {
-                let query = "SELECT p.*, n.host FROM cp_projects p LEFT JOIN cp_nodes n ON n.name = p.node
+                let query = "SELECT p.*, n.host, coalesce((n.offers ->> 'limits')::boolean, false) AS limits FROM cp_projects p LEFT JOIN cp_nodes n ON n.name = p.node
                              WHERE p.org_id = $1 AND p.id = $2";
                 let Some(found) = tx.query_opt(query, &[&org_id, &id]).await.map_err(store)? else {
                     return Ok(None);
@@ -105,6 +105,7 @@ impl ControlPlaneStore for PostgresControlPlane {
                 Ok(Some(Tree {
                     project: row::project(&found)?,
                     host: host.unwrap_or_default(),
+                    holds_limits: found.try_get("limits").map_err(internal)?,
                     branches: branches.iter().map(row::branch).collect::<Result<_, StoreError>>()?,
                     snapshots: snapshots.iter().map(row::snapshot).collect::<Result<_, StoreError>>()?,
                     endpoints: endpoints.iter().map(row::endpoint).collect::<Result<_, StoreError>>()?,

@@ -161,6 +161,7 @@ impl ControlPlane {
         let mut tree = Tree {
             project,
             host: node.host.clone(),
+            holds_limits: node.offers.limits,
             branches: vec![branch.clone()],
             snapshots: Vec::new(),
             endpoints: Vec::new(),

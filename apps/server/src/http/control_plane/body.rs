@@ -287,6 +287,8 @@ pub(super) struct EndpointBody {
     proxy_host: String,
     suspend_timeout_seconds: i64,
     provisioner: &'static str,
+    /// Whether its Postgres is held to `autoscaling_limit_max_cu`: a core and 4 GiB each. Not in Neon's API.
+    limits_held: bool,
 }
 
 impl EndpointBody {
@@ -317,6 +319,7 @@ impl EndpointBody {
             proxy_host: tree.host.clone(),
             suspend_timeout_seconds: it.suspend_timeout_seconds,
             provisioner: PROVISIONER,
+            limits_held: tree.holds_limits,
         }
     }
 }
