@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use nix::fcntl::{Flock, FlockArg};
 use plinth_control_plane::{
@@ -64,8 +64,8 @@ pub struct LocalBranches {
 pub(crate) struct Inner {
     pub(crate) installation: Installation,
     pub(crate) settings: NodeSettings,
-    /// `None` where PgBouncer is not installed.
-    pub(crate) pooler: Option<Program>,
+    /// `None` where PgBouncer was not installed when it was last looked for.
+    pooler: RwLock<Option<Program>>,
     /// `None` where nothing can be held to compute units.
     pub(crate) groups: Option<Groups>,
     pub(crate) authority: Authority,
@@ -126,7 +126,7 @@ impl LocalBranches {
         let inner = Inner {
             installation,
             settings,
-            pooler: Program::find(),
+            pooler: RwLock::new(Program::find()),
             groups: groups.ok(),
             authority,
             clock,
@@ -148,7 +148,7 @@ impl LocalBranches {
         i32::try_from(self.inner.installation.version().major).unwrap_or(0)
     }
 
-    /// What it can do beside running Postgres.
+    /// What it can do beside running Postgres. What was not there when it was last looked for is looked for again.
     pub fn offers(&self) -> NodeOffers {
         let known = LIBRARIES.iter().map(|it| it.name);
         let libraries = self.inner.installation.libraries(known);
@@ -156,13 +156,31 @@ impl LocalBranches {
             |(name, version): (&str, String)| OfferedLibrary { name: name.to_owned(), version };
         NodeOffers {
             libraries: libraries.into_iter().map(offered).collect(),
-            pooler: self.inner.pooler.is_some(),
+            pooler: self.inner.looked_for_pooler(),
             limits: self.inner.groups.is_some(),
         }
     }
 }
 
 impl Inner {
+    /// PgBouncer, if it is there.
+    pub(crate) fn pooler(&self) -> Option<Program> {
+        self.pooler.read().expect("not poisoned").clone()
+    }
+
+    fn looked_for_pooler(&self) -> bool {
+        if self.pooler.read().expect("not poisoned").is_some() {
+            return true;
+        }
+        let found = Program::find();
+        let is_there = found.is_some();
+        if is_there {
+            tracing::info!("PgBouncer is there now: endpoints can have a pooled port");
+        }
+        *self.pooler.write().expect("not poisoned") = found;
+        is_there
+    }
+
     pub(crate) fn projects(&self) -> PathBuf {
         self.settings.folder.join("projects")
     }

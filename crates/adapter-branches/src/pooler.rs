@@ -102,7 +102,7 @@ pub(crate) async fn reach(
 }
 
 async fn start(inner: &Inner, place: &BranchPlace, server: u16) -> Result<Pooler, SubstrateError> {
-    let program = inner.pooler.as_ref().ok_or_else(|| {
+    let program = inner.pooler().ok_or_else(|| {
         let text = "PgBouncer is not on the node's machine any more";
         SubstrateError::Missing(text.to_owned())
     })?;
@@ -111,7 +111,7 @@ async fn start(inner: &Inner, place: &BranchPlace, server: u16) -> Result<Pooler
     let mut attempt = 1;
     loop {
         let port = free_port(inner)?;
-        match launch(inner, program, place, &home, (port, server)).await {
+        match launch(inner, &program, place, &home, (port, server)).await {
             // Somebody may have taken the port between our look and the pooler's.
             Err(SubstrateError::Failed(_)) if attempt < PORT_ATTEMPTS => attempt += 1,
             other => return other,

@@ -3,8 +3,8 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use plinth_control_plane::{
-    BranchId, BranchPlace, EndpointEvent, EndpointKind, EndpointPlace, Inquiry, Made, Person,
-    Point, ProjectId, Substrate, SubstrateError, Used, Wanted, WantedDatabase,
+    BranchId, BranchPlace, EndpointEvent, EndpointKind, EndpointPlace, Inquiry, Made, NodeOffers,
+    Person, Point, ProjectId, Substrate, SubstrateError, Used, Wanted, WantedDatabase,
 };
 use plinth_local_postgres::{Cluster, ClusterSettings};
 
@@ -281,6 +281,11 @@ impl Substrate for LocalBranches {
 
     async fn maintain(&self, branch: &BranchPlace) -> Result<(), SubstrateError> {
         history::keep_up(&self.inner, branch).await
+    }
+
+    fn offers(&self) -> NodeOffers {
+        // The one of its own type, which the node asks at its start too.
+        Self::offers(self)
     }
 
     async fn event(&self) -> EndpointEvent {

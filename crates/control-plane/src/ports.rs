@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use crate::{
     AddressRange, Branch, BranchId, Chain, Computes, Database, Endpoint, EndpointId, EndpointKind,
-    Inquiry, InquiryStore, Lsn, NodeInfo, Operation, OperationId, PermissionStore, Person, Point,
-    Project, ProjectId, Role, Snapshot, SqlName, StorageMethod, Tree, UsageStore, Used,
+    Inquiry, InquiryStore, Lsn, NodeInfo, NodeOffers, Operation, OperationId, PermissionStore,
+    Person, Point, Project, ProjectId, Role, Snapshot, SqlName, StorageMethod, Tree, UsageStore,
+    Used,
 };
 
 /// A change of one project: all of it is written, or nothing.
@@ -547,6 +548,9 @@ pub trait Substrate: Send + Sync + 'static {
 
     /// Takes a new base of a branch if one is due, and removes what is older than its history.
     async fn maintain(&self, branch: &BranchPlace) -> Result<(), SubstrateError>;
+
+    /// What it can do just now beside running Postgres.
+    fn offers(&self) -> NodeOffers;
 
     /// The next thing that an endpoint did by itself.
     async fn event(&self) -> EndpointEvent;

@@ -25,6 +25,8 @@ const EXTEND_EVERY: Duration = Duration::from_secs(8);
 const LOOK_EVERY: Duration = Duration::from_millis(60);
 /// How often a node says that it lives.
 const BEAT_EVERY: Duration = Duration::from_secs(2);
+/// How often it is looked what it can do.
+const OFFERS_EVERY: Duration = Duration::from_secs(30);
 /// How often a step is tried before its chain is given up.
 const ATTEMPTS: i32 = 3;
 /// How many chains a node works on at once: more would only wait for the same disk.
@@ -147,8 +149,18 @@ impl Runner {
 
     /// Says again and again that this node lives.
     async fn beat(self) {
+        let mut node = self.node.clone();
+        let mut looked = tokio::time::Instant::now();
         loop {
-            if let Err(err) = self.store.beat(&self.node).await {
+            if looked.elapsed() > OFFERS_EVERY {
+                looked = tokio::time::Instant::now();
+                // Somebody may have installed something meanwhile.
+                let substrate = self.substrate.clone();
+                if let Ok(offers) = tokio::task::spawn_blocking(move || substrate.offers()).await {
+                    node.offers = offers;
+                }
+            }
+            if let Err(err) = self.store.beat(&node).await {
                 tracing::debug!(error = chain(&err), "the node's sign of life waits");
             }
             tokio::time::sleep(BEAT_EVERY).await;

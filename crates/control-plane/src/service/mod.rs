@@ -359,7 +359,7 @@ pub(super) struct FreePort {
 /// What whoever asks for a pooler is told where there is none.
 pub fn no_pooler() -> ControlPlaneError {
     let text = "the endpoint has no pooled port: PgBouncer was not on its node's machine when it was made. Install it there, for \
-                example `apt-get install pgbouncer`, start the node anew, and set `pooler_enabled` of the endpoint";
+                example `apt-get install pgbouncer`, wait half a minute, and set `pooler_enabled` of the endpoint";
     ControlPlaneError::Missing(text.to_owned())
 }
 
