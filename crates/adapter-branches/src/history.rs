@@ -450,10 +450,16 @@ async fn up_to_now(
     Ok(())
 }
 
-/// Whether a server found that its log ends before the point that it was to recover to.
-fn is_beyond_log(err: &ClusterError) -> bool {
+/// What it means that a server did not recover to its point. If its log ends before that, another attempt would end there as
+/// well; one that was killed meanwhile may come through with it.
+fn unreached(err: &ClusterError) -> SubstrateError {
+    let text = format!("the point could not be reached: {}", chain(err));
     let said = "recovery ended before configured recovery target was reached";
-    matches!(err, ClusterError::Start { tail, .. } if tail.contains(said))
+    if matches!(err, ClusterError::Start { tail, .. } if tail.contains(said)) {
+        SubstrateError::Refused(text)
+    } else {
+        SubstrateError::Failed(text)
+    }
 }
 
 /// Lets a server on the copied base read the source's archive up to the point.
@@ -488,18 +494,37 @@ async fn recover(
     let start = tokio::time::timeout(RECOVERY_LIMIT, cluster.start()).await;
     let connection = match start {
         Ok(Ok(connection)) => connection,
-        Ok(Err(err)) => {
-            let text = format!("the point could not be reached: {}", chain(&err));
-            // Another attempt would end there as well; a server that was killed meanwhile may come through with it.
-            return Err(if is_beyond_log(&err) {
-                SubstrateError::Refused(text)
-            } else {
-                SubstrateError::Failed(text)
-            });
-        }
+        Ok(Err(err)) => return Err(unreached(&err)),
         Err(_) => return Err(SubstrateError::Failed("recovery takes too long".to_owned())),
     };
     own_password(cluster.folder(), &connection).await?;
     cluster.stop().await.map_err(failed)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recovery_is_tried_again_unless_its_log_ends_before_the_point() {
+        let ended = |status: &str, tail: &str| ClusterError::Start {
+            status: status.to_owned(),
+            log: "/x/postgres.log".into(),
+            tail: tail.to_owned(),
+        };
+        let over = "FATAL:  recovery ended before configured recovery target was reached";
+        let given_up = unreached(&ended("exit status: 1", over));
+        assert!(
+            matches!(&given_up, SubstrateError::Refused(text) if text.contains(over)),
+            "{given_up:?}"
+        );
+        for (status, tail) in [
+            ("signal: 9 (SIGKILL)", "LOG:  starting point-in-time recovery"),
+            ("exit status: 1", "FATAL:  could not create shared memory segment"),
+        ] {
+            let again = unreached(&ended(status, tail));
+            assert!(matches!(again, SubstrateError::Failed(_)), "{again:?}");
+        }
+    }
 }
