@@ -16,6 +16,8 @@ import os
 import pathlib
 import random
 import re
+import shutil
+import subprocess
 import threading
 import time
 import urllib.parse
@@ -67,6 +69,8 @@ class World:
         self.token = None
         self.guesser = None
         self.elsewhere = None
+        # A connection whose schema samples change.
+        self.drifting = None
         with open(os.environ["PLINTH_FUZZ_DOCUMENT"], encoding="utf-8") as file:
             document = json.load(file)
         all = [
@@ -476,6 +480,50 @@ def with_saved_query(world, **more):
     return {"id": made["data"]["query_id"], **more}
 
 
+def psql(world, sql):
+    """Runs statements in the database that a tenant may connect, as whoever owns it."""
+    it = world.postgres()
+    program = shutil.which("psql") or sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/psql"))[-1]
+    url = f"postgresql://{it['username']}@{it['host']}:{it['port']}/{it['database']}"
+    done = subprocess.run(
+        [program, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql, url],
+        env={**os.environ, "PGPASSWORD": it["password"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"psql: {done.stderr[:500]}")
+
+
+def repair(world):
+    """The path of a repair: of a saved query whose column has another name since."""
+    number = next(world.numbers)
+    table = f"public.drifting_{number}"
+    if world.drifting is None:
+        body = {"type": "postgresql", "name": world.name("Drifting"), "ssl_mode": "disable"}
+        it = {key: value for key, value in world.postgres().items() if key != "ssl"}
+        world.drifting = world.send("POST", "/v1/connections", {**body, **it})["data"]["id"]
+    refresh = f"/v1/connections/{world.drifting}/schema/refresh"
+    psql(world, f"CREATE TABLE {table} (id int, amount int)")
+    world.send("POST", refresh)
+    body = {
+        "name": world.name("Drifting"),
+        "connection_id": world.drifting,
+        "sql": f"SELECT amount FROM {table}",
+    }
+    query = world.send("POST", "/v1/queries/save", body)["data"]["query_id"]
+    psql(world, f"ALTER TABLE {table} RENAME COLUMN amount TO total")
+    world.send("POST", refresh)
+    until = time.monotonic() + LETTER_SECONDS
+    while time.monotonic() < until:
+        found = world.get(f"/v1/queries/repairs?query_id={query}")["data"]
+        if found:
+            return {"repair_id": found[0]["id"]}
+        time.sleep(0.2)
+    raise RuntimeError(f"{query} was not found broken")
+
+
 def workflow(world):
     return {
         "name": world.name("Workflow"),
@@ -843,6 +891,10 @@ SAMPLES = {
     "save_sql": lambda world: Sample(body=saved_query(world)),
     "get_query_version": lambda world: Sample(path=with_saved_query(world, version="1")),
     "restore_query_version": lambda world: Sample(path=with_saved_query(world, version="1")),
+    "get_repair": lambda world: Sample(path=repair(world)),
+    "apply_repair": lambda world: Sample(path=repair(world)),
+    "dismiss_repair": lambda world: Sample(path=repair(world)),
+    "set_repair_mode": lambda world: Sample(body={"mode": "off", "query_id": with_saved_query(world)["id"]}),
     "export_query": lambda world: Sample(path=with_saved_query(world), body={"format": "csv"}),
     "list_parameter_choices": lambda world: Sample(path=with_saved_query(world, name="answer")),
     "list_policies": lambda world: Sample(path={"id": world.connection}),

@@ -80,6 +80,10 @@ pub(crate) fn start_metrics() -> anyhow::Result<PrometheusHandle> {
         metrics::Unit::Seconds,
         "The language engine's own time for a question."
     );
+    metrics::describe_counter!(
+        "plinth_saved_queries_checked_total",
+        "Saved queries tried after a schema changed, and those found broken, repaired, recovered."
+    );
     metrics::describe_gauge!("plinth_branches", "Branches of all organizations, by state.");
     metrics::describe_gauge!(
         "plinth_endpoints",

@@ -27,6 +27,7 @@ mod outbox;
 mod policies;
 mod queries;
 mod query_runs;
+mod repairs;
 mod roles;
 mod saved_queries;
 mod signing;

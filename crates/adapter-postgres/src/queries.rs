@@ -31,7 +31,7 @@ impl PostgresQueries {
     }
 }
 
-const COLUMNS: &str =
+pub(crate) const COLUMNS: &str =
     "id, org_id, connection_id, user_id, key_id, question, sql, outcome, answer, error, row_count,
     truncated, execution_time_ms, saved, name, description, tags, owner_id, visibility, parameters, max_age_seconds, version,
     revision, updated_at, run_of, run_of_version, created_at";
@@ -269,7 +269,7 @@ pub(crate) fn storable_json(value: &impl serde::Serialize) -> String {
     if text.contains("\\u0000") { text.replace("\\u0000", "\\ufffd") } else { text }
 }
 
-fn read(row: &Row) -> Result<QueryRecord, StoreError> {
+pub(crate) fn read(row: &Row) -> Result<QueryRecord, StoreError> {
     let outcome: &str = row.try_get("outcome").map_err(internal)?;
     let outcome = QueryOutcome::ALL
         .into_iter()

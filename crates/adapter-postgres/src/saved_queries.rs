@@ -1,14 +1,15 @@
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
 use plinth_core::{KeyId, OrgId, StoreError, UserId};
-use plinth_queries::{QueryId, QueryRecord, SavedStore, Version};
+use plinth_queries::repairs::RepairId;
+use plinth_queries::{QueryId, QueryRecord, SavedStore, Version, VersionRepair};
 use plinth_tenancy::AuditEntry;
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
 
-use crate::audit;
 use crate::database::{internal, store};
 use crate::queries::{PostgresQueries, storable, storable_json};
+use crate::{audit, repairs};
 
 #[async_trait]
 impl SavedStore for PostgresQueries {
@@ -91,12 +92,16 @@ impl SavedStore for PostgresQueries {
         ];
         self.database
             .for_org(record.org, async |tx| {
+                if !repairs::may_settle(tx, record.org, version).await? {
+                    return Ok(false);
+                }
                 let changed = tx.execute(update, &parameters).await.map_err(store)?;
                 if changed == 0 {
                     return Ok(false);
                 }
                 if let Some(version) = version {
                     insert_version(tx, record.org, version).await?;
+                    repairs::settle(tx, record, version).await?;
                 }
                 audit::append(&self.database, tx, entry).await?;
                 Ok(true)
@@ -145,18 +150,23 @@ impl SavedStore for PostgresQueries {
     }
 }
 
-const VERSION: &str = "query_id, number, sql, parameters, restored_from, made_by, made_at";
+const VERSION: &str =
+    "query_id, number, sql, parameters, restored_from, made_by, made_at, repair_id, repair_of,
+    repair_certain, repair_alone, reason";
 
 async fn insert_version(
     tx: &Transaction<'_>,
     org: OrgId,
     version: &Version,
 ) -> Result<(), StoreError> {
-    let insert = "INSERT INTO saved_query_versions (org_id, query_id, number, sql, parameters, restored_from, made_by, made_at)
-         VALUES ($1, $2, $3, $4, ($5::text)::jsonb, $6, $7, $8)";
+    let insert = "INSERT INTO saved_query_versions (org_id, query_id, number, sql, parameters, restored_from, made_by, made_at,
+             repair_id, repair_of, repair_certain, repair_alone, reason)
+         VALUES ($1, $2, $3, $4, ($5::text)::jsonb, $6, $7, $8, $9, $10, $11, $12, $13)";
     let number = i32::try_from(version.number).map_err(internal)?;
     let restored = version.restored_from.map(i32::try_from).transpose().map_err(internal)?;
-    let parameters: [&(dyn ToSql + Sync); 8] = [
+    let repair = version.repair.as_ref();
+    let repair_of = repair.map(|it| i32::try_from(it.of)).transpose().map_err(internal)?;
+    let parameters: [&(dyn ToSql + Sync); 13] = [
         &org.as_uuid(),
         &version.query.as_uuid(),
         &number,
@@ -165,6 +175,11 @@ async fn insert_version(
         &restored,
         &version.made_by.as_uuid(),
         &version.made_at,
+        &repair.map(|it| it.repair.as_uuid()),
+        &repair_of,
+        &repair.map(|it| it.is_certain),
+        &repair.map(|it| it.by_itself),
+        &repair.map(|it| it.reason.as_str()),
     ];
     tx.execute(insert, &parameters).await.map_err(store)?;
     Ok(())
@@ -179,7 +194,22 @@ fn read(row: &Row) -> Result<Version, StoreError> {
         sql: row.try_get("sql").map_err(internal)?,
         parameters: row.try_get::<_, Json<_>>("parameters").map_err(internal)?.0,
         restored_from: restored.map(u32::try_from).transpose().map_err(internal)?,
+        repair: repaired(row)?,
         made_by: UserId::from_uuid(row.try_get("made_by").map_err(internal)?),
         made_at: row.try_get("made_at").map_err(internal)?,
     })
+}
+
+fn repaired(row: &Row) -> Result<Option<VersionRepair>, StoreError> {
+    let Some(id) = row.try_get::<_, Option<_>>("repair_id").map_err(internal)? else {
+        return Ok(None);
+    };
+    let of: i32 = row.try_get("repair_of").map_err(internal)?;
+    Ok(Some(VersionRepair {
+        repair: RepairId::from_uuid(id),
+        of: u32::try_from(of).map_err(internal)?,
+        is_certain: row.try_get("repair_certain").map_err(internal)?,
+        by_itself: row.try_get("repair_alone").map_err(internal)?,
+        reason: row.try_get("reason").map_err(internal)?,
+    }))
 }

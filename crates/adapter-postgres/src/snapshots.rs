@@ -13,6 +13,7 @@ use plinth_schema_introspect::{
     Catalog, CatalogPatch, InsertSnapshotError, KEPT_DAYS, KEPT_SNAPSHOTS, Parts, Snapshot,
     SnapshotId, SnapshotStore, SnapshotSummary, StructureDigest,
 };
+use plinth_tenancy::outbox::{Message, MessageId};
 use plinth_workflows::events::EventKind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,7 +24,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::database::{internal, store};
-use crate::{Database, events};
+use crate::{Database, events, outbox};
 
 /// [`SnapshotStore`] in our own database.
 #[derive(Clone)]
@@ -201,7 +202,8 @@ impl SnapshotStore for PostgresSnapshots {
     }
 }
 
-/// Tells that the schema is another than the one that was read before; of the first there is nothing to tell.
+/// Tells that the schema is another than the one that was read before, and leaves it to whoever tries what stands on it; of
+/// the first there is nothing to tell.
 async fn announce(tx: &Transaction<'_>, snapshot: &Snapshot) -> Result<(), StoreError> {
     let before = "SELECT id FROM schema_snapshots
          WHERE org_id = $1 AND connection_id = $2 AND id <> $3 AND NOT replaced ORDER BY taken_at DESC, id DESC LIMIT 1";
@@ -214,6 +216,14 @@ async fn announce(tx: &Transaction<'_>, snapshot: &Snapshot) -> Result<(), Store
     let data = json!({
         "connection_id": connection, "snapshot_id": snapshot.id, "previous_snapshot_id": previous,
     });
+    let message = Message {
+        id: MessageId::new(snapshot.taken_at),
+        org,
+        topic: Message::SCHEMA.to_owned(),
+        payload: json!({ "connection": connection, "from": previous }),
+        created_at: snapshot.taken_at,
+    };
+    outbox::put(tx, &message).await?;
     let happened = || vec![(snapshot.taken_at, data)];
     events::announce(tx, org, EventKind::SchemaChanged, happened).await
 }

@@ -169,6 +169,7 @@ async fn queries_keep_their_contract() {
     let now = jiff::Timestamp::from_second(now).unwrap();
     plinth_queries::testing::query_run_store_contract(&runs, us, them, (test, live), now).await;
     plinth_queries::testing::saved_store_contract(&store, us, them, live, &made).await;
+    plinth_queries::testing::repair_store_contract(&store, us, them, live, &made).await;
     let store = PostgresConversations::new(ours.database.clone());
     plinth_queries::testing::conversation_store_contract(&store, us, them, test, live).await;
     let store = PostgresLanguage::new(ours.database.clone());

@@ -2,6 +2,7 @@
 
 use plinth_charts::{Chart, Column, ColumnKind, Data, Kind, Misfit, Options, Picture, Size, Tile};
 use plinth_core::Classify as _;
+use plinth_queries::repairs::Repair;
 use serde_json::{Map, Value};
 
 use crate::WidgetError;
@@ -33,6 +34,8 @@ pub struct Shown {
     pub answer: Option<Result<WidgetResult, WidgetError>>,
     /// How long it took until the answer was there, in milliseconds, waiting included.
     pub duration_ms: f64,
+    /// What broke its query, if a change of the schema did.
+    pub repair: Option<Repair>,
     options: Options,
     data: Data,
 }
@@ -50,7 +53,7 @@ impl Shown {
             Some(Ok(result)) => data(result),
             _ => Data::default(),
         };
-        Self { widget, answer, duration_ms, options, data }
+        Self { widget, answer, duration_ms, repair: None, options, data }
     }
 
     /// A widget that a link does not show. Its title says nothing either: somebody may have written it since.

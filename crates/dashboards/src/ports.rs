@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use plinth_core::{Cursor, Limit, OrgId, Principal, StoreError, UserId};
+use plinth_queries::repairs::Repair;
 use plinth_queries::{QueryError, QueryId};
 use plinth_tenancy::AuditEntry;
 use plinth_tenancy::outbox::Message;
@@ -196,11 +197,11 @@ pub trait WidgetRunner: Send + Sync + 'static {
     ///
     /// Each case of [`QueryError`]; nothing is left running.
     async fn run(&self, caller: &Principal, run: WidgetRun) -> Result<WidgetResult, QueryError>;
-}
 
-/// Members as whom something runs, as they are at that moment.
-#[async_trait]
-pub trait Members: Send + Sync + 'static {
-    /// Their rights now; `None` if they are no member any more.
-    async fn acting(&self, org: OrgId, user: UserId) -> Result<Option<Principal>, StoreError>;
+    /// The open repairs of these queries, of those that the caller sees.
+    async fn repairs(
+        &self,
+        caller: &Principal,
+        queries: &[QueryId],
+    ) -> Result<Vec<Repair>, StoreError>;
 }

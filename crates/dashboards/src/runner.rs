@@ -1,5 +1,6 @@
 use async_trait::async_trait;
-use plinth_core::{Permit, Principal, QueriesRead, QueriesWrite};
+use plinth_core::{Permit, Principal, QueriesRead, QueriesWrite, StoreError};
+use plinth_queries::repairs::{Repair, Repairs};
 use plinth_queries::{CallerLimits, Queries, QueryError, QueryId, SaveChange, SavedRun};
 
 use crate::DashboardError;
@@ -11,12 +12,13 @@ use crate::ports::{
 #[derive(Clone)]
 pub struct SavedQueries {
     queries: Queries,
+    repairs: Repairs,
 }
 
 impl SavedQueries {
-    /// Asks by that service.
-    pub fn new(queries: Queries) -> Self {
-        Self { queries }
+    /// Asks by that service, and says what of it is broken by the other.
+    pub fn new(queries: Queries, repairs: Repairs) -> Self {
+        Self { queries, repairs }
     }
 }
 
@@ -78,5 +80,13 @@ impl WidgetRunner for SavedQueries {
             cached_at: found.cached_at,
             execution_time_ms: found.execution_time_ms,
         })
+    }
+
+    async fn repairs(
+        &self,
+        caller: &Principal,
+        queries: &[QueryId],
+    ) -> Result<Vec<Repair>, StoreError> {
+        self.repairs.open_of(caller, queries).await
     }
 }

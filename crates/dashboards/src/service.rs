@@ -9,7 +9,7 @@ use plinth_core::{
     Clock, Cursor, DashboardsRead, DashboardsWrite, Limit, Page, Permit, Principal, QueriesRead,
     UserId,
 };
-use plinth_queries::QueryId;
+use plinth_queries::{Members, QueryId};
 use plinth_tenancy::limits::{Places, Visitors};
 use plinth_tenancy::outbox::{Letter, LetterTo, Message};
 use plinth_tenancy::{AuditEntry, Tenancy};
@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::dashboard::{Dashboard, Filter, Widget};
 use crate::layout::{self, DAY, Faults, WidgetSpec};
 use crate::look::{Looked, Shown, row_limit};
-use crate::ports::{DashboardStore, Described, Members, WidgetRun, WidgetRunner};
+use crate::ports::{DashboardStore, Described, WidgetRun, WidgetRunner};
 use crate::share::{Share, ShareKey};
 use crate::{DashboardError, DashboardId, ShareId, WidgetError, WidgetId};
 
@@ -386,8 +386,23 @@ impl Dashboards {
                 self.run(owner, widget.clone(), run).right_future()
             })
             .collect();
-        let widgets = stream::iter(runs).buffered(AT_ONCE).collect().await;
+        let mut widgets: Vec<Shown> = stream::iter(runs).buffered(AT_ONCE).collect().await;
+        // A link tells nobody what its dashboard asks.
+        if link.is_none() {
+            self.mark(caller, &mut widgets).await?;
+        }
         Ok(Looked { dashboard, filters, widgets })
+    }
+
+    /// Notes at widgets whose queries a change of the schema broke what is known of it.
+    async fn mark(&self, caller: &Principal, widgets: &mut [Shown]) -> Result<(), DashboardError> {
+        let queries: Vec<QueryId> = widgets.iter().filter_map(|it| it.widget.query).collect();
+        let repairs = self.parts.runner.repairs(caller, &queries).await?;
+        for shown in widgets {
+            let query = shown.widget.query;
+            shown.repair = repairs.iter().find(|it| Some(it.query) == query).cloned();
+        }
+        Ok(())
     }
 
     /// As whom widgets run, each as they are now; none for who left. Whoever looks by a key that reaches test connections only

@@ -14,11 +14,13 @@ mod kept;
 mod knowledge;
 mod language;
 mod lookups;
+mod members;
 mod model;
 pub mod policies;
 mod ports;
 mod reading;
 mod render;
+pub mod repairs;
 mod result;
 mod running;
 mod runs;
@@ -46,6 +48,7 @@ pub use language::{
     Entry, EntryBody, EntryId, EntryKind, EntryStatus, Feedback, FeedbackGiven, InvalidEntry,
     Language, LanguageStore, PutEntryError,
 };
+pub use members::{Members, TeamMembers};
 pub use ports::{
     CutOff, DatabaseMessage, Plan, PlanStep, Rows, RunError, RunLimits, Statement, StatementRunner,
 };
@@ -61,6 +64,7 @@ pub use runs::{
 };
 pub use saved::{
     Choice, Choices, Definition, MAX_AGE_SECONDS, NewSaved, Parameter, ParameterKind, RunAgain,
-    RunOf, SaveChange, SavedColumn, SavedResult, SavedRun, SavedStore, Version, Visibility,
+    RunOf, SaveChange, SavedColumn, SavedResult, SavedRun, SavedStore, Version, VersionRepair,
+    Visibility,
 };
 pub use service::{JudgedWrite, Queries, QueryParts};

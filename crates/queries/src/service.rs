@@ -221,6 +221,10 @@ impl Queries {
         self.settings.max_rows
     }
 
+    pub(crate) fn schemas(&self) -> &Schemas {
+        &self.schemas
+    }
+
     /// Who sees which rows and values, for what tells of schemas.
     pub fn policies(&self) -> &Policies {
         &self.policies

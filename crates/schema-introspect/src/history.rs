@@ -79,22 +79,48 @@ impl Schemas {
         let Some(from) = from else {
             return Ok(SchemaDrift { from: None, to, changes: Vec::new() });
         };
+        let changes = self.changes(&opened, from.clone(), to.clone()).await?;
+        Ok(SchemaDrift { from: Some(from), to, changes })
+    }
+
+    /// The differences between two states that the connection lets people know of, tables in order of their names.
+    ///
+    /// # Errors
+    ///
+    /// Only when the process is about to end.
+    pub async fn changes(
+        &self,
+        opened: &Arc<Opened>,
+        before: Arc<Snapshot>,
+        after: Arc<Snapshot>,
+    ) -> Result<Vec<Change>, StoreError> {
         // Comparing thousands of tables is not for a thread that others' requests wait for.
-        let (before, after) = (from.clone(), to.clone());
+        let opened = opened.clone();
         let changes = tokio::task::spawn_blocking(move || {
             let allowed = &opened.connection.allowed_tables;
             let before = Visible::new(&before.catalog, allowed);
             changes_between(&before, &Visible::new(&after.catalog, allowed))
         });
-        let changes = changes.await.map_err(|err| StoreError::Internal(err.into()))?;
-        Ok(SchemaDrift { from: Some(from), to, changes })
+        changes.await.map_err(|err| StoreError::Internal(err.into()))
+    }
+
+    /// A state of a connection's schema; `None` if the history does not have it any more.
+    ///
+    /// # Errors
+    ///
+    /// Only when our own storage fails.
+    pub async fn state(
+        &self,
+        opened: &Opened,
+        id: SnapshotId,
+    ) -> Result<Option<Arc<Snapshot>>, StoreError> {
+        let found = self.store.find(opened.connection.org, id).await?;
+        Ok(found.filter(|it| it.connection == opened.connection.id))
     }
 
     /// A snapshot of that connection.
     async fn of(&self, opened: &Opened, id: SnapshotId) -> Result<Arc<Snapshot>, SchemaError> {
-        let found = self.store.find(opened.connection.org, id).await?;
-        let own = found.filter(|it| it.connection == opened.connection.id);
-        own.ok_or(SchemaError::SnapshotNotFound(id))
+        self.state(opened, id).await?.ok_or(SchemaError::SnapshotNotFound(id))
     }
 
     /// The state before that one.

@@ -20,6 +20,7 @@ mod expression;
 mod facts;
 mod guard;
 mod lists;
+mod mend;
 mod near;
 mod parse;
 mod parser;
@@ -32,6 +33,7 @@ mod write;
 
 pub use expression::{Expression, Piece};
 pub use guard::{Approved, Guard};
+pub use mend::{Action, Edit, Fix, Mending, ResultColumn, Step, mend};
 pub use parse::{MAX_BRACKET_DEPTH, MAX_SQL_BYTES, MAX_TOKENS};
 pub use policy::{
     InvalidPredicate, MAX_PREDICATE_BYTES, Mask, PolicyParameter, Predicate, Restriction,

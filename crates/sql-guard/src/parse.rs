@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{self, CallStmt, DeleteStmt, InsertStmt, SelectStmt, Token, UpdateStmt};
+use serde_json::Value;
 
 use crate::parser;
 use crate::rejection::{Rejection, Rule};
@@ -92,6 +93,27 @@ pub(crate) fn parse_write(sql: &str) -> Result<ParsedWrite, Rejection> {
 type One = (NodeEnum, Range<usize>, Option<i32>);
 
 fn parse_one(sql: &str, wanted: Wanted) -> Result<One, Rejection> {
+    fits(sql)?;
+    let sql = sql.to_owned();
+    parser::run(move || read(&sql, wanted)).unwrap_or_else(|| Err(unavailable()))
+}
+
+/// One SELECT as a tree of JSON: for whoever changes nodes of it, since those of the parser can be looked at only.
+///
+/// # Errors
+///
+/// As for [`parse`].
+pub(crate) fn tree(sql: &str) -> Result<Value, Rejection> {
+    fits(sql)?;
+    let text = sql.to_owned();
+    let read = parser::run(move || {
+        let (node, ..) = read(&text, Wanted::Read)?;
+        serde_json::to_value(&node).map_err(|_| unavailable())
+    });
+    read.unwrap_or_else(|| Err(unavailable()))
+}
+
+fn fits(sql: &str) -> Result<(), Rejection> {
     if sql.len() > MAX_SQL_BYTES {
         let message = format!(
             "the statement has {} bytes; {MAX_SQL_BYTES} is the most. Make it shorter, for instance with a join \
@@ -104,8 +126,7 @@ fn parse_one(sql: &str, wanted: Wanted) -> Result<One, Rejection> {
         return Err(Rejection::new(Rule::Syntax, "the statement holds a NUL character; remove it")
             .at(sql, offset(at)));
     }
-    let sql = sql.to_owned();
-    parser::run(move || read(&sql, wanted)).unwrap_or_else(|| Err(unavailable()))
+    Ok(())
 }
 
 fn unavailable() -> Rejection {

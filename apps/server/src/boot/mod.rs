@@ -6,6 +6,7 @@ mod keys;
 mod mail;
 mod node;
 mod node_keeper;
+mod schema_followed;
 mod storage;
 mod team_shown;
 mod wiring;

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::node::AuthorityKeeper;
+use super::schema_followed::SchemaFollowed;
 use super::team_shown::TeamShown;
 use jiff::SignedDuration;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -28,7 +29,10 @@ use plinth_egress::Network;
 use plinth_models::{InstallationModel, ModelDialer, ModelParts, Models};
 use plinth_nl2sql::Engine;
 use plinth_queries::policies::{MaskKey, Policies, PolicyParts};
-use plinth_queries::{BackgroundRuns, Conversations, Queries, QueryParts, QuerySettings, RunParts};
+use plinth_queries::repairs::{RepairParts, Repairs};
+use plinth_queries::{
+    BackgroundRuns, Conversations, Members, Queries, QueryParts, QuerySettings, RunParts,
+};
 use plinth_schema_introspect::{Discovery, SchemaAnnotations, Schemas};
 use plinth_tenancy::accounts::{AccountParts, Accounts};
 use plinth_tenancy::audit::AuditTrail;
@@ -99,6 +103,8 @@ pub struct Services {
     pub models: Models,
     /// Asking and running.
     pub queries: Queries,
+    /// Those that a change of a schema broke.
+    pub repairs: Repairs,
     /// The same for who does not wait.
     pub query_runs: BackgroundRuns,
     /// What was asked one after the other.
@@ -327,9 +333,16 @@ impl Services {
             models: models.clone(),
             runner: targets.clone(),
             store: history.clone(),
-            saved: history,
+            saved: history.clone(),
             settings: queries,
             clock: clock.clone(),
+        });
+        let team_store = Arc::new(PostgresTeam::new(database.clone()));
+        let members: Arc<dyn Members> = Arc::new(plinth_queries::TeamMembers::new(team_store));
+        let repairs = Repairs::new(RepairParts {
+            queries: queries.clone(),
+            store: history,
+            members: members.clone(),
         });
         let query_runs = BackgroundRuns::new(RunParts {
             queries: queries.clone(),
@@ -356,9 +369,12 @@ impl Services {
             clock: clock.clone(),
         });
         let team_shown: Arc<dyn Delivery> = Arc::new(TeamShown::new(control_plane.clone()));
+        let messages = Arc::new(PostgresOutbox::new(database.clone()));
+        let followed: Arc<dyn Delivery> =
+            Arc::new(SchemaFollowed::new(repairs.clone(), messages.clone(), clock.clone()));
         let outbox = Outbox::new(
-            Arc::new(PostgresOutbox::new(database.clone())),
-            [(Message::MAIL, letters), (Message::TEAM, team_shown)],
+            messages,
+            [(Message::MAIL, letters), (Message::TEAM, team_shown), (Message::SCHEMA, followed)],
         );
         let authority = AuthorityKeeper::new(control_plane_store.clone(), &installation);
         let hooks = HookKey::new(*installation.derive("webhooks of workflows"));
@@ -383,10 +399,8 @@ impl Services {
         let (alerts, alert_worker) = alerts(&database, &tenancy, &queries, &clock);
         let dashboards = Dashboards::new(DashboardParts {
             store: Arc::new(PostgresDashboards::new(database.clone())),
-            runner: Arc::new(SavedQueries::new(queries.clone())),
-            members: Arc::new(plinth_dashboards::TeamMembers::new(Arc::new(PostgresTeam::new(
-                database.clone(),
-            )))),
+            runner: Arc::new(SavedQueries::new(queries.clone(), repairs.clone())),
+            members,
             tenancy: tenancy.clone(),
             key: ShareKey::new(*installation.derive("links to dashboards")),
             clock: clock.clone(),
@@ -423,6 +437,7 @@ impl Services {
             annotations,
             models,
             queries,
+            repairs,
             query_runs,
             conversations,
             control_plane,

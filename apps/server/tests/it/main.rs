@@ -46,6 +46,7 @@ mod query_runs;
 mod reaching;
 mod refreshing;
 mod remotes;
+mod repairs;
 mod roles;
 mod saved_queries;
 mod schemas;

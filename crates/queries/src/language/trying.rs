@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Entry, EntryBody, EntryId, Language};
 use crate::knowledge::Knowledge;
-use crate::{Queries, QueryError, RunError, RunLimits};
+use crate::{Queries, QueryError, RunLimits};
 
 /// How long a reader of the language waits for what is being tried; then it is shown as it was found the last time.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -101,20 +101,8 @@ impl Queries {
         entry: &Entry,
     ) -> Result<Fit, QueryError> {
         for sql in statements(entry) {
-            let judged = match knowledge.judge(&sql) {
-                Ok(judged) => judged,
-                Err(refused) => return Ok(Some(refused.to_string())),
-            };
-            let statement = knowledge.statement(&judged)?;
-            let planned =
-                self.hold_against_plan(opened, knowledge, &judged, &statement, limits, &sql).await;
-            match planned {
-                Ok(_) => {}
-                Err(QueryError::Run { source: RunError::Database(message), .. }) => {
-                    return Ok(Some(message.message));
-                }
-                Err(err @ QueryError::TableNotAllowed { .. }) => return Ok(Some(err.to_string())),
-                Err(err) => return Err(err),
+            if let Some(why) = self.fits(opened, knowledge, limits, &sql, &[]).await? {
+                return Ok(Some(why));
             }
         }
         Ok(None)

@@ -19,12 +19,15 @@ use plinth_core::UserId;
 use serde::{Deserialize, Serialize};
 
 pub use self::choices::{Choice, Choices};
+pub(crate) use self::parameter::for_planning;
 pub use self::parameter::{Parameter, ParameterKind};
 pub use self::ports::SavedStore;
 pub use self::run::{RunAgain, SavedColumn, SavedResult, SavedRun};
+pub(crate) use self::service::Changing;
 pub(crate) use self::template::Template;
 
 use crate::QueryId;
+use crate::repairs::RepairId;
 
 /// The longest time for which an answer may be kept, in seconds: a day.
 pub const MAX_AGE_SECONDS: u32 = 86_400;
@@ -85,10 +88,28 @@ pub struct Version {
     pub parameters: Vec<Parameter>,
     /// The version that it is again; `None` if somebody wrote it.
     pub restored_from: Option<u32>,
+    /// As which repair of an earlier version it was made; `None` if somebody wrote it.
+    pub repair: Option<VersionRepair>,
     /// Who made it.
     pub made_by: UserId,
     /// When.
     pub made_at: Timestamp,
+}
+
+/// How a version came out of an earlier one that a change of the schema broke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionRepair {
+    /// The repair.
+    pub repair: RepairId,
+    /// The version that it mends.
+    pub of: u32,
+    /// Whether it only gives names to what the database shows to be the same things. Then it says what that version said, and
+    /// whoever stands for that one stands for it.
+    pub is_certain: bool,
+    /// Whether nobody had a hand in it.
+    pub by_itself: bool,
+    /// What had changed, for people.
+    pub reason: String,
 }
 
 /// Of what an entry of the history is a run.

@@ -119,7 +119,7 @@ impl Queries {
         let mut record = found.ok_or(QueryError::NotFound(query))?;
         let newest = record.definition.version;
         if let Some(number) = version.filter(|it| *it < newest)
-            && !self.stands_for_newest(caller, &record).await?
+            && !self.stands_for_newest(caller, &record, number).await?
         {
             let kept = self.saved.version(caller.org, query, number).await?;
             let kept = kept.ok_or(QueryError::NoVersion { query, number })?;
@@ -144,16 +144,27 @@ impl Queries {
         }
     }
 
-    /// Whether the newest version of a query may run as somebody who did not look at it: they wrote it, or it was written by
-    /// somebody from whom nothing is hidden, who gains nothing by what others may see.
+    /// Whether the newest version of a query may run as somebody who stands for an earlier one: they wrote it, or it was written
+    /// by somebody from whom nothing is hidden, who gains nothing by what others may see. What only gives the same things the
+    /// names that they have now says what the version before said.
     async fn stands_for_newest(
         &self,
         caller: &Principal,
         record: &QueryRecord,
+        earlier: u32,
     ) -> Result<bool, QueryError> {
-        let number = record.definition.version;
-        let newest = self.saved.version(caller.org, record.id, number).await?;
-        let Some(author) = newest.map(|it| it.made_by) else { return Ok(false) };
+        let newest = self.saved.version(caller.org, record.id, record.definition.version).await?;
+        let Some(mut said) = newest else { return Ok(false) };
+        while let Some(repair) = said.repair.as_ref().filter(|it| it.is_certain) {
+            if repair.of == earlier {
+                return Ok(true);
+            }
+            let mended = self.saved.version(caller.org, record.id, repair.of).await?;
+            // Numbers only grow.
+            let Some(mended) = mended.filter(|it| it.number < said.number) else { break };
+            said = mended;
+        }
+        let author = said.made_by;
         if author == caller.user {
             return Ok(true);
         }

@@ -1,11 +1,11 @@
 use plinth_connections::ConnectionId;
-use plinth_core::{Permit, Principal, QueriesWrite};
+use plinth_core::{Permit, Principal, QueriesWrite, UserId};
 use plinth_tenancy::AuditEntry;
 use serde_json::json;
 
 use super::{
     Definition, MAX_AGE_SECONDS, MAX_SQL_BYTES, NewSaved, Parameter, ParameterKind, SaveChange,
-    Template, Version, Visibility, parameter,
+    Template, Version, VersionRepair, Visibility, parameter,
 };
 use crate::service::{CALLER, filter};
 use crate::{
@@ -14,6 +14,23 @@ use crate::{
 
 /// How often a change is tried again that met another one, where the caller did not say which state it is meant for.
 const TRIES: usize = 5;
+
+/// A change of a saved query, and where it comes from.
+pub(crate) struct Changing {
+    pub(crate) change: SaveChange,
+    /// The version that it is again.
+    pub(crate) restored_from: Option<u32>,
+    /// The repair that it is.
+    pub(crate) repair: Option<VersionRepair>,
+    /// Whose words its version has, if not those of whoever changes it.
+    pub(crate) made_by: Option<UserId>,
+}
+
+impl Changing {
+    fn by_hand(change: SaveChange) -> Self {
+        Self { change, restored_from: None, repair: None, made_by: None }
+    }
+}
 
 impl Queries {
     /// Saves a query of the history, or changes as what it is saved. A change of the statement or its parameters makes a new
@@ -33,7 +50,7 @@ impl Queries {
         change: SaveChange,
         expected: Option<&[i64]>,
     ) -> Result<QueryRecord, QueryError> {
-        self.change(permit, id, change, None, expected).await
+        self.change(permit.principal(), id, Changing::by_hand(change), expected).await
     }
 
     /// Makes an earlier version the newest again.
@@ -59,28 +76,32 @@ impl Queries {
             parameters: Some(version.parameters),
             ..SaveChange::default()
         };
-        self.change(permit, id, change, Some(number), expected).await
+        let changing = Changing { restored_from: Some(number), ..Changing::by_hand(change) };
+        self.change(caller, id, changing, expected).await
     }
 
-    async fn change(
+    /// Changes a saved query in somebody's name. That they may is the caller's to have checked.
+    pub(crate) async fn change(
         &self,
-        permit: &Permit<QueriesWrite>,
+        caller: &Principal,
         id: QueryId,
-        change: SaveChange,
-        restored_from: Option<u32>,
+        changing: Changing,
         expected: Option<&[i64]>,
     ) -> Result<QueryRecord, QueryError> {
         self.history.flush().await?;
-        let (org, caller) = (permit.org(), permit.principal());
+        let (org, change) = (caller.org, &changing.change);
         let (mut checked, mut tables) = (None, Vec::new());
         for _ in 0..TRIES {
             let before = self.history.store().find(org, id, filter(caller)).await?;
             let before = before.ok_or(QueryError::NotFound(id))?;
             let revision = before.definition.revision;
-            if expected.is_some_and(|it| !it.contains(&revision)) {
+            let repaired = changing.repair.as_ref();
+            if expected.is_some_and(|it| !it.contains(&revision))
+                || repaired.is_some_and(|it| it.of != before.definition.version)
+            {
                 return Err(QueryError::Changed(id));
             }
-            let (mut record, version) = self.changed(caller, before, &change, restored_from)?;
+            let (mut record, version) = self.changed(caller, before, &changing)?;
             // What somebody wrote is tried; what ran already has been.
             let wrote = change.sql.is_some() || change.parameters.is_some();
             if let Some(version) = version.as_ref().filter(|_| wrote) {
@@ -95,17 +116,22 @@ impl Queries {
                 record.notes =
                     Notes { engine: CALLER.to_owned(), tables: tables.clone(), ..Notes::default() };
             }
-            let told = AuditEntry::of(caller, self.clock.now(), "query.saved")
-                .on("query", id)
-                .with(json!({
-                    "saved": record.saved,
-                    "name": record.name,
-                    "tags": record.tags,
-                    "visibility": record.definition.visibility.as_str(),
-                    "version": record.definition.version,
-                    "sql": version.as_ref().map(|it| it.sql.as_str()),
-                    "restored_from": restored_from,
-                }));
+            let now = self.clock.now();
+            let told = if repaired.is_some_and(|it| it.by_itself) {
+                AuditEntry::of_plinth(org, now, "system", "query.saved")
+            } else {
+                AuditEntry::of(caller, now, "query.saved")
+            };
+            let told = told.on("query", id).with(json!({
+                "saved": record.saved,
+                "name": record.name,
+                "tags": record.tags,
+                "visibility": record.definition.visibility.as_str(),
+                "version": record.definition.version,
+                "sql": version.as_ref().map(|it| it.sql.as_str()),
+                "restored_from": changing.restored_from,
+                "repair": repaired.map(|it| it.repair),
+            }));
             if self.saved.update_saved(&record, revision, version.as_ref(), &told).await? {
                 self.keep_discretion(caller, &mut record).await?;
                 return Ok(record);
@@ -119,8 +145,7 @@ impl Queries {
         &self,
         caller: &Principal,
         mut record: QueryRecord,
-        change: &SaveChange,
-        restored_from: Option<u32>,
+        changing: &Changing,
     ) -> Result<(QueryRecord, Option<Version>), QueryError> {
         let SaveChange {
             saved,
@@ -131,7 +156,7 @@ impl Queries {
             sql,
             parameters,
             max_age_seconds,
-        } = change;
+        } = &changing.change;
         if record.sql.is_none() && *saved == Some(true) {
             return Err(QueryError::Input(
                 "this question never became SQL; there is nothing to save",
@@ -176,7 +201,9 @@ impl Queries {
             }
             record.sql.clone_from(sql);
             // The words that it came from do not say any more what it does.
-            record.question = None;
+            if changing.repair.is_none() {
+                record.question = None;
+            }
         }
         if let Some(parameters) = parameters {
             definition.parameters.clone_from(parameters);
@@ -187,8 +214,9 @@ impl Queries {
             number: definition.version,
             sql: record.sql.clone().unwrap_or_default(),
             parameters: definition.parameters.clone(),
-            restored_from,
-            made_by: caller.user,
+            restored_from: changing.restored_from,
+            repair: changing.repair.clone(),
+            made_by: changing.made_by.unwrap_or(caller.user),
             made_at: self.clock.now(),
         };
         check_statement(&version.sql, &version.parameters)?;
@@ -251,6 +279,7 @@ impl Queries {
             sql: record.sql.clone().unwrap_or_default(),
             parameters: record.definition.parameters.clone(),
             restored_from: None,
+            repair: None,
             made_by: caller.user,
             made_at: now,
         };

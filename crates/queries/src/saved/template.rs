@@ -1,3 +1,5 @@
+use plinth_sql_guard::Edit;
+
 use super::{Parameter, ParameterKind};
 use crate::QueryError;
 use crate::sql_text::{Piece, first_piece};
@@ -9,6 +11,19 @@ pub(crate) struct Template {
     pub(crate) sql: String,
     /// For each number, which of the parameters stands there.
     pub(crate) places: Vec<usize>,
+    /// What both texts have in common, in order.
+    common: Vec<Common>,
+}
+
+/// A piece that stands in a saved statement as in the numbered one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Common {
+    /// Where it begins in the numbered one, in bytes.
+    numbered: usize,
+    /// The same in the saved one.
+    saved: usize,
+    /// How long it is.
+    length: usize,
 }
 
 /// The most values in one statement.
@@ -26,7 +41,8 @@ impl Template {
     /// [`QueryError::Field`]: a name that no parameter has, a parameter that no name says, a value inside of quotes or a
     /// comment (where it would be plain text), or a numbered parameter.
     pub(crate) fn parse(text: &str, parameters: &[Parameter]) -> Result<Self, QueryError> {
-        let mut template = Self { sql: String::with_capacity(text.len() + 32), places: Vec::new() };
+        let sql_text = String::with_capacity(text.len() + 32);
+        let mut template = Self { sql: sql_text, places: Vec::new(), common: Vec::new() };
         let mut numbers: Vec<Option<usize>> = vec![None; parameters.len()];
         let mut said = vec![false; parameters.len()];
         let mut left = text;
@@ -73,6 +89,8 @@ impl Template {
                 }
                 Piece::Plain(length) => length,
             };
+            let (numbered, saved) = (template.sql.len(), text.len() - left.len());
+            template.common.push(Common { numbered, saved, length });
             template.sql.push_str(&left[..length]);
             left = &left[length..];
         }
@@ -84,6 +102,28 @@ impl Template {
             });
         }
         Ok(template)
+    }
+
+    /// The saved statement `text`, from which this was read, after changes to the numbered one; `None` if one of them touches a
+    /// value.
+    pub(crate) fn carry(&self, text: &str, edits: &[Edit]) -> Option<String> {
+        let mut out = String::with_capacity(text.len() + 64);
+        let mut from = 0;
+        for edit in edits {
+            let (start, end) = (self.saved(edit.range.start)?, self.saved(edit.range.end)?);
+            out.push_str(text.get(from..start)?);
+            out.push_str(&edit.text);
+            from = end;
+        }
+        out.push_str(text.get(from..)?);
+        Some(out)
+    }
+
+    /// Where a place of the numbered statement is in the saved one.
+    fn saved(&self, place: usize) -> Option<usize> {
+        let holds = |it: &&Common| (it.numbered..=it.numbered + it.length).contains(&place);
+        let piece = self.common.iter().find(holds)?;
+        Some(piece.saved + (place - piece.numbered))
     }
 
     fn number(&mut self, at: usize) -> Result<usize, QueryError> {
@@ -183,6 +223,24 @@ mod tests {
             "SELECT 1 FROM t WHERE ($1::text IS NULL OR a = $2) AND ($3::boolean is not null) AND $2 is nullable"
         );
         assert_eq!(template.places, [0, 0, 1]);
+    }
+
+    #[test]
+    fn changes_to_the_numbered_statement_are_carried_to_the_saved_one() {
+        let text = "SELECT credit -- {x}\nFROM t WHERE {{ a }} < credit AND day > {{since}} AND ({{a}} IS NULL)";
+        let kinds = [("a", ParameterKind::Number), ("since", ParameterKind::Date)];
+        let template = parsed(text, &kinds).expect("good");
+        let edits: Vec<_> = template
+            .sql
+            .match_indices("credit")
+            .map(|(at, it)| Edit { range: at..at + it.len(), text: "limit_now".to_owned() })
+            .collect();
+        assert_eq!(edits.len(), 2);
+        let carried = template.carry(text, &edits).expect("outside of values");
+        assert_eq!(carried, text.replace("credit", "limit_now"));
+        let value = template.sql.find("::date").expect("a cast");
+        let edit = Edit { range: value..value + 6, text: String::new() };
+        assert_eq!(template.carry(text, &[edit]), None, "a value's cast stands in no saved text");
     }
 
     #[test]

@@ -71,6 +71,40 @@ impl Queries {
         })
     }
 
+    /// Says why guard or planner do not let a statement through over the schema as it is; `None` if they do. Nothing is run.
+    ///
+    /// # Errors
+    ///
+    /// Only when it could not be found out: the database is away, say.
+    pub(crate) async fn fits(
+        &self,
+        opened: &Opened,
+        knowledge: &Arc<Knowledge>,
+        limits: &RunLimits,
+        sql: &str,
+        values: &[Option<String>],
+    ) -> Result<Option<String>, QueryError> {
+        let judged = match knowledge.judge_with(sql, values.len()) {
+            Ok(judged) => judged,
+            Err(refused) if refused.rule == Rule::Unavailable => return Err(refused.into()),
+            Err(refused) => return Ok(Some(refused.to_string())),
+        };
+        let statement = knowledge.statement_with(&judged, values.to_vec())?;
+        let planned =
+            self.hold_against_plan(opened, knowledge, &judged, &statement, limits, sql).await;
+        match planned {
+            Ok(_) => Ok(None),
+            // What the statement is to blame for, and not the server's state.
+            Err(QueryError::Run { source: RunError::Database(said), .. })
+                if ["42", "22", "0A", "3F"].iter().any(|it| said.sqlstate.starts_with(it)) =>
+            {
+                Ok(Some(said.message))
+            }
+            Err(err @ QueryError::TableNotAllowed { .. }) => Ok(Some(err.to_string())),
+            Err(err) => Err(err),
+        }
+    }
+
     pub(super) fn is_stale(&self, knowledge: &Knowledge) -> bool {
         is_older(self.clock.now(), knowledge.snapshot().taken_at)
     }

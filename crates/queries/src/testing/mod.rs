@@ -2,6 +2,7 @@
 
 mod conversations;
 mod language;
+mod repairs;
 mod runs;
 mod saved;
 
@@ -18,6 +19,7 @@ use crate::{
 
 pub use conversations::conversation_store_contract;
 pub use language::language_store_contract;
+pub use repairs::repair_store_contract;
 pub use runs::query_run_store_contract;
 pub use saved::saved_store_contract;
 

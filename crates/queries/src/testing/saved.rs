@@ -28,6 +28,7 @@ fn version(of: &QueryRecord, number: u32) -> Version {
         sql: of.sql.clone().unwrap_or_default(),
         parameters: of.definition.parameters.clone(),
         restored_from: (number > 2).then_some(1),
+        repair: None,
         made_by: of.user,
         made_at: of.created_at,
     }

@@ -188,6 +188,19 @@ pub enum Letter {
         /// When somebody looked and found them so.
         at: Timestamp,
     },
+    /// A change of a schema broke saved queries. Told once for each.
+    QueriesBroken {
+        /// The connection's name.
+        connection: String,
+        /// The names of those that do not work.
+        broken: Vec<String>,
+        /// The names of those that Plinth repaired by itself.
+        repaired: Vec<String>,
+        /// How many there are beside those that are named.
+        more: usize,
+        /// When it was found.
+        at: Timestamp,
+    },
     /// Somebody is the owner now.
     OwnershipTransferred {
         /// Of which organization.

@@ -185,6 +185,30 @@ impl MailDelivery {
                     ))
                     .say("They go on when somebody takes them over.".to_owned())
             }
+            Letter::QueriesBroken { connection, broken, repaired, more, at } => {
+                let subject = if broken.is_empty() {
+                    format!("Saved queries over {connection} were repaired")
+                } else {
+                    format!("Saved queries over {connection} do not work any more")
+                };
+                let mut draft = Draft::new(&subject)
+                    .say(format!("The schema behind the connection {connection} has changed; this was found on {}.", time(*at)));
+                if !broken.is_empty() {
+                    draft = draft.say(format!("These do not work any more: {}.", broken.join(", "))).say(
+                        "Plinth says what broke them, and proposes a fix where there is one: look under repairs.".to_owned(),
+                    );
+                }
+                if !repaired.is_empty() {
+                    draft = draft.say(format!(
+                        "These have a new version with the names that tables and columns have now: {}. The versions before are kept.",
+                        repaired.join(", ")
+                    ));
+                }
+                if *more > 0 {
+                    draft = draft.say(format!("And {more} more."));
+                }
+                draft
+            }
             Letter::OwnershipTransferred { organization, owner } => {
                 Draft::new(&format!("{organization} has a new owner"))
                     .say(format!("{owner} is the owner of {organization} now."))

@@ -31,6 +31,9 @@ impl Message {
     /// The topic of changes of a team.
     pub const TEAM: &'static str = "team";
 
+    /// The topic of changes of a connection's schema.
+    pub const SCHEMA: &'static str = "schema";
+
     /// A letter to be sent.
     pub fn mail(org: OrgId, at: Timestamp, to: &LetterTo, letter: &Letter) -> Self {
         let payload = serde_json::json!({ "to": to, "letter": letter });

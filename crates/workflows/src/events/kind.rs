@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 #[expect(missing_docs, reason = "`about` says what each is")]
 pub enum EventKind {
     QueryCompleted,
+    QueryBroken,
+    QueryRepaired,
     WorkflowRunSucceeded,
     WorkflowRunFailed,
     WorkflowPaused,
@@ -24,8 +26,10 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind that can be subscribed to.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::QueryCompleted,
+        Self::QueryBroken,
+        Self::QueryRepaired,
         Self::WorkflowRunSucceeded,
         Self::WorkflowRunFailed,
         Self::WorkflowPaused,
@@ -42,6 +46,8 @@ impl EventKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::QueryCompleted => "query.completed",
+            Self::QueryBroken => "query.broken",
+            Self::QueryRepaired => "query.repaired",
             Self::WorkflowRunSucceeded => "workflow.run.succeeded",
             Self::WorkflowRunFailed => "workflow.run.failed",
             Self::WorkflowPaused => "workflow.paused",
@@ -66,6 +72,12 @@ impl EventKind {
         match self {
             Self::QueryCompleted => {
                 "A question or statement was run over a connection, whatever became of it; up to about a second after."
+            }
+            Self::QueryBroken => {
+                "A change of a schema broke a saved query: it does not work any more, or not as it is written."
+            }
+            Self::QueryRepaired => {
+                "A saved query that was broken works again: it was changed, or the schema is as it was."
             }
             Self::WorkflowRunSucceeded => "A run of a workflow succeeded.",
             Self::WorkflowRunFailed => "A run of a workflow failed or took too long.",
@@ -95,6 +107,14 @@ impl EventKind {
             Self::QueryCompleted => json!({
                 "query_id": id("q"), "connection_id": id("conn"), "user_id": id("user"), "outcome": "answered",
                 "row_count": 142, "execution_time_ms": 12.5,
+            }),
+            Self::QueryBroken => json!({
+                "query_id": id("q"), "connection_id": id("conn"), "repair_id": id("rep"), "state": "open",
+                "version": 2,
+            }),
+            Self::QueryRepaired => json!({
+                "query_id": id("q"), "connection_id": id("conn"), "repair_id": id("rep"), "state": "applied",
+                "version": 3,
             }),
             Self::WorkflowRunSucceeded => json!({
                 "workflow_id": id("wf"), "run_id": id("run"),

@@ -15,6 +15,7 @@ use validator::Validate;
 use crate::http::Problem;
 use crate::http::envelope::{envelope, page_envelope};
 use crate::http::problem::ErrorInfo;
+use crate::http::queries::RepairBody;
 
 /// A place on the grid of twelve columns. Widgets neither overlap nor go over the edge.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
@@ -266,6 +267,10 @@ pub(super) struct WidgetBody {
     options: Value,
     #[schema(required = true)]
     max_age_seconds: Option<u32>,
+    /// What broke its query, if a change of the schema did, and what it would have to be. Left out without data, and where the
+    /// query works.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repair: Option<RepairBody>,
     /// What it shows now; left out where a dashboard is told of without data.
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<WidgetData>,
@@ -369,15 +374,17 @@ impl WidgetBody {
             position: it.position.into(),
             options: if it.options.is_null() { json!({}) } else { it.options },
             max_age_seconds: it.max_age_seconds,
+            repair: None,
             data: None,
         }
     }
 }
 
 impl WidgetBody {
-    fn shown(it: Shown, owner: UserId) -> Self {
+    fn shown(mut it: Shown, owner: UserId) -> Self {
+        let repair = it.repair.take().map(RepairBody::from);
         let (data, widget) = WidgetData::of(it, false);
-        Self { data: Some(data), ..Self::of(widget, owner) }
+        Self { repair, data: Some(data), ..Self::of(widget, owner) }
     }
 }
 

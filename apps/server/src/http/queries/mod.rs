@@ -8,6 +8,8 @@ mod events;
 mod export;
 mod language;
 mod language_body;
+mod repairs;
+mod repairs_body;
 mod runs;
 mod saved;
 mod saved_body;
@@ -38,8 +40,10 @@ use super::problem::{DatabaseProblems, Problems};
 use super::{Caller, Problem, Services, models};
 
 pub(super) use self::body::{Format, OutcomeBody};
+pub(super) use self::repairs_body::RepairBody;
 
 pub(super) fn routes(config: &mut ServiceConfig<'_>) {
+    repairs::routes(config);
     config
         .service(list_queries)
         .service(create_query)

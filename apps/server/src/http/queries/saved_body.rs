@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 use plinth_queries::{
-    Choice, Choices, Parameter, ParameterKind, QueryId, RunOf, Version, Visibility,
+    Choice, Choices, Parameter, ParameterKind, QueryId, RunOf, Version, VersionRepair, Visibility,
 };
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -189,9 +189,40 @@ pub(super) struct VersionBody {
     /// The version that it is again; null if somebody wrote it.
     #[schema(required = true)]
     restored_from: Option<u32>,
-    /// Who made it.
+    /// As which repair of an earlier version it was made; null if somebody wrote it.
+    #[schema(required = true)]
+    repair: Option<VersionRepairBody>,
+    /// Who made it; where a repair was applied by itself, whoever made the version that it mends.
     created_by: String,
     created_at: Timestamp,
+}
+
+/// How a version came out of an earlier one that a change of the schema broke.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = QueryVersionRepair)]
+struct VersionRepairBody {
+    #[schema(example = "rep_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")]
+    repair_id: String,
+    /// The version that it mends.
+    version: u32,
+    /// Whether it only gives names to what the database shows to be the same things.
+    certain: bool,
+    /// Whether Plinth applied it by itself.
+    automatic: bool,
+    /// What had changed.
+    reason: String,
+}
+
+impl From<VersionRepair> for VersionRepairBody {
+    fn from(it: VersionRepair) -> Self {
+        Self {
+            repair_id: it.repair.to_string(),
+            version: it.of,
+            certain: it.is_certain,
+            automatic: it.by_itself,
+            reason: it.reason,
+        }
+    }
 }
 
 impl From<Version> for VersionBody {
@@ -202,6 +233,7 @@ impl From<Version> for VersionBody {
             sql: it.sql,
             parameters: it.parameters.into_iter().map(ParameterBody::from).collect(),
             restored_from: it.restored_from,
+            repair: it.repair.map(VersionRepairBody::from),
             created_by: it.made_by.to_string(),
             created_at: it.made_at,
         }

@@ -1,11 +1,13 @@
 use std::rc::Rc;
 
+use jiff::SignedDuration;
 use plinth_testdb::TestDatabase;
 use serde_json::{Value, json};
 
 use super::table::SIGNED_IN;
 use crate::app::{Answer, PASSWORD, Person, TestApp, address, config, connection, send};
 use crate::remotes::Stub;
+use crate::schemas::run;
 use crate::writes::{writer, writing};
 
 use super::operations::Operation;
@@ -140,6 +142,36 @@ impl Scene {
         let made = self.owner.post("/v1/queries/save", body).await;
         assert_eq!(made.status, 201, "{}", made.text);
         self.keep("query", &made.body["data"]["query_id"])
+    }
+
+    /// A repair of a saved query whose column has another name since.
+    pub(super) async fn new_repair(&mut self) -> String {
+        self.count += 1;
+        let table = format!("drifting_{}_{}", self.email.len(), self.count);
+        let made = format!(
+            "CREATE TABLE {table} (id int, amount int); GRANT SELECT ON {table} TO plinth_test_owner"
+        );
+        run(&self.target, &made).await;
+        self.reread().await;
+        let body = json!({ "name": self.name("Drifting"), "connection_id": self.connection,
+            "sql": format!("SELECT amount FROM {table}") });
+        let saved = self.owner.post("/v1/queries/save", body).await;
+        assert_eq!(saved.status, 201, "{}", saved.text);
+        let query = self.keep("query", &saved.body["data"]["query_id"]);
+        run(&self.target, &format!("ALTER TABLE {table} RENAME COLUMN amount TO total")).await;
+        self.reread().await;
+        self.app.services.outbox.drain().await.unwrap();
+        let found = self.owner.get(&format!("/v1/queries/repairs?query_id={query}")).await;
+        assert_eq!(found.status, 200, "{}", found.text);
+        self.keep("repair", &found.body["data"][0]["id"])
+    }
+
+    /// Has the schema read anew, a moment later.
+    async fn reread(&self) {
+        self.app.clock.advance(SignedDuration::from_secs(1));
+        let path = format!("/v1/connections/{}/schema/refresh", self.connection);
+        let read = self.owner.post(&path, json!({})).await;
+        assert_eq!(read.status, 200, "{}", read.text);
     }
 
     /// A conversation of one question.

@@ -131,6 +131,13 @@ pub(super) async fn sample(operation: &Operation, scene: &mut Scene) -> Option<C
             let body = scene.saved_body();
             call.json(body)
         }
+        "list_repairs" => call.query("?limit=100"),
+        "get_repair" | "apply_repair" | "dismiss_repair" => call.id(scene.new_repair().await),
+        "get_repair_modes" => call,
+        "set_repair_mode" => {
+            let query = scene.new_saved_query().await;
+            call.json(json!({ "mode": "off", "query_id": query }))
+        }
         "list_query_versions" | "list_query_runs" => call.id(scene.new_saved_query().await),
         "get_query_version" | "restore_query_version" => {
             call.id(scene.new_saved_query().await).named("1")

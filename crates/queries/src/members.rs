@@ -4,7 +4,12 @@ use async_trait::async_trait;
 use plinth_core::{Credential, OrgId, Principal, StoreError, UserId};
 use plinth_tenancy::team::{TeamStore, WhichMember};
 
-use crate::ports::Members;
+/// Members as whom something runs, as they are at that moment.
+#[async_trait]
+pub trait Members: Send + Sync + 'static {
+    /// Their rights now; `None` if they are no member any more.
+    async fn acting(&self, org: OrgId, user: UserId) -> Result<Option<Principal>, StoreError>;
+}
 
 /// [`Members`] over the team: rights are those of the role at that moment.
 pub struct TeamMembers {
