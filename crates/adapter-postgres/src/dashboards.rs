@@ -1,5 +1,7 @@
 //! Dashboards, and links to them.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
@@ -10,10 +12,12 @@ use plinth_dashboards::{
 };
 use plinth_tenancy::AuditEntry;
 use plinth_tenancy::outbox::Message;
+use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Json, ToSql};
 
 use crate::database::{Database, internal, store};
+use crate::policies::read_attributes;
 use crate::{audit, outbox};
 
 /// [`DashboardStore`] in our own database.
@@ -33,7 +37,8 @@ const DASHBOARD: &str =
     "id, org_id, name, description, owner_id, widgets, filters, refresh_seconds, revision,
     created_at, updated_at";
 
-const SHARE: &str = "id, org_id, dashboard_id, kind, name, made_by, locked, open, reach,
+const SHARE: &str =
+    "id, org_id, dashboard_id, kind, name, made_by, locked, open, reach, attributes,
     expires_at, revoked_at, created_at";
 
 const INSERT: &str = "INSERT INTO dashboards (id, org_id, name, description, owner_id, widgets, filters, refresh_seconds, revision,
@@ -46,8 +51,8 @@ const UPDATE: &str =
      WHERE id = $1 AND org_id = $2";
 
 const INSERT_SHARE: &str = "INSERT INTO dashboard_shares (id, org_id, dashboard_id, kind, name, made_by, locked, open, expires_at,
-         revoked_at, created_at, reach)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+         revoked_at, created_at, reach, attributes)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
 fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, StoreError> {
     row.try_get(column).map_err(internal)
@@ -82,6 +87,7 @@ fn share(row: &Row) -> Result<Share, StoreError> {
         by: UserId::from_uuid(get(row, "made_by")?),
         locked: get::<Json<_>>(row, "locked")?.0,
         open: get(row, "open")?,
+        attributes: read_attributes(row)?,
         reach: get::<Option<Json<_>>>(row, "reach")?.map(|it| it.0),
         expires_at: get(row, "expires_at")?,
         revoked_at: get(row, "revoked_at")?,
@@ -248,7 +254,10 @@ impl DashboardStore for PostgresDashboards {
                 }
                 let (kind, locked) = (share.kind.as_str(), Json(&share.locked));
                 let reach = share.reach.as_ref().map(Json);
-                let parameters: [&(dyn ToSql + Sync); 12] = [
+                let attributes: BTreeMap<&String, Value> =
+                    share.attributes.iter().map(|(name, it)| (name, it.to_json())).collect();
+                let attributes = Json(attributes);
+                let parameters: [&(dyn ToSql + Sync); 13] = [
                     &id,
                     &org,
                     &on,
@@ -261,6 +270,7 @@ impl DashboardStore for PostgresDashboards {
                     &share.revoked_at,
                     &share.created_at,
                     &reach,
+                    &attributes,
                 ];
                 tx.execute(INSERT_SHARE, &parameters).await.map_err(store)?;
                 Ok(audit::append(&self.database, tx, entry).await?)

@@ -105,7 +105,10 @@ pub enum WidgetError {
 
 impl From<QueryError> for WidgetError {
     fn from(err: QueryError) -> Self {
-        Self::Query(Box::new(err))
+        match err {
+            QueryError::Unreached => Self::Withheld,
+            err => Self::Query(Box::new(err)),
+        }
     }
 }
 

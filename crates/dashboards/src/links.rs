@@ -1,14 +1,17 @@
 //! Links to dashboards: making them, ending them, looking through them.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 use plinth_core::{Classify as _, DashboardsRead, DashboardsWrite, Permit, Principal, QueriesRead};
+use plinth_queries::policies::Narrowing;
 use plinth_tenancy::AuditEntry;
 use plinth_tenancy::limits::network;
 use secrecy::SecretString;
 use serde_json::{Map, json};
 
+use crate::dashboard::Dashboard;
 use crate::look::{Looked, Shown};
 use crate::service::{Ask, Dashboards, choose};
 use crate::share::{NewShare, Reach, Share};
@@ -61,7 +64,7 @@ impl Dashboards {
                 return Err(DashboardError::Field { field, rule });
             }
         }
-        let share = Share {
+        let mut share = Share {
             id: ShareId::new(now),
             org: permit.org(),
             dashboard: id,
@@ -71,19 +74,57 @@ impl Dashboards {
             reach: Some(Reach::of(&dashboard.widgets, &new.locked)),
             locked: new.locked,
             open: new.open,
+            attributes: new.attributes,
             // The token tells whole seconds.
             expires_at: whole_seconds(now) + lasts,
             revoked_at: None,
             created_at: now,
         };
+        self.reach(caller, &dashboard, &mut share).await?;
         let entry =
             AuditEntry::of(caller, now, "dashboard.shared").on("dashboard", id).with(json!({
                 "share": share.id, "kind": share.kind, "expires_at": share.expires_at,
                 "locked": share.locked.keys().collect::<Vec<_>>(), "open": share.open,
+                "attributes": share.attributes.keys().collect::<Vec<_>>(),
             }));
         self.parts.store.insert_share(&share, MOST_SHARES, &entry).await?;
         let token = self.parts.key.token(&share);
         Ok((share, token))
+    }
+
+    /// Notes which of a link's attributes reach each widget. What cannot be said of a widget now, every one has to reach.
+    async fn reach(
+        &self,
+        caller: &Principal,
+        dashboard: &Dashboard,
+        share: &mut Share,
+    ) -> Result<(), DashboardError> {
+        if share.attributes.is_empty() {
+            return Ok(());
+        }
+        let (by, attributes) = (share.by, share.attributes.clone());
+        let narrowing = Narrowing { by, attributes, must: BTreeSet::new() };
+        let owners = self.owners(caller, dashboard, None).await?;
+        let mut reached = BTreeSet::new();
+        for noted in share.reach.iter_mut().flatten() {
+            let widget = dashboard.widget(noted.widget);
+            let owner = widget.and_then(|it| owners.get(&dashboard.owner_of(it)));
+            let (Some(widget), Some(owner)) = (widget, owner.and_then(Option::as_ref)) else {
+                continue;
+            };
+            let of = (noted.query, widget.version.unwrap_or(1));
+            noted.attributes = self.parts.runner.reached_by(owner, of, &narrowing).await.ok();
+            reached.extend(noted.attributes.iter().flatten().cloned());
+        }
+        match share.attributes.keys().find(|it| !reached.contains(*it)) {
+            None => Ok(()),
+            Some(name) => Err(DashboardError::Field {
+                field: format!("attributes.{name}"),
+                rule:
+                    "no policy of what this dashboard shows reads it, so that it would hide nothing"
+                        .to_owned(),
+            }),
+        }
     }
 
     /// The links to a dashboard, newest first.

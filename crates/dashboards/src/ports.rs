@@ -1,6 +1,10 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use plinth_core::{Cursor, Limit, OrgId, Principal, StoreError, UserId};
+use plinth_queries::policies::Narrowing;
 use plinth_queries::repairs::Repair;
 use plinth_queries::{QueryError, QueryId};
 use plinth_tenancy::AuditEntry;
@@ -138,6 +142,8 @@ pub struct WidgetRun {
     pub version: Option<u32>,
     /// Who looks, if it runs as somebody else.
     pub shown_to: Option<Principal>,
+    /// What a link that carries attributes lets through of it.
+    pub narrowing: Option<Arc<Narrowing>>,
 }
 
 /// What came of it.
@@ -197,6 +203,18 @@ pub trait WidgetRunner: Send + Sync + 'static {
     ///
     /// Each case of [`QueryError`]; nothing is left running.
     async fn run(&self, caller: &Principal, run: WidgetRun) -> Result<WidgetResult, QueryError>;
+
+    /// Which attributes of a link reach a query, in the version that runs as somebody who stands for that one. Nothing is run.
+    ///
+    /// # Errors
+    ///
+    /// As for [`WidgetRunner::run`].
+    async fn reached_by(
+        &self,
+        caller: &Principal,
+        of: (QueryId, u32),
+        by: &Narrowing,
+    ) -> Result<BTreeSet<String>, QueryError>;
 
     /// The open repairs of these queries, of those that the caller sees.
     async fn repairs(

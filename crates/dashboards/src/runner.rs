@@ -1,5 +1,8 @@
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use plinth_core::{Permit, Principal, QueriesRead, QueriesWrite, StoreError};
+use plinth_queries::policies::Narrowing;
 use plinth_queries::repairs::{Repair, Repairs};
 use plinth_queries::{CallerLimits, Queries, QueryError, QueryId, SaveChange, SavedRun};
 
@@ -63,6 +66,7 @@ impl WidgetRunner for SavedQueries {
             limits,
             version: run.version,
             shown_to: run.shown_to,
+            narrowing: run.narrowing,
         };
         let found = self.queries.run_saved(caller, run).await?;
         let columns = found
@@ -80,6 +84,15 @@ impl WidgetRunner for SavedQueries {
             cached_at: found.cached_at,
             execution_time_ms: found.execution_time_ms,
         })
+    }
+
+    async fn reached_by(
+        &self,
+        caller: &Principal,
+        (query, version): (QueryId, u32),
+        by: &Narrowing,
+    ) -> Result<BTreeSet<String>, QueryError> {
+        self.queries.reached_by(caller, query, Some(version), by).await
     }
 
     async fn repairs(

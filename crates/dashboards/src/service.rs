@@ -381,6 +381,7 @@ impl Dashboards {
                     version: Some(widget.version.unwrap_or(1)),
                     // Through a link nobody is told of failures.
                     shown_to: link.is_none().then(|| caller.clone()),
+                    narrowing: link.and_then(|it| it.narrowing(widget)),
                 });
                 let owner = owners.get(&dashboard.owner_of(widget)).and_then(Option::as_ref);
                 self.run(owner, widget.clone(), run).right_future()
@@ -407,7 +408,7 @@ impl Dashboards {
 
     /// As whom widgets run, each as they are now; none for who left. Whoever looks by a key that reaches test connections only
     /// reaches no others by them.
-    async fn owners(
+    pub(crate) async fn owners(
         &self,
         caller: &Principal,
         dashboard: &Dashboard,
@@ -465,6 +466,9 @@ impl Dashboards {
         let _place = self.places.take(owner.org).await;
         let answer = self.parts.runner.run(owner, run).await;
         let answer = answer.map_err(WidgetError::from);
+        if matches!(answer, Err(WidgetError::Withheld)) {
+            return Shown::withheld(&widget);
+        }
         let duration_ms = begun.elapsed().as_secs_f64() * 1000.0;
         Shown::new(widget, Some(answer), duration_ms)
     }

@@ -1,13 +1,15 @@
 //! Links that show a dashboard to whoever has them. A link's token is made from ids and a key, and kept nowhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::{SignedDuration, Timestamp};
-use plinth_core::{OrgId, UserId};
+use plinth_core::{Attribute, OrgId, UserId};
 use plinth_queries::QueryId;
+use plinth_queries::policies::Narrowing;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -55,6 +57,8 @@ pub struct Share {
     pub locked: Map<String, Value>,
     /// Filters that whoever looks may choose; all others stay at their defaults.
     pub open: Vec<String>,
+    /// Attributes with which policies are asked that read them, beside what binds whoever a widget runs as.
+    pub attributes: BTreeMap<String, Attribute>,
     /// Which widgets the locked values reached when it was made, and how; `None` if nobody noted it.
     pub reach: Option<Vec<Reach>>,
     /// When it stops working.
@@ -69,6 +73,20 @@ impl Share {
     /// Whether it works at that moment, as far as it is its own to say.
     pub fn works_at(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && now < self.expires_at
+    }
+
+    /// What its attributes let through of a widget: each that reached it when the link was made has to reach it. One that was not
+    /// there, or asks something else now, every one of them has to reach. `None` if it carries none.
+    pub(crate) fn narrowing(&self, widget: &Widget) -> Option<Arc<Narrowing>> {
+        if self.attributes.is_empty() {
+            return None;
+        }
+        let noted = self.reach.iter().flatten();
+        let noted =
+            noted.into_iter().find(|it| it.widget == widget.id && Some(it.query) == widget.query);
+        let must = noted.and_then(|it| it.attributes.clone());
+        let must = must.unwrap_or_else(|| self.attributes.keys().cloned().collect());
+        Some(Arc::new(Narrowing { by: self.by, attributes: self.attributes.clone(), must }))
     }
 
     /// Whether it shows a widget: never with more than its locked values let through when it was made. A widget that was
@@ -101,6 +119,9 @@ pub struct Reach {
     pub query: QueryId,
     /// The locked filters by the parameters of its query that took their values; empty if it took none.
     pub taken: BTreeMap<String, String>,
+    /// The link's attributes with which its statement was asked; `None` if that was not known: then every one counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<BTreeSet<String>>,
 }
 
 impl Reach {
@@ -109,7 +130,7 @@ impl Reach {
         let reach = |it: &Widget| {
             let taken = it.filters.iter().filter(|it| bounds(locked).any(|name| name == it.1));
             let taken = taken.map(|(parameter, filter)| (parameter.clone(), filter.clone()));
-            Some(Self { widget: it.id, query: it.query?, taken: taken.collect() })
+            Some(Self { widget: it.id, query: it.query?, taken: taken.collect(), attributes: None })
         };
         widgets.iter().filter_map(reach).collect()
     }
@@ -128,6 +149,8 @@ pub struct NewShare {
     pub locked: Map<String, Value>,
     /// See [`Share::open`].
     pub open: Vec<String>,
+    /// See [`Share::attributes`].
+    pub attributes: BTreeMap<String, Attribute>,
 }
 
 const TAG: usize = 16;
@@ -194,6 +217,7 @@ mod tests {
             by: UserId::new(at),
             locked: Map::new(),
             open: Vec::new(),
+            attributes: BTreeMap::new(),
             reach: None,
             expires_at: at + SignedDuration::from_hours(1),
             revoked_at: None,
@@ -288,5 +312,34 @@ mod tests {
         assert!(link.shows(&text) && old.shows(&text));
         let open = Share { locked: Map::new(), reach: Some(Vec::new()), ..link };
         assert!(open.shows(&one), "it locks nothing");
+    }
+
+    #[test]
+    fn attributes_that_reached_a_widget_have_to_reach_it_and_another_takes_all() {
+        let at: Timestamp = "2026-03-04T05:06:07Z".parse().unwrap();
+        let (one, none) = (widget(at, &[]), widget(at, &[]));
+        let of = |it: &Widget, reached: Option<&[&str]>| Reach {
+            widget: it.id,
+            query: it.query.unwrap(),
+            taken: BTreeMap::new(),
+            attributes: reached.map(|it| it.iter().map(|it| (*it).to_owned()).collect()),
+        };
+        let values = ["country", "team"];
+        let link = Share {
+            attributes: values.map(|it| (it.to_owned(), Attribute::text("x"))).into(),
+            reach: Some(vec![of(&one, Some(&["team"])), of(&none, Some(&[]))]),
+            ..share(at)
+        };
+        let must = |link: &Share, it: &Widget| {
+            Vec::from_iter(link.narrowing(it).unwrap().must.iter().cloned())
+        };
+        assert_eq!(must(&link, &one), ["team"]);
+        assert!(must(&link, &none).is_empty());
+        let other = Widget { query: Some(QueryId::new(at)), ..one.clone() };
+        assert_eq!(must(&link, &other), values, "it asks something else");
+        assert_eq!(must(&link, &widget(at, &[])), values, "it was not there");
+        let unknown = Share { reach: Some(vec![of(&one, None)]), ..link };
+        assert_eq!(must(&unknown, &one), values);
+        assert_eq!(share(at).narrowing(&one), None);
     }
 }

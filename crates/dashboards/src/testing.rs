@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use plinth_charts::Kind;
-use plinth_core::{Cursor, Limit, OrgId, UserId};
+use plinth_core::{Attribute, Cursor, Limit, OrgId, UserId};
 use plinth_queries::QueryId;
 use plinth_tenancy::AuditEntry;
 use plinth_tenancy::outbox::{Letter, LetterTo, Message};
@@ -63,6 +63,7 @@ pub fn share(dashboard: &Dashboard, at: Timestamp) -> Share {
         name: "Intranet".to_owned(),
         by: dashboard.owner,
         open: Vec::new(),
+        attributes: BTreeMap::from([("country".to_owned(), Attribute::text("Chad"))]),
         reach: Some(Reach::of(&dashboard.widgets, &locked)),
         locked,
         expires_at: at + SignedDuration::from_hours(1),

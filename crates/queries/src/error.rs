@@ -89,6 +89,9 @@ pub enum QueryError {
         /// The tables that are read under policies.
         tables: Vec<String>,
     },
+    /// A link carries an attribute that does not reach the statement: it would show more than when the link was made.
+    #[error("an attribute that the link carries does not reach this query")]
+    Unreached,
     /// The planner expects more than the organization allows.
     #[error("{message}")]
     TooCostly {
@@ -240,7 +243,8 @@ impl QueryError {
             | Self::SavedOnly
             | Self::NotOwner(_)
             | Self::NotPermitted { .. }
-            | Self::Attribute { .. } => QueryOutcome::NotPermitted,
+            | Self::Attribute { .. }
+            | Self::Unreached => QueryOutcome::NotPermitted,
             Self::TooCostly { .. } => QueryOutcome::Rejected,
             Self::Rejected(err) if err.kind() == ErrorKind::Forbidden => QueryOutcome::NotPermitted,
             Self::Rejected(_) => QueryOutcome::Rejected,
@@ -325,7 +329,8 @@ impl Classify for QueryError {
             | Self::NotOwner(_)
             | Self::TableNotAllowed { .. }
             | Self::NotPermitted { .. }
-            | Self::Attribute { .. } => ErrorKind::Forbidden,
+            | Self::Attribute { .. }
+            | Self::Unreached => ErrorKind::Forbidden,
             Self::Connection(err) => err.kind(),
             Self::Schema(err) => err.kind(),
             Self::Model(err) => err.kind(),
@@ -417,6 +422,7 @@ impl Classify for QueryError {
             | Self::NoRun(_)
             | Self::NoEntry(_)
             | Self::EntryChanged(_)
+            | Self::Unreached
             | Self::Store(_) => None,
         }
     }

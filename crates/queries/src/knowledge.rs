@@ -11,7 +11,7 @@ use plinth_sql_guard::{Approved, Guard, Rejection};
 
 use crate::discretion;
 use crate::language::Bound;
-use crate::policies::{Limits, Policy, Shape, redacted, restrictions};
+use crate::policies::{Limits, Shape, redacted, restrictions_of};
 use crate::{Entry, Language, QueryError, RunError, Statement, UserTypes};
 
 /// How many statements are remembered as approved and planned, for each connection.
@@ -145,10 +145,10 @@ impl Known {
         allowed: AllowedTables,
         written: Arc<Annotations>,
         language: Arc<Language>,
-        policies: &[Arc<Policy>],
+        limits: &Limits,
     ) -> Self {
         let types = Arc::new(UserTypes::new(&snapshot.catalog));
-        let restrictions = restrictions(&snapshot.catalog, policies);
+        let restrictions = restrictions_of(&snapshot.catalog, limits);
         let guard = Guard::restricted(&snapshot.catalog, &allowed, &restrictions);
         let mut access = Access::of(&snapshot.catalog);
         for it in &restrictions {
@@ -158,13 +158,13 @@ impl Known {
                 access.fence(schema, table);
             }
         }
-        let snapshot = if policies.is_empty() {
+        let snapshot = if limits.is_empty() {
             snapshot
         } else {
             let catalog = redacted(&snapshot.catalog, &guard, &restrictions);
             Arc::new(Snapshot { catalog, ..Snapshot::clone(&snapshot) })
         };
-        let language = if policies.is_empty() {
+        let language = if limits.is_empty() {
             language
         } else {
             let bound = Bound::new(&guard, &snapshot.catalog);

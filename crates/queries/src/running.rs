@@ -5,6 +5,7 @@ use plinth_core::{Classify as _, Credential, Origin};
 
 use crate::ask::Told;
 use crate::history::History;
+use crate::policies::Narrowing;
 use crate::service::Started;
 use crate::{
     CutOff, HistoryEntry, Notes, QueryError, QueryId, QueryOutcome, QueryRecord, RawRow,
@@ -154,6 +155,8 @@ pub(crate) struct Entry {
     pub(crate) origin: Arc<Origin>,
     pub(crate) ended: bool,
     pub(crate) told: Option<Told>,
+    /// The link through which somebody looks at what comes of it.
+    pub(crate) narrowing: Option<Arc<Narrowing>>,
 }
 
 impl Drop for Entry {

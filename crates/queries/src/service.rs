@@ -299,6 +299,7 @@ impl Queries {
             origin,
             ended: false,
             told: None,
+            narrowing: None,
         }
     }
 }
@@ -653,8 +654,12 @@ impl Queries {
         if entry.record.notes.engine.is_empty() {
             CALLER.clone_into(&mut entry.record.notes.engine);
         }
-        let user = entry.record.user;
-        let mut knowledge = self.knowledge(opened, user).await?;
+        let (user, link) = (entry.record.user, entry.narrowing.clone());
+        let (link, text) = (link.as_deref(), (sql, parameters.len()));
+        let mut knowledge = self.knowledge_through(opened, user, link).await?;
+        if let Some(link) = link {
+            self.hold_to_link(opened, user, text, link, &knowledge).await?;
+        }
         entry.tell();
         let mut started =
             self.start_or_reuse(opened, &knowledge, sql, parameters, limits, how).await;
@@ -662,7 +667,10 @@ impl Queries {
             && names_what_is_gone(err)
             && self.is_stale(&knowledge)
         {
-            knowledge = self.renew(opened, user).await?;
+            knowledge = self.renew_through(opened, user, link).await?;
+            if let Some(link) = link {
+                self.hold_to_link(opened, user, text, link, &knowledge).await?;
+            }
             started = self.start_or_reuse(opened, &knowledge, sql, parameters, limits, how).await;
         }
         entry.record.notes.restricted = knowledge.restricted(sql, parameters.len());

@@ -34,6 +34,7 @@ mod keys;
 mod language;
 mod language_policies;
 mod limits;
+mod link_attributes;
 mod listening;
 mod lookups;
 mod master_key;

@@ -16,12 +16,13 @@ mod tell;
 
 pub use error::PolicyError;
 pub use key::MaskKey;
+pub use limits::Narrowing;
 pub(crate) use limits::{Limits, Shape};
 pub use policy::{
     Audience, ColumnMask, Policy, PolicyChange, PolicyDraft, PolicyId, PolicyName, mask_from_json,
     mask_json,
 };
 pub use ports::{PolicyStore, Viewer, WritePolicyError};
-pub(crate) use restrict::{redacted, restrictions};
+pub(crate) use restrict::{redacted, restrictions, restrictions_of};
 pub use service::{Policies, PolicyParts};
 pub use tell::{Effective, EffectiveTable};

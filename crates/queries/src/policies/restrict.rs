@@ -7,7 +7,8 @@ use plinth_connections::TableName;
 use plinth_schema_introspect::{Catalog, Column, Relation, TypeClass};
 use plinth_sql_guard::{Guard, Mask, Predicate, Restriction};
 
-use super::Policy;
+use super::limits::of_link;
+use super::{Limits, Policy};
 
 /// The oid of `text`.
 const TEXT_OID: u32 = 25;
@@ -15,18 +16,25 @@ const TEXT_OID: u32 = 25;
 /// What policies mean in a database as it is now. A table that was renamed since is found by its oid, and a column by its
 /// number; one that is found by neither leaves the table closed, for its values may stand under another name.
 pub(crate) fn restrictions(catalog: &Catalog, policies: &[Arc<Policy>]) -> Vec<Restriction> {
-    policies.iter().flat_map(|it| of_policy(catalog, it)).collect()
+    policies.iter().flat_map(|it| of_policy(catalog, it, false)).collect()
 }
 
-fn of_policy(catalog: &Catalog, policy: &Policy) -> Vec<Restriction> {
+/// The same for whoever is bound so, with what a link adds.
+pub(crate) fn restrictions_of(catalog: &Catalog, limits: &Limits) -> Vec<Restriction> {
+    let mut all = restrictions(catalog, &limits.policies);
+    all.extend(limits.by_link().iter().flat_map(|it| of_policy(catalog, it, true)));
+    all
+}
+
+fn of_policy(catalog: &Catalog, policy: &Policy, by_link: bool) -> Vec<Restriction> {
     let named = catalog.find(&policy.table.schema, &policy.table.name);
     let same = policy.table_oid.and_then(|oid| catalog.relation(oid));
     let mut found: Vec<&Relation> = named.into_iter().chain(same).collect();
     found.dedup_by_key(|it| it.oid);
-    found.into_iter().map(|relation| on(relation, policy)).collect()
+    found.into_iter().map(|relation| on(relation, policy, by_link)).collect()
 }
 
-fn on(relation: &Relation, policy: &Policy) -> Restriction {
+fn on(relation: &Relation, policy: &Policy, by_link: bool) -> Restriction {
     let mut restriction = Restriction {
         relation: TableName { schema: relation.schema.clone(), name: relation.name.clone() },
         rows: Vec::new(),
@@ -34,6 +42,9 @@ fn on(relation: &Relation, policy: &Policy) -> Restriction {
         closed: None,
     };
     match policy.rows.as_deref().map(Predicate::parse).transpose() {
+        Ok(rows) if by_link => {
+            restriction.rows.extend(rows.map(|it| it.with_attributes(of_link)));
+        }
         Ok(rows) => restriction.rows.extend(rows),
         // What was written by another version.
         Err(err) => {

@@ -12,8 +12,9 @@ use plinth_schema_introspect::{Catalog, Schemas, Snapshot, Visible};
 use plinth_sql_guard::{Guard, Mask, Predicate};
 use plinth_tenancy::{AuditEntry, MemberId};
 
+use super::limits::OfLink;
 use super::{
-    Audience, ColumnMask, Effective, Limits, MaskKey, Policy, PolicyChange, PolicyDraft,
+    Audience, ColumnMask, Effective, Limits, MaskKey, Narrowing, Policy, PolicyChange, PolicyDraft,
     PolicyError, PolicyId, PolicyStore, Viewer, WritePolicyError, redacted, restrictions,
 };
 use crate::{RunError, RunLimits, Statement, StatementRunner};
@@ -304,31 +305,75 @@ impl Policies {
         connection: ConnectionId,
         user: UserId,
     ) -> Result<Limits, StoreError> {
-        let now = self.clock.now();
-        let all = if let Some(all) = fresh(&self.held, &(org, connection), now) {
-            all
-        } else {
-            let all = self.store.all(org, connection).await?;
-            let all: Arc<[_]> = all.into_iter().filter(|it| it.is_active).map(Arc::new).collect();
-            hold(&self.held, (org, connection), now, all.clone());
-            all
-        };
+        let all = self.active(org, connection).await?;
         if all.is_empty() {
             return Ok(Limits::none());
         }
-        let viewer = if let Some(viewer) = fresh(&self.viewers, &(org, user), now) {
-            viewer
-        } else {
-            let viewer = self.store.viewer(org, user).await?.map(Arc::new);
-            hold(&self.viewers, (org, user), now, viewer.clone());
-            viewer
-        };
+        let viewer = self.viewer(org, user).await?;
         // Somebody who is no member any more is bound by everything.
         let binds = |it: &&Arc<Policy>| viewer.as_ref().is_none_or(|of| it.audience.binds(of.role));
         let mut policies: Vec<_> = all.iter().filter(binds).cloned().collect();
         policies.sort_by_key(|it| it.id);
         let paddings = Some(Arc::new(self.key.paddings(org, connection)));
-        Ok(Limits { policies: policies.into(), viewer, paddings })
+        Ok(Limits { policies: policies.into(), viewer, paddings, link: None })
+    }
+
+    /// What holds for who looks through a link at what runs as that person: what binds them, and each policy that reads an
+    /// attribute of the link, whomever it binds.
+    ///
+    /// # Errors
+    ///
+    /// Only when our own storage fails.
+    pub(crate) async fn narrowed(
+        &self,
+        org: OrgId,
+        connection: ConnectionId,
+        user: UserId,
+        by: &Narrowing,
+    ) -> Result<Limits, StoreError> {
+        let own = self.limits(org, connection, user).await?;
+        let all = self.active(org, connection).await?;
+        let reads = |it: &&Arc<Policy>| {
+            let rows = it.rows.as_deref().and_then(|it| Predicate::parse(it).ok());
+            rows.is_some_and(|it| it.attributes().any(|(name, _)| by.attributes.contains_key(name)))
+        };
+        let mut policies: Vec<_> = all.iter().filter(reads).cloned().collect();
+        if policies.is_empty() {
+            return Ok(own);
+        }
+        policies.sort_by_key(|it| it.id);
+        let viewer = self.viewer(org, by.by).await?.map(|it| {
+            let mut viewer = Viewer::clone(&it);
+            viewer.attributes.extend(by.attributes.clone());
+            Arc::new(viewer)
+        });
+        Ok(Limits { link: Some(OfLink { policies: policies.into(), viewer }), ..own })
+    }
+
+    /// The policies of a connection that hold; at most a second old.
+    async fn active(
+        &self,
+        org: OrgId,
+        connection: ConnectionId,
+    ) -> Result<Arc<[Arc<Policy>]>, StoreError> {
+        let now = self.clock.now();
+        if let Some(all) = fresh(&self.held, &(org, connection), now) {
+            return Ok(all);
+        }
+        let all = self.store.all(org, connection).await?;
+        let all: Arc<[_]> = all.into_iter().filter(|it| it.is_active).map(Arc::new).collect();
+        hold(&self.held, (org, connection), now, all.clone());
+        Ok(all)
+    }
+
+    async fn viewer(&self, org: OrgId, user: UserId) -> Result<Option<Arc<Viewer>>, StoreError> {
+        let now = self.clock.now();
+        if let Some(viewer) = fresh(&self.viewers, &(org, user), now) {
+            return Ok(viewer);
+        }
+        let viewer = self.store.viewer(org, user).await?.map(Arc::new);
+        hold(&self.viewers, (org, user), now, viewer.clone());
+        Ok(viewer)
     }
 
     /// Whether any policy of the connection binds the caller.

@@ -75,6 +75,7 @@ impl Queries {
             limits: CallerLimits { row_limit: Some(MOST_CHOICES), ..CallerLimits::default() },
             version: None,
             shown_to: None,
+            narrowing: None,
         };
         let found = self.run_saved(caller, run).await?;
         let choices = found.rows.into_iter().filter_map(|row| {

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -6,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{MAX_AGE_SECONDS, RunOf, Template, Visibility, parameter};
 use crate::discretion;
+use crate::policies::Narrowing;
 use crate::service::{Noted, filter};
 use crate::{
     CallerLimits, CutOff, JsonRows, Notes, Queries, QueryError, QueryId, QueryRecord, Running,
@@ -42,6 +45,8 @@ pub struct SavedRun {
     /// Who looks at what comes of it, if that is somebody else; what they are told of a failure does not quote what is hidden
     /// from them.
     pub shown_to: Option<Principal>,
+    /// What a link that carries attributes lets through of it; `None` where nobody looks through one.
+    pub narrowing: Option<Arc<Narrowing>>,
 }
 
 /// What came of it.
@@ -99,7 +104,7 @@ impl Queries {
     ) -> Result<Running, QueryError> {
         let mut before = self.get(permit, id).await?;
         before.notes.shown_to = None;
-        self.run_record(permit.principal(), before, run).await
+        self.run_record(permit.principal(), before, run, None).await
     }
 
     /// Runs a saved query in somebody's name and gathers its rows: for widgets, choices, alerts. Whether the person may do
@@ -113,7 +118,33 @@ impl Queries {
         caller: &Principal,
         run: SavedRun,
     ) -> Result<SavedResult, QueryError> {
-        let SavedRun { query, parameters, max_age_seconds, limits, version, shown_to } = run;
+        let SavedRun { query, parameters, max_age_seconds, limits, version, shown_to, narrowing } =
+            run;
+        let (mut record, newest) = self.stood_for(caller, query, version).await?;
+        record.notes.shown_to = shown_to.as_ref().map(|it| it.user);
+        let connection = record.connection;
+        let byte_limit = limits.byte_limit.or(Some(GATHERED_BYTES.min(self.settings.max_bytes)));
+        let limits = CallerLimits { byte_limit, ..limits };
+        let again = RunAgain { parameters, max_age_seconds, limits, told: None };
+        let version = record.definition.version;
+        let run = self.gather(caller, record, again, (version, newest), narrowing).await;
+        match (run, shown_to) {
+            (Err(QueryError::Run { sql, source }), Some(person))
+                if self.policies().binds(&person, connection).await? =>
+            {
+                Err(QueryError::Run { sql, source: discretion::told(source) })
+            }
+            (run, _) => run,
+        }
+    }
+
+    /// A saved query in the version that runs as somebody who stands for that one, and the newest's number.
+    async fn stood_for(
+        &self,
+        caller: &Principal,
+        query: QueryId,
+        version: Option<u32>,
+    ) -> Result<(QueryRecord, u32), QueryError> {
         self.history.flush().await?;
         let found = self.history.store().find(caller.org, query, filter(caller)).await?;
         let mut record = found.ok_or(QueryError::NotFound(query))?;
@@ -127,21 +158,31 @@ impl Queries {
             record.definition.parameters = kept.parameters;
             record.definition.version = number;
         }
-        record.notes.shown_to = shown_to.as_ref().map(|it| it.user);
-        let connection = record.connection;
-        let byte_limit = limits.byte_limit.or(Some(GATHERED_BYTES.min(self.settings.max_bytes)));
-        let limits = CallerLimits { byte_limit, ..limits };
-        let again = RunAgain { parameters, max_age_seconds, limits, told: None };
-        let version = record.definition.version;
-        let run = self.gather(caller, record, again, (version, newest)).await;
-        match (run, shown_to) {
-            (Err(QueryError::Run { sql, source }), Some(person))
-                if self.policies().binds(&person, connection).await? =>
-            {
-                Err(QueryError::Run { sql, source: discretion::told(source) })
-            }
-            (run, _) => run,
-        }
+        Ok((record, newest))
+    }
+
+    /// Which attributes of a link reach a saved query, in the version that runs as that person: those that its statement is asked
+    /// with. Nothing is run.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Queries::run_saved`].
+    pub async fn reached_by(
+        &self,
+        caller: &Principal,
+        query: QueryId,
+        version: Option<u32>,
+        by: &Narrowing,
+    ) -> Result<BTreeSet<String>, QueryError> {
+        let (record, _) = self.stood_for(caller, query, version).await?;
+        let given = Map::new();
+        let Meant { record, of, sql, declared, .. } = self.meant(caller, record, given).await?;
+        let template = of.map(|_| Template::parse(&sql, &declared)).transpose()?;
+        let (sql, parameters) = template.map_or((sql, 0), |it| (it.sql, it.places.len()));
+        let opened = self.connections.open(caller, record.connection).await?;
+        let knowledge = self.knowledge_through(&opened, caller.user, Some(by)).await?;
+        let judged = knowledge.judge_with(&sql, parameters)?;
+        Ok(by.reached(&judged.approved.bound))
     }
 
     /// Whether the newest version of a query may run as somebody who stands for an earlier one: they wrote it, or it was written
@@ -178,9 +219,10 @@ impl Queries {
         record: QueryRecord,
         again: RunAgain,
         (version, newest): (u32, u32),
+        narrowing: Option<Arc<Narrowing>>,
     ) -> Result<SavedResult, QueryError> {
         let query = record.id;
-        let mut running = self.run_record(caller, record, again).await?;
+        let mut running = self.run_record(caller, record, again, narrowing).await?;
         let types = running.types().clone();
         let columns = running.columns().iter().map(|it| SavedColumn {
             name: it.name.clone(),
@@ -217,6 +259,7 @@ impl Queries {
         caller: &Principal,
         record: QueryRecord,
         run: RunAgain,
+        narrowing: Option<Arc<Narrowing>>,
     ) -> Result<Running, QueryError> {
         let RunAgain { parameters: given, max_age_seconds, limits, told } = run;
         if max_age_seconds.is_some_and(|it| it > MAX_AGE_SECONDS) {
@@ -256,6 +299,7 @@ impl Queries {
             of,
             is_private: record.definition.visibility == Visibility::Private,
             max_age: seconds.map(|it| Duration::from_secs(u64::from(it))),
+            narrowing,
         };
         self.run_noted(caller, statement, noted, told).await
     }

@@ -10,7 +10,7 @@ use plinth_sql_guard::Rule;
 
 use super::Queries;
 use crate::knowledge::{Knowledge, Known};
-use crate::policies::Limits;
+use crate::policies::{Limits, Narrowing};
 use crate::{QueryError, RunError, RunLimits};
 
 /// A schema that is older than this is read anew when a name is not found in it: the table may be new.
@@ -26,6 +26,37 @@ impl Queries {
         let connection = &opened.connection;
         let limits = self.policies.limits(connection.org, connection.id, user).await?;
         self.knowledge_within(opened, limits).await
+    }
+
+    /// The same for who looks through a link that carries attributes.
+    pub(crate) async fn knowledge_through(
+        &self,
+        opened: &Opened,
+        user: UserId,
+        by: Option<&Narrowing>,
+    ) -> Result<Arc<Knowledge>, QueryError> {
+        let Some(by) = by else { return self.knowledge(opened, user).await };
+        let connection = &opened.connection;
+        let limits = self.policies.narrowed(connection.org, connection.id, user, by).await?;
+        self.knowledge_within(opened, limits).await
+    }
+
+    /// Whether a statement may run through a link: by itself as whoever it runs as, so that what the link adds opens nothing to
+    /// whom it is closed; and with each attribute that has to reach it.
+    pub(super) async fn hold_to_link(
+        &self,
+        opened: &Opened,
+        user: UserId,
+        (sql, parameters): (&str, usize),
+        by: &Narrowing,
+        narrowed: &Knowledge,
+    ) -> Result<(), QueryError> {
+        self.knowledge(opened, user).await?.judge_with(sql, parameters)?;
+        let judged = narrowed.judge_with(sql, parameters)?;
+        if by.must.is_subset(&by.reached(&judged.approved.bound)) {
+            return Ok(());
+        }
+        Err(QueryError::Unreached)
     }
 
     /// Everything that the connection allows, whoever asks: only for what is told to nobody but as whether it fits the schema.
@@ -51,8 +82,8 @@ impl Queries {
         }
         self.catch_up_beside(opened, snapshot.id, &language);
         let allowed = opened.connection.allowed_tables.clone();
-        let policies = limits.policies.clone();
-        let make = move || Arc::new(Known::new(snapshot, allowed, written, language, &policies));
+        let of = limits.clone();
+        let make = move || Arc::new(Known::new(snapshot, allowed, written, language, &of));
         let made = tokio::task::spawn_blocking(make)
             .await
             .map_err(|err| QueryError::Store(StoreError::Internal(err.into())))?;
@@ -114,8 +145,17 @@ impl Queries {
         opened: &Opened,
         user: UserId,
     ) -> Result<Arc<Knowledge>, QueryError> {
+        self.renew_through(opened, user, None).await
+    }
+
+    pub(super) async fn renew_through(
+        &self,
+        opened: &Opened,
+        user: UserId,
+        by: Option<&Narrowing>,
+    ) -> Result<Arc<Knowledge>, QueryError> {
         self.schemas.renew(opened).await?;
-        self.knowledge(opened, user).await
+        self.knowledge_through(opened, user, by).await
     }
 }
 

@@ -12,10 +12,11 @@ use super::{Begun, Queries, Started};
 use crate::ask::{Input, Purpose, StatementRun, Told};
 use crate::kept::{Claim, Key};
 use crate::knowledge::Knowledge;
+use crate::policies::Narrowing;
 use crate::{QueryError, RunLimits, RunOf, Running, Visibility};
 
 /// What else there is to a run of a saved query.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Noted {
     /// Which query it is a run of.
     pub(crate) of: Option<RunOf>,
@@ -23,6 +24,8 @@ pub(crate) struct Noted {
     pub(crate) is_private: bool,
     /// How old an answer may be, and that the new one may be given to others; `None` for neither.
     pub(crate) max_age: Option<Duration>,
+    /// The link through which somebody looks at what comes of it.
+    pub(crate) narrowing: Option<Arc<Narrowing>>,
 }
 
 impl Queries {
@@ -55,6 +58,7 @@ impl Queries {
         let input = Input::Sql(sql);
         let mut entry = self.entry(caller, connection, &input);
         entry.told = told;
+        entry.narrowing = noted.narrowing;
         entry.record.question = question;
         entry.record.notes = notes;
         entry.record.run_of = noted.of;

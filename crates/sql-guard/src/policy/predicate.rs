@@ -91,6 +91,18 @@ impl Predicate {
         })
     }
 
+    /// The same condition, asked with attributes under other names: what is known of one reader and what is known of another are
+    /// then values of their own in one statement.
+    #[must_use]
+    pub fn with_attributes(mut self, named: impl Fn(&str) -> String) -> Self {
+        for piece in &mut self.pieces {
+            if let Piece::Parameter(PolicyParameter::Attribute { name, .. }) = piece {
+                *name = named(name);
+            }
+        }
+        self
+    }
+
     pub(super) fn pieces(&self) -> &[Piece] {
         &self.pieces
     }

@@ -16,6 +16,7 @@ use crate::http::Problem;
 use crate::http::envelope::{envelope, page_envelope};
 use crate::http::problem::ErrorInfo;
 use crate::http::queries::RepairBody;
+use crate::http::team::attributes::{self, AttributeBody};
 
 /// A place on the grid of twelve columns. Widgets neither overlap nor go over the edge.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
@@ -535,6 +536,10 @@ pub(super) struct CreateShare {
     filters: Option<Map<String, Value>>,
     /// Filters that whoever has the link may choose; all others stay at their defaults.
     open_filters: Option<Vec<String>>,
+    /// Attributes with which row policies are asked that read them, beside everything that binds whoever a widget runs as: what
+    /// the link shows satisfies both. By name, at most 50. Each has to be read by a policy of what the dashboard shows.
+    #[schema(example = json!({ "country": { "type": "text", "value": "Germany" } }))]
+    attributes: Option<BTreeMap<String, AttributeBody>>,
 }
 
 /// For whom a link is.
@@ -546,19 +551,22 @@ enum ShareKindBody {
     Embed,
 }
 
-impl From<CreateShare> for NewShare {
-    fn from(it: CreateShare) -> Self {
+impl TryFrom<CreateShare> for NewShare {
+    type Error = Problem;
+
+    fn try_from(it: CreateShare) -> Result<Self, Problem> {
         let kind = match it.kind {
             ShareKindBody::Link => ShareKind::Link,
             ShareKindBody::Embed => ShareKind::Embed,
         };
-        Self {
+        Ok(Self {
             kind,
             name: it.name.unwrap_or_default(),
             expires_in: it.expires_in_seconds.map(|it| SignedDuration::from_secs(it.into())),
             locked: it.filters.unwrap_or_default(),
             open: it.open_filters.unwrap_or_default(),
-        }
+            attributes: attributes::read(it.attributes.unwrap_or_default())?,
+        })
     }
 }
 
@@ -577,6 +585,8 @@ pub(super) struct ShareBody {
     #[schema(value_type = Object)]
     filters: Map<String, Value>,
     open_filters: Vec<String>,
+    /// Attributes with which policies are asked, by name.
+    attributes: BTreeMap<String, AttributeBody>,
     expires_at: Timestamp,
     #[schema(required = true)]
     revoked_at: Option<Timestamp>,
@@ -606,6 +616,7 @@ impl ShareBody {
             created_by: it.by,
             filters: it.locked,
             open_filters: it.open,
+            attributes: attributes::shown(&it.attributes),
             expires_at: it.expires_at,
             revoked_at: it.revoked_at,
             active,

@@ -50,7 +50,8 @@ async fn list_dashboard_shares(
 ///
 /// A link shows the dashboard to whoever has it, as you see it at that moment: with your rights, and under the policies that
 /// bind you. It shows nothing any more once it is expired or revoked, you left, or you may not look yourself. `filters` are
-/// values that nobody with the link changes. The token is shown once. Needs the scope `dashboards:write`, and
+/// values that nobody with the link changes; `attributes` are what row policies that read them are asked with, in addition to
+/// all that binds whoever a widget runs as. The token is shown once. Needs the scope `dashboards:write`, and
 /// `dashboards:read` and `queries:read`.
 #[utoipa::path(
     tag = "dashboards",
@@ -67,7 +68,7 @@ async fn create_dashboard_share(
     reply: Reply,
 ) -> Result<HttpResponse, Problem> {
     let (permit, id) = (caller.permit()?, id.into_inner());
-    let (share, token) = services.dashboards.share(&permit, id, body.0.into()).await?;
+    let (share, token) = services.dashboards.share(&permit, id, body.0.try_into()?).await?;
     let location = format!("/v1/dashboards/{id}/shares/{}", share.id);
     let kept = ShareBody::of(share, services.clock.now());
     let shown = kept.clone().with_token(&services.public_url, token.expose_secret());
@@ -99,7 +100,7 @@ async fn revoke_dashboard_share(
 /// Show a shared dashboard
 ///
 /// Whoever has the token may. What its widgets show, without what they ask. Answers may be half a minute old. A widget that
-/// a locked value of the link does not reach any more has an error with `details.reason` `withheld`. Whoever looks too often
+/// a locked value or an attribute of the link does not reach any more has an error with `details.reason` `withheld`. Whoever looks too often
 /// gets 429: an address 300 times a minute, a link 600 times.
 #[utoipa::path(
     tag = "dashboards",

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, get, put, web};
+use plinth_core::Attribute;
 use plinth_tenancy::MemberId;
-use plinth_tenancy::team::{MemberAttributes, parse_attributes};
+use plinth_tenancy::team::{MemberAttributes, TeamError, parse_attributes};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -70,19 +71,28 @@ async fn put_member_attributes(
     reply: Reply,
 ) -> Result<HttpResponse, Problem> {
     let permit = caller.permit()?;
-    let sent = body.0.attributes.into_iter().map(|(name, it)| (name, it.of, it.value));
-    let attributes = parse_attributes(sent)?;
+    let attributes = read(body.0.attributes)?;
     let id = id.into_inner();
     let set = services.team.set_attributes(&permit, id, attributes, expected.revisions()).await?;
     Ok(answer(&set, &reply))
 }
 
 fn answer(of: &MemberAttributes, reply: &Reply) -> HttpResponse {
-    let attributes = of.attributes.iter().map(|(name, it)| {
-        let body = AttributeBody { of: it.of().to_string(), value: it.value().clone() };
-        (name.clone(), body)
-    });
-    tagged(reply.ok(AttributesBody { attributes: attributes.collect() }), of.revision)
+    tagged(reply.ok(AttributesBody { attributes: shown(&of.attributes) }), of.revision)
+}
+
+/// Reads attributes by name.
+pub(in crate::http) fn read(
+    sent: BTreeMap<String, AttributeBody>,
+) -> Result<BTreeMap<String, Attribute>, TeamError> {
+    parse_attributes(sent.into_iter().map(|(name, it)| (name, it.of, it.value)))
+}
+
+/// Shows them.
+pub(in crate::http) fn shown(of: &BTreeMap<String, Attribute>) -> BTreeMap<String, AttributeBody> {
+    let body =
+        |it: &Attribute| AttributeBody { of: it.of().to_string(), value: it.value().clone() };
+    of.iter().map(|(name, it)| (name.clone(), body(it))).collect()
 }
 
 /// What is said of a member from now on.
@@ -104,10 +114,10 @@ struct AttributesBody {
 }
 
 /// A value with its type.
-#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Attribute)]
-struct AttributeBody {
+pub(in crate::http) struct AttributeBody {
     /// `text`, `integer`, `number`, `boolean`, `date`, `timestamp` or `uuid`; with `[]` after it a list of such.
     #[serde(rename = "type")]
     #[schema(example = "text")]

@@ -1,6 +1,6 @@
 //! Members, invitations and roles of an organization.
 
-mod attributes;
+pub(super) mod attributes;
 mod invitations;
 mod members;
 mod roles;
