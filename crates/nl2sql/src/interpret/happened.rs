@@ -71,9 +71,11 @@ impl Interpreter<'_> {
         }
         let token = &self.tokens[self.items[at].first];
         let column = self.moment_called(root, token)?;
-        // `who was hired first`: the one to whom it happened before all others
-        let first = self.one_of(at + 1, &["first", "earliest", "the earliest", "longest ago"]);
-        let last = self.one_of(at + 1, &["last", "latest", "the latest", "most recently"]);
+        // `who was hired first`: the one to whom it happened before all others; but `who made the earliest rental` speaks of
+        // rentals
+        let of_nothing = |it: &usize| !self.is_name(at + 1 + *it);
+        let first = self.one_of(at + 1, &["first", "earliest", "longest ago"]).filter(of_nothing);
+        let last = self.one_of(at + 1, &["last", "latest", "most recently"]).filter(of_nothing);
         if let Some(length) = first.or(last) {
             let by = super::OrderBy::Expr(Expr::Column(column));
             draft.order.push(super::draft::Ordering { by, descending: first.is_none() });
@@ -83,7 +85,8 @@ impl Interpreter<'_> {
             *mode = Mode::Where;
             return Some(at + 1 + length);
         }
-        if !self.index.column(column).nullable {
+        // `what share of orders was shipped to Peru` says where, not that it happened
+        if !self.index.column(column).nullable || self.word(at - 1) == "was" {
             return None;
         }
         self.count_now(draft, hand);
