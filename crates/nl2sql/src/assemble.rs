@@ -33,8 +33,12 @@ pub(crate) fn assemble(
     if draft.asked.is_empty() {
         draft.ask(Asked::Rows(root));
     }
-    let mut query =
-        LogicalQuery { root: Some(root), distinct: draft.distinct, ..LogicalQuery::default() };
+    let mut query = LogicalQuery {
+        root: Some(root),
+        distinct: draft.distinct,
+        outer: draft.outer,
+        ..LogicalQuery::default()
+    };
     let mut groups: Vec<Expr> = Vec::new();
     let mut shown: Vec<Expr> = Vec::new();
     for group in &draft.groups {

@@ -10,7 +10,7 @@ use crate::{
     join,
     lexicon::{Form, LEXICON},
     link::{Item, Meaning},
-    logical::{Expr, Literal, LogicalQuery, Predicate},
+    logical::{ColumnRef, Expr, Literal, LogicalQuery, Predicate},
     render::number,
 };
 
@@ -287,9 +287,9 @@ pub(crate) fn signals(
         "isn't",
         "aren't",
     ]);
-    let grouping = has_word(&["each", "every", "per"]);
+    let grouping = has_left(&["each", "every", "per"]);
     let comparing =
-        has_word(&["than", "above", "below", "over", "under", "between", "exceed", "exceeds"])
+        has_left(&["than", "above", "below", "over", "under", "between", "exceed", "exceeds"])
             || items.windows(2).any(|it| {
                 // `… before.` compares with nothing
                 matches!(it[0].lower.as_str(), "before" | "after")
@@ -341,22 +341,27 @@ pub(crate) fn signals(
         it.lower == "or" && it.is_word() && !it.quoted && !bound
     });
     let root_unnamed = query.root.is_some_and(|it| reader.weight[it] < 0.5);
+    // rows that are known by their key alone and were asked for by name
+    let only_key = |it: ColumnRef| {
+        index.tables[it.table].display == [it.column] && reader.weight[it.table] >= 0.9
+    };
     let key_shown =
-        query.select.iter().any(|it| matches!(it, Expr::Column(it) if index.column(*it).is_id()))
-            && !items.iter().any(|it| {
-                it.lower.split(' ').any(|it| {
-                    matches!(
-                        it,
-                        "id" | "ids"
-                            | "code"
-                            | "codes"
-                            | "number"
-                            | "numbers"
-                            | "identifier"
-                            | "identifiers"
-                    )
-                })
-            });
+        query.select.iter().any(
+            |it| matches!(it, Expr::Column(it) if index.column(*it).is_id() && !only_key(*it)),
+        ) && !items.iter().any(|it| {
+            it.lower.split(' ').any(|it| {
+                matches!(
+                    it,
+                    "id" | "ids"
+                        | "code"
+                        | "codes"
+                        | "number"
+                        | "numbers"
+                        | "identifier"
+                        | "identifiers"
+                )
+            })
+        });
     let requests = requested(items);
     vec![
         1.0,

@@ -60,6 +60,10 @@ pub(crate) fn correct(index: &SchemaIndex, tokens: &mut [Token]) {
         "supplier",
         "revenue",
     ];
+    // `revenu` is what the lexicon knows the word by, but no word
+    let is_cut = |it: &str| {
+        WORDS.iter().any(|word| word.strip_suffix('e') == Some(it)) && !LEXICON.is_vocabulary(it)
+    };
     for token in tokens {
         below(index, token);
         // `the Fall of 2009`, where semesters are called so: a name, no time of the year
@@ -69,11 +73,11 @@ pub(crate) fn correct(index: &SchemaIndex, tokens: &mut [Token]) {
         let known = token.kind != TokenKind::Word
             || token.lower.len() < 4
             || token.capital && !token.lower.starts_with(['j', 'f', 's', 'o', 'n', 'd'])
-            || LEXICON.knows(&token.lower, &token.lower)
+            || LEXICON.knows(&token.lower, &token.lower) && !is_cut(&token.lower)
             || LEXICON.is_light(&token.lower)
             || LEXICON.degree(&token.lower).is_some()
-            || index.postings.contains_key(&token.stem)
-            || index.postings.contains_key(&token.lower)
+            || index.postings.contains_key(&token.stem) && !is_cut(&token.lower)
+            || index.postings.contains_key(&token.lower) && !is_cut(&token.lower)
             || index.values.contains_key(&token.lower)
             || index.found.contains_key(&token.lower);
         if known || WORDS.contains(&token.lower.as_str()) {
@@ -88,8 +92,9 @@ pub(crate) fn correct(index: &SchemaIndex, tokens: &mut [Token]) {
                 && !token.lower.starts_with(**it)
                 && !is_form_of(&token.lower, it)
         });
+        let meant = meant.copied().or_else(|| other_word(index, token));
         if let Some(meant) = meant {
-            token.lower = (*meant).to_owned();
+            token.lower = meant.to_owned();
             token.lemma = LEXICON.lemma(meant);
             token.stem = LEXICON.stem(&token.lemma);
         }
@@ -112,6 +117,36 @@ fn below(index: &SchemaIndex, token: &mut Token) {
         token.stem = LEXICON.stem(&lemma);
         token.lemma = lemma;
     }
+}
+
+/// Names of a lower quality are parts of names, or made of descriptions.
+const CALLED: f64 = 0.86;
+
+/// The only word one slip away for which something in the schema may stand: `ordre` where orders are called purchases.
+fn other_word(index: &SchemaIndex, token: &Token) -> Option<&'static str> {
+    let word = token.lower.as_str();
+    if word.len() < 5 || token.capital || LEXICON.knows(word, &token.stem) {
+        return None;
+    }
+    // what is one slip from a name is put right when it is linked
+    let called = |stem: &String| {
+        let mut names = index.postings.get(stem).into_iter().flatten();
+        names.any(|it| index.names[it.0 as usize].quality > CALLED)
+    };
+    let near = |it: &&String| it.len() > 3 && distance(&token.stem, it, 1) <= 1;
+    if index.stems.iter().filter(near).any(called) {
+        return None;
+    }
+    let mut found = LEXICON.told().iter().copied().filter(|it| {
+        let stem = LEXICON.stem(&LEXICON.lemma(it));
+        it.as_bytes().first() == word.as_bytes().first()
+            && distance(word, it, 1) == 1
+            && !word.starts_with(it)
+            && !is_form_of(word, it)
+            && LEXICON.synonyms(&stem).iter().any(|it| index.postings.contains_key(it))
+    });
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
 }
 
 /// Whether a word is a verb in a form of its own that only looks like a slip of another: `employed` is no `employee`.

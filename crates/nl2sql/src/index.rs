@@ -7,6 +7,7 @@ mod display;
 mod evidence;
 mod joins;
 mod prefix;
+mod remarks;
 mod rows;
 mod shared;
 
@@ -17,6 +18,7 @@ pub(crate) use self::shared::Shared;
 use self::{
     display::display_columns,
     prefix::{common, common_prefix_of_tables, prefixed},
+    remarks::Remark,
 };
 use plinth_connections::AllowedTables;
 use plinth_schema_introspect::{Catalog, Column, Relation, RelationKind, TypeClass};
@@ -50,6 +52,8 @@ pub struct SchemaIndex {
     pub(crate) longest_value: usize,
     /// Every stem that stands in a name.
     pub(crate) stems: Shared<HashSet<String>>,
+    /// From a stem that stands in descriptions to what is described by it.
+    pub(crate) remarks: Shared<HashMap<String, Vec<Remark>>>,
     /// How many steps lie between two tables, `u8::MAX` if none lead there; row by row.
     pub(crate) distances: Shared<Vec<u8>>,
     /// The same without views, where there are both. What a view says can mostly be said of the tables it reads, and joined
@@ -126,6 +130,14 @@ impl ColumnInfo {
             && !self.words.iter().any(|it| it == "year")
             || self.words.last().is_some_and(|it| it == "id" || it == "uuid")
             || self.class == TypeClass::Uuid
+    }
+
+    /// Whether it says in which state a row is: by its name, or because most of its labels are what was done.
+    pub(crate) fn is_state(&self) -> bool {
+        let called = |it: &String| matches!(it.as_str(), "status" | "state" | "stage" | "phase");
+        let done = self.values.iter().filter(|it| it.ends_with("ed")).count();
+        self.complete
+            && (self.words.iter().any(called) || done > 1 && done * 2 >= self.values.len())
     }
 
     pub(crate) fn has_word(&self, stem: &str) -> bool {
@@ -230,6 +242,7 @@ impl SchemaIndex {
             values: Shared::default(),
             longest_value: 1,
             stems: Shared::default(),
+            remarks: Shared::default(),
             distances: Shared::default(),
             base: None,
             spoken: Shared::default(),
@@ -257,6 +270,7 @@ impl SchemaIndex {
         index.edges_of = edges_of.into();
         index.mark_foreign();
         index.add_singular();
+        index.add_remarks();
         index.measure_distances();
         index.add_values();
         index
@@ -398,7 +412,8 @@ impl SchemaIndex {
         }
         if let Some(comment) = comment {
             let said = comment_words(comment);
-            if !said.is_empty() && said.len() <= 3 {
+            // `Lines of orders` are lines, not orders
+            if !said.is_empty() && said.len() <= 3 && !comments::relates(comment) {
                 self.add_name(table, None, &said, 0.85, false);
             }
             let head = comments::head(comment);
@@ -564,6 +579,13 @@ impl SchemaIndex {
                     count += 1;
                     self.values.entry(key).or_default().push(ValueAt { table, column, value });
                 }
+                // `pending: waiting for the customer`
+                let comment = it.comment.as_deref().filter(|_| it.complete).unwrap_or_default();
+                for (value, meaning) in comments::explained(comment, &it.values) {
+                    let key = normalized(meaning);
+                    self.longest_value = self.longest_value.max(key.split(' ').count().min(10));
+                    self.values.entry(key).or_default().push(ValueAt { table, column, value });
+                }
             }
         }
     }
@@ -615,7 +637,7 @@ fn weight(word: &str) -> f64 {
         "of" | "the" | "in" | "and" | "to" | "a" | "for" | "is" | "by" | "at" | "or" | "per" => 0.1,
         "dollar" | "usd" | "euro" | "percent" | "km" | "meter" | "metre" | "feet" | "foot"
         | "inch" | "mile" | "kg" | "lb" | "million" | "billion" | "mm" | "cm" | "mph"
-        | "second" | "minute" => 0.35,
+        | "second" | "minute" | "gram" | "ton" | "litre" | "liter" => 0.35,
         "annual" | "yearly" | "gross" | "net" | "grand" | "list" => 0.5,
         "code" | "number" | "detail" | "description" | "name" | "value" | "info"
         | "information" => 0.45,

@@ -35,6 +35,8 @@ pub(crate) struct Lexicon {
     abbreviations: HashMap<&'static str, Vec<&'static str>>,
     synonyms: HashMap<String, Vec<String>>,
     wider: HashMap<String, Vec<String>>,
+    /// The words of the hand-written synonyms, as they stand there.
+    told: Vec<&'static str>,
     phrases: HashMap<String, Vec<Vec<String>>>,
     degrees: HashMap<&'static str, Degree>,
     stop: HashSet<&'static str>,
@@ -63,6 +65,7 @@ impl Lexicon {
             abbreviations,
             synonyms: HashMap::new(),
             wider: HashMap::new(),
+            told: Vec::new(),
             phrases: HashMap::new(),
             degrees: HashMap::new(),
             stop: lines(include_str!("../lexicon/stop.txt"))
@@ -79,6 +82,7 @@ impl Lexicon {
             implied: HashMap::new(),
         };
         for line in lines(include_str!("../lexicon/synonyms.txt")) {
+            this.told.extend(line.split(',').map(str::trim).filter(|it| !it.contains(' ')));
             let group: Vec<Vec<String>> = line
                 .split(',')
                 .map(|it| it.split_whitespace().map(|word| this.stem(&this.lemma(word))).collect())
@@ -99,6 +103,8 @@ impl Lexicon {
                 }
             }
         }
+        this.told.sort_unstable();
+        this.told.dedup();
         for line in lines(include_str!("../lexicon/wordnet.txt")) {
             let Some((word, others)) = line.split_once('=') else { continue };
             let word = this.stem(&this.lemma(word.trim()));
@@ -264,6 +270,11 @@ impl Lexicon {
     /// Phrases (as stems) that may stand for these stems, where either has several words.
     pub(crate) fn phrases(&self, stems: &str) -> &[Vec<String>] {
         self.phrases.get(stems).map_or(&[], Vec::as_slice)
+    }
+
+    /// Words that others may stand for.
+    pub(crate) fn told(&self) -> &[&'static str] {
+        &self.told
     }
 
     /// What that word compares, if it is an adjective of degree.

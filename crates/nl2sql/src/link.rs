@@ -12,6 +12,7 @@ use self::{
 };
 use crate::{
     index::SchemaIndex,
+    lexicon::{Form, LEXICON},
     token::{Token, TokenKind},
     values::{exact_values, quoted_values, values},
 };
@@ -258,7 +259,10 @@ fn told_apart(
 /// Whether the word there is what is asked for: right behind a word that asks.
 fn asked_for(tokens: &[Token], at: usize) -> bool {
     let word = |back: usize| at.checked_sub(back).map_or("", |it| tokens[it].lower.as_str());
+    // `our most expensive product`
+    let best = |it: &str| LEXICON.degree(it).is_some_and(|it| it.form != Form::Comparative);
     matches!(word(1), "which" | "many" | "each" | "per" | "every" | "our" | "what")
+        || best(word(1)) && matches!(word(2), "most" | "least" | "the" | "our" | "whose")
         || matches!(tokens[at.saturating_sub(1)].kind, TokenKind::Number(_))
             && matches!(word(2), "top" | "best" | "first")
 }

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use crate::lexicon::{Form, LEXICON};
 use crate::token::{MAX_TOKENS, Token, TokenKind, tokenize};
 
 /// What is said, each word with its alternatives, and as what it is read.
@@ -35,6 +36,11 @@ pub(crate) fn plain(tokens: &mut Vec<Token>) {
     without_us(tokens);
     passives(tokens);
     possessors(tokens);
+    joined(tokens);
+    possible(tokens);
+    listed(tokens);
+    far_back(tokens);
+    extremes(tokens);
     let mut at = 0;
     while at < tokens.len() && tokens.len() <= MAX_TOKENS {
         let found = PHRASES.iter().find(|it| {
@@ -89,6 +95,119 @@ fn passives(tokens: &mut [Token]) {
             }
         }
     }
+}
+
+/// `what did we turn over`: the verb of a noun that is written as one.
+fn joined(tokens: &mut Vec<Token>) {
+    let at = tokens
+        .windows(2)
+        .position(|it| it[1].lower == "over" && matches!(it[0].lower.as_str(), "turn" | "turned"));
+    let ends = |at: usize| {
+        tokens.get(at).is_none_or(|it| {
+            !matches!(it.kind, TokenKind::Number(_)) && !matches!(it.lower.as_str(), "the" | "a")
+        })
+    };
+    if let Some(at) = at.filter(|at| ends(at + 2)) {
+        let read = words("total turnover", &tokens[at]);
+        tokens.splice(at..at + 2, read);
+    }
+}
+
+/// `which statuses can an order have?`: those that there are.
+fn possible(tokens: &mut Vec<Token>) {
+    let word = |at: usize| tokens.get(at).map_or("", |it| it.lower.as_str());
+    let mark = tokens.last().is_some_and(|it| matches!(it.kind, TokenKind::Mark('?' | '.' | '!')));
+    let end = tokens.len() - usize::from(mark);
+    let Some(can) = (2..end.min(6)).find(|it| matches!(word(*it), "can" | "may" | "could")) else {
+        return;
+    };
+    let asks = matches!(word(0), "which" | "what")
+        && matches!(word(can + 1), "a" | "an" | "the" | "our" | "one")
+        && end > can + 3
+        && matches!(word(end - 1), "have" | "take" | "get");
+    if !asks {
+        return;
+    }
+    let place = tokens[0].clone();
+    let mut read = words("different", &place);
+    read.extend_from_slice(&tokens[1..can]);
+    read.extend(words("of", &place));
+    read.extend_from_slice(&tokens[can + 2..end - 1]);
+    tokens.splice(..end, read);
+}
+
+/// `phone list of the dealers`: what each is called and its phone.
+fn listed(tokens: &mut Vec<Token>) {
+    let word = |at: usize| tokens.get(at).map_or("", |it| it.lower.as_str());
+    let first = usize::from(matches!(word(0), "the" | "a" | "our"));
+    let noun = tokens.get(first).is_some_and(|it| it.kind == TokenKind::Word);
+    if !noun || word(first + 1) != "list" || !matches!(word(first + 2), "of" | "for") {
+        return;
+    }
+    let place = tokens[first].clone();
+    let mut read = words("name and", &place);
+    read.push(place.clone());
+    read.extend(words("of", &place));
+    tokens.splice(..first + 3, read);
+}
+
+/// `how far back do our orders go?`: when the first one was.
+fn far_back(tokens: &mut Vec<Token>) {
+    let word = |at: usize| tokens.get(at).map_or("", |it| it.lower.as_str());
+    let asks = word(0) == "how" && word(1) == "far" && word(2) == "back";
+    let mut from = 4;
+    while matches!(word(from), "our" | "the" | "your" | "these") {
+        from += 1;
+    }
+    let end = (from + 1..tokens.len().min(from + 5))
+        .find(|it| matches!(word(*it), "go" | "reach" | "date"));
+    let (true, "do" | "does", Some(end)) = (asks, word(3), end) else { return };
+    let place = tokens[0].clone();
+    let mut read = words("when was the first", &place);
+    read.extend_from_slice(&tokens[from..end - 1]);
+    read.extend(words(&tokens[end - 1].lemma, &place));
+    tokens.splice(..=end, read);
+}
+
+/// `weight of the lightest, the heaviest and the average box`: the least, the greatest and the mean weight.
+fn extremes(tokens: &mut Vec<Token>) {
+    let word = |at: usize| tokens.get(at).map_or("", |it| it.lower.as_str());
+    let from = (1..tokens.len().min(6)).find(|it| word(*it) == "of");
+    let Some(of) = from.filter(|it| tokens[*it - 1].kind == TokenKind::Word) else { return };
+    let mut asked: Vec<&str> = Vec::new();
+    let mut at = of + 1;
+    loop {
+        at += usize::from(word(at) == "the");
+        let (degree, length) = match word(at) {
+            "average" | "mean" => {
+                asked.push("average");
+                (None, 1)
+            }
+            "most" | "least" => (LEXICON.degree(word(at + 1)), 2),
+            other => (LEXICON.degree(other).filter(|it| it.form == Form::Superlative), 1),
+        };
+        if let Some(up) = degree.and_then(|it| it.measures.first()).map(|it| it.1) {
+            asked.push(if up == (word(at) != "least") { "maximum" } else { "minimum" });
+        } else if length == 2 || !matches!(word(at), "average" | "mean") {
+            return;
+        }
+        at += length;
+        let more = tokens.get(at).is_some_and(|it| it.is_mark(',')) || word(at) == "and";
+        if !more {
+            break;
+        }
+        while tokens.get(at).is_some_and(|it| it.is_mark(',')) || word(at) == "and" {
+            at += 1;
+        }
+    }
+    if asked.len() < 2 || at >= tokens.len() {
+        return;
+    }
+    let place = tokens[of].clone();
+    let mut read = words(&asked.join(" and "), &place);
+    read.push(tokens[of - 1].clone());
+    read.extend(words("of", &place));
+    tokens.splice(of - 1..at, read);
 }
 
 /// `in the company` at the end: of all of them.
@@ -179,6 +298,11 @@ mod tests {
         assert_eq!(read("the best paid employee"), "the highest paid employee");
         assert_eq!(read("orders that got delivered"), "orders that were delivered");
         assert_eq!(read("who got the most"), "who got the most");
+        assert_eq!(read("phone list of our dealers"), "name and phone of our dealers");
+        assert_eq!(read("how far back do our bills go?"), "when was the first bill ?");
+        let extremes = "weight of the lightest, the heaviest and the average box";
+        assert_eq!(read(extremes), "minimum and maximum and average weight of box");
+        assert_eq!(read("which states can a case have?"), "different states of case ?");
     }
 
     #[test]

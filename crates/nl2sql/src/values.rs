@@ -91,6 +91,7 @@ pub(crate) fn values(
         // `payments that fail`: a state of that verb
         if only_word
             && !capital
+            && part[0].lower == part[0].lemma
             && part[0].lower.len() > 3
             && LEXICON.degree(&part[0].lower).is_none()
         {
@@ -102,13 +103,9 @@ pub(crate) fn values(
                 format!("{}d", part[0].lemma),
                 format!("{}led", part[0].lemma),
             ] {
-                let of_kind = exact_values(index, &form).into_iter().any(|it| {
-                    index.tables[it.table].columns[it.column].complete
-                        && index.tables[it.table].columns[it.column]
-                            .words
-                            .iter()
-                            .any(|it| it == "status" || it == "state")
-                });
+                let of_kind = exact_values(index, &form)
+                    .into_iter()
+                    .any(|it| index.tables[it.table].columns[it.column].is_state());
                 if of_kind {
                     forms.push(form);
                 }

@@ -109,6 +109,12 @@ pub(super) fn head(comment: &str) -> Vec<String> {
     if told { words.into_iter().map(|it| LEXICON.lemma(it)).collect() } else { Vec::new() }
 }
 
+/// Whether a description says what a table holds by something else: `Lines of orders`.
+pub(super) fn relates(comment: &str) -> bool {
+    let first = comment.split(['.', ',', ';', '(', ':']).next().unwrap_or_default();
+    normalized(first).split(' ').skip(1).any(|it| LEXICON.is_stop(it))
+}
+
 /// The keys that a document has, by an example of it in a comment, each with the value given there.
 pub(super) fn keys(comment: &str) -> Vec<(String, serde_json::Value)> {
     let (Some(from), Some(until)) = (comment.find('{'), comment.rfind('}')) else {
@@ -147,13 +153,38 @@ pub(super) fn listed(comment: &str) -> Vec<String> {
         .collect()
 }
 
+/// What a comment says of labels: `new: nobody looked at it; done: all is well` explains two of them. Each label with what it
+/// means, where that is more than one word.
+pub(super) fn explained<'a>(comment: &'a str, labels: &[String]) -> Vec<(usize, &'a str)> {
+    comment
+        .split([';', '.', ','])
+        .filter_map(|it| it.split_once([':', '=']))
+        .filter_map(|(label, meaning)| {
+            let label = label.trim().trim_matches(['\'', '"']);
+            let at = labels.iter().position(|it| it.eq_ignore_ascii_case(label))?;
+            let words = meaning.split_whitespace().count();
+            (2..=6).contains(&words).then_some((at, meaning.trim()))
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn labels_may_be_explained() {
+        let labels = ["new".to_owned(), "held".to_owned()];
+        let told = explained("new: just in; held: waits for the owner; x: y z", &labels);
+        assert_eq!(told, [(0, "just in"), (1, "waits for the owner")]);
+    }
+
+    #[test]
     fn a_description_begins_with_what_the_table_holds() {
         assert_eq!(head("Requests of customers to the desk."), ["request"]);
+        assert!(
+            relates("Lines of orders: which and how many") && !relates("Product groups, a tree")
+        );
         assert_eq!(head("Parcels sent for orders; some go in two."), ["parcel"]);
         assert!(head("One row for each checkout.").is_empty());
     }

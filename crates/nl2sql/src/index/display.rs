@@ -47,7 +47,7 @@ pub(super) fn display_columns(table: &Table) -> Vec<usize> {
         return vec![at];
     }
     let references = |at: usize| table.columns[at].foreign;
-    for word in ["name", "title", "surname", "label", "", "description", "detail"] {
+    for word in ["name", "title", "surname", "label", "designation", "", "description", "detail"] {
         // the number or code that people know a row by, where it is not the key that rows refer to
         if word.is_empty() {
             let number = texts.iter().find(|&&at| {

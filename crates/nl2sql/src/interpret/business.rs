@@ -391,9 +391,10 @@ impl Interpreter<'_> {
         let mut root = draft.root?;
         let named_there = |table: usize| {
             let info = &self.index.tables[table];
-            info.columns.iter().any(|it| {
-                it.class.is_textual()
-                    && it.words.last().is_some_and(|it| it == "name" || it == "title")
+            info.display.iter().any(|it| {
+                let it = &info.columns[*it];
+                let number = it.words.last().is_some_and(|it| it == "number" || it == "code");
+                it.class.is_textual() && !it.is_id() && !number
             })
         };
         // `items with … in the name`: what a line is of

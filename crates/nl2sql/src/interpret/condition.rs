@@ -36,6 +36,9 @@ impl Interpreter<'_> {
             return Some(at + 3);
         }
         let Comparator { mut comparison, next, adjective } = self.comparator(at)?;
+        if at > 0 && self.word(at - 1) == "worth" {
+            self.mark_used(at - 1, at);
+        }
         let costs =
             at > 0 && hand.column.is_none() && matches!(self.word(at - 1), "cost" | "costs");
         let adjective = adjective.or_else(|| costs.then(|| "expensive".to_owned()));
@@ -69,6 +72,25 @@ impl Interpreter<'_> {
         if hand.negated && !matches!(self.word(at), "no" | "not") {
             comparison = comparison.negated();
             hand.negated = false;
+        }
+        // `months with revenue above 400,000`
+        if let Operand::Number(value) = operand
+            && at > 0
+            && self.asks_for_earnings(at - 1)
+            && let [group] = draft.groups.as_slice()
+            && let Some(measure) = self.earnings(draft)
+        {
+            let of = group.clone();
+            let sum = Expr::aggregate(Aggregate::Sum, measure.amount.clone());
+            let literal = Expr::Literal(Literal::Number(value));
+            let having = Predicate::Compare(sum, comparison, literal);
+            let joins = (Some(measure.table) != draft.root).then_some(measure.table);
+            self.count_only(draft, &measure);
+            draft.add(Condition::Group { of, having, joins }, std::mem::take(&mut hand.or));
+            self.mark_used(at - 1, at);
+            hand.column = None;
+            *mode = Mode::Where;
+            return Some(next);
         }
         // `orders with a total of more than 500`: what one of them is worth
         if let Operand::Number(value) = operand

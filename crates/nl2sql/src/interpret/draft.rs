@@ -136,6 +136,8 @@ pub(crate) struct Draft {
     pub(crate) ranked: Option<GroupKey>,
     /// The table of what is summed up or ranked by: an expression of time says when that happened.
     pub(crate) event: Option<usize>,
+    /// Whether rows stay that have no partner in the tables joined.
+    pub(crate) outer: bool,
 }
 
 impl Draft {
@@ -217,5 +219,6 @@ impl Draft {
         }
         self.who |= more.who;
         self.both |= more.both;
+        self.outer |= more.outer;
     }
 }

@@ -171,7 +171,9 @@ impl Interpreter<'_> {
         at: usize,
         _end: usize,
     ) -> Option<usize> {
-        if !self.wordy(at) {
+        // a word that only resembles a name is none here
+        let named = self.links(at).first().is_some_and(|it| it.score >= 0.8);
+        if !self.wordy(at) && (!self.is_name(at) || named) {
             return None;
         }
         // `coupons that still work`: begun and not ended
@@ -346,7 +348,7 @@ impl Interpreter<'_> {
             return Some(ColumnRef::new(whole, column));
         }
         let columns = &self.index.tables[table].columns;
-        ["amount", "total", "value", "price"].iter().find_map(|word| {
+        ["amount", "total", "sum", "value", "price"].iter().find_map(|word| {
             let mut found = columns
                 .iter()
                 .enumerate()

@@ -25,7 +25,16 @@ impl Interpreter<'_> {
                         && stems.iter().any(|stem| it.has_word(stem))
                 })
             };
-            let (Some(quantity), Some(price)) = (find(&["quantity"]), find(&["price"])) else {
+            // `units` beside `price_each`: a number that is called after nothing else
+            let pieces = || {
+                info.columns.iter().position(|it| {
+                    it.class.is_numeric()
+                        && matches!(it.words.as_slice(), [one] if matches!(one.as_str(), "unit" | "piece" | "count" | "copy"))
+                })
+            };
+            let (Some(quantity), Some(price)) =
+                (find(&["quantity"]).or_else(pieces), find(&["price"]))
+            else {
                 continue;
             };
             // stock is not sold
@@ -125,8 +134,19 @@ impl Interpreter<'_> {
         let next = at + 2;
         // `how much money did we refund`: the sum of the amounts kept there
         if self.word(next) == "money" {
-            let table =
-                (next + 1..self.items.len()).find_map(|it| self.table_at(it)).or(draft.root);
+            let named = (next + 1..self.items.len()).find_map(|it| self.table_at(it));
+            // `did we refund`: what is kept of that, though a state is called so too
+            let meant = (next + 1..self.items.len()).find_map(|it| {
+                let link = self.items[it].names.iter().find(|it| it.column.is_none())?;
+                (link.score >= 0.6 && self.amount_of(link.table).is_some())
+                    .then_some((it, link.table))
+            });
+            if let (None, Some((item, _))) = (named, meant) {
+                self.blank(item, item + 1);
+                self.mark_used(item, item + 1);
+                self.spent.push(item);
+            }
+            let table = named.or(meant.map(|it| it.1)).or(draft.root);
             let kept = table.and_then(|it| self.amount_of(it));
             if let Some(column) = kept {
                 draft.root = Some(column.table);

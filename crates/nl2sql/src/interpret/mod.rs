@@ -14,6 +14,7 @@ mod duration;
 mod earnings;
 mod event;
 mod happened;
+mod matter;
 mod measure;
 mod moment;
 mod negation;
@@ -25,6 +26,7 @@ mod ratio;
 mod resolve;
 mod select;
 mod step;
+mod superior;
 mod superlative;
 mod table;
 mod value;
@@ -326,8 +328,12 @@ impl<'a> Interpreter<'a> {
             self.mark_used(at, at + 1);
             return at + 1;
         }
-        let readers: [Reader<'a>; 27] = [
+        let readers: [Reader<'a>; 31] = [
             Self::read_two_names,
+            Self::read_superior,
+            Self::read_heads,
+            Self::read_material,
+            Self::read_counted_in,
             Self::read_ratio,
             Self::read_upper,
             Self::read_last_event,
@@ -435,6 +441,11 @@ impl<'a> Interpreter<'a> {
             })
             .collect();
         let [one] = people.as_slice() else { return false };
+        // rows that belong to nobody stay
+        draft.outer |= self.index.edges.iter().any(|it| {
+            let nullable = |at: &usize| self.index.tables[root].columns[*at].nullable;
+            (it.from, it.to) == (root, *one) && it.from_columns.iter().any(nullable)
+        });
         draft.ask(Asked::Rows(*one));
         true
     }

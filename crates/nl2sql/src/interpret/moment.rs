@@ -2,10 +2,12 @@
 
 use super::{Condition, Draft, Hand, Interpreter, Mode, Note, resolve::Want};
 use crate::{
+    index::ColumnInfo,
     lexicon::LEXICON,
     link::Meaning,
     logical::{ColumnRef, Comparison, Expr, Literal, Predicate},
     time::{Bound, Span},
+    token::normalized,
 };
 
 impl Interpreter<'_> {
@@ -96,11 +98,39 @@ impl Interpreter<'_> {
             if !token.lower.ends_with("ed") && token.lower == token.lemma {
                 continue;
             }
+            // `signed up` is no `sign_in`
+            let said = self.word(at - back + 1);
+            let particle = |it: &str| matches!(it, "in" | "up" | "out" | "off" | "on");
+            let other_particle = |it: &ColumnInfo| {
+                back > 1
+                    && particle(said)
+                    && it.words.iter().any(|it| particle(it))
+                    && !it.words.iter().any(|it| it == said)
+                    && it
+                        .words
+                        .windows(2)
+                        .any(|it| LEXICON.stem(&it[0]) == token.stem && particle(&it[1]))
+            };
+            // `When the member signed up`
+            let phrase = format!(" {} {said} ", token.lower);
+            let told = tables.iter().filter(|_| back > 1 && particle(said)).find_map(|table| {
+                let columns = &self.index.tables[*table].columns;
+                let at = columns.iter().position(|it| {
+                    let comment = it.comment.as_deref().unwrap_or_default();
+                    let first = comment.split(['.', ';', '(']).next().unwrap_or_default();
+                    it.class.is_temporal()
+                        && !it.words.iter().any(|it| particle(it))
+                        && format!(" {} ", normalized(first)).contains(&phrase)
+                })?;
+                Some(ColumnRef::new(*table, at))
+            });
+            if let Some(column) = told {
+                return Some((column, token.stem.clone()));
+            }
             for &table in &tables {
-                let column = self.index.tables[table]
-                    .columns
-                    .iter()
-                    .position(|it| it.class.is_temporal() && it.has_word(&token.stem));
+                let column = self.index.tables[table].columns.iter().position(|it| {
+                    it.class.is_temporal() && it.has_word(&token.stem) && !other_particle(it)
+                });
                 if let Some(column) = column {
                     return Some((ColumnRef::new(table, column), token.stem.clone()));
                 }
@@ -245,7 +275,8 @@ impl Interpreter<'_> {
                 .find(|&it| self.is_name(it) && self.table_at(it).is_none())
         });
         let mut column = None;
-        if let Some(item) = in_hand
+        let in_force = self.in_force(root, at, &span);
+        if let Some(item) = in_hand.filter(|_| in_force.is_none())
             && let Some(it) = self.resolve_quietly(draft, item, Want::Moment)
             && (self.index.column(it).class.is_temporal()
                 || self.index.column(it).has_word("year")
@@ -296,7 +327,7 @@ impl Interpreter<'_> {
             }
         }
         if column.is_none()
-            && let Some(predicate) = self.in_force(root, at, &span)
+            && let Some(predicate) = in_force
         {
             if let Some(item) = hand.column.take() {
                 self.mark_used(item, item + 1);

@@ -103,6 +103,11 @@ impl Interpreter<'_> {
             let column = self.index.tables[root].columns.iter().position(|it| {
                 it.class.is_temporal() && it.nullable && it.words.iter().any(|own| alike(own))
             });
+            // or the one of which the description says so
+            let column = column.or_else(|| {
+                let told = self.moment_called(root, token)?;
+                self.index.column(told).nullable.then_some(told.column)
+            });
             if let Some(column) = column {
                 draft.add(
                     Condition::Row(Predicate::Null {

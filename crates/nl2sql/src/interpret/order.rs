@@ -449,6 +449,22 @@ impl Interpreter<'_> {
         {
             next += 1;
         }
+        // `calls by radio that …`: one of the labels of what is asked for
+        if self.word(at) == "by"
+            && length == 1
+            && matches!(self.word(next + 1), "that" | "which" | "who" | "worth")
+            && let Some(root) = draft.root
+            && let Some(link) = crate::values::exact_values(self.index, self.word(next))
+                .into_iter()
+                .find(|it| it.table == root && self.index.tables[root].columns[it.column].complete)
+        {
+            let column = crate::logical::ColumnRef::new(root, link.column);
+            let label = self.equality(column, &link.value, std::mem::take(&mut hand.negated));
+            draft.add(super::Condition::Row(label), std::mem::take(&mut hand.or));
+            *mode = Mode::Where;
+            hand.column = None;
+            return Some(next + 1);
+        }
         let mut found = false;
         loop {
             // `per top-level category`

@@ -149,6 +149,11 @@ impl Interpreter<'_> {
         if let Some(&first) = first {
             return self.table_at(first);
         }
+        if matches!(self.word(from), "everyone" | "everybody" | "anyone")
+            && let Some(people) = self.people_of(from, until)
+        {
+            return Some(people);
+        }
         let draft = Draft::default();
         if let Some(column) = column
             && let Some(it) = self.resolve_quietly(&draft, column, self.wanted(column))
@@ -174,7 +179,10 @@ impl Interpreter<'_> {
         if revenue && let Some(amount) = self.revenue(&Draft::default()) {
             amount.columns(&mut |it| earned = Some(it.table));
         }
-        earned.or(valued).or_else(|| self.done_to(from, until))
+        earned
+            .or_else(|| self.people_of(from, until))
+            .or(valued)
+            .or_else(|| self.done_to(from, until))
     }
 
     /// What kind of column is wanted by the word before.

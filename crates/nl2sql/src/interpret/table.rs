@@ -21,6 +21,19 @@ impl Interpreter<'_> {
                 hand.counted = Some(table);
                 return;
             }
+            // `with an average rating under 3`, where ratings are a table: the measure that it keeps
+            if !hand.aggregates.is_empty() && self.comparator(at + 1).is_some() {
+                let measured = self.links(at).iter().any(|it| {
+                    let own = it.column.filter(|_| it.table == table && it.score > 0.5);
+                    own.is_some_and(|it| self.index.tables[table].columns[it].class.is_numeric())
+                });
+                if measured {
+                    hand.column_aggregate = hand.aggregates.pop();
+                    hand.aggregates.clear();
+                    hand.column = Some(at);
+                    return;
+                }
+            }
             let table = self.nearest(draft, at, table);
             if Some(table) != draft.root
                 || draft.asked.iter().any(|it| matches!(it, Asked::Column(it) if it.table != table))

@@ -364,6 +364,11 @@ impl Interpreter<'_> {
                 && it.nullable
                 && it.words.iter().any(|own| *own == verb.lower || LEXICON.stem(own) == verb.stem)
         });
+        // or of which the description says so
+        let moment = moment.or_else(|| {
+            let told = self.moment_called(means.table, verb)?;
+            self.index.column(told).nullable.then_some(told.column)
+        });
         if let (Some(state), Some(moment)) = (state, moment) {
             draft.conditions.remove(state);
             let column = ColumnRef::new(means.table, moment);

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::{Hits, NameLink};
+use super::{Hits, NameLink, is_question_word};
 use crate::{
     index::{KIND, SchemaIndex},
+    interpret::EARNED,
     lexicon::{Form, LEXICON},
     token::{Token, TokenKind},
 };
@@ -144,6 +145,15 @@ pub(super) fn names(
             }
         }
     }
+    // what nothing is called like, but descriptions speak of
+    if found.values().all(|it| it.0 < LEAST)
+        && let [token] = part
+        && is_thing(token)
+    {
+        for it in index.remarks.get(&token.stem).into_iter().flatten() {
+            found.insert((it.table, it.column), (REMARK, false));
+        }
+    }
     // `train stations` are stations, not the rows that connect trains and stations
     for ((table, column), entry) in &mut found {
         let info = &index.tables[*table];
@@ -194,7 +204,7 @@ pub(super) fn names(
     // `the tallest building` is no `years as tallest`
     let superlative = end == first + 1
         && LEXICON.degree(&tokens[first].lower).is_some_and(|it| it.form == Form::Superlative);
-    let least = if calculates || superlative { 0.9 } else { 0.3 };
+    let least = if calculates || superlative { 0.9 } else { LEAST };
     // but `each day of the week` is a column of days, where there is one
     let step = crate::time::unit(&tokens[first].lower).is_some()
         && matches!(tokens.get(end + 1).map(|it| it.lower.as_str()), Some("the" | "each"))
@@ -210,6 +220,13 @@ pub(super) fn names(
         .filter(|it| it.1.0 >= least)
         .map(|((table, column), (score, with_table))| NameLink { table, column, score, with_table })
         .collect();
+    // what was earned is a number, no part of the name of a `sales_channel`
+    if end == first + 1 && EARNED.contains(&tokens[first].lower.as_str()) {
+        links.retain(|it| {
+            let number = |column: usize| index.tables[it.table].columns[column].class.is_numeric();
+            it.score >= WHOLE || it.column.is_some_and(number)
+        });
+    }
     links.sort_by(|a, b| {
         b.score.total_cmp(&a.score).then((a.column.is_some(), a.table, a.column).cmp(&(
             b.column.is_some(),
@@ -219,6 +236,31 @@ pub(super) fn names(
     });
     links.truncate(40);
     links
+}
+
+/// Names of a lower quality were made of what somebody wrote about a thing.
+const SAID: f64 = 0.86;
+
+/// Another word for the whole of a name fits so well.
+const WHOLE: f64 = 0.6;
+
+/// Names that fit less are none.
+const LEAST: f64 = 0.3;
+
+/// How surely a word means what descriptions call so.
+const REMARK: f64 = 0.64;
+
+/// Whether a word may be one for a thing: no verb, no adjective of degree, no word of every question.
+fn is_thing(token: &Token) -> bool {
+    token.kind == TokenKind::Word
+        && token.lower.len() > 3
+        && !token.capital
+        && !token.lower.ends_with("ed")
+        && !token.lower.ends_with("ing")
+        && !LEXICON.is_light(&token.lower)
+        && LEXICON.degree(&token.lower).is_none()
+        && !is_question_word(&token.lower)
+        && (token.lower == token.lemma || token.lower.ends_with('s'))
 }
 
 fn match_name(
@@ -231,6 +273,12 @@ fn match_name(
     end: usize,
 ) -> Option<f64> {
     let it = &index.names[name as usize];
+    // in a description `placed` and `came` name nothing
+    if let ([one], true) = (content, it.quality < SAID)
+        && LEXICON.is_light(&tokens[*one].lower)
+    {
+        return None;
+    }
     let mut matched = vec![0.0_f64; it.words.len()];
     let mut order = Vec::new();
     for &at in content {

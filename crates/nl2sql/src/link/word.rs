@@ -65,8 +65,21 @@ pub(super) fn word_hits(index: &SchemaIndex, tokens: &[Token]) -> Hits {
             // what somebody made is no brand, and what is sorted has no sort
             let verb = matches!(
                 token.lower.as_str(),
-                "made" | "makes" | "making" | "make" | "sorted" | "sort" | "sorting"
+                "made"
+                    | "makes"
+                    | "making"
+                    | "make"
+                    | "sorted"
+                    | "sort"
+                    | "sorting"
+                    | "daily"
+                    | "weekly"
+                    | "monthly"
+                    | "quarterly"
+                    | "yearly"
             );
+            // where an order was placed is no place
+            let verb = verb || token.lower.ends_with("ed") && LEXICON.is_light(&token.lower);
             for other in LEXICON.synonyms(&token.stem).iter().filter(|_| !verb) {
                 let one_thing = matches!(
                     token.lemma.as_str(),
@@ -87,6 +100,7 @@ pub(super) fn word_hits(index: &SchemaIndex, tokens: &[Token]) -> Hits {
                 && token.kind == TokenKind::Word
                 && token.lower.len() > 4
                 && !LEXICON.knows(&token.lower, &token.stem)
+                && !LEXICON.is_light(&token.lower)
                 && LEXICON.degree(&token.lower).is_none()
             {
                 // a slip of the finger

@@ -28,7 +28,6 @@ fn superlative(word: &str) -> bool {
 
 /// `top 3 products by revenue in every category`, `for each department the highest paid employee`
 pub(super) fn per<'a>(index: &'a SchemaIndex, words: &Words<'a>) -> Option<Shape<'a>> {
-    let best = (0..words.len()).find(|&it| superlative(words.word(it)))?;
     let (from, until) = words.find(&[
         "in|for|of|from|within|by|at each|every",
         "in|for|of|from|within|by|at each|every of the|our",
@@ -75,7 +74,9 @@ pub(super) fn per<'a>(index: &'a SchemaIndex, words: &Words<'a>) -> Option<Shape
     {
         end += 1;
     }
-    if end == until || (from..end).contains(&best) {
+    // `for each top-level category the best …`: what is told apart may be called so itself
+    let best = (0..words.len()).any(|it| superlative(words.word(it)) && !(from..end).contains(&it));
+    if end == until || !best {
         return None;
     }
     let kind: Vec<Token> = words.0[until..end].to_vec();

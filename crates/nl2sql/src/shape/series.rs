@@ -272,7 +272,10 @@ pub(super) fn mean<'a>(index: &'a SchemaIndex, words: &Words<'a>) -> Option<Shap
         .find(|&it| words.word(it).ends_with("ly") && unit(words.word(it)).is_some());
     let timed = step(words);
     let earned = words.has(&["revenue", "turnover", "sales"]);
-    let each = words.find(&["per", "each", "every", "a single", "does a|an", "do our", "does our"]);
+    let within = ["in|on|for a|an|one", "in|on|for a single"];
+    let each = words
+        .find(&["per", "each", "every", "a single", "does a|an", "do our", "does our"])
+        .or_else(|| counts.then(|| words.find(&within)).flatten());
     if let Some(at) = adverb.filter(|it| it.abs_diff(average.0) <= 2) {
         gone.push((at, at + 1));
         tail = format!("by {}", unit(words.word(at))?.name());
@@ -291,6 +294,14 @@ pub(super) fn mean<'a>(index: &'a SchemaIndex, words: &Words<'a>) -> Option<Shap
         tokens = with_words(tokens, number);
     } else if !tail.is_empty() {
         tokens = with_words(tokens, &tail);
+    }
+    // `number of pieces in a box`: in each
+    if counts
+        && each == words.find(&within)
+        && let Some((from, until)) = Words(&tokens).find(&within)
+    {
+        let place = tokens[from].clone();
+        tokens.splice(from..until, crate::phrase::words("per", &place));
     }
     // `how many orders does a customer place`: for each
     if let Some(at) = tokens.windows(2).position(|it| {

@@ -54,6 +54,15 @@ fn without<'a>(index: &'a SchemaIndex, words: &Words<'a>, today: Date) -> Option
         all.extend_from_slice(right);
         all.extend_from_slice(&left[span.end..]);
         all
+    } else if let ([since], Some(span)) = (right, spans.last())
+        && since.lower == "since"
+    {
+        // `in 2025 but not since`
+        let mut all = left[..span.first].to_vec();
+        all.extend(phrase::words("after", &place));
+        let lead = usize::from(left[span.first].lower == "in");
+        all.extend_from_slice(&left[span.first + lead..]);
+        all
     } else if denies_rows {
         // the same words up to what one has
         let verb = (0..left.len()).rev().find(|&it| {

@@ -433,7 +433,7 @@ fn rate(index: &SchemaIndex, words: &Words<'_>) -> Option<Vec<Token>> {
                     continue;
                 }
                 let spoken = words.0.iter().any(|it| table.words.contains(&it.lemma));
-                let states = column.words.iter().any(|it| it == "status" || it == "state");
+                let states = column.is_state();
                 let worth = (spoken, states, table.rows > 0.0);
                 let known = best.as_ref().is_some_and(|it| {
                     let other = &index.tables[it.0];
