@@ -12,8 +12,8 @@ CREATE FUNCTION next_fence(fence bigint) RETURNS bigint
 
 -- Takes runs of all organizations: first those whose worker lost its lease, then those that wait. Organizations take
 -- turns, beginning after the one that the caller's last round ended with, and so do the workflows in each: a run waits for
--- the rounds before it, not for the runs. A row without a run says that some may still wait: a limit was reached, or
--- another worker was at an organization.
+-- the rounds before it, not for the runs. A row without a run says that some may still wait: because a limit was reached,
+-- or, if it names an organization, because another worker was at it.
 --
 -- The commit waits for no disk. Whatever a worker writes about a run later is flushed together with everything before it,
 -- so the only thing that a crash can take back is a start of which nothing was stored and after which nothing left: the
@@ -36,6 +36,8 @@ DECLARE
     flow uuid;
     wrapped boolean := false;
     is_short boolean := false;
+    is_busy boolean := false;
+    is_shared boolean := false;
     share integer;
     org_room integer;
     flow_room integer;
@@ -76,15 +78,17 @@ BEGIN
 
     -- The first round shares out, the second gives what is left to whoever still has runs waiting.
     FOR round IN 1..2 LOOP
-        EXIT WHEN room <= 0 OR (round = 2 AND NOT is_short);
+        EXIT WHEN room <= 0 OR (round = 2 AND NOT (is_shared AND (is_short OR is_busy)));
         is_short := false;
+        is_busy := false;
+        is_shared := is_shared OR cardinality(orgs) > 1;
         share := greatest(1, CASE round WHEN 1 THEN room / cardinality(orgs) ELSE room END);
         FOREACH org IN ARRAY orgs LOOP
             EXIT WHEN room <= 0;
             -- Another worker is at this one now, and takes what it can.
             PERFORM FROM workflow_lanes WHERE org_id = org FOR UPDATE SKIP LOCKED;
             IF NOT FOUND THEN
-                is_short := true;
+                is_busy := true;
                 CONTINUE;
             END IF;
             SELECT most_of_one - count(*) INTO org_room FROM workflow_runs
@@ -112,6 +116,7 @@ BEGIN
                 EXIT WHEN cardinality(flows) >= 256;
             END LOOP;
             CONTINUE WHEN cardinality(flows) = 0;
+            is_shared := is_shared OR cardinality(flows) > 1;
             FOREACH flow IN ARRAY flows LOOP
                 EXIT WHEN org_room <= 0;
                 SELECT v.concurrency INTO flow_room FROM workflows w
@@ -147,7 +152,8 @@ BEGIN
             END LOOP;
         END LOOP;
     END LOOP;
-    IF is_short OR room <= 0 THEN
+    IF is_short OR is_busy OR room <= 0 THEN
+        taken_org := CASE WHEN is_busy THEN after_org END;
         RETURN NEXT;
     END IF;
 END

@@ -379,16 +379,12 @@ impl RepairStore for PostgresQueries {
                 if !row.try_get::<_, bool>(0).map_err(internal)? {
                     return Ok(false);
                 }
-                match mode.map(RepairMode::as_str) {
-                    Some(mode) => {
-                        let parameters: [&(dyn ToSql + Sync); 4] =
-                            [&org_id, &query, &dashboard, &mode];
-                        tx.execute(set, &parameters).await.map_err(store)?;
-                    }
-                    None => {
-                        let parameters: [&(dyn ToSql + Sync); 3] = [&org_id, &query, &dashboard];
-                        tx.execute(unset, &parameters).await.map_err(store)?;
-                    }
+                if let Some(mode) = mode.map(RepairMode::as_str) {
+                    let parameters: [&(dyn ToSql + Sync); 4] = [&org_id, &query, &dashboard, &mode];
+                    tx.execute(set, &parameters).await.map_err(store)?;
+                } else {
+                    let parameters: [&(dyn ToSql + Sync); 3] = [&org_id, &query, &dashboard];
+                    tx.execute(unset, &parameters).await.map_err(store)?;
                 }
                 audit::append(&self.database, tx, entry).await?;
                 Ok(true)

@@ -333,7 +333,7 @@ async fn every_run_ends_once_whoever_dies() {
         assert!(Instant::now() < deadline, "{} of {RUNS} are open", it.rows(open).await[0]);
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
-    let again = "SELECT count(*)::text FROM workflow_runs WHERE fence > 1";
+    let again = "SELECT count(*)::text FROM workflow_runs WHERE starts > 1";
     println!("{killed} workers cut off, {} runs taken over", it.rows(again).await[0]);
     for worker in workers {
         worker.abort();

@@ -331,7 +331,7 @@ mod tests {
             ..share(at)
         };
         let must = |link: &Share, it: &Widget| {
-            Vec::from_iter(link.narrowing(it).unwrap().must.iter().cloned())
+            link.narrowing(it).unwrap().must.iter().cloned().collect::<Vec<_>>()
         };
         assert_eq!(must(&link, &one), ["team"]);
         assert!(must(&link, &none).is_empty());

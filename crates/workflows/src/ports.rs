@@ -238,8 +238,10 @@ pub struct Enqueued {
 pub struct Round {
     /// The runs, which the caller has now.
     pub runs: Vec<Taken>,
-    /// Whether others may wait that were not taken: a limit was reached, or another worker was at it.
+    /// Whether others may wait that were not taken, because a limit was reached.
     pub is_short: bool,
+    /// Whether others may wait that were not taken, because another worker was taking some of that organization.
+    pub is_busy: bool,
 }
 
 /// An approval that is asked for.

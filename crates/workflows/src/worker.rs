@@ -30,7 +30,7 @@ pub(crate) const KEEP_EVERY: Duration = Duration::from_millis(750);
 const LOOK_SELDOM: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// How soon it looks again where more may wait than it could take: twice as long each time that it found nothing.
+/// How soon it looks again where another worker was taking runs: twice as long each time that it found nothing.
 const LOOK_SOON: Duration = Duration::from_millis(4);
 
 /// How long it waits for more room while there is little.
@@ -260,9 +260,9 @@ struct Looks {
     most: usize,
     /// When it looks if nothing happens before.
     at: Instant,
-    /// Whether the last round left some that may wait.
+    /// Whether the last round left some that wait for a limit.
     is_short: bool,
-    /// How long it waits after a round that was short and found nothing.
+    /// How long it waits after a round that another worker was in the way of.
     pause: Duration,
     /// How many ended since the last round.
     ended: usize,
@@ -289,7 +289,7 @@ impl Looks {
 
     /// Whether what is queued now would be taken at once.
     fn has_room(&self, free: usize, round: &Round) -> bool {
-        !round.is_short && free.saturating_sub(round.runs.len()) * 4 > self.most
+        !round.is_short && !round.is_busy && free.saturating_sub(round.runs.len()) * 4 > self.most
     }
 
     fn took(&mut self, round: &Round, is_woken: bool, now: Instant) {
@@ -298,13 +298,13 @@ impl Looks {
         if !round.runs.is_empty() {
             self.pause = LOOK_SOON;
         }
-        let pause = match (round.is_short, is_woken) {
+        let pause = match (round.is_busy, round.is_short || !is_woken) {
             (true, _) => self.pause,
-            (false, true) => LOOK_SELDOM,
-            (false, false) => LOOK_EVERY,
+            (false, true) => LOOK_EVERY,
+            (false, false) => LOOK_SELDOM,
         };
         self.at = now + pause;
-        if round.runs.is_empty() {
+        if round.is_busy && round.runs.is_empty() {
             self.pause = (self.pause * 2).min(LOOK_EVERY);
         }
     }
@@ -343,28 +343,27 @@ impl Drop for Held {
 mod tests {
     use super::*;
 
-    fn round(is_short: bool) -> Round {
-        Round { runs: Vec::new(), is_short }
+    fn round(is_short: bool, is_busy: bool) -> Round {
+        Round { runs: Vec::new(), is_short, is_busy }
     }
 
     #[test]
-    fn who_found_nothing_looks_seldom_and_who_was_short_soon() {
+    fn who_found_nothing_looks_seldom_and_who_was_in_anothers_way_soon() {
         let now = Instant::now();
         let mut looks = Looks::new(64, now);
         assert_eq!(looks.next(64, now), Some(now));
         assert_eq!(looks.next(0, now), None);
-        looks.took(&round(false), true, now);
+        looks.took(&round(false, false), true, now);
         assert_eq!(looks.next(64, now), Some(now + LOOK_SELDOM));
-        looks.took(&round(false), false, now);
+        looks.took(&round(false, false), false, now);
         assert_eq!(looks.next(64, now), Some(now + LOOK_EVERY));
         looks.woken(now);
         assert_eq!(looks.next(64, now), Some(now));
         // Little room waits a moment for more.
         assert_eq!(looks.next(3, now), Some(now + GATHER));
-        looks.pause = LOOK_SOON;
         let pauses: Vec<_> = (0..7)
             .map(|_| {
-                looks.took(&round(true), true, now);
+                looks.took(&round(false, true), true, now);
                 looks.next(64, now).expect("there is room") - now
             })
             .collect();
@@ -376,7 +375,8 @@ mod tests {
     fn what_a_limit_held_back_is_taken_when_a_part_has_ended() {
         let now = Instant::now();
         let mut looks = Looks::new(64, now);
-        looks.took(&round(true), true, now);
+        looks.took(&round(true, false), true, now);
+        assert_eq!(looks.next(32, now), Some(now + LOOK_EVERY));
         for _ in 0..6 {
             looks.ended();
         }

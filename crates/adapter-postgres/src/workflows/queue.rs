@@ -43,15 +43,18 @@ impl RunQueue for PostgresRuns {
         ];
         let mut order: HashMap<Uuid, usize> = HashMap::new();
         let mut by_org: BTreeMap<OrgId, Vec<Uuid>> = BTreeMap::new();
-        let mut is_short = false;
+        let (mut is_short, mut is_busy) = (false, false);
         for row in self.database.rows_of_nobody(take, &parameters).await? {
-            let Some(run) = row.try_get::<_, Option<Uuid>>(1).map_err(internal)? else {
-                is_short = true;
-                continue;
-            };
-            order.insert(run, order.len());
-            let org = OrgId::from_uuid(row.try_get(0).map_err(internal)?);
-            by_org.entry(org).or_default().push(run);
+            let org = row.try_get::<_, Option<Uuid>>(0).map_err(internal)?;
+            let run = row.try_get::<_, Option<Uuid>>(1).map_err(internal)?;
+            match (org, run) {
+                (Some(org), Some(run)) => {
+                    order.insert(run, order.len());
+                    by_org.entry(OrgId::from_uuid(org)).or_default().push(run);
+                }
+                (Some(_), None) => is_busy = true,
+                (None, _) => is_short = true,
+            }
         }
         let mut runs = Vec::with_capacity(order.len());
         for (org, ids) in by_org {
@@ -59,7 +62,7 @@ impl RunQueue for PostgresRuns {
             runs.extend(self.read_taken(org, &ids).await?);
         }
         runs.sort_by_key(|it| order.get(&it.id.as_uuid()).copied());
-        Ok(Round { runs, is_short })
+        Ok(Round { runs, is_short, is_busy })
     }
 
     async fn keep(&self, held: &[(RunId, i64)], lease: Duration) -> Result<Vec<RunId>, StoreError> {

@@ -253,7 +253,7 @@ impl Remotes {
                 "is not that of the last `POST …/authorization`, or it is too late: begin anew";
             RemoteError::field("state", rule)
         })?;
-        let form = self.form(
+        let form = Self::form(
             client,
             &kept,
             [
@@ -308,7 +308,7 @@ impl Remotes {
                 self.store.end_renewal(remote.org, remote.id).await?;
                 continue;
             }
-            let form = self.form(
+            let form = Self::form(
                 client,
                 &kept,
                 [
@@ -375,7 +375,7 @@ impl Remotes {
         let Some(client) = &remote.oauth else { return };
         let (Some(url), Some(tokens)) = (&client.revoke_url, &kept.tokens) else { return };
         let token = tokens.refresh.clone().unwrap_or_else(|| tokens.access.clone());
-        let mut form = self.form(client, kept, [("token", token.into())]);
+        let mut form = Self::form(client, kept, [("token", token.into())]);
         form.url.clone_from(url);
         match self.plane.form(form).await {
             Ok(answer) if answer.status < 300 => {}
@@ -387,7 +387,6 @@ impl Remotes {
     }
 
     fn form<const N: usize>(
-        &self,
         client: &OAuthClient,
         kept: &Kept,
         fields: [(&'static str, SecretString); N],

@@ -107,7 +107,7 @@ impl Remotes {
             };
         }
         let now = self.clock.now();
-        let asked = self.asked(permit.principal(), now, &remote, "POST", "/projects");
+        let asked = Self::asked(permit.principal(), now, &remote, "POST", "/projects");
         self.store.note(&asked.on("remote", remote.id)).await?;
         let key = self.key(&remote).await?;
         let request = permit.principal().origin.request_id.clone();
@@ -211,7 +211,7 @@ impl Remotes {
         if need != Need::Read {
             // Before it is done: what comes of it is the remote's to tell, and a crash between would leave no trace.
             let now = self.clock.now();
-            let asked = self.asked(caller, now, &remote, &passing.method, &path);
+            let asked = Self::asked(caller, now, &remote, &passing.method, &path);
             self.store.note(&asked.on("project", &project.id)).await?;
         }
         let key = self.key(&remote).await?;
@@ -377,7 +377,6 @@ impl Remotes {
     /// That somebody is about to have something done there. Not marked as an idempotent request's effect: what comes of it
     /// is not known yet, and what a busy remote refuses has to be tried again.
     fn asked(
-        &self,
         caller: &Principal,
         now: Timestamp,
         remote: &Remote,

@@ -98,16 +98,14 @@ fn context() -> AskContext {
 }
 
 struct Scene {
-    catalog: Catalog,
     index: SchemaIndex,
     engine: Engine,
 }
 
 impl Scene {
     fn new() -> Self {
-        let catalog = catalog();
-        let index = SchemaIndex::build(&catalog, &AllowedTables::All);
-        Self { catalog, index, engine: Engine::new() }
+        let index = SchemaIndex::build(&catalog(), &AllowedTables::All);
+        Self { index, engine: Engine::new() }
     }
 
     fn wanted(&self, question: &str) -> Option<Wanted> {

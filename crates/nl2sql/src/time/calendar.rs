@@ -275,7 +275,7 @@ impl Reader<'_> {
             next += 1;
         }
         let year = self.year(next)?;
-        Some((self.from_month(year, first, last)?, next + 1))
+        Some((Self::from_to(year, first, last)?, next + 1))
     }
 
     /// Two months with a word between them that goes from one to the other, and where they end.
@@ -288,8 +288,7 @@ impl Reader<'_> {
     }
 
     /// From the first day of a month until the last of another, which is of that year.
-    fn from_month(&self, year: i16, first: i8, last: i8) -> Option<Span> {
-        let _ = self;
+    fn from_to(year: i16, first: i8, last: i8) -> Option<Span> {
         let begins = if first > last { year - 1 } else { year };
         let from = Date::new(begins, first, 1).ok()?;
         let until = Date::new(year, last, 1).ok()?.checked_add(1.month()).ok()?;
@@ -308,8 +307,8 @@ impl Reader<'_> {
         let told = end + usize::from(mark(end, ',') || mark(end, '('));
         if let Some((first, last, until)) = self.month_names(told) {
             end = until + usize::from(mark(until, ')'));
-            return Some((self.from_month(year, first, last)?, end));
+            return Some((Self::from_to(year, first, last)?, end));
         }
-        Some((self.from_month(year, first, last)?, end))
+        Some((Self::from_to(year, first, last)?, end))
     }
 }

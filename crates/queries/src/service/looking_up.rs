@@ -41,7 +41,7 @@ impl Queries {
             time: LOOKUP_TIME.min(limits.time),
             time_zone: limits.time_zone.clone(),
         };
-        let prepared = self.prepared(knowledge, &lookup);
+        let prepared = Self::prepared(knowledge, &lookup);
         let (judged, statement) = match prepared {
             Ok(it) => it,
             Err(err) => {
@@ -77,7 +77,6 @@ impl Queries {
     }
 
     fn prepared(
-        &self,
         knowledge: &Knowledge,
         lookup: &Lookup,
     ) -> Result<(Arc<Judged>, Statement), QueryError> {

@@ -37,8 +37,8 @@ fn good(name: &str) -> Figured {
 fn figure(value: &Value) -> Figured {
     let Some((kind, it)) = inner(value) else { return Figured::Nothing };
     let last = |list: &Value| -> Option<String> {
-        let texts = list.as_array()?.iter().filter_map(text);
-        texts.last().map(str::to_owned)
+        let mut texts = list.as_array()?.iter().filter_map(text);
+        texts.next_back().map(str::to_owned)
     };
     match kind {
         "ColumnRef" => match last(&it["fields"]) {

@@ -196,7 +196,7 @@ impl<'a> Resolver<'a> {
     /// One SELECT or VALUES.
     fn arm(&mut self, select: &mut Value, outermost: bool) -> Vec<Column> {
         for item in list(&mut select["from_clause"]) {
-            self.from_item(item);
+            self.read_from_item(item);
         }
         let values = select["values_lists"].as_array().map_or(0, Vec::len);
         if values > 0 {
@@ -313,24 +313,21 @@ impl<'a> Resolver<'a> {
 
     /// Takes items out of the text of a select list: each begins where it says.
     fn cut(&mut self, places: &[(i64, bool)]) {
-        let mut before: Option<i64> = None;
+        let mut follows_one = false;
         for (at, (location, stays)) in places.iter().enumerate() {
             if *stays {
-                before = Some(*location);
+                follows_one = true;
                 continue;
             }
             let end = |it: i64| self.words.end_of_target(it);
-            let range = match before {
+            let range = if follows_one {
                 // From the end of the one before, so that the comma goes too.
-                Some(_) => {
-                    let previous = places[..at].last().map(|it| it.0);
-                    previous.and_then(end).zip(end(*location)).map(|(from, to)| from..to)
-                }
-                None => {
-                    let next = places.get(at + 1).map(|it| it.0);
-                    let place = |it: i64| self.words.part(it, 0).map(|it| it.start);
-                    place(*location).zip(next.and_then(place)).map(|(from, to)| from..to)
-                }
+                let previous = places[..at].last().map(|it| it.0);
+                previous.and_then(end).zip(end(*location)).map(|(from, to)| from..to)
+            } else {
+                let next = places.get(at + 1).map(|it| it.0);
+                let place = |it: i64| self.words.part(it, 0).map(|it| it.start);
+                place(*location).zip(next.and_then(place)).map(|(from, to)| from..to)
             };
             self.edit(range, String::new());
         }
@@ -393,7 +390,7 @@ impl<'a> Resolver<'a> {
         Some(columns)
     }
 
-    fn from_item(&mut self, node: &mut Value) {
+    fn read_from_item(&mut self, node: &mut Value) {
         let Some((kind, item)) = inner_mut(node) else { return };
         match kind.as_str() {
             "RangeVar" => self.range_var(item),
@@ -408,7 +405,7 @@ impl<'a> Resolver<'a> {
                 self.push(string(&item["alias"]["aliasname"]), columns, false);
             }
             "RangeTableSample" => {
-                self.from_item(&mut item["relation"]);
+                self.read_from_item(&mut item["relation"]);
                 self.expression(&mut item["args"]);
                 self.expression(&mut item["repeatable"]);
             }
@@ -521,8 +518,8 @@ impl<'a> Resolver<'a> {
 
     fn join(&mut self, item: &mut Value) {
         let begins = self.levels.last().map_or(0, |it| it.sources.len());
-        self.from_item(&mut item["larg"]);
-        self.from_item(&mut item["rarg"]);
+        self.read_from_item(&mut item["larg"]);
+        self.read_from_item(&mut item["rarg"]);
         let using = texts(&item["using_clause"]);
         let natural = item["is_natural"] == true;
         let sources = self.levels.last().map_or(&[][..], |it| &it.sources[begins..]);
@@ -582,8 +579,8 @@ impl<'a> Resolver<'a> {
         let fits = |it: &Source| {
             it.name == *name && schema.is_none_or(|schema| it.schema.as_ref() == Some(schema))
         };
-        let levels = self.levels.iter().enumerate().rev();
-        levels.filter_map(|(at, level)| Some((at, level.sources.iter().position(&fits)?))).next()
+        let mut levels = self.levels.iter().enumerate().rev();
+        levels.find_map(|(at, level)| Some((at, level.sources.iter().position(&fits)?)))
     }
 
     fn find(&self, fields: &[String]) -> Found {

@@ -250,6 +250,10 @@ fn seconds(it: SignedDuration) -> i64 {
 /// An endpoint.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Endpoint)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the flags that Neon's schema has, and one of ours"
+)]
 pub(super) struct EndpointBody {
     /// With the port.
     #[schema(example = "127.0.0.1:24001")]
