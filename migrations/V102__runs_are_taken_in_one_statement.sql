@@ -69,7 +69,10 @@ BEGIN
             org := '00000000-0000-0000-0000-000000000000';
             CONTINUE;
         END IF;
-        orgs := orgs || org;
+        -- One whose runs all wait for a time of their own takes no place.
+        IF EXISTS (SELECT FROM workflow_runs r WHERE r.state = 'queued' AND r.org_id = org AND r.due_at <= moment) THEN
+            orgs := orgs || org;
+        END IF;
         EXIT WHEN cardinality(orgs) >= 256;
     END LOOP;
     IF cardinality(orgs) = 0 THEN
@@ -112,7 +115,12 @@ BEGIN
                     flow := '00000000-0000-0000-0000-000000000000';
                     CONTINUE;
                 END IF;
-                flows := flows || flow;
+                IF EXISTS (
+                    SELECT FROM workflow_runs r
+                    WHERE r.state = 'queued' AND r.org_id = org AND r.workflow_id = flow AND r.due_at <= moment
+                ) THEN
+                    flows := flows || flow;
+                END IF;
                 EXIT WHEN cardinality(flows) >= 256;
             END LOOP;
             CONTINUE WHEN cardinality(flows) = 0;

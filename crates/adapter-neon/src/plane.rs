@@ -37,14 +37,14 @@ pub struct NeonSettings {
 }
 
 impl NeonSettings {
-    /// 45 seconds for a try, 15 for those after the first, pauses from half a second on, 32 MiB.
+    /// 45 seconds for a try, 15 for those after the first, pauses from half a second on, 4 MiB.
     pub fn new(gate: Gate) -> Self {
         Self {
             gate,
             time_limit: Duration::from_secs(45),
             patience: Duration::from_secs(15),
             first_pause: Duration::from_millis(500),
-            max_body_bytes: 32 * 1024 * 1024,
+            max_body_bytes: 4 * 1024 * 1024,
         }
     }
 }

@@ -73,6 +73,10 @@ pub(crate) async fn may_settle(
     version: Option<&Version>,
 ) -> Result<bool, StoreError> {
     let Some(made_as) = version.and_then(|it| it.repair.as_ref()) else { return Ok(true) };
+    // The query before its repair, as whoever saves it by hand has it.
+    let query = "SELECT FROM queries WHERE org_id = $1 AND id = $2 FOR UPDATE";
+    let of_query = version.map(|it| it.query.as_uuid());
+    tx.execute(query, &[&org.as_uuid(), &of_query]).await.map_err(store)?;
     let lock = "SELECT FROM query_repairs WHERE org_id = $1 AND id = $2 AND version = $3
              AND state IN ('open', 'dismissed') FOR UPDATE";
     let of = i32::try_from(made_as.of).map_err(internal)?;
@@ -118,7 +122,7 @@ async fn announce(
     events::announce(tx, it.org, kind, || vec![(at, data)]).await
 }
 
-/// A new row, or what the one that is not settled becomes.
+/// A new row, or what the one that is not settled becomes: by what changed since the same schema only, or for a newer version.
 const NOTE: &str = "INSERT INTO query_repairs AS known (id, org_id, query_id, connection_id, version, state, from_id, to_id, why,
          changes, proposal, no_proposal, created_at, updated_at)
      SELECT $1, q.org_id, q.id, q.connection_id, q.version, 'open', $5, $6, $7, ($8::text)::jsonb, ($9::text)::jsonb, $10, $11, $11
@@ -129,6 +133,7 @@ const NOTE: &str = "INSERT INTO query_repairs AS known (id, org_id, query_id, co
          updated_at = excluded.updated_at,
          state = CASE WHEN known.version = excluded.version AND known.changes = excluded.changes
              THEN known.state ELSE 'open' END
+     WHERE known.version <> excluded.version OR known.from_id = excluded.from_id
      RETURNING *";
 
 #[async_trait]

@@ -7,7 +7,7 @@ use crate::{CutOff, DatabaseMessage, QueryRecord, RawRow, ResultColumn, Rows, Ru
 
 /// Failures that the server finds while it reads the statement, before it reads a row: their messages are made of the
 /// statement's own words and the schema's.
-const OF_THE_STATEMENT: [&str; 11] = [
+pub(crate) const OF_THE_STATEMENT: [&str; 11] = [
     "42703", // undefined column
     "42P01", // undefined table
     "42883", // undefined function or operator

@@ -1,5 +1,5 @@
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use plinth_connections::{AllowedTables, ConnectionId};
@@ -11,7 +11,7 @@ use plinth_sql_guard::{Approved, Guard, Rejection};
 
 use crate::discretion;
 use crate::language::Bound;
-use crate::policies::{Limits, Shape, redacted, restrictions_of};
+use crate::policies::{Limits, Narrowing, Shape, redacted, restrictions_of};
 use crate::{Entry, Language, QueryError, RunError, Statement, UserTypes};
 
 /// How many statements are remembered as approved and planned, for each connection.
@@ -64,6 +64,8 @@ pub(crate) struct Judged {
     pub(crate) approved: Approved,
     /// Whether the planner's relations were held against the allowed ones.
     pub(crate) planned: std::sync::atomic::AtomicBool,
+    /// Whether it was found to be cheap enough to look words up with.
+    pub(crate) is_cheap: std::sync::atomic::AtomicBool,
 }
 
 impl Knowledge {
@@ -102,6 +104,11 @@ impl Knowledge {
     /// What tells apart callers who see different things.
     pub(crate) fn shape(&self) -> Shape {
         self.limits.shape()
+    }
+
+    /// What of a link reaches a statement that was let through.
+    pub(crate) fn reached(&self, by: &Narrowing, approved: &Approved) -> BTreeSet<String> {
+        self.limits.reached(by, approved)
     }
 
     /// Whether policies hide anything on this connection from the caller.
@@ -286,13 +293,17 @@ impl Known {
         if parameters > 0 {
             // Another number of parameters is another statement; few are run in such a number that remembering them pays.
             let approved = self.guard.check_with_params(sql, parameters)?;
-            return Ok(Arc::new(Judged { approved, planned: false.into() }));
+            return Ok(Arc::new(Judged {
+                approved,
+                planned: false.into(),
+                is_cheap: false.into(),
+            }));
         }
         if let Some(judged) = self.statements.lock().expect("not poisoned").get(sql) {
             return Ok(judged.clone());
         }
         let approved = self.guard.check(sql)?;
-        let judged = Arc::new(Judged { approved, planned: false.into() });
+        let judged = Arc::new(Judged { approved, planned: false.into(), is_cheap: false.into() });
         let mut statements = self.statements.lock().expect("not poisoned");
         if statements.len() >= STATEMENTS {
             statements.clear();

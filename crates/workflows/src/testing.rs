@@ -399,7 +399,8 @@ pub async fn approval_contract(
         assert!(queue.ask(us.0, run, taken.fence, &ask).await.expect("stored"));
         run
     };
-    let decision = |approves| Decision { approves, by: us.1, comment: Some("so".to_owned()) };
+    let decision =
+        |approves| Decision { position: 0, approves, by: us.1, comment: Some("so".to_owned()) };
     let listed = async |org: OrgId, state: Option<ApprovalState>| {
         let filter = ApprovalFilter { state, workflow: None };
         let all = store.all_approvals(org, filter, None, Limit::default()).await.expect("read");

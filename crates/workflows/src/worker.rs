@@ -119,7 +119,21 @@ impl Worker {
             let free = self.settings.runs.saturating_sub(running.len());
             let now = Instant::now();
             if looks.next(free, now).is_some_and(|it| it <= now) {
-                match self.take(free).await {
+                // Leases are kept also while the database lets us wait.
+                let taken = {
+                    let taking = self.take(free);
+                    tokio::pin!(taking);
+                    loop {
+                        tokio::select! {
+                            it = &mut taking => break it,
+                            () = tokio::time::sleep_until(kept + KEEP_EVERY) => {
+                                kept = Instant::now();
+                                self.keep().await;
+                            }
+                        }
+                    }
+                };
+                match taken {
                     Ok(round) => {
                         looks.took(&round, self.bell.hears(), Instant::now());
                         self.bell.set_room(looks.has_room(free, &round));
@@ -223,7 +237,10 @@ impl Worker {
                 }
             }
         });
-        all.insert(id, (fence, task));
+        // What this process lost and took again goes on once.
+        if let Some((_, lost)) = all.insert(id, (fence, task)) {
+            lost.abort();
+        }
     }
 
     /// Keeps what is under way here; what is lost is stopped at once, its statement included.
@@ -319,7 +336,7 @@ impl Looks {
     }
 
     fn woken(&mut self, now: Instant) {
-        self.at = now;
+        self.at = self.at.min(now);
     }
 }
 

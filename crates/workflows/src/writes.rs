@@ -311,6 +311,8 @@ pub struct ApprovalFilter {
 /// What somebody decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
+    /// Which action's it is: the one that was judged, and not one that came after.
+    pub position: i32,
     /// Whether it may be done.
     pub approves: bool,
     /// By whom.

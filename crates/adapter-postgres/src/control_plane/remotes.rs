@@ -177,7 +177,7 @@ impl RemoteStore for PostgresRemotes {
         from: &Sealed,
         to: &Sealed,
     ) -> Result<bool, StoreError> {
-        let swap = "UPDATE cp_remotes SET key_version = $5, secret = $6, renewing_until = NULL
+        let swap = "UPDATE cp_remotes SET key_version = $5, secret = $6
                     WHERE org_id = $1 AND id = $2 AND key_version = $3 AND secret = $4";
         self.database
             .for_org(org, async |tx| {

@@ -96,8 +96,10 @@ pub(super) async fn ask(
               WHERE e.org_id = r.org_id AND e.workflow_id = r.workflow_id AND e.at = r.created_at AND e.run_id = r.id
                   AND e.kind = 'manual')
          FROM workflow_runs r JOIN workflows w ON w.org_id = r.org_id AND w.id = r.workflow_id
-         WHERE r.org_id = $1 AND r.id = $2 AND r.fence = $3 AND r.state = 'running' FOR UPDATE OF r";
-    let found = tx.query_opt(lock, &[&org.as_uuid(), &run.as_uuid(), &fence]).await;
+         WHERE r.org_id = $1 AND r.id = $2 AND r.fence = $3 AND r.state = 'running' AND r.done = $4
+         FOR UPDATE OF r";
+    let found =
+        tx.query_opt(lock, &[&org.as_uuid(), &run.as_uuid(), &fence, &wanted.position]).await;
     let Some(found) = found.map_err(store)? else { return Ok(false) };
     // Who started it stands in its event, which is of the same moment.
     let insert = "INSERT INTO workflow_approvals (org_id, run_id, position, action, role, shown, asked_at, expires_at,
@@ -152,13 +154,14 @@ pub(super) async fn decide(
         return Ok(false);
     }
     let decide = "UPDATE workflow_approvals SET approved = $3, decided_at = db_now(), decided_by = $4, comment = $5
-         WHERE org_id = $1 AND run_id = $2 AND approved IS NULL AND expires_at > db_now()";
-    let parameters: [&(dyn ToSql + Sync); 5] = [
+         WHERE org_id = $1 AND run_id = $2 AND position = $6 AND approved IS NULL AND expires_at > db_now()";
+    let parameters: [&(dyn ToSql + Sync); 6] = [
         &org.as_uuid(),
         &run.as_uuid(),
         &decision.approves,
         &decision.by.as_uuid(),
         &decision.comment,
+        &decision.position,
     ];
     if tx.execute(decide, &parameters).await.map_err(store)? == 0 {
         return Ok(false);

@@ -14,6 +14,7 @@ use plinth_workflows::{
     WorkflowId,
 };
 use serde_json::{Value, json};
+use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
@@ -41,6 +42,7 @@ impl RunQueue for PostgresRuns {
             &after_org,
             &after_workflow,
         ];
+        let begun = std::time::Instant::now();
         let mut order: HashMap<Uuid, usize> = HashMap::new();
         let mut by_org: BTreeMap<OrgId, Vec<Uuid>> = BTreeMap::new();
         let (mut is_short, mut is_busy) = (false, false);
@@ -59,7 +61,18 @@ impl RunQueue for PostgresRuns {
         let mut runs = Vec::with_capacity(order.len());
         for (org, ids) in by_org {
             // From here on as everywhere: in the organization's own view.
-            runs.extend(self.read_taken(org, &ids).await?);
+            match self.read_taken(org, &ids).await {
+                Ok(read) => runs.extend(read),
+                // Theirs go on when the lease is over; nobody else's wait for that.
+                Err(err) => {
+                    let error = plinth_core::chain(&err);
+                    tracing::warn!(error, %org, "runs that were taken cannot be read");
+                }
+            }
+        }
+        if begun.elapsed() >= limits.lease {
+            // What was read may be another's fence by now: they are taken again, as lost ones.
+            return Ok(Round { runs: Vec::new(), is_short: true, is_busy });
         }
         runs.sort_by_key(|it| order.get(&it.id.as_uuid()).copied());
         Ok(Round { runs, is_short, is_busy })
@@ -138,12 +151,11 @@ impl RunQueue for PostgresRuns {
         let now = self.clock.now();
         let work = async |tx: &Transaction<'_>| {
             let had = write_runs(tx, org, all).await?;
-            let ours: Vec<&Advance> =
-                all.iter().filter(|it| had.contains_key(&it.run.as_uuid())).collect();
+            let ours: Vec<&Advance> = all.iter().filter(|it| had.contains_key(&held(it))).collect();
             let ends: Vec<_> = ours
                 .iter()
                 .filter_map(|it| match &it.then {
-                    Then::End(end) => Some((had[&it.run.as_uuid()], it.run, end)),
+                    Then::End(end) => Some((had[&held(it)], it.run, end)),
                     Then::Continue | Then::Again { .. } => None,
                 })
                 .collect();
@@ -161,7 +173,7 @@ impl RunQueue for PostgresRuns {
             for letter in letters? {
                 outbox::put(tx, &letter).await?;
             }
-            let had = all.iter().map(|it| had.contains_key(&it.run.as_uuid())).collect();
+            let had = all.iter().map(|it| had.contains_key(&held(it))).collect();
             Ok::<Vec<bool>, StoreError>(had)
         };
         // Results of steps are flushed with whatever is written next: that an action begins, or that the run ends.
@@ -175,9 +187,12 @@ impl RunQueue for PostgresRuns {
 
 impl PostgresRuns {
     async fn read_taken(&self, org: OrgId, ids: &[Uuid]) -> Result<Vec<Taken>, StoreError> {
-        let query = "SELECT r.id, r.workflow_id, w.name, w.owner_id, r.version, r.fence, r.trigger_kind, r.payload,
-                 r.created_at, r.started_at, r.done, r.tried
+        // A run of an older version acts for whoever published that one: nobody's rights are used for what another wrote.
+        let query = "SELECT r.id, r.workflow_id, w.name, coalesce(v.published_by, w.owner_id), r.version, r.fence,
+                 r.trigger_kind, r.payload, r.created_at, r.started_at, r.done, r.tried
              FROM workflow_runs r JOIN workflows w ON w.org_id = r.org_id AND w.id = r.workflow_id
+             LEFT JOIN workflow_versions v ON v.org_id = r.org_id AND v.workflow_id = r.workflow_id
+                 AND v.number = r.version
              WHERE r.org_id = $1 AND r.id = ANY ($2) AND r.state = 'running'";
         let found = self.database.rows_of_org(org, query, &[&org.as_uuid(), &ids]).await?;
         let mut taken = Vec::with_capacity(found.len());
@@ -196,7 +211,8 @@ impl PostgresRuns {
                 version: row.try_get(4).map_err(internal)?,
                 fence: row.try_get(5).map_err(internal)?,
                 trigger: row.try_get(6).map_err(internal)?,
-                payload: row.try_get::<_, Option<Json<_>>>(7).map_err(internal)?.map(|it| it.0),
+                // One that cannot be read must not hold up the others that were taken with it.
+                payload: row.try_get::<_, Option<Json<_>>>(7).ok().flatten().map(|it| it.0),
                 created_at: row.try_get(8).map_err(internal)?,
                 started_at: row.try_get(9).map_err(internal)?,
                 done: Vec::new(),
@@ -217,12 +233,17 @@ impl PostgresRuns {
     }
 }
 
+/// A run as one worker has it: another that lost it may write about it in the same moment.
+fn held(it: &Advance) -> (Uuid, i64) {
+    (it.run.as_uuid(), it.fence)
+}
+
 /// Moves runs on; gives those that the worker still had, with their workflows.
 async fn write_runs(
     tx: &Transaction<'_>,
     org: OrgId,
     all: &[Advance],
-) -> Result<HashMap<Uuid, WorkflowId>, StoreError> {
+) -> Result<HashMap<(Uuid, i64), WorkflowId>, StoreError> {
     let update = "UPDATE workflow_runs r SET
              state = it.state,
              lease_until = CASE WHEN it.state = 'running' THEN r.lease_until END,
@@ -236,7 +257,7 @@ async fn write_runs(
              $10::integer[]) AS it (id, fence, state, pause, done, tried, verdict, error, stored)
          WHERE r.org_id = $1 AND r.id = it.id AND r.fence = it.fence AND r.state = 'running'
              AND r.done = it.stored
-         RETURNING r.id, r.workflow_id";
+         RETURNING r.id, r.fence, r.workflow_id";
     let update = tx.prepare_cached(update).await.map_err(store)?;
     let end = |it: &Advance| match &it.then {
         Then::End(end) => Some(end.clone()),
@@ -279,7 +300,8 @@ async fn write_runs(
         &stored,
     ];
     let ours = tx.query(&update, &parameters).await.map_err(store)?;
-    Ok(ours.iter().map(|row| (row.get(0), WorkflowId::from_uuid(row.get(1)))).collect())
+    let of = |row: &Row| ((row.get(0), row.get(1)), WorkflowId::from_uuid(row.get(2)));
+    Ok(ours.iter().map(of).collect())
 }
 
 async fn write_steps(tx: &Transaction<'_>, org: OrgId, all: &[&Advance]) -> Result<(), StoreError> {
@@ -381,13 +403,21 @@ async fn tell(
              WHERE m.org_id = w.org_id AND m.user_id = w.owner_id) AS email";
     let to = |email: Option<String>| email.map_or(LetterTo::Managers, LetterTo::Address);
     let mut letters = Vec::new();
+    // In one order whatever comes of them, so that two servers never wait for each other. Nothing is locked where nothing had
+    // failed and nothing does: all runs of a workflow end here.
+    let all: Vec<Uuid> = ends.iter().map(|it| it.0.as_uuid()).collect();
+    let failed = ends.iter().filter(|it| it.2.state != RunState::Succeeded);
+    let failed: Vec<Uuid> = failed.map(|it| it.0.as_uuid()).collect();
+    let lock = "SELECT FROM workflows WHERE org_id = $1 AND id = ANY ($2) AND (failures > 0 OR id = ANY ($3))
+         ORDER BY id FOR NO KEY UPDATE";
+    let lock = tx.prepare_cached(lock).await.map_err(store)?;
+    tx.execute(&lock, &[&org.as_uuid(), &all, &failed]).await.map_err(store)?;
     let well: HashSet<Uuid> = ends
         .iter()
         .filter(|it| it.2.state == RunState::Succeeded)
         .map(|it| it.0.as_uuid())
         .collect();
     if !well.is_empty() {
-        // Nothing is locked where nothing had failed: all runs of a workflow end here.
         let update = format!(
             "UPDATE workflows w SET failures = 0 WHERE w.org_id = $1 AND w.id = ANY ($2) AND w.failures > 0 RETURNING {OWNER}"
         );
@@ -399,7 +429,6 @@ async fn tell(
             letters.push(Message::mail(org, now, &to(row.try_get(1).map_err(internal)?), &letter));
         }
     }
-    // In one order everywhere, so that two servers never wait for each other.
     let mut badly: Vec<_> = ends.iter().filter(|it| it.2.state != RunState::Succeeded).collect();
     badly.sort_by_key(|it| it.0);
     let update = format!(

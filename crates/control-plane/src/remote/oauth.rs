@@ -32,8 +32,8 @@ const ASKED_FOR: SignedDuration = SignedDuration::from_mins(10);
 /// How long before its end a token is renewed.
 const MARGIN: SignedDuration = SignedDuration::from_secs(60);
 
-/// For how long one server renews a token and others wait.
-const LEASE: SignedDuration = SignedDuration::from_secs(30);
+/// For how long one server renews a token and others wait: longer than the call that renews it may take.
+const LEASE: SignedDuration = SignedDuration::from_secs(60);
 
 /// How often another server's renewal is looked after, and how often at most.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(100);
@@ -86,7 +86,7 @@ pub(super) struct Kept {
     pub(super) asked: Option<Asked>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Tokens {
     access: String,
     refresh: Option<String>,
@@ -336,17 +336,40 @@ impl Remotes {
                     return Err(RemoteError::Away { remote: remote.name.clone(), why });
                 }
             };
-            let is_over = renewed.is_none();
-            let kept = Kept { tokens: renewed, ..kept };
-            let next = self.seal(remote, &kept.write()?).await?;
-            // Where somebody has signed in anew meanwhile, theirs are the tokens.
-            self.store.swap_secret(remote.org, remote.id, &sealed, &next).await?;
-            if is_over {
-                tracing::warn!(remote = %remote.id, "a remote does not renew its token: somebody has to sign in to it anew");
+            self.keep_renewed(remote, &refresh, renewed.as_ref()).await?;
+            match renewed {
+                // Good for this call also where it is given for less than the margin.
+                Some(tokens) => return Ok(tokens.access.into()),
+                None => {
+                    tracing::warn!(remote = %remote.id, "a remote does not renew its token: somebody has to sign in to it anew");
+                }
             }
         }
         let why = "another server is renewing its token".to_owned();
         Err(RemoteError::Away { remote: remote.name.clone(), why })
+    }
+
+    /// Puts what a refresh token was exchanged for in its place, whatever else of the secret has changed meanwhile, and gives
+    /// the lease back.
+    async fn keep_renewed(
+        &self,
+        remote: &Remote,
+        refresh: &str,
+        renewed: Option<&Tokens>,
+    ) -> Result<(), RemoteError> {
+        for _ in 0..10 {
+            let (sealed, mut newest) = self.kept(remote).await?;
+            // Where somebody has signed in anew meanwhile, theirs are the tokens.
+            if newest.tokens.as_ref().and_then(|it| it.refresh.as_deref()) != Some(refresh) {
+                break;
+            }
+            newest.tokens = renewed.cloned();
+            let next = self.seal(remote, &newest.write()?).await?;
+            if self.store.swap_secret(remote.org, remote.id, &sealed, &next).await? {
+                break;
+            }
+        }
+        Ok(self.store.end_renewal(remote.org, remote.id).await?)
     }
 
     /// Sends a call. A token that is refused before its time is renewed, once.
@@ -360,9 +383,14 @@ impl Remotes {
             return Ok(answer);
         }
         let (sealed, mut kept) = self.kept(remote).await?;
-        let tokens = kept.tokens.as_mut().filter(|it| it.access == call.key.expose_secret());
+        let now = self.clock.now();
+        // One that somebody else has marked already is being renewed.
+        let tokens = kept
+            .tokens
+            .as_mut()
+            .filter(|it| it.access == call.key.expose_secret() && it.is_fresh(now));
         if let Some(tokens) = tokens {
-            tokens.expires_at = Some(self.clock.now());
+            tokens.expires_at = Some(now);
             let next = self.seal(remote, &kept.write()?).await?;
             self.store.swap_secret(remote.org, remote.id, &sealed, &next).await?;
         }

@@ -102,8 +102,12 @@ impl RemotePath {
     ///
     /// # Errors
     ///
-    /// [`RemoteError::There`] for what is between the remote and its own users.
+    /// [`RemoteError::There`] for what is between the remote and its own users; [`RemoteError::NotFound`] for verbs that the API
+    /// has not.
     pub fn need(&self, method: &str) -> Result<Need, RemoteError> {
+        if !matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE") {
+            return Err(RemoteError::NotFound("resource"));
+        }
         let parts: Vec<_> = self.rest.split('/').skip(1).collect();
         if matches!(parts.first(), Some(&("permissions" | "transfer_requests" | "members"))) {
             return Err(RemoteError::There(
@@ -140,10 +144,15 @@ fn is_plain(part: &str) -> bool {
             return false;
         };
         decoded.push(u8::try_from(high * 16 + low).unwrap_or_default());
+        // One that needs no escape would be another word to whoever decodes it than it is to us.
+        if decoded.last().is_some_and(|it| it.is_ascii_alphanumeric() || b"-_.~".contains(it)) {
+            return false;
+        }
     }
     let is_way = matches!(decoded.as_slice(), b"" | b"." | b"..");
     // What stays escaped after one reading might be read once more on the way.
-    let is_odd = |it: &u8| matches!(it, b'/' | b'\\' | b'%' | b'?' | b'#') || it.is_ascii_control();
+    let is_odd =
+        |it: &u8| matches!(it, b'/' | b'\\' | b'%' | b'?' | b'#' | b';') || it.is_ascii_control();
     !is_way && !decoded.iter().any(is_odd)
 }
 

@@ -64,7 +64,7 @@ pub trait RemoteStore: Send + Sync + 'static {
         to: &Sealed,
     ) -> Result<bool, StoreError>;
 
-    /// Takes the right to renew a remote's token for that long, or until its secret is swapped. `false` if somebody else has
+    /// Takes the right to renew a remote's token for that long, or until [`Self::end_renewal`]. `false` if somebody else has
     /// it.
     async fn lease_renewal(
         &self,

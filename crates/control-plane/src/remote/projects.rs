@@ -7,7 +7,7 @@ use plinth_core::{
 use plinth_tenancy::AuditEntry;
 use serde_json::{Map, Value, json};
 
-use super::service::{call, said};
+use super::service::{call, said, word};
 use super::{
     Need, Remote, RemoteAnswer, RemoteCall, RemoteError, RemoteId, RemotePath, RemoteProject,
     Remotes,
@@ -91,6 +91,8 @@ impl Remotes {
         region: Option<&str>,
         mut fields: Map<String, Value>,
     ) -> Result<RemoteAnswer, RemoteError> {
+        // A region there, and not again a remote of the one that is asked.
+        let region = region.map(|it| word("region_id", it)).transpose()?;
         let remote = self.store.named(permit.org(), name).await?.ok_or_else(|| {
             let rule = format!(
                 "there is no remote `{name}` here; `GET /regions` lists those that there are"
@@ -99,7 +101,7 @@ impl Remotes {
         })?;
         for (field, value) in [
             ("org_id", remote.org_there.as_deref()),
-            ("region_id", region.or(remote.region.as_deref())),
+            ("region_id", region.as_deref().or(remote.region.as_deref())),
         ] {
             match value {
                 Some(value) => fields.insert(field.to_owned(), json!(value)),
@@ -203,7 +205,9 @@ impl Remotes {
         if passing.was_passed {
             return Err(RemoteError::Loop);
         }
-        if project.deleted_at.is_some() && !passing.path.is_recovery(&passing.method) {
+        // A look at the project itself may find that it is there after all: a 404 can have had other reasons.
+        let looks = passing.method == "GET" && passing.path.is_project();
+        if project.deleted_at.is_some() && !looks && !passing.path.is_recovery(&passing.method) {
             return Err(RemoteError::NotFound("project"));
         }
         let remote = self.found(project.org, project.remote).await?;
@@ -270,7 +274,7 @@ impl Remotes {
                 self.store.note_deletion(org, id, None).await
             }
             (_, 200..=299) if path.is_project() && is_own => {
-                self.store.note_project(org, id, &answer.body["project"]).await
+                self.store.note_project(org, id, &small(&answer.body["project"])).await
             }
             _ => Ok(()),
         };
@@ -302,7 +306,9 @@ impl Remotes {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 3 / 2).min(LAST_LOOK);
                 let look = self.look(remote, sent, path.below(format!("/operations/{id}")));
-                let Some(found) = look.await else { break 'all };
+                let Ok(Some(found)) = tokio::time::timeout_at(deadline, look).await else {
+                    break 'all;
+                };
                 let found = &found["operation"];
                 if found["id"].as_str() == Some(id) {
                     replace(body, "operations", found);
@@ -325,7 +331,9 @@ impl Remotes {
             let all: Vec<String> = one.into_iter().chain(many).take(MOST_WATCHED).collect();
             for id in all.iter().filter(|it| it.parse::<ProjectId>().is_ok()) {
                 let look = self.look(remote, sent, path.below(format!("/{place}/{id}")));
-                let Some(found) = look.await else { continue };
+                let Ok(Some(found)) = tokio::time::timeout_at(deadline, look).await else {
+                    continue;
+                };
                 if body[field]["id"].as_str() == Some(id) {
                     merge(&mut body[field], &found[field]);
                 }
@@ -355,6 +363,7 @@ impl Remotes {
         action: &str,
     ) -> Result<RemoteProject, RemoteError> {
         let now = self.clock.now();
+        let told = &small(told);
         let project = RemoteProject {
             id: id.clone(),
             org: permit.org(),
@@ -401,7 +410,7 @@ impl RemoteProject {
 }
 
 /// Ends work that must not stop half-way, whoever hangs up meanwhile.
-async fn finish<T: Send + 'static>(
+pub(super) async fn finish<T: Send + 'static>(
     work: impl Future<Output = Result<T, RemoteError>> + Send + 'static,
 ) -> Result<T, RemoteError> {
     match tokio::spawn(work).await {
@@ -423,6 +432,21 @@ fn own(org: OrgId, remote: &str, project: &mut Value) {
     fields.insert("remote".to_owned(), json!(remote));
 }
 
+/// What is kept of a project's own words: a list shows hundreds of them, and what tells them is a stranger.
+fn small(told: &Value) -> Value {
+    const MOST_BYTES: usize = 16 * 1024;
+    let text = told.to_string();
+    // Postgres keeps no NUL.
+    if text.len() <= MOST_BYTES && !text.contains("\\u0000") {
+        return told.clone();
+    }
+    let part = |field: &str| -> String {
+        let text = told[field].as_str().unwrap_or_default();
+        text.chars().filter(|it| !it.is_control()).take(200).collect()
+    };
+    json!({ "id": part("id"), "name": part("name") })
+}
+
 /// The ids of an answer's operations that are not done.
 fn waiting(body: &Value) -> impl Iterator<Item = &str> {
     let all = body["operations"].as_array().into_iter().flatten();
@@ -439,7 +463,7 @@ fn is_waiting(operation: &Value) -> bool {
 
 /// Puts a newer form of something in the place of that of its id in a list.
 fn replace(body: &mut Value, list: &str, newer: &Value) {
-    let all = body[list].as_array_mut().into_iter().flatten();
+    let all = body.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
     for it in all.filter(|it| it["id"].is_string() && it["id"] == newer["id"]) {
         merge(it, newer);
     }

@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use super::oauth::Kept;
+use super::projects::finish;
 use super::{
     ChangedRemote, NEON, NewOAuth, Remote, RemoteAnswer, RemoteCall, RemoteError, RemoteFault,
     RemoteId, RemotePlane, RemoteStore,
@@ -290,7 +291,11 @@ impl Remotes {
     /// What shows a remote who asks.
     pub(super) async fn key(&self, remote: &Remote) -> Result<SecretString, RemoteError> {
         match &remote.oauth {
-            Some(client) => self.access_token(remote, client).await,
+            Some(client) => {
+                let (remotes, remote, client) = (self.clone(), remote.clone(), client.clone());
+                // A refresh token is good once: what it was exchanged for is kept, whoever hangs up.
+                finish(async move { remotes.access_token(&remote, &client).await }).await
+            }
             None => Ok(self.secret(remote).await?.1),
         }
     }
@@ -393,7 +398,9 @@ pub(super) fn failed(remote: &Remote, fault: RemoteFault) -> RemoteError {
 /// What an answer of 400 and above means to the caller.
 pub(super) fn said(remote: &Remote, answer: RemoteAnswer) -> RemoteError {
     let name = || remote.name.clone();
-    let text = |field: &str| answer.body[field].as_str().unwrap_or_default().to_owned();
+    let text = |field: &str| {
+        answer.body[field].as_str().unwrap_or_default().chars().take(2_000).collect::<String>()
+    };
     match answer.status {
         // Passed on, it would make clients forget the key that they have for us.
         401 => RemoteError::KeyRefused(name()),
@@ -445,7 +452,7 @@ fn name(text: &str) -> Result<String, RemoteError> {
 }
 
 /// An id of the API, which goes into a body there.
-fn word(field: &'static str, text: &str) -> Result<String, RemoteError> {
+pub(super) fn word(field: &'static str, text: &str) -> Result<String, RemoteError> {
     let plain = |it: char| it.is_ascii_alphanumeric() || "-_.".contains(it);
     if text.is_empty() || text.len() > 100 || !text.chars().all(plain) {
         let rule = "has to be of 1 to 100 letters, digits, `-`, `_` and `.`";

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use plinth_connections::TableName;
 use plinth_core::{Attribute, UserId};
-use plinth_sql_guard::PolicyParameter;
+use plinth_sql_guard::{Approved, PolicyParameter, Predicate};
 
 use super::{Policy, PolicyId, Viewer};
 use crate::QueryError;
@@ -26,7 +26,7 @@ pub struct Narrowing {
 
 impl Narrowing {
     /// The link's attributes among what a statement binds.
-    pub(crate) fn reached(&self, bound: &[PolicyParameter]) -> BTreeSet<String> {
+    fn reached(&self, bound: &[PolicyParameter]) -> BTreeSet<String> {
         let own = |it: &PolicyParameter| match it {
             PolicyParameter::Attribute { name, .. } => {
                 let name = name.strip_prefix(OF_LINK)?;
@@ -78,6 +78,18 @@ impl Limits {
     /// Whether they see everything that the connection allows.
     pub(crate) fn is_empty(&self) -> bool {
         self.policies.is_empty() && self.link.is_none()
+    }
+
+    /// What of a link reaches a statement: its attributes, and each of them once more with every policy through which it does. So
+    /// one table's policy cannot stand in for another's that is no more.
+    pub(crate) fn reached(&self, by: &Narrowing, approved: &Approved) -> BTreeSet<String> {
+        let mut reached = by.reached(&approved.bound);
+        for it in self.by_link().iter().filter(|it| approved.restricted.contains(&it.table)) {
+            let Some(Ok(rows)) = it.rows.as_deref().map(Predicate::parse) else { continue };
+            let own = rows.attributes().filter(|it| by.attributes.contains_key(it.0));
+            reached.extend(own.map(|of| format!("{} {}", of.0, it.id)));
+        }
+        reached
     }
 
     /// The policies that a link adds.

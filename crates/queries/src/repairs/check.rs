@@ -209,9 +209,17 @@ impl Repairs {
         met: Met,
         repair: &mut Repair,
     ) -> Result<(), QueryError> {
-        match self.propose(record, template, era, met).await? {
-            Ok(proposal) => repair.proposal = Some(proposal),
-            Err(why) => repair.no_proposal = Some(why),
+        match self.propose(record, template, era, met).await {
+            Ok(Ok(proposal)) => repair.proposal = Some(proposal),
+            Ok(Err(why)) => repair.no_proposal = Some(why),
+            Err(err @ QueryError::Store(_)) => return Err(err),
+            // That it is broken is known all the same.
+            Err(err) => {
+                let error = plinth_core::chain(&err);
+                tracing::warn!(error, query.id = %record.id, "what would mend a saved query cannot be tried");
+                let why = "what would be proposed could not be tried; it is tried again when the schema changes";
+                repair.no_proposal = Some(why.to_owned());
+            }
         }
         Ok(())
     }

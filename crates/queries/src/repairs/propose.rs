@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plinth_core::{Permit, QueriesRead, UserId};
+use plinth_core::{Permit, QueriesRead, StoreError, UserId};
 use plinth_schema_introspect::{Change, Snapshot};
 use plinth_sql_guard::{Action, Fix, Mending, ResultColumn as Known, Step, mend};
 
@@ -68,7 +68,7 @@ impl Repairs {
             }
         }
         let left_out = fix.steps.iter().any(|it| matches!(it.action, Action::LeftOut { .. }));
-        let owner = record.definition.owner.unwrap_or(record.user);
+        let owner = self.tried_as(record).await?;
         let defaults = for_planning(declared);
         let values: Vec<_> = template.places.iter().map(|at| defaults[*at].clone()).collect();
         let dry_run = self.dry_run(record, owner, &fix.sql, &values, &expected).await?;
@@ -78,6 +78,30 @@ impl Repairs {
             steps: fix.steps.iter().filter_map(|it| proposed(it, &met.changes)).collect(),
             dry_run,
         }))
+    }
+
+    /// As whom a query is tried: its owner, but whoever wrote its words where something is hidden from them. Else somebody
+    /// could have the owner run what they may not ask, and read from the trial what came of it.
+    async fn tried_as(&self, record: &QueryRecord) -> Result<UserId, StoreError> {
+        let owner = record.definition.owner.unwrap_or(record.user);
+        let (org, saved) = (record.org, &self.queries.saved);
+        let mut said = saved.version(org, record.id, record.definition.version).await?;
+        // A certain repair says what was said before.
+        while let Some(of) = said
+            .as_ref()
+            .and_then(|it| it.repair.as_ref())
+            .filter(|it| it.is_certain)
+            .map(|it| it.of)
+        {
+            said = saved.version(org, record.id, of).await?;
+        }
+        let author = said.map_or(owner, |it| it.made_by);
+        if author == owner
+            || self.queries.policies().sees_all(org, record.connection, author).await?
+        {
+            return Ok(owner);
+        }
+        Ok(author)
     }
 
     /// Plans a statement and runs it for its first rows as that person, under the policies that bind them. Its rows go nowhere.
@@ -158,7 +182,7 @@ impl Repairs {
 fn told(err: QueryError) -> Result<String, QueryError> {
     match err {
         QueryError::Run { source: RunError::Database(said), .. } => {
-            Ok(if said.sqlstate.starts_with("42") {
+            Ok(if crate::discretion::OF_THE_STATEMENT.contains(&said.sqlstate.as_str()) {
                 said.message
             } else {
                 format!("the database could not run it (SQLSTATE {})", said.sqlstate)
@@ -170,10 +194,13 @@ fn told(err: QueryError) -> Result<String, QueryError> {
         QueryError::Run { source: RunError::RowTooLarge { .. }, .. } => {
             Ok("a row of it is too large to be tried".to_owned())
         }
+        // Its estimates are of rows that may be hidden from whoever reads this.
+        QueryError::TooCostly { .. } => {
+            Ok("it would cost more than the organization allows".to_owned())
+        }
         err @ (QueryError::Rejected(_)
         | QueryError::TableNotAllowed { .. }
-        | QueryError::Attribute { .. }
-        | QueryError::TooCostly { .. }) => Ok(err.to_string()),
+        | QueryError::Attribute { .. }) => Ok(err.to_string()),
         err => Err(err),
     }
 }

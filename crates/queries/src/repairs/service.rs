@@ -57,7 +57,8 @@ impl Repairs {
     ) -> Result<Page<Repair>, RepairError> {
         let queries = query.map(|it| vec![it]);
         let filter = RepairFilter { states, queries, ..seen_by(permit.principal()) };
-        let items = self.store.list(permit.org(), &filter, after, limit).await?;
+        let mut items = self.store.list(permit.org(), &filter, after, limit).await?;
+        self.keep_discretion(permit.principal(), &mut items).await?;
         let place = |it: &Repair| Cursor { created_at: it.created_at, id: it.id.as_uuid() };
         Ok(Page::cut(items, limit, place))
     }
@@ -77,7 +78,8 @@ impl Repairs {
 
     async fn find(&self, caller: &Principal, id: RepairId) -> Result<Repair, RepairError> {
         let filter = RepairFilter { id: Some(id), ..seen_by(caller) };
-        let found = self.store.list(caller.org, &filter, None, Limit::ONE).await?;
+        let mut found = self.store.list(caller.org, &filter, None, Limit::ONE).await?;
+        self.keep_discretion(caller, &mut found).await?;
         found.into_iter().next().ok_or(RepairError::NotFound(id))
     }
 
@@ -100,7 +102,30 @@ impl Repairs {
             queries: Some(queries),
             ..seen_by(caller)
         };
-        self.store.list(caller.org, &filter, None, Limit::new(100).unwrap_or_default()).await
+        let limit = Limit::new(100).unwrap_or_default();
+        let mut found = self.store.list(caller.org, &filter, None, limit).await?;
+        self.keep_discretion(caller, &mut found).await?;
+        Ok(found)
+    }
+
+    /// What came of a trial tells of rows that policies may hide from whoever reads of it.
+    async fn keep_discretion(
+        &self,
+        caller: &Principal,
+        found: &mut [Repair],
+    ) -> Result<(), StoreError> {
+        for it in found {
+            let Some(proposal) = &mut it.proposal else { continue };
+            if !self.queries.policies().binds(caller, it.connection).await? {
+                continue;
+            }
+            let tried = &mut proposal.dry_run;
+            (tried.rows, tried.duration_ms) = (0, 0.0);
+            if tried.error.is_some() {
+                tried.error = Some("it did not run".to_owned());
+            }
+        }
+        Ok(())
     }
 
     /// Makes the proposal a version of its query.

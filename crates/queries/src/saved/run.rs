@@ -182,7 +182,7 @@ impl Queries {
         let opened = self.connections.open(caller, record.connection).await?;
         let knowledge = self.knowledge_through(&opened, caller.user, Some(by)).await?;
         let judged = knowledge.judge_with(&sql, parameters)?;
-        Ok(by.reached(&judged.approved.bound))
+        Ok(knowledge.reached(by, &judged.approved))
     }
 
     /// Whether the newest version of a query may run as somebody who stands for an earlier one: they wrote it, or it was written

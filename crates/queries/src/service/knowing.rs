@@ -53,7 +53,7 @@ impl Queries {
     ) -> Result<(), QueryError> {
         self.knowledge(opened, user).await?.judge_with(sql, parameters)?;
         let judged = narrowed.judge_with(sql, parameters)?;
-        if by.must.is_subset(&by.reached(&judged.approved.bound)) {
+        if by.must.is_subset(&narrowed.reached(by, &judged.approved)) {
             return Ok(());
         }
         Err(QueryError::Unreached)

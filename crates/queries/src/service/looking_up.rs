@@ -7,6 +7,7 @@ use plinth_connections::Opened;
 use plinth_nl2sql::lookup::{Found, Lookup, Wanted};
 
 use super::Queries;
+use crate::explain::Ceiling;
 use crate::kept::Key;
 use crate::knowledge::{Judged, Knowledge};
 use crate::lookups::{LOOKUP_COST, LOOKUP_TIME};
@@ -97,13 +98,20 @@ impl Queries {
     ) -> Result<Vec<Found>, QueryError> {
         let sql = &lookup.sql;
         // The first time only: what is asked of the same columns costs the same.
-        if !judged.planned.load(Ordering::Relaxed) {
-            let plan =
+        if !judged.is_cheap.load(Ordering::Relaxed) {
+            let mut plan =
                 self.hold_against_plan(opened, knowledge, judged, statement, limits, sql).await?;
+            if let Some(text) = judged.approved.for_estimates.clone() {
+                let statement = Statement { sql: text, ..statement.clone() };
+                plan = self.plan(opened, judged, &statement, limits, sql).await?;
+            }
+            let settings = self.tenancy.current(opened.connection.org).await?.settings;
+            let ceiling = Ceiling { cost: settings.plan_cost_limit, rows: settings.plan_row_limit };
+            ceiling.check(&plan, judged.is_restricted())?;
             if plan.total_cost > LOOKUP_COST {
-                judged.planned.store(false, Ordering::Relaxed);
                 return Ok(Vec::new());
             }
+            judged.is_cheap.store(true, Ordering::Relaxed);
         }
         let failed = |source| QueryError::Run { sql: sql.clone(), source: judged.told(source) };
         let mut rows = self.runner.run(&opened.target, statement, limits).await.map_err(failed)?;

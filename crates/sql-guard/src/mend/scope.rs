@@ -13,6 +13,8 @@ use super::names::{ColumnAt, Names, RelationAt, TableFate};
 use super::text::{Edit, Words, spelled};
 use super::{Action, ResultColumn, Step, type_name};
 
+mod capture;
+
 /// The lowest oid that a type of the database's own has.
 const FIRST_USER_OID: u32 = 16_384;
 
@@ -238,7 +240,15 @@ impl<'a> Resolver<'a> {
                 self.block(format!("the result is ordered by `{name}`, which is gone"));
             }
             Some(name) if named.contains(&name) => {}
-            _ => self.expression(node),
+            was => {
+                self.expression(node);
+                let now = bare_name(node).filter(|it| was.as_ref() != Some(it));
+                if let Some(now) = now.filter(|it| named.contains(it)) {
+                    self.block(format!(
+                        "`{now}` would mean another column of the result where it stands"
+                    ));
+                }
+            }
         }
     }
 
@@ -247,10 +257,11 @@ impl<'a> Resolver<'a> {
         let here = self.levels.len().saturating_sub(1);
         match bare_name(node) {
             Some(name) if named.contains(&name) => {
-                let is_read =
-                    matches!(self.find(&[name]), Found::Column { level, .. } if level == here);
-                if is_read {
+                let found = self.find(std::slice::from_ref(&name));
+                if matches!(found, Found::Column { level, .. } if level == here) {
                     self.expression(node);
+                } else if self.comes_to(&name, here) {
+                    self.block(format!("it groups by `{name}`, which would mean another column"));
                 }
             }
             _ => self.expression(node),
@@ -620,22 +631,6 @@ impl<'a> Resolver<'a> {
         Found::Unknown
     }
 
-    /// Whether another source would take that name for its own if it stood alone.
-    fn is_taken(&self, name: &str, (level, source): (usize, usize)) -> bool {
-        let has = |it: &Source| {
-            let now = |it: &Column| {
-                let fate = it.of.and_then(|it| self.names.column(it));
-                let renamed = fate.and_then(|it| it.renamed.as_ref()).map(|it| it.1.as_str());
-                renamed.or(it.name.as_deref()) == Some(name)
-            };
-            it.open || it.columns.iter().any(now)
-        };
-        let levels = self.levels.iter().enumerate().skip(level);
-        levels
-            .flat_map(|(at, it)| it.sources.iter().enumerate().map(move |(of, it)| ((at, of), it)))
-            .any(|(at, it)| at != (level, source) && has(it))
-    }
-
     /// A column wherever it stands.
     fn column(&mut self, node: &mut Value) {
         let names = self.names;
@@ -660,13 +655,29 @@ impl<'a> Resolver<'a> {
         }
         let (level, source, found) = match self.find(&fields) {
             Found::Column { level, source, column } => (level, source, column),
-            Found::Unknown => return,
+            Found::Unknown => {
+                if let Some((level, source)) = self.source(&fields) {
+                    let columns = &self.levels[level].sources[source].columns;
+                    let changed = |it: &Column| it.of.is_some_and(|it| names.column(it).is_some());
+                    if columns.iter().any(changed) {
+                        let rows = fields.join(".");
+                        self.block(format!("whole rows of `{rows}` have other columns now"));
+                    }
+                }
+                return;
+            }
             Found::Unclear => {
                 let name = fields.join(".");
                 self.block(format!("whose column `{name}` is cannot be told"));
                 return;
             }
         };
+        let nearer = level + 1..self.levels.len();
+        if let [name] = fields.as_slice()
+            && nearer.clone().any(|it| self.comes_to(name, it))
+        {
+            self.block(format!("`{name}` would mean another column where it stands"));
+        }
         let Some(at) = found.of else { return };
         let of_type = names.before.relations[at.0].columns[at.1].type_name.as_str();
         self.concerned.extend(names.of_type(of_type));
@@ -682,7 +693,9 @@ impl<'a> Resolver<'a> {
             self.did(*change, Action::Renamed);
             let mut written = spelled(new);
             let mut last = vec![string_node(new)];
-            if fields.len() == 1 && self.is_taken(new, (level, source)) {
+            let is_taken = self.is_taken(new, (level, source))
+                || nearer.clone().any(|it| self.comes_to(new, it));
+            if fields.len() == 1 && is_taken {
                 let source = self.levels[level].sources[source].name.clone();
                 let shadowed =
                     self.source(std::slice::from_ref(&source)).map(|it| it.0) != Some(level);

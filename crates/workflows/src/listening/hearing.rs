@@ -305,7 +305,9 @@ fn channels(listeners: &[Listener]) -> Vec<String> {
 /// What templates read as `notify`: the payload as JSON where it is some, and as it came.
 pub(crate) fn payload(it: &Notification) -> Value {
     let text = it.payload.replace('\0', "\u{fffd}");
-    let parsed = serde_json::from_str::<Value>(&text).ok().filter(|_| !text.contains("\\u0000"));
+    // One level deeper than it will stand, so that what is kept can be read again.
+    let parsed = serde_json::from_str::<[Value; 1]>(&format!("[{text}]")).ok().map(|[it]| it);
+    let parsed = parsed.filter(|_| !text.contains("\\u0000"));
     json!({
         "channel": it.channel,
         "payload": parsed.unwrap_or_else(|| text.clone().into()),

@@ -76,7 +76,8 @@ impl Workflows {
             return Err(WorkflowError::OwnRequest(pending.role));
         }
         let comment = comment.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
-        let decision = Decision { approves, by: permit.user(), comment };
+        let decision =
+            Decision { position: pending.position, approves, by: permit.user(), comment };
         let now = self.parts.clock.now();
         let what = if approves { "workflow_run.approved" } else { "workflow_run.declined" };
         let entry = AuditEntry::of(caller, now, what)

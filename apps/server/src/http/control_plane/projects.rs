@@ -1,5 +1,5 @@
-use actix_web::{HttpResponse, delete, get, patch, post, web};
-use plinth_control_plane::remote::named_region;
+use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
+use plinth_control_plane::remote::{RemoteError, named_region};
 use plinth_control_plane::{
     Computes, NewProject, OfferedLibrary, ProjectFilter, ProjectId, ProjectPatch, SqlName,
     no_pooler,
@@ -203,6 +203,7 @@ async fn list_shared_projects(
 )]
 #[post("/projects")]
 async fn create_project(
+    request: HttpRequest,
     caller: Caller,
     services: web::Data<Services>,
     body: web::Bytes,
@@ -211,6 +212,9 @@ async fn create_project(
     let fields = optional::<CreateProject>(&body)?.project;
     of_caller(&caller, fields.org_id.as_deref())?;
     if let Some((name, region)) = fields.region_id.as_deref().and_then(named_region) {
+        if remote::was_passed(&request) {
+            return Err(remote::problem(RemoteError::Loop));
+        }
         // All that it was asked for, also what is not known here.
         let sent: Value = optional(&body)?;
         let sent = sent["project"].as_object().cloned().unwrap_or_default();

@@ -5,7 +5,7 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::middleware::Next;
-use actix_web::{Error, FromRequest as _, HttpResponse, web};
+use actix_web::{Error, FromRequest as _, HttpRequest, HttpResponse, web};
 use plinth_control_plane::remote::{Passing, RemoteAnswer, RemoteError, RemotePath};
 use serde_json::{Value, json};
 
@@ -37,6 +37,12 @@ pub(in crate::http) async fn pass(
         Ok(None) => return here(next, request).await,
         Err(err) => return Ok(ServiceResponse::from_err(problem(err), request.into_parts().0)),
     };
+    // One of this installation that is shared with the caller is not hidden by another that took its id.
+    if let Ok(permit) = caller.permit()
+        && services.control_plane.get(&permit, &path.project).await.is_ok()
+    {
+        return here(next, request).await;
+    }
     let passed = async {
         let body = request.extract::<web::Bytes>().await;
         let passing = Passing {
@@ -44,7 +50,7 @@ pub(in crate::http) async fn pass(
             method: request.method().as_str().to_owned(),
             query: request.uri().query().map(str::to_owned),
             body: body_of(&body.map_err(|err| observe::foreign(&err))?)?,
-            was_passed: request.headers().contains_key("x-plinth-passed"),
+            was_passed: was_passed(request.request()),
         };
         let passed = services.remotes.pass(caller.principal(), &project, passing).await;
         noted(passed).map_err(problem)
@@ -53,6 +59,11 @@ pub(in crate::http) async fn pass(
         Ok(answer) => Ok(request.into_response(response(answer))),
         Err(problem) => Ok(ServiceResponse::from_err(problem, request.into_parts().0)),
     }
+}
+
+/// Whether another server has passed it on already.
+pub(super) fn was_passed(request: &HttpRequest) -> bool {
+    request.headers().contains_key("x-plinth-passed")
 }
 
 async fn here(
