@@ -6,6 +6,7 @@
 //! again.
 //!
 //! [`Engine::wanted`]: crate::Engine::wanted
+//! [`SchemaIndex::with_found`]: crate::SchemaIndex::with_found
 
 mod access;
 mod found;
