@@ -197,6 +197,12 @@ mod tests {
             "/a%00b",
             "/a%3fb",
             "/a%23b",
+            // Other words to whoever decodes or cuts them than they are here.
+            "/%70ermissions",
+            "/transfer%5Frequests",
+            "/%72ecover",
+            "/permissions;x",
+            "/..;/x",
         ] {
             let path = format!("/api/v2/projects/p-1{rest}");
             assert!(RemotePath::parse(&path).is_err(), "{rest}");
@@ -206,6 +212,13 @@ mod tests {
         {
             let path = format!("/api/v2/projects/p-1{rest}");
             assert!(RemotePath::parse(&path).is_ok(), "{rest}");
+        }
+    }
+
+    #[test]
+    fn verbs_that_the_api_has_not_are_not_passed_on() {
+        for method in ["CONNECT", "TRACE", "OPTIONS", "get"] {
+            assert!(matches!(need(method, "/branches"), Err(RemoteError::NotFound(_))), "{method}");
         }
     }
 
