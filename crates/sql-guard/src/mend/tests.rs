@@ -211,6 +211,31 @@ fn a_column_that_is_gone_can_be_left_out_only_where_nothing_else_needs_it() {
 }
 
 #[test]
+fn names_that_something_else_has_now_are_left_to_people() {
+    let after = renamed_column();
+    for (sql, expected) in [
+        // What is read comes before the result's own names in GROUP BY, and after them in ORDER BY.
+        (
+            "SELECT abs(credit) AS limit_now, count(*) FROM customers GROUP BY limit_now",
+            "it groups by `limit_now`",
+        ),
+        (
+            "SELECT name AS limit_now FROM customers ORDER BY credit LIMIT 10",
+            "another column of the result",
+        ),
+        // A name of the outer table, which the inner one has as well now.
+        (
+            "SELECT (SELECT max(c.id) FROM customers c WHERE c.credit > 1 AND c.name = limit_now) FROM notes",
+            "`limit_now` would mean another column",
+        ),
+        ("SELECT to_jsonb(c) AS doc FROM customers c WHERE credit > 1", "whole rows of `c`"),
+    ] {
+        let why = fixed(&after, sql).expect_err(sql);
+        assert!(why.contains(expected), "{sql}: {why}");
+    }
+}
+
+#[test]
 fn joins_that_go_by_names_are_left_to_people() {
     let after = catalog(&[
         (1, "public.customers", &[("number", INTEGER), ("name", TEXT), ("credit", INTEGER)]),
