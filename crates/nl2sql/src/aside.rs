@@ -10,6 +10,9 @@ use crate::{
 /// Takes such asides out, and says in plain words what they add to a span of time.
 pub(crate) fn without(tokens: &mut Vec<Token>) {
     instructions(tokens);
+    owners(tokens);
+    uncounted(tokens);
+    that_is(tokens);
     joining(tokens);
     rounded(tokens);
     whole_units(tokens);
@@ -70,6 +73,93 @@ fn instructions(tokens: &mut Vec<Token>) {
             from = at;
         }
     }
+}
+
+/// `by the country the goods come from (the supplier's)`: by the supplier's country.
+fn owners(tokens: &mut Vec<Token>) {
+    let found = (3..tokens.len()).find(|&at| {
+        tokens[at].is_mark('(')
+            && matches!(word(tokens, at + 1), "the" | "our")
+            && tokens.get(at + 3).is_some_and(|it| it.is_mark('\''))
+            && tokens.get(at + 4).is_some_and(|it| it.is_mark(')'))
+    });
+    let Some(at) = found else { return };
+    let led = |it: &usize| matches!(word(tokens, *it), "by" | "per" | "of" | "in");
+    let Some(lead) = (at.saturating_sub(9)..at - 1).rev().find(led) else { return };
+    let noun = lead + 1 + usize::from(matches!(word(tokens, lead + 1), "the" | "each" | "every"));
+    if noun >= at || tokens[noun].kind != TokenKind::Word {
+        return;
+    }
+    let read = [tokens[at + 2].clone(), tokens[noun].clone()];
+    tokens.splice(lead + 1..at + 5, read);
+}
+
+/// `… Internal notes do not count.`: without the internal ones.
+fn uncounted(tokens: &mut Vec<Token>) {
+    let mut end = tokens.len();
+    while end > 0 && ends(&tokens[end - 1]) {
+        end -= 1;
+    }
+    if end < 5 || !matches!(word(tokens, end - 1), "count" | "matter") {
+        return;
+    }
+    let length = match (word(tokens, end - 3), word(tokens, end - 2)) {
+        (_, "don't" | "doesn't") => 2,
+        ("do" | "does", "not") => 3,
+        _ => return,
+    };
+    let Some(start) = (1..end - length)
+        .rev()
+        .find(|it| ends(&tokens[*it]) || tokens[*it].is_mark(',') || tokens[*it].is_mark('-'))
+    else {
+        return;
+    };
+    let what = &tokens[start + 1..end - length];
+    let place = tokens[start].clone();
+    let mut read = crate::phrase::words(", excluding", &place);
+    match what {
+        [one] => read.push(one.clone()),
+        // of what kind they are tells them apart
+        [kind, _] => {
+            read.push(kind.clone());
+            read.extend(crate::phrase::words("ones", &place));
+        }
+        _ => return,
+    }
+    tokens.splice(start..end, read);
+}
+
+/// `bad reviews, i.e. one or two stars`: those with one or two stars, which are called bad.
+fn that_is(tokens: &mut Vec<Token>) {
+    let found = (2..tokens.len()).find_map(|at| {
+        let comma = tokens[at].is_mark(',') || tokens[at].is_mark('(');
+        let dotted = comma
+            && word(tokens, at + 1) == "i"
+            && word(tokens, at + 3) == "e"
+            && tokens.get(at + 2).is_some_and(|it| it.is_mark('.'));
+        let next = if dotted {
+            at + 4 + usize::from(tokens.get(at + 4).is_some_and(|it| it.is_mark('.')))
+        } else if comma && word(tokens, at + 1) == "ie" {
+            at + 2
+        } else if comma && says(tokens, at + 1, &["that", "is"]) {
+            at + 3
+        } else {
+            return None;
+        };
+        Some((at, next + usize::from(tokens.get(next).is_some_and(|it| it.is_mark(',')))))
+    });
+    let Some((at, next)) = found.filter(|it| it.1 < tokens.len()) else { return };
+    let judged = LEXICON.degree(word(tokens, at - 2)).is_some();
+    if !judged || tokens[at - 1].kind != TokenKind::Word {
+        return;
+    }
+    let bracket = tokens[at].is_mark('(');
+    let place = tokens[at].clone();
+    if bracket && let Some(close) = (next..tokens.len()).find(|it| tokens[*it].is_mark(')')) {
+        tokens.remove(close);
+    }
+    tokens.splice(at..next, crate::phrase::words("with", &place));
+    tokens.remove(at - 2);
 }
 
 /// `by doing a left join from A to B`, `based on joining A and B`: how, not what.
@@ -261,6 +351,18 @@ mod tests {
         assert_eq!(
             read("List the nuts without a tree, by doing a left join from nuts to trees."),
             "list the nuts without a tree ."
+        );
+        assert_eq!(
+            read("fruit by the country the nuts come from (the grower's)"),
+            "fruit by grower country"
+        );
+        assert_eq!(
+            read("trees with 8 bad nuts, i.e. two spots"),
+            "trees with 8 nuts with 2 spots".replace('2', "two")
+        );
+        assert_eq!(
+            read("who ate the most nuts? rotten shells do not count"),
+            "who ate the most nuts , excluding rotten ones"
         );
         assert_eq!(read("average weight, rounded to 2 decimal places?"), "average weight ?");
         assert_eq!(

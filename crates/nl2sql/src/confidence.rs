@@ -318,7 +318,7 @@ pub(crate) fn signals(
         .iter()
         .enumerate()
         .filter(|(at, it)| {
-            matches!(it.meaning, Meaning::Number(value, _) if !reader.used.get(*at).copied().unwrap_or(false)
+            spoken(at) && matches!(it.meaning, Meaning::Number(value, _) if !reader.used.get(*at).copied().unwrap_or(false)
                 || !literals.iter().any(|it| (it - value).abs() < 1e-9) && query.limit.is_none_or(|it| number(value) != it.to_string()) && texts == 0)
                 && it.lower != "one"
         })

@@ -1,6 +1,7 @@
 //! Puts right slips of the finger in words of every question.
 
 use crate::{
+    idiom,
     index::SchemaIndex,
     lexicon::LEXICON,
     link::distance,
@@ -8,7 +9,8 @@ use crate::{
 };
 
 /// Puts right slips of the finger in words that calculate and compare, which no schema holds.
-pub(crate) fn correct(index: &SchemaIndex, tokens: &mut [Token]) {
+pub(crate) fn correct(index: &SchemaIndex, tokens: &mut Vec<Token>) {
+    idiom::plain(index, tokens);
     const WORDS: [&str; 49] = [
         "average",
         "total",
@@ -64,7 +66,21 @@ pub(crate) fn correct(index: &SchemaIndex, tokens: &mut [Token]) {
     let is_cut = |it: &str| {
         WORDS.iter().any(|word| word.strip_suffix('e') == Some(it)) && !LEXICON.is_vocabulary(it)
     };
-    for token in tokens {
+    // `how mcuh`
+    for at in 1..tokens.len() {
+        let slip = tokens[at].kind == TokenKind::Word
+            && tokens[at].lower.len() == 4
+            && !LEXICON.knows(&tokens[at].lower, &tokens[at].stem)
+            && !index.postings.contains_key(&tokens[at].stem)
+            && tokens[at - 1].lower == "how";
+        let meant = ["much", "many"].into_iter().find(|it| distance(&tokens[at].lower, it, 1) == 1);
+        if let Some(meant) = meant.filter(|_| slip) {
+            tokens[at].lower = meant.to_owned();
+            tokens[at].lemma = meant.to_owned();
+            tokens[at].stem = LEXICON.stem(meant);
+        }
+    }
+    for token in tokens.iter_mut() {
         below(index, token);
         // `the Fall of 2009`, where semesters are called so: a name, no time of the year
         if crate::time::season(&token.lower).is_some() && index.values.contains_key(&token.lower) {

@@ -70,6 +70,14 @@ pub(crate) fn echoes(
             && is_measure(&it.lemma)
             && matches!(&items[at - 1].meaning, Meaning::Name(links)
                 if links.iter().any(|it| it.column.is_some_and(|column| numbers.contains(&(it.table, column)))));
+        // `the Marketing team`: of which kind a value is
+        if matches!(it.lemma.as_str(), "team" | "unit" | "crew" | "folk")
+            && it.is_word()
+            && at > 0
+            && matches!(items[at - 1].meaning, Meaning::Value(_))
+        {
+            return true;
+        }
         // `staff members`
         if it.lemma == "member" && at > 0 && matches!(items[at - 1].meaning, Meaning::Name(_)) {
             return true;

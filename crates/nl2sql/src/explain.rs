@@ -157,6 +157,10 @@ pub(crate) fn expr(index: &SchemaIndex, it: &Expr) -> String {
         }
         Expr::Bucket(unit, it) => format!("{} of {}", unit.name(), expr(index, it)),
         Expr::Part(part, it) => {
+            if let Expr::Duration { from, to, unit: None } = it.as_ref() {
+                let (from, to) = (expr(index, from), expr(index, to));
+                return format!("the whole {part}s from {from} to {to}");
+            }
             format!("{} of {}", if *part == "isodow" { "weekday" } else { part }, expr(index, it))
         }
         Expr::Scalar(query) => {

@@ -5,6 +5,8 @@ mod comments;
 mod concealed;
 mod display;
 mod evidence;
+pub(crate) mod formulas;
+mod initials;
 mod joins;
 mod prefix;
 mod remarks;
@@ -48,6 +50,8 @@ pub struct SchemaIndex {
     pub(crate) compact: Shared<HashMap<String, Vec<u32>>>,
     /// From a value (normalized) to where it was seen.
     pub(crate) values: Shared<HashMap<String, Vec<ValueAt>>>,
+    /// From the initials of a value's words to that value; to none where several have them.
+    pub(crate) initials: Shared<HashMap<String, Option<String>>>,
     /// The most words that a value has.
     pub(crate) longest_value: usize,
     /// Every stem that stands in a name.
@@ -240,6 +244,7 @@ impl SchemaIndex {
             postings: Shared::default(),
             compact: Shared::default(),
             values: Shared::default(),
+            initials: Shared::default(),
             longest_value: 1,
             stems: Shared::default(),
             remarks: Shared::default(),
@@ -273,6 +278,7 @@ impl SchemaIndex {
         index.add_remarks();
         index.measure_distances();
         index.add_values();
+        index.add_initials();
         index
     }
 
@@ -355,6 +361,7 @@ impl SchemaIndex {
             self.name_column(table, at, &words, &whole, &short, kind, comment);
         }
         self.add_keys(table, &readable, &words, &mut columns, known);
+        self.add_formulas(table, &readable, &words, relation.comment.as_deref(), &mut columns);
         let key = relation
             .keys
             .iter()

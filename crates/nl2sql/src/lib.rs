@@ -26,6 +26,7 @@ mod doubt;
 mod engine;
 mod explain;
 mod hierarchy;
+mod idiom;
 mod index;
 mod interpret;
 mod join;

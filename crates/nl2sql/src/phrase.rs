@@ -33,6 +33,8 @@ pub(crate) fn plain(tokens: &mut Vec<Token>) {
     }
     numbers(tokens);
     crate::aside::without(tokens);
+    anybody(tokens);
+    again(tokens);
     without_us(tokens);
     passives(tokens);
     possessors(tokens);
@@ -59,6 +61,49 @@ pub(crate) fn plain(tokens: &mut Vec<Token>) {
         tokens.splice(at..at + phrase.said.len(), read);
         at += length;
     }
+}
+
+/// `came back for a second order`: have two of them at least.
+fn again(tokens: &mut Vec<Token>) {
+    let word = |at: usize| tokens.get(at).map_or("", |it| it.lower.as_str());
+    let found = (0..tokens.len()).find_map(|at| {
+        let verb =
+            matches!(word(at), "came" | "come" | "comes" | "returned" | "return" | "returns");
+        let back = at + 1 + usize::from(word(at + 1) == "back");
+        let one = match (word(back), word(back + 1), word(back + 2)) {
+            ("for", "a", "second" | "2nd") => back + 3,
+            ("for", "another", _) => back + 2,
+            _ => return None,
+        };
+        let noun = tokens.get(one).is_some_and(|it| it.kind == TokenKind::Word);
+        (verb && noun).then_some((at, one))
+    });
+    let Some((at, noun)) = found else { return };
+    // how soon is a question of its own
+    if (noun..tokens.len()).any(|it| word(it) == "within") {
+        return;
+    }
+    let read = words("have at least 2", &tokens[at]);
+    tokens.splice(at..noun, read);
+}
+
+/// `does anybody earn more than …? who?`: who does.
+fn anybody(tokens: &mut Vec<Token>) {
+    let word = |at: usize| tokens.get(at).map_or("", |it| it.lower.as_str());
+    let mark = |at: usize| tokens.get(at).is_some_and(|it| matches!(it.kind, TokenKind::Mark(_)));
+    let asks = matches!(word(0), "does" | "do" | "did" | "is" | "are" | "has" | "have")
+        && matches!(word(1), "anybody" | "anyone" | "somebody" | "someone");
+    let end = (0..tokens.len()).rev().find(|it| !mark(*it)).map_or(0, |it| it + 1);
+    let who = (3..end).rev().find(|it| word(*it) == "who");
+    let Some(who) = who.filter(|it| asks && end - it <= 3 && mark(it - 1)) else { return };
+    // `is anybody …`: who is
+    let helped = matches!(word(0), "is" | "are" | "has" | "have");
+    let mut read = words("who", &tokens[0]);
+    if helped {
+        read.push(tokens[0].clone());
+    }
+    read.extend_from_slice(&tokens[2..who - 1]);
+    *tokens = read;
 }
 
 /// `which supplier's products brought in the most`: what they brought, it brought.

@@ -9,7 +9,7 @@ use crate::{
     doubt::{acts, content, doubtful, echoes, is_verb, lost, predicts, relates},
     engine::Reading,
     explain, hierarchy,
-    index::SchemaIndex,
+    index::{SchemaIndex, formulas},
     interpret::{Interpreter, Note, Rival},
     join, language,
     lexicon::LEXICON,
@@ -265,6 +265,7 @@ fn read_as(
             _ => None,
         })
         .chain(lookup::told(index, &query))
+        .chain(formulas::told(index, &query))
         .collect();
     let reading = Reading {
         explanation: explain::explain(index, &query),

@@ -606,7 +606,13 @@ impl Renderer<'_> {
             Expr::Bucket(unit, it) => {
                 format!("date_trunc('{}', {})", unit.name(), self.expr(it, scope)?)
             }
-            Expr::Part(part, it) => format!("extract({part} FROM {})", self.expr(it, scope)?),
+            Expr::Part(part, it) => match it.as_ref() {
+                // whole years, as people count them
+                Expr::Duration { from, to, unit: None } => {
+                    format!("extract({part} FROM {})", self.age(from, to, scope)?)
+                }
+                it => format!("extract({part} FROM {})", self.expr(it, scope)?),
+            },
             Expr::Scalar(query) => format!("({})", self.query(query)?),
             Expr::Percentage(a, b) => {
                 format!("100.0 * {} / NULLIF({}, 0)", self.part(a, scope)?, self.part(b, scope)?)

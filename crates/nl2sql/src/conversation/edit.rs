@@ -84,7 +84,7 @@ pub(super) fn columns_of(all: &[Predicate]) -> Vec<ColumnRef> {
 }
 
 /// Whether joining makes several rows of one row of the first table: what is counted or summed then counts too often.
-pub(super) fn multiplies(index: &SchemaIndex, query: &LogicalQuery) -> bool {
+pub(crate) fn multiplies(index: &SchemaIndex, query: &LogicalQuery) -> bool {
     let Some(plan) = join::plan(index, query) else { return true };
     plan.tables.iter().any(|it| {
         let Some((_, pairs)) = &it.to else { return false };

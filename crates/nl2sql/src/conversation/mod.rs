@@ -19,6 +19,7 @@ mod told;
 use std::collections::BTreeSet;
 
 pub use edit::Edit;
+pub(crate) use edit::multiplies;
 use phrase::{Intent, Phrase};
 
 use crate::{

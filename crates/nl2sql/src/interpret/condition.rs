@@ -2,6 +2,7 @@
 
 use super::{
     Condition, Draft, GroupKey, Hand, Interpreter, Mode, Note,
+    age::{mirrored, years_since},
     comparator::{Comparator, Operand},
     resolve::Want,
 };
@@ -404,6 +405,12 @@ impl Interpreter<'_> {
             None
         };
         let predicate = match operand {
+            // `older than 30`: of whom only the day of birth is known
+            Operand::Number(value) if self.counts_years(column, value) => Predicate::Compare(
+                years_since(column),
+                mirrored(comparison),
+                Expr::Literal(Literal::Number(value)),
+            ),
             Operand::Number(value) if info.class.is_temporal() => Predicate::Compare(
                 Expr::Part("year", Box::new(left)),
                 comparison,

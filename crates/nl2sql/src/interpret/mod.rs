@@ -5,6 +5,8 @@
 //! every reader asks [`Interpreter::resolve`], which weighs how well the words fit against the tables that the question names
 //! and how far away they are.
 
+mod above;
+mod age;
 mod business;
 mod columns;
 mod comparator;
@@ -21,8 +23,10 @@ mod negation;
 mod number;
 mod order;
 mod pattern;
+mod place;
 mod ranking;
 mod ratio;
+mod received;
 mod resolve;
 mod select;
 mod step;
@@ -56,6 +60,8 @@ pub(crate) struct Interpreter<'a> {
     pub(crate) skip: Vec<usize>,
     /// The table of a business measure that was read: what each of its rows belongs to follows from it.
     pub(crate) measured: Option<usize>,
+    /// The moment at which what is asked for happened, where it is not the usual one of its table.
+    pub(crate) happened: Option<ColumnRef>,
     /// Items of which nothing need stand in the query, though they were understood.
     pub(crate) spent: Vec<usize>,
     /// What one of the items is told to mean.
@@ -118,6 +124,7 @@ impl<'a> Interpreter<'a> {
             notes: Vec::new(),
             skip: Vec::new(),
             measured: None,
+            happened: None,
             spent: Vec::new(),
             told: None,
             rivals: Vec::new(),
@@ -328,9 +335,10 @@ impl<'a> Interpreter<'a> {
             self.mark_used(at, at + 1);
             return at + 1;
         }
-        let readers: [Reader<'a>; 31] = [
+        let readers: [Reader<'a>; 34] = [
             Self::read_two_names,
             Self::read_superior,
+            Self::read_above,
             Self::read_heads,
             Self::read_material,
             Self::read_counted_in,
@@ -344,6 +352,8 @@ impl<'a> Interpreter<'a> {
             Self::read_quantity,
             Self::read_within_name,
             Self::read_which_time,
+            Self::read_received,
+            Self::read_age,
             Self::read_duration,
             Self::read_time_apart,
             Self::read_order,
@@ -381,7 +391,7 @@ impl<'a> Interpreter<'a> {
     ) -> usize {
         let word = self.word(at);
         match word {
-            "who" if at > 0 && self.word(at - 1) == "and" && self.asks_whom(draft) => {
+            "who" if at > 0 && self.word(at - 1) == "and" && self.asks_whom(draft, at) => {
                 hand.column = None;
             }
             "who" | "whose" | "that" | "which" | "where" | "having" | "whom" => {
@@ -427,7 +437,7 @@ impl<'a> Interpreter<'a> {
     }
 
     /// `… and who placed it`: the person that each row belongs to, where there is one.
-    fn asks_whom(&self, draft: &mut Draft) -> bool {
+    fn asks_whom(&mut self, draft: &mut Draft, at: usize) -> bool {
         let Some(root) = draft.root else { return false };
         if draft.asked.is_empty() || draft.aggregates() {
             return false;
@@ -440,6 +450,17 @@ impl<'a> Interpreter<'a> {
                     && self.index.tables[it].display.len() == 2
             })
             .collect();
+        // `… and who approved them`: a reference that says so
+        let told = (at + 1 < self.items.len()).then(|| self.who_did(root, at + 1)).flatten();
+        let people = match told {
+            Some(table) => {
+                self.blank(at + 1, at + 2);
+                self.mark_used(at + 1, at + 2);
+                self.spent.push(at + 1);
+                vec![table]
+            }
+            None => people,
+        };
         let [one] = people.as_slice() else { return false };
         // rows that belong to nobody stay
         draft.outer |= self.index.edges.iter().any(|it| {
@@ -588,6 +609,9 @@ impl<'a> Interpreter<'a> {
 
     /// The column of a table that says when its rows happened, else one of a table next to it.
     pub(crate) fn moment_of(&self, table: usize, hint: Option<&str>) -> Option<ColumnRef> {
+        if let Some(it) = self.happened.filter(|it| it.table == table) {
+            return Some(it);
+        }
         let rate = |table: usize| {
             let columns = &self.index.tables[table].columns;
             columns

@@ -7,6 +7,7 @@ use crate::{
     lexicon::LEXICON,
     link::{Meaning, ValueLink},
     logical::{ColumnRef, Expr, Literal, Predicate},
+    token::normalized,
 };
 
 impl Interpreter<'_> {
@@ -18,8 +19,13 @@ impl Interpreter<'_> {
             .find(|it| it.from == it.to && it.from_columns.len() == 1)
     }
 
+    /// The column of a table that refers to the row above.
+    pub(super) fn superior_of(&self, table: usize) -> Option<ColumnRef> {
+        self.upwards(table).map(|it| ColumnRef::new(table, it.from_columns[0]))
+    }
+
     /// Whether a word is one for the row that a reference of a table to itself leads to.
-    fn calls_superior(&self, superior: ColumnRef, word: &str) -> bool {
+    pub(super) fn calls_superior(&self, superior: ColumnRef, word: &str) -> bool {
         let stem = LEXICON.stem(&LEXICON.lemma(word));
         let info = self.index.column(superior);
         let own = |it: &str| info.words.iter().any(|word| LEXICON.stem(word) == it);
@@ -161,6 +167,31 @@ impl Interpreter<'_> {
         self.spent.extend(at..next);
         hand.column = None;
         Some(next)
+    }
+
+    /// The table of people who did what a verb says to rows of a table, by the name of the reference to them or by what is
+    /// written about it: `approved_by`, `Employee who approved it`.
+    pub(super) fn who_did(&self, table: usize, verb: usize) -> Option<usize> {
+        let token = &self.tokens[self.items[verb].first];
+        if token.lower == token.lemma && !token.lower.ends_with("ed")
+            || LEXICON.is_stop(&token.lower)
+        {
+            return None;
+        }
+        let mut all = self.index.edges_of[table]
+            .iter()
+            .map(|it| &self.index.edges[*it])
+            .filter(|it| it.from == table && self.index.tables[it.to].display.len() == 2)
+            .filter(|it| {
+                it.from_columns.iter().any(|at| {
+                    let info = &self.index.tables[table].columns[*at];
+                    let comment = normalized(info.comment.as_deref().unwrap_or_default());
+                    info.words.iter().any(|it| *it == token.lower || *it == token.lemma)
+                        || comment.split(' ').any(|it| it == token.lower)
+                })
+            });
+        let first = all.next()?;
+        all.next().is_none().then_some(first.to)
     }
 
     /// The people who belong to what a value names, where a question begins with them and names no table: `everyone in

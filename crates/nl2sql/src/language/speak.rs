@@ -27,6 +27,13 @@ impl SchemaIndex {
     /// Teaches the index these terms and metrics; gives those that do not fit the schema.
     pub fn speak(&mut self, terms: &[Term], metrics: &[Metric], guard: &Guard) -> Vec<Unusable> {
         let mut unusable = Vec::new();
+        let terms_called =
+            terms.iter().flat_map(|it| std::iter::once(&it.name).chain(&it.synonyms));
+        let metrics_called =
+            metrics.iter().flat_map(|it| std::iter::once(&it.name).chain(&it.synonyms));
+        let called: Vec<Vec<String>> =
+            terms_called.chain(metrics_called).map(|it| said(it)).collect();
+        self.overrule(&called);
         if let Some(base) = &mut self.base {
             // What only fits where there are views is told below.
             base.speak(terms, metrics, guard);

@@ -3,7 +3,7 @@
 use plinth_schema_introspect::TypeClass;
 
 use super::{Renderer, Scope};
-use crate::logical::{Expr, OrderKey, TimeUnit, WindowFunction};
+use crate::logical::{Expr, Literal, Moment, OrderKey, TimeUnit, WindowFunction};
 
 impl Renderer<'_> {
     /// The time between two moments; of two days their difference.
@@ -19,6 +19,15 @@ impl Renderer<'_> {
         }
         let (start, end) = (self.expr(from, scope)?, self.expr(to, scope)?);
         Some(format!("({end} - {start})"))
+    }
+
+    /// The time between two moments in years, months and days.
+    pub(super) fn age(&self, from: &Expr, to: &Expr, scope: &Scope) -> Option<String> {
+        let from = self.expr(from, scope)?;
+        Some(match to {
+            Expr::Literal(Literal::Moment(Moment::Now(_, 0))) => format!("age({from})"),
+            to => format!("age({}, {from})", self.expr(to, scope)?),
+        })
     }
 
     /// The time between two moments in seconds, and how many of these the unit has; nothing within where it is a difference as

@@ -7,8 +7,8 @@ use super::{Read, Shape, Words, kinds::spoken};
 use crate::{
     index::SchemaIndex,
     logical::{
-        Arithmetic, ColumnRef, Comparison, Expr, Literal, LogicalQuery, OrderKey, Predicate,
-        TimeUnit, WindowFunction,
+        Aggregate, Arithmetic, ColumnRef, Comparison, Expr, Literal, LogicalQuery, OrderKey,
+        Predicate, TimeUnit, WindowFunction,
     },
     token::{Token, TokenKind},
 };
@@ -262,6 +262,113 @@ pub(super) fn soon_again<'a>(index: &'a SchemaIndex, words: &Words<'a>) -> Optio
                 ..LogicalQuery::default()
             };
             among(index, query, those)
+        }),
+    })
+}
+
+/// `how many days pass on average between a customer's first and second order`, `average days between two orders of a
+/// customer`: how far each lies behind the one before.
+pub(super) fn apart<'a>(index: &'a SchemaIndex, words: &Words<'a>) -> Option<Shape<'a>> {
+    let end = words.end();
+    let (from, until) = words.find(&["between", "from"])?;
+    let unit = (0..from).find_map(|it| match words.word(it) {
+        "days" => Some(TimeUnit::Day),
+        "hours" => Some(TimeUnit::Hour),
+        "weeks" => Some(TimeUnit::Week),
+        "months" => Some(TimeUnit::Month),
+        "time" | "long" => Some(TimeUnit::Day),
+        _ => None,
+    })?;
+    let function = if words.has(&["median"]) { Aggregate::Median } else { Aggregate::Avg };
+    let (pair, after) = (until..end).find_map(|at| {
+        let length = words.says(
+            at,
+            &[
+                "first and|to second|2nd",
+                "first and|to the|their second|2nd",
+                "two consecutive|successive",
+                "consecutive|successive",
+                "two",
+            ],
+        )?;
+        Some((at, at + length))
+    })?;
+    let second = words.word(pair) == "first";
+    let plain = |it: &&Token| {
+        it.kind == TokenKind::Word
+            && !matches!(
+                it.lower.as_str(),
+                "a" | "an"
+                    | "the"
+                    | "their"
+                    | "our"
+                    | "each"
+                    | "every"
+                    | "same"
+                    | "of"
+                    | "by"
+                    | "per"
+                    | "for"
+            )
+    };
+    // to whom they belong stands before them or behind
+    let before: Vec<Token> = words.0[until..pair].iter().filter(plain).cloned().collect();
+    let name = words.0.get(after..=after).filter(|_| after < end)?.to_vec();
+    let behind: Vec<Token> = words.0[after + 1..end].iter().filter(plain).cloned().collect();
+    let owner = match (before.len(), behind.len()) {
+        (1 | 2, 0) => before,
+        (0, 1 | 2) => behind,
+        _ => return None,
+    };
+    let place = name[0].clone();
+    Some(Shape {
+        tokens: spoken("number of", &place, &[&owner]),
+        wrap: Box::new(move |query, read| {
+            if !query.filter.is_empty() || !query.group.is_empty() {
+                return None;
+            }
+            let series = series(index, &name, query.root?, read)?;
+            let window = |function, argument: Option<Expr>| Expr::Window {
+                function,
+                argument: argument.map(Box::new),
+                partition: vec![Expr::Column(series.owner)],
+                order: series.order(false),
+            };
+            let moment = Expr::Column(series.moment);
+            let source = LogicalQuery {
+                select: vec![
+                    moment.clone(),
+                    window(WindowFunction::Before, Some(moment)),
+                    window(WindowFunction::Rank, None),
+                ],
+                root: Some(series.table),
+                ..LogicalQuery::default()
+            };
+            // days apart are a number already
+            let unit = match (index.column(series.moment).class, unit) {
+                (TypeClass::Date, TimeUnit::Day) => None,
+                (TypeClass::Date, _) => return None,
+                _ => Some(unit),
+            };
+            let apart = Expr::Duration {
+                from: Box::new(Expr::Output(1)),
+                to: Box::new(Expr::Output(0)),
+                unit,
+            };
+            let filter = second.then(|| {
+                Predicate::Compare(
+                    Expr::Output(2),
+                    Comparison::Equal,
+                    Expr::Literal(Literal::Number(2.0)),
+                )
+            });
+            Some(LogicalQuery {
+                select: vec![Expr::aggregate(function, apart)],
+                root: Some(series.table),
+                filter: filter.into_iter().collect(),
+                source: Some(Box::new(source)),
+                ..LogicalQuery::default()
+            })
         }),
     })
 }

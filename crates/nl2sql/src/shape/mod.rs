@@ -55,6 +55,7 @@ pub(crate) fn find<'a>(index: &'a SchemaIndex, tokens: &'a [Token], today: Date)
         costs::costs(&words),
         events::first_or_last(index, &words),
         events::soon_again(index, &words),
+        events::apart(index, &words),
         series::running(&words),
         share::share(index, &words, today),
         sets::set(index, &words, today),

@@ -4,6 +4,7 @@ use jiff::civil::Date;
 
 use super::{Shape, Words};
 use crate::{
+    conversation::multiplies,
     index::SchemaIndex,
     logical::{Aggregate, ColumnRef, Expr, LogicalQuery, Predicate, SetOperation},
     phrase, time,
@@ -15,6 +16,8 @@ pub(super) fn set<'a>(index: &'a SchemaIndex, words: &Words<'a>, today: Date) ->
     both_times(index, words, today)
         .or_else(|| without(index, words, today))
         .or_else(|| as_well(index, words))
+        .or_else(|| both_places(index, words, today))
+        .or_else(|| both_things(index, words))
 }
 
 fn without<'a>(index: &'a SchemaIndex, words: &Words<'a>, today: Date) -> Option<Shape<'a>> {
@@ -127,6 +130,50 @@ fn as_well<'a>(index: &'a SchemaIndex, words: &Words<'a>) -> Option<Shape<'a>> {
         tokens: left,
         wrap: Box::new(move |query, read| {
             let [Expr::Column(_)] = query.select.as_slice() else { return None };
+            put(index, query, read(&other)?, SetOperation::Intersect)
+        }),
+    })
+}
+
+/// `articles that went to one shop as well as to another in 2025`: those of which both hold, where one of them may have several.
+fn both_places<'a>(index: &'a SchemaIndex, words: &Words<'a>, today: Date) -> Option<Shape<'a>> {
+    let (at, until) = words.find(&["as well as to|from|in|at|via|through|by"])?;
+    let (end, again) = (words.end(), until - 1);
+    let from = (1..at).rev().find(|it| words.word(*it) == words.word(again))?;
+    if until >= end {
+        return None;
+    }
+    // a time at the end holds for both
+    let spans = time::find(words.0, today);
+    let tail = spans.last().filter(|it| it.end == end && it.first > until).map(|it| it.first);
+    let mut left: Vec<Token> = words.0[..at].to_vec();
+    left.extend_from_slice(&words.0[tail.unwrap_or(end)..end]);
+    let mut other: Vec<Token> = words.0[..from].to_vec();
+    other.extend_from_slice(&words.0[again..end]);
+    Some(Shape {
+        tokens: left,
+        wrap: Box::new(move |query, read| {
+            let several = multiplies(index, &query);
+            let other = read(&other).filter(|_| several)?;
+            put(index, query, other, SetOperation::Intersect)
+        }),
+    })
+}
+
+/// `who bought something from one shelf and something from another`: those who did both.
+fn both_things<'a>(index: &'a SchemaIndex, words: &Words<'a>) -> Option<Shape<'a>> {
+    const THING: [&str; 3] = ["something|anything", "one thing", "at least one thing"];
+    let (first, length) = words.find(&THING).map(|it| (it.0, it.1 - it.0))?;
+    let and = (first + length + 1..words.end())
+        .find(|it| words.word(*it) == "and" && words.says(it + 1, &THING).is_some())?;
+    if first < 2 || and + 2 >= words.end() {
+        return None;
+    }
+    let mut other: Vec<Token> = words.0[..first].to_vec();
+    other.extend_from_slice(&words.0[and + 1..words.end()]);
+    Some(Shape {
+        tokens: words.0[..and].to_vec(),
+        wrap: Box::new(move |query, read| {
             put(index, query, read(&other)?, SetOperation::Intersect)
         }),
     })

@@ -73,6 +73,10 @@ fn of_hundred<'a>(index: &'a SchemaIndex, words: &Words<'a>, today: Date) -> Opt
         return Some(shape);
     }
     let (from, until) = words.find(&ASKS)?;
+    // `more than 80 percent of …` is a bound
+    if from > 0 && matches!(words.0[from - 1].kind, TokenKind::Number(_)) {
+        return None;
+    }
     let length = words.says(from, &ASKS)?;
     // `how much of`, `how many of` ask for a share only where that is said
     if words.word(from) == "how"
@@ -263,17 +267,32 @@ fn beside<'a>(index: &'a SchemaIndex, words: &Words<'a>) -> Option<Shape<'a>> {
         "as a|the percentage|percent|share|proportion|fraction of",
         "as % of",
         "as percent|percentage of",
+        "in percent|% of",
     ])?;
     let end = words.end();
-    // what follows a comma holds for both
-    let common = (until..end).find(|it| words.0[*it].is_mark(',')).unwrap_or(end);
-    if at == 0 || until >= common {
+    // what follows a comma holds for both, and so does by what they are told apart
+    let apart = |at: usize| {
+        words.word(at) == "by"
+            || words.says(at, &["per", "for each|every", "in each|every"]).is_some()
+    };
+    let comma = (until..end).find(|it| words.0[*it].is_mark(','));
+    let common = comma.or_else(|| (until + 1..end).find(|it| apart(*it))).unwrap_or(end);
+    if at == 0 || until >= common || matches!(words.0[at - 1].kind, TokenKind::Number(_)) {
         return None;
     }
-    let tail: Vec<Token> = words.0[(common + 1).min(end)..end].to_vec();
+    let tail: Vec<Token> = words.0[(common + usize::from(comma.is_some())).min(end)..end].to_vec();
+    let grouped = apart(common + usize::from(comma.is_some()));
     let place = words.0[at].clone();
     let with_tail = |part: &[Token]| {
-        let mut all = part.to_vec();
+        // of groups both are sums
+        let summed = part.first().is_some_and(|it| {
+            matches!(
+                it.lower.as_str(),
+                "total" | "sum" | "number" | "count" | "average" | "revenue" | "turnover" | "sales"
+            )
+        });
+        let mut all = if grouped && !summed { phrase::words("total", &place) } else { Vec::new() };
+        all.extend(part.iter().skip_while(|it| grouped && it.lower == "the").cloned());
         if !tail.is_empty() {
             let timed = tail.first().is_some_and(|it| matches!(it.kind, TokenKind::Number(_)));
             if timed {
@@ -296,6 +315,9 @@ fn beside<'a>(index: &'a SchemaIndex, words: &Words<'a>) -> Option<Shape<'a>> {
         tokens: with_tail(&words.0[lead..at]),
         wrap: Box::new(move |part, read| {
             let (part, whole) = (counted(index, part)?, counted(index, read(&whole)?)?);
+            if grouped {
+                return side_by_side(part, &whole);
+            }
             if !part.group.is_empty()
                 || !whole.group.is_empty()
                 || part.limit.is_some()
@@ -314,6 +336,30 @@ fn beside<'a>(index: &'a SchemaIndex, words: &Words<'a>) -> Option<Shape<'a>> {
             })
         }),
     })
+}
+
+/// Of each group one number as the share of another, where both are of the same rows.
+fn side_by_side(mut part: LogicalQuery, whole: &LogicalQuery) -> Option<LogicalQuery> {
+    let (of, all) = (measure(&part)?, measure(whole)?);
+    let alike = part.group == whole.group
+        && part.filter == whole.filter
+        && part.having.is_empty()
+        && whole.having.is_empty()
+        && part.limit.is_none()
+        && whole.limit.is_none()
+        && !part.group.is_empty();
+    // rows that only one of them reads would be counted several times
+    let tables = |it: &LogicalQuery| {
+        let mut all = it.instances();
+        all.sort_unstable();
+        all
+    };
+    if !alike || tables(&part) != tables(whole) || of == all {
+        return None;
+    }
+    let at = part.select.iter().position(|it| *it == of)?;
+    part.select[at] = Expr::Percentage(Box::new(of), Box::new(all));
+    Some(part)
 }
 
 /// `share of revenue by channel`: of each group what it brings of the whole

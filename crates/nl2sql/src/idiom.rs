@@ -1,0 +1,134 @@
+//! Set phrases whose meaning depends on what a schema keeps: how customers found us, a value by the initials of its words.
+
+use crate::{
+    index::SchemaIndex,
+    lexicon::LEXICON,
+    logical::ColumnRef,
+    meta, phrase,
+    token::{Token, TokenKind, normalized},
+};
+
+/// Reads such phrases as plainer words.
+pub(crate) fn plain(index: &SchemaIndex, tokens: &mut Vec<Token>) {
+    initials(index, tokens);
+    found_us(index, tokens);
+}
+
+fn word(tokens: &[Token], at: usize) -> &str {
+    match tokens.get(at) {
+        Some(it) if it.kind != TokenKind::Quoted => &it.lower,
+        _ => "",
+    }
+}
+
+/// `HR`, where one of the departments is called Human Resources and nothing else is called so.
+fn initials(index: &SchemaIndex, tokens: &mut Vec<Token>) {
+    if index.initials.is_empty() {
+        return;
+    }
+    let mut at = 0;
+    while at < tokens.len() {
+        let token = &tokens[at];
+        let capitals = token.kind == TokenKind::Word
+            && (2..=5).contains(&token.text.len())
+            && token.text.chars().all(|it| it.is_ascii_uppercase());
+        let known = index.values.contains_key(&token.lower)
+            || index.postings.contains_key(&token.stem)
+            || index.found.contains_key(&token.lower)
+            || LEXICON.expand(&token.lower).is_some()
+            || !LEXICON.place(&token.lower).is_empty();
+        let value = index.initials.get(&token.lower).filter(|_| capitals && !known);
+        let Some(Some(value)) = value else {
+            at += 1;
+            continue;
+        };
+        let said = phrase::words(value, token);
+        let length = said.len();
+        tokens.splice(at..=at, said);
+        at += length;
+    }
+}
+
+/// `how did our customers find us?`, `revenue by how the customer came to us`: by the column that keeps it.
+fn found_us(index: &SchemaIndex, tokens: &mut Vec<Token>) {
+    let Some(how) = (0..tokens.len()).find(|it| word(tokens, *it) == "how") else { return };
+    let asks = matches!(word(tokens, how + 1), "did" | "do" | "does" | "have" | "has");
+    let led = how > 0 && matches!(word(tokens, how - 1), "by" | "per" | "of");
+    if !(asks && how == 0 || led && !asks) {
+        return;
+    }
+    let from = how + 1 + usize::from(asks);
+    let came = |at: &usize| {
+        matches!(
+            word(tokens, *at),
+            "find"
+                | "found"
+                | "discover"
+                | "discovered"
+                | "hear"
+                | "heard"
+                | "come"
+                | "came"
+                | "get"
+                | "got"
+                | "learn"
+                | "learned"
+                | "learnt"
+                | "reach"
+                | "reached"
+        )
+    };
+    // of whom it is said stands between, in a word or three
+    let Some(verb) = (from + 1..tokens.len().min(from + 5)).find(came) else { return };
+    let mut end = verb + 1;
+    while matches!(word(tokens, end), "to" | "about" | "of" | "out" | "know") {
+        end += 1;
+    }
+    if word(tokens, end) != "us" {
+        return;
+    }
+    end += 1;
+    let Some(column) = acquisition(index) else { return };
+    let table = &index.tables[column.table];
+    let name = table.words.join(" ");
+    let called = format!("{name} {}", index.column(column).words.join(" "));
+    let place = tokens[how].clone();
+    if led {
+        tokens.splice(how..end, phrase::words(&called, &place));
+        return;
+    }
+    // `numbers per channel` says the same once more
+    let mark = tokens.get(end).is_some_and(|it| matches!(it.kind, TokenKind::Mark(_)));
+    let more = end + usize::from(mark);
+    let again = matches!(word(tokens, more), "numbers" | "number" | "count" | "counts")
+        && matches!(word(tokens, more + 1), "per" | "by");
+    if again {
+        end = more + 3;
+    } else if more < tokens.len() {
+        return;
+    }
+    let many = meta::plural(&name);
+    let read = phrase::words(&format!("number of {many} per {called}"), &place);
+    tokens.splice(..end.min(tokens.len()), read);
+}
+
+/// The one column that says how somebody was won: by its name, or by what is written about it.
+fn acquisition(index: &SchemaIndex) -> Option<ColumnRef> {
+    let mut all = index.tables.iter().enumerate().flat_map(|(table, info)| {
+        info.columns.iter().enumerate().filter_map(move |(column, it)| {
+            let named = it.words.iter().any(|it| {
+                matches!(it.as_str(), "acquired" | "acquire" | "acquisition" | "referrer" | "utm")
+            }) || it.words.last().is_some_and(|it| it == "source")
+                && it.words.iter().any(|it| {
+                    matches!(it.as_str(), "lead" | "referral" | "signup" | "traffic" | "marketing")
+                });
+            let comment = normalized(it.comment.as_deref().unwrap_or_default());
+            let told = ["brought the", "found us", "came to us", "heard about us", "heard of us"];
+            let told = told.iter().any(|it| comment.contains(it));
+            let kept = !it.class.is_temporal() && !it.class.is_numeric() && !it.is_id();
+            (kept && (named || told)).then(|| ColumnRef::new(table, column))
+        })
+    });
+    let first = all.next()?;
+    all.next().is_none().then_some(first)
+}
