@@ -89,8 +89,14 @@ impl<'a> Condition<'a> {
         if let Some(viewer) = filter.viewer {
             it.and("(visibility = 'organization' OR owner_id = $)", viewer.as_uuid());
         }
+        let viewer = filter.viewer.filter(|_| !filter.words.is_empty());
+        let viewer = viewer.map(|viewer| it.value(viewer.as_uuid()));
         for word in &filter.words {
-            it.and(&format!("{SEARCHED} LIKE $"), like(word));
+            let word = it.value(like(word));
+            it.sql.push_str(&format!(" AND {SEARCHED} LIKE {word}"));
+            if let Some(viewer) = &viewer {
+                it.sql.push_str(&format!(" AND ({ASKED} LIKE {word} OR {})", open_to(viewer)));
+            }
         }
         it
     }
@@ -121,6 +127,18 @@ impl<'a> Condition<'a> {
 /// What is searched, as the index has it.
 const SEARCHED: &str =
     "lower(coalesce(name, '') || ' ' || coalesce(question, '') || ' ' || coalesce(sql, ''))";
+
+/// What is searched of an entry in any case.
+const ASKED: &str = "lower(coalesce(name, '') || ' ' || coalesce(question, ''))";
+
+/// Whether the statement is searched for that viewer too: one that was made of another's question may hold values that policies
+/// hide, and that it is found would tell them.
+fn open_to(viewer: &str) -> String {
+    format!(
+        "user_id = {viewer} OR saved OR run_of IS NOT NULL OR question IS NULL OR NOT EXISTS (
+             SELECT FROM policies p WHERE p.org_id = $1 AND p.connection_id = queries.connection_id AND p.is_active)"
+    )
+}
 
 /// A pattern for whatever holds the word.
 fn like(word: &str) -> String {

@@ -51,13 +51,44 @@ pub(crate) fn told(source: RunError) -> RunError {
     }))
 }
 
-/// What somebody whom policies bind is told of another's failure.
+/// Whether the statement was made of a question, and nobody has saved it for others to run. It may hold values that were looked
+/// up as whoever asked.
+fn is_made_of_question(record: &QueryRecord) -> bool {
+    record.question.is_some() && !record.saved && record.run_of.is_none()
+}
+
+/// Whether something of the entry is not told to those whom policies bind, if they did not make it.
+pub(crate) fn concerns(record: &QueryRecord) -> bool {
+    record.error.is_some() || is_made_of_question(record)
+}
+
+/// What somebody whom policies bind is told of another's entry: the question in its asker's words, not what was made of it, and
+/// of a failure not the database's words.
 pub(crate) fn of_others(record: &mut QueryRecord) {
+    if is_made_of_question(record) {
+        record.sql = None;
+        let notes = &mut record.notes;
+        notes.explanation = None;
+        notes.answer = None;
+        notes.narrowed = None;
+        notes.assumptions.clear();
+        notes.taken_over.clear();
+        if let Some(model) = &mut notes.model {
+            model.reason = None;
+        }
+    }
+    let of_question = is_made_of_question(record);
     let Some(error) = &mut record.error else { return };
-    let state = error.details.as_ref().and_then(|it| it["sqlstate"].as_str()).map(str::to_owned);
+    let detail = |name: &str| error.details.as_ref().and_then(|it| it[name].as_str());
+    let (state, reason) =
+        (detail("sqlstate").map(str::to_owned), detail("reason").map(str::to_owned));
     if let Some(state) = state {
         "the database could not run the statement".clone_into(&mut error.message);
         error.details = Some(json!({ "sqlstate": state }));
+    } else if of_question {
+        "the question was not answered; policies bind you, so it is not told what its readings were"
+            .clone_into(&mut error.message);
+        error.details = reason.map(|it| json!({ "reason": it }));
     }
 }
 

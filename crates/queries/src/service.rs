@@ -370,13 +370,13 @@ impl Queries {
         Ok(record)
     }
 
-    /// A database's message to one member may quote what a policy hides from another.
+    /// What is told to one member may quote what a policy hides from another.
     pub(crate) async fn keep_discretion(
         &self,
         caller: &Principal,
         record: &mut QueryRecord,
     ) -> Result<(), QueryError> {
-        if record.error.is_some()
+        if discretion::concerns(record)
             && record.user != caller.user
             && self.policies.binds(caller, record.connection).await?
         {

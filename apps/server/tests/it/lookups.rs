@@ -19,10 +19,12 @@ async fn target() -> TestDatabase {
         CREATE TABLE readings (id int PRIMARY KEY, part_id int NOT NULL REFERENCES parts, remark text NOT NULL);
         INSERT INTO makers SELECT i, CASE WHEN i % 2 = 0 THEN 'Maker ' ELSE 'Secret ' END || i,
             CASE WHEN i % 2 = 0 THEN 'north' ELSE 'south' END, 'Canary' || i FROM generate_series(1, 2400) i;
-        INSERT INTO makers VALUES (3001, 'Wolfram Brothers', 'north', 'Canary'), (3002, 'Hidden Valley', 'south', 'Canary');
+        INSERT INTO makers VALUES (3001, 'Wolfram Brothers', 'north', 'Canary'), (3002, 'Hidden Valley', 'south', 'Canary'),
+            (3003, 'Basalt Quarry', 'south', 'Canary');
         INSERT INTO parts SELECT i, 'Part ' || i, 'Finish ' || i, i FROM generate_series(1, 2400) i;
         INSERT INTO parts VALUES
-            (3001, 'Bracket', 'Brushed Zirconium', 3001), (3002, 'Flange', 'zirconium', 3001), (3003, 'Shim', 'Zinc', 3002);
+            (3001, 'Bracket', 'Brushed Zirconium', 3001), (3002, 'Flange', 'zirconium', 3001), (3003, 'Shim', 'Zinc', 3002),
+            (3004, 'Pin', 'Zinc', 3003);
         INSERT INTO readings SELECT i, i, 'Remark ' || i || repeat('-', 90) FROM generate_series(1, 2400) i;
         INSERT INTO readings VALUES (3001, 3001, 'cracked');
         GRANT SELECT ON ALL TABLES IN SCHEMA public TO plinth_test_owner;
@@ -122,6 +124,21 @@ async fn nothing_is_found_that_a_policy_hides_or_masks() {
     assert_eq!(seen.rows(), &json!([[2]]), "what Ben may see is found: {}", seen.text);
     let masked = ben.ask(id, "How many zirconium parts are there?").await;
     assert_eq!(masked.status, 422, "{}", masked.text);
+
+    // Nor does the history tell what was found as somebody else.
+    let asked = "How many parts are of the maker Basalt?";
+    let anns = ann.ask(id, asked).await;
+    assert!(anns.text.contains("Basalt Quarry"), "{}", anns.text);
+    let anns = ann.get("/v1/queries?search=quarry").await;
+    assert_eq!(anns.body["data"].as_array().map(Vec::len), Some(1), "{}", anns.text);
+    let entry = &anns.body["data"][0];
+    let bens = ben.get(&format!("/v1/queries/{}", entry["query_id"].as_str().unwrap())).await;
+    assert_eq!((bens.status, &bens.body["data"]["question"]), (200, &json!(asked)));
+    assert!(bens.body["data"]["sql"].is_null(), "{}", bens.text);
+    let all = ben.get("/v1/queries").await;
+    assert!(!all.text.contains("Quarry") && all.text.contains("Wolfram"), "{}", all.text);
+    let found = ben.get("/v1/queries?search=quarry").await;
+    assert_eq!(found.body["data"], json!([]), "{}", found.text);
 }
 
 #[actix_web::test]
@@ -141,7 +158,7 @@ async fn whoever_opts_out_of_sampling_is_not_searched() {
 async fn a_slow_database_holds_a_question_up_for_a_moment_only() {
     let scene = Scene::start().await;
     let Scene { ann, id, db, .. } = &scene;
-    assert_eq!(ann.ask(id, "How many parts are there?").await.rows(), &json!([[2403]]));
+    assert_eq!(ann.ask(id, "How many parts are there?").await.rows(), &json!([[2404]]));
     let (client, connection) =
         tokio_postgres::connect(&db.superuser_url(), tokio_postgres::NoTls).await.unwrap();
     actix_web::rt::spawn(connection);

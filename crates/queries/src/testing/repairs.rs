@@ -35,7 +35,7 @@ fn saved(of: &QueryRecord, visibility: Visibility) -> (QueryRecord, Version) {
     (record, version)
 }
 
-fn repair(of: &QueryRecord, name: &str, at: Timestamp) -> Repair {
+fn repair(of: &QueryRecord, name: &str, from: SnapshotId, at: Timestamp) -> Repair {
     let change = MetChange {
         kind: "renamed".to_owned(),
         object: "column".to_owned(),
@@ -61,7 +61,7 @@ fn repair(of: &QueryRecord, name: &str, at: Timestamp) -> Repair {
         connection: of.connection,
         version: of.definition.version,
         state: RepairState::Open,
-        from: SnapshotId::new(at),
+        from,
         to: SnapshotId::new(at),
         why: "column \"total\" does not exist".to_owned(),
         changes: vec![change],
@@ -120,19 +120,26 @@ pub async fn repair_store_contract<S: RepairStore + SavedStore>(
     assert!(others.is_empty(), "another organization's");
 
     // A query has one repair that is not settled.
-    let open = repair(&query, "amount", at);
+    let from = SnapshotId::new(at);
+    let open = repair(&query, "amount", from, at);
     assert_eq!(store.note(&open, &made(org)).await.expect("noted"), Some(open.clone()));
     let later = at + SignedDuration::from_mins(1);
-    let again = Repair { updated_at: later, ..repair(&query, "amount", at) };
+    let again = Repair { updated_at: later, ..repair(&query, "amount", from, at) };
     let known = store.note(&again, &made(org)).await.expect("noted").expect("there");
     assert_eq!((known.id, known.created_at, known.updated_at), (open.id, at, later));
     assert_eq!(
         store.unsettled(org, connection).await.expect("listed"),
         std::slice::from_ref(&known)
     );
-    let old = Repair { version: 7, ..repair(&query, "amount", at) };
+    let other_base = Repair { from: SnapshotId::new(at), ..again.clone() };
+    assert_eq!(
+        store.note(&other_base, &made(org)).await.expect("no failure"),
+        None,
+        "what changed since another schema"
+    );
+    let old = Repair { version: 7, ..repair(&query, "amount", from, at) };
     assert_eq!(store.note(&old, &made(org)).await.expect("no failure"), None, "another version");
-    let hidden = repair(&secret, "amount", at);
+    let hidden = repair(&secret, "amount", from, at);
     store.note(&hidden, &made(org)).await.expect("noted").expect("there");
 
     // Who sees the query sees it.
@@ -162,7 +169,7 @@ pub async fn repair_store_contract<S: RepairStore + SavedStore>(
     );
     let same = store.note(&again, &made(org)).await.expect("noted").expect("there");
     assert_eq!(same.state, RepairState::Dismissed);
-    let other = repair(&query, "sum", at);
+    let other = repair(&query, "sum", from, at);
     let reopened = store.note(&other, &made(org)).await.expect("noted").expect("there");
     assert_eq!((reopened.id, reopened.state), (open.id, RepairState::Open));
 
