@@ -65,9 +65,8 @@ pub(crate) fn assemble(
                     return false;
                 };
                 (it.table, it.column) == (group.table(), key)
-                    || index.edges.iter().any(|edge| {
-                        edge.from == it.table
-                            && edge.from_columns == [it.column]
+                    || index.edges_from(it.table).any(|edge| {
+                        edge.from_columns == [it.column]
                             && edge.to == group.table()
                             && edge.to_columns == [key]
                     })

@@ -154,7 +154,8 @@ pub(crate) fn signals(
                 }
                 if let Some((to, pairs)) = &it.to {
                     let other = plan.tables[*to].table;
-                    let declared = index.edges.iter().any(|edge| {
+                    let own = index.edges_of[it.table].iter().map(|edge| &index.edges[*edge]);
+                    let declared = own.into_iter().any(|edge| {
                         edge.declared
                             && (edge.from == it.table
                                 && edge.to == other
@@ -185,9 +186,9 @@ pub(crate) fn signals(
     query.each(&mut |part| {
         for it in &part.filter {
             if let Predicate::Null { column, .. } = it {
-                let refers = index.edges.iter().filter(|edge| {
-                    edge.from == column.table && edge.from_columns == [column.column]
-                });
+                let refers = index
+                    .edges_from(column.table)
+                    .filter(|edge| edge.from_columns == [column.column]);
                 denied.extend(refers.map(|edge| edge.to));
             }
         }
@@ -195,10 +196,8 @@ pub(crate) fn signals(
     // `instructors in the Physics department`, where a reference holds the department's name; the same words name another
     query.each(&mut |part| {
         each_column(part, &mut |column| {
-            let refers = index
-                .edges
-                .iter()
-                .filter(|edge| edge.from == column.table && edge.from_columns == [column.column]);
+            let refers =
+                index.edges_from(column.table).filter(|edge| edge.from_columns == [column.column]);
             denied.extend(refers.map(|edge| edge.to));
         });
     });

@@ -71,7 +71,7 @@ pub(crate) fn correct(index: &SchemaIndex, tokens: &mut Vec<Token>) {
         let slip = tokens[at].kind == TokenKind::Word
             && tokens[at].lower.len() == 4
             && !LEXICON.knows(&tokens[at].lower, &tokens[at].stem)
-            && !index.postings.contains_key(&tokens[at].stem)
+            && !index.vocabulary.holds(&tokens[at].stem)
             && tokens[at - 1].lower == "how";
         let meant = ["much", "many"].into_iter().find(|it| distance(&tokens[at].lower, it, 1) == 1);
         if let Some(meant) = meant.filter(|_| slip) {
@@ -83,7 +83,7 @@ pub(crate) fn correct(index: &SchemaIndex, tokens: &mut Vec<Token>) {
     for token in tokens.iter_mut() {
         below(index, token);
         // `the Fall of 2009`, where semesters are called so: a name, no time of the year
-        if crate::time::season(&token.lower).is_some() && index.values.contains_key(&token.lower) {
+        if crate::time::season(&token.lower).is_some() && index.values.has(&token.lower) {
             token.capital = true;
         }
         let known = token.kind != TokenKind::Word
@@ -92,9 +92,9 @@ pub(crate) fn correct(index: &SchemaIndex, tokens: &mut Vec<Token>) {
             || LEXICON.knows(&token.lower, &token.lower) && !is_cut(&token.lower)
             || LEXICON.is_light(&token.lower)
             || LEXICON.degree(&token.lower).is_some()
-            || index.postings.contains_key(&token.stem) && !is_cut(&token.lower)
-            || index.postings.contains_key(&token.lower) && !is_cut(&token.lower)
-            || index.values.contains_key(&token.lower)
+            || index.vocabulary.holds(&token.stem) && !is_cut(&token.lower)
+            || index.vocabulary.holds(&token.lower) && !is_cut(&token.lower)
+            || index.values.has(&token.lower)
             || index.found.contains_key(&token.lower);
         if known || WORDS.contains(&token.lower.as_str()) {
             continue;
@@ -127,7 +127,7 @@ fn below(index: &SchemaIndex, token: &mut Token) {
         it.words == [lemma.clone()]
             && index.edges_of[at].iter().any(|it| index.edges[*it].from == index.edges[*it].to)
     });
-    let known = index.postings.contains_key(&token.stem) || index.values.contains_key(&token.lower);
+    let known = index.vocabulary.holds(&token.stem) || index.values.has(&token.lower);
     if tree && !known && name.len() > 2 {
         token.lower = name.to_owned();
         token.stem = LEXICON.stem(&lemma);
@@ -145,12 +145,7 @@ fn other_word(index: &SchemaIndex, token: &Token) -> Option<&'static str> {
         return None;
     }
     // what is one slip from a name is put right when it is linked
-    let called = |stem: &String| {
-        let mut names = index.postings.get(stem).into_iter().flatten();
-        names.any(|it| index.names[it.0 as usize].quality > CALLED)
-    };
-    let near = |it: &&String| it.len() > 3 && distance(&token.stem, it, 1) <= 1;
-    if index.stems.iter().filter(near).any(called) {
+    if index.vocabulary.is_near(&token.stem, CALLED) {
         return None;
     }
     let mut found = LEXICON.told().iter().copied().filter(|it| {
@@ -159,7 +154,7 @@ fn other_word(index: &SchemaIndex, token: &Token) -> Option<&'static str> {
             && distance(word, it, 1) == 1
             && !word.starts_with(it)
             && !is_form_of(word, it)
-            && LEXICON.synonyms(&stem).iter().any(|it| index.postings.contains_key(it))
+            && LEXICON.synonyms(&stem).iter().any(|it| index.vocabulary.holds(it))
     });
     let first = found.next()?;
     found.next().is_none().then_some(first)

@@ -123,10 +123,10 @@ impl<'a> Worth<'a> {
                     continue;
                 }
                 for stem in std::iter::once(&token.stem).chain(LEXICON.synonyms(&token.stem)) {
-                    for (name, _) in self.index.postings.get(stem).into_iter().flatten() {
-                        let it = &self.index.names[*name as usize];
-                        let column = it.column.filter(|_| !it.with_table);
-                        note(it.table, column, 0.4 * it.quality);
+                    for (name, _) in self.index.vocabulary.holding(stem) {
+                        let it = self.index.vocabulary.name(*name);
+                        let column = it.column().filter(|_| !it.with_table);
+                        note(it.table(), column, 0.4 * it.quality);
                     }
                 }
             }
@@ -191,18 +191,16 @@ impl<'a> Worth<'a> {
 
     /// Counts the votes: of each word the best that is said of a table or of what is near.
     fn spread(&mut self) {
-        let count = self.tables.len();
-        for (table, worth) in self.tables.iter_mut().enumerate() {
-            for votes in &self.votes {
-                let near = votes.iter().map(|(voted, vote)| {
-                    let steps = if *voted == table {
-                        0
-                    } else {
-                        usize::from(self.index.distances[table * count + voted])
-                    };
-                    vote * NEAR.get(steps).copied().unwrap_or(0.0)
-                });
-                *worth += near.fold(0.0, f64::max);
+        for votes in &self.votes {
+            let mut near: BTreeMap<usize, f64> = BTreeMap::new();
+            for (voted, vote) in votes {
+                for (table, steps) in self.index.within(*voted, NEAR.len() - 1) {
+                    let best = near.entry(table).or_default();
+                    *best = best.max(vote * NEAR[steps]);
+                }
+            }
+            for (table, worth) in near {
+                self.tables[table] += worth;
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     meta::{self, MetaAnswer},
     phrase,
     read::{likeliest, others, read},
-    time, token,
+    time, token, work,
 };
 
 /// What the engine must know beside the question and the schema.
@@ -137,6 +137,7 @@ impl Engine {
 
     /// What that question means over that schema. Takes a few milliseconds, never blocks, never fails.
     pub fn ask(&self, question: &str, index: &SchemaIndex, context: &AskContext) -> Outcome {
+        work::begin();
         let mut tokens = token::tokenize(&index.spoken(question));
         correct::correct(index, &mut tokens);
         phrase::plain(&mut tokens);
@@ -208,6 +209,7 @@ impl Engine {
         index: &SchemaIndex,
         context: &AskContext,
     ) -> Option<Reading> {
+        work::begin();
         let mut tokens = token::tokenize(&index.spoken(question));
         correct::correct(index, &mut tokens);
         phrase::plain(&mut tokens);
@@ -223,6 +225,7 @@ impl Engine {
         index: &SchemaIndex,
         budget: usize,
     ) -> Vec<RelevantTable> {
+        work::begin();
         let mut tokens = token::tokenize(question);
         correct::correct(index, &mut tokens);
         let read = read(index, &link::link(index, &tokens, &[]), &tokens, None);

@@ -32,8 +32,8 @@ fn initials(index: &SchemaIndex, tokens: &mut Vec<Token>) {
         let capitals = token.kind == TokenKind::Word
             && (2..=5).contains(&token.text.len())
             && token.text.chars().all(|it| it.is_ascii_uppercase());
-        let known = index.values.contains_key(&token.lower)
-            || index.postings.contains_key(&token.stem)
+        let known = index.values.has(&token.lower)
+            || index.vocabulary.holds(&token.stem)
             || index.found.contains_key(&token.lower)
             || LEXICON.expand(&token.lower).is_some()
             || !LEXICON.place(&token.lower).is_empty();

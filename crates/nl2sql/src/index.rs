@@ -5,22 +5,35 @@ mod comments;
 mod concealed;
 mod display;
 mod evidence;
+mod fast_map;
 pub(crate) mod formulas;
+mod heard;
 mod initials;
 mod joins;
 mod prefix;
 mod remarks;
 mod rows;
 mod shared;
+mod slips;
+mod stored;
+mod vocabulary;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
-pub(crate) use self::shared::Shared;
 use self::{
     display::display_columns,
+    joins::Ways,
     prefix::{common, common_prefix_of_tables, prefixed},
+    stored::Stored,
+    vocabulary::weight,
+};
+pub(crate) use self::{
+    fast_map::FastMap,
+    heard::{Answerable, Heard, Hit, WordHits},
     remarks::Remark,
+    shared::Shared,
+    vocabulary::{MAX_WORDS, Name, Vocabulary},
 };
 use plinth_connections::AllowedTables;
 use plinth_schema_introspect::{Catalog, Column, Relation, RelationKind, TypeClass};
@@ -43,23 +56,22 @@ pub struct SchemaIndex {
     pub(crate) edges: Shared<Vec<Edge>>,
     /// For each table the positions of its edges.
     pub(crate) edges_of: Shared<Vec<Vec<usize>>>,
-    pub(crate) names: Shared<Vec<Name>>,
-    /// From a word's stem to the names it stands in, with the position of the word there.
-    pub(crate) postings: Shared<HashMap<String, Vec<(u32, u8)>>>,
-    /// From a name's words written as one to that name.
-    pub(crate) compact: Shared<HashMap<String, Vec<u32>>>,
-    /// From a value (normalized) to where it was seen.
-    pub(crate) values: Shared<HashMap<String, Vec<ValueAt>>>,
+    /// Every way to say a table or a column.
+    pub(crate) vocabulary: Shared<Vocabulary>,
+    /// Which names the words of earlier questions may be words of.
+    pub(crate) heard: Heard,
+    /// Which questions that may be proposed can be answered.
+    pub(crate) answerable: Answerable,
+    /// The tables of which each row was sold for a price, in some quantity: both columns. Made when it is first asked for.
+    pub(crate) sold: OnceLock<Vec<(usize, usize, usize)>>,
+    /// The values that are known, and where each was seen.
+    pub(crate) values: Shared<Stored>,
     /// From the initials of a value's words to that value; to none where several have them.
     pub(crate) initials: Shared<HashMap<String, Option<String>>>,
-    /// The most words that a value has.
-    pub(crate) longest_value: usize,
-    /// Every stem that stands in a name.
-    pub(crate) stems: Shared<HashSet<String>>,
     /// From a stem that stands in descriptions to what is described by it.
     pub(crate) remarks: Shared<HashMap<String, Vec<Remark>>>,
-    /// How many steps lie between two tables, `u8::MAX` if none lead there; row by row.
-    pub(crate) distances: Shared<Vec<u8>>,
+    /// What is known of the ways between tables.
+    ways: Ways,
     /// The same without views, where there are both. What a view says can mostly be said of the tables it reads, and joined
     /// with them it counts twice; so questions are read over tables first.
     pub(crate) base: Option<Box<SchemaIndex>>,
@@ -87,6 +99,8 @@ pub(crate) struct Table {
     pub(crate) bare: bool,
     /// Its words, in their base form.
     pub(crate) words: Vec<String>,
+    /// Their stems.
+    pub(crate) stems: Box<[Box<str>]>,
     pub(crate) columns: Vec<ColumnInfo>,
     /// Its primary key, or what takes its place.
     pub(crate) primary: Vec<usize>,
@@ -109,6 +123,8 @@ pub(crate) struct ColumnInfo {
     pub(crate) type_name: String,
     /// Its words, in their base form, short forms expanded.
     pub(crate) words: Vec<String>,
+    /// Stems of them that are none of them.
+    pub(crate) stems: Box<[Box<str>]>,
     pub(crate) nullable: bool,
     pub(crate) primary: bool,
     /// Whether it refers to another table.
@@ -145,7 +161,7 @@ impl ColumnInfo {
     }
 
     pub(crate) fn has_word(&self, stem: &str) -> bool {
-        self.words.iter().any(|it| it == stem || LEXICON.stem(it) == stem)
+        self.words.iter().any(|it| it == stem) || self.stems.iter().any(|it| **it == *stem)
     }
 }
 
@@ -169,29 +185,6 @@ impl Edge {
             (&self.to_columns, self.from, &self.from_columns)
         }
     }
-}
-
-/// One way to say a table or a column.
-#[derive(Clone, Debug)]
-pub(crate) struct Name {
-    pub(crate) table: usize,
-    pub(crate) column: Option<usize>,
-    /// Base forms and stems.
-    pub(crate) words: Vec<(String, String)>,
-    /// How much each word matters, summing up to 1.
-    pub(crate) weights: Vec<f64>,
-    /// How good this way is, 1 for the name itself.
-    pub(crate) quality: f64,
-    /// Whether it begins with the table's words.
-    pub(crate) with_table: bool,
-}
-
-/// Where a value was seen.
-#[derive(Clone, Debug)]
-pub(crate) struct ValueAt {
-    pub(crate) table: usize,
-    pub(crate) column: usize,
-    pub(crate) value: usize,
 }
 
 impl SchemaIndex {
@@ -229,7 +222,8 @@ impl SchemaIndex {
             } else {
                 0
             }..];
-            for word in names::split(bare, &known.clone()) {
+            let words = names::split(bare, &known);
+            for word in words {
                 if word.len() > 3 {
                     known.insert(LEXICON.lemma(&word));
                     known.insert(word);
@@ -240,15 +234,14 @@ impl SchemaIndex {
             tables: Shared::default(),
             edges: Shared::default(),
             edges_of: Shared::default(),
-            names: Shared::default(),
-            postings: Shared::default(),
-            compact: Shared::default(),
+            vocabulary: Shared::default(),
+            heard: Heard::default(),
+            answerable: Answerable::default(),
+            sold: OnceLock::new(),
             values: Shared::default(),
             initials: Shared::default(),
-            longest_value: 1,
-            stems: Shared::default(),
             remarks: Shared::default(),
-            distances: Shared::default(),
+            ways: Ways::default(),
             base: None,
             spoken: Shared::default(),
             concealed: Shared::default(),
@@ -262,21 +255,21 @@ impl SchemaIndex {
             let bare = catalog.resolve(&relation.name).is_some_and(|it| it.oid == relation.oid);
             index.add_table(relation, cut, bare, &known);
         }
-        index.add_declared_edges(catalog, relations);
+        index.add_declared_edges(relations);
         index.infer_edges();
         index.weigh_edges(relations);
-        let edges_of: Vec<Vec<usize>> = (0..index.tables.len())
-            .map(|table| {
-                (0..index.edges.len())
-                    .filter(|&it| index.edges[it].from == table || index.edges[it].to == table)
-                    .collect()
-            })
-            .collect();
+        let mut edges_of: Vec<Vec<usize>> = vec![Vec::new(); index.tables.len()];
+        for (at, it) in index.edges.iter().enumerate() {
+            edges_of[it.from].push(at);
+            if it.to != it.from {
+                edges_of[it.to].push(at);
+            }
+        }
         index.edges_of = edges_of.into();
         index.mark_foreign();
         index.add_singular();
         index.add_remarks();
-        index.measure_distances();
+        index.ways = Ways::between(index.tables.len());
         index.add_values();
         index.add_initials();
         index
@@ -313,11 +306,13 @@ impl SchemaIndex {
             } else {
                 (whole, short)
             };
+            let own = if cut > 0 { &short } else { &whole };
             let info = ColumnInfo {
                 name: column.name.clone(),
                 class: column.class,
                 type_name: column.type_name.clone(),
-                words: if cut > 0 { short.clone() } else { whole.clone() },
+                words: own.clone(),
+                stems: stems(own),
                 nullable: column.nullable,
                 primary: if relation.primary_key().is_empty() {
                     relation
@@ -375,6 +370,7 @@ impl SchemaIndex {
             schema: relation.schema.clone(),
             name: relation.name.clone(),
             bare,
+            stems: words.iter().map(|it| LEXICON.stem(it).into_boxed_str()).collect(),
             words,
             columns,
             primary,
@@ -398,13 +394,11 @@ impl SchemaIndex {
         self.add_name(table, None, words, 1.0, false);
         // written as one word, as the table is: `salespersons`
         let glued = raw.concat();
-        if raw.len() > 1 && !self.names.is_empty() {
-            let id = u32::try_from(self.names.len() - 1).unwrap_or(u32::MAX);
+        if raw.len() > 1
+            && let Some(id) = self.vocabulary.last()
+        {
             for form in [LEXICON.lemma(&glued), glued] {
-                let all = self.compact.entry(form).or_default();
-                if !all.contains(&id) {
-                    all.push(id);
-                }
+                self.vocabulary.glue(&form, id);
             }
         }
         let lemmas: Vec<String> = raw.iter().map(|it| LEXICON.lemma(it)).collect();
@@ -501,38 +495,15 @@ impl SchemaIndex {
         quality: f64,
         with_table: bool,
     ) {
-        if words.is_empty() || words.len() > 8 {
-            return;
-        }
-        let id = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        let words: Vec<(String, String)> =
-            words.iter().map(|it| (it.clone(), LEXICON.stem(it))).collect();
-        let mut weights: Vec<f64> = words.iter().map(|it| weight(&it.0)).collect();
-        // `staff_members` are staff
-        if words.len() > 1 && words.last().is_some_and(|it| it.0 == "member") {
-            weights[words.len() - 1] = 0.45;
-        }
-        if weights.iter().all(|it| *it < 0.5) {
-            weights.fill(1.0);
-        }
-        let sum: f64 = weights.iter().sum();
-        for it in &mut weights {
-            *it /= sum;
-        }
-        for (at, (lemma, stem)) in words.iter().enumerate() {
-            let at = u8::try_from(at).unwrap_or(u8::MAX);
-            self.stems.insert(stem.clone());
-            self.postings.entry(stem.clone()).or_default().push((id, at));
-            // a letter or a digit is itself, whatever its stem
-            if lemma != stem {
-                self.postings.entry(format!("={lemma}")).or_default().push((id, at));
-            }
-        }
-        if words.len() > 1 || words[0].0.len() > 5 {
-            let compact: String = words.iter().map(|it| it.0.as_str()).collect();
-            self.compact.entry(compact).or_default().push(id);
-        }
-        self.names.push(Name { table, column, words, weights, quality, with_table });
+        self.vocabulary.add(table, column, words, quality, with_table);
+        self.forget();
+    }
+
+    /// Forgets what was kept of questions: what they are answered from has changed.
+    pub(crate) fn forget(&mut self) {
+        self.heard = Heard::default();
+        self.answerable = Answerable::default();
+        self.sold = OnceLock::new();
     }
 
     /// Words that are so small a part of a column's name that they would not be taken for it: `date` of `date_payment_made`.
@@ -581,28 +552,22 @@ impl SchemaIndex {
                     if key.is_empty() || key.len() > 80 {
                         continue;
                     }
-                    let words = key.split(' ').count();
-                    self.longest_value = self.longest_value.max(words.min(10));
                     count += 1;
-                    self.values.entry(key).or_default().push(ValueAt { table, column, value });
+                    self.values.add(&key, table, column, value);
                 }
                 // `pending: waiting for the customer`
                 let comment = it.comment.as_deref().filter(|_| it.complete).unwrap_or_default();
                 for (value, meaning) in comments::explained(comment, &it.values) {
-                    let key = normalized(meaning);
-                    self.longest_value = self.longest_value.max(key.split(' ').count().min(10));
-                    self.values.entry(key).or_default().push(ValueAt { table, column, value });
+                    self.values.add(&normalized(meaning), table, column, value);
                 }
             }
         }
     }
 
-    /// How many joins lie between two tables.
-    pub(crate) fn distance(&self, a: usize, b: usize) -> Option<usize> {
-        match self.distances[a * self.tables.len() + b] {
-            u8::MAX => None,
-            steps => Some(usize::from(steps)),
-        }
+    /// The most words that a value has, of those that are sought.
+    pub(crate) fn longest_value(&self) -> usize {
+        let found = self.found.keys().map(|it| it.split(' ').count().min(10)).max();
+        self.values.longest().max(found.unwrap_or(1))
     }
 
     pub(crate) fn column(&self, at: crate::logical::ColumnRef) -> &ColumnInfo {
@@ -637,20 +602,10 @@ fn says_kind(last: &str) -> bool {
     )
 }
 
-/// How much a word says: those that stand in many names say little.
-fn weight(word: &str) -> f64 {
-    match word {
-        "id" => 0.5,
-        "of" | "the" | "in" | "and" | "to" | "a" | "for" | "is" | "by" | "at" | "or" | "per" => 0.1,
-        "dollar" | "usd" | "euro" | "percent" | "km" | "meter" | "metre" | "feet" | "foot"
-        | "inch" | "mile" | "kg" | "lb" | "million" | "billion" | "mm" | "cm" | "mph"
-        | "second" | "minute" | "gram" | "ton" | "litre" | "liter" => 0.35,
-        "annual" | "yearly" | "gross" | "net" | "grand" | "list" => 0.5,
-        "code" | "number" | "detail" | "description" | "name" | "value" | "info"
-        | "information" => 0.45,
-        "date" | "type" | "other" | "ref" | "reference" | "data" | "text" | "1" | "yn" => 0.6,
-        _ => 1.0,
-    }
+/// The stems of words, without those that are among them.
+pub(crate) fn stems(words: &[String]) -> Box<[Box<str>]> {
+    let stems = words.iter().map(|it| LEXICON.stem(it)).filter(|it| !words.contains(it));
+    stems.map(String::into_boxed_str).collect()
 }
 
 fn expand(words: &[String]) -> Vec<String> {

@@ -1,6 +1,9 @@
 //! Finds how the tables of a query join: a small connected part of the graph of foreign keys that holds all of them.
 
-use crate::{index::SchemaIndex, logical::LogicalQuery};
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+use crate::{index::SchemaIndex, logical::LogicalQuery, work};
 
 /// One table of a `FROM` clause.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,21 +70,32 @@ fn path(
         // another role of a table: over an edge that is not used yet
         return role_path(index, query, plan, wanted);
     }
+    // no way leads there, so that none of all tables need be looked at
+    if !plan.tables.iter().any(|it| it.role == 0 && index.distance(it.table, wanted.0).is_some()) {
+        return None;
+    }
     let mut cost = vec![f64::INFINITY; n];
     let mut back: Vec<Option<(usize, usize)>> = vec![None; n];
     let mut done = vec![false; n];
     // of equally short ways the one from what the question is about
+    let mut open: BinaryHeap<Reverse<Reached>> = BinaryHeap::new();
     for (at, it) in plan.tables.iter().enumerate().filter(|it| it.1.role == 0) {
         cost[it.table] = if at == 0 { 0.0 } else { 0.01 };
     }
+    for it in plan.tables.iter().filter(|it| it.role == 0) {
+        open.push(Reverse(Reached { cost: cost[it.table], table: it.table }));
+    }
     loop {
-        let at = (0..n)
-            .filter(|&it| !done[it] && cost[it].is_finite())
-            .min_by(|&a, &b| cost[a].total_cmp(&cost[b]).then(a.cmp(&b)))?;
+        // the nearest one that is reached; of equally near ones the first
+        let Reverse(Reached { table: at, .. }) = open.pop()?;
         if at == wanted.0 {
             break;
         }
-        done[at] = true;
+        // it may have been reached in several ways
+        if std::mem::replace(&mut done[at], true) {
+            continue;
+        }
+        work::note(1 + index.edges_of[at].len());
         for &edge in &index.edges_of[at] {
             let it = &index.edges[edge];
             if it.from == it.to {
@@ -109,6 +123,7 @@ fn path(
             if cost[at] + step < cost[next] - 1e-9 {
                 cost[next] = cost[at] + step;
                 back[next] = Some((edge, at));
+                open.push(Reverse(Reached { cost: cost[next], table: next }));
             }
         }
     }
@@ -126,6 +141,27 @@ fn path(
         position = plan.tables.len() + number;
     }
     Some((cost[wanted.0], steps))
+}
+
+/// A table that some way leads to, the nearest one first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Reached {
+    cost: f64,
+    table: usize,
+}
+
+impl Eq for Reached {}
+
+impl Ord for Reached {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.cost.total_cmp(&other.cost).then(self.table.cmp(&other.table))
+    }
+}
+
+impl PartialOrd for Reached {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 fn role_path(

@@ -46,6 +46,7 @@ mod shape;
 mod time;
 mod token;
 mod values;
+pub mod work;
 
 pub use about::asks_for_freshness;
 pub use confidence::{CONFIDENCE_THRESHOLD, SIGNALS};

@@ -3,6 +3,7 @@
 mod name;
 mod word;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 pub(crate) use self::word::{distance, is_question_word};
@@ -85,7 +86,38 @@ impl Item {
     }
 }
 
+/// The most tokens of a name.
 const MAX_NAME: usize = 6;
+
+/// What spans of a question's tokens may name, found out once for each.
+struct Names<'a> {
+    index: &'a SchemaIndex,
+    tokens: &'a [Token],
+    hits: Hits,
+    known: Vec<OnceCell<Vec<NameLink>>>,
+}
+
+impl<'a> Names<'a> {
+    fn new(index: &'a SchemaIndex, tokens: &'a [Token]) -> Self {
+        let known = vec![OnceCell::new(); tokens.len() * MAX_NAME];
+        Self { index, tokens, hits: word_hits(index, tokens), known }
+    }
+
+    /// What the tokens from `first` to `end` may name, best first, where they are not too many.
+    fn of(&self, first: usize, end: usize) -> &[NameLink] {
+        self.known[first * MAX_NAME + end - first - 1]
+            .get_or_init(|| names(self.index, self.tokens, &self.hits, first, end))
+    }
+
+    /// The same, however many they are.
+    fn all(&self, first: usize, end: usize) -> Vec<NameLink> {
+        if end - first > MAX_NAME {
+            names(self.index, self.tokens, &self.hits, first, end)
+        } else {
+            self.of(first, end).to_vec()
+        }
+    }
+}
 
 /// Cuts the tokens into items so that as much as possible is understood.
 pub(crate) fn link(
@@ -94,10 +126,11 @@ pub(crate) fn link(
     times: &[crate::time::Found],
 ) -> Vec<Item> {
     let n = tokens.len();
-    let hits = word_hits(index, tokens);
+    let names = Names::new(index, tokens);
     // best[i]: the best way to cut the tokens from i on: its worth and the end of the first piece
     let mut best: Vec<(f64, usize, Meaning, Vec<NameLink>)> =
         vec![(0.0, n, Meaning::Word, Vec::new()); n + 1];
+    let longest = index.longest_value();
     for at in (0..n).rev() {
         let token = &tokens[at];
         let own = match token.kind {
@@ -125,18 +158,18 @@ pub(crate) fn link(
                 if tokens[end - 1].kind == TokenKind::Quoted {
                     break;
                 }
-                let links = names(index, tokens, &hits, at, end);
+                let links = names.of(at, end);
                 let Some(top) = links.first() else { continue };
                 let worth = top.score * (count(end - at) + 0.15 * (count(end - at) - 1.0))
                     - if top.score < 0.5 { 0.15 } else { 0.0 }
                     + best[end].0;
                 if worth > choice.0 {
-                    choice = (worth, end, Meaning::Name(links), Vec::new());
+                    choice = (worth, end, Meaning::Name(links.to_vec()), Vec::new());
                 }
             }
         }
         if !matches!(token.kind, TokenKind::Mark(_) | TokenKind::Quoted) {
-            let reach = (at + index.longest_value + 3).min(n);
+            let reach = (at + longest + 3).min(n);
             for end in (at + 1..=reach).rev() {
                 if tokens[at..end].iter().any(|it| it.kind == TokenKind::Quoted)
                     || tokens[end - 1].kind == TokenKind::Mark('?')
@@ -145,7 +178,7 @@ pub(crate) fn link(
                 }
                 let links = values(index, tokens, at, end);
                 let Some(top) = links.first() else { continue };
-                if end > at + 1 && told_apart(index, tokens, &hits, &links, at, end) {
+                if end > at + 1 && told_apart(&names, &links, at, end) {
                     continue;
                 }
                 let mut worth = top.score * count(end - at) + best[end].0;
@@ -155,7 +188,7 @@ pub(crate) fn link(
                 let asked = asked_for(tokens, at);
                 if end == at + 1 && !token.capital && (asked || many) {
                     // but `professors` of a table of teachers may be those of that rank
-                    let named = names(index, tokens, &hits, at, end).iter().any(|it| {
+                    let named = names.of(at, end).iter().any(|it| {
                         it.column.is_none()
                             && it.score >= 0.6
                             && (asked || links.iter().all(|own| own.table != it.table))
@@ -165,10 +198,7 @@ pub(crate) fn link(
                     }
                 }
                 if worth > choice.0 {
-                    let other = match &choice.2 {
-                        Meaning::Name(links) if choice.1 == end => links.clone(),
-                        _ => names(index, tokens, &hits, at, end),
-                    };
+                    let other = names.all(at, end);
                     let meaning = match token.kind {
                         TokenKind::Number(value) if end == at + 1 => Meaning::Number(value, links),
                         _ => Meaning::Value(links),
@@ -182,7 +212,9 @@ pub(crate) fn link(
     let mut items = Vec::new();
     let mut at = 0;
     while at < n {
-        let (_, end, meaning, names) = best[at].clone();
+        let (meaning, names) =
+            (std::mem::replace(&mut best[at].2, Meaning::Word), std::mem::take(&mut best[at].3));
+        let end = best[at].1;
         items.push(item(tokens, at, end, meaning, names));
         at = end;
     }
@@ -215,7 +247,7 @@ fn compounds(index: &SchemaIndex, tokens: &[Token], items: &mut Vec<Item>) {
         let once = items.iter().filter(|it| table(it) == Some(a)).count() == 1;
         let beside = index.distance(a, b).is_some_and(|it| it <= 2);
         // `checking accounts`, where what is checked refers to its account: rows of both
-        let refers = index.edges.iter().any(|it| it.from == a && it.to == b);
+        let refers = index.edges_from(a).any(|it| it.to == b);
         let whole = kind.end == kind.first + 1 && head.first == kind.end && !refers;
         let modifies = a != b
             && plural
@@ -238,20 +270,13 @@ fn compounds(index: &SchemaIndex, tokens: &[Token], items: &mut Vec<Item>) {
 }
 
 /// `the Ebro river`: a river called Ebro, where there is one, rather than something else that is called so in full.
-fn told_apart(
-    index: &SchemaIndex,
-    tokens: &[Token],
-    hits: &Hits,
-    links: &[ValueLink],
-    at: usize,
-    end: usize,
-) -> bool {
-    let kinds = names(index, tokens, hits, end - 1, end);
+fn told_apart(names: &Names<'_>, links: &[ValueLink], at: usize, end: usize) -> bool {
+    let kinds = names.of(end - 1, end);
     let Some(kind) = kinds.first().filter(|it| it.column.is_none() && it.score > 0.9) else {
         return false;
     };
     links.iter().all(|it| it.table != kind.table)
-        && values(index, tokens, at, end - 1)
+        && values(names.index, names.tokens, at, end - 1)
             .iter()
             .any(|it| it.table == kind.table && it.score > 0.9)
 }

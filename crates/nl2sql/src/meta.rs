@@ -76,7 +76,7 @@ pub(crate) fn answer(index: &SchemaIndex, tokens: &[Token]) -> Option<MetaAnswer
         "show me all tables",
     ];
     if about_tables.iter().any(|it| text == *it || text.ends_with("tables are there"))
-        && !index.stems.contains("tabl")
+        && !index.vocabulary.holds("tabl")
     {
         return Some(all_tables(index));
     }
@@ -87,7 +87,7 @@ pub(crate) fn answer(index: &SchemaIndex, tokens: &[Token]) -> Option<MetaAnswer
         || begins("what tables")
         || begins("in which table")
         || begins("which table"))
-        && !index.stems.contains("tabl")
+        && !index.vocabulary.holds("tabl")
     {
         let mut found = Vec::new();
         for item in &items {
@@ -133,7 +133,7 @@ pub(crate) fn answer(index: &SchemaIndex, tokens: &[Token]) -> Option<MetaAnswer
     if (words.iter().any(|it| matches!(*it, "columns" | "fields" | "attributes"))
         && (begins("what") || begins("which") || begins("list") || begins("show"))
         || begins("describe"))
-        && !index.stems.contains("column")
+        && !index.vocabulary.holds("column")
     {
         let table = items.iter().find_map(|item| match &item.meaning {
             Meaning::Name(links) => {

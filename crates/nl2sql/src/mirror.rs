@@ -53,18 +53,13 @@ fn named(it: &Predicate) -> Option<ColumnRef> {
 
 /// The table that a column alone refers to.
 fn target(index: &SchemaIndex, column: ColumnRef) -> Option<usize> {
-    index
-        .edges
-        .iter()
-        .find(|it| it.from == column.table && it.from_columns == [column.column])
-        .map(|it| it.to)
+    index.edges_from(column.table).find(|it| it.from_columns == [column.column]).map(|it| it.to)
 }
 
 /// The other column of that table that refers to the same one, where there is just one.
 fn twin(index: &SchemaIndex, column: ColumnRef, to: usize) -> Option<ColumnRef> {
-    let mut others = index.edges.iter().filter(|it| {
-        it.from == column.table
-            && it.to == to
+    let mut others = index.edges_from(column.table).filter(|it| {
+        it.to == to
             && it.to != it.from
             && it.from_columns.len() == 1
             && it.from_columns != [column.column]

@@ -17,6 +17,7 @@ use crate::{
     logical::LogicalQuery,
     lookup, mirror, phrase, render, shape, time,
     token::{self, Token},
+    work,
 };
 
 /// The most that a reading is worth which leaves a word of weight unexplained: enough for a question back.
@@ -30,6 +31,10 @@ const RELATING: f64 = 0.05;
 
 /// Whether a question is read so surely that it is answered.
 pub(crate) fn is_answerable(index: &SchemaIndex, question: &str) -> bool {
+    index.answerable.knows(question, || is_read_surely(index, question))
+}
+
+fn is_read_surely(index: &SchemaIndex, question: &str) -> bool {
     let mut tokens = token::tokenize(question);
     correct::correct(index, &mut tokens);
     phrase::plain(&mut tokens);
@@ -110,11 +115,14 @@ pub(crate) fn others(
         let items = link::link(index, tokens, &times);
         let Some((plain, rivals)) = read_as(index, &items, tokens, wrap, None) else { return };
         found.push(plain);
-        for rival in rivals.into_iter().take(TRIED) {
+        for rival in rivals.into_iter().take(TRIED).take_while(|_| work::has_room()) {
             found.extend(read_as(index, &items, tokens, wrap, Some(rival)).map(|it| it.0));
         }
     };
     for index in std::iter::once(index).chain(index.base.as_deref()) {
+        if !work::has_room() {
+            break;
+        }
         try_all(index, tokens, None);
         let sure = |tokens: &[Token]| {
             plainly(index, tokens, today)
@@ -122,6 +130,9 @@ pub(crate) fn others(
                 .map(|it| it.query)
         };
         for shape in shape::find(index, tokens, today) {
+            if !work::has_room() {
+                break;
+            }
             let wrap = |query: LogicalQuery| (shape.wrap)(query, &sure);
             try_all(index, &shape.tokens, Some(&wrap));
         }

@@ -8,30 +8,68 @@ use crate::{
     link::{ValueLink, is_question_word},
     lookup,
     token::{Token, TokenKind, normalized},
+    work,
 };
 
-pub(crate) fn exact_values(index: &SchemaIndex, text: &str) -> Vec<ValueLink> {
-    let key = normalized(text);
-    let found = index.found.get(&key).into_iter().flatten();
-    let looked_up = found.map(|it| ValueLink {
+/// A place where a value was seen that words may mean; only of those that are kept the text is copied.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    table: usize,
+    column: usize,
+    value: &'a str,
+    score: f64,
+}
+
+impl Seen<'_> {
+    fn link(self) -> ValueLink {
+        let Seen { table, column, value, score } = self;
+        ValueLink { table, column, value: value.to_owned(), score }
+    }
+}
+
+/// How surely a value is meant by its text alone.
+const EXACT: f64 = 0.9;
+
+/// Where a value is known from, or was found for this question, by its normalized text.
+fn seen<'a>(index: &'a SchemaIndex, key: &str) -> impl Iterator<Item = Seen<'a>> {
+    let known = index.values.seen(key).iter().map(|it| {
+        let (table, column, value) = it.place();
+        let value = index.tables[table].columns[column].values[value].as_str();
+        Seen { table, column, value, score: EXACT }
+    });
+    let found = index.found.get(key).into_iter().flatten();
+    known.chain(found.map(|it| Seen {
         table: it.table,
         column: it.column,
-        value: it.value.clone(),
-        score: 0.9,
-    });
-    index
-        .values
-        .get(&key)
-        .into_iter()
-        .flatten()
-        .map(|it| ValueLink {
-            table: it.table,
-            column: it.column,
-            value: index.tables[it.table].columns[it.column].values[it.value].clone(),
-            score: 0.9,
-        })
-        .chain(looked_up)
-        .collect()
+        value: &it.value,
+        score: EXACT,
+    }))
+}
+
+pub(crate) fn exact_values(index: &SchemaIndex, text: &str) -> Vec<ValueLink> {
+    seen(index, &normalized(text)).map(Seen::link).collect()
+}
+
+/// Whether no value can begin with a span's first word, or none that begins so is as long.
+fn is_beyond(index: &SchemaIndex, first: &Token, key: &str) -> bool {
+    // words that are spelled in two ways, or that mean a place, are looked for in other words too
+    if first.lower.contains("eled")
+        || first.lower.contains("elled")
+        || !LEXICON.place(key).is_empty()
+    {
+        return false;
+    }
+    // what begins a span, whatever stands behind it
+    let first = normalized(&first.lower);
+    let Some(first) = first.split(' ').next().filter(|it| !it.is_empty()) else { return false };
+    let words = key.split(' ').count();
+    let found = index
+        .found
+        .keys()
+        .any(|it| it.strip_prefix(first).is_some_and(|it| it.is_empty() || it.starts_with(' ')));
+    let reach = index.values.reach(first);
+    // the base form of a word may be a word less: `it's`
+    !found && (reach == 0 || words > reach + 1)
 }
 
 pub(crate) fn quoted_values(index: &SchemaIndex, text: &str) -> Vec<ValueLink> {
@@ -68,13 +106,17 @@ pub(crate) fn values(
     }
     let joined = part.iter().map(|it| it.lower.as_str()).collect::<Vec<_>>().join(" ");
     let key = normalized(&joined);
+    if part.len() > 1 && is_beyond(index, &part[0], &key) {
+        return Vec::new();
+    }
     let capital = part.iter().any(|it| it.capital);
-    let mut links = exact_values(index, &key);
+    let mut links: Vec<Seen<'_>> = seen(index, &key).collect();
     let mut keys: HashSet<String> = HashSet::from([key.clone()]);
     let base = if part.len() > 1 { 1.25 } else { 0.95 };
     let boost = if capital { 0.25 } else { 0.0 };
     for it in &mut links {
-        it.score = (base + boost) * lookup::worth(index, &key, it);
+        let worth = lookup::worth(index, &key, (it.table, it.column), it.value);
+        it.score = (base + boost) * worth;
     }
     let only_word = part.len() == 1;
     if matches!(part[part.len() - 1].kind, TokenKind::Word) {
@@ -103,8 +145,7 @@ pub(crate) fn values(
                 format!("{}d", part[0].lemma),
                 format!("{}led", part[0].lemma),
             ] {
-                let of_kind = exact_values(index, &form)
-                    .into_iter()
+                let of_kind = seen(index, &normalized(&form))
                     .any(|it| index.tables[it.table].columns[it.column].is_state());
                 if of_kind {
                     forms.push(form);
@@ -120,7 +161,7 @@ pub(crate) fn values(
         for (number, form) in forms.into_iter().enumerate() {
             let form = normalized(&form);
             if keys.insert(form.clone()) {
-                for mut it in exact_values(index, &form) {
+                for mut it in seen(index, &form) {
                     it.score = if only_word && !capital && number == 0 {
                         0.75
                     } else {
@@ -137,7 +178,7 @@ pub(crate) fn values(
             }
             let form = normalized(place);
             if keys.insert(form.clone()) {
-                for mut it in exact_values(index, &form) {
+                for mut it in seen(index, &form) {
                     it.score = base - 0.1 + boost;
                     links.push(it);
                 }
@@ -146,13 +187,10 @@ pub(crate) fn values(
     }
     // `artworks that are nominated`: all that stands in a table of nominations is
     if only_word && !capital && part[0].lower.ends_with("ed") {
-        links.retain(|it| {
-            let words = &index.tables[it.table].words;
-            !words.iter().any(|it| LEXICON.stem(it) == part[0].stem)
-        });
+        links.retain(|it| !index.tables[it.table].stems.iter().any(|it| **it == *part[0].stem));
     }
     if links.is_empty() {
-        return links;
+        return Vec::new();
     }
     // words of every question are values only where something else says so
     let only = part.len() == 1;
@@ -173,7 +211,7 @@ pub(crate) fn values(
         });
         if beside {
             links.retain(|it| index.tables[it.table].columns[it.column].complete);
-            return links;
+            return links.into_iter().take(UNRANKED).map(Seen::link).collect();
         }
         let shouted = part[0].text.len() > 1 && part[0].text.chars().all(char::is_uppercase);
         if !shouted {
@@ -203,9 +241,22 @@ pub(crate) fn values(
             it.score = 0.4;
         }
     }
-    links.sort_by(|a, b| {
-        b.score.total_cmp(&a.score).then((a.table, a.column).cmp(&(b.table, b.column)))
-    });
-    links.truncate(20);
-    links
+    work::note(links.len());
+    let mut ranked: Vec<(usize, Seen<'_>)> = links.into_iter().enumerate().collect();
+    let better = |a: &(usize, Seen<'_>), b: &(usize, Seen<'_>)| {
+        let place = |it: &(usize, Seen<'_>)| (it.1.table, it.1.column, it.0);
+        b.1.score.total_cmp(&a.1.score).then(place(a).cmp(&place(b)))
+    };
+    if ranked.len() > MOST {
+        ranked.select_nth_unstable_by(MOST, better);
+        ranked.truncate(MOST);
+    }
+    ranked.sort_unstable_by(better);
+    ranked.into_iter().map(|it| it.1.link()).collect()
 }
+
+/// The most places of a value that are kept.
+const MOST: usize = 20;
+
+/// The same of a label that is meant wherever it stands.
+const UNRANKED: usize = 1000;

@@ -20,6 +20,10 @@ const STATEMENTS: usize = 512;
 /// How many connections' knowledge is held at most.
 const HELD: usize = 64;
 
+/// How many columns all that is held may have: an index takes some two kilobytes for each, so that a few very large databases
+/// do not fill the memory that many small ones would not.
+const HELD_COLUMNS: usize = 400_000;
+
 /// What a caller may know of a database, and who they are to its policies.
 pub(crate) struct Knowledge {
     known: Arc<Known>,
@@ -40,6 +44,8 @@ impl std::ops::Deref for Knowledge {
 pub(crate) struct Known {
     /// As these callers may know it.
     snapshot: Arc<Snapshot>,
+    /// How many columns that has.
+    columns: usize,
     allowed: AllowedTables,
     written: Arc<Annotations>,
     /// The organization's language; for callers whom policies bind what changes answers, and what they may know of that.
@@ -180,6 +186,7 @@ impl Known {
             Arc::new(Language { version: language.version, entries: known.cloned().collect() })
         };
         Self {
+            columns: snapshot.catalog.relations.iter().map(|it| it.columns.len()).sum(),
             snapshot,
             allowed,
             written,
@@ -386,11 +393,6 @@ impl KnowledgeCache {
         known: &Arc<Known>,
     ) {
         let mut held = self.held.lock().expect("not poisoned");
-        if held.len() >= HELD && !held.contains_key(&connection) {
-            let newest = |all: &[(Origin, Arc<Known>)]| all.iter().map(|it| it.0.snapshot).max();
-            let oldest = held.iter().min_by_key(|(_, all)| newest(all)).map(|(id, _)| *id);
-            oldest.map(|id| held.remove(&id));
-        }
         let origin = Origin {
             snapshot: known.snapshot().id,
             version,
@@ -408,5 +410,48 @@ impl KnowledgeCache {
             all.remove(0);
         }
         all.push((origin, known.clone()));
+        let sizes = held.iter().map(|(id, all)| {
+            let newest = all.iter().map(|it| it.0.snapshot).max();
+            (*id, newest, all.iter().map(|it| it.1.columns).sum())
+        });
+        for id in leaving(sizes.collect(), connection) {
+            held.remove(&id);
+        }
+    }
+}
+
+/// Which connections' knowledge has to go for the rest to be little enough: those whose newest snapshot is the oldest, never
+/// the one that was just asked for. Each comes with its newest snapshot and the columns of all that is held of it.
+fn leaving<T: Ord + Copy, S: Ord>(mut held: Vec<(T, S, usize)>, kept: T) -> Vec<T> {
+    held.sort_by(|a, b| a.1.cmp(&b.1).then(a.0.cmp(&b.0)));
+    let (mut count, mut columns) = (held.len(), held.iter().map(|it| it.2).sum::<usize>());
+    let mut gone = Vec::new();
+    for (id, _, own) in held.into_iter().filter(|it| it.0 != kept) {
+        if count <= HELD && columns <= HELD_COLUMNS {
+            break;
+        }
+        (count, columns) = (count - 1, columns - own);
+        gone.push(id);
+    }
+    gone
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_bounded_by_count_and_by_size() {
+        let small: Vec<(usize, usize, usize)> = (0..HELD).map(|it| (it, 100 - it, 10)).collect();
+        assert!(leaving(small.clone(), 0).is_empty());
+        let one_more: Vec<_> = small.iter().copied().chain([(HELD, 0, 10)]).collect();
+        assert_eq!(leaving(one_more.clone(), 0), [HELD], "the oldest goes");
+        assert_eq!(leaving(one_more, HELD), [HELD - 1], "but not what was just asked for");
+        let large = vec![(1, 10, HELD_COLUMNS / 2), (2, 20, HELD_COLUMNS / 2), (3, 30, 1)];
+        assert_eq!(leaving(large, 3), [1]);
+        assert!(
+            leaving(vec![(1, 10, HELD_COLUMNS + 1)], 1).is_empty(),
+            "one alone is held, however large"
+        );
     }
 }

@@ -224,9 +224,9 @@ pub(super) fn drop_key_leaf(index: &SchemaIndex, query: &mut LogicalQuery) {
             _ => continue,
         };
         let [(key, reference)] = pairs.as_slice() else { continue };
-        let guessed = index.edges.iter().any(|edge| {
+        let guessed = index.edges_from(other.table).any(|edge| {
             !edge.declared
-                && (edge.from, edge.to) == (other.table, leaf.table)
+                && edge.to == leaf.table
                 && edge.from_columns == [*reference]
                 && edge.to_columns == [*key]
         });

@@ -137,17 +137,18 @@ mod tests {
         let plain = SchemaIndex::build(&catalog, &all);
         let annotated = SchemaIndex::annotated(&catalog, &all, &annotations);
         let said = |index: &SchemaIndex, word: &str, column: Option<usize>| {
-            let words = |it: &super::super::Name| it.words.iter().any(|it| it.0 == word);
-            index.names.iter().any(|it| it.column == column && words(it))
+            let all = &index.vocabulary;
+            let words = |it| all.words(it).iter().any(|it| all.text(it.lemma) == word);
+            all.names().any(|it| it.column() == column && words(it))
         };
         assert!(said(&annotated, "purchase", None) && said(&annotated, "turnover", Some(0)));
         assert!(!said(&plain, "purchase", None) && !said(&plain, "turnover", Some(0)));
-        assert!(annotated.names.len() > plain.names.len());
-        for (before, after) in plain.names.iter().zip(&annotated.names) {
+        assert!(annotated.vocabulary.len() > plain.vocabulary.len());
+        for (before, after) in plain.vocabulary.names().zip(annotated.vocabulary.names()) {
             assert_eq!(format!("{before:?}"), format!("{after:?}"), "the first ones stay");
         }
         assert_eq!(annotated.tables[0].comment.as_deref(), Some("Kept by hand."));
         let none = SchemaIndex::annotated(&catalog, &all, &Annotations::default());
-        assert_eq!(none.names.len(), plain.names.len());
+        assert_eq!(none.vocabulary.len(), plain.vocabulary.len());
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use plinth_schema_introspect::{Column, TypeClass};
 
-use super::{ColumnInfo, SchemaIndex, expand};
+use super::{ColumnInfo, SchemaIndex, expand, stems};
 use crate::lexicon::LEXICON;
 use crate::names;
 use crate::token::normalized;
@@ -37,6 +37,7 @@ impl SchemaIndex {
                     class,
                     type_name: "text".to_owned(),
                     words: own.clone(),
+                    stems: stems(&own),
                     nullable: true,
                     primary: false,
                     foreign: false,

@@ -20,9 +20,12 @@ impl SchemaIndex {
             words.iter().map(|it| LEXICON.lemma(it)).collect::<Vec<_>>().join(" ")
         };
         let shown: HashSet<String> = self
-            .names
-            .iter()
-            .map(|it| it.words.iter().map(|it| it.0.as_str()).collect::<Vec<_>>().join(" "))
+            .vocabulary
+            .names()
+            .map(|it| {
+                let words = self.vocabulary.words(it).iter();
+                words.map(|it| self.vocabulary.text(it.lemma)).collect::<Vec<_>>().join(" ")
+            })
             .collect();
         for relation in &catalog.relations {
             let is_shown = relation.readable

@@ -2,7 +2,7 @@
 
 use plinth_schema_introspect::{Column, TypeClass};
 
-use super::{ColumnInfo, SchemaIndex};
+use super::{ColumnInfo, SchemaIndex, stems};
 use crate::{
     language::{Defined, DefinedPiece, Place},
     lexicon::LEXICON,
@@ -40,6 +40,7 @@ impl SchemaIndex {
                 name: name.join("_"),
                 class: TypeClass::Decimal,
                 type_name: "numeric".to_owned(),
+                stems: stems(&name),
                 words: name.clone(),
                 nullable,
                 primary: false,
@@ -59,19 +60,12 @@ impl SchemaIndex {
 impl SchemaIndex {
     /// What the organization calls so is meant before what descriptions say.
     pub(crate) fn overrule(&mut self, called: &[Vec<String>]) {
-        let described = |table: usize, column: usize| {
-            let info = &self.tables[table].columns[column];
-            info.defined.is_some() && called.contains(&info.words)
-        };
-        let gone: Vec<usize> = (0..self.names.len())
-            .filter(|it| {
-                let name = &self.names[*it];
-                name.column.is_some_and(|column| described(name.table, column))
-            })
-            .collect();
-        for it in gone {
-            self.names[it].quality = 0.0;
-        }
+        let Self { tables, vocabulary, .. } = self;
+        vocabulary.silence(|it| {
+            let column = it.column().map(|column| &tables[it.table()].columns[column]);
+            column.is_some_and(|it| it.defined.is_some() && called.contains(&it.words))
+        });
+        self.forget();
     }
 }
 

@@ -1,19 +1,21 @@
 //! How tables join: by declared references, and by those that nobody declared.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use plinth_schema_introspect::{Catalog, Relation, TypeClass};
+use plinth_schema_introspect::{Relation, TypeClass};
 
-use super::{ColumnInfo, Edge, SchemaIndex, Table};
+use super::{ColumnInfo, Edge, FastMap, SchemaIndex, Table};
 
 impl SchemaIndex {
-    pub(super) fn add_declared_edges(&mut self, catalog: &Catalog, relations: &[&Relation]) {
+    pub(super) fn add_declared_edges(&mut self, relations: &[&Relation]) {
         let position: HashMap<u32, usize> =
             relations.iter().enumerate().map(|(at, it)| (it.oid, at)).collect();
         for (from, relation) in relations.iter().enumerate() {
             for key in &relation.foreign_keys {
                 let Some(&to) = position.get(&key.target) else { continue };
-                let Some(target) = catalog.relation(key.target) else { continue };
+                let target = relations[to];
                 let of = |table: usize, source: &Relation, at: &[usize]| -> Option<Vec<usize>> {
                     at.iter()
                         .map(|it| {
@@ -44,15 +46,19 @@ impl SchemaIndex {
             .map(|it| (it.from, it.from_columns[0]))
             .collect();
         let mut found = Vec::new();
-        let lone: Vec<bool> = (0..self.tables.len())
-            .map(|table| !self.edges.iter().any(|it| it.from == table || it.to == table))
-            .collect();
+        let mut lone = vec![true; self.tables.len()];
+        for it in &self.edges {
+            lone[it.from] = false;
+            lone[it.to] = false;
+        }
+        let targets = Targets::new(&self.tables);
         for (from, table) in self.tables.iter().enumerate() {
             for (column, info) in table.columns.iter().enumerate() {
                 if has_declared.contains(&(from, column)) {
                     continue;
                 }
-                for (to, target) in self.tables.iter().enumerate() {
+                for to in targets.of(info) {
+                    let target = &self.tables[to];
                     if to == from || declared.contains(&(from, to)) {
                         continue;
                     }
@@ -81,23 +87,56 @@ impl SchemaIndex {
                 }
             }
         }
-        // still unconnected: equal telling names (`city_name`) or ids on both sides, neither of them a key
+        self.infer_from_equals(&declared, &lone, &mut found);
+        found.dedup_by(|a, b| a.from == b.from && a.to == b.to && a.from_columns == b.from_columns);
+        self.edges.extend(found);
+    }
+
+    /// Connects what is still unconnected: equal telling names (`city_name`) or ids on both sides, neither of them a key.
+    fn infer_from_equals(
+        &self,
+        declared: &HashSet<(usize, usize)>,
+        lone: &[bool],
+        found: &mut Vec<Edge>,
+    ) {
         let mut linked: HashSet<(usize, usize)> = declared.clone();
         linked.extend(found.iter().flat_map(|it| [(it.from, it.to), (it.to, it.from)]));
+        let mut beside: Vec<Vec<usize>> = vec![Vec::new(); self.tables.len()];
+        for &(from, to) in &linked {
+            beside[from].push(to);
+        }
+        // what is called so here may go by another name there
+        let mut telling: FastMap<(&str, TypeClass), Vec<usize>> = self
+            .tables
+            .iter()
+            .flat_map(|it| &it.columns)
+            .filter(|it| connects(it))
+            .map(|it| ((it.name.as_str(), it.class), Vec::new()))
+            .collect();
+        for (table, info) in self.tables.iter().enumerate() {
+            for column in &info.columns {
+                if let Some(all) = telling.get_mut(&(column.name.as_str(), column.class))
+                    && all.last() != Some(&table)
+                {
+                    all.push(table);
+                }
+            }
+        }
+        // what stands in very many tables tells nothing of any two of them
+        telling.retain(|_, all| all.len() <= MOST_SHARED);
         for from in 0..self.tables.len() {
-            for to in 0..from {
+            let columns = self.tables[from].columns.iter().filter(|it| connects(it));
+            let equals = columns.filter_map(|it| telling.get(&(it.name.as_str(), it.class)));
+            let mut others: Vec<usize> =
+                equals.flatten().copied().filter(|it| *it < from).collect();
+            others.sort_unstable();
+            others.dedup();
+            for to in others {
                 if linked.contains(&(from, to)) || !(lone[from] || lone[to]) {
                     continue;
                 }
                 let pair = self.tables[from].columns.iter().enumerate().find_map(|(at, it)| {
-                    let last = it.words.last()?;
-                    let telling =
-                        it.words.len() > 1 && matches!(last.as_str(), "id" | "code" | "name");
-                    if !telling
-                        || it.name == "first_name"
-                        || it.name == "last_name"
-                        || it.name == "full_name"
-                    {
+                    if !connects(it) || !telling.contains_key(&(it.name.as_str(), it.class)) {
                         return None;
                     }
                     let other = self.tables[to]
@@ -107,8 +146,7 @@ impl SchemaIndex {
                     Some((at, other))
                 });
                 // two tables that both refer to a third meet there, not here
-                let third = (0..self.tables.len())
-                    .any(|it| linked.contains(&(from, it)) && linked.contains(&(to, it)));
+                let third = beside[from].iter().any(|it| linked.contains(&(to, *it)));
                 if let Some((a, b)) = pair
                     && !third
                 {
@@ -122,8 +160,6 @@ impl SchemaIndex {
                 }
             }
         }
-        found.dedup_by(|a, b| a.from == b.from && a.to == b.to && a.from_columns == b.from_columns);
-        self.edges.extend(found);
     }
 
     pub(super) fn mark_foreign(&mut self) {
@@ -135,32 +171,229 @@ impl SchemaIndex {
         for at in 0..self.tables.len() {
             let table = &self.tables[at];
             let plain = table.columns.iter().filter(|it| !it.is_id()).count();
+            let own = || self.edges_of[at].iter().map(|it| &self.edges[*it]);
             let outgoing: HashSet<usize> =
-                self.edges.iter().filter(|it| it.from == at).map(|it| it.to).collect();
-            let incoming = self.edges.iter().any(|it| it.to == at && it.from != at);
+                own().filter(|it| it.from == at).map(|it| it.to).collect();
+            let incoming = own().any(|it| it.to == at && it.from != at);
             self.tables[at].bridge = outgoing.len() >= 2 && plain <= 2 && !incoming;
         }
     }
 
-    pub(super) fn measure_distances(&mut self) {
-        let n = self.tables.len();
-        let mut distances = vec![u8::MAX; n * n];
-        for start in 0..n {
-            let mut queue = std::collections::VecDeque::from([start]);
-            distances[start * n + start] = 0;
-            while let Some(at) = queue.pop_front() {
-                let steps = distances[start * n + at];
-                for &edge in &self.edges_of[at] {
-                    let (_, next, _) = self.edges[edge].seen_from(at);
-                    if distances[start * n + next] == u8::MAX {
-                        distances[start * n + next] = steps.saturating_add(1);
-                        queue.push_back(next);
-                    }
+    /// How many joins lie between two tables; `None` if none lead there.
+    pub(crate) fn distance(&self, a: usize, b: usize) -> Option<usize> {
+        if a == b {
+            return Some(0);
+        }
+        let known = &self.ways.steps;
+        let steps = |row: &[u8], to: usize| (row[to] != FAR).then_some(usize::from(row[to]));
+        // the way back is as long
+        if !known.has(a) && known.has(b) {
+            return known.row(b, || self.steps_from(b), |row| steps(row, a));
+        }
+        known.row(a, || self.steps_from(a), |row| steps(row, b))
+    }
+
+    /// Whether each row of one table has at most one of another, along references that all point away from it.
+    pub(crate) fn is_single(&self, from: usize, to: usize) -> bool {
+        let find = || self.owned_by(from);
+        from == to || self.ways.owners.row(from, find, |row| row[to / 8] & (1 << (to % 8)) != 0)
+    }
+
+    /// For each table, by a bit, whether rows of `from` have at most one row of it.
+    fn owned_by(&self, from: usize) -> Box<[u8]> {
+        let mut owned = vec![0_u8; self.tables.len().div_ceil(8)].into_boxed_slice();
+        let mut open = vec![from];
+        while let Some(table) = open.pop() {
+            let bit = 1 << (table % 8);
+            if owned[table / 8] & bit != 0 {
+                continue;
+            }
+            owned[table / 8] |= bit;
+            for &edge in &self.edges_of[table] {
+                let edge = &self.edges[edge];
+                if edge.from == table {
+                    open.push(edge.to);
+                } else if let [column] = edge.from_columns.as_slice()
+                    && (self.tables[edge.from].primary == [*column]
+                        || self.tables[edge.from].columns[*column].unique)
+                {
+                    // one to one
+                    open.push(edge.from);
                 }
             }
         }
-        self.distances = distances.into();
+        owned
     }
+
+    /// The references that a table has.
+    pub(crate) fn edges_from(&self, table: usize) -> impl Iterator<Item = &Edge> {
+        let own = self.edges_of[table].iter().map(|it| &self.edges[*it]);
+        own.filter(move |it| it.from == table)
+    }
+
+    /// How many steps lie between a table and each other, [`FAR`] where none lead there.
+    fn steps_from(&self, start: usize) -> Box<[u8]> {
+        let mut steps = vec![FAR; self.tables.len()].into_boxed_slice();
+        let mut queue = std::collections::VecDeque::from([start]);
+        steps[start] = 0;
+        while let Some(at) = queue.pop_front() {
+            let here = steps[at];
+            for &edge in &self.edges_of[at] {
+                let (_, next, _) = self.edges[edge].seen_from(at);
+                if steps[next] == FAR {
+                    steps[next] = here.saturating_add(1).min(FAR - 1);
+                    queue.push_back(next);
+                }
+            }
+        }
+        steps
+    }
+
+    /// The tables at most so many steps away, each with how many, the table itself first.
+    pub(crate) fn within(&self, table: usize, most: usize) -> Vec<(usize, usize)> {
+        let mut near = vec![(table, 0)];
+        let mut known: HashSet<usize> = HashSet::from([table]);
+        let mut at = 0;
+        while let Some(&(here, steps)) = near.get(at) {
+            at += 1;
+            if steps == most {
+                continue;
+            }
+            for &edge in &self.edges_of[here] {
+                let (_, next, _) = self.edges[edge].seen_from(here);
+                if known.insert(next) {
+                    near.push((next, steps + 1));
+                }
+            }
+        }
+        near
+    }
+}
+
+/// A name that stands in more tables than that, and refers to none by its words, connects none of them.
+const MOST_SHARED: usize = 64;
+
+/// No steps lead there.
+const FAR: u8 = u8::MAX;
+
+/// The most memory that each of these takes, in bytes: enough for the steps between all of 4,096 tables.
+const MOST_KNOWN: usize = 16 * 1024 * 1024;
+
+/// What is known of the ways between tables, found out for a table when it is first asked for. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ways {
+    /// How many steps lie between a table and each other, or [`FAR`].
+    steps: Rows,
+    /// Which tables rows of a table have at most one row of, by a bit for each.
+    owners: Rows,
+}
+
+impl Ways {
+    /// None is known yet.
+    pub(super) fn between(tables: usize) -> Self {
+        Self { steps: Rows::new(tables), owners: Rows::new(tables) }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Rows(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    of: Box<[OnceLock<Box<[u8]>>]>,
+    bytes: AtomicUsize,
+}
+
+impl Rows {
+    fn new(tables: usize) -> Self {
+        let of = vec![OnceLock::new(); tables].into_boxed_slice();
+        Self(Arc::new(Known { of, bytes: AtomicUsize::new(0) }))
+    }
+
+    fn has(&self, at: usize) -> bool {
+        self.0.of[at].get().is_some()
+    }
+
+    /// Reads the row of a table, which is kept while there is room.
+    fn row<T>(
+        &self,
+        at: usize,
+        find: impl FnOnce() -> Box<[u8]>,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> T {
+        let Known { of, bytes } = &*self.0;
+        if let Some(row) = of[at].get() {
+            return read(row);
+        }
+        let row = find();
+        if bytes.fetch_add(row.len(), Ordering::Relaxed) + row.len() > MOST_KNOWN {
+            bytes.fetch_sub(row.len(), Ordering::Relaxed);
+            return read(&row);
+        }
+        read(of[at].get_or_init(|| row))
+    }
+}
+
+/// The tables that a column may refer to, by what they and their keys are called.
+struct Targets<'a> {
+    by_key: FastMap<&'a str, Vec<usize>>,
+    by_first_word: FastMap<&'a str, Vec<usize>>,
+}
+
+impl<'a> Targets<'a> {
+    fn new(tables: &'a [Table]) -> Self {
+        let mut this = Self { by_key: FastMap::default(), by_first_word: FastMap::default() };
+        for (at, table) in tables.iter().enumerate() {
+            if let Some(word) = table.words.first() {
+                this.by_first_word.entry(word).or_default().push(at);
+            }
+            for (column, it) in table.columns.iter().enumerate() {
+                let known = this.by_key.entry(&it.name).or_default();
+                if is_key_like(table, column) && known.last() != Some(&at) {
+                    known.push(at);
+                }
+            }
+        }
+        // a key that very many tables have says of none which one is meant
+        this.by_key.retain(|_, all| all.len() <= MOST_SHARED);
+        this
+    }
+
+    /// All that [`inferred_target`] may find something in, in their order.
+    fn of(&self, column: &ColumnInfo) -> Vec<usize> {
+        let own = |it: &&str| !matches!(*it, "id" | "name");
+        let by_key = Some(column.name.as_str()).filter(own).and_then(|it| self.by_key.get(it));
+        let mut found: Vec<usize> = by_key.into_iter().flatten().copied().collect();
+        if column.words.len() > 1 {
+            let words = column.words.iter().map(String::as_str);
+            found.extend(words.filter_map(|it| self.by_first_word.get(it)).flatten());
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+}
+
+/// Whether a column may be what other tables refer to.
+fn is_key_like(target: &Table, column: usize) -> bool {
+    let it = &target.columns[column];
+    let key = it.primary && target.primary.len() == 1 || it.unique;
+    // `oid` of `organization`, where nothing is declared a key
+    let lettered = target.words.len() == 1
+        && it.name.len() == 3
+        && it.words == ["id"]
+        && it.name.chars().next().is_some_and(|first| {
+            target.words[0].starts_with(&first.to_lowercase().collect::<String>())
+        });
+    key || (target.primary.is_empty() && (column == 0 || lettered))
+}
+
+/// Whether a column of that name in two tables connects them: it says of what it is an id, a code or the name.
+fn connects(column: &ColumnInfo) -> bool {
+    let last = column.words.last().map_or("", String::as_str);
+    column.words.len() > 1
+        && matches!(last, "id" | "code" | "name")
+        && !matches!(column.name.as_str(), "first_name" | "last_name" | "full_name")
 }
 
 /// The column of `target` that `column` seems to refer to.
@@ -173,12 +406,7 @@ fn inferred_target(column: &ColumnInfo, target: &Table, desperate: bool) -> Opti
             continue;
         }
         let key = it.primary && target.primary.len() == 1 || it.unique;
-        // `oid` of `organization`, where nothing is declared a key
-        let lettered = target.words.len() == 1
-            && it.name.len() == 3
-            && it.words == ["id"]
-            && target.words[0].starts_with(&it.name.to_lowercase()[..1]);
-        let key_like = key || (target.primary.is_empty() && (at == 0 || lettered));
+        let key_like = is_key_like(target, at);
         // the same name, and a key there
         let id_like = matches!(last.as_str(), "id" | "code" | "number" | "key" | "uuid")
             || column.name.len() <= 4 && column.name.ends_with("id");

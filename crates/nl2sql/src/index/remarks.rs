@@ -44,9 +44,9 @@ impl SchemaIndex {
                 if comment.is_empty() {
                     continue;
                 }
-                let target = self
-                    .edges
+                let target = self.edges_of[table]
                     .iter()
+                    .map(|edge| &self.edges[*edge])
                     .find(|edge| edge.from == table && edge.from_columns == [column])
                     .map(|edge| edge.to);
                 if let Some(target) = target {

@@ -11,13 +11,28 @@ use crate::{
 impl Interpreter<'_> {
     /// What was earned, where only quantities and prices are kept: their product, in the table nearest to the question's.
     pub(super) fn revenue(&self, draft: &Draft) -> Option<Expr> {
-        let mut best: Option<(usize, Expr)> = None;
-        for (table, info) in self.index.tables.iter().enumerate() {
+        let mut best: Option<(usize, (usize, usize, usize))> = None;
+        for &sold in self.index.sold.get_or_init(|| self.sold_in()) {
             let steps = match draft.root {
-                Some(root) => self.index.distance(root, table),
+                Some(root) => self.index.distance(root, sold.0),
                 None => Some(0),
             };
-            let Some(steps) = steps else { continue };
+            if let Some(steps) = steps
+                && best.is_none_or(|it| steps < it.0)
+            {
+                best = Some((steps, sold));
+            }
+        }
+        let (_, (table, quantity, price)) = best?;
+        let column = |at: usize| Box::new(Expr::Column(ColumnRef::new(table, at)));
+        let times = crate::logical::Arithmetic::Multiply;
+        Some(Expr::Arithmetic(times, column(quantity), column(price)))
+    }
+
+    /// The tables of which each row was sold for a price in some quantity, with both columns.
+    fn sold_in(&self) -> Vec<(usize, usize, usize)> {
+        let mut all = Vec::new();
+        for (table, info) in self.index.tables.iter().enumerate() {
             let find = |stems: &[&str]| {
                 info.columns.iter().position(|it| {
                     it.class.is_numeric()
@@ -42,19 +57,9 @@ impl Interpreter<'_> {
             {
                 continue;
             }
-            if best.as_ref().is_none_or(|it| steps < it.0) {
-                let column = |at: usize| Box::new(Expr::Column(ColumnRef::new(table, at)));
-                best = Some((
-                    steps,
-                    Expr::Arithmetic(
-                        crate::logical::Arithmetic::Multiply,
-                        column(quantity),
-                        column(price),
-                    ),
-                ));
-            }
+            all.push((table, quantity, price));
         }
-        best.map(|it| it.1)
+        all
     }
 
     /// Where a number of inhabitants is kept for the place that is named.

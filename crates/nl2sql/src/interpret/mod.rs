@@ -463,9 +463,9 @@ impl<'a> Interpreter<'a> {
         };
         let [one] = people.as_slice() else { return false };
         // rows that belong to nobody stay
-        draft.outer |= self.index.edges.iter().any(|it| {
+        draft.outer |= self.index.edges_from(root).any(|it| {
             let nullable = |at: &usize| self.index.tables[root].columns[*at].nullable;
-            (it.from, it.to) == (root, *one) && it.from_columns.iter().any(nullable)
+            it.to == *one && it.from_columns.iter().any(nullable)
         });
         draft.ask(Asked::Rows(*one));
         true

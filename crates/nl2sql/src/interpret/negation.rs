@@ -324,30 +324,7 @@ impl Interpreter<'_> {
 
     /// Whether a row of `from` has at most one partner in `to`.
     pub(crate) fn single(&self, from: usize, to: usize) -> bool {
-        // along a path of references that all point away from `from`
-        let mut at = vec![from];
-        let mut seen = vec![false; self.index.tables.len()];
-        while let Some(table) = at.pop() {
-            if table == to {
-                return true;
-            }
-            if std::mem::replace(&mut seen[table], true) {
-                continue;
-            }
-            for &edge in &self.index.edges_of[table] {
-                let edge = &self.index.edges[edge];
-                if edge.from == table {
-                    at.push(edge.to);
-                } else if let [column] = edge.from_columns.as_slice()
-                    && (self.index.tables[edge.from].primary == [*column]
-                        || self.index.tables[edge.from].columns[*column].unique)
-                {
-                    // one to one
-                    at.push(edge.from);
-                }
-            }
-        }
-        false
+        self.index.is_single(from, to)
     }
 
     fn negated_end(&self, from: usize, end: usize) -> usize {

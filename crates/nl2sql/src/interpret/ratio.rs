@@ -277,7 +277,7 @@ impl Interpreter<'_> {
         if spoken {
             return None;
         }
-        let refers = self.index.edges.iter().find(|it| it.from == table && it.to == partner);
+        let refers = self.index.edges_from(table).find(|it| it.to == partner);
         if let Some(edge) = refers {
             let column = ColumnRef::new(table, *edge.from_columns.first()?);
             let nullable = self.index.column(column).nullable;

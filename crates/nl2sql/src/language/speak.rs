@@ -5,7 +5,7 @@ use plinth_sql_guard::{Expression, Guard, Piece};
 
 use super::{Defined, DefinedPiece, Metric, MetricColumn, Place, Spoken, Term, TermMeaning, said};
 use crate::{
-    index::{ColumnInfo, SchemaIndex, ValueAt},
+    index::{ColumnInfo, SchemaIndex, stems},
     logical::Aggregate,
     render::identifier,
     token::normalized,
@@ -73,10 +73,7 @@ impl SchemaIndex {
                     values.len() - 1
                 });
                 for way in std::iter::once(&term.name).chain(&term.synonyms) {
-                    let key = normalized(way);
-                    let words = key.split(' ').count();
-                    self.longest_value = self.longest_value.max(words.min(10));
-                    self.values.entry(key).or_default().push(ValueAt { table, column, value: at });
+                    self.values.add(&normalized(way), table, column, at);
                 }
                 Place::Value { table, column, value: value.clone() }
             }
@@ -190,12 +187,15 @@ impl SchemaIndex {
             TypeClass::Timestamp => "timestamp with time zone",
             _ => "numeric",
         };
+        let words = said(name);
+        self.forget();
         let columns = &mut self.tables[table].columns;
         columns.push(ColumnInfo {
             name: name.to_lowercase(),
             class,
             type_name: type_name.to_owned(),
-            words: said(name),
+            stems: stems(&words),
+            words,
             nullable: true,
             primary: false,
             foreign: false,

@@ -1,13 +1,12 @@
 //! What words may name: tables and columns whose names hold every word of content.
 
-use std::collections::HashMap;
-
 use super::{Hits, NameLink, is_question_word};
 use crate::{
-    index::{KIND, SchemaIndex},
+    index::{Hit, KIND, MAX_WORDS, Name, Remark, SchemaIndex},
     interpret::EARNED,
     lexicon::{Form, LEXICON},
     token::{Token, TokenKind},
+    work,
 };
 
 /// What these tokens may name, best first: every token that carries content must be a word of the name.
@@ -34,7 +33,7 @@ pub(super) fn names(
     }
     if part.len() > 1
         && (matches!(part[0].kind, TokenKind::Number(_))
-            && !hits[first].values().flatten().any(|it| it.1 >= 1.0))
+            && !hits[first].iter().any(|it| it.score >= 1.0))
     {
         return Vec::new();
     }
@@ -75,9 +74,9 @@ pub(super) fn names(
                 "after" | "before" | "in" | "since" | "between" | "during" | "by" | "on"
             )
         })
-        && hits[first].iter().any(|(name, words)| {
-            let it = &index.names[*name as usize];
-            it.column.is_none() && it.words.len() == 1 && words.iter().any(|it| it.1 >= 0.9)
+        && hits[first].iter().any(|hit| {
+            let it = index.vocabulary.name(hit.name);
+            hit.score >= 0.9 && it.len() == 1 && it.column().is_none()
         })
     {
         return Vec::new();
@@ -94,19 +93,26 @@ pub(super) fn names(
     }) {
         return Vec::new();
     }
-    let mut found: HashMap<(usize, Option<usize>), (f64, bool)> = HashMap::new();
-    let mut keep = |index: &SchemaIndex, name: u32, score: f64| {
-        let it = &index.names[name as usize];
-        let entry = found.entry((it.table, it.column)).or_insert((0.0, false));
-        if score > entry.0 + 1e-9 || (score > entry.0 - 1e-9 && !it.with_table) {
-            *entry = (score, it.with_table);
+    let vocabulary = &index.vocabulary;
+    let mut fitting: Vec<Fitting> = Vec::new();
+    let mut keep = |name: &Name, score: f64| {
+        // what fits less is none, whatever else is found
+        if score > LEAST - 1e-6 {
+            let with_table = name.with_table;
+            fitting.push(Fitting { table: name.table(), column: name.column(), score, with_table });
         }
     };
     let lead = content[0];
     if first == lead && content[content.len() - 1] == end - 1 {
-        for name in hits[lead].keys() {
-            if let Some(score) = match_name(index, *name, tokens, hits, &content, first, end) {
-                keep(index, *name, score);
+        let spoken = Words::new(tokens, hits, &content, first, end);
+        // the fewest names of any word are looked at: all words must be theirs
+        let rarest = content.iter().min_by_key(|it| hits[**it].len()).copied().unwrap_or(lead);
+        work::note(hits[rarest].len());
+        for of_name in hits[rarest].by_name() {
+            let name = vocabulary.name(of_name[0].name);
+            let own = (rarest, of_name);
+            if let Some(score) = match_name(index, of_name[0].name, name, &spoken, own) {
+                keep(name, score);
             }
         }
         // written as one word: `fastest lap` and `fastestlap`
@@ -120,54 +126,56 @@ pub(super) fn names(
                 worded().map(|it| it.lemma.as_str()).collect::<String>(),
                 joined,
             ] {
-                for name in index.compact.get(&form).into_iter().flatten() {
-                    keep(index, *name, 0.98 * index.names[*name as usize].quality);
+                for name in vocabulary.written_as(&form) {
+                    let name = vocabulary.name(name);
+                    keep(name, 0.98 * name.quality);
                 }
             }
         }
         // phrases of several words that stand for others: `last name` and `surname`
         let stems: Vec<&str> = content.iter().map(|it| tokens[*it].stem.as_str()).collect();
         for phrase in LEXICON.phrases(&stems.join(" ")) {
-            let Some(head) = phrase.first() else { continue };
-            for (name, _) in index.postings.get(head).into_iter().flatten() {
-                let it = &index.names[*name as usize];
-                let total: f64 = it
-                    .words
-                    .iter()
-                    .zip(&it.weights)
-                    .filter(|(word, _)| phrase.contains(&word.1))
-                    .map(|it| it.1)
-                    .sum();
-                let covered = phrase.iter().all(|stem| it.words.iter().any(|word| word.1 == *stem));
+            let ids: Option<Vec<_>> = phrase.iter().map(|it| vocabulary.id(it)).collect();
+            // a stem that stands in no name leaves nothing that has them all
+            let (Some(head), Some(ids)) = (phrase.first(), ids) else { continue };
+            work::note(vocabulary.holding(head).len());
+            for (name, _) in vocabulary.holding(head) {
+                let name = vocabulary.name(*name);
+                let words = vocabulary.words(name);
+                let total: f64 =
+                    words.iter().filter(|it| ids.contains(&it.stem)).map(|it| it.weight).sum();
+                let covered = ids.iter().all(|id| words.iter().any(|it| it.stem == *id));
                 if covered && total > 0.4 {
-                    keep(index, *name, 0.95 * total * it.quality);
+                    keep(name, 0.95 * total * name.quality);
                 }
             }
         }
     }
+    let mut found = best_of_each(fitting);
     // what nothing is called like, but descriptions speak of
-    if found.values().all(|it| it.0 < LEAST)
+    if found.iter().all(|it| it.score < LEAST)
         && let [token] = part
         && is_thing(token)
     {
-        for it in index.remarks.get(&token.stem).into_iter().flatten() {
-            found.insert((it.table, it.column), (REMARK, false));
+        for &Remark { table, column } in index.remarks.get(&token.stem).into_iter().flatten() {
+            found.retain(|it| (it.table, it.column) != (table, column));
+            found.push(Fitting { table, column, score: REMARK, with_table: false });
         }
     }
     // `train stations` are stations, not the rows that connect trains and stations
-    for ((table, column), entry) in &mut found {
-        let info = &index.tables[*table];
+    for it in found.iter_mut().filter(|it| it.column.is_none()) {
+        let info = &index.tables[it.table];
         // `located in Rome` names no table of locations
-        if column.is_none() && part.len() == 1 && part[0].lower == "located" {
-            entry.0 = 0.0;
+        if part.len() == 1 && part[0].lower == "located" {
+            it.score = 0.0;
         }
-        if column.is_none() && info.bridge && info.words.len() > 1 && content.len() > 1 {
+        if info.bridge && info.words.len() > 1 && content.len() > 1 {
             let head = &info.words[info.words.len() - 1..];
-            let partner = index.edges_of[*table]
+            let partner = index.edges_of[it.table]
                 .iter()
-                .any(|edge| index.tables[index.edges[*edge].seen_from(*table).1].words == head);
+                .any(|edge| index.tables[index.edges[*edge].seen_from(it.table).1].words == head);
             if partner {
-                entry.0 *= 0.5;
+                it.score *= 0.5;
             }
         }
     }
@@ -217,8 +225,13 @@ pub(super) fn names(
     }
     let mut links: Vec<NameLink> = found
         .into_iter()
-        .filter(|it| it.1.0 >= least)
-        .map(|((table, column), (score, with_table))| NameLink { table, column, score, with_table })
+        .filter(|it| it.score >= least)
+        .map(|Fitting { table, column, score, with_table }| NameLink {
+            table,
+            column,
+            score,
+            with_table,
+        })
         .collect();
     // what was earned is a number, no part of the name of a `sales_channel`
     if end == first + 1 && EARNED.contains(&tokens[first].lower.as_str()) {
@@ -227,15 +240,42 @@ pub(super) fn names(
             it.score >= WHOLE || it.column.is_some_and(number)
         });
     }
-    links.sort_by(|a, b| {
-        b.score.total_cmp(&a.score).then((a.column.is_some(), a.table, a.column).cmp(&(
-            b.column.is_some(),
-            b.table,
-            b.column,
-        )))
-    });
-    links.truncate(40);
+    let place = |it: &NameLink| (it.column.is_some(), it.table, it.column);
+    let better =
+        |a: &NameLink, b: &NameLink| b.score.total_cmp(&a.score).then(place(a).cmp(&place(b)));
+    if links.len() > MOST {
+        links.select_nth_unstable_by(MOST, better);
+        links.truncate(MOST);
+    }
+    links.sort_unstable_by(better);
     links
+}
+
+/// The most meanings of the same words that are kept.
+const MOST: usize = 40;
+
+/// How well words fit one way to say a table or a column.
+#[derive(Clone, Copy)]
+struct Fitting {
+    table: usize,
+    column: Option<usize>,
+    score: f64,
+    with_table: bool,
+}
+
+/// Of several ways to say the same the best one; of equally good ones one without the table's own words.
+fn best_of_each(mut fitting: Vec<Fitting>) -> Vec<Fitting> {
+    // sorting keeps the order of what is said of one thing
+    fitting.sort_by_key(|it| (it.table, it.column));
+    fitting.dedup_by(|next, best| {
+        let same = (next.table, next.column) == (best.table, best.column);
+        let better = next.score > best.score + 1e-9;
+        if same && (better || next.score > best.score - 1e-9 && !next.with_table) {
+            *best = *next;
+        }
+        same
+    });
+    fitting
 }
 
 /// Names of a lower quality were made of what somebody wrote about a thing.
@@ -263,34 +303,58 @@ fn is_thing(token: &Token) -> bool {
         && (token.lower == token.lemma || token.lower.ends_with('s'))
 }
 
-fn match_name(
-    index: &SchemaIndex,
-    name: u32,
-    tokens: &[Token],
-    hits: &Hits,
-    content: &[usize],
-    first: usize,
-    end: usize,
-) -> Option<f64> {
-    let it = &index.names[name as usize];
-    // in a description `placed` and `came` name nothing
-    if let ([one], true) = (content, it.quality < SAID)
-        && LEXICON.is_light(&tokens[*one].lower)
-    {
-        return None;
-    }
-    let mut matched = vec![0.0_f64; it.words.len()];
-    let mut order = Vec::new();
-    for &at in content {
-        let best = hits[at]
-            .get(&name)?
-            .iter()
-            .filter(|(word, _)| matched[usize::from(*word)] == 0.0)
-            .max_by(|a, b| a.1.total_cmp(&b.1))?;
-        // words that calculate are part of a name only as they stand there
-        if best.1 < 0.9
-            && matches!(
-                tokens[at].lemma.as_str(),
+/// The tokens that may be a name, and what of them does not depend on which one.
+struct Words<'a> {
+    tokens: &'a [Token],
+    hits: &'a Hits,
+    /// Those that carry content.
+    content: &'a [usize],
+    /// The others.
+    inner: Vec<usize>,
+    /// Whether it is a single word that says little.
+    light: bool,
+    /// For those of content, whether they calculate.
+    calculate: Vec<bool>,
+    /// Whether something else stands among them than what belongs there.
+    gap: bool,
+    /// Whether that separates them.
+    apart: bool,
+    /// `number of …`
+    counts: bool,
+}
+
+impl<'a> Words<'a> {
+    fn new(
+        tokens: &'a [Token],
+        hits: &'a Hits,
+        content: &'a [usize],
+        first: usize,
+        end: usize,
+    ) -> Self {
+        let inner: Vec<usize> = (first..end).filter(|it| !content.contains(it)).collect();
+        let gap = !inner.is_empty()
+            && !tokens[first..end].iter().any(|it| it.is_mark('\'') || it.is_mark('-'));
+        // only "of" may stand inside a name; anything else separates two
+        let may_stand = |at: &usize| {
+            matches!(
+                tokens[*at].lower.as_str(),
+                "of" | "'s"
+                    | "-"
+                    | "the"
+                    | "in"
+                    | "per"
+                    | "and"
+                    | "to"
+                    | "for"
+                    | "or"
+                    | "by"
+                    | "at"
+                    | "is"
+            )
+        };
+        let calculates = |at: &usize| {
+            matches!(
+                tokens[*at].lemma.as_str(),
                 "total"
                     | "average"
                     | "sum"
@@ -302,91 +366,99 @@ fn match_name(
                     | "number"
                     | "count"
             )
-        {
+        };
+        Self {
+            light: matches!(content, [one] if LEXICON.is_light(&tokens[*one].lower)),
+            calculate: content.iter().map(calculates).collect(),
+            apart: gap && !inner.iter().all(may_stand),
+            counts: tokens[first].lemma == "number"
+                && end > first + 1
+                && tokens[first + 1].lower == "of",
+            tokens,
+            hits,
+            content,
+            inner,
+            gap,
+        }
+    }
+}
+
+/// How well these words fit that name; `own` are the hits of one of them there.
+fn match_name(
+    index: &SchemaIndex,
+    id: u32,
+    it: &Name,
+    spoken: &Words<'_>,
+    own: (usize, &[Hit]),
+) -> Option<f64> {
+    // in a description `placed` and `came` name nothing
+    if spoken.apart || spoken.light && it.quality < SAID {
+        return None;
+    }
+    let of = |at: usize| if at == own.0 { own.1 } else { spoken.hits[at].of(id) };
+    let mut matched = [0.0_f64; MAX_WORDS];
+    let matched = &mut matched[..it.len()];
+    // `fastest lap speed` names that column better than `speed of the fastest lap`
+    let (mut inverted, mut last) = (false, 0);
+    for (&at, calculates) in spoken.content.iter().zip(&spoken.calculate) {
+        let best = of(at)
+            .iter()
+            .filter(|it| matched[usize::from(it.at)] == 0.0)
+            .max_by(|a, b| a.score.total_cmp(&b.score))?;
+        // words that calculate are part of a name only as they stand there
+        if *calculates && best.score < 0.9 {
             return None;
         }
-        matched[usize::from(best.0)] = best.1;
-        order.push(best.0);
+        matched[usize::from(best.at)] = best.score;
+        inverted |= last > best.at;
+        last = best.at;
     }
     // function words inside that the name has too
-    for at in first..end {
-        if !content.contains(&at)
-            && let Some(all) = hits[at].get(&name)
-            && let Some(best) =
-                all.iter().find(|(word, score)| *score >= 1.0 && matched[usize::from(*word)] == 0.0)
-        {
-            matched[usize::from(best.0)] = 1.0;
+    for &at in &spoken.inner {
+        let same = |it: &&Hit| it.score >= 1.0 && matched[usize::from(it.at)] == 0.0;
+        if let Some(best) = of(at).iter().find(same) {
+            matched[usize::from(best.at)] = 1.0;
         }
     }
-    let coverage: f64 = matched.iter().zip(&it.weights).map(|(a, b)| a * b).sum();
+    let words = index.vocabulary.words(it);
+    let coverage: f64 = matched.iter().zip(words).map(|(a, b)| a * b.weight).sum();
     // `number of professors` counts them, even where a key is called `professor_number`
-    if tokens[first].lemma == "number"
-        && end > first + 1
-        && tokens[first + 1].lower == "of"
-        && let Some(column) = it.column
+    if spoken.counts
+        && let Some(column) = it.column()
     {
-        let info = &index.tables[it.table].columns[column];
+        let info = &index.tables[it.table()].columns[column];
+        let is_number = |at: usize| index.vocabulary.text(words[at].lemma) == "number";
         if info.foreign
             || info.primary
             || info.class.is_textual()
-            || it.words.last().is_some_and(|word| word.0 == "number")
-                && it.words.len() > 1
-                && it.words[0].0 != "number"
+            || words.len() > 1 && is_number(words.len() - 1) && !is_number(0)
         {
             return None;
         }
     }
     // its last word says what a table holds: `buildings` are apartment buildings
-    let head = it.column.is_none()
-        && it.words.len() > 1
+    let head = it.column().is_none()
+        && words.len() > 1
         && matched.last().is_some_and(|it| *it > 0.85)
         && coverage > 0.3;
     let coverage = if head { 0.5 + 0.5 * coverage } else { coverage };
-    // `fastest lap speed` names that column better than `speed of the fastest lap`
-    let inverted = order.windows(2).any(|it| it[0] > it[1]);
-    let gap = end - first > content.len()
-        && !tokens[first..end].iter().any(|it| it.is_mark('\'') || it.is_mark('-'));
     let mut score = coverage * it.quality;
     // `launch date` is a date called `launch`, `date of launch` may be any
-    if (it.quality - KIND).abs() < 1e-9 && (inverted || gap || coverage < 0.99) {
+    if (it.quality - KIND).abs() < 1e-9 && (inverted || spoken.gap || coverage < 0.99) {
         return None;
     }
     if inverted {
         score *= 0.93;
     }
-    if gap {
+    if spoken.gap {
         score *= 0.95;
         if inverted && it.with_table {
             return None;
         }
-        // only "of" may stand inside a name; anything else separates two
-        if tokens[first..end].iter().enumerate().any(|(at, token)| {
-            !content.contains(&(first + at))
-                && !matches!(
-                    token.lower.as_str(),
-                    "of" | "'s"
-                        | "-"
-                        | "the"
-                        | "in"
-                        | "per"
-                        | "and"
-                        | "to"
-                        | "for"
-                        | "or"
-                        | "by"
-                        | "at"
-                        | "is"
-                )
-        }) {
-            return None;
-        }
-        let joiner = tokens[first..end].iter().enumerate().any(|(at, token)| {
-            !content.contains(&(first + at))
-                && matches!(
-                    token.lower.as_str(),
-                    "and" | "or" | "to" | "for" | "by" | "in" | "at" | "per" | "is"
-                )
-                && !it.words.iter().any(|word| word.0 == token.lower)
+        let joiner = spoken.inner.iter().any(|&at| {
+            let word = spoken.tokens[at].lower.as_str();
+            matches!(word, "and" | "or" | "to" | "for" | "by" | "in" | "at" | "per" | "is")
+                && !words.iter().any(|it| index.vocabulary.text(it.lemma) == word)
         });
         if joiner || (coverage < 0.9) {
             return None;

@@ -1,164 +1,189 @@
 //! The names that single words may be words of: as they stand, by synonyms and abbreviations, in spite of slips.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::{
-    index::SchemaIndex,
+    index::{Hit, SchemaIndex, WordHits},
     lexicon::LEXICON,
     token::{Token, TokenKind},
+    work,
 };
 
-/// For each token the names it may be a word of: name, position of the word there, how alike they are.
-pub(super) type Hits = Vec<HashMap<u32, Vec<(u8, f64)>>>;
+/// For each token the names it may be a word of.
+pub(super) type Hits = Vec<Arc<WordHits>>;
 
 /// How alike words are that only `lexicon/wordnet.txt` takes for each other.
 const WIDER: f64 = 0.62;
 
+/// How alike a word and one are that it may be a slip of.
+const SLIP: f64 = 0.75;
+
 pub(super) fn word_hits(index: &SchemaIndex, tokens: &[Token]) -> Hits {
-    tokens
-        .iter()
-        .map(|token| {
-            let mut hits: HashMap<u32, Vec<(u8, f64)>> = HashMap::new();
-            if !matches!(token.kind, TokenKind::Word | TokenKind::Number(_)) {
-                return hits;
-            }
-            if LEXICON.is_stop(&token.lower)
-                && !matches!(
-                    token.lower.as_str(),
-                    "to" | "from"
-                        | "of"
-                        | "in"
-                        | "by"
-                        | "at"
-                        | "for"
-                        | "is"
-                        | "and"
-                        | "or"
-                        | "the"
-                        | "show"
-                        | "us"
-                        | "need"
-                )
-            {
-                return hits;
-            }
-            let mut add = |stem: &str, score: f64, exact: Option<&str>| {
-                for &(name, at) in index.postings.get(stem).into_iter().flatten() {
-                    let score = match exact {
-                        Some(lemma) => {
-                            let word = &index.names[name as usize].words[at as usize];
-                            if word.0 == lemma { 1.0 } else { score }
-                        }
-                        None => score,
-                    };
-                    let entry = hits.entry(name).or_default();
-                    match entry.iter_mut().find(|it| it.0 == at) {
-                        Some(it) => it.1 = it.1.max(score),
-                        None => entry.push((at, score)),
-                    }
-                }
-            };
-            add(&token.stem, 0.9, Some(&token.lemma));
-            if token.lower != token.lemma {
-                add(&token.lower, 0.95, Some(&token.lower));
-            }
-            // what somebody made is no brand, and what is sorted has no sort
-            let verb = matches!(
-                token.lower.as_str(),
-                "made"
-                    | "makes"
-                    | "making"
-                    | "make"
-                    | "sorted"
-                    | "sort"
-                    | "sorting"
-                    | "daily"
-                    | "weekly"
-                    | "monthly"
-                    | "quarterly"
-                    | "yearly"
-            );
-            // where an order was placed is no place
-            let verb = verb || token.lower.ends_with("ed") && LEXICON.is_light(&token.lower);
-            for other in LEXICON.synonyms(&token.stem).iter().filter(|_| !verb) {
-                let one_thing = matches!(
-                    token.lemma.as_str(),
-                    "average" | "mean" | "maximum" | "max" | "minimum" | "min"
-                );
-                add(other, if one_thing { 0.92 } else { 0.72 }, None);
-            }
-            for other in LEXICON.wider(&token.stem).iter().filter(|_| !verb) {
-                add(other, WIDER, None);
-            }
-            if let Some(long) = LEXICON.expand(&token.lower)
-                && let [one] = long
-            {
-                let lemma = LEXICON.lemma(one);
-                add(&LEXICON.stem(&lemma), 0.9, None);
-            }
-            if hits.is_empty()
-                && token.kind == TokenKind::Word
-                && token.lower.len() > 4
-                && !LEXICON.knows(&token.lower, &token.stem)
-                && !LEXICON.is_light(&token.lower)
-                && LEXICON.degree(&token.lower).is_none()
-            {
-                // a slip of the finger
-                let limit = if token.lower.len() > 8 { 2 } else { 1 };
-                for stem in &index.stems {
-                    if stem.len() > 3
-                        && stem.chars().next() == token.stem.chars().next()
-                        && (distance(&token.stem, stem, limit) <= limit
-                            || stem.len() > 5 && distance(&token.lemma, stem, 1) <= 1)
-                    {
-                        add_typo(index, stem, &mut hits);
-                    }
-                }
-                // long endings are cut from stems, so the slip may hide a name that its whole word shows
-                if hits.is_empty() {
-                    for key in index.postings.keys().filter_map(|it| it.strip_prefix('=')) {
-                        if key.len() > 5
-                            && key.as_bytes().first() == token.lemma.as_bytes().first()
-                            && distance(&token.lemma, key, 1) <= 1
-                        {
-                            add_typo(index, &format!("={key}"), &mut hits);
-                        }
-                    }
-                }
-            }
-            hits
-        })
-        .collect()
+    let nothing = Arc::new(WordHits::default());
+    let hits = tokens.iter().map(|token| {
+        if !matches!(token.kind, TokenKind::Word | TokenKind::Number(_)) || is_silent(&token.lower)
+        {
+            return nothing.clone();
+        }
+        let kind = if token.kind == TokenKind::Word { "" } else { "#" };
+        let said = format!("{kind}{}\n{}\n{}", token.lower, token.lemma, token.stem);
+        let hits = index.heard.hits(&said, || hits_of(index, token));
+        work::note(hits.len());
+        hits
+    });
+    hits.collect()
 }
 
-fn add_typo(index: &SchemaIndex, stem: &str, hits: &mut HashMap<u32, Vec<(u8, f64)>>) {
-    for &(name, at) in index.postings.get(stem).into_iter().flatten() {
-        hits.entry(name).or_default().push((at, 0.75));
+/// Whether a word names nothing, whatever things are called.
+fn is_silent(word: &str) -> bool {
+    LEXICON.is_stop(word)
+        && !matches!(
+            word,
+            "to" | "from"
+                | "of"
+                | "in"
+                | "by"
+                | "at"
+                | "for"
+                | "is"
+                | "and"
+                | "or"
+                | "the"
+                | "show"
+                | "us"
+                | "need"
+        )
+}
+
+fn hits_of(index: &SchemaIndex, token: &Token) -> WordHits {
+    let vocabulary = &index.vocabulary;
+    let mut hits: Vec<Hit> = Vec::new();
+    let mut add = |stem: &str, score: f64, exact: Option<&str>| {
+        let exact = exact.and_then(|it| vocabulary.id(it));
+        for &(name, at) in vocabulary.holding(stem) {
+            let word = || vocabulary.words(vocabulary.name(name))[usize::from(at)].lemma;
+            let score = if exact.is_some_and(|it| it == word()) { 1.0 } else { score };
+            hits.push(Hit { name, at, score });
+        }
+    };
+    add(&token.stem, 0.9, Some(&token.lemma));
+    if token.lower != token.lemma {
+        add(&token.lower, 0.95, Some(&token.lower));
     }
+    // what somebody made is no brand, and what is sorted has no sort
+    let verb = matches!(
+        token.lower.as_str(),
+        "made"
+            | "makes"
+            | "making"
+            | "make"
+            | "sorted"
+            | "sort"
+            | "sorting"
+            | "daily"
+            | "weekly"
+            | "monthly"
+            | "quarterly"
+            | "yearly"
+    );
+    // where an order was placed is no place
+    let verb = verb || token.lower.ends_with("ed") && LEXICON.is_light(&token.lower);
+    for other in LEXICON.synonyms(&token.stem).iter().filter(|_| !verb) {
+        let one_thing = matches!(
+            token.lemma.as_str(),
+            "average" | "mean" | "maximum" | "max" | "minimum" | "min"
+        );
+        add(other, if one_thing { 0.92 } else { 0.72 }, None);
+    }
+    for other in LEXICON.wider(&token.stem).iter().filter(|_| !verb) {
+        add(other, WIDER, None);
+    }
+    if let Some(long) = LEXICON.expand(&token.lower)
+        && let [one] = long
+    {
+        let lemma = LEXICON.lemma(one);
+        add(&LEXICON.stem(&lemma), 0.9, None);
+    }
+    if hits.is_empty()
+        && token.kind == TokenKind::Word
+        && token.lower.len() > 4
+        && !LEXICON.knows(&token.lower, &token.stem)
+        && !LEXICON.is_light(&token.lower)
+        && LEXICON.degree(&token.lower).is_none()
+    {
+        // a slip of the finger
+        let limit = if token.lower.len() > 8 { 2 } else { 1 };
+        let mut near = vocabulary.near(&token.lemma, &token.stem, limit);
+        if near.is_empty() {
+            near = vocabulary.near_whole(&token.lemma);
+        }
+        let near = near.into_iter().flatten();
+        hits.extend(near.map(|&(name, at)| Hit { name, at, score: SLIP }));
+    }
+    WordHits::new(hits)
 }
 
-/// How many letters must be inserted, dropped, changed or swapped; anything above the limit counts as one above it.
+/// The most letters of words that are compared without asking for memory.
+const LETTERS: usize = 63;
+
+/// How many letters must be inserted, dropped, changed or swapped; above the limit it is only said that it is above.
 pub(crate) fn distance(a: &str, b: &str, limit: usize) -> usize {
-    let a: Vec<char> = a.chars().collect();
-    let b: Vec<char> = b.chars().collect();
+    if a.is_ascii() && b.is_ascii() {
+        return steps(a.as_bytes(), b.as_bytes(), limit);
+    }
+    let letters = |it: &str| it.chars().collect::<Vec<char>>();
+    steps(&letters(a), &letters(b), limit)
+}
+
+fn steps<T: PartialEq>(a: &[T], b: &[T], limit: usize) -> usize {
     if a.len().abs_diff(b.len()) > limit {
         return limit + 1;
     }
-    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    // what both begin or end with costs nothing
+    let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let (a, b) = (&a[same..], &b[same..]);
+    let same = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
+    let (a, b) = (&a[..a.len() - same], &b[..b.len() - same]);
+    if a.is_empty() || b.is_empty() {
+        return a.len().max(b.len());
+    }
+    if b.len() > LETTERS {
+        let mut rows = [(); 3].map(|()| vec![0; b.len() + 1]);
+        let [first, second, third] = &mut rows;
+        return fill(a, b, limit, [first, second, third]);
+    }
+    let mut rows = [[0; LETTERS + 1]; 3];
+    let [first, second, third] = &mut rows;
+    fill(a, b, limit, [first, second, third])
+}
+
+/// The same by a table of which three rows are kept: the one before the last, the last, and the one that is being made.
+fn fill<T: PartialEq>(a: &[T], b: &[T], limit: usize, rows: [&mut [usize]; 3]) -> usize {
+    let [mut before, mut last, mut row] = rows;
+    for (at, it) in last[..=b.len()].iter_mut().enumerate() {
+        *it = at;
+    }
+    let mut least_before = 0;
     for i in 1..=a.len() {
-        let mut row = vec![i; b.len() + 1];
+        row[0] = i;
+        let mut least = i;
         for j in 1..=b.len() {
-            let mut best = (rows[i - 1][j] + 1)
+            let mut best = (last[j] + 1)
                 .min(row[j - 1] + 1)
-                .min(rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]));
+                .min(last[j - 1] + usize::from(a[i - 1] != b[j - 1]));
             if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
+                best = best.min(before[j - 2] + 1);
             }
             row[j] = best;
+            least = least.min(best);
         }
-        rows.push(row);
+        if least > limit && least_before > limit {
+            return limit + 1;
+        }
+        least_before = least;
+        (before, last, row) = (last, row, before);
     }
-    rows[a.len()][b.len()]
+    last[b.len()]
 }
 
 /// Words that ask, count and compare.
@@ -244,5 +269,16 @@ mod tests {
         assert_eq!(distance("cutsomer", "customer", 2), 1);
         assert_eq!(distance("order", "orders", 1), 1);
         assert_eq!(distance("short", "a much longer one", 2), 3);
+    }
+
+    #[test]
+    fn slips_are_counted_as_in_the_whole_table() {
+        assert_eq!(distance("naïve", "naive", 1), 1);
+        assert_eq!(distance("kitten", "sitting", 3), 3);
+        assert!(distance("abcdef", "uvwxyz", 2) > 2);
+        assert_eq!(distance("same", "same", 0), 0);
+        let long = "a".repeat(80);
+        assert_eq!(distance(&format!("{long}x{long}"), &format!("{long}y{long}"), 1), 1);
+        assert_eq!(distance(&format!("q{long}z"), &format!("z{long}q"), 2), 2);
     }
 }

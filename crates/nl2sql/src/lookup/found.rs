@@ -2,8 +2,7 @@
 
 use super::Found;
 use crate::{
-    index::SchemaIndex,
-    link::ValueLink,
+    index::{Answerable, SchemaIndex},
     logical::{ColumnRef, Comparison, Expr, Literal, LogicalQuery, Predicate},
     token::normalized,
 };
@@ -35,6 +34,8 @@ impl SchemaIndex {
     #[must_use]
     pub fn with_found(&self, found: &[Found]) -> Self {
         let mut index = self.clone();
+        // what was found may be what answers them
+        index.answerable = Answerable::default();
         if let Some(base) = &self.base {
             index.base = Some(Box::new(base.with_found(found)));
         }
@@ -55,7 +56,6 @@ impl SchemaIndex {
                 word: it.word.clone(),
                 whole: is_whole(&it.word, &it.value),
             };
-            index.longest_value = index.longest_value.max(key.split(' ').count().min(10));
             index.found.entry(key).or_default().push(at);
         }
         for all in index.found.values_mut() {
@@ -80,11 +80,10 @@ pub(super) fn is_whole(word: &str, value: &str) -> bool {
 }
 
 /// How much a link to a value is worth beside one to a value that was said in full.
-pub(crate) fn worth(index: &SchemaIndex, key: &str, link: &ValueLink) -> f64 {
+pub(crate) fn worth(index: &SchemaIndex, key: &str, place: (usize, usize), value: &str) -> f64 {
     let Some(found) = index.found.get(key) else { return 1.0 };
-    let in_part = found.iter().any(|it| {
-        !it.whole && (it.table, it.column) == (link.table, link.column) && it.value == link.value
-    });
+    let in_part =
+        found.iter().any(|it| !it.whole && (it.table, it.column) == place && it.value == value);
     if in_part { IN_PART } else { 1.0 }
 }
 

@@ -4,7 +4,7 @@ use jiff::civil::Date;
 
 use super::{Shape, Words, counted, measure, only};
 use crate::{
-    index::SchemaIndex,
+    index::{FastMap, SchemaIndex},
     lexicon::LEXICON,
     logical::{Arithmetic, Expr, LogicalQuery, Predicate},
     phrase, time,
@@ -201,9 +201,7 @@ fn cut<'a>(
     let verb = (1..tail_from).find(|&at| {
         let word = words.word(at);
         word.len() > 2
-            && ["ed", "d", "led", "ned"]
-                .iter()
-                .any(|it| index.values.contains_key(&format!("{word}{it}")))
+            && ["ed", "d", "led", "ned"].iter().any(|it| index.values.has(&format!("{word}{it}")))
     });
     let participle = participle.or(verb);
     let at = match (auxiliary, participle, whole) {
@@ -459,10 +457,20 @@ fn rate(index: &SchemaIndex, words: &Words<'_>) -> Option<Vec<Token>> {
         .tables
         .iter()
         .flat_map(|it| &it.columns)
+        .filter(|it| it.words.last().is_some_and(|it| it == "rate"))
         .any(|it| it.words.join(" ").ends_with(&named));
     if column {
         return None;
     }
+    let is_alike = |value: &str| {
+        let lower = value.to_lowercase();
+        LEXICON.stem(&LEXICON.lemma(&lower)) == noun.stem
+            || lower.len() > 5
+                && noun.lower.len() > 5
+                && lower.as_bytes()[..6] == noun.lower.as_bytes()[..6]
+    };
+    // the same labels stand in many tables
+    let mut alike: FastMap<&str, bool> = FastMap::default();
     let mut best: Option<(usize, String)> = None;
     for (number, table) in index.tables.iter().enumerate() {
         for column in &table.columns {
@@ -470,14 +478,10 @@ fn rate(index: &SchemaIndex, words: &Words<'_>) -> Option<Vec<Token>> {
                 continue;
             }
             for value in &column.values {
-                let lower = value.to_lowercase();
-                let alike = LEXICON.stem(&LEXICON.lemma(&lower)) == noun.stem
-                    || lower.len() > 5
-                        && noun.lower.len() > 5
-                        && lower.as_bytes()[..6] == noun.lower.as_bytes()[..6];
-                if !alike {
+                if !*alike.entry(value).or_insert_with(|| is_alike(value)) {
                     continue;
                 }
+                let lower = value.to_lowercase();
                 let spoken = words.0.iter().any(|it| table.words.contains(&it.lemma));
                 let states = column.is_state();
                 let worth = (spoken, states, table.rows > 0.0);
