@@ -262,6 +262,97 @@ mod tests {
         assert_eq!(groups.servers, group.join(SERVERS));
     }
 
+    /// Says that a test cannot run here.
+    fn skip(test: &str, reason: &str) {
+        println!("SKIPPED: {reason}");
+        if let Some(folder) = std::env::var_os("XTASK_SKIPPED_DIR") {
+            fs::write(Path::new(&folder).join(test), reason).unwrap();
+        }
+    }
+
+    /// A process that takes all that it is given, in a group of the kernel's own, and what is made around it.
+    struct Busy {
+        group: PathBuf,
+        child: std::process::Child,
+    }
+
+    impl Busy {
+        /// Below the mount, which has to hand on what is limited: this is not for a test to change.
+        fn start(mount: &Path) -> io::Result<Self> {
+            let handed_on = fs::read_to_string(mount.join("cgroup.subtree_control"))?;
+            if !missing(&handed_on).is_empty() {
+                return Err(io::Error::other(
+                    "the controllers cpu and memory are not handed on here",
+                ));
+            }
+            let group = mount.join(format!("plinth-test-{}", std::process::id()));
+            fs::create_dir(&group)?;
+            let child =
+                std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn();
+            let busy = Self { group, child: child? };
+            fs::write(busy.group.join("cgroup.procs"), busy.child.id().to_string())?;
+            Ok(busy)
+        }
+    }
+
+    impl Drop for Busy {
+        fn drop(&mut self) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+            for below in ["plinth-servers/br-a", "plinth-servers", "plinth", ""] {
+                let _ = fs::remove_dir(self.group.join(below));
+            }
+        }
+    }
+
+    /// The kernel's own groups, where this process may make some.
+    #[test]
+    fn the_kernel_holds_a_server_to_its_compute_units() {
+        const NAME: &str = "limits::tests::the_kernel_holds_a_server_to_its_compute_units";
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let Some(mount) = mount_of(&mounts) else {
+            return skip(NAME, "control groups of the second version are not mounted");
+        };
+        let mut busy = match Busy::start(&mount) {
+            Ok(busy) => busy,
+            Err(err) => return skip(NAME, &format!("no group can be made and limited: {err}")),
+        };
+        let pid = busy.child.id();
+        let own = busy.group.file_name().unwrap().to_str().unwrap().to_owned();
+        let groups = Groups::below(&mount, &format!("/{own}"), &|it| it == pid).unwrap();
+        let aside = fs::read_to_string(busy.group.join("plinth/cgroup.procs")).unwrap();
+        assert_eq!(
+            aside.trim(),
+            pid.to_string(),
+            "what has groups with limits below has no processes"
+        );
+
+        groups.hold("br-a", &[pid], Computes { min: 0.25, max: 0.25 }).unwrap();
+        let server = busy.group.join("plinth-servers/br-a");
+        let read = |file: &str| fs::read_to_string(server.join(file)).unwrap();
+        assert_eq!(read("cgroup.procs").trim(), pid.to_string());
+        assert_eq!(read("cpu.max").trim(), "25000 100000");
+        assert_eq!(read("memory.max").trim(), (1_u64 << 30).to_string());
+        let used = || -> u64 {
+            let stat = read("cpu.stat");
+            let line = stat.lines().find_map(|it| it.strip_prefix("usage_usec ")).unwrap();
+            line.parse().unwrap()
+        };
+        let (before, begun) = (used(), std::time::Instant::now());
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        let share = f64::from(u32::try_from(used() - before).unwrap())
+            / 1e6
+            / begun.elapsed().as_secs_f64();
+        assert!(share < 0.4, "a quarter of a core was granted, {share:.2} taken");
+
+        groups.release("br-a");
+        assert!(server.exists(), "one that still runs keeps its limits");
+        busy.child.kill().unwrap();
+        busy.child.wait().unwrap();
+        groups.release("br-a");
+        assert!(!server.exists());
+    }
+
     #[test]
     fn the_mount_is_found_among_others() {
         let mounts = "30 25 0:26 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n\
