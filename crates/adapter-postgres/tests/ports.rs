@@ -425,6 +425,7 @@ async fn the_functions_that_look_over_the_wall_are_these() {
         "plinth.take_workflow_runs(integer,interval,integer,uuid,uuid) → TABLE(taken_org uuid, taken_run uuid)",
         "plinth.take_alerts(integer,interval,integer) → TABLE(taken_org uuid, taken_alert uuid)",
         "plinth.take_event_deliveries(integer,interval,integer,integer) → TABLE(taken_org uuid, taken_delivery uuid)",
+        "plinth.take_remote_intents(integer,interval) → TABLE(taken_org uuid, taken_intent uuid)",
         "plinth.take_outbox(integer,interval) → TABLE(org_id uuid, message_id uuid)",
         "plinth.take_workflow_listeners(integer,interval) → TABLE(taken_org uuid, taken_connection uuid, taken_fence bigint, heard_until timestamp with time zone)",
     ];

@@ -38,6 +38,9 @@ const CONVERSATIONS_EVERY: Duration = Duration::from_mins(10);
 /// How often kept rows of runs that have expired are forgotten.
 const QUERY_RUNS_EVERY: Duration = Duration::from_mins(1);
 
+/// How often it is looked after calls of remotes whose end is not known here.
+const REMOTES_EVERY: Duration = Duration::from_secs(10);
+
 /// How often branches, endpoints and operations are counted for the metrics.
 const CENSUS_EVERY: Duration = Duration::from_secs(5);
 
@@ -90,6 +93,10 @@ pub(super) fn start(
     let query_runs = services.query_runs.clone();
     jobs.spawn(every("rows of runs", QUERY_RUNS_EVERY, stopped.clone(), async move || {
         query_runs.sweep().await.map(|_| ())
+    }));
+    let remotes = services.remotes.clone();
+    jobs.spawn(every("calls of remotes", REMOTES_EVERY, stopped.clone(), async move || {
+        remotes.sweep().await.map(|_| ())
     }));
     let (accounts, signing) = (services.accounts.clone(), services.accounts.signing().clone());
     jobs.spawn(every("signing keys", SIGNING_KEYS_EVERY, stopped.clone(), async move || {

@@ -5,8 +5,8 @@ use deadpool_postgres::Transaction;
 use jiff::{SignedDuration, Timestamp};
 use plinth_connections::Sealed;
 use plinth_control_plane::remote::{
-    ChangedRemote, DecideRemote, OAuthClient, Remote, RemoteError, RemoteId, RemoteProject,
-    RemoteStore,
+    ChangedRemote, DecideRemote, Intended, OAuthClient, Remote, RemoteError, RemoteId,
+    RemoteIntent, RemoteIntentId, RemoteProject, RemoteStore,
 };
 use plinth_control_plane::{ProjectFilter, ProjectId};
 use plinth_core::{Cursor, Limit, OrgId, StoreError, UserId};
@@ -70,6 +70,21 @@ fn project(row: &Row) -> Result<RemoteProject, StoreError> {
         by: UserId::from_uuid(get(row, "made_by")?),
         created_at: get(row, "created_at")?,
         deleted_at: get(row, "deleted_at")?,
+    })
+}
+
+fn intent(row: &Row) -> Result<RemoteIntent, StoreError> {
+    let what = match get::<Option<&str>>(row, "project_id")? {
+        Some(id) => Intended::Changed { project: id.parse().map_err(internal)? },
+        None => Intended::Made { name: get(row, "name")? },
+    };
+    Ok(RemoteIntent {
+        id: RemoteIntentId::from_uuid(get(row, "id")?),
+        org: OrgId::from_uuid(get(row, "org_id")?),
+        remote: RemoteId::from_uuid(get(row, "remote_id")?),
+        what,
+        by: UserId::from_uuid(get(row, "made_by")?),
+        age: SignedDuration::from_secs(get(row, "age")?),
     })
 }
 
@@ -401,6 +416,72 @@ impl RemoteStore for PostgresRemotes {
                 Ok(true)
             })
             .await
+    }
+
+    async fn begin(
+        &self,
+        it: &RemoteIntent,
+        lease: SignedDuration,
+        entry: &AuditEntry,
+    ) -> Result<(), StoreError> {
+        let insert = "INSERT INTO cp_remote_intents (id, org_id, remote_id, project_id, name, made_by, begun_at, lease_until)
+             VALUES ($1, $2, $3, $4, $5, $6, db_now(), db_now() + make_interval(secs => $7))";
+        let (project, name) = match &it.what {
+            Intended::Made { name } => (None, name.as_deref()),
+            Intended::Changed { project } => (Some(project.as_str()), None),
+        };
+        self.database
+            .for_org(it.org, async |tx| {
+                let (id, org, remote) = (it.id.as_uuid(), it.org.as_uuid(), it.remote.as_uuid());
+                let (by, seconds) = (it.by.as_uuid(), lease.as_secs_f64());
+                let parameters: [&(dyn ToSql + Sync); 7] =
+                    [&id, &org, &remote, &project, &name, &by, &seconds];
+                tx.execute(insert, &parameters).await.map_err(store)?;
+                audit::append(&self.database, tx, entry).await
+            })
+            .await
+    }
+
+    async fn end_intent(&self, org: OrgId, id: RemoteIntentId) -> Result<(), StoreError> {
+        let delete = "DELETE FROM cp_remote_intents WHERE org_id = $1 AND id = $2";
+        self.database
+            .for_org(org, async |tx| {
+                let done = tx.execute(delete, &[&org.as_uuid(), &id.as_uuid()]).await;
+                done.map(|_| ()).map_err(store)
+            })
+            .await
+    }
+
+    async fn take_intents(
+        &self,
+        most: usize,
+        lease: SignedDuration,
+    ) -> Result<Vec<RemoteIntent>, StoreError> {
+        let take = "SELECT taken_org, taken_intent FROM take_remote_intents($1, make_interval(secs => $2))";
+        let read = "SELECT *, extract(epoch FROM db_now() - begun_at)::bigint AS age FROM cp_remote_intents
+                    WHERE org_id = $1 AND id = $2";
+        let most = i32::try_from(most).unwrap_or(i32::MAX);
+        let ids: Vec<(OrgId, RemoteIntentId)> = self
+            .database
+            .for_nobody(async |tx| {
+                let take = tx.prepare_cached(take).await.map_err(store)?;
+                let rows = tx.query(&take, &[&most, &lease.as_secs_f64()]).await.map_err(store)?;
+                let ids = |row: &Row| {
+                    (OrgId::from_uuid(row.get(0)), RemoteIntentId::from_uuid(row.get(1)))
+                };
+                Ok::<_, StoreError>(rows.iter().map(ids).collect())
+            })
+            .await?;
+        let mut taken = Vec::with_capacity(ids.len());
+        for (org, id) in ids {
+            // From here on as everywhere: in the organization's own view.
+            let found = self.database.for_org(org, async |tx| {
+                let found = tx.query_opt(read, &[&org.as_uuid(), &id.as_uuid()]).await;
+                found.map_err(store)?.as_ref().map(intent).transpose()
+            });
+            taken.extend(found.await?);
+        }
+        Ok(taken)
     }
 
     async fn note(&self, entry: &AuditEntry) -> Result<(), StoreError> {

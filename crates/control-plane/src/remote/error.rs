@@ -69,6 +69,16 @@ pub enum RemoteError {
         /// What happened.
         why: String,
     },
+    /// The answer was lost, and what the call was to make is there.
+    #[error(
+        "the remote `{remote}` did not answer as it should, but {what}: look at it before you try again"
+    )]
+    AnswerLost {
+        /// Its name.
+        remote: String,
+        /// What is there now.
+        what: String,
+    },
     /// What the remote said, in its own words.
     #[error("{message}")]
     Said {
@@ -113,7 +123,7 @@ impl Classify for RemoteError {
             Self::KeyRefused(_) | Self::NotConnected(_) | Self::Away { .. } => {
                 ErrorKind::Unavailable
             }
-            Self::Unknown { .. } => ErrorKind::Connection,
+            Self::Unknown { .. } | Self::AnswerLost { .. } => ErrorKind::Connection,
             Self::Said { status, .. } => match status {
                 403 => ErrorKind::Forbidden,
                 404 => ErrorKind::NotFound,
@@ -143,6 +153,7 @@ impl Classify for RemoteError {
                 Some(json!({ "code": "REMOTE_UNAVAILABLE", "retry_after_seconds": 5 }))
             }
             Self::Unknown { .. } => Some(json!({ "code": "REMOTE_OUTCOME_UNKNOWN" })),
+            Self::AnswerLost { .. } => Some(json!({ "code": "REMOTE_ANSWER_LOST" })),
             Self::Said { code, retry_after_seconds, .. } => {
                 let mut details = json!({ "code": code });
                 if let Some(seconds) = retry_after_seconds {

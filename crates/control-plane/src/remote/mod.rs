@@ -4,9 +4,12 @@
 //! (what of a project's calls goes there, and with which right), then the ports [`RemoteStore`] and [`RemotePlane`].
 //!
 //! **Invariant:** a call goes there only for a project that the caller's own organization has there, below that project's
-//! own path, and with the right that the same call needs here; the secret of a remote leaves the vault only for that.
+//! own path, and with the right that the same call needs here; the secret of a remote leaves the vault only for that. A
+//! project that is made there is known here, or there is a [`RemoteIntent`] by which it is found.
 
+mod doubt;
 mod error;
+mod intents;
 mod oauth;
 mod path;
 mod ports;
@@ -20,6 +23,7 @@ use plinth_core::{OrgId, UserId};
 use serde_json::Value;
 
 pub use error::RemoteError;
+pub use intents::{Intended, RemoteIntent, RemoteIntentId};
 pub use oauth::{Authorization, NEON_ISSUER, NewOAuth, OAuthClient};
 pub use path::{Need, RemotePath};
 pub use ports::{

@@ -88,6 +88,11 @@ impl RemotePath {
         format!("/projects/{}{}", self.project, self.rest)
     }
 
+    /// The parts that come after the project's id.
+    pub(super) fn parts(&self) -> Vec<&str> {
+        self.rest.split('/').skip(1).collect()
+    }
+
     /// Whether it is the project itself.
     pub(super) fn is_project(&self) -> bool {
         self.rest.is_empty()
@@ -96,6 +101,11 @@ impl RemotePath {
     /// Whether it brings a deleted project back.
     pub(super) fn is_recovery(&self, method: &str) -> bool {
         method == "POST" && self.rest == "/recover"
+    }
+
+    /// Whether it decides if the project is there at all.
+    pub(super) fn is_fate(&self, method: &str) -> bool {
+        method == "DELETE" && self.is_project() || self.is_recovery(method)
     }
 
     /// Which right a call of it needs.
@@ -108,7 +118,7 @@ impl RemotePath {
         if !matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE") {
             return Err(RemoteError::NotFound("resource"));
         }
-        let parts: Vec<_> = self.rest.split('/').skip(1).collect();
+        let parts = self.parts();
         if matches!(parts.first(), Some(&("permissions" | "transfer_requests" | "members"))) {
             return Err(RemoteError::There(
                 "with whom a project of a remote is shared, and whose it is, is settled at the remote itself",

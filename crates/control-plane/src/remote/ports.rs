@@ -6,7 +6,7 @@ use plinth_tenancy::AuditEntry;
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::{Remote, RemoteError, RemoteId, RemoteProject};
+use super::{Remote, RemoteError, RemoteId, RemoteIntent, RemoteIntentId, RemoteProject};
 use crate::{ProjectFilter, ProjectId};
 
 /// What a change of a remote leaves beside it.
@@ -150,6 +150,24 @@ pub trait RemoteStore: Send + Sync + 'static {
         entry: &AuditEntry,
     ) -> Result<bool, StoreError>;
 
+    /// Keeps what is about to be done there, in the trail too. For that long nobody else looks after it.
+    async fn begin(
+        &self,
+        intent: &RemoteIntent,
+        lease: SignedDuration,
+        entry: &AuditEntry,
+    ) -> Result<(), StoreError>;
+
+    /// Forgets it: what came of it is known.
+    async fn end_intent(&self, org: OrgId, id: RemoteIntentId) -> Result<(), StoreError>;
+
+    /// Takes intents of any organization that nobody looks after, for that long.
+    async fn take_intents(
+        &self,
+        most: usize,
+        lease: SignedDuration,
+    ) -> Result<Vec<RemoteIntent>, StoreError>;
+
     /// Writes into the trail what somebody is about to have done there.
     async fn note(&self, entry: &AuditEntry) -> Result<(), StoreError>;
 }
@@ -197,7 +215,7 @@ pub enum RemoteFault {
     /// It leads where nobody may go from here.
     #[error("{0}")]
     Forbidden(String),
-    /// Nothing was sent, or the remote said that it did nothing.
+    /// Nothing was sent.
     #[error("{0}")]
     Away(String),
     /// It may have been carried out.
@@ -208,8 +226,8 @@ pub enum RemoteFault {
 /// A server that speaks Neon's management API.
 #[async_trait]
 pub trait RemotePlane: Send + Sync + 'static {
-    /// Sends a call, again where the API says that this is safe: while it is busy (423), overloaded (503) or was asked too
-    /// often (429), and what only reads also after a fault. An answer after the last try is the answer, whatever its status.
+    /// Sends a call, again where nothing was done: while it is busy (423) or was asked too often (429), or nobody was reached;
+    /// and what only reads also after a fault. An answer after the last try is the answer, whatever its status.
     ///
     /// # Errors
     ///

@@ -3,14 +3,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use plinth_core::{
     AllProjects, Limit, OrgId, Permission as _, Permit, Principal, ProjectsRead, ProjectsWrite,
+    UserId,
 };
 use plinth_tenancy::AuditEntry;
 use serde_json::{Map, Value, json};
 
+use super::intents::LEASE;
 use super::service::{call, said, word};
 use super::{
-    Need, Remote, RemoteAnswer, RemoteCall, RemoteError, RemoteId, RemotePath, RemoteProject,
-    Remotes,
+    Intended, Need, Remote, RemoteAnswer, RemoteCall, RemoteError, RemoteId, RemoteIntent,
+    RemoteIntentId, RemotePath, RemoteProject, Remotes,
 };
 use crate::{OperationStatus, ProjectFilter, ProjectId};
 
@@ -69,12 +71,15 @@ impl Remotes {
         Ok(self.store.projects(permit.org(), &filter).await?)
     }
 
-    /// All remotes, as regions in which projects can be made.
+    /// All remotes, as regions in which projects can be made: none for a key of one project, which makes none.
     ///
     /// # Errors
     ///
     /// Only when storage fails.
     pub async fn regions(&self, permit: &Permit<ProjectsRead>) -> Result<Vec<Remote>, RemoteError> {
+        if permit.principal().project.is_some() {
+            return Ok(Vec::new());
+        }
         let all = Limit::new(100).unwrap_or_default();
         Ok(self.store.list(permit.org(), None, all).await?)
     }
@@ -83,7 +88,7 @@ impl Remotes {
     ///
     /// # Errors
     ///
-    /// [`RemoteError::Field`] if there is no such remote; what the remote says.
+    /// [`RemoteError::Field`] if there is no such remote, or for a name that none can have; what the remote says.
     pub async fn create_project(
         &self,
         permit: &Permit<AllProjects>,
@@ -109,40 +114,98 @@ impl Remotes {
             };
         }
         let now = self.clock.now();
+        let what = Intended::Made { name: project_name(&fields)? };
+        let intent = RemoteIntent::new(RemoteIntentId::new(now), &remote, permit.user(), what);
+        // By this it is found again, whatever happens until its answer is kept.
+        fields.insert("name".to_owned(), json!(intent.first_name()));
         let asked = Self::asked(permit.principal(), now, &remote, "POST", "/projects");
-        self.store.note(&asked.on("remote", remote.id)).await?;
-        let key = self.key(&remote).await?;
-        let request = permit.principal().origin.request_id.clone();
-        let sent = RemoteCall {
-            body: Some(json!({ "project": fields })),
-            ..call(&remote, &key, "POST", "/projects", &request)
-        };
+        self.store.begin(&intent, LEASE, &asked.on("remote", remote.id)).await?;
         // Whoever hangs up has made it all the same: it has to be known here.
         let (remotes, permit) = (self.clone(), permit.clone());
         finish(async move {
-            let mut answer = remotes.ask(&remote, sent.clone()).await?;
-            if answer.status >= 300 {
-                return Err(said(&remote, answer));
+            match remotes.make(&permit, &remote, &intent, fields).await {
+                Err(err) => Err(remotes.unmade(&remote, &intent, err).await),
+                made => made,
             }
-            let told = &answer.body["project"];
-            let id: ProjectId =
-                told["id"].as_str().and_then(|it| it.parse().ok()).ok_or_else(|| {
-                    let why = "the project has no id in its answer".to_owned();
-                    RemoteError::Unknown { remote: remote.name.clone(), why }
-                })?;
-            remotes.keep(&permit, &remote, &id, told, "project.created").await?;
-            remotes.settle(&remote, &RemotePath::of(id), &sent, &mut answer.body).await;
-            rewrite(&remote, &mut answer.body["project"]);
-            Ok(answer)
         })
         .await
+    }
+
+    async fn make(
+        &self,
+        permit: &Permit<AllProjects>,
+        remote: &Remote,
+        intent: &RemoteIntent,
+        fields: Map<String, Value>,
+    ) -> Result<RemoteAnswer, RemoteError> {
+        let key = self.key(remote).await?;
+        let request = permit.principal().origin.request_id.clone();
+        let sent = RemoteCall {
+            body: Some(json!({ "project": fields })),
+            ..call(remote, &key, "POST", "/projects", &request)
+        };
+        let mut answer = self.ask(remote, sent.clone()).await?;
+        if answer.status >= 300 {
+            return Err(said(remote, answer, false));
+        }
+        let told = &answer.body["project"];
+        let id: ProjectId =
+            told["id"].as_str().and_then(|it| it.parse().ok()).ok_or_else(|| {
+                let why = "the project has no id in its answer".to_owned();
+                RemoteError::Unknown { remote: remote.name.clone(), why }
+            })?;
+        match self.keep(permit, remote, &id, told, "project.created").await {
+            // A look at what came of it was faster.
+            Err(RemoteError::ProjectKnown(_)) if self.lives_at(remote, &id).await? => {}
+            kept => kept.map(drop)?,
+        }
+        self.settle(remote, &RemotePath::of(id.clone()), &sent, &mut answer.body).await;
+        match self.give_name(remote, &key, intent, &id).await {
+            Ok(named) => merge(&mut answer.body["project"], &named),
+            Err(err) => {
+                tracing::info!(project = %id, error = plinth_core::chain(&err), "a project of a remote gets its name later");
+            }
+        }
+        rewrite(remote, &mut answer.body["project"]);
+        Ok(answer)
+    }
+
+    /// What a call that should have made a project has come to, and ends its intent where it made none.
+    async fn unmade(
+        &self,
+        remote: &Remote,
+        intent: &RemoteIntent,
+        err: RemoteError,
+    ) -> RemoteError {
+        match err {
+            RemoteError::Unknown { .. } => match self.look_after(intent).await {
+                Ok(Some(id)) => RemoteError::AnswerLost {
+                    remote: remote.name.clone(),
+                    what: format!("the project was made: it is `{id}`"),
+                },
+                // It may still appear: it is looked again.
+                _ => err,
+            },
+            // It is there, and could not be kept.
+            RemoteError::Store(_) | RemoteError::ProjectKnown(_) => err,
+            err => {
+                self.end(intent).await;
+                err
+            }
+        }
+    }
+
+    async fn lives_at(&self, remote: &Remote, id: &ProjectId) -> Result<bool, RemoteError> {
+        let known = self.store.project(remote.org, id).await?;
+        Ok(known.is_some_and(|it| it.remote == remote.id))
     }
 
     /// Brings in a project that lives at a remote already.
     ///
     /// # Errors
     ///
-    /// [`RemoteError::NotFound`] if its key sees none of that id; [`RemoteError::ProjectKnown`].
+    /// [`RemoteError::NotFound`] if its key sees none of that id; [`RemoteError::Field`] if it is another organization's
+    /// there than that of the remote; [`RemoteError::ProjectKnown`].
     pub async fn adopt(
         &self,
         permit: &Permit<AllProjects>,
@@ -157,12 +220,19 @@ impl Remotes {
         let sent = call(&remote, &key, "GET", &path, request);
         let answer = self.ask(&remote, sent).await?;
         if answer.status >= 300 {
-            return Err(said(&remote, answer));
+            return Err(said(&remote, answer, true));
         }
         // What answers must be what was asked for.
         if answer.body["project"]["id"].as_str() != Some(id.as_str()) {
             let why = "it told of another project than was asked for".to_owned();
             return Err(RemoteError::Unknown { remote: remote.name, why });
+        }
+        // The key may reach further than what the remote was added for.
+        let there = answer.body["project"]["org_id"].as_str();
+        if let Some(org) = remote.org_there.as_deref().filter(|it| Some(*it) != there) {
+            let rule =
+                format!("is not one of the organization `{org}` there, which the remote is for");
+            return Err(RemoteError::field("project_id", rule));
         }
         self.keep(permit, &remote, &id, &answer.body["project"], "project.brought_in").await
     }
@@ -212,20 +282,40 @@ impl Remotes {
         }
         let remote = self.found(project.org, project.remote).await?;
         let path = passing.path.as_sent();
+        let mut intent = None;
         if need != Need::Read {
             // Before it is done: what comes of it is the remote's to tell, and a crash between would leave no trace.
             let now = self.clock.now();
             let asked = Self::asked(caller, now, &remote, &passing.method, &path);
-            self.store.note(&asked.on("project", &project.id)).await?;
+            let asked = asked.on("project", &project.id);
+            if passing.path.is_fate(&passing.method) {
+                let what = Intended::Changed { project: project.id.clone() };
+                let id = RemoteIntentId::new(now);
+                let begun = intent.insert(RemoteIntent::new(id, &remote, caller.user, what));
+                self.store.begin(begun, LEASE, &asked).await?;
+            } else {
+                self.store.note(&asked).await?;
+            }
         }
-        let key = self.key(&remote).await?;
+        let key = match self.key(&remote).await {
+            Ok(key) => key,
+            Err(err) => {
+                // Nothing was sent.
+                if let Some(intent) = &intent {
+                    self.end(intent).await;
+                }
+                return Err(err);
+            }
+        };
         let sent = RemoteCall {
             query: passing.query,
             body: passing.body,
             ..call(&remote, &key, &passing.method, &path, &caller.origin.request_id)
         };
         let (remotes, project, path) = (self.clone(), project.clone(), passing.path);
-        let passed = async move { remotes.carry(&remote, &project, &path, sent, need).await };
+        let passed = async move {
+            remotes.carry(&remote, &project, &path, sent, need, intent.as_ref()).await
+        };
         // What changes something is ended also if whoever asked hangs up.
         if need == Need::Read { passed.await } else { finish(passed).await }
     }
@@ -237,11 +327,24 @@ impl Remotes {
         path: &RemotePath,
         sent: RemoteCall,
         need: Need,
+        intent: Option<&RemoteIntent>,
     ) -> Result<RemoteAnswer, RemoteError> {
-        let mut answer = self.ask(remote, sent.clone()).await?;
-        self.learn(project, path, &sent.method, &answer).await;
+        let mut came = self.ask(remote, sent.clone()).await;
+        let reads = matches!(sent.method.as_str(), "GET" | "HEAD");
+        if !reads {
+            came = self.clear_up(remote, project, path, &sent, came).await;
+        }
+        let is_kept = match &came {
+            Ok(answer) => self.learn(project, path, &sent.method, answer).await,
+            Err(err) => !matches!(err, RemoteError::Unknown { .. }),
+        };
+        // What nobody here knows the end of is looked after.
+        if let Some(intent) = intent.filter(|_| is_kept) {
+            self.end(intent).await;
+        }
+        let mut answer = came?;
         if answer.status >= 300 {
-            return Err(said(remote, answer));
+            return Err(said(remote, answer, reads));
         }
         if need != Need::Read {
             self.settle(remote, path, &sent, &mut answer.body).await;
@@ -252,14 +355,14 @@ impl Remotes {
         Ok(answer)
     }
 
-    /// Keeps what an answer tells of its project. If that fails, lists show what was known before.
+    /// Keeps what an answer tells of its project. If that fails, which it tells, lists show what was known before.
     async fn learn(
         &self,
         project: &RemoteProject,
         path: &RemotePath,
         method: &str,
         answer: &RemoteAnswer,
-    ) {
+    ) -> bool {
         let (org, id) = (project.org, &project.id);
         let is_own = answer.body["project"]["id"].as_str() == Some(id.as_str());
         let noted = match (method, answer.status) {
@@ -278,9 +381,10 @@ impl Remotes {
             }
             _ => Ok(()),
         };
-        if let Err(err) = noted {
-            tracing::warn!(project = %id, error = plinth_core::chain(&err), "what a remote told could not be kept");
+        if let Err(err) = &noted {
+            tracing::warn!(project = %id, error = plinth_core::chain(err), "what a remote told could not be kept");
         }
+        noted.is_ok()
     }
 
     /// Waits for the operations that an answer tells of, but not forever, and shows in it what they have made. An answer
@@ -363,24 +467,35 @@ impl Remotes {
         action: &str,
     ) -> Result<RemoteProject, RemoteError> {
         let now = self.clock.now();
-        let told = &small(told);
-        let project = RemoteProject {
-            id: id.clone(),
-            org: permit.org(),
-            remote: remote.id,
-            remote_name: remote.name.clone(),
-            name: told["name"].as_str().unwrap_or(id.as_str()).to_owned(),
-            body: told.clone(),
-            number: 0,
-            by: permit.user(),
-            created_at: now,
-            deleted_at: None,
-        };
+        let project = Self::known(remote, id, told, permit.user(), now);
         let entry = AuditEntry::of(permit.principal(), now, action)
             .on("project", id)
             .with(json!({ "remote": remote.name, "remote_id": remote.id }));
         self.store.keep_project(&project, &entry).await?;
         Ok(project)
+    }
+
+    /// A project as it is known here from now on.
+    pub(super) fn known(
+        remote: &Remote,
+        id: &ProjectId,
+        told: &Value,
+        by: UserId,
+        now: Timestamp,
+    ) -> RemoteProject {
+        let body = small(told);
+        RemoteProject {
+            id: id.clone(),
+            org: remote.org,
+            remote: remote.id,
+            remote_name: remote.name.clone(),
+            name: body["name"].as_str().unwrap_or(id.as_str()).to_owned(),
+            body,
+            number: 0,
+            by,
+            created_at: now,
+            deleted_at: None,
+        }
     }
 
     /// That somebody is about to have something done there. Not marked as an idempotent request's effect: what comes of it
@@ -419,6 +534,19 @@ pub(super) async fn finish<T: Send + 'static>(
     }
 }
 
+/// What a new project is to be called; `None` leaves it to the remote.
+fn project_name(fields: &Map<String, Value>) -> Result<Option<String>, RemoteError> {
+    let name = match fields.get("name") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(name) => name.as_str().map(str::trim),
+    };
+    let fits =
+        |it: &&str| (1..=256).contains(&it.chars().count()) && !it.chars().any(char::is_control);
+    name.filter(fits).map(|it| Some(it.to_owned())).ok_or_else(|| {
+        RemoteError::field("name", "must have 1 to 256 characters, none of them control characters")
+    })
+}
+
 /// A project of a remote as this organization's: its ids there are nobody's here.
 fn rewrite(remote: &Remote, project: &mut Value) {
     own(remote.org, &remote.name, project);
@@ -433,7 +561,7 @@ fn own(org: OrgId, remote: &str, project: &mut Value) {
 }
 
 /// What is kept of a project's own words: a list shows hundreds of them, and what tells them is a stranger.
-fn small(told: &Value) -> Value {
+pub(super) fn small(told: &Value) -> Value {
     const MOST_BYTES: usize = 16 * 1024;
     let text = told.to_string();
     // Postgres keeps no NUL.
@@ -470,7 +598,7 @@ fn replace(body: &mut Value, list: &str, newer: &Value) {
 }
 
 /// What only the first answer told, such as a password, stays.
-fn merge(into: &mut Value, newer: &Value) {
+pub(super) fn merge(into: &mut Value, newer: &Value) {
     if let (Some(into), Some(newer)) = (into.as_object_mut(), newer.as_object()) {
         into.extend(newer.clone());
     }

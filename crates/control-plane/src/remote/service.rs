@@ -3,9 +3,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use plinth_connections::{Location, Sealed, Vault};
-use plinth_core::{
-    AllProjects, Clock, Cursor, Limit, OrgId, Page, Permit, ProjectsRead, ProjectsWrite,
-};
+use plinth_core::{AllProjects, Clock, Cursor, Limit, OrgId, Page, Permit, ProjectsRead};
 use plinth_egress::{Scheme, WebAddress};
 use plinth_tenancy::AuditEntry;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -151,7 +149,7 @@ impl Remotes {
         Ok(remote)
     }
 
-    /// The organization's remotes, newest first.
+    /// The organization's remotes, newest first. None for a key of one project: what others live at is nothing for it.
     ///
     /// # Errors
     ///
@@ -162,7 +160,10 @@ impl Remotes {
         after: Option<Cursor>,
         limit: Limit,
     ) -> Result<Page<Remote>, RemoteError> {
-        let items = self.store.list(permit.org(), after, limit).await?;
+        let items = match permit.principal().project {
+            None => self.store.list(permit.org(), after, limit).await?,
+            Some(_) => Vec::new(),
+        };
         Ok(Page::cut(items, limit, |it| Cursor { created_at: it.created_at, id: it.id.as_uuid() }))
     }
 
@@ -170,12 +171,15 @@ impl Remotes {
     ///
     /// # Errors
     ///
-    /// [`RemoteError::NotFound`], also when it is another organization's.
+    /// [`RemoteError::NotFound`], also when it is another organization's, or the key is for one project.
     pub async fn get(
         &self,
         permit: &Permit<ProjectsRead>,
         id: RemoteId,
     ) -> Result<Remote, RemoteError> {
+        if permit.principal().project.is_some() {
+            return Err(RemoteError::NotFound("remote"));
+        }
         self.found(permit.org(), id).await
     }
 
@@ -240,7 +244,7 @@ impl Remotes {
     /// [`RemoteError::NotFound`]; that it does not answer as it should is no error.
     pub async fn test(
         &self,
-        permit: &Permit<ProjectsWrite>,
+        permit: &Permit<AllProjects>,
         id: RemoteId,
     ) -> Result<Tested, RemoteError> {
         let remote = self.found(permit.org(), id).await?;
@@ -340,7 +344,7 @@ impl Remotes {
                     "leads to a server that has no `users/me` there: Neon's own ends with /api/v2";
                 Err(RemoteError::field("base_url", rule))
             }
-            _ => Err(said(remote, answer)),
+            _ => Err(said(remote, answer, true)),
         }
     }
 }
@@ -395,8 +399,8 @@ pub(super) fn failed(remote: &Remote, fault: RemoteFault) -> RemoteError {
     }
 }
 
-/// What an answer of 400 and above means to the caller.
-pub(super) fn said(remote: &Remote, answer: RemoteAnswer) -> RemoteError {
+/// What an answer of 400 and above means to the caller, whose call only read or not.
+pub(super) fn said(remote: &Remote, answer: RemoteAnswer, reads: bool) -> RemoteError {
     let name = || remote.name.clone();
     let text = |field: &str| {
         answer.body[field].as_str().unwrap_or_default().chars().take(2_000).collect::<String>()
@@ -404,11 +408,17 @@ pub(super) fn said(remote: &Remote, answer: RemoteAnswer) -> RemoteError {
     match answer.status {
         // Passed on, it would make clients forget the key that they have for us.
         401 => RemoteError::KeyRefused(name()),
-        503 => {
+        503 if reads => {
             RemoteError::Away { remote: name(), why: "it says that it is not available".to_owned() }
         }
+        // Also 503: who says it may stand in between, and the call may have gone through.
         500.. => {
-            RemoteError::Unknown { remote: name(), why: format!("it answered {}", answer.status) }
+            let said = match text("message") {
+                empty if empty.is_empty() => String::new(),
+                words => format!(": {}", words.chars().take(200).collect::<String>()),
+            };
+            let why = format!("it answered {}{said}", answer.status);
+            RemoteError::Unknown { remote: name(), why }
         }
         400..=499 => {
             let message = match text("message") {
@@ -516,7 +526,7 @@ mod tests {
     }
 
     fn answer(status: u16, body: Value) -> RemoteError {
-        said(&remote(), RemoteAnswer { status, body, retry_after_seconds: Some(2) })
+        said(&remote(), RemoteAnswer { status, body, retry_after_seconds: Some(2) }, true)
     }
 
     #[test]
@@ -547,6 +557,14 @@ mod tests {
         assert_eq!(details["retry_after_seconds"], 2);
         assert!(matches!(answer(401, json!({})), RemoteError::KeyRefused(name) if name == "lab"));
         assert_eq!(answer(503, json!(null)).kind(), ErrorKind::Unavailable);
+        let write = RemoteAnswer {
+            status: 503,
+            body: json!({ "message": "later" }),
+            retry_after_seconds: None,
+        };
+        let write = said(&remote(), write, false);
+        assert_eq!(write.kind(), ErrorKind::Connection);
+        assert!(write.to_string().contains("503: later"), "{write}");
         // One that is tried again might be done twice.
         for status in [500, 502, 504, 302] {
             assert_eq!(answer(status, json!(null)).kind(), ErrorKind::Connection, "{status}");

@@ -8,7 +8,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    ChangedRemote, OAuthClient, Remote, RemoteError, RemoteId, RemoteProject, RemoteStore,
+    ChangedRemote, Intended, OAuthClient, Remote, RemoteError, RemoteId, RemoteIntent,
+    RemoteIntentId, RemoteProject, RemoteStore,
 };
 use crate::{ProjectFilter, ProjectId};
 
@@ -104,6 +105,7 @@ pub async fn remote_store_contract(
     store.end_renewal(us.0, ours.id).await.expect("stored");
 
     projects(store, (us, &ours), (them, &theirs), at).await;
+    intents(store, (us, &ours), (them, &theirs), at).await;
 
     let away = store.remove(them.0, ours.id, &entry(them.0, at)).await.expect("stored");
     assert!(!away, "it is somebody else's");
@@ -194,4 +196,55 @@ async fn projects(
     let none: ProjectId = second.id;
     assert_eq!(store.project(us.0, &none).await.expect("read"), None);
     store.note(&entry(us.0, at)).await.expect("in the trail");
+}
+
+async fn intents(
+    store: &dyn RemoteStore,
+    (us, ours): ((OrgId, UserId), &Remote),
+    (them, theirs): ((OrgId, UserId), &Remote),
+    at: Timestamp,
+) {
+    let make = |(org, by): (OrgId, UserId), remote: &Remote, what| RemoteIntent {
+        id: RemoteIntentId::new(at),
+        org,
+        remote: remote.id,
+        what,
+        by,
+        age: SignedDuration::ZERO,
+    };
+    let named = make(us, ours, Intended::Made { name: Some("Shop".to_owned()) });
+    let unnamed = make(them, theirs, Intended::Made { name: None });
+    let project = "still-meadow-1".parse().expect("an id");
+    let deleted = make(us, ours, Intended::Changed { project });
+    let (over, minute) = (SignedDuration::ZERO, SignedDuration::from_mins(1));
+    store.begin(&named, over, &entry(us.0, at)).await.expect("kept");
+    store.begin(&unnamed, over, &entry(them.0, at)).await.expect("kept");
+    store.begin(&deleted, minute, &entry(us.0, at)).await.expect("kept");
+    let not_theirs =
+        RemoteIntent { id: RemoteIntentId::new(at), remote: ours.id, ..unnamed.clone() };
+    let refused = store.begin(&not_theirs, over, &entry(them.0, at)).await;
+    assert!(refused.is_err(), "at somebody else's remote");
+
+    // What nobody looks after, of whichever organization, and each once.
+    let first = store.take_intents(1, minute).await.expect("taken");
+    assert_eq!(first.len(), 1);
+    let second = store.take_intents(10, minute).await.expect("taken");
+    let mut taken: Vec<_> = [first, second].concat();
+    for it in &mut taken {
+        assert!(it.age < minute, "it was begun just now");
+        it.age = SignedDuration::ZERO;
+    }
+    taken.sort_by_key(|it| it.id);
+    let mut expected = vec![named.clone(), unnamed.clone()];
+    expected.sort_by_key(|it| it.id);
+    assert_eq!(taken, expected);
+    assert_eq!(store.take_intents(10, minute).await.expect("taken"), []);
+
+    store.end_intent(them.0, named.id).await.expect("nothing of theirs");
+    let twice = store.begin(&named, over, &entry(us.0, at)).await;
+    assert!(twice.is_err(), "it is still there");
+    let again = RemoteIntent { id: RemoteIntentId::new(at), ..named.clone() };
+    store.begin(&again, over, &entry(us.0, at)).await.expect("kept");
+    store.end_intent(us.0, again.id).await.expect("ended");
+    assert_eq!(store.take_intents(10, minute).await.expect("taken"), []);
 }

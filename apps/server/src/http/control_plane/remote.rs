@@ -91,7 +91,7 @@ pub(super) fn noted(
         Ok(_) => "done",
         Err(RemoteError::Said { .. } | RemoteError::KeyRefused(_)) => "refused",
         Err(RemoteError::Away { .. }) => "away",
-        Err(RemoteError::Unknown { .. }) => "unknown",
+        Err(RemoteError::Unknown { .. } | RemoteError::AnswerLost { .. }) => "unknown",
         // Nothing was sent.
         Err(_) => return passed,
     };
