@@ -140,12 +140,28 @@ pub(crate) fn signals(
     // what belongs to the rows that are summed up is no guess
     let follows =
         |table: usize| reader.measured.is_some_and(|it| it != table && reader.single(it, table));
+    // nor what lies between the root and a named table, where each row has one
+    let between = |table: usize| {
+        query.root.is_some_and(|root| {
+            root != table
+                && reader.weight[table] < 0.3
+                && reader.single(root, table)
+                && (0..index.tables.len()).any(|it| {
+                    it != table
+                        && it != root
+                        && reader.weight[it] >= 0.9
+                        && reader.single(table, it)
+                        && index.distance(root, it).is_some_and(|steps| steps > 1)
+                })
+        })
+    };
     let mut joined = 0;
     let undeclared = !index.edges.iter().any(|it| it.declared);
     query.each(&mut |part| {
         nested += 1.0;
         if let Some(plan) = join::plan(index, part) {
-            let free = plan.tables.iter().filter(|it| !follows(it.table)).count();
+            let free =
+                plan.tables.iter().filter(|it| !follows(it.table) && !between(it.table)).count();
             joined = joined.max(free.max(1));
             for it in &plan.tables {
                 if !used.contains(&it.table) {
@@ -177,9 +193,23 @@ pub(crate) fn signals(
             }
         }
     });
+    // the one that each row of the root has, on the way to another that is named, is no guess either
+    let passed = |table: usize| {
+        query.root.is_some_and(|root| {
+            root != table
+                && reader.single(root, table)
+                && used.iter().any(|it| {
+                    *it != table
+                        && *it != root
+                        && reader.weight[*it] >= 0.3
+                        && reader.single(table, *it)
+                })
+        })
+    };
     let unnamed = used
         .iter()
-        .filter(|it| reader.weight[**it] < 0.3 && !index.tables[**it].bridge && !follows(**it))
+        .filter(|it| reader.weight[**it] < 0.3 && !index.tables[**it].bridge)
+        .filter(|it| !follows(**it) && !passed(**it))
         .count();
     // `without a coupon`: a reference that is empty speaks of the table it would refer to
     let mut denied: Vec<usize> = Vec::new();
@@ -362,6 +392,16 @@ pub(crate) fn signals(
             })
         });
     let requests = requested(items);
+    // a person's name is one thing, though it is kept in two columns
+    let pairs =
+        used.iter()
+            .filter(|it| Some(**it) != query.root && index.tables[**it].display.len() == 2)
+            .filter(|it| {
+                index.tables[**it].display.iter().all(|column| {
+                    query.select.contains(&Expr::Column(ColumnRef::new(**it, *column)))
+                })
+            })
+            .count();
     vec![
         1.0,
         count(ignored.len()),
@@ -378,7 +418,7 @@ pub(crate) fn signals(
         inferred,
         count(unnamed),
         count(unused),
-        count(query.select.len().saturating_sub(1).saturating_sub(requests.1)),
+        count((query.select.len() - pairs).saturating_sub(1).saturating_sub(requests.1)),
         count(query.filter.len()),
         count(query.having.len()),
         yes(!query.group.is_empty()),

@@ -467,10 +467,10 @@ pub(crate) fn doubtful(
             .any(|it| matches!(it.lower.as_str(), "who" | "with" | "whose" | "that" | "which"));
         it[0].lower == "and" && matches!(it[1].lower.as_str(), "who" | "whom") && !led
     });
-    let mut shown: BTreeSet<usize> = BTreeSet::new();
+    let mut shown: BTreeSet<(usize, u8)> = BTreeSet::new();
     query.select.iter().for_each(|it| {
         it.columns(&mut |it| {
-            shown.insert(it.table);
+            shown.insert((it.table, it.role));
         });
     });
     // told apart by something that was not understood

@@ -11,6 +11,7 @@ use crate::{
 /// Reads such phrases as plainer words.
 pub(crate) fn plain(index: &SchemaIndex, tokens: &mut Vec<Token>) {
     initials(index, tokens);
+    sales(index, tokens);
     found_us(index, tokens);
 }
 
@@ -35,7 +36,6 @@ fn initials(index: &SchemaIndex, tokens: &mut Vec<Token>) {
         let known = index.values.has(&token.lower)
             || index.vocabulary.holds(&token.stem)
             || index.found.contains_key(&token.lower)
-            || LEXICON.expand(&token.lower).is_some()
             || !LEXICON.place(&token.lower).is_empty();
         let value = index.initials.get(&token.lower).filter(|_| capitals && !known);
         let Some(Some(value)) = value else {
@@ -46,6 +46,29 @@ fn initials(index: &SchemaIndex, tokens: &mut Vec<Token>) {
         let length = said.len();
         tokens.splice(at..=at, said);
         at += length;
+    }
+}
+
+/// `per sales channel`, where a column is called channel and none sales channel: the channel.
+fn sales(index: &SchemaIndex, tokens: &mut Vec<Token>) {
+    let led = |it: &str| matches!(it, "per" | "by" | "each" | "every" | "which" | "what");
+    let found = (1..tokens.len().saturating_sub(1)).find(|&at| {
+        tokens[at].lower == "sales"
+            && led(word(tokens, at - 1))
+            && index.postings.get(&tokens[at + 1].stem).into_iter().flatten().any(|it| {
+                let name = &index.names[it.0 as usize];
+                name.words.len() == 1 && name.column.is_some() && name.quality > 0.9
+            })
+    });
+    let Some(at) = found else { return };
+    // a name of both words
+    let both = index.names.iter().any(|it| {
+        it.quality > 0.9
+            && it.words.iter().any(|it| it.0 == "sale" || it.0 == "sales")
+            && it.words.iter().any(|it| it.1 == tokens[at + 1].stem)
+    });
+    if !both {
+        tokens.remove(at);
     }
 }
 
@@ -91,7 +114,7 @@ fn found_us(index: &SchemaIndex, tokens: &mut Vec<Token>) {
     let Some(column) = acquisition(index) else { return };
     let table = &index.tables[column.table];
     let name = table.words.join(" ");
-    let called = format!("{name} {}", index.column(column).words.join(" "));
+    let called = format!("{name} {ACQUISITION}");
     let place = tokens[how].clone();
     if led {
         tokens.splice(how..end, phrase::words(&called, &place));
@@ -110,6 +133,22 @@ fn found_us(index: &SchemaIndex, tokens: &mut Vec<Token>) {
     let many = meta::plural(&name);
     let read = phrase::words(&format!("number of {many} per {called}"), &place);
     tokens.splice(..end.min(tokens.len()), read);
+}
+
+/// A word for that column, whatever it is called.
+const ACQUISITION: &str = "acquisition";
+
+impl SchemaIndex {
+    /// Gives the column that says how somebody was won a name of its own.
+    pub(crate) fn add_acquisition(&mut self) {
+        if let Some(column) = acquisition(self) {
+            let name = [ACQUISITION.to_owned()];
+            self.add_name(column.table, Some(column.column), &name, 0.97, false);
+            let mut with = self.tables[column.table].words.clone();
+            with.extend(name);
+            self.add_name(column.table, Some(column.column), &with, 0.97, true);
+        }
+    }
 }
 
 /// The one column that says how somebody was won: by its name, or by what is written about it.

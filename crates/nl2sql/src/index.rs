@@ -267,6 +267,7 @@ impl SchemaIndex {
         }
         index.edges_of = edges_of.into();
         index.mark_foreign();
+        index.add_acquisition();
         index.add_singular();
         index.add_remarks();
         index.ways = Ways::between(index.tables.len());
@@ -354,6 +355,9 @@ impl SchemaIndex {
                 _ => None,
             };
             self.name_column(table, at, &words, &whole, &short, kind, comment);
+            if column.class.is_numeric() {
+                self.name_length(table, at, &words, &short);
+            }
         }
         self.add_keys(table, &readable, &words, &mut columns, known);
         self.add_formulas(table, &readable, &words, relation.comment.as_deref(), &mut columns);

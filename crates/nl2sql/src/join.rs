@@ -109,9 +109,22 @@ fn path(
             // up to what many rows share and down again says little: that two things lie in one place does not relate them
             let hub = it.to == at
                 && it.from == next
-                && back[at].is_some_and(|(before, _)| {
-                    index.edges[before].to == at && index.edges[before].from != at
-                })
+                && match back[at] {
+                    Some((before, _)) => {
+                        index.edges[before].to == at && index.edges[before].from != at
+                    }
+                    // what was joined as the one that another row has
+                    None => plan.tables.iter().any(|joined| {
+                        joined.table == at
+                            && joined.role == 0
+                            && joined.to.as_ref().is_some_and(|(above, pairs)| {
+                                let key = &index.tables[at].primary;
+                                plan.tables[*above].table != next
+                                    && !key.is_empty()
+                                    && key.iter().all(|it| pairs.iter().any(|pair| pair.1 == *it))
+                            })
+                    }),
+                }
                 && !query.also.contains(&at);
             if hub {
                 step += 1.5;

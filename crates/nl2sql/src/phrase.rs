@@ -35,11 +35,13 @@ pub(crate) fn plain(tokens: &mut Vec<Token>) {
     crate::aside::without(tokens);
     anybody(tokens);
     again(tokens);
+    how_many(tokens);
     without_us(tokens);
     passives(tokens);
     possessors(tokens);
     joined(tokens);
     possible(tokens);
+    offered(tokens);
     listed(tokens);
     far_back(tokens);
     extremes(tokens);
@@ -60,6 +62,22 @@ pub(crate) fn plain(tokens: &mut Vec<Token>) {
         let length = read.len();
         tokens.splice(at..at + phrase.said.len(), read);
         at += length;
+    }
+}
+
+/// `members who never came - how many?`: how many members never came.
+fn how_many(tokens: &mut Vec<Token>) {
+    let mark = tokens.last().is_some_and(|it| matches!(it.kind, TokenKind::Mark('?' | '.' | '!')));
+    let end = tokens.len() - usize::from(mark);
+    let asked = end > 4
+        && tokens[end - 2].lower == "how"
+        && tokens[end - 1].lower == "many"
+        && (tokens[end - 3].is_mark('-')
+            || tokens[end - 3].is_mark('–')
+            || tokens[end - 3].is_mark('—'));
+    if asked {
+        let asks: Vec<Token> = tokens.drain(end - 3..end).skip(1).collect();
+        tokens.splice(..0, asks);
     }
 }
 
@@ -108,18 +126,16 @@ fn anybody(tokens: &mut Vec<Token>) {
 
 /// `which supplier's products brought in the most`: what they brought, it brought.
 fn possessors(tokens: &mut Vec<Token>) {
-    let found = tokens.windows(4).position(|it| {
+    let found = tokens.windows(5).position(|it| {
         matches!(it[0].lower.as_str(), "which" | "what")
-            && it[1].lower.ends_with("'s")
-            && it[2].kind == TokenKind::Word
-            && it[2].lower != it[2].lemma
-            && matches!(it[3].lower.as_str(), "brought" | "bring" | "made" | "earned" | "generated")
+            && it[1].kind == TokenKind::Word
+            && it[2].is_mark('\'')
+            && it[3].kind == TokenKind::Word
+            && it[3].lower != it[3].lemma
+            && matches!(it[4].lower.as_str(), "brought" | "bring" | "made" | "earned" | "generated")
     });
-    let Some(at) = found else { return };
-    let name = tokens[at + 1].lower.trim_end_matches("'s").to_owned();
-    if let Some(owner) = words(&name, &tokens[at + 1]).into_iter().next() {
-        tokens[at + 1] = owner;
-        tokens.remove(at + 2);
+    if let Some(at) = found {
+        tokens.drain(at + 2..at + 4);
     }
 }
 
@@ -156,6 +172,25 @@ fn joined(tokens: &mut Vec<Token>) {
         let read = words("total turnover", &tokens[at]);
         tokens.splice(at..at + 2, read);
     }
+}
+
+/// `which colors do we offer`: the different ones.
+fn offered(tokens: &mut Vec<Token>) {
+    let word = |at: usize| tokens.get(at).map_or("", |it| it.lower.as_str());
+    let found = (2..tokens.len().min(6)).find(|&at| {
+        word(at) == "do"
+            && word(at + 1) == "we"
+            && matches!(word(at + 2), "offer" | "carry" | "sell" | "stock" | "provide" | "have")
+            && tokens.get(at + 3).is_none_or(|it| matches!(it.kind, TokenKind::Mark(_)))
+    });
+    // `which products do we sell` are rows, `which warranty periods` are values
+    let Some(at) = found.filter(|it| matches!(word(0), "which" | "what") && *it >= 3) else {
+        return;
+    };
+    let place = tokens[0].clone();
+    let mut read = words("different", &place);
+    read.extend_from_slice(&tokens[1..at]);
+    tokens.splice(..at + 3, read);
 }
 
 /// `which statuses can an order have?`: those that there are.

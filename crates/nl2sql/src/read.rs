@@ -182,6 +182,7 @@ fn read_as(
     let mut query = assemble(index, &mut reader, draft)?;
     mirror::other_side(index, &mut query);
     hierarchy::include_below(index, &mut query);
+    let plain = wrap.map(|_| query.clone());
     if let Some(wrap) = wrap {
         query = wrap(query)?;
     }
@@ -209,6 +210,13 @@ fn read_as(
     {
         // the weight was fitted where nothing but a ranking in a plain question asked for it
         signals[at] = 0.0;
+    }
+    // what the shape itself reads beside the plain question is no guess
+    if let Some(plain) = plain
+        && let Some(at) = confidence::SIGNALS.iter().position(|it| *it == "unnamed_tables")
+    {
+        let before = confidence::signals(index, items, &reader, &plain, &counted);
+        signals[at] = signals[at].min(before[at]);
     }
     let mut ignored = ignored;
     for note in &reader.notes {

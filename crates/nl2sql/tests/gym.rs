@@ -170,3 +170,12 @@ fn steps_of_what_happens_again_lie_apart() {
         &["100.0 *", "count(*) >= 2"],
     );
 }
+
+#[test]
+fn a_name_stands_beside_what_it_is_asked_of() {
+    says(
+        "list the fee payments and who checked them",
+        &["first_name", "last_name", "LEFT JOIN trainers", "checked_by"],
+    );
+    says("which trainers work in the SP team?", &["label = 'Swimming Pool'"]);
+}

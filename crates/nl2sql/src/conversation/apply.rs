@@ -311,6 +311,18 @@ impl Talk<'_> {
         if also && instead {
             return Err(self.unknown(&words));
         }
+        // `and by city` after the departments, of which each has one: instead of them
+        let finer = |it: &Expr| {
+            let Expr::Column(it) = it else { return false };
+            let keyed = |old: &Expr| {
+                matches!(old, Expr::Column(old)
+                    if old.table == it.table
+                        && old.role == it.role
+                        && self.index.tables[old.table].primary == [old.column])
+            };
+            past.group.iter().any(keyed)
+        };
+        let also = also && !(past.group.len() == 1 && other.group.iter().all(finer));
         let mut group = Vec::new();
         let mut select = Vec::new();
         if also {

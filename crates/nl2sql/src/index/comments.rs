@@ -47,6 +47,7 @@ impl SchemaIndex {
                     key: Some(key),
                 });
                 self.name_column(table, at, words, &own, &own, None, None);
+                self.name_length(table, at, words, &own);
             }
         }
     }

@@ -10,6 +10,9 @@ use crate::{
     token::normalized,
 };
 
+/// How good a name is that says a length of time without its unit.
+const LENGTH: f64 = 0.9;
+
 /// The most words of a measure's name.
 const MOST_WORDS: usize = 3;
 
@@ -66,6 +69,29 @@ impl SchemaIndex {
             column.is_some_and(|it| it.defined.is_some() && called.contains(&it.words))
         });
         self.forget();
+    }
+}
+
+impl SchemaIndex {
+    /// `notice_days`: the notice period, whatever it is counted in.
+    pub(super) fn name_length(
+        &mut self,
+        table: usize,
+        column: usize,
+        words: &[String],
+        own: &[String],
+    ) {
+        let Some((unit, rest)) = own.split_last().filter(|it| !it.1.is_empty()) else { return };
+        if !matches!(unit.as_str(), "day" | "week" | "month" | "year" | "hour" | "minute") {
+            return;
+        }
+        for kind in ["period", "length", "duration"] {
+            let mut name = rest.to_vec();
+            name.push(kind.to_owned());
+            self.add_name(table, Some(column), &name, LENGTH, false);
+            let with: Vec<String> = words.iter().chain(&name).cloned().collect();
+            self.add_name(table, Some(column), &with, LENGTH, true);
+        }
     }
 }
 

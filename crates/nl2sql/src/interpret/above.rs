@@ -130,6 +130,26 @@ impl Interpreter<'_> {
         Some(next)
     }
 
+    /// The people of a table who are under others of it, where a question begins with `who` and speaks of those above: `who
+    /// earns more than their boss`.
+    pub(super) fn beneath_somebody(&self, from: usize, until: usize) -> Option<usize> {
+        if !matches!(self.word(from), "who" | "whose") {
+            return None;
+        }
+        let own = (from + 1..until).find(|it| {
+            matches!(self.word(*it), "their" | "his" | "her") && !self.is_value(*it + 1)
+        })?;
+        let other = (from + 1..own).any(|it| self.table_at(it).is_some());
+        let mut all = (0..self.index.tables.len()).filter(|it| {
+            self.index.tables[*it].display.len() == 2
+                && self
+                    .superior_of(*it)
+                    .is_some_and(|it| self.calls_superior(it, self.word(own + 1)))
+        });
+        let first = all.next().filter(|_| !other)?;
+        all.next().is_none().then_some(first)
+    }
+
     /// `80 percent of`, `twice`, `three times`: how many times something; none where nothing of that kind stands there.
     fn times(&self, at: usize, end: usize) -> Option<(Option<f64>, usize)> {
         let half = self.word(at) == "half";

@@ -424,7 +424,12 @@ impl Interpreter<'_> {
                     })
                 });
                 let grams = info.words.iter().any(|it| it == "gram" || it == "g");
-                let value = if kilos && grams { value * 1000.0 } else { value };
+                let value = if kilos && grams {
+                    self.spent.extend(at..next);
+                    value * 1000.0
+                } else {
+                    value
+                };
                 Predicate::Compare(left, comparison, Expr::Literal(Literal::Number(value)))
             }
             Operand::Year(year) => {

@@ -287,26 +287,6 @@ impl Interpreter<'_> {
             hand.column = None;
             return Some(at + 1);
         }
-        // `the products that we sold last week`: what stands in lines of purchases
-        if matches!(lemma, "sell" | "buy" | "purchase" | "sold" | "bought")
-            && self.wordy(at)
-            && let Some(root) = draft.root
-            && let Some((lines, _)) = self.sold(draft)
-            && lines != root
-            && self.single(lines, root)
-            && (draft.asks_something() || hand.count)
-        {
-            self.count_now(draft, hand);
-            let whole = self.whole_of(lines);
-            // who bought, not what was bought
-            let of_what =
-                (at + 1..self.items.len()).any(|it| self.is_name(it) || self.is_value(it));
-            let wholly = whole.filter(|it| *it != root && !of_what && self.single(*it, root));
-            draft.join(wholly.unwrap_or(lines));
-            draft.event = whole.or(Some(lines));
-            *mode = Mode::Where;
-            return Some(at + 1);
-        }
         // `shared by technicians of A and B`: there must be one of each
         let shared = matches!(word, "shared" | "common")
             && (1..=2).any(|step| matches!(self.word(at + step), "by" | "to"));

@@ -33,6 +33,8 @@ mod step;
 mod superior;
 mod superlative;
 mod table;
+mod trade;
+mod transit;
 mod value;
 
 pub(crate) use draft::{Asked, Condition, Draft, GroupKey, Note, OrderBy, Rival};
@@ -323,6 +325,20 @@ impl<'a> Interpreter<'a> {
         if self.skip.contains(&at) {
             return at + 1;
         }
+        // `all reviews of the book: stars and who wrote it`: what is wanted of them
+        if self.marked(at, ':')
+            && *mode == Mode::Where
+            && !hand.count
+            && draft.asked.iter().all(|it| matches!(it, Asked::Rows(_)))
+            && at + 1 < end
+            && self.is_name(at + 1)
+            && self.table_at(at + 1).is_none()
+        {
+            draft.asked.clear();
+            *mode = Mode::Select;
+            hand.column = None;
+            return at + 1;
+        }
         // `products that cost more than …`: a verb, whatever column is called so
         if matches!(self.word(at), "cost" | "costs")
             && at > 0
@@ -335,7 +351,7 @@ impl<'a> Interpreter<'a> {
             self.mark_used(at, at + 1);
             return at + 1;
         }
-        let readers: [Reader<'a>; 34] = [
+        let readers: [Reader<'a>; 36] = [
             Self::read_two_names,
             Self::read_superior,
             Self::read_above,
@@ -358,7 +374,9 @@ impl<'a> Interpreter<'a> {
             Self::read_time_apart,
             Self::read_order,
             Self::read_spending,
+            Self::read_transit,
             Self::read_current,
+            Self::read_sold,
             Self::read_happened,
             Self::read_group,
             Self::read_comparison,
@@ -462,6 +480,7 @@ impl<'a> Interpreter<'a> {
             None => people,
         };
         let [one] = people.as_slice() else { return false };
+        self.weight[*one] = self.weight[*one].max(0.5);
         // rows that belong to nobody stay
         draft.outer |= self.index.edges_from(root).any(|it| {
             let nullable = |at: &usize| self.index.tables[root].columns[*at].nullable;
@@ -489,6 +508,15 @@ impl<'a> Interpreter<'a> {
             && !draft.counts()
             && let Some(root) = draft.root
         {
+            // `subscribers who never came, how many`: those who are
+            if let [Asked::Column(flag)] = draft.asked.as_slice()
+                && self.index.column(*flag).class == plinth_schema_introspect::TypeClass::Boolean
+                && flag.table == root
+            {
+                let flag = *flag;
+                draft.asked.clear();
+                draft.add(Condition::flag(flag, true), false);
+            }
             // `tickets without an order, how many`
             draft.asked.retain(|it| *it != Asked::Rows(root));
             draft.ask(Asked::Count { table: Some(root), column: None, distinct: false });

@@ -343,6 +343,11 @@ impl Interpreter<'_> {
         if column.is_none() {
             column = self.told_by_partner(draft, root, at);
         }
+        // `2025 revenue from …`: when that was earned
+        let event = draft.event.or_else(|| {
+            let measure = self.asks_for_earnings(at + 1).then(|| self.earnings(draft)).flatten()?;
+            self.whole_of(measure.table).or(Some(measure.table))
+        });
         if column.is_none()
             && let Span::Year(..) = span
         {
@@ -369,7 +374,7 @@ impl Interpreter<'_> {
                         .map(|column| ColumnRef::new(table, column))
                 })
             };
-            let happened = draft.event.and_then(|it| self.moment_of(it, None));
+            let happened = event.and_then(|it| self.moment_of(it, None));
             column = happened
                 .or_else(|| {
                     verb.as_deref().and_then(|stem| self.column_with(root, stem, Want::Any)).filter(
@@ -399,7 +404,7 @@ impl Interpreter<'_> {
                     last.is_some_and(|last| last != *it && self.single(*it, last))
                         && self.index.tables[*it].columns.iter().any(|it| it.class.is_temporal())
                 });
-                let table = draft.event.or(counted).or(last).unwrap_or(root);
+                let table = event.or(counted).or(last).unwrap_or(root);
                 let it = self
                     .moment_of(table, verb.as_deref())
                     .or_else(|| self.moment_of(root, verb.as_deref()))?;

@@ -289,6 +289,20 @@ impl Interpreter<'_> {
             return Some(next);
         }
         let predicate = self.membership(root, apart, &sub, true)?;
+        // `of those who ordered … have never used a coupon`: that they did the one does not follow from what they did not
+        let known: Vec<usize> = draft
+            .joins
+            .iter()
+            .copied()
+            .filter(|it| *it != apart && self.single(*it, apart) && self.single(*it, root))
+            .collect();
+        for it in known {
+            let rows = Draft { root: Some(it), ..Draft::default() };
+            if let Some(has) = self.membership(root, it, &rows, false) {
+                draft.joins.retain(|other| *other != it);
+                draft.add(Condition::Row(has), false);
+            }
+        }
         self.mark_used(next, until);
         draft.add(Condition::Row(predicate), std::mem::take(&mut hand.or));
         *mode = Mode::Where;

@@ -83,6 +83,19 @@ impl Interpreter<'_> {
         Some(next)
     }
 
+    /// Where a table, or one whose rows are spoken of, keeps how many stars there are.
+    fn stars(&self, draft: &Draft, root: usize) -> Option<ColumnRef> {
+        let groups = draft.conditions.iter().filter_map(|it| match &it.0 {
+            Condition::Group { joins, .. } => *joins,
+            Condition::Row(_) => None,
+        });
+        std::iter::once(root).chain(groups).chain(draft.joins.iter().copied()).find_map(|table| {
+            ["star", "rating", "score"].iter().find_map(|it| {
+                self.column_with(table, it, Want::Number).filter(|it| it.table == table)
+            })
+        })
+    }
+
     pub(super) fn between(&self, column: ColumnRef, low: f64, high: f64) -> Predicate {
         let info = self.index.column(column);
         let left = if info.class.is_temporal() {
@@ -107,6 +120,25 @@ impl Interpreter<'_> {
         end: usize,
     ) -> Option<usize> {
         let value = self.number(at)?;
+        // `one or two stars`
+        let either = matches!(self.word(at + 1), "or" | "and")
+            && self.number(at + 2).is_some()
+            && matches!(self.word(at + 3), "star" | "stars");
+        if either
+            && let Some(other) = self.number(at + 2)
+            && let Some(column) = draft.root.and_then(|it| self.stars(draft, it))
+        {
+            let one = |value: f64| {
+                let literal = Expr::Literal(Literal::Number(value));
+                Predicate::Compare(Expr::Column(column), Comparison::Equal, literal)
+            };
+            let any = Predicate::Or(vec![one(value), one(other)]);
+            draft.add(Condition::Row(any), std::mem::take(&mut hand.or));
+            self.skip.extend(at + 1..at + 4);
+            self.mark_used(at, at + 4);
+            hand.column = None;
+            return Some(at + 4);
+        }
         // `5 star reviews`
         let star = if self.marked(at + 1, '-') { at + 2 } else { at + 1 };
         if matches!(self.word(star), "star" | "stars")

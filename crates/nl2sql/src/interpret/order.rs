@@ -463,6 +463,7 @@ impl Interpreter<'_> {
             draft.add(super::Condition::Row(label), std::mem::take(&mut hand.or));
             *mode = Mode::Where;
             hand.column = None;
+            self.spent.push(next);
             return Some(next + 1);
         }
         let mut found = false;

@@ -116,6 +116,11 @@ impl Interpreter<'_> {
 
     /// What the question is about: the first table named, else the table of the first column.
     pub(crate) fn entity(&self, from: usize, until: usize) -> Option<usize> {
+        if let Some(people) =
+            self.buyers(from, until).or_else(|| self.beneath_somebody(from, until))
+        {
+            return Some(people);
+        }
         let grouped = |at: usize| {
             (1..=2).any(|back| {
                 at >= back + from && matches!(self.word(at - back), "each" | "every" | "per")
@@ -145,6 +150,15 @@ impl Interpreter<'_> {
             {
                 return Some(it.table);
             }
+        }
+        // `who is in the Marketing team`: people of it, though its kind is a table
+        if self.word(from) == "who"
+            && let [only] = tables.as_slice()
+            && *only > from
+            && self.is_value(only - 1)
+            && let Some(people) = self.people_of(from, until)
+        {
+            return Some(people);
         }
         if let Some(&first) = first {
             return self.table_at(first);
@@ -467,7 +481,7 @@ impl Interpreter<'_> {
                         Some(steps) => {
                             score -= 0.06 * steps as f64;
                             if steps > 0 && !self.single(root, link.table) {
-                                score -= 0.05;
+                                score -= 0.12;
                             }
                         }
                         None => score -= 0.5,

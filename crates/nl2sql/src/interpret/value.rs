@@ -70,6 +70,24 @@ impl Interpreter<'_> {
             let link = &links[number];
             let column = self.nearer(draft, ColumnRef::new(link.table, link.column));
             let value = link.value.clone();
+            // `each team lead`: of the people who are called so one by one
+            if at > 0
+                && matches!(self.word(at - 1), "each" | "every" | "per")
+                && self.index.tables[column.table].display.len() == 2
+                && !self.index.tables[column.table].display.contains(&column.column)
+                && self.table_at(at + 1).is_none()
+                && !self.is_name(at + 1)
+            {
+                let of = GroupKey::Rows(column.table);
+                if !draft.groups.contains(&of) {
+                    draft.groups.push(of);
+                }
+                // what each counted row belongs to is no guess
+                let counted = draft.root.filter(|it| self.single(*it, column.table));
+                if draft.counts() {
+                    self.measured = self.measured.or(counted);
+                }
+            }
             return Some(self.equal_list(draft, hand, mode, column, &value, at, end));
         }
         if let Some(next) = self.full_name(draft, hand, mode, at) {

@@ -42,7 +42,12 @@ pub(super) fn beyond<'a>(words: &Words<'a>, today: Date) -> Option<Shape<'a>> {
     // what is counted or summed up stands between: `more orders than`
     let mut between: Vec<Token> = words.0[(compared.0 + 1).min(average)..average].to_vec();
     let unit = time::unit(lemma);
-    if between.is_empty() && unit.is_none() {
+    // `spent more than the average customer`: how much they brought
+    let spent = between.is_empty()
+        && unit.is_none()
+        && compared.0 > 0
+        && matches!(words.word(compared.0 - 1), "spent" | "spend" | "paid" | "bought");
+    if between.is_empty() && unit.is_none() && !spent {
         return None;
     }
     let spans = time::find(words.0, today);
@@ -54,6 +59,10 @@ pub(super) fn beyond<'a>(words: &Words<'a>, today: Date) -> Option<Shape<'a>> {
             .map(|it| words.0[it].clone())
             .collect();
     }
+    if spent {
+        between.clear();
+    }
+    let counts = words.says(0, &["how many", "number of"]).is_some();
     let assumed = between.is_empty();
     // `of that year` says once more when
     let mut after = kind + 1;
@@ -62,6 +71,14 @@ pub(super) fn beyond<'a>(words: &Words<'a>, today: Date) -> Option<Shape<'a>> {
         "of|in|for the same year|period|month|quarter|time",
     ];
     after += words.says(after, &again).unwrap_or(0);
+    // who did not, has nothing to be held against
+    let did = [
+        "who|that bought|ordered|purchased",
+        "who|that bought|ordered|purchased something|anything",
+        "who|that ever|has|have bought|ordered|purchased",
+        "who|that ever bought|ordered|purchased something|anything",
+    ];
+    after += words.says(after, &did).unwrap_or(0);
     if after < end {
         return None;
     }
@@ -106,6 +123,15 @@ pub(super) fn beyond<'a>(words: &Words<'a>, today: Date) -> Option<Shape<'a>> {
                 ..LogicalQuery::default()
             };
             query.having.push(Predicate::Compare(value, comparison, Expr::Scalar(Box::new(mean))));
+            if counts {
+                query.select.retain(|it| !it.is_aggregate());
+                return Some(LogicalQuery {
+                    select: vec![Expr::count()],
+                    root: query.root,
+                    source: Some(Box::new(query)),
+                    ..LogicalQuery::default()
+                });
+            }
             Some(query)
         }),
     })
