@@ -55,17 +55,18 @@ fn sales(index: &SchemaIndex, tokens: &mut Vec<Token>) {
     let found = (1..tokens.len().saturating_sub(1)).find(|&at| {
         tokens[at].lower == "sales"
             && led(word(tokens, at - 1))
-            && index.postings.get(&tokens[at + 1].stem).into_iter().flatten().any(|it| {
-                let name = &index.names[it.0 as usize];
-                name.words.len() == 1 && name.column.is_some() && name.quality > 0.9
+            && index.vocabulary.holding(&tokens[at + 1].stem).iter().any(|it| {
+                let name = index.vocabulary.name(it.0);
+                name.len() == 1 && name.column().is_some() && name.quality > 0.9
             })
     });
     let Some(at) = found else { return };
     // a name of both words
-    let both = index.names.iter().any(|it| {
-        it.quality > 0.9
-            && it.words.iter().any(|it| it.0 == "sale" || it.0 == "sales")
-            && it.words.iter().any(|it| it.1 == tokens[at + 1].stem)
+    let vocabulary = &index.vocabulary;
+    let sold = ["sale", "sales"].map(|it| vocabulary.id(it));
+    let both = vocabulary.holding(&tokens[at + 1].stem).iter().any(|it| {
+        let name = vocabulary.name(it.0);
+        name.quality > 0.9 && vocabulary.words(name).iter().any(|it| sold.contains(&Some(it.lemma)))
     });
     if !both {
         tokens.remove(at);
