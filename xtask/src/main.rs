@@ -93,7 +93,7 @@ enum Task {
     Soak {
         /// What is tried
         subject: Subject,
-        /// How many inputs: a million statements, or 2,000 runs (with 100 kills), unless it is said
+        /// How many inputs: a million statements, 100,000 questions, or 2,000 runs (with 100 kills), unless it is said
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
         inputs: Option<u64>,
         /// Repeat the run that printed this

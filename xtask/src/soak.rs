@@ -14,6 +14,8 @@ use crate::workspace::Workspace;
 pub(crate) enum Subject {
     /// Statements to the guard
     Guard,
+    /// Questions to the language engine
+    Questions,
     /// Runs of workflows through servers and workers that are killed
     Workers,
 }
@@ -38,6 +40,7 @@ pub(crate) fn run(
     setup::ensure()?;
     let (package, binary, filter, usual) = match subject {
         Subject::Guard => ("plinth-sql-guard", "soak", "", 1_000_000),
+        Subject::Questions => ("plinth-nl2sql", "soak", "", 100_000),
         // A kill comes on twenty runs.
         Subject::Workers => ("plinth-server", "process", "soak::", 2_000),
     };

@@ -30,7 +30,7 @@ use self::{
 };
 pub(crate) use self::{
     fast_map::FastMap,
-    heard::{Answerable, Heard, Hit, WordHits},
+    heard::{Answerable, Heard, Hit, Plans, WordHits},
     remarks::Remark,
     shared::Shared,
     vocabulary::{MAX_WORDS, Name, Vocabulary},
@@ -64,6 +64,10 @@ pub struct SchemaIndex {
     pub(crate) answerable: Answerable,
     /// The tables of which each row was sold for a price, in some quantity: both columns. Made when it is first asked for.
     pub(crate) sold: OnceLock<Vec<(usize, usize, usize)>>,
+    /// The table of purchases and the column of what each brought, if there is one. Made likewise.
+    pub(crate) purchases: OnceLock<Option<(usize, usize)>>,
+    /// How tables join that were joined before.
+    pub(crate) plans: Plans,
     /// The values that are known, and where each was seen.
     pub(crate) values: Shared<Stored>,
     /// From the initials of a value's words to that value; to none where several have them.
@@ -238,6 +242,8 @@ impl SchemaIndex {
             heard: Heard::default(),
             answerable: Answerable::default(),
             sold: OnceLock::new(),
+            purchases: OnceLock::new(),
+            plans: Plans::default(),
             values: Shared::default(),
             initials: Shared::default(),
             remarks: Shared::default(),
@@ -507,7 +513,7 @@ impl SchemaIndex {
     pub(crate) fn forget(&mut self) {
         self.heard = Heard::default();
         self.answerable = Answerable::default();
-        self.sold = OnceLock::new();
+        (self.sold, self.purchases) = (OnceLock::new(), OnceLock::new());
     }
 
     /// Words that are so small a part of a column's name that they would not be taken for it: `date` of `date_payment_made`.

@@ -30,6 +30,20 @@ impl JoinPlan {
 /// Plans the joins of that query; `None` where its tables do not connect.
 pub(crate) fn plan(index: &SchemaIndex, query: &LogicalQuery) -> Option<JoinPlan> {
     let instances = query.instances();
+    if instances.len() < 2 {
+        return plan_of(index, query, &instances);
+    }
+    let key = (instances.clone(), query.edges.clone(), query.also.clone());
+    let plan = index.plans.plan(key, || plan_of(index, query, &instances))?;
+    Some(JoinPlan::clone(&plan))
+}
+
+/// Nothing else of the query may decide, as plans are kept.
+fn plan_of(
+    index: &SchemaIndex,
+    query: &LogicalQuery,
+    instances: &[(usize, u8)],
+) -> Option<JoinPlan> {
     let first = *instances.first()?;
     let mut plan = JoinPlan { tables: vec![Joined { table: first.0, role: first.1, to: None }] };
     let mut rest: Vec<(usize, u8)> = instances[1..].to_vec();

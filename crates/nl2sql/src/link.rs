@@ -5,10 +5,11 @@ mod word;
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 pub(crate) use self::word::{distance, is_question_word};
 use self::{
-    name::names,
+    name::{BEHIND, names},
     word::{Hits, word_hits},
 };
 use crate::{
@@ -94,8 +95,11 @@ struct Names<'a> {
     index: &'a SchemaIndex,
     tokens: &'a [Token],
     hits: Hits,
-    known: Vec<OnceCell<Vec<NameLink>>>,
+    known: Vec<OnceCell<Arc<[NameLink]>>>,
 }
+
+/// From so many hits on it pays to keep what words may name for the next reading.
+const MANY: usize = 48;
 
 impl<'a> Names<'a> {
     fn new(index: &'a SchemaIndex, tokens: &'a [Token]) -> Self {
@@ -105,13 +109,40 @@ impl<'a> Names<'a> {
 
     /// What the tokens from `first` to `end` may name, best first, where they are not too many.
     fn of(&self, first: usize, end: usize) -> &[NameLink] {
-        self.known[first * MAX_NAME + end - first - 1]
-            .get_or_init(|| names(self.index, self.tokens, &self.hits, first, end))
+        self.known[first * MAX_NAME + end - first - 1].get_or_init(|| self.find(first, end))
+    }
+
+    fn find(&self, first: usize, end: usize) -> Arc<[NameLink]> {
+        let find = || names(self.index, self.tokens, &self.hits, first, end);
+        let of_each = self.hits[first..end].iter().map(|it| it.len()).filter(|it| *it > 0);
+        if of_each.min().is_none_or(|it| it < MANY) {
+            return find().into();
+        }
+        // all of the tokens that `names` looks at
+        let mut said = (end - first).to_string();
+        for it in &self.tokens[first..(end + BEHIND).min(self.tokens.len())] {
+            let kind = match it.kind {
+                TokenKind::Word => 'w',
+                TokenKind::Number(_) => 'n',
+                TokenKind::Quoted => 'q',
+                TokenKind::Mark(_) => 'm',
+            };
+            said.push(kind);
+            said.push(if it.capital { '^' } else { '_' });
+            for part in [&it.lower, &it.lemma, &it.stem] {
+                // with its length, as what stands in quotes may hold anything
+                said.push_str(&part.len().to_string());
+                said.push(':');
+                said.push_str(part);
+            }
+        }
+        self.index.heard.links(&said, find)
     }
 
     /// The same, however many they are.
     fn all(&self, first: usize, end: usize) -> Vec<NameLink> {
         if end - first > MAX_NAME {
+            // longer than any that is kept
             names(self.index, self.tokens, &self.hits, first, end)
         } else {
             self.of(first, end).to_vec()

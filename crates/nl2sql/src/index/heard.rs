@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::fast_map::FastMap;
-use crate::work;
+use crate::{join::JoinPlan, link::NameLink, work};
 
 /// That a word may be one of a name's.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,7 +72,11 @@ pub(crate) struct Heard(Arc<Mutex<Kept>>);
 struct Kept {
     words: FastMap<Box<str>, Arc<WordHits>>,
     hits: usize,
+    spans: FastMap<Box<str>, (Arc<[NameLink]>, u64)>,
 }
+
+/// The most spans of words of which it is kept what they may name.
+const MAX_SPANS: usize = 2_000;
 
 impl Heard {
     /// The hits of a word, found out by `find` where they are not known.
@@ -90,6 +94,63 @@ impl Heard {
             kept.hits += found.len();
         }
         found
+    }
+
+    /// What some words may name, with all that decides it in `said`; found out by `find` where it is not known.
+    pub(crate) fn links(
+        &self,
+        said: &str,
+        find: impl FnOnce() -> Vec<NameLink>,
+    ) -> Arc<[NameLink]> {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock().spans.get(said).cloned();
+        if let Some((links, steps)) = known {
+            work::note(usize::try_from(steps).unwrap_or(usize::MAX));
+            return links;
+        }
+        let before = work::done();
+        let links: Arc<[NameLink]> = find().into();
+        let mut kept = lock();
+        if kept.spans.len() >= MAX_SPANS {
+            kept.spans.clear();
+        }
+        kept.spans.insert(said.into(), (links.clone(), work::done() - before));
+        links
+    }
+}
+
+/// What decides how tables join: the tables with their roles, the references that are meant, the tables that are named.
+pub(crate) type PlanKey = (Vec<(usize, u8)>, Vec<usize>, Vec<usize>);
+
+/// The most plans that are kept.
+const MAX_PLANS: usize = 2_000;
+
+/// How tables join, as it was found out, with the steps that it took: one reading asks for the same plan a dozen times. Clones
+/// share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plans(Arc<Mutex<FastMap<PlanKey, (Option<Arc<JoinPlan>>, u64)>>>);
+
+impl Plans {
+    /// How these tables join, found out by `find` where it is not known.
+    pub(crate) fn plan(
+        &self,
+        key: PlanKey,
+        find: impl FnOnce() -> Option<JoinPlan>,
+    ) -> Option<Arc<JoinPlan>> {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock().get(&key).cloned();
+        if let Some((plan, steps)) = known {
+            work::note(usize::try_from(steps).unwrap_or(usize::MAX));
+            return plan;
+        }
+        let before = work::done();
+        let plan = find().map(Arc::new);
+        let mut kept = lock();
+        if kept.len() >= MAX_PLANS {
+            kept.clear();
+        }
+        kept.insert(key, (plan.clone(), work::done() - before));
+        plan
     }
 }
 

@@ -278,6 +278,10 @@ impl Interpreter<'_> {
 
     /// The table of purchases, with a moment of its own, and the column of what each brought.
     pub(super) fn purchases(&self) -> Option<(usize, usize)> {
+        *self.index.purchases.get_or_init(|| self.purchased_in())
+    }
+
+    fn purchased_in(&self) -> Option<(usize, usize)> {
         let mut best: Option<(f64, (usize, usize))> = None;
         for (table, info) in self.index.tables.iter().enumerate() {
             if !info.columns.iter().any(|it| it.class.is_temporal()) {

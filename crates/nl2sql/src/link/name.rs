@@ -9,7 +9,11 @@ use crate::{
     work,
 };
 
-/// What these tokens may name, best first: every token that carries content must be a word of the name.
+/// How many tokens behind its own [`names`] looks at.
+pub(super) const BEHIND: usize = 3;
+
+/// What these tokens may name, best first: every token that carries content must be a word of the name. Nothing else of the
+/// question may decide than these tokens and [`BEHIND`] of them, as what they may name is kept.
 pub(super) fn names(
     index: &SchemaIndex,
     tokens: &[Token],
