@@ -18,6 +18,8 @@ pub(crate) enum Subject {
     Questions,
     /// Runs of workflows through servers and workers that are killed
     Workers,
+    /// Runs of workflows while Plinth's own Postgres is killed
+    Postgres,
 }
 
 /// How hard.
@@ -43,6 +45,7 @@ pub(crate) fn run(
         Subject::Questions => ("plinth-nl2sql", "soak", "", 100_000),
         // A kill comes on twenty runs.
         Subject::Workers => ("plinth-server", "process", "soak::", 2_000),
+        Subject::Postgres => ("plinth-server", "process", "postgres_kills::", 10),
     };
     let inputs = options.inputs.unwrap_or(usual);
     let seed = options.seed.unwrap_or_else(by_the_clock);

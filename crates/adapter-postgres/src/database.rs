@@ -1,7 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction};
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Transaction,
+};
 use futures_util::future::join4;
 use plinth_core::{Clock, Cursor, Limit, OrgId, StoreError, UserId};
 use plinth_tenancy::TrailKey;
@@ -22,6 +24,10 @@ const SET_ORG: &str = "SELECT set_config('plinth.org_id', $1, true)";
 /// The same, and that its commit waits for no disk.
 const SET_ORG_UNFLUSHED: &str =
     "SELECT set_config('plinth.org_id', $1, true), set_config('synchronous_commit', 'off', true)";
+
+/// What was committed before on the session is on disk when this is answered: it writes a record of its own, and its commit
+/// waits for the disk.
+const FLUSH: &str = "SELECT pg_logical_emit_message(true, 'plinth', '')";
 
 type TlsStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 
@@ -171,6 +177,13 @@ impl Database {
         self.run_for(org, SET_ORG_UNFLUSHED, tx, work).await
     }
 
+    /// For several transactions of an organization, one after the other, that hold their locks while they compute and not
+    /// while the disk writes.
+    pub(crate) async fn hurry(&self, org: OrgId) -> Result<Hurry<'_>, StoreError> {
+        let client = self.pool.get().await.map_err(unavailable)?;
+        Ok(Hurry { database: self, client, org })
+    }
+
     /// `org`'s rows of `table` that come after a cursor, newest first, and one more than asked for: whoever cuts the page sees
     /// by that whether there is another.
     pub(crate) async fn newest_of<T>(
@@ -315,6 +328,35 @@ impl Database {
         let set = "SELECT set_config('plinth.test_now', $1, true)";
         tx.execute(set, &[&clock.now().to_string()]).await.map_err(store)?;
         Ok(())
+    }
+}
+
+/// Transactions whose commits everybody sees at once, and which are stored only when [`Hurry::flush`] says so: until then a
+/// crash of the database may take the last of them away, whole, and whatever others committed after it in this way.
+pub(crate) struct Hurry<'a> {
+    database: &'a Database,
+    client: Object,
+    org: OrgId,
+}
+
+impl Hurry<'_> {
+    /// Begins the next one. Whoever began it commits it.
+    pub(crate) async fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
+        let tx = self.client.transaction().await.map_err(store)?;
+        let set = tx.prepare_cached(SET_ORG_UNFLUSHED).await.map_err(store)?;
+        tx.execute(&set, &[&self.org.to_string()]).await.map_err(store)?;
+        self.database.set_clock(&tx).await?;
+        Ok(tx)
+    }
+
+    /// Waits until all of them are on disk.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] also if the database crashed since: then its session is gone, on which this is said.
+    pub(crate) async fn flush(self) -> Result<(), StoreError> {
+        let flush = self.client.prepare_cached(FLUSH).await.map_err(store)?;
+        self.client.query_one(&flush, &[]).await.map_err(store).map(drop)
     }
 }
 

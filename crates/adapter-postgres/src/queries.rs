@@ -159,53 +159,47 @@ impl QueryStore for PostgresQueries {
                  AS it (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s)
              ON CONFLICT (id) DO NOTHING RETURNING id"
         );
-        self.database
-            .for_org(org, async |tx| {
-                let insert = tx.prepare_cached(&insert).await.map_err(store)?;
-                let mut told = Vec::with_capacity(entries.len());
-                let mut completed = Vec::new();
-                for records in entries.chunks(BATCH) {
-                    let parameters: [&(dyn ToSql + Sync); 19] = [
-                        &column(records, |it| it.id.as_uuid()),
-                        &column(records, |it| it.org.as_uuid()),
-                        &column(records, |it| it.connection.as_uuid()),
-                        &column(records, |it| it.user.as_uuid()),
-                        &column(records, |it| it.key.map(KeyId::as_uuid)),
-                        &column(records, |it| it.question.as_deref().map(storable)),
-                        &column(records, |it| it.sql.as_deref().map(storable)),
-                        &column(records, |it| it.outcome.as_str()),
-                        &column(records, |it| storable_json(&it.notes)),
-                        &column(records, |it| it.error.as_ref().map(storable_json)),
-                        &column(records, |it| {
-                            it.row_count.map(|it| i64::try_from(it).unwrap_or(i64::MAX))
-                        }),
-                        &column(records, |it| it.truncated),
-                        &column(records, |it| it.execution_time_ms),
-                        &column(records, |it| it.saved),
-                        &column(records, |it| it.created_at),
-                        &column(records, |it| it.definition.owner.map(UserId::as_uuid)),
-                        &column(records, |it| it.definition.visibility.as_str()),
-                        &column(records, |it| it.run_of.map(|it| it.query.as_uuid())),
-                        &column(records, |it| {
-                            it.run_of.map(|it| i32::try_from(it.version).unwrap_or(i32::MAX))
-                        }),
-                    ];
-                    let new = tx.query(&insert, &parameters).await.map_err(store)?;
-                    let new: HashSet<Uuid> = new.iter().map(|row| row.get(0)).collect();
-                    let new = records.iter().filter(|it| new.contains(&it.id.as_uuid()));
-                    for it in new {
-                        told.push(it.audit_entry());
-                        completed.push(it);
-                    }
-                }
-                // What was written before, by a try whose end was lost, was told of already.
-                let happened = || {
-                    completed.iter().filter_map(|it| Some((it.created_at, event(it)?))).collect()
-                };
-                events::announce(tx, org, EventKind::QueryCompleted, happened).await?;
-                audit::append_all(&self.database, tx, org, &told).await
-            })
-            .await
+        // Whoever changes something of the organization waits while entries are added to its trail: for a part of them at a
+        // time, and not for the disk.
+        let mut hurry = self.database.hurry(org).await?;
+        for records in entries.chunks(BATCH) {
+            let tx = hurry.begin().await?;
+            let insert = tx.prepare_cached(&insert).await.map_err(store)?;
+            let parameters: [&(dyn ToSql + Sync); 19] = [
+                &column(records, |it| it.id.as_uuid()),
+                &column(records, |it| it.org.as_uuid()),
+                &column(records, |it| it.connection.as_uuid()),
+                &column(records, |it| it.user.as_uuid()),
+                &column(records, |it| it.key.map(KeyId::as_uuid)),
+                &column(records, |it| it.question.as_deref().map(storable)),
+                &column(records, |it| it.sql.as_deref().map(storable)),
+                &column(records, |it| it.outcome.as_str()),
+                &column(records, |it| storable_json(&it.notes)),
+                &column(records, |it| it.error.as_ref().map(storable_json)),
+                &column(records, |it| it.row_count.map(|it| i64::try_from(it).unwrap_or(i64::MAX))),
+                &column(records, |it| it.truncated),
+                &column(records, |it| it.execution_time_ms),
+                &column(records, |it| it.saved),
+                &column(records, |it| it.created_at),
+                &column(records, |it| it.definition.owner.map(UserId::as_uuid)),
+                &column(records, |it| it.definition.visibility.as_str()),
+                &column(records, |it| it.run_of.map(|it| it.query.as_uuid())),
+                &column(records, |it| {
+                    it.run_of.map(|it| i32::try_from(it.version).unwrap_or(i32::MAX))
+                }),
+            ];
+            let new = tx.query(&insert, &parameters).await.map_err(store)?;
+            // What was written before, by a try whose end was lost, was told of already.
+            let new: HashSet<Uuid> = new.iter().map(|row| row.get(0)).collect();
+            let new: Vec<_> = records.iter().filter(|it| new.contains(&it.id.as_uuid())).collect();
+            let happened =
+                || new.iter().filter_map(|it| Some((it.created_at, event(it)?))).collect();
+            events::announce(&tx, org, EventKind::QueryCompleted, happened).await?;
+            let told: Vec<_> = new.iter().map(|it| it.audit_entry()).collect();
+            audit::append_all(&self.database, &tx, org, &told).await?;
+            tx.commit().await.map_err(store)?;
+        }
+        hurry.flush().await
     }
 
     async fn find(
@@ -268,8 +262,8 @@ impl QueryStore for PostgresQueries {
     }
 }
 
-/// How many entries one statement writes.
-const BATCH: usize = 500;
+/// How many entries one transaction writes.
+const BATCH: usize = 100;
 
 /// One column of many records.
 fn column<'a, T>(records: &'a [Arc<HistoryEntry>], of: impl Fn(&'a QueryRecord) -> T) -> Vec<T> {

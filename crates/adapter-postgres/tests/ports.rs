@@ -422,7 +422,7 @@ async fn the_functions_that_look_over_the_wall_are_these() {
         "plinth.due_workflows(integer) → TABLE(org_id uuid, workflow_id uuid)",
         "plinth.find_workflow(uuid) → uuid",
         "plinth.keep_workflow_runs(uuid[],bigint[],interval) → SETOF uuid",
-        "plinth.take_workflow_runs(integer,interval,integer,uuid,uuid) → TABLE(taken_org uuid, taken_run uuid)",
+        "plinth.take_workflow_runs(integer,interval,integer,uuid,uuid) → TABLE(taken_org uuid, taken_run uuid, taken_fence bigint)",
         "plinth.take_alerts(integer,interval,integer) → TABLE(taken_org uuid, taken_alert uuid)",
         "plinth.take_event_deliveries(integer,interval,integer,integer) → TABLE(taken_org uuid, taken_delivery uuid)",
         "plinth.take_remote_intents(integer,interval) → TABLE(taken_org uuid, taken_intent uuid)",

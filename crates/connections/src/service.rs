@@ -1,10 +1,9 @@
-use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use plinth_core::{
     Clock, ConnectionsRead, ConnectionsWrite, Cursor, Limit, OrgId, Page, Permission, Permit,
-    Principal,
+    Principal, Recent,
 };
 use plinth_tenancy::AuditEntry;
 use plinth_tenancy::audit::AuditOutcome;
@@ -17,15 +16,11 @@ use crate::{
     Vault,
 };
 
-/// How long an opened connection is used before its record is read again: a change made by another server counts here
-/// after at most this.
-const FRESH: SignedDuration = SignedDuration::from_secs(1);
+/// How many opened connections are held at most.
+const HELD: usize = 10_000;
 
 /// How often a change is tried when others change the same connection at the same moment.
 const ATTEMPTS: usize = 5;
-
-/// What was opened, and when it was read.
-type OpenedCache = HashMap<(OrgId, ConnectionId), (Timestamp, Arc<Opened>)>;
 
 /// A connection whose credential has been opened.
 #[derive(Clone, Debug)]
@@ -58,14 +53,15 @@ pub struct Connections {
     tables: Arc<dyn TableReader>,
     vault: Vault,
     pub(crate) clock: Arc<dyn Clock>,
-    opened: Arc<RwLock<OpenedCache>>,
+    opened: Arc<Recent<(OrgId, ConnectionId), Arc<Opened>>>,
 }
 
 impl Connections {
     /// Puts the service together from its ports.
     pub fn new(parts: ConnectionParts) -> Self {
         let ConnectionParts { store, databases, tables, vault, clock } = parts;
-        Self { store, databases, tables, vault, clock, opened: Arc::default() }
+        let opened = Arc::new(Recent::new(clock.clone(), HELD));
+        Self { store, databases, tables, vault, clock, opened }
     }
 
     /// Keeps a new connection, its secrets sealed. With `verify` it logs in once before.
@@ -404,31 +400,24 @@ impl Connections {
         org: OrgId,
         id: ConnectionId,
     ) -> Result<Arc<Opened>, ConnectionError> {
-        let now = self.clock.now();
-        let held = self.opened.read().expect("not poisoned").get(&(org, id)).cloned();
-        match held {
-            Some((read_at, opened)) if now.duration_since(read_at) < FRESH => Ok(opened),
-            _ => self.open_stored(org, id, now).await,
-        }
+        let read = async |_| {
+            // What others left is not used any more, and there are passwords in it.
+            self.opened.sweep();
+            self.open_stored(org, id).await
+        };
+        let opened = self.opened.get(&(org, id), read).await?;
+        opened.ok_or(ConnectionError::NotFound(id))
     }
 
     async fn open_stored(
         &self,
         org: OrgId,
         id: ConnectionId,
-        now: Timestamp,
-    ) -> Result<Arc<Opened>, ConnectionError> {
-        let Some(stored) = self.store.find(org, id).await? else {
-            self.uncache(org, id);
-            return Err(ConnectionError::NotFound(id));
-        };
+    ) -> Result<Option<Arc<Opened>>, ConnectionError> {
+        let Some(stored) = self.store.find(org, id).await? else { return Ok(None) };
         let login = self.open_login(&stored).await?;
         let target = login.target(org, Some((id, stored.version)));
-        let opened = Arc::new(Opened { connection: stored.connection, target });
-        let mut all = self.opened.write().expect("not poisoned");
-        all.retain(|_, (read_at, _)| now.duration_since(*read_at) < FRESH);
-        all.insert((org, id), (now, opened.clone()));
-        Ok(opened)
+        Ok(Some(Arc::new(Opened { connection: stored.connection, target })))
     }
 
     async fn stored(
@@ -453,7 +442,7 @@ impl Connections {
     }
 
     pub(crate) fn uncache(&self, org: OrgId, id: ConnectionId) {
-        self.opened.write().expect("not poisoned").remove(&(org, id));
+        self.opened.forget(&(org, id));
     }
 
     async fn forget(&self, org: OrgId, id: ConnectionId) {

@@ -15,6 +15,7 @@ mod id;
 mod page;
 mod permit;
 mod principal;
+mod recent;
 mod scope;
 
 pub use attribute::{
@@ -33,6 +34,7 @@ pub use permit::{
     QueriesRead, QueriesWrite, SignedIn, TeamRead, TeamWrite, WorkflowsRead, WorkflowsWrite,
 };
 pub use principal::{Credential, Origin, Principal};
+pub use recent::Recent;
 pub use scope::{Scope, ScopeSet, UnknownScope};
 
 #[doc(hidden)]

@@ -296,10 +296,11 @@ pub struct HistoryFilter {
     pub viewer: Option<UserId>,
 }
 
-/// Where the history is kept. Every method is one transaction.
+/// Where the history is kept. Every method but the first is one transaction.
 #[async_trait]
 pub trait QueryStore: Send + Sync + 'static {
-    /// Adds entries of one organization, and tells its audit trail of each; one that is there already stays as it is.
+    /// Adds entries of one organization, and tells its audit trail of each; one that is there already stays as it is. Each is
+    /// added whole or not at all. All are on disk when it succeeds; when it fails, the first of them may be there.
     async fn insert(&self, org: OrgId, entries: &[Arc<HistoryEntry>]) -> Result<(), StoreError>;
 
     /// Finds an entry; `None` if the filter leaves it out.

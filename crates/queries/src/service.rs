@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use plinth_connections::{ConnectionId, Connections, Opened};
 use plinth_core::{
-    Clock, Cursor, Limit, Page, Permit, Principal, QueriesRead, QueriesWrite, StoreError,
+    Clock, Cursor, Limit, Page, Permit, Principal, QueriesRead, QueriesWrite, Recent, StoreError,
 };
 use plinth_models::{Chosen, Models, WhyEmbedded};
 use plinth_nl2sql::lookup::Found;
@@ -30,7 +30,7 @@ use crate::explain::{Ceiling, Explained};
 use crate::history::History;
 use crate::kept::KeptAnswers;
 use crate::knowledge::{Judged, Knowledge, KnowledgeCache};
-use crate::language::{HeldLanguages, Trials};
+use crate::language::{HELD_LANGUAGES, HeldLanguages, Trials};
 use crate::lookups::Lookups;
 use crate::model;
 use crate::policies::Policies;
@@ -115,7 +115,7 @@ impl Queries {
             kept: Arc::default(),
             conversations: parts.conversations,
             language_store: parts.language,
-            languages: Arc::default(),
+            languages: Arc::new(Recent::new(parts.clock.clone(), HELD_LANGUAGES)),
             trials: Arc::default(),
             knowledge: Arc::default(),
             lookups: Arc::default(),

@@ -1,9 +1,7 @@
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
 use plinth_connections::{ConnectionError, ConnectionId, Opened};
-use plinth_core::{Clock, ConnectionsRead, ConnectionsWrite, OrgId, Permit, StoreError};
+use plinth_core::{Clock, ConnectionsRead, ConnectionsWrite, OrgId, Permit, Recent, StoreError};
 use plinth_tenancy::AuditEntry;
 use serde_json::json;
 
@@ -11,9 +9,6 @@ use crate::{
     Annotation, AnnotationStore, AnnotationTarget, AnnotationText, Annotations, PutAnnotationError,
     SchemaError, Schemas, Visible,
 };
-
-/// How long what is held counts as the newest before the store is asked again.
-const FRESH: SignedDuration = SignedDuration::from_secs(1);
 
 /// Of how many connections annotations are held in memory at most.
 const HELD: usize = 64;
@@ -24,13 +19,7 @@ pub struct SchemaAnnotations {
     schemas: Schemas,
     store: Arc<dyn AnnotationStore>,
     clock: Arc<dyn Clock>,
-    held: Arc<Mutex<HashMap<(OrgId, ConnectionId), Held>>>,
-}
-
-#[derive(Clone)]
-struct Held {
-    annotations: Arc<Annotations>,
-    checked_at: Timestamp,
+    held: Arc<Recent<(OrgId, ConnectionId), Arc<Annotations>>>,
 }
 
 /// An annotation in a list.
@@ -45,7 +34,8 @@ pub struct ListedAnnotation {
 impl SchemaAnnotations {
     /// Puts the service together.
     pub fn new(schemas: Schemas, store: Arc<dyn AnnotationStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { schemas, store, clock, held: Arc::default() }
+        let held = Arc::new(Recent::new(clock.clone(), HELD));
+        Self { schemas, store, clock, held }
     }
 
     /// Everything that was written about a connection's schema, for the services that read it; at most a second old.
@@ -55,26 +45,16 @@ impl SchemaAnnotations {
     /// Only when our own storage fails.
     pub async fn current(&self, opened: &Opened) -> Result<Arc<Annotations>, StoreError> {
         let (org, id) = (opened.connection.org, opened.connection.id);
-        let now = self.clock.now();
-        let held = self.held.lock().expect("not poisoned").get(&(org, id)).cloned();
-        if let Some(held) = &held
-            && now.duration_since(held.checked_at) < FRESH
-        {
-            return Ok(held.annotations.clone());
-        }
-        let version = self.store.version(org, id).await?;
-        let annotations = match held {
-            Some(held) if held.annotations.version() == version => held.annotations,
-            _ if version == 0 => Arc::default(),
-            _ => Arc::new(self.store.all(org, id).await?),
+        let read = async |before: Option<Arc<Annotations>>| {
+            let version = self.store.version(org, id).await?;
+            let newest = match before {
+                Some(before) if before.version() == version => before,
+                _ if version == 0 => Arc::default(),
+                _ => Arc::new(self.store.all(org, id).await?),
+            };
+            Ok::<_, StoreError>(Some(newest))
         };
-        let mut all = self.held.lock().expect("not poisoned");
-        if all.len() >= HELD && !all.contains_key(&(org, id)) {
-            let oldest = all.iter().min_by_key(|(_, it)| it.checked_at).map(|(key, _)| *key);
-            oldest.map(|key| all.remove(&key));
-        }
-        all.insert((org, id), Held { annotations: annotations.clone(), checked_at: now });
-        Ok(annotations)
+        Ok(self.held.get(&(org, id), read).await?.unwrap_or_default())
     }
 
     /// All annotations of what the connection lets people know of, and of what is not there any more, sorted by schema,
@@ -212,7 +192,7 @@ impl SchemaAnnotations {
     /// Whoever changed something sees it at once.
     fn forget(&self, opened: &Opened) {
         let key = (opened.connection.org, opened.connection.id);
-        self.held.lock().expect("not poisoned").remove(&key);
+        self.held.forget(&key);
     }
 }
 

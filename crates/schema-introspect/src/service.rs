@@ -6,7 +6,8 @@ use plinth_connections::{
     ConnectionError, ConnectionId, Connections, Diagnosis, Opened, TableName,
 };
 use plinth_core::{
-    Classify, Clock, ConnectionsRead, ConnectionsWrite, ErrorKind, OrgId, Permit, StoreError,
+    Classify, Clock, ConnectionsRead, ConnectionsWrite, ErrorKind, OrgId, Permit, Recent,
+    StoreError,
 };
 use serde_json::Value;
 
@@ -56,9 +57,6 @@ pub struct Parts {
     /// What differs from it.
     pub patch: CatalogPatch,
 }
-
-/// How long the newest snapshot counts as the newest before the store is asked again.
-const FRESH: SignedDuration = SignedDuration::from_secs(1);
 
 /// A snapshot that is older needs a refresh, whatever the database says.
 const MOST_AGE: SignedDuration = SignedDuration::from_hours(24);
@@ -115,7 +113,7 @@ pub struct Schemas {
     reader: Arc<dyn CatalogReader>,
     pub(crate) store: Arc<dyn SnapshotStore>,
     clock: Arc<dyn Clock>,
-    held: Arc<Mutex<HashMap<(OrgId, ConnectionId), Held>>>,
+    held: Arc<Recent<(OrgId, ConnectionId), Arc<Snapshot>>>,
     reading: Arc<Mutex<HashMap<ConnectionId, Arc<Reading>>>>,
 }
 
@@ -159,12 +157,6 @@ impl Reading {
     }
 }
 
-#[derive(Clone)]
-struct Held {
-    snapshot: Arc<Snapshot>,
-    checked_at: Timestamp,
-}
-
 impl Schemas {
     /// Puts the service together.
     pub fn new(
@@ -173,7 +165,8 @@ impl Schemas {
         store: Arc<dyn SnapshotStore>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { connections, reader, store, clock, held: Arc::default(), reading: Arc::default() }
+        let held = Arc::new(Recent::new(clock.clone(), HELD));
+        Self { connections, reader, store, clock, held, reading: Arc::default() }
     }
 
     /// The newest snapshot of a connection's schema; reads it if there is none yet.
@@ -324,24 +317,16 @@ impl Schemas {
         org: OrgId,
         id: ConnectionId,
     ) -> Result<Option<Arc<Snapshot>>, StoreError> {
-        let now = self.clock.now();
-        let held = self.held.lock().expect("not poisoned").get(&(org, id)).cloned();
-        if let Some(held) = &held
-            && now.duration_since(held.checked_at) < FRESH
-        {
-            return Ok(Some(held.snapshot.clone()));
-        }
-        let Some((newest, _)) = self.store.newest(org, id).await? else {
-            return Ok(None);
+        let read = async |before: Option<Arc<Snapshot>>| {
+            let Some((newest, _)) = self.store.newest(org, id).await? else {
+                return Ok(None);
+            };
+            match before {
+                Some(before) if before.id == newest => Ok(Some(before)),
+                _ => self.store.find(org, newest).await,
+            }
         };
-        let snapshot = match held {
-            Some(held) if held.snapshot.id == newest => Some(held.snapshot),
-            _ => self.store.find(org, newest).await?,
-        };
-        if let Some(snapshot) = &snapshot {
-            self.hold(snapshot.clone(), now);
-        }
-        Ok(snapshot)
+        self.held.get(&(org, id), read).await
     }
 
     async fn read(&self, opened: &Opened, reading: &Reading) -> Result<Arc<Snapshot>, SchemaError> {
@@ -426,13 +411,7 @@ impl Schemas {
     }
 
     fn hold(&self, snapshot: Arc<Snapshot>, now: Timestamp) {
-        let mut held = self.held.lock().expect("not poisoned");
-        let key = (snapshot.org, snapshot.connection);
-        if held.len() >= HELD && !held.contains_key(&key) {
-            let oldest = held.iter().min_by_key(|(_, it)| it.checked_at).map(|(key, _)| *key);
-            oldest.map(|key| held.remove(&key));
-        }
-        held.insert(key, Held { snapshot, checked_at: now });
+        self.held.put(&(snapshot.org, snapshot.connection), now, snapshot);
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, RwLock};
 use jiff::{SignedDuration, Timestamp};
 use plinth_core::{
     AdminAll, Clock, Credential, Cursor, KeyId, Limit, OrgId, Origin, OwnKeys, Page, Permit,
-    Principal, UserId,
+    Principal, Recent, UserId,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
@@ -58,16 +58,13 @@ pub struct Founded {
     pub key: KeySecret,
 }
 
-/// Each organization as it was at most a second ago, and when it was read.
-type OrganizationCache = FastMap<OrgId, (Timestamp, Arc<Organization>)>;
-
 /// Organizations, members and keys, and who a caller is.
 #[derive(Clone)]
 pub struct Tenancy {
     store: Arc<dyn TenancyStore>,
     clock: Arc<dyn Clock>,
     known: Arc<RwLock<FastMap<KeyHash, Known>>>,
-    organizations: Arc<RwLock<OrganizationCache>>,
+    organizations: Arc<Recent<OrgId, Arc<Organization>>>,
 }
 
 #[derive(Clone)]
@@ -80,7 +77,8 @@ struct Known {
 impl Tenancy {
     /// Puts the service together from its ports.
     pub fn new(store: Arc<dyn TenancyStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, known: Arc::default(), organizations: Arc::default() }
+        let organizations = Arc::new(Recent::new(clock.clone(), REMEMBERED));
+        Self { store, clock, known: Arc::default(), organizations }
     }
 
     /// Makes the token for the first owner, unless an organization exists already.
@@ -251,19 +249,9 @@ impl Tenancy {
     ///
     /// As for [`Tenancy::organization`].
     pub async fn current(&self, org: OrgId) -> Result<Arc<Organization>, TenancyError> {
-        let now = self.clock.now();
-        if let Some((read_at, found)) = self.organizations.read().expect("not poisoned").get(&org)
-            && now.duration_since(*read_at) < TRUST
-        {
-            return Ok(found.clone());
-        }
-        let found = Arc::new(self.organization(org).await?);
-        let mut organizations = self.organizations.write().expect("not poisoned");
-        if organizations.len() >= REMEMBERED {
-            organizations.retain(|_, it| now.duration_since(it.0) < TRUST);
-        }
-        organizations.insert(org, (now, found.clone()));
-        Ok(found)
+        let read = async |_| Ok(self.store.organization(org).await?.map(Arc::new));
+        let found: Result<_, TenancyError> = self.organizations.get(&org, read).await;
+        found?.ok_or(TenancyError::Unauthenticated)
     }
 
     /// The organization's time zone, as it is now or was a second ago.
@@ -290,7 +278,7 @@ impl Tenancy {
     /// Forgets what is remembered of an organization, its keys included, because it has changed: what this server does
     /// next goes by the change, other servers follow within a second.
     pub fn forget(&self, org: OrgId) {
-        self.organizations.write().expect("not poisoned").remove(&org);
+        self.organizations.forget(&org);
         self.known.write().expect("not poisoned").retain(|_, it| it.found.key.org != org);
     }
 

@@ -46,8 +46,9 @@ pub use error::WorkflowError;
 pub use ids::{EventId, RunId, WorkflowId};
 pub use members::TeamMembers;
 pub use ports::{
-    Ask, Changed, DecideFiring, DecideWorkflow, Enqueued, Fault, FitsRole, Found, Members, Outward,
-    OutwardAnswer, OutwardCall, Round, RunQueue, StepRunner, TakeLimits, WorkflowStore,
+    Ask, Call, Changed, DecideFiring, DecideWorkflow, Enqueued, Fault, FitsRole, Found, Members,
+    Outward, OutwardAnswer, OutwardCall, Queued, Round, RunQueue, StepRunner, TakeLimits,
+    WorkflowStore,
 };
 pub use result::{Glance, StepResult};
 pub use run::{

@@ -98,17 +98,14 @@ pub trait WorkflowStore: Send + Sync + 'static {
         run: &NewRun,
         entry: Option<&AuditEntry>,
     ) -> Result<Option<Run>, StoreError> {
-        let wanted = Enqueued { run: run.clone(), entry: entry.cloned() };
+        let wanted = Enqueued { run: run.clone(), entry: entry.cloned(), once: None };
         let queued = self.enqueue_all(org, std::slice::from_ref(&wanted)).await?;
-        Ok(queued.into_iter().next().flatten())
+        Ok(queued.into_iter().next().and_then(Queued::run))
     }
 
-    /// Queues runs of one organization, in one transaction; says of each in turn what [`WorkflowStore::enqueue`] says.
-    async fn enqueue_all(
-        &self,
-        org: OrgId,
-        runs: &[Enqueued],
-    ) -> Result<Vec<Option<Run>>, StoreError>;
+    /// Queues runs of one organization, in one transaction; says of each in turn what came of it. A call counts as taken if
+    /// its run is queued, and only then.
+    async fn enqueue_all(&self, org: OrgId, runs: &[Enqueued]) -> Result<Vec<Queued>, StoreError>;
 
     /// Notes a trigger that made no run.
     async fn note(&self, org: OrgId, event: &TriggerEvent) -> Result<(), StoreError>;
@@ -194,16 +191,6 @@ pub trait WorkflowStore: Send + Sync + 'static {
     /// Whose workflow that is, for calls that bring no credential but the workflow's own token.
     async fn organization_of(&self, id: WorkflowId) -> Result<Option<OrgId>, StoreError>;
 
-    /// Notes the id of a call, so that it is taken once; `false` if it was noted before. What is older than `kept` is
-    /// forgotten.
-    async fn remember_call(
-        &self,
-        org: OrgId,
-        workflow: WorkflowId,
-        call: &str,
-        kept: SignedDuration,
-    ) -> Result<bool, StoreError>;
-
     /// Forgets runs that ended more than `age` ago, and those of each workflow beyond the newest `count`; says how many.
     async fn sweep(&self, org: OrgId, age: SignedDuration, count: i64) -> Result<u64, StoreError>;
 
@@ -231,6 +218,38 @@ pub struct Enqueued {
     pub run: NewRun,
     /// What goes into the trail.
     pub entry: Option<AuditEntry>,
+    /// The call that it comes of, which is taken once; `None` for any number of times.
+    pub once: Option<Call>,
+}
+
+/// A call from outside, by its caller's own name for it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Call {
+    /// The name.
+    pub id: String,
+    /// How long it is kept in mind.
+    pub kept: SignedDuration,
+}
+
+/// What came of a run that was to be queued.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Queued {
+    /// It waits.
+    Run(Box<Run>),
+    /// The workflow is gone, or nothing of it is published.
+    Gone,
+    /// The call that it comes of was taken before.
+    Repeated,
+}
+
+impl Queued {
+    /// The run, if it waits.
+    pub fn run(self) -> Option<Run> {
+        match self {
+            Self::Run(run) => Some(*run),
+            Self::Gone | Self::Repeated => None,
+        }
+    }
 }
 
 /// What one round of taking brought.

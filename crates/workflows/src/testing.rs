@@ -17,9 +17,9 @@ use crate::listening::{Heard, Listened, ListenerStore};
 use crate::schedule::{Misfire, Preset, Schedule, Timing};
 use crate::writes::{ApprovalFilter, ApprovalState, Decision};
 use crate::{
-    Advance, Ask, Attempt, Changed, Enqueued, NewRun, Published, RunEnd, RunId, RunQueue, RunState,
-    RunStep, StepResult, TakeLimits, Taken, Then, TriggerEvent, Workflow, WorkflowError,
-    WorkflowId, WorkflowStore,
+    Advance, Ask, Attempt, Call, Changed, Enqueued, NewRun, Published, Queued, RunEnd, RunId,
+    RunQueue, RunState, RunStep, StepResult, TakeLimits, Taken, Then, TriggerEvent, Workflow,
+    WorkflowError, WorkflowId, WorkflowStore,
 };
 
 /// A definition that asks once.
@@ -190,11 +190,6 @@ pub async fn workflow_store_contract(
     let nothing = store.change(them.0, workflow.id, &mut |_| Ok(Changed::default())).await;
     assert!(nothing.expect("stored").is_none());
 
-    // A call is taken once within its window.
-    let window = SignedDuration::from_mins(10);
-    assert!(store.remember_call(us.0, workflow.id, "call", window).await.expect("stored"));
-    assert!(!store.remember_call(us.0, workflow.id, "call", window).await.expect("stored"));
-
     // What was never published makes no run, and leaves no event of one.
     let run = RunId::new(at);
     let event = TriggerEvent::new(other.id, "manual", at, String::new());
@@ -213,19 +208,67 @@ pub async fn workflow_store_contract(
         let id = RunId::new(at);
         let mut event = TriggerEvent::new(of, "manual", at, String::new());
         event.run = Some(id);
-        Enqueued { run: NewRun { id, workflow: of, payload: None, event }, entry: None }
+        Enqueued { run: NewRun { id, workflow: of, payload: None, event }, entry: None, once: None }
     });
-    assert_eq!(store.enqueue_all(them.0, &wanted).await.expect("stored"), [None, None, None]);
+    let gone = [Queued::Gone, Queued::Gone, Queued::Gone];
+    assert_eq!(store.enqueue_all(them.0, &wanted).await.expect("stored"), gone);
     let queued = store.enqueue_all(us.0, &wanted).await.expect("stored");
-    let ids: Vec<_> = queued.iter().map(|it| it.as_ref().map(|it| it.id)).collect();
+    let ids: Vec<_> = queued.into_iter().map(|it| it.run().map(|it| it.id)).collect();
     assert_eq!(ids, [Some(wanted[0].run.id), None, Some(wanted[2].run.id)]);
     assert!(store.events(us.0, other.id, None, Limit::ONE).await.expect("read").is_empty());
     let events = store.events(us.0, workflow.id, None, Limit::default()).await.expect("read");
     assert_eq!(events.len(), 3);
 
+    calls_are_taken_once(store, us, them, (workflow.id, other.id), at).await;
+
     assert!(!store.remove(them.0, workflow.id, &self::entry(them.0, at)).await.expect("stored"));
     assert!(store.remove(us.0, workflow.id, &entry).await.expect("stored"));
     assert!(store.run(us.0, run).await.expect("read").is_none());
+}
+
+/// A call is taken once within its window, by a run that is queued: not by one that could not be.
+async fn calls_are_taken_once(
+    store: &dyn WorkflowStore,
+    us: (OrgId, UserId),
+    them: (OrgId, UserId),
+    (published, draft): (WorkflowId, WorkflowId),
+    at: Timestamp,
+) {
+    let call = |of: WorkflowId, name: &str| {
+        let id = RunId::new(at);
+        let mut event = TriggerEvent::new(of, "webhook", at, String::new());
+        event.run = Some(id);
+        let once = Some(Call { id: name.to_owned(), kept: SignedDuration::from_mins(10) });
+        Enqueued { run: NewRun { id, workflow: of, payload: None, event }, entry: None, once }
+    };
+    let kinds = |queued: Vec<Queued>| -> Vec<&str> {
+        let kind = |it: &Queued| match it {
+            Queued::Run(_) => "run",
+            Queued::Gone => "gone",
+            Queued::Repeated => "repeated",
+        };
+        queued.iter().map(kind).collect()
+    };
+    // Of two in one batch the first is taken.
+    let wanted = ["b", "a", "b"].map(|it| call(published, it));
+    let queued = store.enqueue_all(us.0, &wanted).await.expect("stored");
+    assert_eq!(kinds(queued), ["run", "run", "repeated"]);
+    assert!(store.run(us.0, wanted[2].run.id).await.expect("read").is_none());
+    let wanted = [call(published, "a"), call(published, "c"), call(draft, "d")];
+    let queued = store.enqueue_all(us.0, &wanted).await.expect("stored");
+    assert_eq!(kinds(queued), ["repeated", "run", "gone"]);
+    // Nobody else's workflow can be called, and of that nothing is kept.
+    let queued = store.enqueue_all(them.0, &[call(published, "e")]).await.expect("stored");
+    assert_eq!(kinds(queued), ["gone"]);
+    let queued = store.enqueue_all(us.0, &[call(published, "e")]).await.expect("stored");
+    assert_eq!(kinds(queued), ["run"]);
+    // What fails takes the call back with it: the same run twice cannot be kept.
+    let first = call(published, "f");
+    assert_eq!(kinds(store.enqueue_all(us.0, &[first.clone()]).await.expect("stored")), ["run"]);
+    let once = Some(Call { id: "g".to_owned(), kept: SignedDuration::from_mins(10) });
+    assert!(store.enqueue_all(us.0, &[Enqueued { once, ..first }]).await.is_err());
+    let queued = store.enqueue_all(us.0, &[call(published, "g")]).await.expect("stored");
+    assert_eq!(kinds(queued), ["run"]);
 }
 
 /// What workers rely on. `pass` moves the database's clock.

@@ -18,6 +18,7 @@ mod load;
 mod model;
 mod nodes;
 mod plinth;
+mod postgres_kills;
 mod replicas;
 mod rotation;
 mod scene;

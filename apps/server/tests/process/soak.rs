@@ -28,10 +28,10 @@ const RUNS_A_KILL: u64 = 20;
 const TAKEOVER: Duration = Duration::from_secs(5);
 
 /// Numbers by chance that can be had again.
-struct Chance(u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
-    fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -39,15 +39,18 @@ impl Chance {
     }
 }
 
-fn setting(name: &str) -> Option<u64> {
+pub(crate) fn setting(name: &str) -> Option<u64> {
     std::env::var_os(name)?.to_str()?.parse().ok()
 }
 
+/// Which keys came how often.
+pub(crate) type Got = Arc<Mutex<BTreeMap<String, u32>>>;
+
 /// A receiver that takes its time, and keeps which keys came how often.
-async fn sink() -> (String, Arc<Mutex<BTreeMap<String, u32>>>) {
+pub(crate) async fn sink() -> (String, Got) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
-    let (got, number) = (Arc::<Mutex<BTreeMap<String, u32>>>::default(), AtomicU64::new(0));
+    let (got, number) = (Got::default(), AtomicU64::new(0));
     let kept = got.clone();
     let number = Arc::new(number);
     actix_web::rt::spawn(async move {
@@ -106,7 +109,7 @@ impl Process {
 
 /// Queues a run at whichever server answers. The key sees to it that it is queued once. `None` if it was, and the server was
 /// killed before it could say which it is.
-async fn queue(
+pub(crate) async fn queue(
     ann: &Person,
     addresses: &Mutex<[std::net::SocketAddr; 2]>,
     path: &str,
@@ -133,6 +136,88 @@ async fn queue(
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     unreachable!()
+}
+
+/// What runs do, and where they write.
+pub(crate) struct Work {
+    /// The workflow's path.
+    pub(crate) path: String,
+    got: Got,
+    target: tokio_postgres::Client,
+    _shop: TestDatabase,
+}
+
+impl Work {
+    /// A workflow that asks once, calls a receiver and writes a row.
+    pub(crate) async fn new(ann: &Person) -> Self {
+        let shop = shop().await;
+        let target = connected(&shop.superuser_url()).await;
+        let script = format!(
+            "DO $$ BEGIN CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}';
+             EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+             CREATE TABLE effects (run text NOT NULL); GRANT INSERT ON effects TO {ROLE};
+             GRANT SELECT ON effects TO {reader}; CREATE SCHEMA plinth AUTHORIZATION {ROLE}",
+            reader = shop.user()
+        );
+        target.batch_execute(&script).await.unwrap();
+        let connection = ann.connect(&shop).await;
+        let body = json!({
+            "name": "Effects", "connection_id": connection, "username": ROLE, "password": PASSWORD,
+            "tables": ["public.effects"], "key_schema": "plinth",
+        });
+        let made = ann.post("/v1/write-connections", body).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        let writes = made.body["data"]["id"].clone();
+        let (receiver, got) = sink().await;
+        let body = json!({
+            "name": "Soak", "trigger": { "type": "manual" },
+            "steps": [{ "name": "one", "type": "sql", "connection_id": connection,
+                        "sql": "SELECT count(*) AS n FROM customers" }],
+            "actions": [
+                { "name": "post", "type": "http", "url": receiver, "timeout_seconds": 30 },
+                { "name": "write", "type": "write", "write_connection_id": writes,
+                  "sql": "INSERT INTO effects (run) VALUES ({{ run.id }})" },
+            ],
+            "limits": { "attempts": 10, "concurrency": 100 },
+        });
+        let made = ann.post("/v1/workflows", body).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        let path = format!("/v1/workflows/{}", made.body["data"]["id"].as_str().unwrap());
+        Self { path, got, target, _shop: shop }
+    }
+
+    /// Waits until every run has ended; gives which there are. All succeeded, took effect once, and were delivered under
+    /// their own key, perhaps more than once: says how many of them.
+    pub(crate) async fn is_done(&self, own: &tokio_postgres::Client) -> (BTreeSet<String>, usize) {
+        let open = "SELECT count(*) FROM plinth.workflow_runs WHERE ended_at IS NULL";
+        until("every run ends", Duration::from_mins(2), async || {
+            own.query_one(open, &[]).await.unwrap().get::<_, i64>(0) == 0
+        })
+        .await;
+        let ended = "SELECT 'run_' || replace(id::text, '-', ''), state, coalesce(error, '') FROM plinth.workflow_runs";
+        let ended = own.query(ended, &[]).await.unwrap();
+        let wrong: Vec<(String, String, String)> = ended
+            .iter()
+            .map(|row| (row.get(0), row.get(1), row.get(2)))
+            .filter(|it: &(String, String, String)| it.1 != "succeeded")
+            .collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        let ended: BTreeSet<String> = ended.iter().map(|row| row.get(0)).collect();
+
+        let effects = "SELECT run, count(*) FROM effects GROUP BY run";
+        let effects = self.target.query(effects, &[]).await.unwrap();
+        let twice: Vec<String> =
+            effects.iter().filter(|row| row.get::<_, i64>(1) != 1).map(|row| row.get(0)).collect();
+        assert!(twice.is_empty(), "took effect more than once: {twice:?}");
+        let effects: BTreeSet<String> = effects.iter().map(|row| row.get(0)).collect();
+        assert_eq!(effects, ended, "each took effect");
+
+        let got = self.got.lock().unwrap().clone();
+        let keys: BTreeSet<String> = ended.iter().map(|it| format!("{it}.post")).collect();
+        let delivered = got.keys().cloned().collect::<BTreeSet<_>>();
+        assert_eq!(delivered, keys, "each was delivered, under its own key");
+        (ended, got.values().filter(|it| **it > 1).count())
+    }
 }
 
 #[actix_web::test]
@@ -162,45 +247,13 @@ async fn every_run_ends_once_whoever_is_killed() {
     let first = addresses.lock().unwrap()[0];
     let ann = Person::new(first, Some(&key));
 
-    let target = shop().await;
-    let client = connected(&target.superuser_url()).await;
-    let script = format!(
-        "DO $$ BEGIN CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}';
-         EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
-         CREATE TABLE effects (run text NOT NULL); GRANT INSERT ON effects TO {ROLE};
-         GRANT SELECT ON effects TO {reader}; CREATE SCHEMA plinth AUTHORIZATION {ROLE}",
-        reader = target.user()
-    );
-    client.batch_execute(&script).await.unwrap();
-    let connection = ann.connect(&target).await;
-    let body = json!({
-        "name": "Effects", "connection_id": connection, "username": ROLE, "password": PASSWORD,
-        "tables": ["public.effects"], "key_schema": "plinth",
-    });
-    let made = ann.post("/v1/write-connections", body).await;
-    assert_eq!(made.status, 201, "{}", made.text);
-    let writes = made.body["data"]["id"].clone();
-    let (receiver, got) = sink().await;
-    let body = json!({
-        "name": "Soak", "trigger": { "type": "manual" },
-        "steps": [{ "name": "one", "type": "sql", "connection_id": connection,
-                    "sql": "SELECT count(*) AS n FROM customers" }],
-        "actions": [
-            { "name": "post", "type": "http", "url": receiver, "timeout_seconds": 30 },
-            { "name": "write", "type": "write", "write_connection_id": writes,
-              "sql": "INSERT INTO effects (run) VALUES ({{ run.id }})" },
-        ],
-        "limits": { "attempts": 10, "concurrency": 100 },
-    });
-    let made = ann.post("/v1/workflows", body).await;
-    assert_eq!(made.status, 201, "{}", made.text);
-    let path = format!("/v1/workflows/{}", made.body["data"]["id"].as_str().unwrap());
+    let work = Work::new(&ann).await;
 
     // Runs come as long as there are kills, so that each kill has something to hit.
     let is_over = Arc::new(AtomicBool::new(false));
     let queued = {
         let (ann, addresses, path, is_over) =
-            (ann.clone(), addresses.clone(), path.clone(), is_over.clone());
+            (ann.clone(), addresses.clone(), work.path.clone(), is_over.clone());
         actix_web::rt::spawn(async move {
             let (mut queued, mut unsaid) = (BTreeSet::new(), 0);
             let mut nth = 0;
@@ -237,41 +290,10 @@ async fn every_run_ends_once_whoever_is_killed() {
 
     let own = connected(&database.superuser_url()).await;
     let begun = Instant::now();
-    let open = "SELECT count(*) FROM plinth.workflow_runs WHERE ended_at IS NULL";
-    until("every run ends", Duration::from_mins(2), async || {
-        own.query_one(open, &[]).await.unwrap().get::<_, i64>(0) == 0
-    })
-    .await;
+    let (ended, again) = work.is_done(&own).await;
     println!("the last run ended {} ms after the last kill", begun.elapsed().as_millis());
-
-    let ended = "SELECT 'run_' || replace(id::text, '-', ''), state, coalesce(error, '') FROM plinth.workflow_runs";
-    let ended = own.query(ended, &[]).await.unwrap();
-    let wrong: Vec<(String, String, String)> = ended
-        .iter()
-        .map(|row| (row.get(0), row.get(1), row.get(2)))
-        .filter(|it: &(String, String, String)| it.1 != "succeeded")
-        .collect();
-    assert!(wrong.is_empty(), "{wrong:?}");
-    let ended: BTreeSet<String> = ended.iter().map(|row| row.get(0)).collect();
     assert!(queued.is_subset(&ended), "none is lost");
     assert_eq!(ended.len(), queued.len() + unsaid, "and none is made twice");
-
-    let effects =
-        client.query("SELECT run, count(*) FROM effects GROUP BY run", &[]).await.unwrap();
-    let twice: Vec<String> =
-        effects.iter().filter(|row| row.get::<_, i64>(1) != 1).map(|row| row.get(0)).collect();
-    assert!(twice.is_empty(), "took effect more than once: {twice:?}");
-    let effects: BTreeSet<String> = effects.iter().map(|row| row.get(0)).collect();
-    assert_eq!(effects, ended, "each took effect");
-
-    let got = got.lock().unwrap().clone();
-    let keys: BTreeSet<String> = ended.iter().map(|it| format!("{it}.post")).collect();
-    assert_eq!(
-        got.keys().cloned().collect::<BTreeSet<_>>(),
-        keys,
-        "each was delivered, under its own key"
-    );
-    let again = got.values().filter(|it| **it > 1).count();
 
     // From the kill to the next try of what was under way.
     let tries = "SELECT next.started_at, lost.started_at FROM plinth.workflow_run_attempts lost

@@ -33,7 +33,7 @@ impl RunQueue for PostgresRuns {
     async fn take(&self, limits: &TakeLimits) -> Result<Round, StoreError> {
         let most = i32::try_from(limits.most).unwrap_or(i32::MAX);
         let (after_org, after_workflow) = (limits.after.0.as_uuid(), limits.after.1.as_uuid());
-        let take = "SELECT taken_org, taken_run
+        let take = "SELECT taken_org, taken_run, taken_fence
              FROM take_workflow_runs($1, make_interval(secs => $2), $3, $4, $5)";
         let parameters: [&(dyn ToSql + Sync); 5] = [
             &most,
@@ -42,9 +42,8 @@ impl RunQueue for PostgresRuns {
             &after_org,
             &after_workflow,
         ];
-        let begun = std::time::Instant::now();
         let mut order: HashMap<Uuid, usize> = HashMap::new();
-        let mut by_org: BTreeMap<OrgId, Vec<Uuid>> = BTreeMap::new();
+        let mut by_org: BTreeMap<OrgId, Vec<(Uuid, i64)>> = BTreeMap::new();
         let (mut is_short, mut is_busy) = (false, false);
         for row in self.database.rows_of_nobody(take, &parameters).await? {
             let org = row.try_get::<_, Option<Uuid>>(0).map_err(internal)?;
@@ -52,16 +51,17 @@ impl RunQueue for PostgresRuns {
             match (org, run) {
                 (Some(org), Some(run)) => {
                     order.insert(run, order.len());
-                    by_org.entry(OrgId::from_uuid(org)).or_default().push(run);
+                    let fence = row.try_get(2).map_err(internal)?;
+                    by_org.entry(OrgId::from_uuid(org)).or_default().push((run, fence));
                 }
                 (Some(_), None) => is_busy = true,
                 (None, _) => is_short = true,
             }
         }
         let mut runs = Vec::with_capacity(order.len());
-        for (org, ids) in by_org {
+        for (org, held) in by_org {
             // From here on as everywhere: in the organization's own view.
-            match self.read_taken(org, &ids).await {
+            match self.read_taken(org, &held).await {
                 Ok(read) => runs.extend(read),
                 // Theirs go on when the lease is over; nobody else's wait for that.
                 Err(err) => {
@@ -69,10 +69,6 @@ impl RunQueue for PostgresRuns {
                     tracing::warn!(error, %org, "runs that were taken cannot be read");
                 }
             }
-        }
-        if begun.elapsed() >= limits.lease {
-            // What was read may be another's fence by now: they are taken again, as lost ones.
-            return Ok(Round { runs: Vec::new(), is_short: true, is_busy });
         }
         runs.sort_by_key(|it| order.get(&it.id.as_uuid()).copied());
         Ok(Round { runs, is_short, is_busy })
@@ -186,15 +182,20 @@ impl RunQueue for PostgresRuns {
 }
 
 impl PostgresRuns {
-    async fn read_taken(&self, org: OrgId, ids: &[Uuid]) -> Result<Vec<Taken>, StoreError> {
+    /// Reads runs that were taken with those fences; without those that somebody else has taken meanwhile.
+    async fn read_taken(&self, org: OrgId, held: &[(Uuid, i64)]) -> Result<Vec<Taken>, StoreError> {
+        let (ids, fences): (Vec<Uuid>, Vec<i64>) = held.iter().copied().unzip();
         // A run of an older version acts for whoever published that one: nobody's rights are used for what another wrote.
         let query = "SELECT r.id, r.workflow_id, w.name, coalesce(v.published_by, w.owner_id), r.version, r.fence,
                  r.trigger_kind, r.payload, r.created_at, r.started_at, r.done, r.tried
-             FROM workflow_runs r JOIN workflows w ON w.org_id = r.org_id AND w.id = r.workflow_id
+             FROM unnest($2::uuid[], $3::bigint[]) AS it (id, fence)
+             JOIN workflow_runs r ON r.id = it.id AND r.fence = it.fence
+             JOIN workflows w ON w.org_id = r.org_id AND w.id = r.workflow_id
              LEFT JOIN workflow_versions v ON v.org_id = r.org_id AND v.workflow_id = r.workflow_id
                  AND v.number = r.version
-             WHERE r.org_id = $1 AND r.id = ANY ($2) AND r.state = 'running'";
-        let found = self.database.rows_of_org(org, query, &[&org.as_uuid(), &ids]).await?;
+             WHERE r.org_id = $1 AND r.state = 'running'";
+        let parameters: [&(dyn ToSql + Sync); 3] = [&org.as_uuid(), &ids, &fences];
+        let found = self.database.rows_of_org(org, query, &parameters).await?;
         let mut taken = Vec::with_capacity(found.len());
         let mut begun = Vec::new();
         for row in &found {

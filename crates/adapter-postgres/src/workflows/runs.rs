@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
@@ -67,12 +67,64 @@ pub(super) async fn enqueue(
     queued.as_ref().map(rows::run).transpose()
 }
 
+/// Notes the calls that runs come of; gives the runs of those that were taken before. What is not published takes none.
+pub(super) async fn take_calls(
+    tx: &Transaction<'_>,
+    org: OrgId,
+    all: &[Enqueued],
+) -> Result<HashSet<RunId>, StoreError> {
+    let of = |it: &Enqueued| Some((it.run.workflow.as_uuid(), it.once.as_ref()?.id.clone()));
+    let calls: Vec<_> = all.iter().filter_map(of).collect();
+    let Some(kept) = all.iter().filter_map(|it| Some(it.once.as_ref()?.kept)).max() else {
+        return Ok(HashSet::new());
+    };
+    let workflows: Vec<Uuid> = calls.iter().map(|it| it.0).collect();
+    let names: Vec<&str> = calls.iter().map(|it| it.1.as_str()).collect();
+    let org = org.as_uuid();
+    let forget = "DELETE FROM workflow_calls
+         WHERE org_id = $1 AND workflow_id = ANY ($2) AND at < db_now() - make_interval(secs => $3)";
+    let forget = tx.prepare_cached(forget).await.map_err(store)?;
+    tx.execute(&forget, &[&org, &workflows, &kept.as_secs_f64()]).await.map_err(store)?;
+    // In one order everywhere: two servers that were called with the same never wait for each other.
+    let insert = "INSERT INTO workflow_calls (org_id, workflow_id, call, at)
+         SELECT $1, it.workflow, it.call, db_now() FROM unnest($2::uuid[], $3::text[]) AS it (workflow, call)
+         JOIN workflows w ON w.org_id = $1 AND w.id = it.workflow
+         WHERE w.published IS NOT NULL ORDER BY it.workflow, it.call
+         ON CONFLICT DO NOTHING RETURNING workflow_id, call";
+    let insert = tx.prepare_cached(insert).await.map_err(store)?;
+    let taken = tx.query(&insert, &[&org, &workflows, &names]).await.map_err(store)?;
+    let mut taken: HashSet<(Uuid, String)> =
+        taken.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let mut left: Vec<(RunId, (Uuid, String))> = Vec::new();
+    for it in all {
+        if let Some(call) = of(it)
+            && !taken.remove(&call)
+        {
+            left.push((it.run.id, call));
+        }
+    }
+    if left.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let known = "SELECT c.workflow_id, c.call FROM workflow_calls c
+         JOIN unnest($2::uuid[], $3::text[]) AS it (workflow, call)
+             ON c.workflow_id = it.workflow AND c.call = it.call
+         WHERE c.org_id = $1";
+    let known = tx.prepare_cached(known).await.map_err(store)?;
+    let known = tx.query(&known, &[&org, &workflows, &names]).await.map_err(store)?;
+    let known: HashSet<(Uuid, String)> = known.iter().map(|row| (row.get(0), row.get(1))).collect();
+    Ok(left.into_iter().filter(|it| known.contains(&it.1)).map(|it| it.0).collect())
+}
+
 /// Queues runs of what is published, each with its event; gives those that were queued.
 pub(super) async fn enqueue_all(
     tx: &Transaction<'_>,
     org: OrgId,
-    all: &[Enqueued],
+    all: &[&Enqueued],
 ) -> Result<HashMap<RunId, Run>, StoreError> {
+    if all.is_empty() {
+        return Ok(HashMap::new());
+    }
     let insert = format!(
         "WITH published AS (
              SELECT it.*, w.published AS version

@@ -7,8 +7,8 @@ use plinth_workflows::condition::Earlier;
 use plinth_workflows::schedule::Skipped;
 use plinth_workflows::writes::{Approval, ApprovalFilter, Decision, ListedApproval};
 use plinth_workflows::{
-    Attempt, DecideFiring, DecideWorkflow, Enqueued, EventId, Glance, NewRun, Published, Run,
-    RunId, RunStep, TriggerEvent, Workflow, WorkflowError, WorkflowId, WorkflowStore,
+    Attempt, DecideFiring, DecideWorkflow, Enqueued, EventId, Glance, NewRun, Published, Queued,
+    Run, RunId, RunStep, TriggerEvent, Workflow, WorkflowError, WorkflowId, WorkflowStore,
 };
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
@@ -201,19 +201,22 @@ impl WorkflowStore for PostgresWorkflows {
             .await
     }
 
-    async fn enqueue_all(
-        &self,
-        org: OrgId,
-        all: &[Enqueued],
-    ) -> Result<Vec<Option<Run>>, StoreError> {
+    async fn enqueue_all(&self, org: OrgId, all: &[Enqueued]) -> Result<Vec<Queued>, StoreError> {
         self.database
             .for_org(org, async |tx| {
-                let mut queued = runs::enqueue_all(tx, org, all).await?;
+                let repeated = runs::take_calls(tx, org, all).await?;
+                let new: Vec<_> = all.iter().filter(|it| !repeated.contains(&it.run.id)).collect();
+                let mut queued = runs::enqueue_all(tx, org, &new).await?;
                 let is_queued = |it: &&Enqueued| queued.contains_key(&it.run.id);
                 let entries: Vec<_> =
                     all.iter().filter(is_queued).filter_map(|it| it.entry.clone()).collect();
                 audit::append_all(&self.database, tx, org, &entries).await?;
-                Ok(all.iter().map(|it| queued.remove(&it.run.id)).collect())
+                let answer = |it: &Enqueued| match queued.remove(&it.run.id) {
+                    Some(run) => Queued::Run(Box::new(run)),
+                    None if repeated.contains(&it.run.id) => Queued::Repeated,
+                    None => Queued::Gone,
+                };
+                Ok(all.iter().map(answer).collect())
             })
             .await
     }
@@ -460,26 +463,6 @@ impl WorkflowStore for PostgresWorkflows {
             .for_nobody(async |tx| {
                 let row = tx.query_one("SELECT find_workflow($1)", &[&id.as_uuid()]).await;
                 Ok(row.map_err(store)?.get::<_, Option<Uuid>>(0).map(OrgId::from_uuid))
-            })
-            .await
-    }
-
-    async fn remember_call(
-        &self,
-        org: OrgId,
-        workflow: WorkflowId,
-        call: &str,
-        kept: SignedDuration,
-    ) -> Result<bool, StoreError> {
-        let (org_id, id) = (org.as_uuid(), workflow.as_uuid());
-        let forget = "DELETE FROM workflow_calls
-             WHERE org_id = $1 AND workflow_id = $2 AND at < db_now() - make_interval(secs => $3)";
-        let insert = "INSERT INTO workflow_calls (org_id, workflow_id, call, at) VALUES ($1, $2, $3, db_now())
-             ON CONFLICT DO NOTHING";
-        self.database
-            .for_org(org, async |tx| {
-                tx.execute(forget, &[&org_id, &id, &kept.as_secs_f64()]).await.map_err(store)?;
-                Ok(tx.execute(insert, &[&org_id, &id, &call]).await.map_err(store)? == 1)
             })
             .await
     }

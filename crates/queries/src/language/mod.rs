@@ -14,8 +14,8 @@ use plinth_schema_introspect::SnapshotId;
 pub use ports::{LanguageStore, PutEntryError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-pub(crate) use service::HeldLanguages;
 pub use service::{Feedback, FeedbackGiven};
+pub(crate) use service::{HELD_LANGUAGES, HeldLanguages};
 pub(crate) use trying::Trials;
 use uuid::Uuid;
 

@@ -1,9 +1,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
 use plinth_connections::{ConnectionError, ConnectionId, Opened};
-use plinth_core::{Permit, Principal, QueriesRead, QueriesWrite, StoreError, UserId};
+use plinth_core::{
+    OrgId, Permit, Principal, QueriesRead, QueriesWrite, Recent, StoreError, UserId,
+};
 use plinth_nl2sql::language::TermMeaning;
 use plinth_nl2sql::model::Taught;
 use plinth_tenancy::AuditEntry;
@@ -16,22 +17,11 @@ use super::{
 use crate::knowledge::Knowledge;
 use crate::{Queries, QueryError, QueryId};
 
-/// How long what is held counts as the newest before the store is asked again.
-const FRESH: SignedDuration = SignedDuration::from_secs(1);
-
 /// Of how many connections languages are held in memory at most.
-const HELD: usize = 64;
+pub(crate) const HELD_LANGUAGES: usize = 64;
 
 /// The languages that were read last.
-pub(crate) type HeldLanguages =
-    std::sync::Mutex<std::collections::HashMap<(plinth_core::OrgId, ConnectionId), Held>>;
-
-/// A language, and when it was last the newest.
-#[derive(Clone)]
-pub(crate) struct Held {
-    language: Arc<Language>,
-    checked_at: Timestamp,
-}
+pub(crate) type HeldLanguages = Recent<(OrgId, ConnectionId), Arc<Language>>;
 
 /// What somebody thinks of an answer.
 #[derive(Clone, Debug)]
@@ -96,32 +86,22 @@ impl Queries {
     /// The connection's language; at most a second old.
     pub(crate) async fn language(&self, opened: &Opened) -> Result<Arc<Language>, StoreError> {
         let key = (opened.connection.org, opened.connection.id);
-        let now = self.clock.now();
-        let held = self.languages.lock().expect("not poisoned").get(&key).cloned();
-        if let Some(held) = &held
-            && now.duration_since(held.checked_at) < FRESH
-        {
-            return Ok(held.language.clone());
-        }
-        let version = self.language_store.version(key.0, key.1).await?;
-        let language = match held {
-            Some(held) if held.language.version == version => held.language,
-            _ if version == 0 => Arc::default(),
-            _ => Arc::new(self.language_store.all(key.0, key.1).await?),
+        let read = async |before: Option<Arc<Language>>| {
+            let version = self.language_store.version(key.0, key.1).await?;
+            let newest = match before {
+                Some(before) if before.version == version => before,
+                _ if version == 0 => Arc::default(),
+                _ => Arc::new(self.language_store.all(key.0, key.1).await?),
+            };
+            Ok::<_, StoreError>(Some(newest))
         };
-        let mut all = self.languages.lock().expect("not poisoned");
-        if all.len() >= HELD && !all.contains_key(&key) {
-            let oldest = all.iter().min_by_key(|(_, it)| it.checked_at).map(|(key, _)| *key);
-            oldest.map(|key| all.remove(&key));
-        }
-        all.insert(key, Held { language: language.clone(), checked_at: now });
-        Ok(language)
+        Ok(self.languages.get(&key, read).await?.unwrap_or_default())
     }
 
     /// Whoever changed something sees it at once.
     pub(super) fn forget_language(&self, opened: &Opened) {
         let key = (opened.connection.org, opened.connection.id);
-        self.languages.lock().expect("not poisoned").remove(&key);
+        self.languages.forget(&key);
     }
 
     /// Entries of one kind, by name; what does not fit the schema any more says so. Whom policies bind sees what changes

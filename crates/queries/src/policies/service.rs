@@ -1,12 +1,11 @@
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use plinth_connections::{ConnectionId, Connections, Opened, TableName};
 use plinth_core::{
-    Clock, ConnectionsRead, ConnectionsWrite, OrgId, Permit, PermitError, Principal, StoreError,
-    UserId,
+    Clock, ConnectionsRead, ConnectionsWrite, OrgId, Permit, PermitError, Principal, Recent,
+    StoreError, UserId,
 };
 use plinth_schema_introspect::{Catalog, Schemas, Snapshot, Visible};
 use plinth_sql_guard::{Guard, Mask, Predicate};
@@ -19,18 +18,11 @@ use super::{
 };
 use crate::{RunError, RunLimits, Statement, StatementRunner};
 
-/// How long policies and members are gone by before they are read again: a change made by another server counts here after
-/// at most this.
-const FRESH: SignedDuration = SignedDuration::from_secs(1);
-
 /// How many policies a connection may have.
 const MOST: usize = 200;
 
 /// How many connections' policies, and how many members, are held in memory at most.
 const HELD: usize = 4096;
-
-/// The policies of a connection, or what is known of a member, and when it was read.
-type Held<K, V> = Arc<Mutex<HashMap<K, (Timestamp, V)>>>;
 
 /// What the service is made from.
 pub struct PolicyParts {
@@ -57,15 +49,16 @@ pub struct Policies {
     runner: Arc<dyn StatementRunner>,
     key: MaskKey,
     clock: Arc<dyn Clock>,
-    held: Held<(OrgId, ConnectionId), Arc<[Arc<Policy>]>>,
-    viewers: Held<(OrgId, UserId), Option<Arc<Viewer>>>,
+    held: Arc<Recent<(OrgId, ConnectionId), Arc<[Arc<Policy>]>>>,
+    viewers: Arc<Recent<(OrgId, UserId), Option<Arc<Viewer>>>>,
 }
 
 impl Policies {
     /// Puts the service together.
     pub fn new(parts: PolicyParts) -> Self {
         let PolicyParts { store, connections, schemas, runner, key, clock } = parts;
-        let (held, viewers) = (Held::default(), Held::default());
+        let held = Arc::new(Recent::new(clock.clone(), HELD));
+        let viewers = Arc::new(Recent::new(clock.clone(), HELD));
         Self { store, connections, schemas, runner, key, clock, held, viewers }
     }
 
@@ -356,24 +349,21 @@ impl Policies {
         org: OrgId,
         connection: ConnectionId,
     ) -> Result<Arc<[Arc<Policy>]>, StoreError> {
-        let now = self.clock.now();
-        if let Some(all) = fresh(&self.held, &(org, connection), now) {
-            return Ok(all);
-        }
-        let all = self.store.all(org, connection).await?;
-        let all: Arc<[_]> = all.into_iter().filter(|it| it.is_active).map(Arc::new).collect();
-        hold(&self.held, (org, connection), now, all.clone());
-        Ok(all)
+        let read = async |_| {
+            let all = self.store.all(org, connection).await?;
+            let all = all.into_iter().filter(|it| it.is_active).map(Arc::new);
+            Ok::<_, StoreError>(Some(all.collect()))
+        };
+        Ok(self.held.get(&(org, connection), read).await?.unwrap_or_default())
     }
 
     async fn viewer(&self, org: OrgId, user: UserId) -> Result<Option<Arc<Viewer>>, StoreError> {
-        let now = self.clock.now();
-        if let Some(viewer) = fresh(&self.viewers, &(org, user), now) {
-            return Ok(viewer);
-        }
-        let viewer = self.store.viewer(org, user).await?.map(Arc::new);
-        hold(&self.viewers, (org, user), now, viewer.clone());
-        Ok(viewer)
+        // That somebody is no member is held too.
+        let read = async |_| {
+            let viewer = self.store.viewer(org, user).await?;
+            Ok::<_, StoreError>(Some(viewer.map(Arc::new)))
+        };
+        Ok(self.viewers.get(&(org, user), read).await?.flatten())
     }
 
     /// Whether any policy of the connection binds the caller.
@@ -471,7 +461,7 @@ impl Policies {
 
     /// Makes this server go by what has just changed.
     fn forget(&self, org: OrgId, connection: ConnectionId) {
-        self.held.lock().expect("not poisoned").remove(&(org, connection));
+        self.held.forget(&(org, connection));
     }
 }
 
@@ -499,26 +489,6 @@ fn numbered(
             (column, ColumnMask { mask, number })
         })
         .collect()
-}
-
-fn fresh<K: Eq + std::hash::Hash, V: Clone>(
-    held: &Held<K, V>,
-    key: &K,
-    now: Timestamp,
-) -> Option<V> {
-    let held = held.lock().expect("not poisoned");
-    let (read_at, value) = held.get(key)?;
-    (now.duration_since(*read_at) < FRESH).then(|| value.clone())
-}
-
-fn hold<K: Eq + std::hash::Hash, V>(held: &Held<K, V>, key: K, now: Timestamp, value: V) {
-    let mut held = held.lock().expect("not poisoned");
-    if held.len() >= HELD {
-        held.retain(|_, (read_at, _)| now.duration_since(*read_at) < FRESH);
-    }
-    if held.len() < HELD {
-        held.insert(key, (now, value));
-    }
 }
 
 fn failed(err: WritePolicyError, connection: ConnectionId) -> PolicyError {

@@ -23,7 +23,7 @@ use crate::bell::Bell;
 use crate::definition::{ActionKind, Definition, Fault, StepKind, Trigger};
 use crate::gathered::Gathered;
 use crate::hook::HookKey;
-use crate::ports::{Changed, Enqueued, Members, StepRunner, WorkflowStore};
+use crate::ports::{Changed, Enqueued, Members, Queued, StepRunner, WorkflowStore};
 use crate::run::{Attempt, NewRun, Run, RunStep, TriggerEvent};
 use crate::workflow::{Published, Workflow};
 use crate::writes::{Approval, WantedApproval};
@@ -82,7 +82,7 @@ pub struct RunDetail {
 pub struct Workflows {
     parts: Arc<WorkflowParts>,
     /// Runs to be queued.
-    queued: Gathered<Enqueued, Option<Run>>,
+    queued: Gathered<Enqueued, Queued>,
 }
 
 /// What [`Workflows`] is put together from.
@@ -326,8 +326,8 @@ impl Workflows {
             .on("workflow", id)
             .with(json!({ "run": run }));
         let new = NewRun { id: run, workflow: id, payload: None, event };
-        let new = Enqueued { run: new, entry: Some(entry) };
-        let Some(queued) = self.enqueue(permit.org(), new).await? else {
+        let new = Enqueued { run: new, entry: Some(entry), once: None };
+        let Some(queued) = self.enqueue(permit.org(), new).await?.run() else {
             self.find(permit.principal(), id).await?;
             return Err(WorkflowError::NotPublished);
         };
@@ -335,12 +335,13 @@ impl Workflows {
     }
 
     /// Queues a run, together with others that come at the same time, and wakes the worker of this process.
-    async fn enqueue(&self, org: OrgId, new: Enqueued) -> Result<Option<Run>, WorkflowError> {
+    async fn enqueue(&self, org: OrgId, new: Enqueued) -> Result<Queued, WorkflowError> {
         // That such a request had its effect is marked in the same transaction, which fails if another server has taken it
         // over: no other's business.
         let is_marked = new.entry.as_ref().is_some_and(|it| it.idempotency.is_some());
         let queued = if is_marked {
-            self.parts.store.enqueue(org, &new.run, new.entry.as_ref()).await?
+            let queued = self.parts.store.enqueue(org, &new.run, new.entry.as_ref()).await?;
+            queued.map_or(Queued::Gone, |it| Queued::Run(Box::new(it)))
         } else {
             self.queued.write(org, new).await?
         };

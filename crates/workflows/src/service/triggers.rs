@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Workflows;
 use crate::definition::Trigger;
 use crate::hook::REPLAY_WINDOW;
-use crate::ports::{Changed, Enqueued};
+use crate::ports::{Call, Changed, Enqueued, Queued};
 use crate::run::{NewRun, Run, TriggerEvent};
 use crate::schedule::Firing;
 use crate::{KEPT, KEPT_RUNS, RunId, WorkflowError, WorkflowId};
@@ -123,19 +123,23 @@ impl Workflows {
             store.note(org, &event).await?;
             return Err(err);
         }
-        if let Some(call_id) = &call.id {
-            let call_id: String = call_id.chars().filter(|it| *it != '\0').take(200).collect();
-            if !store.remember_call(org, id, &call_id, REPLAY_WINDOW * 2).await? {
+        let once = call.id.as_ref().map(|it| Call {
+            id: it.chars().filter(|it| *it != '\0').take(200).collect(),
+            kept: REPLAY_WINDOW * 2,
+        });
+        let run = RunId::new(now);
+        let queued = TriggerEvent { run: Some(run), ..event.clone() };
+        let payload = Some(payload(&call.body));
+        let new = NewRun { id: run, workflow: id, payload, event: queued };
+        match self.enqueue(org, Enqueued { run: new, entry: None, once }).await? {
+            Queued::Run(run) => Ok(Some(*run)),
+            Queued::Gone => Err(WorkflowError::NoHook),
+            Queued::Repeated => {
                 event.outcome = "repeated: it was taken before".to_owned();
                 store.note(org, &event).await?;
-                return Ok(None);
+                Ok(None)
             }
         }
-        let run = RunId::new(now);
-        event.run = Some(run);
-        let new = NewRun { id: run, workflow: id, payload: Some(payload(&call.body)), event };
-        let queued = self.enqueue(org, Enqueued { run: new, entry: None }).await?;
-        queued.map(Some).ok_or(WorkflowError::NoHook)
     }
 
     /// Acts on schedules that are due; says how many. Any number of servers may at once.
