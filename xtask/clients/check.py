@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +21,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import jsonschema
+import psycopg2
 import yaml
 from neon_api import NeonAPI
 
@@ -136,12 +138,14 @@ class Clients:
         self.folder = folder
         self.environment = {**os.environ, "NEON_API_HOST": host, "NEON_API_KEY": key, "CI": "1"}
 
-    def neonctl(self, *arguments, fails=False):
-        command = [str(self.folder / "node_modules/.bin/neonctl"), *arguments, "--no-analytics", "--output", "json"]
-        config = str(self.folder / "config")
-        done = subprocess.run([*command, "--config-dir", config], env=self.environment, capture_output=True, text=True, timeout=180)
+    def neonctl(self, *arguments, fails=False, says="", at=None):
+        # What comes after `--` is psql's.
+        end = arguments.index("--") if "--" in arguments else len(arguments)
+        common = ("--no-analytics", "--output", "json", "--config-dir", str(self.folder / "config"))
+        command = [str(self.folder / "node_modules/.bin/neonctl"), *arguments[:end], *common, *arguments[end:]]
+        done = subprocess.run(command, cwd=at, env=self.environment, capture_output=True, text=True, timeout=180)
         name = "neonctl " + " ".join(arguments)
-        if (done.returncode != 0) != fails:
+        if (done.returncode != 0) != fails or says not in done.stdout + done.stderr:
             fault(f"{name}: ends with {done.returncode}: {done.stderr.strip()[-400:]} {done.stdout[-200:]}")
             return None
         print("✓", name, flush=True)
@@ -150,11 +154,12 @@ class Clients:
         except ValueError:
             return done.stdout.strip()
 
-    def node(self, script):
+    def node(self, script, **more):
         # Beside the modules, where Node looks for them.
         copy = self.folder / script.name
         copy.write_text(script.read_text())
-        done = subprocess.run(["node", str(copy)], env=self.environment, capture_output=True, text=True, timeout=300)
+        environment = {**self.environment, **more}
+        done = subprocess.run(["node", str(copy)], env=environment, capture_output=True, text=True, timeout=300)
         if done.returncode != 0:
             fault(f"{script.name}: {done.stderr.strip()[-800:]}")
             return None
@@ -243,7 +248,42 @@ def of_neonctl(it):
     check(psql(reader, "SELECT count(*), pg_is_in_recovery() FROM t") == "100|t", "a compute that only reads shows the branch")
     for name in ("past-time", "past-lsn", "bare"):
         it.neonctl("branches", "delete", name, *at)
+    beside_of_neonctl(it, project, at)
+    absent_of_neonctl(it, at)
     it.neonctl("projects", "delete", project)
+    deleted = it.neonctl("projects", "list", "--recoverable-only") or {}
+    deleted = deleted.get("projects", []) if isinstance(deleted, dict) else deleted
+    check(project in [one["id"] for one in deleted], "the deleted project is among those that can be recovered")
+    it.neonctl("projects", "recover", project)
+    check(psql(uri, "SELECT count(*) FROM t") == "100", "a recovered project is on its address again")
+    it.neonctl("projects", "delete", project)
+
+
+def beside_of_neonctl(it, project, at):
+    """Any route by its path, psql and its questions, and the folder that knows its branch."""
+    listed = it.neonctl("api", f"/projects/{project}/branches") or {}
+    check("main" in [one["name"] for one in listed.get("branches", [])], "a route that is called by its path tells the branches")
+    it.neonctl("api", f"/projects/{project}/branches", "-X", "POST", "-F", "branch.name=by-path")
+    it.neonctl("branches", "delete", "by-path", *at)
+    it.neonctl("psql", "main", *at, "--", "-X", "-t", "-c", "SELECT 'rows ' || count(*) FROM t", says="rows 100")
+    it.neonctl("inspect", "db", "table-sizes", *at, "--branch", "main", says="t")
+    extended = it.neonctl("connection-string", "main", *at, "--extended") or {}
+    check(extended.get("database") == "neondb", "the extended connection string names the database")
+    with tempfile.TemporaryDirectory() as folder:
+        it.neonctl("link", "--project-id", project, "--branch", "main", "--yes", "--no-env-pull", "--no-config", at=folder)
+        it.neonctl("status", "--current-branch", at=folder, says="main")
+        it.neonctl("checkout", "develop", "--no-env-pull", at=folder)
+        it.neonctl("status", "--current-branch", at=folder, says="develop")
+        it.neonctl("roles", "list", at=folder, says="neondb_owner")
+        it.neonctl("set-context", "--project-id", project, at=folder)
+
+
+def absent_of_neonctl(it, at):
+    """What a single machine is not says so."""
+    branch = (*at, "--branch", "main")
+    it.neonctl("vpc", "project", "list", *at, fails=True, says="VPC")
+    it.neonctl("data-api", "get", *branch, "--database", "neondb", fails=True, says="Data API")
+    it.neonctl("neon-auth", "enable", *branch, fails=True, says="Neon Auth")
 
 
 def keys_of_neonctl(it, project):
@@ -255,6 +295,9 @@ def keys_of_neonctl(it, project):
     it.environment["NEON_API_KEY"] = whole
     org = (it.neonctl("orgs", "list") or [{}])[0].get("id", "")
     it.neonctl("api-keys", "revoke", str(made.get("id")), "--org-id", org)
+    own = it.neonctl("api-keys", "create", "--name", "of the organization", "--org-id", org) or {}
+    it.neonctl("api-keys", "list", "--org-id", org)
+    it.neonctl("api-keys", "revoke", str(own.get("id")), "--org-id", org)
 
 
 def snapshots_of_neonctl(it, at, uri):
@@ -334,6 +377,37 @@ def of_nobody(host, key):
     call("DELETE", f"/projects/{project}")
 
 
+def of_drivers(it, url, key):
+    """The organization's own database, by the URI as it is printed and the drivers that most programs have."""
+
+    def get(path):
+        to = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+        to.request("GET", path, headers={"authorization": f"Bearer {key}"})
+        return to.getresponse().read()
+
+    uri = json.loads(get("/v1/misc/db"))["connection_uri"]["uri"]
+    psql(uri, "INSERT INTO agents (name) VALUES ('from psql')")
+    connection = psycopg2.connect(uri)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO agents (name) VALUES (%s)", ["from psycopg2"])
+        cursor.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+        check(cursor.fetchone() == (True,), "psycopg2 connects with the printed string, over TLS")
+    connection.close()
+    authority = it.folder / "ca.pem"
+    authority.write_bytes(get("/v1/misc/ca.pem"))
+    script = Path(__file__).parent / "pg.mjs"
+    seen = it.node(script, DATABASE_URI=uri, NODE_EXTRA_CA_CERTS=str(authority)) or {}
+    check(seen.get("ssl") is True, "node-postgres connects with the printed string, over TLS that it verifies")
+    names = psql(uri, "SELECT string_agg(name, ', ' ORDER BY name) FROM agents")
+    check(names == "from node-postgres, from psql, from psycopg2", f"each has written a row: {names}")
+    plain = uri.replace("channel_binding=require", "channel_binding=disable").replace("sslmode=require", "sslmode=disable")
+    try:
+        psycopg2.connect(plain).close()
+        fault("the organization's own database lets somebody in without TLS")
+    except psycopg2.OperationalError:
+        check(True, "without TLS nobody is let in")
+
+
 def key_server():
     class Keys(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -364,6 +438,7 @@ def main():
     of_neonctl(it)
     of_sdk(it, Path(__file__).parent)
     of_nobody(host, options.key)
+    of_drivers(it, options.url, options.key)
     try:
         of_python(host, options.key)
     except Exception as err:  # noqa: BLE001: whatever the client says is a fault of ours
