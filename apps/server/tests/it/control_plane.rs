@@ -242,7 +242,8 @@ async fn a_project_is_made_used_branched_and_deleted() {
     owner.delete(&format!("/api/v2/projects/{project}")).await.is(200);
     owner.get(&format!("/api/v2/projects/{project}")).await.is(404);
     assert!(psql(uri, "SELECT 1").await.is_err(), "its port is closed");
-    owner.post(&format!("/api/v2/projects/{project}/recover"), json!({})).await.is(200);
+    let back = owner.post(&format!("/api/v2/projects/{project}/recover"), json!({})).await.is(200);
+    assert_eq!(back["branches"][0]["project_id"], project, "with its branches: {back}");
     assert_eq!(psql(uri, "SELECT count(*) FROM t").await.unwrap(), "1001", "and open again");
     node.end().await;
 }

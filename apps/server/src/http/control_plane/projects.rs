@@ -353,8 +353,10 @@ async fn recover_project(
     id: web::Path<ProjectId>,
 ) -> Result<HttpResponse, Problem> {
     let outcome = services.control_plane.recover(&caller.permit()?, &id).await?;
-    let body = ProjectBody::of(&outcome.tree.project, Some(&outcome.tree), services.clock.now());
-    Ok(HttpResponse::Ok().json(json!({ "project": body })))
+    let tree = &outcome.tree;
+    let branches: Vec<_> = tree.branches.iter().map(BranchBody::from).collect();
+    let body = ProjectBody::of(&tree.project, Some(tree), services.clock.now());
+    Ok(HttpResponse::Ok().json(json!({ "project": body, "branches": branches })))
 }
 
 /// List the libraries that Postgres can load at its start
