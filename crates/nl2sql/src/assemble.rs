@@ -7,7 +7,7 @@ use plinth_schema_introspect::TypeClass;
 
 use self::tidy::{
     count_once, count_rows_of_groups, distinct_kinds, drop_fixed, drop_key_leaf, drop_repeated,
-    free_of_rows, named_once, shown_once, unify_keys,
+    free_of_rows, known_keys, named_once, shown_once, unify_keys,
 };
 use crate::{
     index::SchemaIndex,
@@ -363,6 +363,7 @@ pub(crate) fn assemble(
     drop_fixed(&mut query);
     shown_once(index, reader, &mut query);
     named_once(index, &mut query);
+    known_keys(index, &mut query);
     if let Some(from) = draft.percentage {
         percentage(&mut query, from);
     }

@@ -147,6 +147,19 @@ pub(super) fn unify_keys(index: &SchemaIndex, query: &mut LogicalQuery) {
     tidy(&mut query.group);
 }
 
+/// `which sizes are there`: a document without that key has none.
+pub(super) fn known_keys(index: &SchemaIndex, query: &mut LogicalQuery) {
+    if let ([Expr::Column(it)], true) = (query.select.as_slice(), query.distinct)
+        && index.column(*it).key.is_some()
+        && query.group.is_empty()
+    {
+        let known = Predicate::Null { column: *it, negated: true };
+        if !query.filter.contains(&known) {
+            query.filter.push(known);
+        }
+    }
+}
+
 /// A row that is asked for is shown once, however many partners the joined tables have for it.
 pub(super) fn shown_once(index: &SchemaIndex, reader: &Interpreter<'_>, query: &mut LogicalQuery) {
     let plain = query.group.is_empty()
