@@ -383,6 +383,11 @@ mod tests {
         let extremes = "weight of the lightest, the heaviest and the average box";
         assert_eq!(read(extremes), "minimum and maximum and average weight of box");
         assert_eq!(read("which states can a case have?"), "different states of case ?");
+        assert_eq!(read("which paper sizes do we offer?"), "different paper sizes ?");
+        assert_eq!(read("does anybody earn more? who?"), "who earn more");
+        assert_eq!(read("who came back for a second case"), "who have at least 2 case");
+        assert_eq!(read("cases without a file - how many?"), "how many cases without a file ?");
+        assert_eq!(read("which dealer's cars made the most"), "which dealer made the most");
     }
 
     #[test]

@@ -294,7 +294,9 @@ impl Interpreter<'_> {
             .joins
             .iter()
             .copied()
-            .filter(|it| *it != apart && self.single(*it, apart) && self.single(*it, root))
+            .filter(|it| {
+                word == "never" && *it != apart && self.single(*it, apart) && self.single(*it, root)
+            })
             .collect();
         for it in known {
             let rows = Draft { root: Some(it), ..Draft::default() };
