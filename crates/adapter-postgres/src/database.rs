@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Transaction,
+    Manager, ManagerConfig, Object, Pool, QueueMode, RecyclingMethod, Runtime, Transaction,
 };
 use futures_util::future::join4;
 use plinth_core::{Clock, Cursor, Limit, OrgId, StoreError, UserId};
@@ -55,6 +55,8 @@ impl Database {
         let manager = Manager::from_config(config, tls, recycle);
         let pool = Pool::builder(manager)
             .max_size(size)
+            // What was used last knows the statements already, and what it needs of the catalogs; the others stay for rushes.
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(WAIT_LIMIT))
             .create_timeout(Some(WAIT_LIMIT))

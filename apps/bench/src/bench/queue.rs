@@ -137,7 +137,9 @@ impl Ground {
     fn url(&self, database: &str) -> String {
         let it = &self.connection;
         let password = it.password.expose_secret();
-        format!("postgres://{}:{password}@{}:{}/{database}", it.user, it.host, it.port)
+        // Without TLS, as the peer's driver speaks if nobody says otherwise.
+        let (user, host, port) = (&it.user, &it.host, it.port);
+        format!("postgres://{user}:{password}@{host}:{port}/{database}?sslmode=disable")
     }
 
     async fn peer(&self, mode: &str, count: usize) -> Result<Json> {

@@ -23,12 +23,12 @@ use crate::soak::{Chance, Work, queue, setting};
 use crate::workers::worker_on;
 use crate::writes::connected;
 
-/// Kills of the short form; of the long one `SOAK_INPUTS` says it.
-const KILLS: u64 = 2;
+/// Kills of the short form; of a long one `SOAK_INPUTS` says it.
+const KILLS: u64 = 1;
 
 /// Work goes on within this after the database is back. The short form runs beside other tests, and gets more.
 const BACK: Duration = Duration::from_secs(2);
-const BACK_BESIDE_OTHERS: Duration = Duration::from_secs(10);
+const BACK_BESIDE_OTHERS: Duration = Duration::from_secs(20);
 
 #[actix_web::test]
 async fn what_was_acknowledged_is_done_once_however_often_postgres_is_killed() {
