@@ -1,10 +1,12 @@
 //! Makes a logical query of a draft: groups for aggregates, what rows are shown by, set operations for conditions that one
 //! row cannot meet.
 
+mod believe;
 mod tidy;
 
 use plinth_schema_introspect::TypeClass;
 
+use self::believe::{count_events, count_rows_of_fixed, order_by_named};
 use self::tidy::{
     count_once, count_rows_of_groups, distinct_kinds, drop_fixed, drop_key_leaf, drop_repeated,
     free_of_rows, known_keys, named_once, shown_once, unify_keys,
@@ -71,7 +73,15 @@ pub(crate) fn assemble(
                             && edge.to_columns == [key]
                     })
             });
-        if !said {
+        // `How many students are in each department?`: by the code that people know it by, unless more of it is asked for
+        let more = draft
+            .asked
+            .iter()
+            .any(|it| matches!(it, Asked::Column(it) if it.table == group.table()));
+        let coded = matches!(group, GroupKey::Rows(_)) && !more && is_coded(index, group.table());
+        if coded && !said {
+            shown.extend(key(index, group));
+        } else if !said {
             shown.extend(label(index, group));
         }
     }
@@ -355,6 +365,9 @@ pub(crate) fn assemble(
             }
         }
     }
+    count_events(index, reader, &mut query);
+    count_rows_of_fixed(&mut query);
+    order_by_named(index, reader, &mut query);
     count_rows_of_groups(&mut query);
     drop_repeated(index, &mut query);
     distinct_kinds(index, reader, &mut query);
@@ -449,6 +462,13 @@ fn key(index: &SchemaIndex, group: &GroupKey) -> Vec<Expr> {
         GroupKey::Time(unit, it) => vec![Expr::Bucket(*unit, Box::new(Expr::Column(*it)))],
         GroupKey::Part(part, it) => vec![Expr::Part(part, Box::new(Expr::Column(*it)))],
     }
+}
+
+/// Whether the key of a table is a text that is called a code: no number that only a database knows.
+fn is_coded(index: &SchemaIndex, table: usize) -> bool {
+    let info = &index.tables[table];
+    matches!(info.primary.as_slice(), [key] if info.columns[*key].class.is_textual()
+        && info.columns[*key].words.last().is_some_and(|it| it == "code"))
 }
 
 /// What a group is shown by.

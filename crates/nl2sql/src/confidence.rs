@@ -370,9 +370,19 @@ pub(crate) fn signals(
         it.lower == "or" && it.is_word() && !it.quoted && !bound
     });
     let root_unnamed = query.root.is_some_and(|it| reader.weight[it] < 0.5);
+    // `open tickets`, though the table is called otherwise
+    let listed = |table: usize| {
+        items.iter().any(|it| {
+            it.lower != it.lemma
+                && it.lower.ends_with('s')
+                && matches!(&it.meaning, Meaning::Name(links)
+                    if links.iter().any(|it| it.table == table && it.column.is_none() && it.score >= 0.7))
+        })
+    };
     // rows that are known by their key alone and were asked for by name
     let only_key = |it: ColumnRef| {
-        index.tables[it.table].display == [it.column] && reader.weight[it.table] >= 0.9
+        index.tables[it.table].display == [it.column]
+            && (reader.weight[it.table] >= 0.9 || listed(it.table))
     };
     let key_shown =
         query.select.iter().any(

@@ -21,10 +21,12 @@ pub(crate) fn echoes(
     ignored: &[String],
 ) -> Vec<String> {
     let mut stems: BTreeSet<String> = BTreeSet::new();
+    // the words of tables alone
+    let mut things: BTreeSet<String> = BTreeSet::new();
     let mut numbers: BTreeSet<(usize, usize)> = BTreeSet::new();
     query.each(&mut |part| {
         for (table, _) in part.instances() {
-            stems.extend(index.tables[table].words.iter().map(|it| LEXICON.stem(it)));
+            things.extend(index.tables[table].words.iter().map(|it| LEXICON.stem(it)));
             stems.extend(described(index.tables[table].comment.as_deref()));
         }
         // `a member`, where the table of members joins the others
@@ -51,6 +53,13 @@ pub(crate) fn echoes(
             }
         });
     });
+    stems.extend(things.iter().cloned());
+    // `all schools`, of a table of universities: what is near to it in a dictionary
+    let related = |stem: &str| {
+        LEXICON
+            .related(stem)
+            .any(|it| if it.1 { stems.contains(it.0) } else { things.contains(it.0) })
+    };
     let said = |word: &str| {
         let stem = LEXICON.stem(&LEXICON.lemma(word));
         LEXICON.is_stop(word)
@@ -110,7 +119,10 @@ pub(crate) fn echoes(
         }
         let mut words =
             it.lower.split([' ', '-', '\'']).filter(|it| !matches!(*it, "" | "s")).peekable();
-        measures || words.peek().is_some() && words.all(said)
+        // but `the novel "…"` must have been looked for among novels
+        let kind = items.get(at + 1).is_some_and(|it| it.quoted);
+        let near = |it: &str| !kind && it != "second" && related(&LEXICON.stem(&LEXICON.lemma(it)));
+        measures || words.peek().is_some() && words.all(|it| said(it) || near(it))
     };
     ignored
         .iter()
@@ -138,6 +150,8 @@ fn is_unit(words: &str) -> bool {
                 | "inches"
                 | "centimeters"
                 | "kilograms"
+                | "gram"
+                | "grams"
                 | "kg"
                 | "pounds"
                 | "tons"

@@ -3,6 +3,7 @@
 
 use crate::{
     index::SchemaIndex,
+    lexicon::LEXICON,
     logical::{ColumnRef, Comparison, Expr, Literal, LogicalQuery, Predicate},
 };
 
@@ -60,5 +61,13 @@ fn tree(index: &SchemaIndex, name: ColumnRef) -> Option<(ColumnRef, ColumnRef)> 
     let says = table.columns[*above].words.iter().any(|it| {
         matches!(it.as_str(), "parent" | "upper" | "super" | "main" | "part" | "within" | "belong")
     });
-    says.then(|| (ColumnRef::new(name.table, *key), ColumnRef::new(name.table, *above)))
+    // called otherwise: what is no person and may have none above it
+    let people = table.display.len() > 1
+        || table.columns[*above].words.iter().any(|it| {
+            let stem = LEXICON.stem(it);
+            ["manag", "supervis", "superior", "report", "mentor", "replac"].contains(&stem.as_str())
+                || LEXICON.synonyms("manag").contains(&stem)
+        });
+    let tree = says || !people && table.columns[*above].nullable;
+    tree.then(|| (ColumnRef::new(name.table, *key), ColumnRef::new(name.table, *above)))
 }

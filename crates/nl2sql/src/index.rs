@@ -491,7 +491,9 @@ impl SchemaIndex {
             if said.len() > table_words.len() && said.ends_with(table_words) {
                 said.truncate(said.len() - table_words.len());
             }
-            if !said.is_empty() && said.len() <= 6 && said != whole {
+            // `Where the order was placed` tells what happened: no name
+            let tells = comments::tells(comment) && kind != Some("date");
+            if !said.is_empty() && said.len() <= 6 && said != whole && !tells {
                 self.add_name(table, Some(column), &said, 0.8, false);
             }
         }

@@ -9,6 +9,17 @@ use std::{
 /// The lexicon, parsed once for the whole process.
 pub(crate) static LEXICON: LazyLock<Lexicon> = LazyLock::new(Lexicon::parse);
 
+/// See [`Lexicon::related`]: each stem with those nearest to it and those less near, in the order of the stems.
+static RELATED: LazyLock<Vec<(&str, &str, &str)>> = LazyLock::new(|| {
+    lines(include_str!("../lexicon/related.txt"))
+        .filter_map(|line| {
+            let (word, others) = line.split_once('=')?;
+            let (near, further) = others.split_once('|')?;
+            Some((word, near, further))
+        })
+        .collect()
+});
+
 /// What an adjective compares.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Degree {
@@ -265,6 +276,19 @@ impl Lexicon {
     /// Further stems that may stand for that stem, less likely so.
     pub(crate) fn wider(&self, stem: &str) -> &[String] {
         self.wider.get(stem).map_or(&[], Vec::as_slice)
+    }
+
+    /// Stems that are near that stem in general dictionaries, each with whether it is very near: a last resort.
+    #[expect(clippy::unused_self, reason = "reads like its siblings")]
+    pub(crate) fn related(&self, stem: &str) -> impl Iterator<Item = (&'static str, bool)> {
+        let all = &*RELATED;
+        let (near, further) = all
+            .binary_search_by_key(&stem, |it| it.0)
+            .map_or(("", ""), |at| (all[at].1, all[at].2));
+        let part = |list: &'static str, near: bool| {
+            list.split(',').filter(|it| !it.is_empty()).map(move |it| (it, near))
+        };
+        part(near, true).chain(part(further, false))
     }
 
     /// Phrases (as stems) that may stand for these stems, where either has several words.

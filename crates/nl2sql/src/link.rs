@@ -249,6 +249,8 @@ pub(crate) fn link(
         items.push(item(tokens, at, end, meaning, names));
         at = end;
     }
+    columns_of_named(tokens, &mut items);
+    measured(index, tokens, &mut items);
     doubt_weak_names(tokens, &mut items);
     compounds(index, tokens, &mut items);
     items
@@ -321,6 +323,59 @@ fn asked_for(tokens: &[Token], at: usize) -> bool {
         || best(word(1)) && matches!(word(2), "most" | "least" | "the" | "our" | "whose")
         || matches!(tokens[at.saturating_sub(1)].kind, TokenKind::Number(_))
             && matches!(word(2), "top" | "best" | "first")
+}
+
+/// `satisfaction score`: one number, though something else is called a score.
+fn measured(index: &SchemaIndex, tokens: &[Token], items: &mut Vec<Item>) {
+    let number = |it: &Item| match &it.meaning {
+        Meaning::Name(links) => links.first().is_some_and(|it| {
+            let of = |column: usize| &index.tables[it.table].columns[column];
+            it.score >= 0.6
+                && it.column.is_some_and(|it| of(it).class.is_numeric() && !of(it).is_id())
+        }),
+        _ => false,
+    };
+    let mut at = 0;
+    while at + 1 < items.len() {
+        let (thing, kind) = (&items[at], &items[at + 1]);
+        let plain = kind.end == kind.first + 1
+            && kind.first == thing.end
+            && !kind.quoted
+            && matches!(kind.meaning, Meaning::Name(_))
+            && matches!(tokens[kind.first].lemma.as_str(), "score" | "level" | "rate" | "value");
+        if plain && number(thing) {
+            let kind = items.remove(at + 1);
+            let thing = &mut items[at];
+            thing.lower = format!("{} {}", thing.lower, kind.lower);
+            thing.text = format!("{} {}", thing.text, kind.text);
+            thing.end = kind.end;
+        }
+        at += 1;
+    }
+}
+
+/// `phone list of our suppliers`: what they have, though a label of something that nobody spoke of is called so too.
+fn columns_of_named(tokens: &[Token], items: &mut [Item]) {
+    let named: Vec<usize> = items
+        .iter()
+        .filter_map(|it| match &it.meaning {
+            Meaning::Name(links) => {
+                links.first().filter(|it| it.column.is_none() && it.score >= 0.7).map(|it| it.table)
+            }
+            _ => None,
+        })
+        .collect();
+    for it in items.iter_mut() {
+        let plain = it.end == it.first + 1 && !it.quoted && !tokens[it.first].capital;
+        let Meaning::Value(links) = &it.meaning else { continue };
+        let own = it
+            .names
+            .iter()
+            .any(|it| it.column.is_some() && it.score >= 0.6 && named.contains(&it.table));
+        if plain && own && !links.iter().any(|it| named.contains(&it.table)) {
+            it.meaning = Meaning::Name(it.names.clone());
+        }
+    }
 }
 
 /// Takes back weak guesses that their surroundings speak against: half a name right beside a whole one (`music artists`),

@@ -117,6 +117,15 @@ pub(super) fn relates(comment: &str) -> bool {
     normalized(first).split(' ').skip(1).any(|it| LEXICON.is_stop(it))
 }
 
+/// Whether a description tells in a sentence what happened rather than what something is: `When the guest came`.
+pub(super) fn tells(comment: &str) -> bool {
+    let first = comment.split_whitespace().next().unwrap_or_default();
+    matches!(
+        first.to_lowercase().as_str(),
+        "where" | "when" | "whether" | "how" | "why" | "who" | "what" | "set" | "null"
+    )
+}
+
 /// The keys that a document has, by an example of it in a comment, each with the value given there.
 pub(super) fn keys(comment: &str) -> Vec<(String, serde_json::Value)> {
     let (Some(from), Some(until)) = (comment.find('{'), comment.rfind('}')) else {
@@ -189,6 +198,7 @@ mod tests {
         );
         assert_eq!(head("Parcels sent for orders; some go in two."), ["parcel"]);
         assert!(head("One row for each checkout.").is_empty());
+        assert!(tells("Where the guest came from.") && !tells("Place of the guest's birth."));
     }
 
     #[test]

@@ -251,6 +251,7 @@ impl Interpreter<'_> {
             Condition::Row(Predicate::Null { column, negated: false }),
             std::mem::take(&mut hand.or),
         );
+        self.spent.extend(at..at + length);
         Some(at + length)
     }
 
@@ -293,6 +294,8 @@ impl Interpreter<'_> {
                 about += 2.0;
             } else if is(&["payment", "receipt", "rental"]) {
                 about += 1.0;
+            } else if self.trade().is_some_and(|it| it.whole == table) {
+                about += 1.5;
             } else {
                 continue;
             }
@@ -311,7 +314,9 @@ impl Interpreter<'_> {
                     score += 2.2;
                 } else if has("total") {
                     score += 2.0;
-                } else if has("amount") || has("sale") {
+                } else if has("payable") || has("due") || has("overall") {
+                    score += 1.8;
+                } else if has("amount") || has("sale") || has("sum") || has("value") {
                     score += 1.5;
                 } else if has("price") && !has("unit") {
                     score += 1.0;

@@ -59,6 +59,10 @@ impl Interpreter<'_> {
             }
             all.push((table, quantity, price));
         }
+        // where nothing is called so
+        if all.is_empty() {
+            all.extend(self.trade().map(|it| (it.lines, it.quantity, it.price)));
+        }
         all
     }
 

@@ -23,6 +23,7 @@ mod negation;
 mod number;
 mod order;
 mod pattern;
+mod purchase;
 mod place;
 mod ranking;
 mod ratio;
@@ -40,6 +41,9 @@ mod value;
 pub(crate) use draft::{Asked, Condition, Draft, GroupKey, Note, OrderBy, Rival};
 pub(crate) use earnings::EARNED;
 
+use std::cell::OnceCell;
+
+use self::purchase::Trade;
 use crate::{
     index::SchemaIndex,
     link::{Item, Meaning},
@@ -70,6 +74,8 @@ pub(crate) struct Interpreter<'a> {
     pub(crate) told: Option<Rival>,
     /// What items could mean nearly as well.
     pub(crate) rivals: Vec<Rival>,
+    /// Purchases and their lines, found when they are first asked for.
+    trade: OnceCell<Option<Trade>>,
 }
 
 /// How much a meaning may lack beside the best one to be offered instead of it.
@@ -130,6 +136,7 @@ impl<'a> Interpreter<'a> {
             spent: Vec::new(),
             told: None,
             rivals: Vec::new(),
+            trade: OnceCell::new(),
         };
         this.weigh();
         this

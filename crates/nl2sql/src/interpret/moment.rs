@@ -140,6 +140,14 @@ impl Interpreter<'_> {
             {
                 return Some((column, token.stem.clone()));
             }
+            // `customers who ordered in 2025`: when what the verb names happened
+            if token.lower.ends_with("ed")
+                && let Some(table) =
+                    self.table_at(at - back).filter(|it| *it != root && tables.contains(it))
+                && let Some(column) = self.moment_of(table, None).filter(|it| it.table == table)
+            {
+                return Some((column, token.stem.clone()));
+            }
             // `logged in`: in `login`
             let particle = self.word(at - back + 1);
             let joined = format!("{}{particle}", token.stem);

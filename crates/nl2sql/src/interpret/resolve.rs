@@ -79,6 +79,16 @@ impl Interpreter<'_> {
         })?;
         let column =
             links.iter().filter(|it| it.column.is_some()).map(|it| it.score).fold(0.0, f64::max);
+        // `categories without products`: things, though a column of what nobody speaks of is called so
+        let many = self.plural(at)
+            && table.score >= 0.7
+            && links
+                .iter()
+                .filter(|it| it.column.is_some() && it.score >= table.score)
+                .all(|it| it.table != table.table && self.weight[it.table] < 0.5);
+        if many {
+            return Some(table.table);
+        }
         // a table must be named well; where a column is named equally well, the table is meant
         (table.score >= 0.6 && table.score + 0.06 >= column
             || table.score >= 0.45 && column < table.score - 0.1)
@@ -459,6 +469,8 @@ impl Interpreter<'_> {
     ) -> Vec<(ColumnRef, f64, f64)> {
         let (surely, bound) = self.bound(at);
         let named = self.links(at).iter().any(|it| it.column.is_some() && it.score > 0.96);
+        // `preferred suppliers`: what is said of them is theirs
+        let next = self.table_at(at + 1);
         let mut all: Vec<(ColumnRef, f64, f64)> = self
             .links(at)
             .iter()
@@ -472,6 +484,9 @@ impl Interpreter<'_> {
                     score += if weak { 0.1 } else { 0.4 } * surely;
                 }
                 score += 0.25 * self.weight[link.table].min(1.0);
+                if next == Some(link.table) && info.class == TypeClass::Boolean {
+                    score += 0.4;
+                }
                 if let Some(root) = draft.root {
                     if root == link.table {
                         score += 0.15;

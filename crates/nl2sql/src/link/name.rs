@@ -1,6 +1,6 @@
 //! What words may name: tables and columns whose names hold every word of content.
 
-use super::{Hits, NameLink, is_question_word};
+use super::{Hits, NameLink, word::is_thing};
 use crate::{
     index::{Hit, KIND, MAX_WORDS, Name, Remark, SchemaIndex},
     interpret::EARNED,
@@ -293,19 +293,6 @@ const LEAST: f64 = 0.3;
 
 /// How surely a word means what descriptions call so.
 const REMARK: f64 = 0.64;
-
-/// Whether a word may be one for a thing: no verb, no adjective of degree, no word of every question.
-fn is_thing(token: &Token) -> bool {
-    token.kind == TokenKind::Word
-        && token.lower.len() > 3
-        && !token.capital
-        && !token.lower.ends_with("ed")
-        && !token.lower.ends_with("ing")
-        && !LEXICON.is_light(&token.lower)
-        && LEXICON.degree(&token.lower).is_none()
-        && !is_question_word(&token.lower)
-        && (token.lower == token.lemma || token.lower.ends_with('s'))
-}
 
 /// The tokens that may be a name, and what of them does not depend on which one.
 struct Words<'a> {

@@ -1,9 +1,10 @@
 //! The names that single words may be words of: as they stand, by synonyms and abbreviations, in spite of slips.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use crate::{
     index::{Hit, SchemaIndex, WordHits},
+    interpret::EARNED,
     lexicon::LEXICON,
     token::{Token, TokenKind},
     work,
@@ -18,16 +19,27 @@ const WIDER: f64 = 0.62;
 /// How alike a word and one are that it may be a slip of.
 const SLIP: f64 = 0.75;
 
+/// How alike words are that are near in general dictionaries, and less near.
+const RELATED: [f64; 2] = [0.61, 0.52];
+
+/// Of how many things at most a word may be a name that is only near to theirs, or less near.
+const RELATED_THINGS: [usize; 2] = [3, 1];
+
 pub(super) fn word_hits(index: &SchemaIndex, tokens: &[Token]) -> Hits {
     let nothing = Arc::new(WordHits::default());
-    let hits = tokens.iter().map(|token| {
+    let hits = tokens.iter().enumerate().map(|(at, token)| {
         if !matches!(token.kind, TokenKind::Word | TokenKind::Number(_)) || is_silent(&token.lower)
         {
             return nothing.clone();
         }
         let kind = if token.kind == TokenKind::Word { "" } else { "#" };
         let said = format!("{kind}{}\n{}\n{}", token.lower, token.lemma, token.stem);
-        let hits = index.heard.hits(&said, || hits_of(index, token));
+        let mut hits = index.heard.hits(&said, || hits_of(index, token));
+        let before = at.checked_sub(1).map(|it| &tokens[it]);
+        if hits.len() == 0 && is_thing(token) && may_be_related(token, before) {
+            let said = format!("~{}", token.stem);
+            hits = index.heard.hits(&said, || WordHits::new(related_hits(index, &token.stem)));
+        }
         work::note(hits.len());
         hits
     });
@@ -70,25 +82,11 @@ fn hits_of(index: &SchemaIndex, token: &Token) -> WordHits {
     if token.lower != token.lemma {
         add(&token.lower, 0.95, Some(&token.lower));
     }
-    // what somebody made is no brand, and what is sorted has no sort
-    let verb = matches!(
-        token.lower.as_str(),
-        "made"
-            | "makes"
-            | "making"
-            | "make"
-            | "sorted"
-            | "sort"
-            | "sorting"
-            | "daily"
-            | "weekly"
-            | "monthly"
-            | "quarterly"
-            | "yearly"
-    );
-    // where an order was placed is no place
-    let verb = verb || token.lower.ends_with("ed") && LEXICON.is_light(&token.lower);
-    for other in LEXICON.synonyms(&token.stem).iter().filter(|_| !verb) {
+    let verb = is_done(token);
+    // `sales` are what was earned, though whoever sells may call an order so
+    let earned = EARNED.contains(&token.lower.as_str());
+    let apt = |it: &&String| !verb && !(earned && it.as_str() == "order");
+    for other in LEXICON.synonyms(&token.stem).iter().filter(apt) {
         let one_thing = matches!(
             token.lemma.as_str(),
             "average" | "mean" | "maximum" | "max" | "minimum" | "min"
@@ -121,6 +119,101 @@ fn hits_of(index: &SchemaIndex, token: &Token) -> WordHits {
         hits.extend(near.map(|&(name, at)| Hit { name, at, score: SLIP }));
     }
     WordHits::new(hits)
+}
+
+/// Whether a word says what is done, or how often: what somebody made is no brand, and what is sorted has no sort; where an
+/// order was placed is no place.
+fn is_done(token: &Token) -> bool {
+    matches!(
+        token.lower.as_str(),
+        "made"
+            | "makes"
+            | "making"
+            | "make"
+            | "sorted"
+            | "sort"
+            | "sorting"
+            | "daily"
+            | "weekly"
+            | "monthly"
+            | "quarterly"
+            | "yearly"
+    ) || token.lower.ends_with("ed") && LEXICON.is_light(&token.lower)
+}
+
+/// What is called by a word that is near to that one, where nothing is called by the word itself: the nearest only, and only
+/// if they are few.
+fn related_hits(index: &SchemaIndex, stem: &str) -> Vec<Hit> {
+    let vocabulary = &index.vocabulary;
+    for (near, score, most) in
+        [(true, RELATED[0], RELATED_THINGS[0]), (false, RELATED[1], RELATED_THINGS[1])]
+    {
+        let mut hits: Vec<Hit> = Vec::new();
+        let mut things: HashSet<(usize, Option<usize>)> = HashSet::new();
+        for (other, _) in LEXICON.related(stem).filter(|it| it.1 == near) {
+            for &(name, at) in vocabulary.holding(other) {
+                let it = vocabulary.name(name);
+                let weight = vocabulary.words(it)[usize::from(at)].weight;
+                // the word that says what it is, not what it is of
+                let head = usize::from(at) + 1 == it.len();
+                if weight > 0.99 || near && (head || weight > 0.5) {
+                    hits.push(Hit { name, at, score });
+                    if !it.with_table {
+                        things.insert((it.table(), it.column()));
+                    }
+                }
+            }
+        }
+        if !hits.is_empty() {
+            return if things.len() <= most { hits } else { Vec::new() };
+        }
+    }
+    Vec::new()
+}
+
+/// Whether another word may be looked for: not for units behind numbers, verbs behind what does something, and words about
+/// databases.
+fn may_be_related(token: &Token, before: Option<&Token>) -> bool {
+    let led = before.is_some_and(|it| {
+        matches!(it.kind, TokenKind::Number(_))
+            || matches!(
+                it.lower.as_str(),
+                "who" | "that" | "which" | "to" | "does" | "do" | "did" | "$"
+            )
+    });
+    let own = matches!(
+        token.lemma.as_str(),
+        "table"
+            | "column"
+            | "field"
+            | "schema"
+            | "row"
+            | "dollar"
+            | "euro"
+            | "pound"
+            | "gram"
+            | "kilogram"
+            | "mile"
+            | "meter"
+            | "kilometer"
+            | "term"
+            | "worth"
+            | "second"
+    );
+    !led && !own && !is_done(token)
+}
+
+/// Whether a word may be one for a thing: no verb, no adjective of degree, no word of every question.
+pub(super) fn is_thing(token: &Token) -> bool {
+    token.kind == TokenKind::Word
+        && token.lower.len() > 3
+        && !token.capital
+        && !token.lower.ends_with("ed")
+        && !token.lower.ends_with("ing")
+        && !LEXICON.is_light(&token.lower)
+        && LEXICON.degree(&token.lower).is_none()
+        && !is_question_word(&token.lower)
+        && (token.lower == token.lemma || token.lower.ends_with('s'))
 }
 
 /// The most letters of words that are compared without asking for memory.

@@ -265,11 +265,28 @@ pub(super) fn mean<'a>(index: &'a SchemaIndex, words: &Words<'a>) -> Option<Shap
     {
         return None;
     }
+    // `for each position, what is the average number of points`, `the average age and how many …`: no mean of one number for each
+    let leads = matches!(words.word(0), "for" | "in" | "per")
+        && words.find(&["each", "every"]).is_some_and(|it| it.0 <= 1);
+    if leads || words.has(&["and how many"]) {
+        return None;
+    }
     let mut gone = vec![average];
     let mut tail = String::new();
     let counts = words.has(&["average|avg|mean number|count of", "how many"]);
     let adverb = (0..words.len())
         .find(|&it| words.word(it).ends_with("ly") && unit(words.word(it)).is_some());
+    // `average monthly rentals`, where a column is called so
+    let called = |at: usize| {
+        let columns = index.tables.iter().flat_map(|it| &it.columns);
+        columns.into_iter().any(|it| {
+            it.has_word(words.word(at))
+                && words.0.get(at + 1).is_some_and(|next| it.has_word(&next.stem))
+        })
+    };
+    if adverb.is_some_and(called) {
+        return None;
+    }
     let timed = step(words);
     let earned = words.has(&["revenue", "turnover", "sales"]);
     let within = ["in|on|for a|an|one", "in|on|for a single"];

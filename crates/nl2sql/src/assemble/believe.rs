@@ -1,0 +1,88 @@
+//! What nobody can have meant: moments that are counted instead of what happened then, a count of what is one by condition,
+//! keys among what is sorted by.
+
+use crate::{
+    index::SchemaIndex,
+    interpret::Interpreter,
+    logical::{Aggregate, Comparison, Expr, LogicalQuery, Predicate},
+};
+
+/// `at least 200 trips started`: trips, not the moments at which they did, unless days or the like are spoken of.
+pub(super) fn count_events(
+    index: &SchemaIndex,
+    reader: &Interpreter<'_>,
+    query: &mut LogicalQuery,
+) {
+    let moments = reader.items.iter().any(|it| {
+        it.lower.split(' ').any(|word| {
+            ["date", "day", "year", "month", "week", "hour", "when", "moment"]
+                .iter()
+                .any(|it| word.starts_with(it))
+                || word == "time"
+        })
+    });
+    if moments {
+        return;
+    }
+    count_rows(
+        query,
+        &|it| matches!(it, Expr::Column(it) if index.column(*it).class.is_temporal()),
+    );
+}
+
+/// `how many neighbours does A have`, where A is a value of what is counted: its rows.
+pub(super) fn count_rows_of_fixed(query: &mut LogicalQuery) {
+    let fixed: Vec<Expr> = query
+        .filter
+        .iter()
+        .filter_map(|it| match it {
+            Predicate::Compare(column @ Expr::Column(_), Comparison::Equal, Expr::Literal(_)) => {
+                Some(column.clone())
+            }
+            _ => None,
+        })
+        .collect();
+    if query.instances().len() > 1 {
+        count_rows(query, &|it| fixed.contains(it));
+    }
+}
+
+/// Makes a count of rows of every count of different values of such an expression.
+fn count_rows(query: &mut LogicalQuery, of: &impl Fn(&Expr) -> bool) {
+    let counted = |it: &mut Expr| {
+        let such = matches!(it, Expr::Aggregate {
+            function: Aggregate::Count,
+            distinct: true,
+            argument: Some(argument),
+            filter: None,
+        } if of(argument));
+        if such {
+            *it = Expr::count();
+        }
+    };
+    query.select.iter_mut().for_each(counted);
+    query.order.iter_mut().for_each(|it| counted(&mut it.by));
+    for it in &mut query.having {
+        if let Predicate::Compare(left, ..) = it {
+            counted(left);
+        }
+    }
+}
+
+/// `in descending order of days held`, where orders are a table: by what is named, not by a key that nobody named.
+pub(super) fn order_by_named(
+    index: &SchemaIndex,
+    reader: &Interpreter<'_>,
+    query: &mut LogicalQuery,
+) {
+    let said = reader.items.iter().any(|it| {
+        it.lower.split(' ').any(|it| {
+            matches!(it, "id" | "ids" | "number" | "numbers" | "code" | "codes" | "identifier")
+        })
+    });
+    let key = |it: &Expr| matches!(it, Expr::Column(it) if index.column(*it).is_id());
+    if said || query.order.iter().all(|it| key(&it.by)) {
+        return;
+    }
+    query.order.retain(|it| !key(&it.by));
+}

@@ -1,0 +1,86 @@
+//! What is sold, told by how tables are made rather than by what they are called: lines refer to a purchase and to a thing,
+//! and keep how many and at which price.
+
+use plinth_schema_introspect::TypeClass;
+
+use super::Interpreter;
+
+/// Purchases and their lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Trade {
+    /// The table of lines, and its columns of how many and at which price.
+    pub(crate) lines: usize,
+    pub(crate) quantity: usize,
+    pub(crate) price: usize,
+    /// The table of whole purchases.
+    pub(crate) whole: usize,
+}
+
+impl Interpreter<'_> {
+    /// Purchases and their lines by how tables are made, where there is such a pair.
+    pub(super) fn trade(&self) -> Option<Trade> {
+        *self.trade.get_or_init(|| {
+            let rows = |it: usize| self.index.tables[it].rows;
+            (0..self.index.tables.len())
+                .filter_map(|it| self.trade_of(it))
+                .max_by(|a, b| rows(a.lines).total_cmp(&rows(b.lines)).then(b.lines.cmp(&a.lines)))
+        })
+    }
+
+    fn trade_of(&self, lines: usize) -> Option<Trade> {
+        let info = &self.index.tables[lines];
+        let targets: Vec<usize> = self.index.edges_of[lines]
+            .iter()
+            .map(|it| &self.index.edges[*it])
+            .filter(|it| it.from == lines && it.to != lines)
+            .map(|it| it.to)
+            .collect();
+        if targets.len() < 2 {
+            return None;
+        }
+        let only = |such: &dyn Fn(usize) -> bool| {
+            let mut all = (0..info.columns.len()).filter(|it| such(*it));
+            let first = all.next()?;
+            all.next().is_none().then_some(first)
+        };
+        let quantity = only(&|at| {
+            let it = &info.columns[at];
+            it.class == TypeClass::Integer && !it.is_id() && !it.foreign && !it.primary
+        })?;
+        let price = only(&|at| {
+            let it = &info.columns[at];
+            it.class == TypeClass::Decimal && !it.words.iter().any(|it| is_whole(it))
+        })?;
+        // it happened at some moment, and to somebody; the thing is what more lines speak of
+        let happened = |it: &usize| {
+            let target = &self.index.tables[*it];
+            target.columns.iter().any(|it| it.class.is_temporal())
+                && self.index.edges_of[*it].iter().any(|edge| self.index.edges[*edge].from == *it)
+        };
+        let rows = |it: usize| self.index.tables[it].rows;
+        let whole = targets
+            .iter()
+            .copied()
+            .filter(happened)
+            .max_by(|a, b| rows(*a).total_cmp(&rows(*b)).then(b.cmp(a)))?;
+        let most = targets.iter().all(|it| *it == whole || rows(*it) <= rows(whole));
+        most.then_some(Trade { lines, quantity, price, whole })
+    }
+}
+
+/// Whether an amount is that of the whole line, or something beside its price.
+fn is_whole(word: &str) -> bool {
+    matches!(
+        word,
+        "total"
+            | "sum"
+            | "amount"
+            | "subtotal"
+            | "discount"
+            | "rebate"
+            | "tax"
+            | "vat"
+            | "fee"
+            | "cost"
+    )
+}
