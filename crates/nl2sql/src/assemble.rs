@@ -6,7 +6,7 @@ mod tidy;
 
 use plinth_schema_introspect::TypeClass;
 
-use self::believe::{count_events, count_rows_of_fixed, order_by_named};
+use self::believe::{count_events, count_rows_of_fixed, order_by_named, show_what_ranks};
 use self::tidy::{
     count_once, count_rows_of_groups, distinct_kinds, drop_fixed, drop_key_leaf, drop_repeated,
     free_of_rows, known_keys, named_once, shown_once, unify_keys,
@@ -368,6 +368,7 @@ pub(crate) fn assemble(
     count_events(index, reader, &mut query);
     count_rows_of_fixed(&mut query);
     order_by_named(index, reader, &mut query);
+    show_what_ranks(reader, &mut query);
     count_rows_of_groups(&mut query);
     drop_repeated(index, &mut query);
     distinct_kinds(index, reader, &mut query);

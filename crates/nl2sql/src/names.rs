@@ -45,6 +45,7 @@ fn unglue(word: &str, extra: &HashSet<String>) -> Option<Vec<String>> {
         || LEXICON.is_vocabulary(word)
         || LEXICON.is_vocabulary(&LEXICON.lemma(word))
         || LEXICON.expand(word).is_some()
+        || is_whole(word)
     {
         return None;
     }
@@ -102,6 +103,15 @@ fn unglue(word: &str, extra: &HashSet<String>) -> Option<Vec<String>> {
     (pieces.len() > 1 || pieces[0] != word).then_some(pieces)
 }
 
+/// Whether a word that could be cut in two is known as a whole (`keywords`). What ends in a noun that many names end with is
+/// cut all the same, as are birthdays, which are dates of birth.
+fn is_whole(word: &str) -> bool {
+    let lemma = LEXICON.lemma(word);
+    LEXICON.told().binary_search(&lemma.as_str()).is_ok()
+        && !lemma.starts_with("birth")
+        && !["name", "date", "code", "title", "number", "time"].iter().any(|it| lemma.ends_with(it))
+}
+
 /// The length in bytes of the beginning that most of these names share: a prefix that says nothing (`cust_`, `sbTx`).
 /// Zero unless there are at least three names and three quarters of them share it.
 pub(crate) fn common_prefix(names: &[&str]) -> usize {
@@ -138,6 +148,7 @@ mod tests {
         assert_eq!(words("employeeid"), ["employee", "id"]);
         assert_eq!(words("pname"), ["name"]);
         assert_eq!(words("title"), ["title"]);
+        assert_eq!(words("keywords"), ["keywords"]);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! What nobody can have meant: moments that are counted instead of what happened then, a count of what is one by condition,
-//! keys among what is sorted by.
+//! keys among what is sorted by; and what is asked for at the end though it is only ranked by.
 
 use crate::{
     index::SchemaIndex,
     interpret::Interpreter,
+    link::Meaning,
     logical::{Aggregate, Comparison, Expr, LogicalQuery, Predicate},
 };
 
@@ -85,4 +86,70 @@ pub(super) fn order_by_named(
         return;
     }
     query.order.retain(|it| !key(&it.by));
+}
+
+/// `which department has the highest average grade, and what is that average grade`: what is ranked by is shown as well.
+pub(super) fn show_what_ranks(reader: &Interpreter<'_>, query: &mut LogicalQuery) {
+    let count = reader.items.len();
+    let asks = |at: &usize| {
+        reader.word(*at) == "what"
+            && matches!(reader.word(at + 1), "is" | "are" | "was" | "were")
+            && (reader.word(at - 1) == "and" || reader.marked(at - 1, ','))
+    };
+    let Some(from) = (1..count).rev().find(asks) else { return };
+    let mut at = from + 2;
+    while matches!(
+        reader.word(at),
+        "the"
+            | "their"
+            | "its"
+            | "his"
+            | "her"
+            | "that"
+            | "those"
+            | "these"
+            | "this"
+            | "average"
+            | "mean"
+            | "total"
+            | "maximum"
+            | "minimum"
+            | "highest"
+            | "lowest"
+            | "corresponding"
+    ) {
+        at += 1;
+    }
+    let ends = (at + 1..count).all(|it| matches!(reader.items[it].meaning, Meaning::Mark(_)));
+    let Some(Meaning::Name(links)) = reader.items.get(at).map(|it| &it.meaning) else { return };
+    let named = |of: &Expr| {
+        let mut found = false;
+        of.columns(&mut |it| {
+            found |= links.iter().any(|link| {
+                link.table == it.table && link.column.is_none_or(|column| column == it.column)
+            });
+        });
+        found
+    };
+    let exactly = |of: &Expr| matches!(of, Expr::Column(it) if links.iter().any(|link| link.table == it.table && link.column == Some(it.column)));
+    if !ends || query.select.iter().any(|it| exactly(it) || it.is_aggregate()) {
+        return;
+    }
+    let ranks = query.order.iter().map(|it| &it.by).find(|it| named(it)).cloned();
+    // `and what is their age`, where only those of some age are shown
+    let narrowed = || {
+        let plain = query.group.is_empty() && query.set.is_none();
+        query.filter.iter().filter(|_| plain).find_map(|it| match it {
+            Predicate::Compare(column, comparison, Expr::Literal(_))
+                if *comparison != Comparison::Equal && exactly(column) =>
+            {
+                Some(column.clone())
+            }
+            _ => None,
+        })
+    };
+    let Some(expr) = ranks.or_else(narrowed) else { return };
+    if !query.select.contains(&expr) {
+        query.select.push(expr);
+    }
 }

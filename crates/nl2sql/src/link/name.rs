@@ -433,6 +433,14 @@ fn match_name(
         && matched.last().is_some_and(|it| *it > 0.85)
         && coverage > 0.3;
     let coverage = if head { 0.5 + 0.5 * coverage } else { coverage };
+    // `categories` are product classes
+    let last = matched.last().copied().unwrap_or(0.0);
+    let alike = it.column().is_none()
+        && words.len() > 1
+        && spoken.content.len() == 1
+        && (0.7..=0.85).contains(&last)
+        && coverage > 0.3;
+    let coverage = if alike { coverage.max(0.75 * last) } else { coverage };
     let mut score = coverage * it.quality;
     // `launch date` is a date called `launch`, `date of launch` may be any
     if (it.quality - KIND).abs() < 1e-9 && (inverted || spoken.gap || coverage < 0.99) {
