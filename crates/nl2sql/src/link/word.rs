@@ -171,11 +171,14 @@ fn related_hits(index: &SchemaIndex, stem: &str) -> Vec<Hit> {
     Vec::new()
 }
 
-/// Whether another word may be looked for: not for units behind numbers, verbs behind what does something, and words about
-/// databases.
+/// Whether another word may be looked for: not for units behind numbers, verbs behind what does something ("trainers work"), kinds behind
+/// names ("the SP team"), and words about databases.
 fn may_be_related(token: &Token, before: Option<&Token>) -> bool {
     let led = before.is_some_and(|it| {
-        matches!(it.kind, TokenKind::Number(_))
+        let many = it.kind == TokenKind::Word && it.lower != it.lemma && it.lower.ends_with('s');
+        it.capital
+            || many && token.lower == token.lemma
+            || matches!(it.kind, TokenKind::Number(_))
             || matches!(
                 it.lower.as_str(),
                 "who" | "that" | "which" | "to" | "does" | "do" | "did" | "$"
