@@ -263,6 +263,7 @@ mod tests {
     }
 
     /// Says that a test cannot run here.
+    #[expect(clippy::print_stdout, reason = "whoever runs the tests reads it")]
     fn skip(test: &str, reason: &str) {
         println!("SKIPPED: {reason}");
         if let Some(folder) = std::env::var_os("XTASK_SKIPPED_DIR") {

@@ -400,6 +400,10 @@ fn run_in_processes(statements: u64, seed: u64) -> Found {
 }
 
 /// Which of how many processes this is.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a process that this test starts is told its part so"
+)]
 fn share() -> Option<(u64, u64)> {
     let share = std::env::var("SOAK_SHARE").ok()?;
     let (own, of) = share.split_once('/')?;

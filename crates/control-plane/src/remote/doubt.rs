@@ -37,9 +37,12 @@ impl Trace {
                 [] | ["branches" | "endpoints", _] | ["branches", _, "roles" | "databases", _],
             ) => Self::Gone,
             ("PATCH" | "PUT", _)
-            | ("POST", ["endpoints", _, "start" | "suspend" | "restart"])
-            | ("POST", ["branches", _, "set_as_default"])
-            | ("POST", ["branches", _, "roles", _, "reset_password"]) => Self::Twice,
+            | (
+                "POST",
+                ["endpoints", _, "start" | "suspend" | "restart"]
+                | ["branches", _, "set_as_default"]
+                | ["branches", _, "roles", _, "reset_password"],
+            ) => Self::Twice,
             ("POST", ["branches"]) => Self::named(sent, "branch", "branches", "/branches", true),
             ("POST", ["branches", branch, list @ ("roles" | "databases")]) => {
                 let (kind, field) =

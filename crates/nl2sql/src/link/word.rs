@@ -85,7 +85,7 @@ fn hits_of(index: &SchemaIndex, token: &Token) -> WordHits {
     let verb = is_done(token);
     // `sales` are what was earned, though whoever sells may call an order so
     let earned = EARNED.contains(&token.lower.as_str());
-    let apt = |it: &&String| !verb && !(earned && it.as_str() == "order");
+    let apt = |it: &&String| !(verb || earned && it.as_str() == "order");
     for other in LEXICON.synonyms(&token.stem).iter().filter(apt) {
         let one_thing = matches!(
             token.lemma.as_str(),

@@ -355,13 +355,11 @@ pub(super) fn apart<'a>(index: &'a SchemaIndex, words: &Words<'a>) -> Option<Sha
                 to: Box::new(Expr::Output(0)),
                 unit,
             };
-            let filter = second.then(|| {
-                Predicate::Compare(
-                    Expr::Output(2),
-                    Comparison::Equal,
-                    Expr::Literal(Literal::Number(2.0)),
-                )
-            });
+            let filter = second.then_some(Predicate::Compare(
+                Expr::Output(2),
+                Comparison::Equal,
+                Expr::Literal(Literal::Number(2.0)),
+            ));
             Some(LogicalQuery {
                 select: vec![Expr::aggregate(function, apart)],
                 root: Some(series.table),
