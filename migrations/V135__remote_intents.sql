@@ -24,13 +24,18 @@ CREATE POLICY cp_remote_intents_own ON cp_remote_intents TO plinth_app USING (or
 CREATE POLICY cp_remote_intents_lookup ON cp_remote_intents TO CURRENT_USER USING (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON cp_remote_intents TO plinth_app;
 
--- Takes intents of all organizations that nobody looks after, those first that have waited longest.
+-- Takes intents of all organizations that nobody looks after, those first that have waited longest; of one remote three at
+-- most, so that one that answers nobody does not take the others' turns.
 CREATE FUNCTION take_remote_intents(most integer, lease interval)
     RETURNS TABLE (taken_org uuid, taken_intent uuid)
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = plinth, pg_temp
     BEGIN ATOMIC
         WITH locked AS (
-            SELECT id FROM cp_remote_intents WHERE lease_until <= db_now()
+            SELECT id FROM cp_remote_intents WHERE lease_until <= db_now() AND id IN (
+                SELECT ranked.id FROM (
+                    SELECT due.id, row_number() OVER (PARTITION BY due.remote_id ORDER BY due.lease_until, due.id) AS place
+                    FROM cp_remote_intents due WHERE due.lease_until <= db_now()) ranked
+                WHERE ranked.place <= 3)
             ORDER BY lease_until, id LIMIT most
             FOR UPDATE SKIP LOCKED
         )

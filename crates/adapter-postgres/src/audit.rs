@@ -220,9 +220,10 @@ impl AuditStore for PostgresAudit {
             "SELECT {COLUMNS} FROM audit_entries WHERE org_id = $1 AND number > $2 ORDER BY number LIMIT $3"
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        // Entries and head as of one moment, while others go on writing.
+        // Entries and head as of one moment, while others go on writing. Whoever writes down where the trail stood is told
+        // nothing that a crash could take back.
         self.database
-            .for_org_as_of_now(org, async |tx| {
+            .for_org_as_on_disk(org, async |tx| {
                 let rows = tx.query(&query, &[&org.as_uuid(), &number, &limit]).await;
                 let entries = rows.map_err(store)?.iter().map(read).collect::<Result<_, _>>()?;
                 let head = "SELECT number, hash, signature FROM audit_heads WHERE org_id = $1";

@@ -223,6 +223,25 @@ impl Database {
         self.run_for(org, SET_ORG, tx, work).await
     }
 
+    /// The same, and what it gives is on disk: where others commit before the disk has written, a crash could take back what
+    /// somebody was shown already.
+    ///
+    /// # Errors
+    ///
+    /// Also [`StoreError::Unavailable`] if the database crashed meanwhile.
+    pub(crate) async fn for_org_as_on_disk<T, E: From<StoreError>>(
+        &self,
+        org: OrgId,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut client = self.pool.get().await.map_err(unavailable)?;
+        let start = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+        let tx = start.read_only(true).start().await.map_err(store)?;
+        let done = self.run_for(org, SET_ORG, tx, work).await?;
+        Hurry { database: self, client, org }.flush().await?;
+        Ok(done)
+    }
+
     async fn run_for<T, E: From<StoreError>>(
         &self,
         org: OrgId,

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,6 +10,9 @@ use crate::Clock;
 
 /// How long something counts after it was read: a change made by another server counts here after at most this.
 const FRESH: SignedDuration = SignedDuration::from_secs(1);
+
+/// How long anybody waits for another who reads. That one's request may be held up, by a client that takes no bytes for one.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is kept elsewhere, as it was at most a second ago. When the second is over, one reads it anew and whoever wants the
 /// same meanwhile waits for that: what many use is read once a second, however many use it.
@@ -48,12 +52,22 @@ impl<V: Clone> Place<V> {
         (now.duration_since(*read_at) < FRESH).then(|| value.clone())
     }
 
+    /// What was read from that time on, however long it took.
+    fn since(&self, came: Timestamp) -> Option<V> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref().filter(|it| it.0 >= came).map(|it| it.1.clone())
+    }
+
     fn read_at(&self) -> Option<Timestamp> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|it| it.0)
     }
 
-    fn hold(&self, value: Option<(Timestamp, V)>) {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = value;
+    /// Holds what was read at that time, if nothing was that is newer.
+    fn hold(&self, read_at: Timestamp, value: Option<V>) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.as_ref().is_none_or(|it| it.0 <= read_at) {
+            *held = value.map(|it| (read_at, it));
+        }
     }
 }
 
@@ -74,15 +88,17 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
         key: &K,
         read: impl AsyncFnOnce(Option<V>) -> Result<Option<V>, E>,
     ) -> Result<Option<V>, E> {
+        let came = self.clock.now();
         let known = self.places.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
-        if let Some(found) = known.as_ref().and_then(|it| it.fresh(self.clock.now())) {
+        if let Some(found) = known.as_ref().and_then(|it| it.fresh(came)) {
             return Ok(Some(found));
         }
         let place = known.unwrap_or_else(|| self.place(key));
         let failures = place.failures.load(Ordering::Acquire);
-        let mut one = Some(place.one.lock().await);
-        // The clock has gone on while it waited.
-        if let Some(found) = place.fresh(self.clock.now()) {
+        let mut one = tokio::time::timeout(PATIENCE, place.one.lock()).await.ok();
+        // The clock has gone on while it waited. What was begun to be read meanwhile serves all who waited, even if reading it
+        // took longer than it counts: else they would read one after the other.
+        if let Some(found) = place.since(came).or_else(|| place.fresh(self.clock.now())) {
             return Ok(Some(found));
         }
         if place.failures.load(Ordering::Acquire) != failures {
@@ -94,7 +110,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
         let found = read(before).await.inspect_err(|_| {
             place.failures.fetch_add(1, Ordering::AcqRel);
         })?;
-        place.hold(found.clone().map(|it| (now, it)));
+        place.hold(now, found.clone());
         drop(one);
         Ok(found)
     }
@@ -103,7 +119,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
     pub fn put(&self, key: &K, read_at: Timestamp, value: V) {
         // In a place of its own: who reads an older one at this moment must not put it over this.
         let place = Arc::new(Place::default());
-        place.hold(Some((read_at, value)));
+        place.hold(read_at, Some(value));
         self.insert(key, |it| {
             it.insert(key.clone(), place);
         });
@@ -177,11 +193,18 @@ mod tests {
     }
 
     fn now<F: Future>(future: F) -> F::Output {
+        let runtime = runtime();
+        let _entered = runtime.enter();
         let mut future = pin!(future);
         match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(it) => it,
             Poll::Pending => panic!("it waits for something"),
         }
+    }
+
+    /// Whoever waits for somebody has a limit, which a runtime's clock ends.
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
     }
 
     fn found(recent: &Recent<u32, u32>, key: u32, value: u32) -> u32 {
@@ -223,6 +246,8 @@ mod tests {
 
     #[test]
     fn one_reads_and_the_others_wait_for_it() {
+        let runtime = runtime();
+        let _entered = runtime.enter();
         let (_, recent) = recent(8);
         let reads = AtomicUsize::new(0);
         let get = || {
@@ -242,7 +267,35 @@ mod tests {
     }
 
     #[test]
+    fn what_took_longer_than_it_counts_serves_all_who_waited_for_it() {
+        let runtime = runtime();
+        let _entered = runtime.enter();
+        let (clock, recent) = recent(8);
+        let get = |value| {
+            recent.get(&1, async move |_| {
+                a_moment().await;
+                Ok::<_, Infallible>(Some(value))
+            })
+        };
+        let (mut first, mut second, mut third) = (pin!(get(1)), pin!(get(2)), pin!(get(3)));
+        let context = &mut Context::from_waker(Waker::noop());
+        assert!(first.as_mut().poll(context).is_pending());
+        clock.forward(1);
+        assert!(second.as_mut().poll(context).is_pending());
+        assert!(third.as_mut().poll(context).is_pending());
+        clock.forward(1_500);
+        assert_eq!(first.as_mut().poll(context), Poll::Ready(Ok(Some(1))));
+        // What was begun before they came may be too old for them; what the first of them reads is not.
+        assert!(second.as_mut().poll(context).is_pending());
+        clock.forward(1_500);
+        assert_eq!(second.as_mut().poll(context), Poll::Ready(Ok(Some(2))));
+        assert_eq!(third.as_mut().poll(context), Poll::Ready(Ok(Some(2))));
+    }
+
+    #[test]
     fn who_reads_what_was_forgotten_meanwhile_keeps_it_to_themselves() {
+        let runtime = runtime();
+        let _entered = runtime.enter();
         let (_, recent) = recent(8);
         let mut old = pin!(recent.get(&1, async |_| {
             a_moment().await;
@@ -260,6 +313,8 @@ mod tests {
 
     #[test]
     fn nobody_queues_behind_one_that_failed() {
+        let runtime = runtime();
+        let _entered = runtime.enter();
         let (_, recent) = recent(8);
         let get = |value: Result<Option<u32>, u32>| {
             recent.get(&1, async move |_| {

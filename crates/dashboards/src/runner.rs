@@ -35,7 +35,7 @@ impl WidgetRunner for SavedQueries {
         let permit = Permit::<QueriesRead>::check(caller)?;
         let record = self.queries.get(&permit, query).await?;
         if record.sql.is_none() {
-            let rule = "this question never became SQL; there is nothing to show";
+            let rule = "this question has no SQL that you could run; there is nothing to show";
             return Err(QueryError::Input(rule).into());
         }
         let parameters = record.definition.parameters.iter().map(|it| DescribedParameter {

@@ -67,12 +67,15 @@ pub(crate) fn concerns(record: &QueryRecord) -> bool {
 pub(crate) fn of_others(record: &mut QueryRecord) {
     if is_made_of_question(record) {
         record.sql = None;
+        record.row_count = None;
+        record.truncated = false;
         let notes = &mut record.notes;
         notes.explanation = None;
         notes.answer = None;
         notes.narrowed = None;
         notes.assumptions.clear();
         notes.taken_over.clear();
+        notes.used.clear();
         if let Some(model) = &mut notes.model {
             model.reason = None;
         }

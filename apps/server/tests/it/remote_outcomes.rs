@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::app::{Person, TestApp};
+use crate::app::{Person, TestApp, send};
 use crate::neon::{Fault, Neon, ORG};
 
 fn text(it: &Value) -> String {
@@ -85,10 +85,15 @@ async fn a_project_that_was_made_is_known_here_whatever_becomes_of_its_answer() 
         ("hidden", Fault::hidden("POST /projects", GATEWAY)),
     ] {
         neon.fail(fault);
-        let lost = ann.post("/api/v2/projects", new(name)).await.is(502);
+        let again = || ann.request("POST", "/api/v2/projects").header("Idempotency-Key", name);
+        let lost = send(again().json(&new(name))).await.is(502);
         assert_eq!(lost["code"], "REMOTE_ANSWER_LOST", "{lost}");
         assert!(text(&lost["message"]).contains("quiet-lake-"), "{lost}");
         assert!(listed(&ann).await.contains(&name.to_owned()));
+        // With the same key it is not made a second time.
+        let known = send(again().json(&new(name))).await;
+        assert_eq!(known.status, 409, "{}", known.text);
+        assert!(known.text.contains("quiet-lake-"), "{}", known.text);
     }
     assert_eq!((neon.projects(), intents(&here).await), (vec!["lost".into(), "hidden".into()], 0));
 
@@ -185,15 +190,23 @@ async fn what_is_gone_there_is_gone_here_whatever_becomes_of_its_answer() {
     assert_eq!(unknown["code"], "REMOTE_OUTCOME_UNKNOWN");
     assert_eq!((listed(&ann).await, intents(&here).await), (vec!["three".into()], 1));
     here.clock.advance(SignedDuration::from_mins(3));
+    assert_eq!((sweep(&here).await, intents(&here).await), (1, 1), "it may come about later");
+    assert_eq!(listed(&ann).await, Vec::<String>::new());
+    here.clock.advance(SignedDuration::from_mins(9));
     assert_eq!((sweep(&here).await, intents(&here).await), (1, 0));
     assert_eq!(listed(&ann).await, Vec::<String>::new());
     // And brought back.
     neon.fail(Fault::lost("POST /projects/"));
     let unknown = ann.post(&format!("{}/recover", bases[2]), json!({})).await.is(502);
     assert_eq!(unknown["code"], "REMOTE_OUTCOME_UNKNOWN");
-    here.clock.advance(SignedDuration::from_mins(3));
+    here.clock.advance(SignedDuration::from_mins(12));
     assert_eq!((sweep(&here).await, intents(&here).await), (1, 0));
     assert_eq!(listed(&ann).await, ["three"]);
+    // The second finds the first in its way: nobody knows yet what comes of it.
+    neon.fail(Fault::refused("DELETE /projects/", GATEWAY, 1));
+    neon.fail(Fault::refused("DELETE /projects/", "423 Locked", 100));
+    let unknown = ann.delete(&bases[2]).await.is(502);
+    assert_eq!((&unknown["code"], intents(&here).await), (&json!("REMOTE_OUTCOME_UNKNOWN"), 1));
 }
 
 #[actix_web::test]

@@ -367,15 +367,17 @@ impl RemoteStore for PostgresRemotes {
     async fn note_project(
         &self,
         org: OrgId,
+        remote: RemoteId,
         id: &ProjectId,
         told: &Value,
     ) -> Result<(), StoreError> {
         // Most of the time nothing has changed.
         let update = "UPDATE cp_remote_projects SET body = $3::jsonb, name = coalesce($3::jsonb ->> 'name', name), deleted_at = NULL
-             WHERE org_id = $1 AND id = $2 AND (body IS DISTINCT FROM $3::jsonb OR deleted_at IS NOT NULL)";
+             WHERE org_id = $1 AND id = $2 AND remote_id = $4 AND (body IS DISTINCT FROM $3::jsonb OR deleted_at IS NOT NULL)";
         self.database
             .for_org(org, async |tx| {
-                let done = tx.execute(update, &[&org.as_uuid(), &id.as_str(), &Json(told)]).await;
+                let (org, remote, id) = (org.as_uuid(), remote.as_uuid(), id.as_str());
+                let done = tx.execute(update, &[&org, &id, &Json(told), &remote]).await;
                 done.map(|_| ()).map_err(store)
             })
             .await
@@ -384,13 +386,16 @@ impl RemoteStore for PostgresRemotes {
     async fn note_deletion(
         &self,
         org: OrgId,
+        remote: RemoteId,
         id: &ProjectId,
         deleted_at: Option<Timestamp>,
     ) -> Result<(), StoreError> {
-        let update = "UPDATE cp_remote_projects SET deleted_at = $3 WHERE org_id = $1 AND id = $2";
+        let update = "UPDATE cp_remote_projects SET deleted_at = $3
+             WHERE org_id = $1 AND id = $2 AND remote_id = $4";
         self.database
             .for_org(org, async |tx| {
-                let done = tx.execute(update, &[&org.as_uuid(), &id.as_str(), &deleted_at]).await;
+                let (org, remote, id) = (org.as_uuid(), remote.as_uuid(), id.as_str());
+                let done = tx.execute(update, &[&org, &id, &deleted_at, &remote]).await;
                 done.map(|_| ()).map_err(store)
             })
             .await

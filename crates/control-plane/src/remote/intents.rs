@@ -1,9 +1,12 @@
+use std::time::Duration;
+
 use jiff::SignedDuration;
 use plinth_core::{OrgId, UserId};
 use plinth_tenancy::AuditEntry;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use super::projects::{merge, small};
 use super::service::{call, said};
@@ -18,14 +21,17 @@ plinth_core::typed_id! {
 /// For how long whoever has begun something is left alone with it. Who is slower than that finds it looked after already.
 pub(super) const LEASE: SignedDuration = SignedDuration::from_mins(2);
 
-/// For how long a project that was asked for may still appear there.
+/// For how long what was asked for may still come about there: it is looked again until then.
 const MAY_APPEAR: SignedDuration = SignedDuration::from_mins(10);
 
 /// After how long it is not looked any more at a remote that does not let itself be asked.
 const GIVEN_UP: SignedDuration = SignedDuration::from_hours(24 * 7);
 
-/// The most that are looked after at once.
+/// The most that are looked after at once; of one remote three, for it may answer nobody.
 const MOST: usize = 20;
+
+/// The longest that one look may take.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// The longest name that the mark is put behind; a longer one waits until it is given back.
 const LONGEST_MARKED: usize = 200;
@@ -100,7 +106,13 @@ impl Remotes {
             let remotes = self.clone();
             // One remote that is slow is not the others' loss.
             looks.spawn(async move {
-                let looked = remotes.look_after(&intent).await;
+                let looked = remotes.look_after(&intent, None);
+                let looked = tokio::time::timeout(LOOK, looked).await;
+                let slow = || RemoteError::Away {
+                    remote: intent.remote.to_string(),
+                    why: "it takes too long to answer".to_owned(),
+                };
+                let looked = looked.unwrap_or_else(|_| Err(slow()));
                 (intent, looked)
             });
         }
@@ -114,7 +126,7 @@ impl Remotes {
                     tracing::debug!(intent = %intent.id, error = plinth_core::chain(&err), "a remote could not be asked what came of a call");
                     if intent.age > GIVEN_UP {
                         tracing::warn!(remote = %intent.remote, "what came of a call at a remote will not be known: it did not let itself be asked for a week");
-                        self.store.end_intent(intent.org, intent.id).await?;
+                        self.end(&intent).await;
                     }
                 }
                 Err(err) => tracing::error!(error = %err, "a look at a remote ended by itself"),
@@ -123,21 +135,27 @@ impl Remotes {
         failed.map_or(Ok(many), Err)
     }
 
-    /// Looks once what came of an intent, and keeps it. Gives the project that it made, if it did.
+    /// Looks once what came of an intent, and keeps it. Gives the project that it made, if it did; then `marked`, the record
+    /// of an idempotent request, has had its effect.
     pub(super) async fn look_after(
         &self,
         intent: &RemoteIntent,
+        marked: Option<Uuid>,
     ) -> Result<Option<ProjectId>, RemoteError> {
         let remote = self.found(intent.org, intent.remote).await?;
         let key = self.key(&remote).await?;
         match &intent.what {
             Intended::Made { .. } => {
                 if let Some((id, told)) = self.made(&remote, &key, intent).await? {
-                    self.bring_in(&remote, intent, &id, &told).await?;
-                    self.give_name(&remote, &key, intent, &id).await?;
+                    self.bring_in(&remote, intent, &id, &told, marked).await?;
+                    // It is known from here on, whatever it is called until the next look.
+                    if let Err(err) = self.give_name(&remote, &key, intent, &id).await {
+                        tracing::info!(project = %id, error = plinth_core::chain(&err), "a project of a remote gets its name later");
+                    }
                     return Ok(Some(id));
                 }
                 if intent.age > MAY_APPEAR {
+                    tracing::warn!(remote = %intent.remote, mark = intent.mark(), "no project has come of a call to a remote whose answer was lost");
                     self.store.end_intent(intent.org, intent.id).await?;
                 }
             }
@@ -148,15 +166,17 @@ impl Remotes {
                 match answer.status {
                     404 => {
                         let now = self.clock.now();
-                        self.store.note_deletion(intent.org, project, Some(now)).await?;
+                        self.store.note_deletion(remote.org, remote.id, project, Some(now)).await?;
                     }
                     200..=299 => {
-                        let told = small(&answer.body["project"]);
-                        self.store.note_project(intent.org, project, &told).await?;
+                        let told = told_of(&remote, project, &answer.body)?;
+                        self.store.note_project(remote.org, remote.id, project, &told).await?;
                     }
                     _ => return Err(said(&remote, answer, true)),
                 }
-                self.store.end_intent(intent.org, intent.id).await?;
+                if intent.age > MAY_APPEAR {
+                    self.store.end_intent(intent.org, intent.id).await?;
+                }
             }
         }
         Ok(None)
@@ -191,16 +211,18 @@ impl Remotes {
         intent: &RemoteIntent,
         id: &ProjectId,
         told: &Value,
+        marked: Option<Uuid>,
     ) -> Result<(), RemoteError> {
         let now = self.clock.now();
-        let entry = AuditEntry::of_plinth(remote.org, now, "system", "project.brought_in")
+        let mut entry = AuditEntry::of_plinth(remote.org, now, "system", "project.brought_in")
             .by(intent.by)
             .on("project", id)
             .with(json!({ "remote": remote.name, "remote_id": remote.id, "answer": "lost" }));
+        entry.idempotency = marked;
         let project = Self::known(remote, id, told, intent.by, now);
         match self.store.keep_project(&project, &entry).await {
-            // It was kept, but for its name.
-            Err(RemoteError::ProjectKnown(_)) => Ok(()),
+            // It was kept, but for its name. One that lives elsewhere is another's, whatever this remote says.
+            Err(RemoteError::ProjectKnown(_)) if self.lives_at(remote, id).await? => Ok(()),
             other => other,
         }
     }
@@ -226,9 +248,9 @@ impl Remotes {
         let answer = self.ask(remote, sent).await?;
         let told = match answer.status {
             200..=299 => {
-                let mut told = answer.body["project"].clone();
+                let mut told = told_of(remote, id, &answer.body)?;
                 merge(&mut told, &json!({ "name": wanted }));
-                self.store.note_project(intent.org, id, &small(&told)).await?;
+                self.store.note_project(remote.org, remote.id, id, &told).await?;
                 told
             }
             // Not now.
@@ -249,6 +271,16 @@ impl Remotes {
             tracing::warn!(intent = %intent.id, error = plinth_core::chain(&err), "what came of a call could not be kept");
         }
     }
+}
+
+/// What an answer tells of the project that it was asked for.
+fn told_of(remote: &Remote, id: &ProjectId, body: &Value) -> Result<Value, RemoteError> {
+    let told = &body["project"];
+    if told["id"].as_str() == Some(id.as_str()) {
+        return Ok(small(told));
+    }
+    let why = "it told of another project than was asked for".to_owned();
+    Err(RemoteError::Unknown { remote: remote.name.clone(), why })
 }
 
 #[cfg(test)]

@@ -125,18 +125,20 @@ pub trait RemoteStore: Send + Sync + 'static {
         filter: &ProjectFilter,
     ) -> Result<Vec<RemoteProject>, StoreError>;
 
-    /// Notes what the remote has told of a project.
+    /// Notes what the remote has told of a project, if it lives there.
     async fn note_project(
         &self,
         org: OrgId,
+        remote: RemoteId,
         id: &ProjectId,
         told: &Value,
     ) -> Result<(), StoreError>;
 
-    /// Notes that a project was deleted there, or is there again.
+    /// Notes that a project that lives there was deleted, or is there again.
     async fn note_deletion(
         &self,
         org: OrgId,
+        remote: RemoteId,
         id: &ProjectId,
         deleted_at: Option<Timestamp>,
     ) -> Result<(), StoreError>;

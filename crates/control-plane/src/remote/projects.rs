@@ -7,6 +7,7 @@ use plinth_core::{
 };
 use plinth_tenancy::AuditEntry;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::intents::LEASE;
 use super::service::{call, said, word};
@@ -124,7 +125,10 @@ impl Remotes {
         let (remotes, permit) = (self.clone(), permit.clone());
         finish(async move {
             match remotes.make(&permit, &remote, &intent, fields).await {
-                Err(err) => Err(remotes.unmade(&remote, &intent, err).await),
+                Err(err) => {
+                    let marked = permit.principal().origin.idempotency;
+                    Err(remotes.unmade(&remote, &intent, marked, err).await)
+                }
                 made => made,
             }
         })
@@ -175,10 +179,11 @@ impl Remotes {
         &self,
         remote: &Remote,
         intent: &RemoteIntent,
+        marked: Option<Uuid>,
         err: RemoteError,
     ) -> RemoteError {
         match err {
-            RemoteError::Unknown { .. } => match self.look_after(intent).await {
+            RemoteError::Unknown { .. } => match self.look_after(intent, marked).await {
                 Ok(Some(id)) => RemoteError::AnswerLost {
                     remote: remote.name.clone(),
                     what: format!("the project was made: it is `{id}`"),
@@ -195,7 +200,11 @@ impl Remotes {
         }
     }
 
-    async fn lives_at(&self, remote: &Remote, id: &ProjectId) -> Result<bool, RemoteError> {
+    pub(super) async fn lives_at(
+        &self,
+        remote: &Remote,
+        id: &ProjectId,
+    ) -> Result<bool, RemoteError> {
         let known = self.store.project(remote.org, id).await?;
         Ok(known.is_some_and(|it| it.remote == remote.id))
     }
@@ -363,21 +372,21 @@ impl Remotes {
         method: &str,
         answer: &RemoteAnswer,
     ) -> bool {
-        let (org, id) = (project.org, &project.id);
+        let (org, remote, id) = (project.org, project.remote, &project.id);
         let is_own = answer.body["project"]["id"].as_str() == Some(id.as_str());
         let noted = match (method, answer.status) {
             ("DELETE", 200..=299) if path.is_project() => {
-                self.store.note_deletion(org, id, Some(self.clock.now())).await
+                self.store.note_deletion(org, remote, id, Some(self.clock.now())).await
             }
             // Somebody has deleted it there.
             ("GET" | "DELETE", 404) if path.is_project() => {
-                self.store.note_deletion(org, id, Some(self.clock.now())).await
+                self.store.note_deletion(org, remote, id, Some(self.clock.now())).await
             }
             ("POST", 200..=299) if path.is_recovery(method) => {
-                self.store.note_deletion(org, id, None).await
+                self.store.note_deletion(org, remote, id, None).await
             }
             (_, 200..=299) if path.is_project() && is_own => {
-                self.store.note_project(org, id, &small(&answer.body["project"])).await
+                self.store.note_project(org, remote, id, &small(&answer.body["project"])).await
             }
             _ => Ok(()),
         };
@@ -517,7 +526,7 @@ impl Remotes {
 impl RemoteProject {
     /// The project as callers see it: as the remote last told of it, as this organization's.
     pub fn shown(&self) -> Value {
-        let mut body = self.body.clone();
+        let mut body = if self.body.is_object() { self.body.clone() } else { json!({}) };
         own(self.org, &self.remote_name, &mut body);
         body["id"] = json!(self.id);
         body

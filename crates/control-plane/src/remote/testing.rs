@@ -168,21 +168,27 @@ async fn projects(
     assert_eq!(names(ProjectFilter { only, ..filter.clone() }).await, ["still-meadow-1"]);
 
     let told = json!({ "id": "still-meadow-1", "name": "Store" });
-    store.note_project(us.0, &first.id, &told).await.expect("stored");
+    store.note_project(us.0, ours.id, &first.id, &told).await.expect("stored");
     let found = store.project(us.0, &first.id).await.expect("read").expect("there");
     assert_eq!((found.name.as_str(), &found.body), ("Store", &told));
+    // What another remote says of it does not count.
+    let elsewhere = json!({ "id": "still-meadow-1", "name": "Elsewhere" });
+    store.note_project(us.0, theirs.id, &first.id, &elsewhere).await.expect("no failure");
+    store.note_deletion(us.0, theirs.id, &first.id, Some(newer)).await.expect("no failure");
+    let same = store.project(us.0, &first.id).await.expect("read").expect("there");
+    assert_eq!((same.name.as_str(), same.deleted_at), ("Store", None));
     let unchanged = store.project(them.0, &foreign.id).await.expect("read").expect("there");
     assert_eq!(unchanged.name, foreign.name);
 
     let refused = store.remove(us.0, ours.id, &entry(us.0, at)).await;
     assert!(matches!(refused, Err(RemoteError::InUse)), "{refused:?}");
-    store.note_deletion(us.0, &first.id, Some(newer)).await.expect("stored");
+    store.note_deletion(us.0, ours.id, &first.id, Some(newer)).await.expect("stored");
     assert_eq!(names(filter.clone()).await, ["still-meadow-2"]);
     let found = store.project(us.0, &first.id).await.expect("read").expect("known still");
     assert_eq!(found.deleted_at, Some(newer));
     store.keep_project(&first, &entry(us.0, at)).await.expect("it is there again");
     assert_eq!(names(filter.clone()).await.len(), 2);
-    store.note_deletion(us.0, &first.id, Some(newer)).await.expect("stored");
+    store.note_deletion(us.0, ours.id, &first.id, Some(newer)).await.expect("stored");
     assert!(
         !store
             .forget_project(them.0, theirs.id, &second.id, &entry(them.0, at))

@@ -332,7 +332,9 @@ impl Queries {
             });
         }
         let Some(sql) = record.sql.clone() else {
-            return Err(QueryError::Input("this question never became SQL; ask it again instead"));
+            return Err(QueryError::Input(
+                "this question has no SQL that you could run; ask it again instead",
+            ));
         };
         let version = record.definition.version;
         let is_saved = record.saved && version > 0;

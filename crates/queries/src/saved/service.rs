@@ -94,6 +94,16 @@ impl Queries {
         for _ in 0..TRIES {
             let before = self.history.store().find(org, id, filter(caller)).await?;
             let before = before.ok_or(QueryError::NotFound(id))?;
+            if !before.saved && change.saved == Some(true) {
+                let mut shown = before.clone();
+                self.keep_discretion(caller, &mut shown).await?;
+                if shown.sql.is_none() && before.sql.is_some() {
+                    return Err(QueryError::Input(
+                        "somebody else asked this, and what it was made into is not shown to whom policies bind; \
+                         ask it yourself and save that",
+                    ));
+                }
+            }
             let revision = before.definition.revision;
             let repaired = changing.repair.as_ref();
             if expected.is_some_and(|it| !it.contains(&revision))

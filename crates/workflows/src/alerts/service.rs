@@ -392,7 +392,7 @@ impl Alerts {
         let permit = Permit::<QueriesRead>::check(caller)?;
         let record = self.parts.queries.get(&permit, alert.query).await.map_err(Box::new)?;
         if record.sql.is_none() {
-            let rule = "this question never became SQL; there is nothing to judge";
+            let rule = "this question has no SQL that you could run; there is nothing to judge";
             return Err(AlertError::Field { field: "query_id", rule });
         }
         let known = &record.definition.parameters;

@@ -340,8 +340,8 @@ impl Workflows {
         // over: no other's business.
         let is_marked = new.entry.as_ref().is_some_and(|it| it.idempotency.is_some());
         let queued = if is_marked {
-            let queued = self.parts.store.enqueue(org, &new.run, new.entry.as_ref()).await?;
-            queued.map_or(Queued::Gone, |it| Queued::Run(Box::new(it)))
+            let queued = self.parts.store.enqueue_all(org, std::slice::from_ref(&new)).await?;
+            queued.into_iter().next().unwrap_or(Queued::Gone)
         } else {
             self.queued.write(org, new).await?
         };
