@@ -137,6 +137,10 @@ async fn nothing_is_found_that_a_policy_hides_or_masks() {
     assert!(bens.body["data"]["sql"].is_null(), "{}", bens.text);
     let all = ben.get("/v1/queries").await;
     assert!(!all.text.contains("Quarry") && all.text.contains("Wolfram"), "{}", all.text);
+    let save = format!("/v1/queries/{}/save", entry["query_id"].as_str().unwrap());
+    let saved = ben.post(&save, json!({ "name": "Mine" })).await;
+    assert_eq!(saved.error(), (422, "validation_error"), "{}", saved.text);
+    assert!(!saved.text.contains("Quarry"), "{}", saved.text);
     let found = ben.get("/v1/queries?search=quarry").await;
     assert_eq!(found.body["data"], json!([]), "{}", found.text);
 }
