@@ -2,7 +2,7 @@
 //! what a span of time includes. What changes the answer stays, so that it is read or missed.
 
 use crate::{
-    lexicon::LEXICON,
+    lexicon::{Form, LEXICON},
     time,
     token::{Token, TokenKind},
 };
@@ -149,7 +149,10 @@ fn that_is(tokens: &mut Vec<Token>) {
         Some((at, next + usize::from(tokens.get(next).is_some_and(|it| it.is_mark(',')))))
     });
     let Some((at, next)) = found.filter(|it| it.1 < tokens.len()) else { return };
-    let judged = LEXICON.degree(word(tokens, at - 2)).is_some();
+    // `the worst reviews, i.e. those with one star`: the superlative chooses among them
+    let positive = LEXICON.degree(word(tokens, at - 2)).is_some_and(|it| it.form == Form::Positive);
+    let before = at.checked_sub(3).map_or("", |it| word(tokens, it));
+    let judged = positive && !matches!(before, "most" | "least" | "more" | "less");
     if !judged || tokens[at - 1].kind != TokenKind::Word {
         return;
     }
@@ -360,6 +363,12 @@ mod tests {
             read("trees with 8 bad nuts, i.e. two spots"),
             "trees with 8 nuts with 2 spots".replace('2', "two")
         );
+        for it in [
+            "trees with the oldest nuts, i.e. two spots",
+            "trees with the most expensive nuts, that is two spots",
+        ] {
+            assert_eq!(read(it), it.replace(',', " ,").replace("i.e.", "i . e ."));
+        }
         assert_eq!(
             read("who ate the most nuts? rotten shells do not count"),
             "who ate the most nuts , excluding rotten ones"

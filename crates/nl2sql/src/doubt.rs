@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     confidence,
-    index::{SchemaIndex, Table},
+    index::{Kin, SchemaIndex, Table},
     interpret::{EARNED, Interpreter},
     join,
     lexicon::{Form, LEXICON},
@@ -20,13 +20,21 @@ pub(crate) fn echoes(
     query: &LogicalQuery,
     ignored: &[String],
 ) -> Vec<String> {
+    echoed(index, items, query, ignored).into_iter().map(|it| it.0).collect()
+}
+
+/// The same, each with what it was taken for where only a general dictionary says that it is the same.
+pub(crate) fn echoed(
+    index: &SchemaIndex,
+    items: &[Item],
+    query: &LogicalQuery,
+    ignored: &[String],
+) -> Vec<(String, Option<String>)> {
     let mut stems: BTreeSet<String> = BTreeSet::new();
-    // the words of tables alone
-    let mut things: BTreeSet<String> = BTreeSet::new();
     let mut numbers: BTreeSet<(usize, usize)> = BTreeSet::new();
     query.each(&mut |part| {
         for (table, _) in part.instances() {
-            things.extend(index.tables[table].words.iter().map(|it| LEXICON.stem(it)));
+            stems.extend(index.tables[table].words.iter().map(|it| LEXICON.stem(it)));
             stems.extend(described(index.tables[table].comment.as_deref()));
         }
         // `a member`, where the table of members joins the others
@@ -53,12 +61,10 @@ pub(crate) fn echoes(
             }
         });
     });
-    stems.extend(things.iter().cloned());
-    // `all schools`, of a table of universities: what is near to it in a dictionary
-    let related = |stem: &str| {
-        LEXICON
-            .related(stem)
-            .any(|it| if it.1 { stems.contains(it.0) } else { things.contains(it.0) })
+    // `all schools`, of a table of universities: what is near to it in a dictionary, and nothing that is less near
+    let related = |word: &str| {
+        let stem = LEXICON.stem(&LEXICON.lemma(word));
+        LEXICON.related(&stem).find(|it| it.1 && stems.contains(it.0)).map(|it| it.0)
     };
     let said = |word: &str| {
         let stem = LEXICON.stem(&LEXICON.lemma(word));
@@ -69,7 +75,8 @@ pub(crate) fn echoes(
             || LEXICON.synonyms(&stem).iter().any(|it| stems.contains(it))
     };
     let alone = only_table(query).filter(|table| !is_named(items, *table));
-    let echoed = |at: usize| {
+    // by the word itself, and with the help of a dictionary
+    let echoed = |at: usize, helped: bool| {
         let it = &items[at];
         if it.quoted || !matches!(it.meaning, Meaning::Word | Meaning::Name(_)) {
             return false;
@@ -121,14 +128,72 @@ pub(crate) fn echoes(
             it.lower.split([' ', '-', '\'']).filter(|it| !matches!(*it, "" | "s")).peekable();
         // but `the novel "…"` must have been looked for among novels
         let kind = items.get(at + 1).is_some_and(|it| it.quoted);
-        let near = |it: &str| !kind && it != "second" && related(&LEXICON.stem(&LEXICON.lemma(it)));
+        let near = |it: &str| helped && !kind && it != "second" && related(it).is_some();
         measures || words.peek().is_some() && words.all(|it| said(it) || near(it))
+    };
+    let echoes = |word: &String, helped: bool| {
+        (0..items.len()).any(|at| items[at].text == **word && echoed(at, helped))
     };
     ignored
         .iter()
-        .filter(|word| (0..items.len()).any(|at| items[at].text == **word && echoed(at)))
-        .cloned()
+        .filter_map(|word| {
+            if echoes(word, false) {
+                return Some((word.clone(), None));
+            }
+            let stem = word.to_lowercase().split([' ', '-', '\'']).find_map(&related);
+            echoes(word, true).then(|| (word.clone(), stem.map(|it| whole(index, query, it))))
+        })
         .collect()
+}
+
+/// The word of a query's tables and columns that has that stem.
+fn whole(index: &SchemaIndex, query: &LogicalQuery, stem: &str) -> String {
+    let mut found = None;
+    query.each(&mut |part| {
+        let tables = part.instances().into_iter().map(|it| &index.tables[it.0]);
+        let mut words: Vec<&String> = tables.flat_map(|it| &it.words).collect();
+        each_column(part, &mut |it| words.extend(&index.column(it).words));
+        let word = words.into_iter().find(|it| LEXICON.stem(it) == stem);
+        found = found.take().or_else(|| word.cloned());
+    });
+    found.unwrap_or_else(|| stem.to_owned())
+}
+
+/// What was found by words near to those that were said, in words for people; and whether any of these are so far off that
+/// somebody must be asked.
+pub(crate) fn by_kin(
+    index: &SchemaIndex,
+    items: &[Item],
+    query: &LogicalQuery,
+) -> (Vec<String>, bool) {
+    let mut tables: BTreeSet<usize> = BTreeSet::new();
+    let mut columns: BTreeSet<(usize, usize)> = BTreeSet::new();
+    query.each(&mut |part| {
+        tables.extend(part.instances().into_iter().map(|it| it.0));
+        each_column(part, &mut |it| {
+            columns.insert((it.table, it.column));
+        });
+    });
+    let mut told = Vec::new();
+    let mut far = false;
+    for it in items.iter().filter(|it| it.kin > Kin::Own) {
+        let Meaning::Name(links) = &it.meaning else { continue };
+        let stands = links.iter().find(|it| match it.column {
+            Some(column) => columns.contains(&(it.table, column)),
+            None => tables.contains(&it.table),
+        });
+        let Some(link) = stands else { continue };
+        let table = &index.tables[link.table];
+        let name = link.column.map_or(&table.name, |it| &table.columns[it].name);
+        told.push(taken(&it.text, name));
+        far |= it.kin == Kin::Loose;
+    }
+    (told, far)
+}
+
+/// That one word was taken for another, in words for people.
+pub(crate) fn taken(said: &str, read: &str) -> String {
+    format!("{said} is taken for {read}")
 }
 
 /// Whether words name a unit of length, area or weight.

@@ -24,7 +24,11 @@ fn word(tokens: &[Token], at: usize) -> &str {
 
 /// `HR`, where one of the departments is called Human Resources and nothing else is called so.
 fn initials(index: &SchemaIndex, tokens: &mut Vec<Token>) {
-    if index.initials.is_empty() {
+    // where everything is in capitals they say nothing
+    let lower = |it: &Token| {
+        it.kind == TokenKind::Word && it.text.chars().any(|letter| letter.is_lowercase())
+    };
+    if index.initials.is_empty() || !tokens.iter().any(lower) {
         return;
     }
     let mut at = 0;
@@ -33,7 +37,13 @@ fn initials(index: &SchemaIndex, tokens: &mut Vec<Token>) {
         let capitals = token.kind == TokenKind::Word
             && (2..=5).contains(&token.text.len())
             && token.text.chars().all(|it| it.is_ascii_uppercase());
-        let known = index.values.has(&token.lower)
+        // `the TOP ten`, `at 9 AM`: words of language, however they are written
+        let word = LEXICON.is_stop(&token.lower)
+            || LEXICON.is_light(&token.lower)
+            || LEXICON.knows(&token.lower, &token.stem)
+            || matches!(token.lower.as_str(), "am" | "pm");
+        let known = word
+            || index.values.has(&token.lower)
             || index.vocabulary.holds(&token.stem)
             || index.found.contains_key(&token.lower)
             || !LEXICON.place(&token.lower).is_empty();
@@ -114,6 +124,9 @@ fn found_us(index: &SchemaIndex, tokens: &mut Vec<Token>) {
     end += 1;
     let Some(column) = acquisition(index) else { return };
     let table = &index.tables[column.table];
+    if !speaks_of(&tokens[from..verb], &table.words) {
+        return;
+    }
     let name = table.words.join(" ");
     let called = format!("{name} {ACQUISITION}");
     let place = tokens[how].clone();
@@ -127,6 +140,12 @@ fn found_us(index: &SchemaIndex, tokens: &mut Vec<Token>) {
     let again = matches!(word(tokens, more), "numbers" | "number" | "count" | "counts")
         && matches!(word(tokens, more + 1), "per" | "by");
     if again {
+        // told apart by anything else it is another question
+        let by = tokens.get(more + 2).map_or("", |it| it.lemma.as_str());
+        let own = index.column(column).words.iter().any(|it| it == by);
+        if !own && !matches!(by, "channel" | "source") {
+            return;
+        }
         end = more + 3;
     } else if more < tokens.len() {
         return;
@@ -134,6 +153,30 @@ fn found_us(index: &SchemaIndex, tokens: &mut Vec<Token>) {
     let many = meta::plural(&name);
     let read = phrase::words(&format!("number of {many} per {called}"), &place);
     tokens.splice(..end.min(tokens.len()), read);
+}
+
+/// Whether words between "how did" and "find us" name the rows of a table, or everybody.
+fn speaks_of(said: &[Token], table: &[String]) -> bool {
+    let meant: Vec<&Token> = said
+        .iter()
+        .filter(|it| {
+            !matches!(
+                it.lower.as_str(),
+                "the" | "our" | "a" | "an" | "all" | "each" | "every" | "these" | "those" | "of"
+            )
+        })
+        .collect();
+    match meant.as_slice() {
+        [] => false,
+        [one] if matches!(one.lower.as_str(), "you" | "they" | "people") => true,
+        all => all.iter().all(|it| {
+            let stem = &it.stem;
+            table.iter().any(|word| {
+                let own = LEXICON.stem(word);
+                own == *stem || LEXICON.synonyms(stem).contains(&own)
+            })
+        }),
+    }
 }
 
 /// A word for that column, whatever it is called.
@@ -163,7 +206,7 @@ fn acquisition(index: &SchemaIndex) -> Option<ColumnRef> {
                     matches!(it.as_str(), "lead" | "referral" | "signup" | "traffic" | "marketing")
                 });
             let comment = normalized(it.comment.as_deref().unwrap_or_default());
-            let told = ["brought the", "found us", "came to us", "heard about us", "heard of us"];
+            let told = ["found us", "came to us", "heard about us", "heard of us"];
             let told = told.iter().any(|it| comment.contains(it));
             let kept = !it.class.is_temporal() && !it.class.is_numeric() && !it.is_id();
             (kept && (named || told)).then(|| ColumnRef::new(table, column))
@@ -171,4 +214,17 @@ fn acquisition(index: &SchemaIndex) -> Option<ColumnRef> {
     });
     let first = all.next()?;
     all.next().is_none().then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::speaks_of;
+    use crate::token::tokenize;
+
+    #[test]
+    fn only_those_of_the_table_found_us() {
+        let of = |said: &str, table: &str| speaks_of(&tokenize(said), &[table.to_owned()]);
+        assert!(of("our guests", "guest") && of("they", "guest") && of("people", "guest"));
+        assert!(!of("our cooks", "guest") && !of("the new guests", "guest") && !of("our", "guest"));
+    }
 }

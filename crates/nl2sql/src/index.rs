@@ -30,7 +30,7 @@ use self::{
 };
 pub(crate) use self::{
     fast_map::FastMap,
-    heard::{Answerable, Heard, Hit, Plans, WordHits},
+    heard::{Answerable, Heard, Hit, Kin, Plans, WordHits},
     remarks::Remark,
     shared::Shared,
     vocabulary::{MAX_WORDS, Name, Vocabulary},

@@ -13,7 +13,7 @@ use self::{
     word::{Hits, word_hits},
 };
 use crate::{
-    index::SchemaIndex,
+    index::{Kin, SchemaIndex},
     lexicon::{Form, LEXICON},
     token::{Token, TokenKind},
     values::{exact_values, quoted_values, values},
@@ -76,6 +76,8 @@ pub(crate) struct Item {
     pub(crate) capital: bool,
     /// What it could mean as a name, where the value was preferred.
     pub(crate) names: Vec<NameLink>,
+    /// By which words what it names was found.
+    pub(crate) kin: Kin,
 }
 
 impl Item {
@@ -120,6 +122,12 @@ impl<'a> Names<'a> {
         }
         // all of the tokens that `names` looks at
         let mut said = (end - first).to_string();
+        // the word before it, which is none of them, decides whether the first one's kin was looked for
+        said.push(match self.hits[first].kin() {
+            Kin::Own => '=',
+            Kin::Near => '~',
+            Kin::Loose => '?',
+        });
         for it in &self.tokens[first..(end + BEHIND).min(self.tokens.len())] {
             let kind = match it.kind {
                 TokenKind::Word => 'w',
@@ -157,7 +165,7 @@ pub(crate) fn link(
     times: &[crate::time::Found],
 ) -> Vec<Item> {
     let n = tokens.len();
-    let names = Names::new(index, tokens);
+    let names_of = Names::new(index, tokens);
     // best[i]: the best way to cut the tokens from i on: its worth and the end of the first piece
     let mut best: Vec<(f64, usize, Meaning, Vec<NameLink>)> =
         vec![(0.0, n, Meaning::Word, Vec::new()); n + 1];
@@ -189,7 +197,7 @@ pub(crate) fn link(
                 if tokens[end - 1].kind == TokenKind::Quoted {
                     break;
                 }
-                let links = names.of(at, end);
+                let links = names_of.of(at, end);
                 let Some(top) = links.first() else { continue };
                 let worth = top.score * (count(end - at) + 0.15 * (count(end - at) - 1.0))
                     - if top.score < 0.5 { 0.15 } else { 0.0 }
@@ -209,7 +217,7 @@ pub(crate) fn link(
                 }
                 let links = values(index, tokens, at, end);
                 let Some(top) = links.first() else { continue };
-                if end > at + 1 && told_apart(&names, &links, at, end) {
+                if end > at + 1 && told_apart(&names_of, &links, at, end) {
                     continue;
                 }
                 let mut worth = top.score * count(end - at) + best[end].0;
@@ -219,7 +227,7 @@ pub(crate) fn link(
                 let asked = asked_for(tokens, at);
                 if end == at + 1 && !token.capital && (asked || many) {
                     // but `professors` of a table of teachers may be those of that rank
-                    let named = names.of(at, end).iter().any(|it| {
+                    let named = names_of.of(at, end).iter().any(|it| {
                         it.column.is_none()
                             && it.score >= 0.6
                             && (asked || links.iter().all(|own| own.table != it.table))
@@ -229,7 +237,7 @@ pub(crate) fn link(
                     }
                 }
                 if worth > choice.0 {
-                    let other = names.all(at, end);
+                    let other = names_of.all(at, end);
                     let meaning = match token.kind {
                         TokenKind::Number(value) if end == at + 1 => Meaning::Number(value, links),
                         _ => Meaning::Value(links),
@@ -246,7 +254,9 @@ pub(crate) fn link(
         let (meaning, names) =
             (std::mem::replace(&mut best[at].2, Meaning::Word), std::mem::take(&mut best[at].3));
         let end = best[at].1;
-        items.push(item(tokens, at, end, meaning, names));
+        let mut item = item(tokens, at, end, meaning, names);
+        item.kin = names_of.hits[at..end].iter().map(|it| it.kin()).max().unwrap_or_default();
+        items.push(item);
         at = end;
     }
     columns_of_named(tokens, &mut items);
@@ -297,6 +307,7 @@ fn compounds(index: &SchemaIndex, tokens: &[Token], items: &mut Vec<Item>) {
             head.lower = format!("{} {}", kind.lower, head.lower);
             head.text = format!("{} {}", kind.text, head.text);
             head.first = kind.first;
+            head.kin = head.kin.max(kind.kin);
         }
         at += 1;
     }
@@ -349,6 +360,7 @@ fn measured(index: &SchemaIndex, tokens: &[Token], items: &mut Vec<Item>) {
             thing.lower = format!("{} {}", thing.lower, kind.lower);
             thing.text = format!("{} {}", thing.text, kind.text);
             thing.end = kind.end;
+            thing.kin = thing.kin.max(kind.kin);
         }
         at += 1;
     }
@@ -453,6 +465,7 @@ fn item(
         quoted: part.iter().any(|it| it.kind == TokenKind::Quoted),
         capital: part[0].capital,
         names,
+        kin: Kin::Own,
     }
 }
 

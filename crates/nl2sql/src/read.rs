@@ -6,7 +6,9 @@ use crate::{
     assemble::assemble,
     confidence::{self, CONFIDENCE_THRESHOLD},
     correct,
-    doubt::{acts, content, doubtful, echoes, is_verb, lost, predicts, relates},
+    doubt::{
+        acts, by_kin, content, doubtful, echoed, echoes, is_verb, lost, predicts, relates, taken,
+    },
     engine::Reading,
     explain, hierarchy,
     index::{SchemaIndex, formulas},
@@ -241,7 +243,8 @@ fn read_as(
     });
     ignored.extend(lost(items, &reader, &query, &ignored));
     // what is not understood may change the answer, however good the rest looks
-    let echoes = echoes(index, items, &query, &ignored);
+    let echoed = echoed(index, items, &query, &ignored);
+    let echoes: Vec<&String> = echoed.iter().map(|it| &it.0).collect();
     let unexplained: Vec<String> = ignored
         .iter()
         .filter(|it| !echoes.contains(it))
@@ -267,12 +270,17 @@ fn read_as(
         .iter()
         .map(String::as_str)
         .filter(|it| !LEXICON.is_light(&it.to_lowercase()))
-        .filter(|it| !echoes.iter().any(|echo| echo == it))
+        .filter(|it| !echoes.iter().any(|echo| echo.as_str() == *it))
         .collect();
     if unexplained.len() > done
         || predicts(items)
         || doubtful(index, items, &query, &signals, &left, &reader.used)
     {
+        confidence = confidence.min(UNSURE);
+    }
+    let (by_kin, far) = by_kin(index, items, &query);
+    let by_shape = reader.by_shape(&query);
+    if far || by_shape.as_ref().is_some_and(|it| !it.named) {
         confidence = confidence.min(UNSURE);
     }
     let confidence = confidence.max(0.0);
@@ -283,6 +291,9 @@ fn read_as(
             Note::Assumed(text) => Some(text.clone()),
             _ => None,
         })
+        .chain(by_kin)
+        .chain(echoed.iter().filter_map(|(said, read)| Some(taken(said, read.as_ref()?))))
+        .chain(by_shape.map(|it| it.told))
         .chain(lookup::told(index, &query))
         .chain(formulas::told(index, &query))
         .collect();

@@ -11,7 +11,7 @@ use crate::schema::relation;
 const COMMENTS: [(&str, &str); 6] = [
     ("members.heard_from", "How the member heard about us."),
     ("snacks.buying_price", "What we pay; selling_price - buying_price is the markup."),
-    ("fee_payments.settled_at", "When the money came; NULL while it is open."),
+    ("fee_payments.settled_at", "NULL while it is open."),
     ("fee_payments.checked_by", "Trainer who checked it."),
     ("trainers.manager_id", "The trainer above."),
     ("clubs.label", "Name of the club."),
@@ -150,6 +150,28 @@ fn how_members_found_us_is_kept_in_a_column() {
         "number of members by how the member found us",
         &["heard_from, count(*) FROM members", "GROUP BY"],
     );
+}
+
+/// Whether it is read otherwise, or not at all.
+fn never_says(question: &str, part: &str) {
+    let now = "2025-03-03T09:00:00[UTC]".parse().expect("a moment");
+    if let Outcome::Answered(it) = Engine::new().ask(question, &index(), &AskContext { now }) {
+        assert!(!it.sql.contains(part), "{question}: {}", it.sql);
+    }
+}
+
+#[test]
+fn how_somebody_else_found_us_is_not_kept() {
+    says("how did people hear about us?", &["heard_from, count(*) FROM members"]);
+    never_says("how did our trainers hear about us?", "heard_from");
+    never_says("how did the snacks come to us?", "heard_from");
+    let asked = "how did our members hear about us? numbers per town";
+    never_says(asked, "SELECT heard_from, count(*) FROM members GROUP BY heard_from");
+}
+
+#[test]
+fn words_in_capitals_are_no_initials_where_all_are() {
+    never_says("TRAINERS IN SP", "Swimming Pool");
 }
 
 #[test]

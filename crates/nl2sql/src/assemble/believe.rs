@@ -4,8 +4,9 @@
 use crate::{
     index::SchemaIndex,
     interpret::Interpreter,
-    link::Meaning,
-    logical::{Aggregate, Comparison, Expr, LogicalQuery, Predicate},
+    lexicon::LEXICON,
+    link::{Meaning, is_question_word},
+    logical::{Aggregate, ColumnRef, Comparison, Expr, LogicalQuery, Predicate},
 };
 
 /// `at least 200 trips started`: trips, not the moments at which they did, unless days or the like are spoken of.
@@ -22,7 +23,12 @@ pub(super) fn count_events(
                 || word == "time"
         })
     });
-    if moments {
+    // `how many different starts`: the moments after all
+    let different = reader
+        .items
+        .iter()
+        .any(|it| it.lower.split(' ').any(|it| matches!(it, "different" | "distinct" | "unique")));
+    if moments || different {
         return;
     }
     count_rows(
@@ -81,7 +87,17 @@ pub(super) fn order_by_named(
             matches!(it, "id" | "ids" | "number" | "numbers" | "code" | "codes" | "identifier")
         })
     });
-    let key = |it: &Expr| matches!(it, Expr::Column(it) if index.column(*it).is_id());
+    // nor one whose own word is said: `by rider and distance`
+    let spoken = |column: ColumnRef| {
+        index.column(column).words.iter().any(|own| {
+            let stem = LEXICON.stem(own);
+            reader.tokens.iter().any(|it| {
+                it.stem == stem && !is_question_word(&it.lower) && !LEXICON.is_stop(&it.lower)
+            })
+        })
+    };
+    let key =
+        |it: &Expr| matches!(it, Expr::Column(it) if index.column(*it).is_id() && !spoken(*it));
     if said || query.order.iter().all(|it| key(&it.by)) {
         return;
     }
@@ -151,5 +167,88 @@ pub(super) fn show_what_ranks(reader: &Interpreter<'_>, query: &mut LogicalQuery
     let Some(expr) = ranks.or_else(narrowed) else { return };
     if !query.select.contains(&expr) {
         query.select.push(expr);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plinth_connections::AllowedTables;
+    use plinth_schema_introspect::{Catalog, Column, Relation, Schema, TypeClass};
+
+    use super::{count_events, order_by_named};
+    use crate::{
+        index::SchemaIndex,
+        interpret::Interpreter,
+        link::link,
+        logical::{Aggregate, ColumnRef, Expr, LogicalQuery, OrderKey},
+        token::tokenize,
+    };
+
+    fn index() -> SchemaIndex {
+        let column = |name: &str, class: TypeClass| Column {
+            name: name.to_owned(),
+            class,
+            readable: true,
+            ..Column::default()
+        };
+        let relation = Relation {
+            oid: 1,
+            schema: "public".to_owned(),
+            name: "laps".to_owned(),
+            readable: true,
+            columns: vec![
+                column("rider_id", TypeClass::Integer),
+                column("begun_on", TypeClass::Timestamp),
+                column("metres", TypeClass::Integer),
+            ],
+            ..Relation::default()
+        };
+        let catalog = Catalog {
+            search_path: vec!["public".to_owned()],
+            schemas: vec![Schema { name: "public".to_owned(), comment: None, usable: true }],
+            relations: vec![relation.into()],
+            ..Catalog::default()
+        };
+        SchemaIndex::build(&catalog, &AllowedTables::All)
+    }
+
+    #[test]
+    fn different_moments_are_counted_where_they_are_asked_for() {
+        let counted = |question: &str| {
+            let mut query = LogicalQuery {
+                select: vec![Expr::Aggregate {
+                    function: Aggregate::Count,
+                    distinct: true,
+                    argument: Some(Box::new(Expr::Column(ColumnRef::new(0, 1)))),
+                    filter: None,
+                }],
+                ..LogicalQuery::default()
+            };
+            let index = index();
+            let tokens = tokenize(question);
+            let items = link(&index, &tokens, &[]);
+            count_events(&index, &Interpreter::new(&index, &items, &tokens), &mut query);
+            query.select[0] == Expr::count()
+        };
+        assert!(counted("laps begun by each rider"));
+        assert!(!counted("how many different starts of laps"));
+    }
+
+    #[test]
+    fn a_key_that_is_named_stays_what_is_sorted_by() {
+        let kept = |question: &str| {
+            let by = |column| OrderKey {
+                by: Expr::Column(ColumnRef::new(0, column)),
+                descending: false,
+            };
+            let mut query = LogicalQuery { order: vec![by(0), by(2)], ..LogicalQuery::default() };
+            let index = index();
+            let tokens = tokenize(question);
+            let items = link(&index, &tokens, &[]);
+            order_by_named(&index, &Interpreter::new(&index, &items, &tokens), &mut query);
+            query.order.len()
+        };
+        assert_eq!(kept("laps by metres"), 1);
+        assert_eq!(kept("laps by rider and metres"), 2);
     }
 }

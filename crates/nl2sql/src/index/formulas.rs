@@ -153,16 +153,40 @@ fn formula(
     None
 }
 
-/// The words of a measure's name in their base form.
+/// The words of a measure's name in their base form: nouns alone, a determiner before them at most. What a description
+/// denies ("is not the margin") or says in passing ("is what we keep") is no name.
 fn name(text: &str) -> Option<Vec<String>> {
     let letters = text.chars().all(|it| it.is_alphabetic() || it == ' ' || it == '_');
     let normal = normalized(text);
-    let words: Vec<String> = normal
-        .split(' ')
-        .filter(|it| !it.is_empty() && !LEXICON.is_stop(it))
-        .map(|it| LEXICON.lemma(it))
-        .collect();
-    (letters && (1..=MOST_WORDS).contains(&words.len())).then_some(words)
+    let mut said: Vec<&str> = normal.split(' ').filter(|it| !it.is_empty()).collect();
+    let determiner = |it: &&str| matches!(*it, "the" | "a" | "an" | "our" | "its" | "their");
+    if said.first().is_some_and(determiner) {
+        said.remove(0);
+    }
+    let idle = |it: &&str| {
+        LEXICON.is_stop(it)
+            || matches!(
+                *it,
+                "cannot"
+                    | "nor"
+                    | "neither"
+                    | "none"
+                    | "nothing"
+                    | "hardly"
+                    | "longer"
+                    | "zero"
+                    | "null"
+                    | "negative"
+                    | "positive"
+                    | "wrong"
+                    | "false"
+                    | "true"
+                    | "equal"
+            )
+            || it.len() > 4 && (it.ends_with("ly") || it.ends_with("ed"))
+    };
+    let noun = letters && (1..=MOST_WORDS).contains(&said.len()) && !said.iter().any(idle);
+    noun.then(|| said.into_iter().map(|it| LEXICON.lemma(it)).collect())
 }
 
 /// Columns of numbers with signs between them; one column alone is none.
@@ -202,4 +226,27 @@ fn expression(text: &str, columns: &[ColumnInfo]) -> Option<(Vec<DefinedPiece>, 
         written.push(columns[at].name.clone());
     }
     (written.len() >= 3 && written.len() % 2 == 1).then(|| (pieces, written.join(" ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name;
+
+    #[test]
+    fn only_nouns_are_names_of_measures() {
+        let called = |text| name(text).map(|it| it.join(" "));
+        assert_eq!(called("the markup").as_deref(), Some("markup"));
+        assert_eq!(called("net weight").as_deref(), Some("net weight"));
+        for it in [
+            "not the markup",
+            "never the markup",
+            "the markup without freight",
+            "what we keep",
+            "usually negative",
+            "no longer markup",
+            "the markup of the whole crate",
+        ] {
+            assert_eq!(called(it), None, "{it}");
+        }
+    }
 }

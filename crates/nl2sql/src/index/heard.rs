@@ -16,9 +16,24 @@ pub(crate) struct Hit {
     pub(crate) score: f64,
 }
 
+/// By which words names were found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kin {
+    /// By the word itself, or one of the product's own lists.
+    #[default]
+    Own,
+    /// By one that is near to it in general dictionaries.
+    Near,
+    /// By one that is less near.
+    Loose,
+}
+
 /// The names that one word may be a word of, in their order.
 #[derive(Debug, Default)]
-pub(crate) struct WordHits(Vec<Hit>);
+pub(crate) struct WordHits {
+    hits: Vec<Hit>,
+    kin: Kin,
+}
 
 impl WordHits {
     /// Brings hits in the order of the names; each position of a name keeps the best of its own.
@@ -34,27 +49,37 @@ impl WordHits {
             }
         }
         kept.shrink_to_fit();
-        Self(kept)
+        Self { hits: kept, kin: Kin::Own }
+    }
+
+    /// The same, found by such words.
+    pub(crate) fn by(self, kin: Kin) -> Self {
+        Self { kin, ..self }
+    }
+
+    /// By which words they were found.
+    pub(crate) fn kin(&self) -> Kin {
+        self.kin
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.hits.len()
     }
 
     /// Where in that name the word may stand.
     pub(crate) fn of(&self, name: u32) -> &[Hit] {
-        let from = self.0.partition_point(|it| it.name < name);
-        let count = self.0[from..].iter().take_while(|it| it.name == name).count();
-        &self.0[from..from + count]
+        let from = self.hits.partition_point(|it| it.name < name);
+        let count = self.hits[from..].iter().take_while(|it| it.name == name).count();
+        &self.hits[from..from + count]
     }
 
     /// The names, each with where the word may stand in it.
     pub(crate) fn by_name(&self) -> impl Iterator<Item = &[Hit]> {
-        self.0.chunk_by(|a, b| a.name == b.name)
+        self.hits.chunk_by(|a, b| a.name == b.name)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Hit> {
-        self.0.iter()
+        self.hits.iter()
     }
 }
 
@@ -86,11 +111,15 @@ impl Heard {
             return known.clone();
         }
         let found = Arc::new(find());
+        // a word of more than all may have is not worth what is kept of the others
+        if found.len() > MAX_HITS {
+            return found;
+        }
         let mut kept = lock();
         if kept.words.len() >= MAX_WORDS || kept.hits + found.len() > MAX_HITS {
             *kept = Kept::default();
         }
-        if found.len() <= MAX_HITS && kept.words.insert(word.into(), found.clone()).is_none() {
+        if kept.words.insert(word.into(), found.clone()).is_none() {
             kept.hits += found.len();
         }
         found
@@ -211,6 +240,7 @@ mod tests {
         assert_eq!(heard.hits("order", || many(1)).len(), 1);
         assert_eq!(heard.hits("order", || panic!("it is known")).len(), 1);
         assert_eq!(heard.hits("name", || many(MAX_HITS)).len(), MAX_HITS);
+        assert_eq!(heard.hits("everything", || many(MAX_HITS + 1)).len(), MAX_HITS + 1);
         let kept = heard.0.lock().expect("not poisoned");
         assert_eq!((kept.words.len(), kept.hits), (1, MAX_HITS), "the first one went");
     }

@@ -1,12 +1,12 @@
 //! How tables join: by declared references, and by those that nobody declared.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use plinth_schema_introspect::{Relation, TypeClass};
 
 use super::{ColumnInfo, Edge, FastMap, SchemaIndex, Table};
+use crate::work;
 
 impl SchemaIndex {
     pub(super) fn add_declared_edges(&mut self, relations: &[&Relation]) {
@@ -187,20 +187,60 @@ impl SchemaIndex {
         let known = &self.ways.steps;
         let steps = |row: &[u8], to: usize| (row[to] != FAR).then_some(usize::from(row[to]));
         // the way back is as long
-        if !known.has(a) && known.has(b) {
-            return known.row(b, || self.steps_from(b), |row| steps(row, a));
+        let back = known.keeps(b) && (!known.keeps(a) || known.has(b) && !known.has(a));
+        let (a, b) = if back { (b, a) } else { (a, b) };
+        match known.row(a, || self.steps_from(a)) {
+            Some(row) => steps(row, b),
+            None => self.walk(a, b),
         }
-        known.row(a, || self.steps_from(a), |row| steps(row, b))
+    }
+
+    /// The same by a walk that ends where it has looked at [`MOST_WALKED`] references: what lies further is not joined.
+    fn walk(&self, a: usize, b: usize) -> Option<usize> {
+        let mut near = vec![(a, 0)];
+        let mut known: HashSet<usize> = HashSet::from([a]);
+        let (mut at, mut looked) = (0, 0);
+        let mut found = None;
+        'walk: while let Some(&(here, steps)) = near.get(at) {
+            at += 1;
+            for &edge in &self.edges_of[here] {
+                looked += 1;
+                let (_, next, _) = self.edges[edge].seen_from(here);
+                if next == b {
+                    found = Some(steps + 1);
+                    break 'walk;
+                }
+                if looked >= MOST_WALKED {
+                    break 'walk;
+                }
+                if known.insert(next) {
+                    near.push((next, steps + 1));
+                }
+            }
+        }
+        work::note(looked);
+        found
     }
 
     /// Whether each row of one table has at most one of another, along references that all point away from it.
     pub(crate) fn is_single(&self, from: usize, to: usize) -> bool {
-        let find = || self.owned_by(from);
-        from == to || self.ways.owners.row(from, find, |row| row[to / 8] & (1 << (to % 8)) != 0)
+        if from == to {
+            return true;
+        }
+        let has = |row: &[u8]| row[to / 8] & (1 << (to % 8)) != 0;
+        match self.ways.owners.row(from, || self.owned_by(from).0) {
+            Some(row) => has(row),
+            None => {
+                let (row, looked) = self.owned_by(from);
+                work::note(looked);
+                has(&row)
+            }
+        }
     }
 
-    /// For each table, by a bit, whether rows of `from` have at most one row of it.
-    fn owned_by(&self, from: usize) -> Box<[u8]> {
+    /// For each table, by a bit, whether rows of `from` have at most one row of it; and how many references were looked at.
+    fn owned_by(&self, from: usize) -> (Box<[u8]>, usize) {
+        let mut looked = 0;
         let mut owned = vec![0_u8; self.tables.len().div_ceil(8)].into_boxed_slice();
         let mut open = vec![from];
         while let Some(table) = open.pop() {
@@ -209,6 +249,10 @@ impl SchemaIndex {
                 continue;
             }
             owned[table / 8] |= bit;
+            if looked >= MOST_WALKED {
+                continue;
+            }
+            looked += self.edges_of[table].len();
             for &edge in &self.edges_of[table] {
                 let edge = &self.edges[edge];
                 if edge.from == table {
@@ -222,7 +266,7 @@ impl SchemaIndex {
                 }
             }
         }
-        owned
+        (owned, looked)
     }
 
     /// The references that a table has.
@@ -279,6 +323,9 @@ const FAR: u8 = u8::MAX;
 /// The most memory that each of these takes, in bytes: enough for the steps between all of 4,096 tables.
 const MOST_KNOWN: usize = 16 * 1024 * 1024;
 
+/// The most references that are looked at for one way that is not kept.
+const MOST_WALKED: usize = 4_096;
+
 /// What is known of the ways between tables, found out for a table when it is first asked for. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ways {
@@ -291,46 +338,32 @@ pub(crate) struct Ways {
 impl Ways {
     /// None is known yet.
     pub(super) fn between(tables: usize) -> Self {
-        Self { steps: Rows::new(tables), owners: Rows::new(tables) }
+        let rows = |length: usize| Rows::new(tables.min(MOST_KNOWN / length.max(1)));
+        Self { steps: rows(tables), owners: rows(tables.div_ceil(8)) }
     }
 }
 
+/// What is known of the first tables, of so many as there is room for: which they are must not hang on what was asked before,
+/// as a question always takes the same steps.
 #[derive(Clone, Debug, Default)]
-struct Rows(Arc<Known>);
-
-#[derive(Debug, Default)]
-struct Known {
-    of: Box<[OnceLock<Box<[u8]>>]>,
-    bytes: AtomicUsize,
-}
+struct Rows(Arc<[OnceLock<Box<[u8]>>]>);
 
 impl Rows {
-    fn new(tables: usize) -> Self {
-        let of = vec![OnceLock::new(); tables].into_boxed_slice();
-        Self(Arc::new(Known { of, bytes: AtomicUsize::new(0) }))
+    fn new(kept: usize) -> Self {
+        Self((0..kept).map(|_| OnceLock::new()).collect())
     }
 
     fn has(&self, at: usize) -> bool {
-        self.0.of[at].get().is_some()
+        self.0.get(at).is_some_and(|it| it.get().is_some())
     }
 
-    /// Reads the row of a table, which is kept while there is room.
-    fn row<T>(
-        &self,
-        at: usize,
-        find: impl FnOnce() -> Box<[u8]>,
-        read: impl FnOnce(&[u8]) -> T,
-    ) -> T {
-        let Known { of, bytes } = &*self.0;
-        if let Some(row) = of[at].get() {
-            return read(row);
-        }
-        let row = find();
-        if bytes.fetch_add(row.len(), Ordering::Relaxed) + row.len() > MOST_KNOWN {
-            bytes.fetch_sub(row.len(), Ordering::Relaxed);
-            return read(&row);
-        }
-        read(of[at].get_or_init(|| row))
+    fn keeps(&self, at: usize) -> bool {
+        at < self.0.len()
+    }
+
+    /// The row of a table, if it is one of those that are kept.
+    fn row(&self, at: usize, find: impl FnOnce() -> Box<[u8]>) -> Option<&[u8]> {
+        self.0.get(at).map(|it| &**it.get_or_init(find))
     }
 }
 
@@ -440,4 +473,64 @@ fn inferred_target(column: &ColumnInfo, target: &Table, desperate: bool) -> Opti
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use plinth_connections::AllowedTables;
+    use plinth_schema_introspect::{Catalog, Column, ForeignKey, Key, Schema};
+
+    use super::*;
+
+    /// `ring` refers to `coin`, `coin` to `safe`; `bell` stands alone.
+    fn chain() -> SchemaIndex {
+        let column = |name: &str| Column {
+            name: name.to_owned(),
+            class: TypeClass::Integer,
+            readable: true,
+            ..Column::default()
+        };
+        let names = ["ring", "coin", "safe", "bell"];
+        let relations = (1..).zip(names).map(|(oid, name)| {
+            let reference = ForeignKey {
+                columns: vec![1],
+                target: oid + 1,
+                target_columns: vec![0],
+                ..ForeignKey::default()
+            };
+            let relation = Relation {
+                oid,
+                schema: "public".to_owned(),
+                name: name.to_owned(),
+                readable: true,
+                columns: vec![column("id"), column("kept_in")],
+                keys: vec![Key { columns: vec![0], primary: true, ..Key::default() }],
+                foreign_keys: if oid < 3 { vec![reference] } else { Vec::new() },
+                ..Relation::default()
+            };
+            relation.into()
+        });
+        let catalog = Catalog {
+            search_path: vec!["public".to_owned()],
+            schemas: vec![Schema { name: "public".to_owned(), comment: None, usable: true }],
+            relations: relations.collect(),
+            ..Catalog::default()
+        };
+        SchemaIndex::build(&catalog, &AllowedTables::All)
+    }
+
+    #[test]
+    fn ways_that_are_not_kept_are_walked_and_counted() {
+        let kept = chain();
+        let mut walked = chain();
+        walked.ways = Ways { steps: Rows::new(0), owners: Rows::new(0) };
+        work::begin();
+        for (a, b) in (0..4).flat_map(|a| (0..4).map(move |b| (a, b))) {
+            assert_eq!(walked.distance(a, b), kept.distance(a, b), "{a} to {b}");
+            assert_eq!(walked.is_single(a, b), kept.is_single(a, b), "{a} to {b}");
+        }
+        assert_eq!((kept.distance(0, 2), kept.distance(0, 3)), (Some(2), None));
+        assert!(kept.is_single(0, 2) && !kept.is_single(2, 0));
+        assert!(work::done() > 0);
+    }
 }

@@ -257,7 +257,7 @@ pub(super) fn weight(word: &str) -> f64 {
         "dollar" | "usd" | "euro" | "percent" | "km" | "meter" | "metre" | "feet" | "foot"
         | "inch" | "mile" | "kg" | "lb" | "million" | "billion" | "mm" | "cm" | "mph"
         | "second" | "minute" | "gram" | "ton" | "litre" | "liter" => 0.35,
-        "annual" | "yearly" | "gross" | "net" | "grand" | "list" | "retail" => 0.5,
+        "annual" | "yearly" | "gross" | "net" | "grand" | "list" => 0.5,
         "code" | "number" | "detail" | "description" | "name" | "value" | "info"
         | "information" => 0.45,
         "date" | "type" | "other" | "ref" | "reference" | "data" | "text" | "1" | "yn" => 0.6,

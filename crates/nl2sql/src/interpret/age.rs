@@ -18,10 +18,13 @@ impl Interpreter<'_> {
         if columns.iter().any(|it| it.class.is_numeric() && it.has_word("age")) {
             return None;
         }
-        let at = columns.iter().position(|it| {
+        // of several days of birth some are somebody else's
+        let mut all = (0..columns.len()).filter(|at| {
+            let it = &columns[*at];
             it.class.is_temporal() && it.words.iter().any(|it| BIRTH.contains(&it.as_str()))
-        })?;
-        Some(ColumnRef::new(table, at))
+        });
+        let at = all.next()?;
+        all.next().is_none().then(|| ColumnRef::new(table, at))
     }
 
     /// Whether a number that is compared with a day of birth is one of years somebody has lived.

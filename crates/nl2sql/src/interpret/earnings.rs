@@ -14,6 +14,10 @@ use crate::{
 /// Words that ask for what was earned.
 pub(crate) const EARNED: [&str; 5] = ["revenue", "revenues", "turnover", "sales", "takings"];
 
+/// Words in names of tables of purchases, and of what is paid for them.
+const PURCHASES: [&str; 6] = ["order", "sale", "invoice", "purchase", "transaction", "booking"];
+const PAYMENTS: [&str; 3] = ["payment", "receipt", "rental"];
+
 /// An amount of money for each row of a table.
 #[derive(Clone, Debug)]
 pub(super) struct Measure {
@@ -73,6 +77,14 @@ impl Interpreter<'_> {
         for it in &measure.only {
             it.columns(&mut |it| self.weight[it.table] = self.weight[it.table].max(0.5));
             draft.add(Condition::Row(it.clone()), false);
+        }
+        let info = &self.index.tables[measure.table];
+        let called = info
+            .words
+            .iter()
+            .any(|it| PURCHASES.contains(&it.as_str()) || PAYMENTS.contains(&it.as_str()));
+        if !called && self.trade().is_some_and(|it| it.whole == measure.table) {
+            self.notes.push(Note::Assumed(format!("rows of {} count as purchases", info.name)));
         }
         if !measure.only.is_empty() {
             let name = self.index.tables[measure.table].name.clone();
@@ -290,9 +302,9 @@ impl Interpreter<'_> {
             }
             let is = |words: &[&str]| info.words.iter().any(|it| words.contains(&it.as_str()));
             let mut about = 0.0;
-            if is(&["order", "sale", "invoice", "purchase", "transaction", "booking"]) {
+            if is(&PURCHASES) {
                 about += 2.0;
-            } else if is(&["payment", "receipt", "rental"]) {
+            } else if is(&PAYMENTS) {
                 about += 1.0;
             } else if self.trade().is_some_and(|it| it.whole == table) {
                 about += 1.5;

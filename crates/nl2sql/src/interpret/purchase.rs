@@ -4,6 +4,7 @@
 use plinth_schema_introspect::TypeClass;
 
 use super::Interpreter;
+use crate::logical::{Expr, LogicalQuery, Predicate};
 
 /// Purchases and their lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,11 @@ impl Interpreter<'_> {
             let it = &info.columns[at];
             it.class == TypeClass::Decimal && !it.words.iter().any(|it| is_whole(it))
         })?;
+        // hours at a rate, points of a grade: they are no goods
+        let other = |at: usize| info.columns[at].words.iter().any(|it| is_other(it));
+        if other(quantity) || other(price) {
+            return None;
+        }
         // it happened at some moment, and to somebody; the thing is what more lines speak of
         let happened = |it: &usize| {
             let target = &self.index.tables[*it];
@@ -66,6 +72,103 @@ impl Interpreter<'_> {
         let most = targets.iter().all(|it| *it == whole || rows(*it) <= rows(whole));
         most.then_some(Trade { lines, quantity, price, whole })
     }
+}
+
+/// What was read as sold by shape alone.
+pub(crate) struct ByShape {
+    /// The same in words for people.
+    pub(crate) told: String,
+    /// Whether one of the columns is called as what it was taken for.
+    pub(crate) named: bool,
+}
+
+impl Interpreter<'_> {
+    /// Whether a query takes how many times which price of lines that are only told by how tables are made.
+    pub(crate) fn by_shape(&self, query: &LogicalQuery) -> Option<ByShape> {
+        let [(lines, quantity, price)] = self.index.sold.get_or_init(|| self.sold_in())[..] else {
+            return None;
+        };
+        let info = &self.index.tables[lines];
+        let such = |at: usize, all: &[&str]| {
+            info.columns[at].words.iter().any(|it| all.contains(&it.as_str()))
+        };
+        let counts = such(quantity, &COUNTS);
+        let priced = such(price, &PRICES);
+        let mut taken = false;
+        let has = |it: &Expr| {
+            let mut both = [false; 2];
+            it.columns(&mut |it| {
+                both[0] |= (it.table, it.column) == (lines, quantity);
+                both[1] |= (it.table, it.column) == (lines, price);
+            });
+            both == [true; 2]
+        };
+        query.each(&mut |part| {
+            taken |= part.select.iter().chain(part.order.iter().map(|it| &it.by)).any(has);
+            for it in &part.having {
+                if let Predicate::Compare(left, ..) = it {
+                    taken |= has(left);
+                }
+            }
+        });
+        let name = |at: usize| &info.columns[at].name;
+        (taken && !(counts && priced)).then(|| ByShape {
+            told: format!(
+                "{} times {} of {} is what was sold",
+                name(quantity),
+                name(price),
+                info.name
+            ),
+            named: counts || priced,
+        })
+    }
+}
+
+/// Words in names of how many.
+const COUNTS: [&str; 10] =
+    ["quantity", "qty", "unit", "piece", "count", "copy", "number", "item", "pack", "volume"];
+
+/// Words in names of prices.
+const PRICES: [&str; 7] = ["price", "cost", "fare", "tariff", "charge", "value", "worth"];
+
+/// Whether a number is of time, or a judgement: none of goods.
+fn is_other(word: &str) -> bool {
+    matches!(
+        word,
+        "second"
+            | "minute"
+            | "hour"
+            | "day"
+            | "week"
+            | "month"
+            | "quarter"
+            | "year"
+            | "duration"
+            | "length"
+            | "time"
+            | "age"
+            | "rate"
+            | "rating"
+            | "ratio"
+            | "percent"
+            | "percentage"
+            | "share"
+            | "grade"
+            | "score"
+            | "mark"
+            | "point"
+            | "star"
+            | "rank"
+            | "level"
+            | "credit"
+            | "semester"
+            | "weight"
+            | "height"
+            | "distance"
+            | "temperature"
+            | "latitude"
+            | "longitude"
+    )
 }
 
 /// Whether an amount is that of the whole line, or something beside its price.

@@ -1,10 +1,7 @@
 //! Money that came in: payments that went through, at the time when they did.
 
 use super::{Asked, Condition, Draft, Hand, Interpreter, Mode};
-use crate::{
-    logical::{Aggregate, ColumnRef, Expr, Predicate},
-    token::normalized,
-};
+use crate::logical::{Aggregate, ColumnRef, Expr, Predicate};
 
 /// Ways to ask for it.
 const ASKS: [&str; 20] = [
@@ -87,11 +84,9 @@ impl Interpreter<'_> {
                 return None;
             }
             let arrived = info.columns.iter().position(|it| {
-                let told = normalized(it.comment.as_deref().unwrap_or_default());
                 it.nullable
                     && it.class.is_temporal()
-                    && (it.words.iter().any(|it| ARRIVED.contains(&it.as_str()))
-                        || told.contains("money came"))
+                    && it.words.iter().any(|it| ARRIVED.contains(&it.as_str()))
             })?;
             Some((self.amount_of(table)?, ColumnRef::new(table, arrived)))
         });

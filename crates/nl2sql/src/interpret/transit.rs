@@ -1,11 +1,22 @@
 //! What has been sent and has not arrived: `parcels on their way to customers`.
 
 use super::{Condition, Draft, Hand, Interpreter, Mode};
-use crate::logical::{ColumnRef, Predicate};
+use crate::{
+    index::ColumnInfo,
+    logical::{ColumnRef, Predicate},
+};
 
 const SENT: [&str; 7] =
     ["ship", "shipped", "sent", "dispatched", "departed", "departure", "dispatch"];
 const ARRIVED: [&str; 6] = ["deliver", "delivered", "delivery", "arrive", "arrived", "arrival"];
+
+/// Whether a word says of a moment that it is planned: it is none that came.
+fn is_planned(word: &str) -> bool {
+    ["expect", "estimat", "plan", "promis", "schedul", "target", "latest"]
+        .iter()
+        .any(|it| word.starts_with(it))
+        || matches!(word, "due" | "eta" | "deadline")
+}
 
 impl Interpreter<'_> {
     /// See the module.
@@ -23,15 +34,22 @@ impl Interpreter<'_> {
         )?;
         let root = draft.root?;
         let columns = &self.index.tables[root].columns;
-        // a moment that is planned is none that came
-        let moment = |words: &[&str]| {
-            columns.iter().position(|it| {
+        let moments = |words: &[&str]| -> Vec<usize> {
+            let such = |it: &ColumnInfo| {
                 it.class.is_temporal()
                     && it.nullable
+                    && !it.words.iter().any(|it| is_planned(it))
                     && it.words.iter().any(|it| words.contains(&it.as_str()))
-            })
+            };
+            (0..columns.len()).filter(|it| such(&columns[*it])).collect()
         };
-        let (sent, arrived) = (moment(&SENT), moment(&ARRIVED)?);
+        // of several none is surely the one
+        let [arrived] = moments(&ARRIVED)[..] else { return None };
+        let sent = match moments(&SENT)[..] {
+            [] => None,
+            [one] => Some(one),
+            _ => return None,
+        };
         self.count_now(draft, hand);
         if let Some(sent) = sent {
             let column = ColumnRef::new(root, sent);

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use crate::{
-    index::{Hit, SchemaIndex, WordHits},
+    index::{Hit, Kin, SchemaIndex, WordHits},
     interpret::EARNED,
     lexicon::LEXICON,
     token::{Token, TokenKind},
@@ -38,7 +38,7 @@ pub(super) fn word_hits(index: &SchemaIndex, tokens: &[Token]) -> Hits {
         let before = at.checked_sub(1).map(|it| &tokens[it]);
         if hits.len() == 0 && is_thing(token) && may_be_related(token, before) {
             let said = format!("~{}", token.stem);
-            hits = index.heard.hits(&said, || WordHits::new(related_hits(index, &token.stem)));
+            hits = index.heard.hits(&said, || related_hits(index, &token.stem));
         }
         work::note(hits.len());
         hits
@@ -143,7 +143,7 @@ fn is_done(token: &Token) -> bool {
 
 /// What is called by a word that is near to that one, where nothing is called by the word itself: the nearest only, and only
 /// if they are few.
-fn related_hits(index: &SchemaIndex, stem: &str) -> Vec<Hit> {
+fn related_hits(index: &SchemaIndex, stem: &str) -> WordHits {
     let vocabulary = &index.vocabulary;
     for (near, score, most) in
         [(true, RELATED[0], RELATED_THINGS[0]), (false, RELATED[1], RELATED_THINGS[1])]
@@ -165,10 +165,12 @@ fn related_hits(index: &SchemaIndex, stem: &str) -> Vec<Hit> {
             }
         }
         if !hits.is_empty() {
-            return if things.len() <= most { hits } else { Vec::new() };
+            let few = things.len() <= most;
+            let kin = if near { Kin::Near } else { Kin::Loose };
+            return if few { WordHits::new(hits).by(kin) } else { WordHits::default() };
         }
     }
-    Vec::new()
+    WordHits::default()
 }
 
 /// Whether another word may be looked for: not for units behind numbers, verbs behind what does something ("trainers work"), kinds behind
