@@ -568,6 +568,21 @@ pub(crate) fn doubtful(
         && query.per.is_empty()
         && !query.group.is_empty()
         && query.group.len() > 1;
+    // `handled per support person`: of what there should be one row each is not known
+    let mut tables: BTreeSet<usize> = BTreeSet::new();
+    query.each(&mut |part| tables.extend(part.instances().into_iter().map(|it| it.0)));
+    let stands = |it: &Item| matches!(&it.meaning, Meaning::Name(links) if links.iter().any(|it| tables.contains(&it.table)));
+    let per = items.iter().enumerate().any(|(at, it)| {
+        let known = items[at + 1..].iter().take(2).any(stands);
+        it.lower == "per" && it.is_word() && !it.quoted && (at == 0 || !known)
+    });
+    // nobody is a key of something that has no name
+    let nobody = items.first().is_some_and(|it| it.lower == "who")
+        && !query.select.is_empty()
+        && query.select.iter().all(|it| {
+            matches!(it, Expr::Column(it) if index.column(*it).is_id()
+                && index.tables[it.table].primary == [it.column])
+        });
     // `logged in during the last week`: what happened then is not known
     let untold = items.windows(3).any(|it| {
         matches!(it[2].meaning, Meaning::Time(_))
@@ -580,6 +595,8 @@ pub(crate) fn doubtful(
         || missed
         || apart
         || untold
+        || nobody
+        || per && !grouped
         || each && counted && !grouped
         || one_of_all
         || who && shown.len() < 2

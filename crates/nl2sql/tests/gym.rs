@@ -156,7 +156,7 @@ fn how_members_found_us_is_kept_in_a_column() {
 fn never_says(question: &str, part: &str) {
     let now = "2025-03-03T09:00:00[UTC]".parse().expect("a moment");
     if let Outcome::Answered(it) = Engine::new().ask(question, &index(), &AskContext { now }) {
-        assert!(!it.sql.contains(part), "{question}: {}", it.sql);
+        assert!(!it.sql.contains(part), "{question}: {it:?}");
     }
 }
 
@@ -167,6 +167,12 @@ fn how_somebody_else_found_us_is_not_kept() {
     never_says("how did the snacks come to us?", "heard_from");
     let asked = "how did our members hear about us? numbers per town";
     never_says(asked, "SELECT heard_from, count(*) FROM members GROUP BY heard_from");
+}
+
+#[test]
+fn what_should_be_told_apart_must_be_known() {
+    never_says("visits per diving person in 2024", "visits");
+    never_says("who of you has made the most visits so far?", "SELECT v.id");
 }
 
 #[test]

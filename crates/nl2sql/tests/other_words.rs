@@ -134,3 +134,15 @@ fn of_several_moments_and_of_planned_ones_none_is_taken() {
     let old = read(&two, "average age of the pupils");
     assert!(!old.contains("age("), "{old}");
 }
+
+#[test]
+fn money_came_in_when_it_was_paid() {
+    let columns = ["id* integer", "guest text", "amount numeric", "due_on date", "paid_on? date"];
+    let index = index(&["receipts"], &[&columns]);
+    match Engine::new().ask("how much money was received in 2024?", &index, &context()) {
+        Outcome::Answered(it) => {
+            assert!(it.sql.contains("sum(amount)") && it.sql.contains("paid_on"), "{}", it.sql);
+        }
+        other => panic!("{other:?}"),
+    }
+}

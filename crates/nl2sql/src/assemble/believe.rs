@@ -87,9 +87,10 @@ pub(super) fn order_by_named(
             matches!(it, "id" | "ids" | "number" | "numbers" | "code" | "codes" | "identifier")
         })
     });
-    // nor one whose own word is said: `by rider and distance`
+    // nor one whose own word is said: `by rider and distance`; where rows of riders are listed it says of which
     let spoken = |column: ColumnRef| {
-        index.column(column).words.iter().any(|own| {
+        let table = &index.tables[column.table].words;
+        index.column(column).words.iter().filter(|it| !table.contains(it)).any(|own| {
             let stem = LEXICON.stem(own);
             reader.tokens.iter().any(|it| {
                 it.stem == stem && !is_question_word(&it.lower) && !LEXICON.is_stop(&it.lower)

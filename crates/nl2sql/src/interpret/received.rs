@@ -4,7 +4,7 @@ use super::{Asked, Condition, Draft, Hand, Interpreter, Mode};
 use crate::logical::{Aggregate, ColumnRef, Expr, Predicate};
 
 /// Ways to ask for it.
-const ASKS: [&str; 20] = [
+const ASKS: [&str; 21] = [
     "money received",
     "money collected",
     "money taken in",
@@ -24,12 +24,14 @@ const ASKS: [&str; 20] = [
     "how much money did we receive",
     "how much money did we collect",
     "how much was received",
+    "how much money was received",
     "how much was collected",
 ];
 
-/// Words of moments at which money is there.
-const ARRIVED: [&str; 9] = [
+/// Words of moments at which money is there, also in the base forms that words of names have.
+const ARRIVED: [&str; 10] = [
     "paid",
+    "pay",
     "received",
     "settled",
     "cleared",

@@ -6,8 +6,8 @@ use crate::{
     logical::{ColumnRef, Predicate},
 };
 
-const SENT: [&str; 7] =
-    ["ship", "shipped", "sent", "dispatched", "departed", "departure", "dispatch"];
+const SENT: [&str; 8] =
+    ["ship", "shipped", "sent", "send", "dispatched", "departed", "departure", "dispatch"];
 const ARRIVED: [&str; 6] = ["deliver", "delivered", "delivery", "arrive", "arrived", "arrival"];
 
 /// Whether a word says of a moment that it is planned: it is none that came.
