@@ -576,8 +576,9 @@ pub(crate) fn doubtful(
         let known = items[at + 1..].iter().take(2).any(stands);
         it.lower == "per" && it.is_word() && !it.quoted && (at == 0 || !known)
     });
-    // nobody is a key of something that has no name
-    let nobody = items.first().is_some_and(|it| it.lower == "who")
+    // nobody is a key of something that has no name, nor is a list of keys one of each of anything
+    let nobody = (items.first().is_some_and(|it| it.lower == "who")
+        || !grouped && items.iter().any(|it| it.lower == "per" && it.is_word()))
         && !query.select.is_empty()
         && query.select.iter().all(|it| {
             matches!(it, Expr::Column(it) if index.column(*it).is_id()
