@@ -92,6 +92,10 @@ impl Interpreter<'_> {
         let such = |at: usize, all: &[&str]| {
             info.columns[at].words.iter().any(|it| all.contains(&it.as_str()))
         };
+        // then no shape was asked
+        let many = &info.columns[quantity];
+        let by_name = info.columns[price].has_word("price")
+            && (many.has_word("quantity") || many.words.len() == 1 && such(quantity, &COUNTS));
         let counts = such(quantity, &COUNTS);
         let priced = such(price, &PRICES);
         let mut taken = false;
@@ -112,7 +116,7 @@ impl Interpreter<'_> {
             }
         });
         let name = |at: usize| &info.columns[at].name;
-        (taken && !(counts && priced)).then(|| ByShape {
+        (taken && !by_name).then(|| ByShape {
             told: format!(
                 "{} times {} of {} is what was sold",
                 name(quantity),
