@@ -148,3 +148,21 @@ fn money_came_in_when_it_was_paid() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn only_what_leads_upwards_makes_a_tree_of_rows() {
+    const TABLES: [&str; 2] = ["bins", "tools"];
+    let below = |reference: &str| {
+        let bins = ["id* integer", "name text=Attic|Cellar", reference];
+        let tools = ["id* integer", "label text", "bin_id integer>bins"];
+        let index = index(&TABLES, &[&bins, &tools]);
+        let read = Engine::new().best_reading("how many tools are in Attic?", &index, &context());
+        read.expect("a reading").sql
+    };
+    for upwards in ["parent_id? integer>bins", "bin_id? integer>bins"] {
+        assert!(below(upwards).contains(" OR "), "{}", below(upwards));
+    }
+    for other in ["successor_id? integer>bins", "duplicate_of_id? integer>bins"] {
+        assert!(!below(other).contains(" OR "), "{}", below(other));
+    }
+}
