@@ -25,9 +25,7 @@ fn word(tokens: &[Token], at: usize) -> &str {
 /// `HR`, where one of the departments is called Human Resources and nothing else is called so.
 fn initials(index: &SchemaIndex, tokens: &mut Vec<Token>) {
     // where everything is in capitals they say nothing
-    let lower = |it: &Token| {
-        it.kind == TokenKind::Word && it.text.chars().any(|letter| letter.is_lowercase())
-    };
+    let lower = |it: &Token| it.kind == TokenKind::Word && it.text.chars().any(char::is_lowercase);
     if index.initials.is_empty() || !tokens.iter().any(lower) {
         return;
     }

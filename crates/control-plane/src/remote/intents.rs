@@ -31,7 +31,7 @@ const GIVEN_UP: SignedDuration = SignedDuration::from_hours(24 * 7);
 const MOST: usize = 20;
 
 /// The longest that one look may take.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_mins(1);
 
 /// The longest name that the mark is put behind; a longer one waits until it is given back.
 const LONGEST_MARKED: usize = 200;
