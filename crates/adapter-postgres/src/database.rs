@@ -218,9 +218,7 @@ impl Database {
         work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut client = self.pool.get().await.map_err(unavailable)?;
-        let start = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
-        let tx = start.read_only(true).start().await.map_err(store)?;
-        self.run_for(org, SET_ORG, tx, work).await
+        self.run_as_of_now(&mut client, org, work).await
     }
 
     /// The same, and what it gives is on disk: where others commit before the disk has written, a crash could take back what
@@ -235,11 +233,20 @@ impl Database {
         work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut client = self.pool.get().await.map_err(unavailable)?;
-        let start = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
-        let tx = start.read_only(true).start().await.map_err(store)?;
-        let done = self.run_for(org, SET_ORG, tx, work).await?;
+        let done = self.run_as_of_now(&mut client, org, work).await?;
         Hurry { database: self, client, org }.flush().await?;
         Ok(done)
+    }
+
+    async fn run_as_of_now<T, E: From<StoreError>>(
+        &self,
+        client: &mut Object,
+        org: OrgId,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let start = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+        let tx = start.read_only(true).start().await.map_err(store)?;
+        self.run_for(org, SET_ORG, tx, work).await
     }
 
     async fn run_for<T, E: From<StoreError>>(
