@@ -21,11 +21,11 @@ async fn a_project_is_made_whole_or_not_at_all() {
     let body = json!({ "project": { "name": "spare" } });
     let begun = Instant::now();
     let made = scene.calls(("POST", "/api/v2/projects", body.clone())).await;
-    let usual = begun.elapsed();
+    let mut usual = begun.elapsed();
     remove_project(&scene, &text(&made["project"]["id"])).await;
     for point in 0..POINTS {
         let call = ("POST", "/api/v2/projects", body.clone());
-        let answer = scene.cut_off(call, usual, point).await;
+        let answer = scene.cut_off(call, &mut usual, point).await;
         let left = spares(&scene).await;
         assert!(left.len() <= 1, "{left:?}");
         for project in &left {
@@ -73,11 +73,11 @@ async fn a_branch_is_made_whole_or_not_at_all() {
         |name: &str| json!({ "branch": { "name": name }, "endpoints": [{ "type": "read_write" }] });
     let begun = Instant::now();
     let made = scene.calls(("POST", &path, body("undisturbed"))).await;
-    let usual = begun.elapsed();
+    let mut usual = begun.elapsed();
     scene.remove_branch(&text(&made["branch"]["id"])).await;
     for point in 0..POINTS {
         let name = format!("cut-{point}");
-        let answer = scene.cut_off(("POST", &path, body(&name)), usual, point).await;
+        let answer = scene.cut_off(("POST", &path, body(&name)), &mut usual, point).await;
         let project = scene.project.clone();
         scene.has_no_orphans(&[&project]).await;
         let branch = scene.branches().await.into_iter().find(|it| it["name"] == name.as_str());
@@ -118,7 +118,7 @@ async fn a_branch_is_restored_whole_or_as_it_was() {
             scene.settles(&scene.project).await;
             true
         } else {
-            scene.cut_off(call, usual, point - 1).await.status == 200
+            scene.cut_off(call, &mut usual, point - 1).await.status == 200
         };
         scene.has_no_orphans(&[&scene.project]).await;
         let kept = scene.branches().await.into_iter().find(|it| it["name"] == name.as_str());
@@ -159,7 +159,7 @@ async fn a_branch_is_deleted_with_all_that_it_has() {
             scene.calls(("DELETE", &delete, json!({}))).await;
             usual = begun.elapsed();
         } else {
-            scene.cut_off(("DELETE", &delete, json!({})), usual, point - 1).await;
+            scene.cut_off(("DELETE", &delete, json!({})), &mut usual, point - 1).await;
         }
         let gone = scene.owner.get(&format!("{path}/{id}")).await;
         assert_eq!(gone.status, 404, "{}", gone.text);
@@ -184,19 +184,19 @@ async fn a_snapshot_and_a_reader_are_made_whole_or_not_at_all() {
     let reader = json!({ "endpoint": { "branch_id": scene.main, "type": "read_only" } });
     let begun = Instant::now();
     let made = scene.calls(("POST", &first, json!({}))).await;
-    let usual_snapshot = begun.elapsed();
+    let mut usual_snapshot = begun.elapsed();
     remove(&scene, &snapshots, &made["snapshot"]).await;
     let begun = Instant::now();
     let made = scene.calls(("POST", &endpoints, reader.clone())).await;
-    let usual_reader = begun.elapsed();
+    let mut usual_reader = begun.elapsed();
     remove(&scene, &endpoints, &made["endpoint"]).await;
     for point in 0..POINTS {
         // Each at moments that are spread over its time, and by each kind of crash.
         let is_snapshot = point / 3 % 2 == 0;
         let answer = if is_snapshot {
-            scene.cut_off(("POST", &cut, json!({})), usual_snapshot, point).await
+            scene.cut_off(("POST", &cut, json!({})), &mut usual_snapshot, point).await
         } else {
-            scene.cut_off(("POST", &endpoints, reader.clone()), usual_reader, point).await
+            scene.cut_off(("POST", &endpoints, reader.clone()), &mut usual_reader, point).await
         };
         scene.has_no_orphans(&[&scene.project]).await;
         let (path, name) =
