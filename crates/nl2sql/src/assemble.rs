@@ -1,11 +1,14 @@
 //! Makes a logical query of a draft: groups for aggregates, what rows are shown by, set operations for conditions that one
 //! row cannot meet.
 
+mod apart;
 mod believe;
 mod tidy;
 
 use plinth_schema_introspect::TypeClass;
 
+use self::apart::drop_row_groups;
+pub(crate) use self::apart::tells_rows_apart;
 use self::believe::{count_events, count_rows_of_fixed, order_by_named, show_what_ranks};
 use self::tidy::{
     count_once, count_rows_of_groups, distinct_kinds, drop_fixed, drop_key_leaf, drop_repeated,
@@ -373,6 +376,7 @@ pub(crate) fn assemble(
     drop_repeated(index, &mut query);
     distinct_kinds(index, reader, &mut query);
     unify_keys(index, &mut query);
+    drop_row_groups(index, &mut query);
     drop_key_leaf(index, &mut query);
     drop_fixed(&mut query);
     shown_once(index, reader, &mut query);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
+    assemble::tells_rows_apart,
     confidence,
     index::{Kin, SchemaIndex, Table},
     interpret::{EARNED, Interpreter},
@@ -568,6 +569,8 @@ pub(crate) fn doubtful(
         && query.per.is_empty()
         && !query.group.is_empty()
         && query.group.len() > 1;
+    // `the same name in one city`: that rows share what they are known by is what is asked
+    let rows_apart = !items.iter().any(|it| it.lower == "same") && tells_rows_apart(index, query);
     // `handled per support person`: of what there should be one row each is not known
     let mut tables: BTreeSet<usize> = BTreeSet::new();
     query.each(&mut |part| tables.extend(part.instances().into_iter().map(|it| it.0)));
@@ -600,6 +603,7 @@ pub(crate) fn doubtful(
         || per && !grouped
         || each && counted && !grouped
         || one_of_all
+        || rows_apart
         || who && shown.len() < 2
 }
 
