@@ -12,6 +12,7 @@ use plinth_adapter_postgres::{
 };
 use plinth_connections::ConnectionStore as _;
 use plinth_core::{ManualClock, OrgId, UserId};
+use plinth_queries::QueryStore as _;
 use plinth_schema_introspect::{AnnotationStore as _, InsertSnapshotError, SnapshotStore as _};
 use plinth_tenancy::TenancyStore as _;
 use plinth_tenancy::accounts::AccountStore as _;
@@ -281,6 +282,56 @@ async fn a_sessions_use_waits_for_the_account_without_holding_the_session() {
     assert_eq!(other.execute(end, &[&user.as_uuid()]).await.unwrap(), 1, "no deadlock");
     other.batch_execute("COMMIT").await.unwrap();
     touching.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_entry_that_is_removed_while_its_batch_is_written_again_stays_removed() {
+    let ours = ours().await;
+    let [(org, user), _] = two_organizations(&ours.database).await;
+    let connection = plinth_connections::testing::connection(
+        org,
+        user,
+        "live",
+        "2026-01-01T00:00:00Z".parse().unwrap(),
+    );
+    let entry = plinth_queries::testing::entry(org, user, connection.connection.id);
+    let (id, store) = (entry.record.id, PostgresQueries::new(ours.database.clone()));
+    let batch = [Arc::new(entry)];
+    store.insert(org, &batch).await.unwrap();
+
+    // What is new in any table waits for the organization: the removal is held up after it has removed, and the batch waits
+    // for the removal, since the entry's id is taken until that is done.
+    let [holder, watcher] = [raw(&ours.test).await, raw(&ours.test).await];
+    let lock = "SELECT FROM plinth.organizations WHERE id = $1 FOR UPDATE";
+    holder.batch_execute("BEGIN").await.unwrap();
+    assert_eq!(holder.execute(lock, &[&org.as_uuid()]).await.unwrap(), 1);
+    let waiting = "SELECT count(DISTINCT pid) FROM pg_stat_activity
+                   WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let until = async |count: i64, task: &dyn Fn() -> bool| {
+        while watcher.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) < count {
+            assert!(!task(), "it did not wait");
+            tokio::task::yield_now().await;
+        }
+    };
+    let removing = tokio::spawn({
+        let store = store.clone();
+        async move { store.remove(org, id, plinth_queries::HistoryFilter::default()).await }
+    });
+    until(1, &|| removing.is_finished()).await;
+    let writing = tokio::spawn({
+        let store = store.clone();
+        async move { store.insert(org, &batch).await }
+    });
+    until(2, &|| writing.is_finished()).await;
+    holder.batch_execute("COMMIT").await.unwrap();
+    assert!(removing.await.unwrap().unwrap());
+    writing.await.unwrap().unwrap();
+
+    let found = store.find(org, id, plinth_queries::HistoryFilter::default()).await.unwrap();
+    assert!(found.is_none(), "{found:?}");
+    let told = "SELECT count(*) FROM plinth.audit_entries WHERE action = 'query.asked'";
+    let told: i64 = watcher.query_one(told, &[]).await.unwrap().get(0);
+    assert_eq!(told, 1, "the trail tells of it once");
 }
 
 /// A session of the superuser's, past row-level security.
