@@ -133,11 +133,17 @@ const SEARCHED: &str =
 const ASKED: &str = "lower(coalesce(name, '') || ' ' || coalesce(question, ''))";
 
 /// Whether the statement is searched for that viewer too: one that was made of another's question may hold values that policies
-/// hide, and that it is found would tell them.
+/// hide from them, and that it is found would tell those. It is what `Queries::keep_discretion` shows them: as
+/// `Audience::binds` says, and whoever is no member is bound by everything.
 fn open_to(viewer: &str) -> String {
     format!(
         "user_id = {viewer} OR saved OR run_of IS NOT NULL OR question IS NULL OR NOT EXISTS (
-             SELECT FROM policies p WHERE p.org_id = $1 AND p.connection_id = queries.connection_id AND p.is_active)"
+             SELECT FROM policies p
+             LEFT JOIN members m ON m.org_id = p.org_id AND m.user_id = {viewer}
+             WHERE p.org_id = $1 AND p.connection_id = queries.connection_id AND p.is_active
+                 AND (m.user_id IS NULL
+                     OR (CASE m.role WHEN 'custom' THEN 'role_' || replace(m.custom_role::text, '-', '')
+                         ELSE m.role END = ANY (p.roles)) <> p.all_but))"
     )
 }
 
