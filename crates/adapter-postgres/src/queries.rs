@@ -3,6 +3,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use deadpool_postgres::Transaction;
 use plinth_connections::ConnectionId;
 use plinth_core::{Cursor, KeyId, Limit, OrgId, StoreError, UserId};
 use plinth_queries::{
@@ -132,11 +133,17 @@ const SEARCHED: &str =
 const ASKED: &str = "lower(coalesce(name, '') || ' ' || coalesce(question, ''))";
 
 /// Whether the statement is searched for that viewer too: one that was made of another's question may hold values that policies
-/// hide, and that it is found would tell them.
+/// hide from them, and that it is found would tell those. It is what `Queries::keep_discretion` shows them: as
+/// `Audience::binds` says, and whoever is no member is bound by everything.
 fn open_to(viewer: &str) -> String {
     format!(
         "user_id = {viewer} OR saved OR run_of IS NOT NULL OR question IS NULL OR NOT EXISTS (
-             SELECT FROM policies p WHERE p.org_id = $1 AND p.connection_id = queries.connection_id AND p.is_active)"
+             SELECT FROM policies p
+             LEFT JOIN members m ON m.org_id = p.org_id AND m.user_id = {viewer}
+             WHERE p.org_id = $1 AND p.connection_id = queries.connection_id AND p.is_active
+                 AND (m.user_id IS NULL
+                     OR (CASE m.role WHEN 'custom' THEN 'role_' || replace(m.custom_role::text, '-', '')
+                         ELSE m.role END = ANY (p.roles)) <> p.all_but))"
     )
 }
 
@@ -190,7 +197,10 @@ impl QueryStore for PostgresQueries {
             ];
             let new = tx.query(&insert, &parameters).await.map_err(store)?;
             // What was written before, by a try whose end was lost, was told of already.
-            let new: HashSet<Uuid> = new.iter().map(|row| row.get(0)).collect();
+            let mut new: HashSet<Uuid> = new.iter().map(|row| row.get(0)).collect();
+            for id in take_back(&tx, org, &new).await? {
+                new.remove(&id);
+            }
             let new: Vec<_> = records.iter().filter(|it| new.contains(&it.id.as_uuid())).collect();
             let happened =
                 || new.iter().filter_map(|it| Some((it.created_at, event(it)?))).collect();
@@ -252,14 +262,40 @@ impl QueryStore for PostgresQueries {
     ) -> Result<bool, StoreError> {
         let mut condition = Condition::new(org, &filter);
         condition.and("id = $", id.as_uuid());
-        let delete = format!("DELETE FROM queries WHERE {}", condition.sql);
+        let delete = format!(
+            "WITH gone AS (DELETE FROM queries WHERE {} RETURNING id),
+                 noted AS (INSERT INTO removed_queries (org_id, query_id) SELECT $1, id FROM gone ON CONFLICT DO NOTHING)
+             SELECT count(*) FROM gone",
+            condition.sql
+        );
         self.database
             .for_org(org, async |tx| {
-                let removed = tx.execute(&delete, &condition.values()).await;
-                Ok(removed.map_err(store)? == 1)
+                let removed = tx.query_one(&delete, &condition.values()).await;
+                Ok(removed.map_err(store)?.get::<_, i64>(0) == 1)
             })
             .await
     }
+}
+
+/// Takes those of the just inserted entries out again that somebody removed, and says which. They are there because a try
+/// whose end was lost, or that failed after its first entries, had written them before.
+///
+/// This is a statement of its own, after the insertion: that waits where somebody is just removing an entry of the same id,
+/// and only what begins after it sees that they did.
+async fn take_back(
+    tx: &Transaction<'_>,
+    org: OrgId,
+    new: &HashSet<Uuid>,
+) -> Result<Vec<Uuid>, StoreError> {
+    if new.is_empty() {
+        return Ok(Vec::new());
+    }
+    let delete = "DELETE FROM queries q USING removed_queries r
+         WHERE r.org_id = $1 AND r.query_id = ANY($2) AND q.org_id = r.org_id AND q.id = r.query_id RETURNING q.id";
+    let delete = tx.prepare_cached(delete).await.map_err(store)?;
+    let new: Vec<Uuid> = new.iter().copied().collect();
+    let rows = tx.query(&delete, &[&org.as_uuid(), &new]).await.map_err(store)?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// How many entries one transaction writes.

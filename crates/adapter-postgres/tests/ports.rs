@@ -12,6 +12,7 @@ use plinth_adapter_postgres::{
 };
 use plinth_connections::ConnectionStore as _;
 use plinth_core::{ManualClock, OrgId, UserId};
+use plinth_queries::QueryStore as _;
 use plinth_schema_introspect::{AnnotationStore as _, InsertSnapshotError, SnapshotStore as _};
 use plinth_tenancy::TenancyStore as _;
 use plinth_tenancy::accounts::AccountStore as _;
@@ -177,6 +178,90 @@ async fn queries_keep_their_contract() {
 }
 
 #[tokio::test]
+async fn statements_of_others_are_searched_for_those_whom_no_policy_binds() {
+    use plinth_queries::policies::Audience;
+    use plinth_tenancy::{Role, RoleId, RoleKey};
+
+    let ours = ours().await;
+    let [(org, viewer), (_, asker)] = two_organizations(&ours.database).await;
+    let at = "2026-01-01T00:00:00Z".parse().unwrap();
+    let [limited, open] = ["limited", "open"]
+        .map(|name| plinth_connections::testing::connection(org, viewer, name, at));
+    let connections = PostgresConnections::new(ours.database.clone());
+    connections.insert(&limited, &made(org)).await.unwrap();
+    connections.insert(&open, &made(org)).await.unwrap();
+    let store = PostgresQueries::new(ours.database.clone());
+    let [limited, open] = [limited, open].map(|it| it.connection.id);
+    let asked = |user, connection| Arc::new(plinth_queries::testing::entry(org, user, connection));
+    let all = [asked(asker, limited), asked(asker, open), asked(viewer, limited)];
+    store.insert(org, &all).await.unwrap();
+    let found = async |word: &str| {
+        let filter = plinth_queries::HistoryFilter {
+            words: vec![word.to_owned()],
+            viewer: Some(viewer),
+            ..plinth_queries::HistoryFilter::default()
+        };
+        let listed = store.list(org, filter, None, plinth_core::Limit::default()).await.unwrap();
+        listed.into_iter().map(|it| it.id).collect::<BTreeSet<_>>()
+    };
+    let ids = |of: &[usize]| of.iter().map(|it| all[*it].id).collect::<BTreeSet<_>>();
+    // It stands in the statements, and in no question.
+    let word = "count(*)";
+    assert_eq!(found(word).await, ids(&[0, 1, 2]), "there is no policy");
+
+    let client = raw(&ours.test).await;
+    let own = RoleId::new(at);
+    let insert =
+        "INSERT INTO plinth.roles (id, org_id, name, description, scopes, saved_queries_only,
+                      created_by, created_at, updated_at)
+                  VALUES ($1, $2, 'Own', '', ARRAY['queries:read'], false, $3, now(), now())";
+    client.execute(insert, &[&own.as_uuid(), &org.as_uuid(), &viewer.as_uuid()]).await.unwrap();
+    let insert = "INSERT INTO plinth.policies (id, org_id, connection_id, name, schema_name, table_name, roles, all_but,
+                      masks, is_active, revision, created_by, created_at, updated_at)
+                  VALUES (gen_random_uuid(), $1, $2, 'P', 'public', 'orders', '{}', true, '{}', true, 1, $3, now(), now())";
+    let made_by = viewer.as_uuid();
+    client.execute(insert, &[&org.as_uuid(), &limited.as_uuid(), &made_by]).await.unwrap();
+    let roles = [
+        RoleKey::BuiltIn(Role::Owner),
+        RoleKey::BuiltIn(Role::Editor),
+        RoleKey::BuiltIn(Role::Viewer),
+        RoleKey::Custom(own),
+        RoleKey::Custom(RoleId::new(at)),
+    ];
+    let audiences = [vec![], vec![1], vec![3], vec![1, 3], vec![2, 4]]
+        .map(|it| it.into_iter().map(|it: usize| roles[it]).collect::<Vec<_>>())
+        .into_iter()
+        .flat_map(|it| [Audience::Except(it.clone()), Audience::Roles(it)])
+        .filter(|it| *it != Audience::Roles(Vec::new()));
+    let be = "UPDATE plinth.members SET role = $2, custom_role = $3 WHERE user_id = $1";
+    let bind = "UPDATE plinth.policies SET roles = $1, all_but = $2";
+    for audience in audiences {
+        let names: Vec<String> = audience.roles().iter().map(ToString::to_string).collect();
+        let all_but = matches!(audience, Audience::Except(_));
+        client.execute(bind, &[&names, &all_but]).await.unwrap();
+        for role in &roles[..4] {
+            let (name, custom) = match role {
+                RoleKey::BuiltIn(it) => (it.to_string(), None),
+                RoleKey::Custom(it) => ("custom".to_owned(), Some(it.as_uuid())),
+            };
+            client.execute(be, &[&viewer.as_uuid(), &name, &custom]).await.unwrap();
+            let shown = if audience.binds(*role) { ids(&[1, 2]) } else { ids(&[0, 1, 2]) };
+            assert_eq!(found(word).await, shown, "{role} {audience:?}");
+            assert_eq!(found("orders").await, ids(&[0, 1, 2]), "their questions are searched");
+        }
+    }
+    // Whoever is no member is bound by whatever there is; what does not hold binds nobody.
+    client
+        .batch_execute("UPDATE plinth.policies SET roles = '{viewer}', all_but = false")
+        .await
+        .unwrap();
+    client.execute("DELETE FROM plinth.members WHERE user_id = $1", &[&made_by]).await.unwrap();
+    assert_eq!(found(word).await, ids(&[1, 2]));
+    client.batch_execute("UPDATE plinth.policies SET is_active = false").await.unwrap();
+    assert_eq!(found(word).await, ids(&[0, 1, 2]));
+}
+
+#[tokio::test]
 async fn models_and_what_they_used_keep_their_contract() {
     let ours = ours().await;
     let two = two_organizations(&ours.database).await;
@@ -281,6 +366,56 @@ async fn a_sessions_use_waits_for_the_account_without_holding_the_session() {
     assert_eq!(other.execute(end, &[&user.as_uuid()]).await.unwrap(), 1, "no deadlock");
     other.batch_execute("COMMIT").await.unwrap();
     touching.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_entry_that_is_removed_while_its_batch_is_written_again_stays_removed() {
+    let ours = ours().await;
+    let [(org, user), _] = two_organizations(&ours.database).await;
+    let connection = plinth_connections::testing::connection(
+        org,
+        user,
+        "live",
+        "2026-01-01T00:00:00Z".parse().unwrap(),
+    );
+    let entry = plinth_queries::testing::entry(org, user, connection.connection.id);
+    let (id, store) = (entry.record.id, PostgresQueries::new(ours.database.clone()));
+    let batch = [Arc::new(entry)];
+    store.insert(org, &batch).await.unwrap();
+
+    // What is new in any table waits for the organization: the removal is held up after it has removed, and the batch waits
+    // for the removal, since the entry's id is taken until that is done.
+    let [holder, watcher] = [raw(&ours.test).await, raw(&ours.test).await];
+    let lock = "SELECT FROM plinth.organizations WHERE id = $1 FOR UPDATE";
+    holder.batch_execute("BEGIN").await.unwrap();
+    assert_eq!(holder.execute(lock, &[&org.as_uuid()]).await.unwrap(), 1);
+    let waiting = "SELECT count(DISTINCT pid) FROM pg_stat_activity
+                   WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let until = async |count: i64, task: &dyn Fn() -> bool| {
+        while watcher.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) < count {
+            assert!(!task(), "it did not wait");
+            tokio::task::yield_now().await;
+        }
+    };
+    let removing = tokio::spawn({
+        let store = store.clone();
+        async move { store.remove(org, id, plinth_queries::HistoryFilter::default()).await }
+    });
+    until(1, &|| removing.is_finished()).await;
+    let writing = tokio::spawn({
+        let store = store.clone();
+        async move { store.insert(org, &batch).await }
+    });
+    until(2, &|| writing.is_finished()).await;
+    holder.batch_execute("COMMIT").await.unwrap();
+    assert!(removing.await.unwrap().unwrap());
+    writing.await.unwrap().unwrap();
+
+    let found = store.find(org, id, plinth_queries::HistoryFilter::default()).await.unwrap();
+    assert!(found.is_none(), "{found:?}");
+    let told = "SELECT count(*) FROM plinth.audit_entries WHERE action = 'query.asked'";
+    let told: i64 = watcher.query_one(told, &[]).await.unwrap().get(0);
+    assert_eq!(told, 1, "the trail tells of it once");
 }
 
 /// A session of the superuser's, past row-level security.

@@ -1,6 +1,8 @@
 //! Links words of a question to what they may mean in a schema: tables, columns, values, numbers.
 
 mod name;
+#[cfg(test)]
+mod tests;
 mod word;
 
 use std::cell::OnceCell;
@@ -120,30 +122,7 @@ impl<'a> Names<'a> {
         if of_each.min().is_none_or(|it| it < MANY) {
             return find().into();
         }
-        // all of the tokens that `names` looks at
-        let mut said = (end - first).to_string();
-        // the word before it, which is none of them, decides whether the first one's kin was looked for
-        said.push(match self.hits[first].kin() {
-            Kin::Own => '=',
-            Kin::Near => '~',
-            Kin::Loose => '?',
-        });
-        for it in &self.tokens[first..(end + BEHIND).min(self.tokens.len())] {
-            let kind = match it.kind {
-                TokenKind::Word => 'w',
-                TokenKind::Number(_) => 'n',
-                TokenKind::Quoted => 'q',
-                TokenKind::Mark(_) => 'm',
-            };
-            said.push(kind);
-            said.push(if it.capital { '^' } else { '_' });
-            for part in [&it.lower, &it.lemma, &it.stem] {
-                // with its length, as what stands in quotes may hold anything
-                said.push_str(&part.len().to_string());
-                said.push(':');
-                said.push_str(part);
-            }
-        }
+        let said = key(self.tokens, self.hits[first].kin(), first, end);
         self.index.heard.links(&said, find)
     }
 
@@ -156,6 +135,36 @@ impl<'a> Names<'a> {
             self.of(first, end).to_vec()
         }
     }
+}
+
+/// All that decides what the tokens from `first` to `end` may name, told apart: `kin` is by which words the first one's names
+/// were found. What it names is kept under this, for every question over the index.
+fn key(tokens: &[Token], kin: Kin, first: usize, end: usize) -> String {
+    // all of the tokens that `names` looks at
+    let mut said = (end - first).to_string();
+    // the word before it, which is none of them, decides whether the first one's kin was looked for
+    said.push(match kin {
+        Kin::Own => '=',
+        Kin::Near => '~',
+        Kin::Loose => '?',
+    });
+    for it in &tokens[first..(end + BEHIND).min(tokens.len())] {
+        let kind = match it.kind {
+            TokenKind::Word => 'w',
+            TokenKind::Number(_) => 'n',
+            TokenKind::Quoted => 'q',
+            TokenKind::Mark(_) => 'm',
+        };
+        said.push(kind);
+        said.push(if it.capital { '^' } else { '_' });
+        for part in [&it.lower, &it.lemma, &it.stem] {
+            // with its length, as what stands in quotes may hold anything
+            said.push_str(&part.len().to_string());
+            said.push(':');
+            said.push_str(part);
+        }
+    }
+    said
 }
 
 /// Cuts the tokens into items so that as much as possible is understood.

@@ -299,8 +299,8 @@ pub struct HistoryFilter {
 /// Where the history is kept. Every method but the first is one transaction.
 #[async_trait]
 pub trait QueryStore: Send + Sync + 'static {
-    /// Adds entries of one organization, and tells its audit trail of each; one that is there already stays as it is. Each is
-    /// added whole or not at all. All are on disk when it succeeds; when it fails, the first of them may be there.
+    /// Adds entries of one organization, and tells its audit trail of each; one that is there already stays as it is, and one
+    /// that was removed stays removed, whoever removed it. Each is added whole or not at all. All are on disk when it succeeds; when it fails, the first of them may be there.
     async fn insert(&self, org: OrgId, entries: &[Arc<HistoryEntry>]) -> Result<(), StoreError>;
 
     /// Finds an entry; `None` if the filter leaves it out.
@@ -320,7 +320,7 @@ pub trait QueryStore: Send + Sync + 'static {
         limit: Limit,
     ) -> Result<Vec<QueryRecord>, StoreError>;
 
-    /// Removes an entry; `false` if there was none.
+    /// Removes an entry for good: adding it once more does not bring it back. `false` if there was none.
     async fn remove(
         &self,
         org: OrgId,

@@ -131,16 +131,20 @@ mod tests {
 
     use super::*;
 
+    /// Tells what is done with it, and listens as often as it may.
     #[derive(Default)]
-    struct Counting {
+    struct Held {
         rings: AtomicUsize,
+        rung: Notify,
+        may_listen: Notify,
         cut: Notify,
     }
 
     #[async_trait]
-    impl Rope for Counting {
+    impl Rope for Held {
         async fn ring(&self) -> Result<(), StoreError> {
             self.rings.fetch_add(1, Ordering::Relaxed);
+            self.rung.notify_one();
             Ok(())
         }
 
@@ -149,45 +153,83 @@ mod tests {
             listening: &(dyn Fn() + Sync),
             _: Arc<Notify>,
         ) -> Result<(), StoreError> {
+            self.may_listen.notified().await;
             listening();
             self.cut.notified().await;
             Ok(())
         }
     }
 
+    /// Whether somebody would be woken by it now; afterwards nobody would.
+    async fn is_due(it: &Notify) -> bool {
+        tokio::select! {
+            biased;
+            () = it.notified() => true,
+            () = std::future::ready(()) => false,
+        }
+    }
+
     #[tokio::test]
     async fn others_are_told_where_nobody_here_can() {
-        let moment = Duration::from_millis(50);
-        let rope = Arc::new(Counting::default());
+        let bell = Bell::new(Arc::new(Held::default()));
+        for _ in 0..100 {
+            bell.ring();
+        }
+        assert!(is_due(&bell.out).await && is_due(&bell.here).await);
+        assert!(!is_due(&bell.out).await, "many at once are told once");
+        assert!(!is_due(&bell.here).await);
+        bell.set_room(true);
+        bell.ring();
+        assert!(!is_due(&bell.out).await, "the worker here takes it");
+        assert!(is_due(&bell.here).await);
+        bell.set_room(false);
+        bell.ring();
+        assert!(is_due(&bell.out).await);
+    }
+
+    #[tokio::test]
+    async fn rings_are_carried_out_and_in_until_it_is_told_to_stop() {
+        let rope = Arc::new(Held::default());
         let bell = Arc::new(Bell::new(rope.clone()));
         let (stop, stopped) = watch::channel(false);
         let working = tokio::spawn({
             let bell = bell.clone();
             async move { bell.work(true, stopped).await }
         });
-        sleep(moment).await;
+        assert!(!bell.hears());
+        rope.may_listen.notify_one();
+        bell.rung().await;
         assert!(bell.hears());
-        bell.rung().await;
-        for _ in 0..100 {
+        for told in 1..=3 {
             bell.ring();
+            rope.rung.notified().await;
+            assert_eq!(rope.rings.load(Ordering::Relaxed), told);
+            bell.rung().await;
         }
-        sleep(moment).await;
-        let told = rope.rings.load(Ordering::Relaxed);
-        assert!((1..=2).contains(&told), "many at once are told once: {told}");
-        bell.set_room(true);
-        bell.ring();
-        sleep(moment).await;
-        assert_eq!(rope.rings.load(Ordering::Relaxed), told, "the worker here takes it");
-        bell.rung().await;
         // The session is cut, and comes back.
         rope.cut.notify_one();
-        sleep(moment).await;
-        assert!(!bell.hears());
         bell.rung().await;
-        sleep(AGAIN + moment).await;
-        assert!(bell.hears());
+        assert!(!bell.hears(), "it looks by itself meanwhile");
+        rope.may_listen.notify_one();
+        bell.rung().await;
+        assert!(bell.hears(), "something may have been missed");
         stop.send(true).expect("it works");
         working.await.expect("it ends");
         assert!(!bell.hears());
+    }
+
+    #[tokio::test]
+    async fn a_server_without_a_worker_listens_to_nobody() {
+        let rope = Arc::new(Held::default());
+        let bell = Bell::new(rope.clone());
+        let (stop, stopped) = watch::channel(false);
+        rope.may_listen.notify_one();
+        let checked = async {
+            bell.ring();
+            rope.rung.notified().await;
+            assert!(!bell.hears() && is_due(&rope.may_listen).await);
+            stop.send(true).expect("it works");
+        };
+        tokio::join!(bell.work(false, stopped), checked);
     }
 }

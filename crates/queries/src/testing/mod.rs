@@ -67,6 +67,12 @@ fn told(record: &QueryRecord) -> Arc<HistoryEntry> {
     Arc::new(HistoryEntry { record: record.clone(), credential: Credential::Job, origin })
 }
 
+/// A question that somebody asked, as it waits for the history.
+pub fn entry(org: OrgId, user: UserId, connection: ConnectionId) -> HistoryEntry {
+    let at = "2026-01-01T00:00:00Z".parse::<Timestamp>().expect("a time");
+    HistoryEntry::clone(&told(&record(org, user, connection, at)))
+}
+
 /// What every store promises. `ours` and `theirs` are organizations that exist; `test` and `live` are connections of
 /// ours, of which the first is marked as test.
 pub async fn query_store_contract(
@@ -142,4 +148,20 @@ pub async fn query_store_contract(
     assert!(!store.remove(theirs.0, first.id, all.clone()).await.expect("answers"));
     assert!(store.remove(ours.0, first.id, all.clone()).await.expect("removed"));
     assert!(store.find(ours.0, first.id, all.clone()).await.expect("answers").is_none());
+
+    // Its writer did not hear that it was written, and writes it again with what waited beside it.
+    let third = record(ours.0, ours.1, live, at + SignedDuration::from_secs(2));
+    let again = [told(&first), told(&second), told(&third)];
+    store.insert(ours.0, &again).await.expect("kept");
+    store.insert(ours.0, &again).await.expect("kept");
+    assert!(store.find(ours.0, first.id, all.clone()).await.expect("answers").is_none());
+    let listed = store.list(ours.0, all.clone(), None, limit).await.expect("lists");
+    assert_eq!(
+        ids(listed),
+        [third.id, second.id],
+        "what was removed stays so, and nothing else is"
+    );
+    assert!(!store.remove(ours.0, first.id, all.clone()).await.expect("answers"));
+    // What one organization removed says nothing of another's.
+    assert!(store.find(theirs.0, other.id, all).await.expect("answers").is_some());
 }
