@@ -300,7 +300,8 @@ pub struct HistoryFilter {
 #[async_trait]
 pub trait QueryStore: Send + Sync + 'static {
     /// Adds entries of one organization, and tells its audit trail of each; one that is there already stays as it is, and one
-    /// that was removed stays removed, whoever removed it. Each is added whole or not at all. All are on disk when it succeeds; when it fails, the first of them may be there.
+    /// that was removed stays removed, whoever removed it. Each is added whole or not at all. All are on disk when it succeeds;
+    /// when it fails, the first of them may be there.
     async fn insert(&self, org: OrgId, entries: &[Arc<HistoryEntry>]) -> Result<(), StoreError>;
 
     /// Finds an entry; `None` if the filter leaves it out.
