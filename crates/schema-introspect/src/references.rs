@@ -1,6 +1,7 @@
 //! References that nobody declared: which columns look like one, and what their values tell.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,10 @@ use crate::{Column, Relation, RelationKind, TypeClass};
 
 /// The most pairs of columns that are proposed.
 const MOST: usize = 200;
+
+/// The most pairs of a column and a table that are compared: where thousands of tables have keys of one name there is no
+/// end to it.
+const MOST_COMPARED: usize = 200_000;
 
 /// In a hundred different values of a reference so many stand in the table it refers to at least: some rows outlive what they
 /// refer to where nothing is declared.
@@ -58,18 +63,15 @@ pub struct ReferenceCandidate {
     pub is_unique: bool,
 }
 
-/// Which columns look like references by name and type, where none is declared.
+/// Which columns look like references by name and type, where none is declared: the first [`MOST`] by the order of relations
+/// and columns.
 pub fn reference_candidates(relations: &[Relation]) -> Vec<ReferenceCandidate> {
-    let held: Vec<(usize, &Relation, Vec<String>)> = relations
-        .iter()
-        .enumerate()
-        .filter(|(_, it)| is_held(it))
-        .map(|(at, it)| (at, it, stems(&it.name)))
-        .collect();
-    let targets: Vec<(usize, &Relation, &[String], Vec<(usize, bool)>)> =
-        held.iter().map(|(at, it, words)| (*at, *it, words.as_slice(), keys(it))).collect();
-    let mut found = Vec::new();
-    for (from, relation, _) in &held {
+    let targets = Targets::of(relations);
+    // Many tables have columns of the same name.
+    let mut by_name: HashMap<&str, Rc<[usize]>> = HashMap::new();
+    let (mut found, mut compared) = (Vec::new(), 0);
+    for from in &targets.all {
+        let relation = from.relation;
         let declared: HashSet<usize> = relation
             .foreign_keys
             .iter()
@@ -82,31 +84,98 @@ pub fn reference_candidates(relations: &[Relation]) -> Vec<ReferenceCandidate> {
             if !typed || !it.readable || declared.contains(&column) {
                 continue;
             }
+            let named =
+                by_name.entry(&it.name).or_insert_with(|| targets.named_by(&it.name).into());
+            if named.is_empty() {
+                continue;
+            }
             let words = split(&it.name);
-            for (to, target, table, keys) in &targets {
-                let linked_back = target.foreign_keys.iter().any(|key| key.target == relation.oid);
-                if to == from || linked.contains(&target.oid) || linked_back {
+            for to in named.iter().map(|it| &targets.all[*it]) {
+                compared += 1;
+                if found.len() == MOST || compared > MOST_COMPARED {
+                    return found;
+                }
+                let linked_back =
+                    to.relation.foreign_keys.iter().any(|key| key.target == relation.oid);
+                if to.at == from.at || linked.contains(&to.relation.oid) || linked_back {
                     continue;
                 }
-                for (target_column, is_unique) in keys {
-                    let key = &target.columns[*target_column];
-                    if found.len() < MOST
-                        && same_type(it, key)
-                        && refers(&it.name, &words, table, &key.name, *is_unique)
+                for (target_column, is_unique) in to.keys.iter().copied() {
+                    let key = &to.relation.columns[target_column];
+                    if same_type(it, key)
+                        && refers(&it.name, &words, &to.words, &key.name, is_unique)
                     {
                         found.push(ReferenceCandidate {
-                            from: *from,
+                            from: from.at,
                             column,
-                            to: *to,
-                            target_column: *target_column,
-                            is_unique: *is_unique,
+                            to: to.at,
+                            target_column,
+                            is_unique,
                         });
                     }
                 }
             }
         }
     }
+    found.truncate(MOST);
     found
+}
+
+/// A table that could be referred to.
+struct Target<'a> {
+    /// Its position among all relations.
+    at: usize,
+    relation: &'a Relation,
+    /// Of its name, without their endings.
+    words: Vec<String>,
+    /// Its columns that could be referred to, and whether they are declared unique.
+    keys: Vec<(usize, bool)>,
+}
+
+/// All of them, by what a column that refers to one must be called: comparing each of a hundred thousand columns with each of
+/// ten thousand tables takes minutes.
+struct Targets<'a> {
+    all: Vec<Target<'a>>,
+    /// By the name of a key, in small letters.
+    by_key: HashMap<String, Vec<usize>>,
+    by_words: HashMap<Vec<String>, Vec<usize>>,
+}
+
+impl<'a> Targets<'a> {
+    fn of(relations: &'a [Relation]) -> Self {
+        let held = relations.iter().enumerate().filter(|(_, it)| is_held(it));
+        let all: Vec<Target<'a>> = held
+            .map(|(at, relation)| {
+                let (words, keys) = (stems(&relation.name), keys(relation));
+                Target { at, relation, words, keys }
+            })
+            .collect();
+        let mut by_key: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut by_words: HashMap<Vec<String>, Vec<usize>> = HashMap::new();
+        for (position, it) in all.iter().enumerate().filter(|(_, it)| !it.keys.is_empty()) {
+            for (column, _) in &it.keys {
+                let name = it.relation.columns[*column].name.to_ascii_lowercase();
+                by_key.entry(name).or_default().push(position);
+            }
+            by_words.entry(it.words.clone()).or_default().push(position);
+        }
+        Self { all, by_key, by_words }
+    }
+
+    /// The positions of all that a column of that name [`refers`] to, and perhaps of some that it does not.
+    fn named_by(&self, name: &str) -> Vec<usize> {
+        let words = split(name);
+        let stems: Vec<String> = words.iter().map(|it| stem(it)).collect();
+        let Some((_, before)) = stems.split_last() else { return Vec::new() };
+        let is_same_key = identifies_by(name, &words) && !name.eq_ignore_ascii_case("id");
+        let same_key = is_same_key.then(|| self.by_key.get(&name.to_ascii_lowercase())).flatten();
+        let ends = (0..before.len()).map(|start| &before[start..]);
+        let called = ends.chain([stems.as_slice()]).filter_map(|it| self.by_words.get(it));
+        let mut all: Vec<usize> = same_key.into_iter().chain(called).flatten().copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
 }
 
 /// Whether it holds rows that can be looked at: views cost what nobody knows, foreign tables are on other servers, and
@@ -175,13 +244,18 @@ fn identifies(word: &str) -> bool {
     matches!(word, "id" | "uuid" | "guid" | "code" | "key" | "number" | "no" | "nr" | "num" | "fk")
 }
 
+/// Whether a column's name says that it identifies something.
+fn identifies_by(name: &str, words: &[String]) -> bool {
+    words.last().is_some_and(|it| identifies(it))
+        || name.len() <= 5 && name.to_lowercase().ends_with("id")
+}
+
 /// Whether a column refers to a table's key by their names: `customer_id` to `customers.id`, `cust_no` to `cust_no`.
 fn refers(name: &str, words: &[String], table: &[String], key: &str, declared: bool) -> bool {
     let Some(last) = words.last() else { return false };
     let key_words = split(key);
-    let id_like = identifies(last) || name.len() <= 5 && name.to_lowercase().ends_with("id");
     if name.eq_ignore_ascii_case(key) {
-        return id_like
+        return identifies_by(name, words)
             && words.len() + name.len() > 3
             && !name.eq_ignore_ascii_case("id")
             && (declared || words.len() > 1);
@@ -204,6 +278,8 @@ fn refers(name: &str, words: &[String], table: &[String], key: &str, declared: b
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{ForeignKey, Key};
 
@@ -289,6 +365,85 @@ mod tests {
             pairs(&relations),
             ["tbl_order.product_id → products.id", "shipments.order_no → tbl_order.order_no"]
         );
+    }
+
+    /// What each column refers to, by comparing it with each table.
+    fn compared_with_all(relations: &[Relation]) -> Vec<String> {
+        let mut all = Vec::new();
+        let held = || relations.iter().filter(|it| is_held(it));
+        for from in held() {
+            for it in &from.columns {
+                for to in held().filter(|to| to.oid != from.oid) {
+                    for (column, is_unique) in keys(to) {
+                        let key = &to.columns[column];
+                        if same_type(it, key)
+                            && refers(
+                                &it.name,
+                                &split(&it.name),
+                                &stems(&to.name),
+                                &key.name,
+                                is_unique,
+                            )
+                        {
+                            let (from, to) = (&from.name, &to.name);
+                            all.push(format!("{from}.{} → {to}.{}", it.name, key.name));
+                        }
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    proptest! {
+        #[test]
+        fn looking_names_up_finds_what_comparing_all_finds(
+            tables in prop::collection::vec(
+                (
+                    "(tbl_)?(customer|order|line|item|orders|Lines)(_(line|items|id))?",
+                    prop::collection::vec("(customer|order|line|item|)_?(id|ID|no|line|code|)", 1..5),
+                    any::<bool>(),
+                ),
+                1..7,
+            ),
+        ) {
+            let made = tables.iter().enumerate().map(|(at, (name, columns, key))| {
+                let columns: Vec<_> =
+                    columns.iter().map(|it| (it.as_str(), TypeClass::Integer)).collect();
+                table(u32::try_from(at).unwrap(), name, &columns, *key)
+            });
+            let relations: Vec<Relation> = made.collect();
+            prop_assert_eq!(pairs(&relations), compared_with_all(&relations));
+        }
+    }
+
+    #[test]
+    fn ten_thousand_tables_are_not_compared_with_each_other() {
+        use TypeClass::Integer;
+        let names: Vec<String> = (0..10_000).map(|it| format!("thing_{it}")).collect();
+        let columns: Vec<Vec<String>> = (0..10_000)
+            .map(|it| {
+                (0..9).map(|at| format!("c{at}_of_{it}")).chain(["thing_7_id".to_owned()]).collect()
+            })
+            .collect();
+        let made = names.iter().zip(&columns).enumerate().map(|(at, (name, columns))| {
+            let own = columns.iter().map(|it| (it.as_str(), Integer));
+            let columns: Vec<_> = std::iter::once(("id", Integer)).chain(own).collect();
+            table(u32::try_from(at).unwrap(), name, &columns, true)
+        });
+        let relations: Vec<Relation> = made.collect();
+        let found = reference_candidates(&relations);
+        assert_eq!(found.len(), MOST);
+        assert!(found.iter().all(|it| relations[it.to].name == "thing_7" && it.column == 10));
+        // All keys have one name: there is an end to it all the same.
+        let columns = [("thing_no", Integer), ("name", TypeClass::Text)];
+        let made = (0..10_000).map(|at| {
+            let mut it = table(at, "things", &columns, true);
+            it.columns[0].type_name = format!("integer of {at}");
+            it.columns[0].class = TypeClass::Text;
+            it
+        });
+        assert_eq!(reference_candidates(&made.collect::<Vec<_>>()), []);
     }
 
     #[test]
