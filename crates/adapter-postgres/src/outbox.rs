@@ -26,7 +26,8 @@ impl PostgresOutbox {
 pub(crate) async fn put(tx: &Transaction<'_>, message: &Message) -> Result<(), StoreError> {
     let insert = "INSERT INTO outbox (id, org_id, topic, payload, created_at, due_at) VALUES ($1, $2, $3, $4, $5, db_now())";
     let (id, org) = (message.id.as_uuid(), message.org.as_uuid());
-    tx.execute(insert, &[&id, &org, &message.topic, &Json(&message.payload), &message.created_at])
+    let insert = tx.prepare_cached(insert).await.map_err(store)?;
+    tx.execute(&insert, &[&id, &org, &message.topic, &Json(&message.payload), &message.created_at])
         .await
         .map_err(store)?;
     Ok(())

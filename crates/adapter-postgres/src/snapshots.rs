@@ -58,19 +58,22 @@ impl SnapshotStore for PostgresSnapshots {
                                   SELECT FROM schema_snapshots later WHERE later.org_id = $1 AND later.connection_id = $2
                                     AND (later.taken_at, later.id) > (s.taken_at, s.id))";
                 let structure = structure.as_bytes().as_slice();
-                let same = tx.query_opt(newest, &[&org, &connection, &structure]).await;
+                let newest = tx.prepare_cached(newest).await.map_err(store)?;
+                let same = tx.query_opt(&newest, &[&org, &connection, &structure]).await;
                 let same = same.map_err(store)?.as_ref().map(replaced).transpose()?;
                 let (first_read_at, earlier) = match &same {
                     Some(it) => (it.first_read_at, it.ids.as_slice()),
                     None => (snapshot.taken_at, &[][..]),
                 };
                 // Only into a connection that is still there: the foreign key does not know of soft removal.
+                let insert = "INSERT INTO schema_snapshots
+                         (id, org_id, connection_id, taken_at, duration_ms, catalog, structure, first_read_at, earlier_ids, base_id)
+                     SELECT $1, org_id, id, $4, $5, $6, $7, $8, $9, $10 FROM connections
+                     WHERE org_id = $2 AND id = $3 AND deleted_at IS NULL";
+                let insert = tx.prepare_cached(insert).await.map_err(store)?;
                 let inserted = tx
                     .execute(
-                        "INSERT INTO schema_snapshots
-                             (id, org_id, connection_id, taken_at, duration_ms, catalog, structure, first_read_at, earlier_ids, base_id)
-                         SELECT $1, org_id, id, $4, $5, $6, $7, $8, $9, $10 FROM connections
-                         WHERE org_id = $2 AND id = $3 AND deleted_at IS NULL",
+                        &insert,
                         &[
                             &snapshot.id.as_uuid(),
                             &org,
@@ -103,18 +106,21 @@ impl SnapshotStore for PostgresSnapshots {
                 }
                 if let Some(id) = same.and_then(|it| it.ids.last().copied()) {
                     let replace = "UPDATE schema_snapshots SET replaced = true WHERE org_id = $1 AND id = $2";
-                    tx.execute(replace, &[&org, &id]).await.map_err(store)?;
+                    let replace = tx.prepare_cached(replace).await.map_err(store)?;
+                    tx.execute(&replace, &[&org, &id]).await.map_err(store)?;
                 }
                 // What others are built on stays until they are gone.
-                tx.execute(
-                    "DELETE FROM schema_snapshots s WHERE org_id = $1 AND connection_id = $2 AND (replaced OR id NOT IN (
+                let trim = "DELETE FROM schema_snapshots s WHERE org_id = $1 AND connection_id = $2 AND (replaced OR id NOT IN (
                          SELECT id FROM schema_snapshots WHERE org_id = $1 AND connection_id = $2 AND NOT replaced
                          ORDER BY taken_at DESC, id DESC LIMIT $3)
                      AND id NOT IN (
                          SELECT DISTINCT ON ((taken_at AT TIME ZONE 'UTC')::date) id FROM schema_snapshots
                          WHERE org_id = $1 AND connection_id = $2 AND NOT replaced AND taken_at > $4::timestamptz - make_interval(days => $5)
                          ORDER BY (taken_at AT TIME ZONE 'UTC')::date, taken_at DESC, id DESC))
-                     AND NOT EXISTS (SELECT FROM schema_snapshots built WHERE built.base_id = s.id)",
+                     AND NOT EXISTS (SELECT FROM schema_snapshots built WHERE built.base_id = s.id)";
+                let trim = tx.prepare_cached(trim).await.map_err(store)?;
+                tx.execute(
+                    &trim,
                     &[
                         &org,
                         &connection,
@@ -210,7 +216,8 @@ async fn announce(tx: &Transaction<'_>, snapshot: &Snapshot) -> Result<(), Store
     let (org, connection) = (snapshot.org, snapshot.connection);
     let parameters: [&(dyn ToSql + Sync); 3] =
         [&org.as_uuid(), &connection.as_uuid(), &snapshot.id.as_uuid()];
-    let found = tx.query_opt(before, &parameters).await.map_err(store)?;
+    let before = tx.prepare_cached(before).await.map_err(store)?;
+    let found = tx.query_opt(&before, &parameters).await.map_err(store)?;
     let Some(row) = found else { return Ok(()) };
     let previous = SnapshotId::from_uuid(row.try_get(0).map_err(internal)?);
     let data = json!({

@@ -14,19 +14,26 @@ const LIMITS: ReadLimits =
     ReadLimits { time: Duration::from_secs(10), row_bytes: 64 << 10, total_bytes: 1 << 20 };
 
 /// What the role is and may do beyond reading. Columns in the order of [`warnings`].
+///
+/// Tables are put in their order before their privileges are looked at (`OFFSET 0` keeps the planner from asking first), so that
+/// of ten thousand those of one are asked where the role owns them: it took a fifth of a second. Only where something was granted
+/// on a column is every column asked.
 const RIGHTS: &str = "
 SELECT r.rolsuper, r.rolcreaterole, r.rolcreatedb, r.rolreplication, r.rolbypassrls,
        pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'),
        (SELECT n.nspname FROM pg_catalog.pg_namespace n
          WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
            AND pg_catalog.has_schema_privilege(n.oid, 'CREATE') ORDER BY 1 LIMIT 1),
-       (SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)
-          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-         WHERE c.relkind IN ('r', 'p', 'v', 'f')
-           AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-           AND (pg_catalog.has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
-                OR pg_catalog.has_any_column_privilege(c.oid, 'INSERT, UPDATE'))
-         ORDER BY 1 LIMIT 1),
+       (SELECT pg_catalog.format('%I.%I', t.nspname, t.relname)
+          FROM (SELECT n.nspname, c.relname, c.oid
+                  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                 WHERE c.relkind IN ('r', 'p', 'v', 'f')
+                   AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+                 ORDER BY n.nspname, c.relname OFFSET 0) t
+         WHERE pg_catalog.has_table_privilege(t.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+            OR t.oid IN (SELECT attrelid FROM pg_catalog.pg_attribute WHERE attacl IS NOT NULL)
+               AND pg_catalog.has_any_column_privilege(t.oid, 'INSERT, UPDATE')
+         LIMIT 1),
        (SELECT pg_catalog.string_agg(g.rolname, ', ' ORDER BY g.rolname) FROM pg_catalog.pg_roles g
          WHERE g.rolname IN ('pg_write_all_data', 'pg_execute_server_program', 'pg_write_server_files',
                              'pg_read_server_files', 'pg_signal_backend', 'pg_maintain')

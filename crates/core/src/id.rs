@@ -17,9 +17,12 @@ macro_rules! typed_id {
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(concat!($prefix, "_"))?;
-                let mut text = $crate::__private::uuid::Uuid::encode_buffer();
-                f.write_str(self.0.as_simple().encode_lower(&mut text))
+                // In one piece: as a text of its own it is given its room once.
+                const HEAD: &str = concat!($prefix, "_");
+                let mut text = [0; HEAD.len() + 32];
+                text[..HEAD.len()].copy_from_slice(HEAD.as_bytes());
+                self.0.as_simple().encode_lower(&mut text[HEAD.len()..]);
+                f.write_str(std::str::from_utf8(&text).map_err(|_| std::fmt::Error)?)
             }
         }
 

@@ -11,6 +11,7 @@ extern crate self as plinth_core;
 mod attribute;
 mod clock;
 mod error;
+mod fast_map;
 mod id;
 mod page;
 mod permit;
@@ -26,6 +27,7 @@ pub use attribute::{
 pub use clock::ManualClock;
 pub use clock::{Clock, SystemClock};
 pub use error::{Classify, ErrorKind, StoreError, chain};
+pub use fast_map::FastMap;
 pub use id::{AppId, InvalidId, KeyId, OrgId, ProviderId, SessionId, UserId};
 pub use page::{Cursor, CursorKey, InvalidCursor, InvalidLimit, Limit, Page};
 pub use permit::{

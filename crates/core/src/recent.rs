@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -6,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::Clock;
+use crate::{Clock, FastMap};
 
 /// How long something counts after it was read: a change made by another server counts here after at most this.
 const FRESH: SignedDuration = SignedDuration::from_secs(1);
@@ -22,8 +21,7 @@ pub struct Recent<K, V> {
     places: RwLock<Places<K, V>>,
 }
 
-/// What is looked for is an id of ours, never a text that a stranger can choose, and every request looks.
-type Places<K, V> = HashMap<K, Arc<Place<V>>, foldhash::fast::RandomState>;
+type Places<K, V> = FastMap<K, Arc<Place<V>>>;
 
 /// Where one thing is held. Whoever reads holds the place itself: what they find after it was forgotten reaches nobody who
 /// comes later.
@@ -93,6 +91,17 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
         if let Some(found) = known.as_ref().and_then(|it| it.fresh(came)) {
             return Ok(Some(found));
         }
+        // Apart: what is held is what nearly everybody finds, and they need no room for the rest.
+        Box::pin(self.get_slowly(key, came, known, read)).await
+    }
+
+    async fn get_slowly<E>(
+        &self,
+        key: &K,
+        came: Timestamp,
+        known: Option<Arc<Place<V>>>,
+        read: impl AsyncFnOnce(Option<V>) -> Result<Option<V>, E>,
+    ) -> Result<Option<V>, E> {
         let place = known.unwrap_or_else(|| self.place(key));
         let failures = place.failures.load(Ordering::Acquire);
         let mut one = tokio::time::timeout(PATIENCE, place.one.lock()).await.ok();

@@ -1,7 +1,9 @@
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::io::{BufWriter, Write as _};
 use std::sync::{Arc, OnceLock};
 
+use plinth_core::FastMap;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -45,14 +47,17 @@ impl Catalog {
             digests,
         } = self;
         feed(&mut out, &(server_version_num, database, comment, role, search_path, schemas));
-        let names = self.names(&[]);
+        // As a rule all that needs them is remembered.
+        let names = OnceCell::new();
+        let names = || names.get_or_init(|| self.names());
         let known = digests.0.get_or_init(|| {
-            relations.iter().map(|it| (it.oid, (it.clone(), of_relation(it, &names)))).collect()
+            let digested = |it: &Arc<Relation>| (it.oid, (it.clone(), of_relation(it, names())));
+            Known { whole: Arc::new(relations.iter().map(digested).collect()), ..Known::default() }
         });
         for it in relations {
-            let digest = match known.get(&it.oid) {
+            let digest = match known.get(it.oid) {
                 Some((of, digest)) if Arc::ptr_eq(of, it) => *digest,
-                _ => of_relation(it, &names),
+                _ => of_relation(it, names()),
             };
             out.write_all(&digest).expect("writing to memory does not fail");
         }
@@ -91,7 +96,7 @@ impl Catalog {
         }
         feed(&mut out, &(operators, casts));
         for it in sequences {
-            let owner = it.owner.as_ref().map(|(table, column)| (names.get(table), column));
+            let owner = it.owner.as_ref().map(|(table, column)| (names().get(table), column));
             let plain = crate::Sequence { owner: None, ..it.clone() };
             feed(&mut out, &(plain, owner));
         }
@@ -106,14 +111,27 @@ type Digested = (Arc<Relation>, [u8; 32]);
 /// The digests of a catalog's relations by their oids, remembered. Each stands beside the relation it is of, which therefore cannot be
 /// changed in its place: whoever changes it changes a copy, of which nothing is remembered.
 #[derive(Default)]
-pub struct Digests(OnceLock<HashMap<u32, Digested>>);
+pub struct Digests(OnceLock<Known>);
+
+/// By oid. Those of a whole catalog are shared by all that are made from it by patches.
+#[derive(Clone, Default)]
+struct Known {
+    whole: Arc<FastMap<u32, Digested>>,
+    since: FastMap<u32, Digested>,
+}
+
+impl Known {
+    fn get(&self, oid: u32) -> Option<&Digested> {
+        self.since.get(&oid).or_else(|| self.whole.get(&oid))
+    }
+}
 
 impl Digests {
     /// For the catalog that the patch makes of this one: of all relations that stay, unless a name that others may refer
     /// to is gone.
     pub(crate) fn of_unchanged(&self, catalog: &Catalog, patch: &CatalogPatch) -> Self {
         let Some(known) = self.0.get() else { return Self::default() };
-        let renamed = |it: &Arc<Relation>| match known.get(&it.oid) {
+        let renamed = |it: &Arc<Relation>| match known.get(it.oid) {
             Some((before, _)) => (&before.schema, &before.name) != (&it.schema, &it.name),
             // Something may refer to it by a number that had no name yet.
             None => catalog.relations.iter().any(|other| refers(other, it.oid)),
@@ -122,17 +140,22 @@ impl Digests {
             return Self::default();
         }
         let mut known = known.clone();
-        let names = catalog.names(&patch.relations);
+        let names = catalog.names_around(&patch.relations);
         for it in &patch.relations {
-            known.insert(it.oid, (it.clone(), of_relation(it, &names)));
+            known.since.insert(it.oid, (it.clone(), of_relation(it, &names)));
         }
         Self(OnceLock::from(known))
     }
 }
 
 fn refers(it: &Relation, oid: u32) -> bool {
+    references(it).any(|it| it == oid)
+}
+
+/// The oids of all relations that one names.
+fn references(it: &Relation) -> impl Iterator<Item = u32> {
     let parents = it.partition_of.iter().chain(&it.inherits).chain(&it.reads);
-    parents.chain(it.foreign_keys.iter().map(|it| &it.target)).any(|it| *it == oid)
+    parents.chain(it.foreign_keys.iter().map(|it| &it.target)).copied()
 }
 
 impl Clone for Digests {
@@ -156,10 +179,20 @@ impl std::fmt::Debug for Digests {
 
 impl Catalog {
     /// The names of its relations and of those `more`, which may have come later.
-    fn names<'a>(&'a self, more: &'a [Arc<Relation>]) -> Names<'a> {
-        let all = self.relations.iter().chain(more);
-        all.map(|it| (it.oid, (it.schema.as_str(), it.name.as_str()))).collect()
+    fn names(&self) -> Names<'_> {
+        self.relations.iter().map(|it| named(it)).collect()
     }
+
+    /// Of what these relations refer to, which may be one of them.
+    fn names_around<'a>(&'a self, relations: &'a [Arc<Relation>]) -> Names<'a> {
+        let wanted: BTreeSet<u32> = relations.iter().flat_map(|it| references(it)).collect();
+        let all = self.relations.iter().chain(relations);
+        all.filter(|it| wanted.contains(&it.oid)).map(|it| named(it)).collect()
+    }
+}
+
+fn named(it: &Relation) -> (u32, (&str, &str)) {
+    (it.oid, (&it.schema, &it.name))
 }
 
 fn of_relation(it: &Relation, names: &Names<'_>) -> [u8; 32] {
@@ -169,7 +202,7 @@ fn of_relation(it: &Relation, names: &Names<'_>) -> [u8; 32] {
     hasher.expect("writing to memory does not fail").0.finalize().into()
 }
 
-type Names<'a> = HashMap<u32, (&'a str, &'a str)>;
+type Names<'a> = FastMap<u32, (&'a str, &'a str)>;
 type Out = BufWriter<Hasher>;
 
 fn relation(out: &mut Out, it: &Relation, names: &Names<'_>) {

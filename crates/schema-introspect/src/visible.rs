@@ -1,6 +1,5 @@
-use std::collections::HashMap;
-
 use plinth_connections::AllowedTables;
+use plinth_core::FastMap;
 
 use crate::{Catalog, Column, ForeignKey, Relation, SchemaError, UserType};
 
@@ -13,7 +12,7 @@ pub struct Visible<'a> {
     catalog: &'a Catalog,
     /// Where the visible relations stand in the catalog, in its order.
     at: Vec<usize>,
-    by_oid: HashMap<u32, usize>,
+    by_oid: FastMap<u32, usize>,
 }
 
 /// A foreign key all of whose ends are visible.

@@ -259,6 +259,11 @@ impl ApiKey {
 pub struct KeyHash([u8; 32]);
 
 impl KeyHash {
+    /// That of a text that a caller sent; `None` if it cannot be a key of ours.
+    pub fn of_sent(text: &str) -> Option<Self> {
+        is_key(text).then(|| Self(Sha256::digest(text.as_bytes()).into()))
+    }
+
     /// The bytes, for the adapter that stores them.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -299,22 +304,13 @@ impl KeySecret {
             }
         }
         let check = checksum(&text);
-        text.push_str(&check);
+        text.extend(check.map(char::from));
         Ok(Self(text.into()))
     }
 
     /// Reads what a caller sent; `None` if it cannot be a key of ours.
     pub fn parse(text: &str) -> Option<Self> {
-        let kind =
-            [KeyKind::Live, KeyKind::Test].into_iter().find(|it| text.starts_with(it.prefix()))?;
-        let body = &text[kind.prefix().len()..];
-        if body.len() != RANDOM_CHARS + CHECK_CHARS
-            || !body.bytes().all(|it| it.is_ascii_alphanumeric())
-        {
-            return None;
-        }
-        let (head, check) = text.split_at(text.len() - CHECK_CHARS);
-        (checksum(head) == check).then(|| Self(text.to_owned().into()))
+        is_key(text).then(|| Self(text.to_owned().into()))
     }
 
     /// What the store finds it by.
@@ -335,14 +331,26 @@ impl KeySecret {
 }
 
 /// CRC-32 in six characters of base 62.
-fn checksum(text: &str) -> String {
+/// Whether a text has the form of a key, with the characters that check it.
+fn is_key(text: &str) -> bool {
+    let body = [KeyKind::Live, KeyKind::Test].iter().find_map(|it| text.strip_prefix(it.prefix()));
+    let has_form = body.is_some_and(|it| {
+        it.len() == RANDOM_CHARS + CHECK_CHARS && it.bytes().all(|it| it.is_ascii_alphanumeric())
+    });
+    has_form && {
+        let (head, check) = text.split_at(text.len() - CHECK_CHARS);
+        checksum(head) == check.as_bytes()
+    }
+}
+
+fn checksum(text: &str) -> [u8; CHECK_CHARS] {
     let mut left = crc32fast::hash(text.as_bytes());
     let mut chars = [b'0'; CHECK_CHARS];
     for at in chars.iter_mut().rev() {
         *at = ALPHABET[(left % 62) as usize];
         left /= 62;
     }
-    chars.into_iter().map(char::from).collect()
+    chars
 }
 
 #[cfg(test)]

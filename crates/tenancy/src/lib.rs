@@ -14,7 +14,6 @@
 pub mod accounts;
 pub mod audit;
 mod error;
-mod fast_map;
 pub mod idempotency;
 pub mod identity;
 mod key;

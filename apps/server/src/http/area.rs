@@ -42,8 +42,10 @@ impl Guard for Words {
 /// the router reads it after it was unescaped.
 fn may_begin(words: &[&str], path: &str) -> bool {
     let Some(rest) = PREFIXES.iter().find_map(|it| path.strip_prefix(it)) else { return true };
-    let word = rest.split('/').next().unwrap_or_default();
-    words.contains(&word) || word.contains('%')
+    let begins = |word: &&str| {
+        rest.strip_prefix(*word).is_some_and(|it| it.is_empty() || it.starts_with('/'))
+    };
+    words.iter().any(begins) || rest.bytes().take_while(|it| *it != b'/').any(|it| it == b'%')
 }
 
 #[cfg(test)]

@@ -152,7 +152,8 @@ async fn authenticate(request: &HttpRequest) -> Result<Caller, Problem> {
             };
             match issuer {
                 Some(issuer) if *issuer != *services.public_url => {
-                    services.identities.authenticate(text, picked, origin).await?
+                    // Apart, so that those who need it not do not carry its room along: each caller's future is allocated.
+                    Box::pin(services.identities.authenticate(text, picked, origin)).await?
                 }
                 _ => services.accounts.authenticate(token, picked, origin).await?,
             }

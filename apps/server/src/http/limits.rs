@@ -1,5 +1,7 @@
 //! What callers are told about how many requests they may make.
 
+use std::cell::RefCell;
+
 use actix_web::HttpMessage as _;
 use actix_web::body::BoxBody;
 use actix_web::dev::ServiceResponse;
@@ -28,15 +30,34 @@ pub(super) fn refused(admission: &Admission) -> Problem {
     )
 }
 
+/// A number as it was last written: limits and the ends of windows are the same for many requests one after the other, and
+/// writing the three numbers costs a tenth of what authentication does.
+#[derive(Default)]
+struct Last<N>(Option<(N, HeaderValue)>);
+
+impl<N: Copy + PartialEq + Into<HeaderValue>> Last<N> {
+    fn written(&mut self, number: N) -> HeaderValue {
+        match &self.0 {
+            Some((of, value)) if *of == number => value.clone(),
+            _ => self.0.insert((number, number.into())).1.clone(),
+        }
+    }
+}
+
+thread_local! {
+    static LAST_LIMIT: RefCell<Last<u32>> = RefCell::default();
+    static LAST_RESET: RefCell<Last<i64>> = RefCell::default();
+}
+
 /// Writes the headers, on every answer to an authenticated request.
 pub(super) fn tell(response: &mut ServiceResponse<BoxBody>) {
     let Some(admission) = response.request().extensions().get::<Admission>().copied() else {
         return;
     };
     let headers = response.headers_mut();
-    headers.insert(LIMIT, HeaderValue::from(admission.limit));
+    headers.insert(LIMIT, LAST_LIMIT.with_borrow_mut(|it| it.written(admission.limit)));
     headers.insert(REMAINING, HeaderValue::from(admission.remaining));
-    headers.insert(RESET, HeaderValue::from(admission.reset));
+    headers.insert(RESET, LAST_RESET.with_borrow_mut(|it| it.written(admission.reset)));
     if !admission.is_admitted {
         headers.insert(RETRY_AFTER, HeaderValue::from(admission.retry_after));
     }

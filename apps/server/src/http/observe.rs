@@ -1,7 +1,6 @@
 //! What happens to every request: an id, a span, a log line, metrics, and errors written in the caller's form.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _};
+use plinth_core::FastMap;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -144,7 +144,7 @@ fn method_of(method: &Method) -> &'static str {
 
 /// A route's metrics, once for each way that it is answered: looking them up by their labels' texts for each request costs
 /// more than all else that is measured here. There are as many as there are series.
-type Meters = HashMap<String, Vec<(&'static str, u16, Meter)>>;
+type Meters = FastMap<String, Vec<(&'static str, u16, Meter)>>;
 
 #[derive(Clone)]
 struct Meter {

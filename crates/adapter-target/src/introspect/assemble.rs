@@ -1,9 +1,10 @@
 //! From the rows of the catalogs to a [`Catalog`].
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use plinth_core::FastMap;
 use plinth_queries::RawRow;
 use plinth_schema_introspect::{
     Catalog, Column, Generation, PartitionKey, PartitionStrategy, Relation, RelationKind, Schema,
@@ -51,8 +52,21 @@ pub(super) struct Answers {
     pub(super) function_texts: Vec<RawRow>,
 }
 
-/// Relations by oid.
-pub(super) type Known = HashMap<u32, Arc<Relation>>;
+/// The relations of a catalog that is known.
+#[derive(Clone, Default)]
+pub(super) struct Known(Arc<[Arc<Relation>]>);
+
+impl Known {
+    /// Sharing the relations costs a counter each.
+    pub(super) fn of(catalog: &Catalog) -> Self {
+        Self(catalog.relations.as_slice().into())
+    }
+
+    /// Looked for one after the other: one table asks for a few of them, and an index of all would cost more.
+    fn get(&self, oid: u32) -> Option<&Relation> {
+        self.0.iter().map(|it| &**it).find(|it| it.oid == oid)
+    }
+}
 
 /// A catalog being put together: what was read, still by oid and number.
 pub(super) struct Draft {
@@ -63,7 +77,7 @@ pub(super) struct Draft {
     /// Whether the role may read `pg_statistic`, which as a rule is a superuser's right.
     pub(super) reads_statistics: bool,
     /// Where a relation stands in `relations`.
-    at: HashMap<u32, usize>,
+    at: FastMap<u32, usize>,
     /// Beside each schema of the catalog.
     pub(super) schema_oids: Vec<u32>,
     /// Relations outside of this draft that one in it may refer to.
@@ -116,9 +130,9 @@ impl Draft {
             relations: Vec::new(),
             types,
             reads_statistics,
-            at: HashMap::new(),
+            at: FastMap::default(),
             schema_oids: Vec::new(),
-            known: Known::new(),
+            known: Known::default(),
             dangling: false,
             collations: Vec::new(),
             numbers: Vec::new(),
@@ -149,7 +163,7 @@ impl Draft {
     }
 
     fn relations(&mut self, rows: &[RawRow], schemas: &[(u32, usize)]) -> Result<(), Unreadable> {
-        let schemas: HashMap<u32, usize> = schemas.iter().copied().collect();
+        let schemas: FastMap<u32, usize> = schemas.iter().copied().collect();
         let mut relations = Vec::with_capacity(rows.len());
         for row in rows {
             let mut fields = Fields::of(row);
@@ -191,7 +205,7 @@ impl Draft {
     }
 
     fn columns(&mut self, rows: &[RawRow]) -> Result<(), Unreadable> {
-        let usable: HashMap<&str, bool> =
+        let usable: FastMap<&str, bool> =
             self.catalog.schemas.iter().map(|it| (it.name.as_str(), it.usable)).collect();
         let usable: Vec<bool> =
             self.relations.iter().map(|it| usable[it.schema.as_str()]).collect();
@@ -268,7 +282,7 @@ impl Draft {
     }
 
     pub(super) fn name_collations(&mut self, rows: &[RawRow]) -> Result<(), Unreadable> {
-        let mut names: HashMap<u32, String> = HashMap::new();
+        let mut names: FastMap<u32, String> = FastMap::default();
         for row in rows {
             let mut fields = Fields::of(row);
             names.insert(fields.number()?, fields.name()?);
@@ -325,7 +339,7 @@ impl Draft {
         if let Some(at) = self.position(oid) {
             return self.positions(at, numbers);
         }
-        let known = self.known.get(&oid)?;
+        let known = self.known.get(oid)?;
         numbers.iter().map(|it| known.position(*it)).collect()
     }
 
@@ -481,7 +495,7 @@ impl Draft {
 
     /// A parent that was never analyzed itself has as many rows as its partitions.
     fn estimate_parents(&mut self) {
-        let mut sums: HashMap<u32, Option<f64>> = HashMap::new();
+        let mut sums: FastMap<u32, Option<f64>> = FastMap::default();
         for relation in &self.relations {
             if let Some(parent) = relation.partition_of
                 && relation.kind != RelationKind::PartitionedTable

@@ -1,5 +1,4 @@
-use std::collections::HashMap;
-
+use plinth_core::FastMap;
 use plinth_queries::RawRow;
 
 use super::fields::{Fields, Unreadable};
@@ -8,8 +7,8 @@ use super::fields::{Fields, Unreadable};
 #[derive(Debug, Default)]
 pub(super) struct Comments {
     /// By the oid of what `pg_class` lists (relations, indexes, sequences): on itself (0) and its columns.
-    pub(super) relations: HashMap<u32, Vec<(i16, String)>>,
-    others: HashMap<(Class, u32), String>,
+    pub(super) relations: FastMap<u32, Vec<(i16, String)>>,
+    others: FastMap<(Class, u32), String>,
 }
 
 /// The catalog in which a thing has its oid.

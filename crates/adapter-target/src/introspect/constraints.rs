@@ -1,7 +1,6 @@
 //! Keys, references, conditions and indexes of relations.
 
-use std::collections::HashMap;
-
+use plinth_core::FastMap;
 use plinth_queries::RawRow;
 use plinth_schema_introspect::{
     Check, Deferral, Exclusion, ForeignKey, Index, Key, ReferenceAction,
@@ -37,8 +36,8 @@ pub(super) fn fill(
 }
 
 /// Texts by oid.
-pub(super) fn texts(rows: &[RawRow]) -> Result<HashMap<u32, String>, Unreadable> {
-    let mut texts = HashMap::with_capacity(rows.len());
+pub(super) fn texts(rows: &[RawRow]) -> Result<FastMap<u32, String>, Unreadable> {
+    let mut texts = FastMap::with_capacity_and_hasher(rows.len(), Default::default());
     for row in rows {
         let mut fields = Fields::of(row);
         let oid = fields.number()?;
@@ -55,14 +54,15 @@ fn constraints(
     draft: &mut Draft,
     answers: &Answers,
     comments: &mut Comments,
-) -> Result<HashMap<u32, Behind>, Unreadable> {
+) -> Result<FastMap<u32, Behind>, Unreadable> {
     let mut definitions = texts(&answers.constraint_definitions)?;
-    let mut owners: HashMap<u32, u32> = HashMap::with_capacity(answers.constraints.len());
+    let mut owners: FastMap<u32, u32> =
+        FastMap::with_capacity_and_hasher(answers.constraints.len(), Default::default());
     for row in &answers.constraints {
         let mut fields = Fields::of(row);
         owners.insert(fields.number()?, fields.number()?);
     }
-    let mut behind = HashMap::new();
+    let mut behind = FastMap::default();
     for row in &answers.constraints {
         let mut fields = Fields::of(row);
         let oid: u32 = fields.number()?;
@@ -176,7 +176,7 @@ fn indexes(
     draft: &mut Draft,
     answers: &Answers,
     comments: &mut Comments,
-    behind: &HashMap<u32, Behind>,
+    behind: &FastMap<u32, Behind>,
 ) -> Result<(), Unreadable> {
     let mut definitions = texts(&answers.index_definitions)?;
     for row in &answers.indexes {

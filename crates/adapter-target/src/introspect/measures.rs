@@ -1,9 +1,9 @@
 //! How large tables are, and when they were last analyzed.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use plinth_core::FastMap;
 use plinth_queries::{RawRow, RunError};
 use plinth_schema_introspect::{Measures, Relation, RelationKind};
 
@@ -41,7 +41,8 @@ pub(super) async fn ask(
 ///
 /// [`Unreadable`] if the rows are not what was asked for.
 pub(super) fn fill(relations: &mut [Relation], rows: &[RawRow]) -> Result<(), Unreadable> {
-    let mut measures: HashMap<u32, Measures> = HashMap::with_capacity(rows.len());
+    let mut measures: FastMap<u32, Measures> =
+        FastMap::with_capacity_and_hasher(rows.len(), Default::default());
     for row in rows {
         let mut fields = Fields::of(row);
         let oid = fields.number()?;
@@ -57,9 +58,9 @@ pub(super) fn fill(relations: &mut [Relation], rows: &[RawRow]) -> Result<(), Un
         };
         measures.insert(oid, of_one);
     }
-    let parents: HashMap<u32, Option<u32>> =
+    let parents: FastMap<u32, Option<u32>> =
         relations.iter().map(|it| (it.oid, it.partition_of)).collect();
-    let mut sums: HashMap<u32, Measures> = HashMap::new();
+    let mut sums: FastMap<u32, Measures> = FastMap::default();
     for relation in relations.iter_mut() {
         relation.measures = measures.remove(&relation.oid);
         let (Some(own), mut parent) = (relation.measures, relation.partition_of) else { continue };

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
+use plinth_core::FastMap;
 use plinth_queries::RawRow;
 use plinth_schema_introspect::{
     Catalog, FunctionKind, Sequence, UserCast, UserFunction, UserOperator,
@@ -22,7 +23,7 @@ pub(super) fn fill(
     draft.types.add_domain_checks(&answers.domain_checks)?;
     sequences(draft, &answers.sequences, comments)?;
     let (catalog, types) = (&mut draft.catalog, &draft.types);
-    let mut members: HashMap<String, HashMap<u32, String>> = HashMap::new();
+    let mut members: HashMap<String, FastMap<u32, String>> = HashMap::new();
     for row in &answers.members {
         let mut fields = Fields::of(row);
         let class = fields.owned()?;
@@ -39,10 +40,10 @@ fn functions(
     catalog: &mut Catalog,
     types: &TypeBook,
     answers: &Answers,
-    extensions: &HashMap<u32, String>,
+    extensions: &FastMap<u32, String>,
     comments: &mut Comments,
 ) -> Result<(), Unreadable> {
-    let mut texts: HashMap<u32, (String, Option<String>)> = HashMap::new();
+    let mut texts: FastMap<u32, (String, Option<String>)> = FastMap::default();
     for row in &answers.function_texts {
         let mut fields = Fields::of(row);
         let oid = fields.number()?;
@@ -93,7 +94,7 @@ fn functions(
 fn operators(
     catalog: &mut Catalog,
     rows: &[RawRow],
-    extensions: &HashMap<u32, String>,
+    extensions: &FastMap<u32, String>,
 ) -> Result<(), Unreadable> {
     let mut operators = BTreeSet::new();
     for row in rows {
@@ -112,7 +113,7 @@ fn casts(
     catalog: &mut Catalog,
     types: &TypeBook,
     rows: &[RawRow],
-    extensions: &HashMap<u32, String>,
+    extensions: &FastMap<u32, String>,
 ) -> Result<(), Unreadable> {
     for row in rows {
         let mut fields = Fields::of(row);
@@ -132,7 +133,7 @@ fn sequences(
     rows: &[RawRow],
     comments: &mut Comments,
 ) -> Result<(), Unreadable> {
-    let schemas: HashMap<u32, &str> = draft
+    let schemas: FastMap<u32, &str> = draft
         .schema_oids
         .iter()
         .copied()

@@ -79,7 +79,7 @@ pub(super) fn columns(scope: Scope) -> String {
         Scope::All => format!("{COLUMNS} >= 16384"),
         // With the fields of the row types that its columns have.
         Scope::One => format!(
-            "{COLUMNS} = ANY (ARRAY(SELECT $1::oid UNION ALL SELECT typrelid FROM pg_type WHERE typrelid <> 0 AND oid IN ({COLUMN_TYPES})))"
+            "{COLUMNS} = ANY (ARRAY(SELECT $1::oid UNION ALL SELECT typrelid FROM pg_type WHERE typrelid <> 0 AND oid {AMONG_COLUMN_TYPES}))"
         ),
     }
 }
@@ -145,17 +145,18 @@ FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
 WHERE p.oid >= 16384 AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
   AND p.oid NOT IN (SELECT objid FROM pg_depend WHERE classid = 1255 AND deptype = 'e')";
 
-/// The types of the columns of the relation `$1`, and of the elements of arrays.
-const COLUMN_TYPES: &str = "\
-SELECT atttypid FROM pg_attribute WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped \
-UNION SELECT e.typelem FROM pg_attribute a JOIN pg_type e ON e.oid = a.atttypid WHERE a.attrelid = $1::oid AND a.attnum > 0";
+/// That an oid is one of the types of the columns of the relation `$1`, or of the elements of arrays. As an array, because a
+/// join with them reads all types there are, of which every table has two.
+const AMONG_COLUMN_TYPES: &str = "\
+= ANY (ARRAY(SELECT atttypid FROM pg_attribute WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped \
+UNION SELECT e.typelem FROM pg_attribute a JOIN pg_type e ON e.oid = a.atttypid WHERE a.attrelid = $1::oid AND a.attnum > 0))";
 
 /// Neither the row types of tables nor arrays, which are named by their elements; of one relation those that its columns
 /// have.
 pub(super) fn types(scope: Scope) -> Cow<'static, str> {
     match scope {
         Scope::All => TYPES.into(),
-        Scope::One => format!("{TYPES} AND t.oid IN ({COLUMN_TYPES})").into(),
+        Scope::One => format!("{TYPES} AND t.oid {AMONG_COLUMN_TYPES}").into(),
     }
 }
 
@@ -224,10 +225,10 @@ pub(super) fn comments(scope: Scope) -> String {
                SELECT classoid, objoid, objsubid, description FROM pg_description \
                WHERE classoid = 2606 AND objoid IN (SELECT oid FROM pg_constraint WHERE conrelid = $1::oid) \
                UNION ALL \
-               SELECT classoid, objoid, objsubid, description FROM pg_description WHERE classoid = 1247 AND objoid IN";
+               SELECT classoid, objoid, objsubid, description FROM pg_description WHERE classoid = 1247 AND objoid";
     match scope {
         Scope::All => all.into(),
-        Scope::One => format!("{one} ({COLUMN_TYPES})"),
+        Scope::One => format!("{one} {AMONG_COLUMN_TYPES}"),
     }
 }
 
@@ -295,7 +296,7 @@ pub(super) fn members(scope: Scope) -> Cow<'static, str> {
     match scope {
         Scope::All => MEMBERS.into(),
         Scope::One => {
-            format!("{MEMBERS} AND d.classid = 1247 AND d.objid IN ({COLUMN_TYPES})").into()
+            format!("{MEMBERS} AND d.classid = 1247 AND d.objid {AMONG_COLUMN_TYPES}").into()
         }
     }
 }

@@ -1,9 +1,9 @@
 //! What the planner knows of columns: how many different values, how wide.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::time::Duration;
 
+use plinth_core::FastMap;
 use plinth_queries::{RawRow, RunError};
 
 use super::assemble::Draft;
@@ -19,7 +19,7 @@ const LIMITS: ReadLimits =
     ReadLimits { time: Duration::from_secs(5), row_bytes: 1 << 20, total_bytes: 64 << 20 };
 
 /// The planner's average width of columns, in bytes, by position of the relation and the column.
-pub(super) type Widths = HashMap<(usize, usize), u32>;
+pub(super) type Widths = FastMap<(usize, usize), u32>;
 
 /// Fills [`distinct`](plinth_schema_introspect::Column::distinct) where the planner knows it and the role may see it; of all relations, or of the
 /// one of the oid `relation`.
@@ -36,7 +36,7 @@ pub(super) async fn read(
     let mut analyzed: Vec<_> =
         relations.iter().filter(|it| it.estimated_rows.is_some_and(|rows| rows > 0.0)).collect();
     if analyzed.is_empty() {
-        return Ok(Widths::new());
+        return Ok(Widths::default());
     }
     let answers = if draft.reads_statistics {
         let scope = if relation.is_some() { Scope::One } else { Scope::All };
@@ -62,7 +62,7 @@ pub(super) async fn read(
 }
 
 fn by_number(draft: &mut Draft, rows: &[RawRow]) -> Result<Widths, Unreadable> {
-    let mut widths = Widths::new();
+    let mut widths = Widths::default();
     for row in rows {
         let mut fields = Fields::of(row);
         let Some(at) = draft.position(fields.number()?) else { continue };
@@ -73,7 +73,7 @@ fn by_number(draft: &mut Draft, rows: &[RawRow]) -> Result<Widths, Unreadable> {
 }
 
 fn by_name(draft: &mut Draft, rows: &[RawRow]) -> Result<Widths, Unreadable> {
-    let mut widths = Widths::new();
+    let mut widths = Widths::default();
     for row in rows {
         let mut fields = Fields::of(row);
         if let Some(place) = draft.place(&fields.text()?, &fields.text()?, &fields.text()?) {

@@ -20,7 +20,7 @@ pub(super) async fn read(
     options: ReadOptions,
 ) -> Result<TableRead, Diagnosis> {
     let Some(oid) = find(databases, target, table).await? else { return Ok(TableRead::Gone) };
-    let subject = Subject::One { oid, known: around(known) };
+    let subject = Subject::One { oid, known: Known::of(known) };
     let (mut session, asked) = databases.ask(target, &subject).await?;
     let mut draft = finish(&mut session, asked, &subject, options).await?;
     let Some(mut relation) = draft.relations.pop() else { return Ok(TableRead::Gone) };
@@ -67,9 +67,4 @@ async fn find(
             Err(error) => return Err(TargetDatabases::read_failure(error)),
         }
     }
-}
-
-/// Sharing the relations costs a counter each.
-fn around(known: &Catalog) -> Known {
-    known.relations.iter().map(|it| (it.oid, it.clone())).collect()
 }

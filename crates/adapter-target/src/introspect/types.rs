@@ -1,8 +1,9 @@
 //! Names and classes of types.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use plinth_core::FastMap;
 use plinth_queries::{RawRow, Shape, UserTypes, type_name};
 use plinth_schema_introspect::{Attribute, DomainCheck, TypeClass, UserType, UserTypeKind};
 
@@ -13,16 +14,16 @@ use super::queries::FIRST_USER_OID;
 /// Every type of the database that was read, besides the built-in ones.
 #[derive(Debug, Default)]
 pub(super) struct TypeBook {
-    entries: HashMap<u32, Entry>,
+    entries: FastMap<u32, Entry>,
     names: UserTypes,
-    labels: HashMap<u32, Vec<String>>,
+    labels: FastMap<u32, Vec<String>>,
     /// By the relation that keeps them.
-    fields: HashMap<u32, Vec<Field>>,
-    domain_checks: HashMap<u32, Vec<DomainCheck>>,
+    fields: FastMap<u32, Vec<Field>>,
+    domain_checks: FastMap<u32, Vec<DomainCheck>>,
     /// Names with a modifier that only the server can print.
-    modified: HashMap<(u32, i32), String>,
+    modified: FastMap<(u32, i32), String>,
     /// What was asked for before: most columns are of a handful of types.
-    known: HashMap<(u32, i32), Described>,
+    known: FastMap<(u32, i32), Described>,
 }
 
 #[derive(Debug)]
@@ -111,7 +112,7 @@ impl TypeBook {
 
     /// Names need their schema where another type of that name is found first.
     fn name_all(&mut self, search_path: &[String]) {
-        let mut first: HashMap<&str, usize> = HashMap::new();
+        let mut first: FastMap<&str, usize> = FastMap::default();
         let place = |it: &Entry| search_path.iter().position(|schema| *schema == it.schema);
         for entry in self.entries.values() {
             if let Some(place) = place(entry) {
@@ -281,7 +282,7 @@ impl TypeBook {
     /// As the catalog lists them, sorted.
     pub(super) fn listed(
         &self,
-        extensions: &HashMap<u32, String>,
+        extensions: &FastMap<u32, String>,
         comments: &mut Comments,
     ) -> Vec<UserType> {
         let own = |it: &Entry| !it.schema.starts_with("pg_") && it.schema != "information_schema";

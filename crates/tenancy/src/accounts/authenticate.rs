@@ -178,7 +178,11 @@ impl Accounts {
         let fresh = known.as_ref().filter(|it| now.duration_since(it.looked_up) < TRUST);
         let live = match fresh {
             Some(known) => known.live.clone(),
-            None => self.look_up(&claims, known.map(|it| it.touched), picked, origin, now).await?,
+            // As for keys.
+            None => {
+                let touched = known.map(|it| it.touched);
+                Box::pin(self.look_up(&claims, touched, picked, origin, now)).await?
+            }
         };
         let is_same = live.session.user == claims.sub && live.session.app == claims.client_id;
         if !is_same || !live.session.is_good(live.epoch, now) {

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::{Arc, RwLock};
 
 use jiff::Timestamp;
-use plinth_core::{Clock, OrgId, Origin, SessionId, StoreError, UserId};
+use plinth_core::{Clock, FastMap, OrgId, Origin, SessionId, StoreError, UserId};
 use secrecy::SecretString;
 use serde_json::json;
 use uuid::Uuid;
@@ -13,7 +13,6 @@ use super::error::AccountError;
 use super::ports::{Account, AccountStore, AttemptStore, Membership};
 use super::throttle::Attempt;
 use crate::audit::AuditOutcome;
-use crate::fast_map::FastMap;
 use crate::password::{Password, PasswordHashing};
 use crate::session::{RefreshClaim, RefreshKey, Session};
 use crate::signing::{AccessToken, SigningKeys};

@@ -2,10 +2,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use plinth_core::{Clock, Credential, KeyId, OrgId, Principal, StoreError};
+use plinth_core::{Clock, Credential, FastMap, KeyId, OrgId, Principal, StoreError};
 
 use super::{Bucket, Period, Rate, Rates};
-use crate::fast_map::FastMap;
 
 /// How long the rates of a caller are trusted before they are read again.
 const TRUST: SignedDuration = SignedDuration::from_secs(5);
@@ -134,7 +133,7 @@ impl Limiter {
         if let Some(admission) = lock(&self.known).admit(caller.org, key, now) {
             return Ok(admission);
         }
-        self.admit_slowly(caller.org, key, now).await
+        Box::pin(self.admit_slowly(caller.org, key, now)).await
     }
 
     /// The same where something has to be read or reserved first.

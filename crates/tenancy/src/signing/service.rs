@@ -3,7 +3,7 @@ use std::sync::{Arc, RwLock};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use plinth_core::{Clock, StoreError};
+use plinth_core::{Clock, FastMap, StoreError};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -11,7 +11,6 @@ use zeroize::Zeroizing;
 use super::key::{PublishedKey, SealedKey, SigningError, SigningKey};
 use super::schedule::{Plan, Rotation, ScheduledKey, signer};
 use super::token::{self, AccessToken, Claims, LIFETIME};
-use crate::fast_map::FastMap;
 
 /// How long the keys that were read are trusted: one that was made or removed elsewhere counts here within this.
 const TRUST: SignedDuration = SignedDuration::from_secs(1);

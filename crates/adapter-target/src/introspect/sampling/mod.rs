@@ -431,7 +431,7 @@ mod tests {
     }
 
     fn order(relations: &[Relation]) -> Vec<&str> {
-        tasks(relations, &Widths::new()).iter().map(|it| relations[it.at].name.as_str()).collect()
+        tasks(relations, &Widths::default()).iter().map(|it| relations[it.at].name.as_str()).collect()
     }
 
     #[test]
