@@ -108,6 +108,29 @@ async fn find(
     found.as_ref().map(run).transpose()
 }
 
+/// Writes down that the processes of runs are gone, of one run or of all: their leases are over. Gives how many that were.
+async fn end_lost(
+    tx: &Transaction<'_>,
+    org: OrgId,
+    run: Option<QueryRunId>,
+    kept: SignedDuration,
+) -> Result<u64, StoreError> {
+    let end = "WITH lost AS (
+             UPDATE query_runs SET state = 'failed', error = $3, finished_at = db_now(), leased_until = NULL,
+                 row_count = 0, kept_bytes = 0, expires_at = db_now() + make_interval(secs => $4)
+             WHERE org_id = $1 AND ($2::uuid IS NULL OR id = $2) AND finished_at IS NULL AND leased_until <= db_now()
+             RETURNING id
+         ), forgotten AS (
+             DELETE FROM query_run_pages WHERE org_id = $1 AND run_id IN (SELECT id FROM lost)
+         )
+         SELECT count(*) FROM lost";
+    let lost = Json(RunFault::server_lost());
+    let run = run.map(QueryRunId::as_uuid);
+    let parameters: [&(dyn ToSql + Sync); 4] = [&org.as_uuid(), &run, &lost, &kept.as_secs_f64()];
+    let row = tx.query_one(end, &parameters).await.map_err(store)?;
+    u64::try_from(get::<i64>(&row, "count")?).map_err(internal)
+}
+
 #[async_trait]
 impl QueryRunStore for PostgresQueryRuns {
     async fn insert(
@@ -156,27 +179,29 @@ impl QueryRunStore for PostgresQueryRuns {
         viewer: RunViewer,
         kept: SignedDuration,
     ) -> Result<Option<QueryRun>, StoreError> {
-        let lost = RunFault::server_lost();
-        let end = "UPDATE query_runs SET state = 'failed', error = $3, finished_at = db_now(), leased_until = NULL,
-                 expires_at = db_now() + make_interval(secs => $4)
-             WHERE org_id = $1 AND id = $2 AND finished_at IS NULL AND leased_until <= db_now()";
-        let forget = "DELETE FROM query_run_pages WHERE org_id = $1 AND run_id = $2";
         self.database
             .for_org(org, async |tx| {
-                let (org_id, run_id) = (org.as_uuid(), id.as_uuid());
                 let found = find(tx, org, id, viewer).await?;
                 if found.as_ref().is_none_or(|it| it.finished_at.is_some()) {
                     return Ok(found);
                 }
-                let parameters: [&(dyn ToSql + Sync); 4] =
-                    [&org_id, &run_id, &Json(&lost), &kept.as_secs_f64()];
-                if tx.execute(end, &parameters).await.map_err(store)? == 0 {
+                if end_lost(tx, org, Some(id), kept).await? == 0 {
                     return Ok(found);
                 }
-                tx.execute(forget, &[&org_id, &run_id]).await.map_err(store)?;
                 find(tx, org, id, viewer).await
             })
             .await
+    }
+
+    async fn end_lost(&self, kept: SignedDuration) -> Result<u64, StoreError> {
+        let with = "SELECT organizations_with_lost_query_runs()";
+        let mut ended = 0;
+        for row in self.database.rows_of_nobody(with, &[]).await? {
+            let org = OrgId::from_uuid(row.try_get(0).map_err(internal)?);
+            let end = async |tx: &Transaction<'_>| end_lost(tx, org, None, kept).await;
+            ended += self.database.for_org(org, end).await?;
+        }
+        Ok(ended)
     }
 
     async fn beat(

@@ -12,8 +12,10 @@ use tokio::time::sleep;
 /// The shortest time from one ring to the next: what comes meanwhile is told with the next.
 const RING_EVERY: Duration = Duration::from_millis(5);
 
-/// How long it waits before it listens again after the session was cut.
-const AGAIN: Duration = Duration::from_secs(1);
+/// How long it waits before it listens again after the session was cut: twice as long each time that it cannot, up to the
+/// second.
+const AGAIN: Duration = Duration::from_millis(50);
+const AGAIN_AT_MOST: Duration = Duration::from_secs(1);
 
 /// Reaches the workers of other processes. What it says may be lost: whoever hears nothing looks by themselves.
 #[async_trait]
@@ -110,9 +112,12 @@ impl Bell {
             // Something may have been missed.
             self.here.notify_one();
         };
+        let mut pause = AGAIN;
         loop {
             let cut = self.rope.hear(&listening, self.here.clone()).await;
-            self.hears.store(false, Ordering::Relaxed);
+            if self.hears.swap(false, Ordering::Relaxed) {
+                pause = AGAIN;
+            }
             self.here.notify_one();
             if let Err(err) = cut {
                 tracing::debug!(
@@ -120,7 +125,8 @@ impl Bell {
                     "nothing is heard of other servers; the queue is looked at more often meanwhile"
                 );
             }
-            sleep(AGAIN).await;
+            sleep(pause).await;
+            pause = (pause * 2).min(AGAIN_AT_MOST);
         }
     }
 }

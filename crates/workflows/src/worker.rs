@@ -36,8 +36,9 @@ const LOOK_SOON: Duration = Duration::from_millis(4);
 /// How long it waits for more room while there is little.
 const GATHER: Duration = Duration::from_millis(10);
 
-/// How long it waits after storage failed.
-const AFTER_FAILURE: Duration = Duration::from_millis(500);
+/// How long it waits after storage failed: twice as long each time, up to as long as it waits where nobody wakes it. Asking a
+/// database that is away costs next to nothing, and the runs of everybody wait for the first answer.
+const AFTER_FAILURE: Duration = Duration::from_millis(20);
 
 /// How long runs that are under way at a stop may take to end; the others are taken over elsewhere.
 const GRACE: Duration = Duration::from_secs(10);
@@ -85,6 +86,7 @@ pub struct Worker {
     bell: Arc<Bell>,
     settings: WorkerSettings,
     held: Arc<Mutex<HashMap<RunId, (i64, AbortHandle)>>>,
+    stuck: Arc<Mutex<Stuck>>,
     round: Mutex<(OrgId, WorkflowId)>,
 }
 
@@ -106,6 +108,7 @@ impl Worker {
             bell,
             settings,
             held: Arc::default(),
+            stuck: Arc::default(),
             round: Mutex::new(nobody),
         }
     }
@@ -135,6 +138,9 @@ impl Worker {
                 };
                 match taken {
                     Ok(round) => {
+                        if looks.is_failing() {
+                            tracing::info!("the queue of runs can be read again");
+                        }
                         looks.took(&round, self.bell.hears(), Instant::now());
                         self.bell.set_room(looks.has_room(free, &round));
                         let since = Instant::now();
@@ -143,11 +149,14 @@ impl Worker {
                         }
                     }
                     Err(err) => {
-                        let error = plinth_core::chain(&err);
-                        tracing::warn!(
-                            error,
-                            "the queue of runs cannot be read; it will be tried again"
-                        );
+                        // Once for each outage.
+                        if !looks.is_failing() {
+                            let error = plinth_core::chain(&err);
+                            tracing::warn!(
+                                error,
+                                "the queue of runs cannot be read; it will be tried again"
+                            );
+                        }
                         looks.failed(Instant::now());
                     }
                 }
@@ -205,6 +214,7 @@ impl Worker {
     }
 
     async fn take(&self, most: usize) -> Result<Round, StoreError> {
+        self.give_back().await?;
         let after = *self.round.lock().expect("not poisoned");
         let per_organization = i32::try_from(self.settings.runs_per_organization);
         let limits = TakeLimits {
@@ -220,8 +230,20 @@ impl Worker {
         Ok(round)
     }
 
+    /// Gives back what could not be written down because the database was away, so that it goes on now, here or elsewhere,
+    /// and not when its lease is over.
+    async fn give_back(&self) -> Result<(), StoreError> {
+        let stuck = self.stuck.lock().expect("not poisoned").due(Instant::now());
+        if stuck.is_empty() {
+            return Ok(());
+        }
+        self.engine.queue.keep(&stuck, Duration::ZERO).await?;
+        self.stuck.lock().expect("not poisoned").gave_back(&stuck);
+        Ok(())
+    }
+
     fn start(&self, run: Taken, since: Instant, running: &mut JoinSet<()>) {
-        let (engine, held) = (self.engine.clone(), self.held.clone());
+        let (engine, held, stuck) = (self.engine.clone(), self.held.clone(), self.stuck.clone());
         let (id, fence) = (run.id, run.fence);
         // Under the lock, so that a run that ends at once is not put in after it was taken out.
         let guard = Held { id, fence, all: held };
@@ -234,6 +256,10 @@ impl Worker {
                 Err(Stop::Store(err)) => {
                     let error = plinth_core::chain(&err);
                     tracing::warn!(run.id = %id, error, "the run cannot be written down; it goes on later");
+                    if matches!(err, StoreError::Unavailable(_)) {
+                        let mut stuck = stuck.lock().expect("not poisoned");
+                        stuck.add(id, fence, Instant::now());
+                    }
                 }
             }
         });
@@ -283,11 +309,13 @@ struct Looks {
     pause: Duration,
     /// How many ended since the last round.
     ended: usize,
+    /// How long it waits after the next failure; `None` if the last look was none.
+    again: Option<Duration>,
 }
 
 impl Looks {
     fn new(most: usize, now: Instant) -> Self {
-        Self { most, at: now, is_short: false, pause: LOOK_SOON, ended: 0 }
+        Self { most, at: now, is_short: false, pause: LOOK_SOON, ended: 0, again: None }
     }
 
     /// When to look next, with room for so many; `None` before there is room.
@@ -309,8 +337,13 @@ impl Looks {
         !round.is_short && !round.is_busy && free.saturating_sub(round.runs.len()) * 4 > self.most
     }
 
+    fn is_failing(&self) -> bool {
+        self.again.is_some()
+    }
+
     fn took(&mut self, round: &Round, is_woken: bool, now: Instant) {
         self.ended = 0;
+        self.again = None;
         self.is_short = round.is_short;
         if !round.runs.is_empty() {
             self.pause = LOOK_SOON;
@@ -328,7 +361,9 @@ impl Looks {
 
     fn failed(&mut self, now: Instant) {
         self.ended = 0;
-        self.at = now + AFTER_FAILURE;
+        let pause = self.again.unwrap_or(AFTER_FAILURE);
+        self.at = now + pause;
+        self.again = Some((pause * 2).min(LOOK_EVERY));
     }
 
     fn ended(&mut self) {
@@ -337,6 +372,43 @@ impl Looks {
 
     fn woken(&mut self, now: Instant) {
         self.at = self.at.min(now);
+    }
+}
+
+/// Runs that this process had and could not write about, because the database was away.
+#[derive(Default)]
+struct Stuck {
+    all: Vec<StuckRun>,
+}
+
+struct StuckRun {
+    id: RunId,
+    fence: i64,
+    since: Instant,
+    /// Whether it was given back already. It is remembered for a lease: what gets stuck again and again, although the
+    /// database answers, goes on as seldom as leases are over.
+    is_back: bool,
+}
+
+impl Stuck {
+    fn add(&mut self, id: RunId, fence: i64, now: Instant) {
+        match self.all.iter_mut().find(|it| it.id == id) {
+            Some(it) if it.is_back => {}
+            Some(it) => it.fence = fence,
+            None => self.all.push(StuckRun { id, fence, since: now, is_back: false }),
+        }
+    }
+
+    /// What is to be given back; forgets those whose leases are over.
+    fn due(&mut self, now: Instant) -> Vec<(RunId, i64)> {
+        self.all.retain(|it| now.duration_since(it.since) < LEASE);
+        self.all.iter().filter(|it| !it.is_back).map(|it| (it.id, it.fence)).collect()
+    }
+
+    fn gave_back(&mut self, given: &[(RunId, i64)]) {
+        for it in &mut self.all {
+            it.is_back |= given.contains(&(it.id, it.fence));
+        }
     }
 }
 
@@ -386,6 +458,41 @@ mod tests {
             .collect();
         assert_eq!(pauses.first(), Some(&LOOK_SOON));
         assert_eq!(pauses.last(), Some(&LOOK_EVERY));
+    }
+
+    #[test]
+    fn who_failed_looks_again_soon_and_then_less_often() {
+        let now = Instant::now();
+        let mut looks = Looks::new(64, now);
+        let mut pauses = || {
+            looks.failed(now);
+            looks.next(64, now).expect("there is room") - now
+        };
+        let first: Vec<_> = (0..4).map(|_| pauses().as_millis()).collect();
+        assert_eq!(first, [20, 40, 80, 100]);
+        assert!(looks.is_failing());
+        looks.took(&round(false, false), true, now);
+        assert!(!looks.is_failing());
+        looks.failed(now);
+        assert_eq!(looks.next(64, now), Some(now + AFTER_FAILURE));
+    }
+
+    #[test]
+    fn what_is_stuck_is_given_back_once_in_a_lease() {
+        let now = Instant::now();
+        let id = |number| RunId::from_uuid(Uuid::from_u128(number));
+        let mut stuck = Stuck::default();
+        stuck.add(id(1), 10, now);
+        assert_eq!(stuck.due(now), [(id(1), 10)]);
+        assert_eq!(stuck.due(now), [(id(1), 10)], "the database was away still");
+        stuck.gave_back(&[(id(1), 10)]);
+        stuck.add(id(1), 20, now);
+        stuck.add(id(2), 10, now + LEASE / 2);
+        assert_eq!(stuck.due(now + LEASE / 2), [(id(2), 10)]);
+        assert_eq!(stuck.due(now + LEASE), [(id(2), 10)]);
+        stuck.add(id(1), 30, now + LEASE);
+        assert_eq!(stuck.due(now + LEASE), [(id(2), 10), (id(1), 30)]);
+        assert!(stuck.due(now + LEASE * 2).is_empty());
     }
 
     #[test]

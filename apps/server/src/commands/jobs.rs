@@ -38,6 +38,10 @@ const CONVERSATIONS_EVERY: Duration = Duration::from_mins(10);
 /// How often kept rows of runs that have expired are forgotten.
 const QUERY_RUNS_EVERY: Duration = Duration::from_mins(1);
 
+/// How often runs are ended whose server died: with the six seconds that they are held, somebody who only waits for a run's
+/// end waits eight at most.
+const LOST_QUERY_RUNS_EVERY: Duration = Duration::from_secs(2);
+
 /// How often it is looked after calls of remotes whose end is not known here.
 const REMOTES_EVERY: Duration = Duration::from_secs(10);
 
@@ -93,6 +97,10 @@ pub(super) fn start(
     let query_runs = services.query_runs.clone();
     jobs.spawn(every("rows of runs", QUERY_RUNS_EVERY, stopped.clone(), async move || {
         query_runs.sweep().await.map(|_| ())
+    }));
+    let query_runs = services.query_runs.clone();
+    jobs.spawn(every("lost runs", LOST_QUERY_RUNS_EVERY, stopped.clone(), async move || {
+        query_runs.end_lost().await.map(|_| ())
     }));
     let remotes = services.remotes.clone();
     jobs.spawn(every("calls of remotes", REMOTES_EVERY, stopped.clone(), async move || {

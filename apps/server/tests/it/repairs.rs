@@ -49,6 +49,27 @@ async fn repair(who: &Person, query: &str) -> Value {
     found.body["data"][0].clone()
 }
 
+/// A workflow that runs both queries, in its draft the second only, and an alert on the first: their paths.
+async fn users_of(who: &Person, one: &str, two: &str) -> [String; 2] {
+    let step = |name, query| json!({ "name": name, "type": "saved_query", "query_id": query });
+    let body = json!({
+        "name": "Both", "trigger": { "type": "manual" }, "steps": [step("one", one), step("two", two)],
+    });
+    let made = who.post("/v1/workflows", body).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    assert_eq!(made.body["data"]["repairs"], json!([]));
+    let workflow = format!("/v1/workflows/{}", made.body["data"]["id"].as_str().unwrap());
+    let draft = json!({ "steps": [step("two", two)], "publish": false });
+    let changed = send(who.request("PATCH", &workflow).json(&draft)).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    let body = json!({
+        "name": "Rich", "query_id": one, "condition": { "type": "has_rows" }, "schedule": { "every": "day" },
+    });
+    let made = who.post("/v1/alerts", body).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    [workflow, format!("/v1/alerts/{}", made.body["data"]["id"].as_str().unwrap())]
+}
+
 async fn act(who: &Person, repair: &Value, what: &str) -> Answer {
     let id = repair["id"].as_str().unwrap();
     who.post(&format!("/v1/queries/repairs/{id}/{what}"), json!({})).await
@@ -90,6 +111,7 @@ async fn what_a_change_breaks_is_marked_with_a_fix_that_was_tried() {
         json!([widget("table", &rich, (0, 0, 6, 4)), widget("table", &countries, (6, 0, 6, 4)),]);
     let made = make(&ann, json!({ "name": "Shop", "widgets": widgets })).await;
     let dashboard = format!("/v1/dashboards/{}", id(&made));
+    let [workflow, alert] = users_of(&ann, &rich, &countries).await;
     let link = ann.post(&format!("{dashboard}/shares"), json!({ "kind": "link" })).await;
     let token = link.body["data"]["token"].as_str().unwrap().to_owned();
 
@@ -149,6 +171,21 @@ async fn what_a_change_breaks_is_marked_with_a_fix_that_was_tried() {
     }
     assert!(!shared(&app, &token, "").await.text.contains("credit_limit"));
 
+    // Workflows and alerts do too, for whoever may read queries.
+    let marks = async |who: &Person| {
+        let workflow = who.get(&workflow).await.body["data"]["repairs"].clone();
+        let alert = who.get(&alert).await.body["data"]["repair"].clone();
+        let listed = who.get("/v1/alerts").await.body["data"][0]["repair"].clone();
+        (workflow, alert, listed)
+    };
+    let (of_workflow, of_alert, listed) = marks(&ann).await;
+    assert_eq!((&of_workflow[0]["id"], of_workflow.as_array().unwrap().len()), (&found["id"], 1));
+    assert_eq!((&of_alert["id"], &listed["id"]), (&found["id"], &found["id"]));
+    let new = json!({ "name": "looks", "scopes": ["workflows:read"] });
+    let key = ann.post("/v1/api-keys", new).await.body["data"]["key"].clone();
+    let (of_workflow, of_alert, _) = marks(&app.somebody(key.as_str().unwrap())).await;
+    assert_eq!((of_workflow, of_alert), (json!([]), Value::Null));
+
     // Viewers look on; another organization has repairs of its own.
     let refused = act(&viewer, &found, "apply").await;
     assert_eq!(refused.error(), (403, "authorization_error"), "{}", refused.text);
@@ -192,6 +229,7 @@ async fn what_a_change_breaks_is_marked_with_a_fix_that_was_tried() {
     assert_eq!((&first["sql"], &first["repair"]), (&json!(sql), &Value::Null));
     let seen = ann.get(&dashboard).await;
     assert_eq!(seen.body["data"]["widgets"][0]["repair"], Value::Null, "{}", seen.text);
+    assert_eq!(marks(&ann).await, (json!([]), Value::Null, Value::Null));
     assert_eq!(seen.body["data"]["widgets"][0]["data"]["row_count"], 2);
     let again = act(&ann, &found, "apply").await;
     assert_eq!(again.body["error"]["details"]["reason"], "settled", "{}", again.text);

@@ -58,6 +58,10 @@ pub trait QueryRunStore: Send + Sync + 'static {
         kept: SignedDuration,
     ) -> Result<Option<QueryRun>, StoreError>;
 
+    /// Ends the runs, of all organizations, whose leases are over: whoever ran them is gone. They have failed, with
+    /// [`RunFault::server_lost`], lose their rows and are kept for so long. Says how many.
+    async fn end_lost(&self, kept: SignedDuration) -> Result<u64, StoreError>;
+
     /// Holds a run for another lease.
     async fn beat(
         &self,

@@ -248,6 +248,20 @@ impl BackgroundRuns {
         self.get(permit, id).await
     }
 
+    /// Writes down that runs have failed whose process died: that of another server, or one before this. So nobody has to
+    /// look at one for it to have ended, and it takes no place.
+    ///
+    /// # Errors
+    ///
+    /// Only when storage fails.
+    pub async fn end_lost(&self) -> Result<u64, StoreError> {
+        let ended = self.parts.store.end_lost(RESULTS_KEPT_FOR).await?;
+        if ended > 0 {
+            tracing::warn!(runs = ended, "runs have failed whose server ended before them");
+        }
+        Ok(ended)
+    }
+
     /// Forgets what has expired.
     ///
     /// # Errors

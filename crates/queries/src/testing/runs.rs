@@ -146,6 +146,25 @@ pub async fn query_run_store_contract(
     assert_eq!((lost.state, lost.expires_at.is_some()), (RunState::Failed, true));
     assert_eq!(lost.error.expect("why").kind, ErrorKind::Unavailable);
 
+    // Nobody has to look at it for that.
+    let silent = queued(ours, live, now);
+    assert!(store.insert(&silent, 9, SignedDuration::from_secs(-1)).await.expect("kept"));
+    let partly = QueryRun { state: RunState::Running, row_count: 3, ..silent.clone() };
+    assert!(store.save(&partly, Some(&page(0, 3))).await.expect("kept"));
+    assert_eq!(store.end_lost(HOUR).await.expect("ended"), 1);
+    assert_eq!(store.end_lost(HOUR).await.expect("none is left"), 0);
+    let lost = find(&silent, ours.0, viewer(ours.1)).await.expect("it is there");
+    assert_eq!(
+        (lost.state, lost.row_count, lost.error),
+        (RunState::Failed, 0, Some(RunFault::server_lost()))
+    );
+    assert!(store.pages(ours.0, silent.id, 0, 9).await.expect("read").is_empty());
+    assert!(
+        !store.save(&partly, None).await.expect("ended"),
+        "whoever ran it lives, and is too late"
+    );
+    assert_eq!(find(&next, ours.0, viewer(ours.1)).await, Some(next.clone()), "it is held");
+
     // What has expired is not shown, and goes.
     let over = QueryRun {
         state: RunState::Cancelled,

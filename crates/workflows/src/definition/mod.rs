@@ -5,8 +5,10 @@ mod fault;
 mod step;
 mod trigger;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use plinth_queries::QueryId;
 use serde_json::Value;
 
 pub(crate) use action::OWN_HEADERS;
@@ -63,6 +65,15 @@ impl Default for RunSettings {
 }
 
 impl Definition {
+    /// The saved queries that its steps run, each once.
+    pub fn queries(&self) -> BTreeSet<QueryId> {
+        let query = |it: &Step| match &it.kind {
+            StepKind::Query { query, .. } => Some(*query),
+            StepKind::Question { .. } | StepKind::Sql { .. } => None,
+        };
+        self.steps.iter().filter_map(query).collect()
+    }
+
     /// Reads a definition: the fields `trigger`, `steps`, `conditions`, `actions` and `limits`.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ mod approvals;
 mod preview;
 mod triggers;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use plinth_connections::Connections;
@@ -11,7 +12,7 @@ use plinth_core::{
     Clock, Cursor, Limit, OrgId, Page, Permit, Principal, QueriesRead, Scope, UserId,
     WorkflowsRead, WorkflowsWrite,
 };
-use plinth_queries::Queries;
+use plinth_queries::{Queries, QueryId};
 use plinth_tenancy::{AuditEntry, Tenancy};
 use serde_json::{Value, json};
 
@@ -306,6 +307,29 @@ impl Workflows {
     ) -> Result<Vec<Published>, WorkflowError> {
         self.find(permit.principal(), id).await?;
         Ok(self.parts.store.versions(permit.org(), id).await?)
+    }
+
+    /// The saved queries that a workflow's steps run: those of the draft and, where that is another, of the version that runs.
+    ///
+    /// # Errors
+    ///
+    /// Only when our own storage fails.
+    pub async fn queries_of(
+        &self,
+        permit: &Permit<WorkflowsRead>,
+        workflow: &Workflow,
+    ) -> Result<BTreeSet<QueryId>, WorkflowError> {
+        let (org, id) = (permit.org(), workflow.id);
+        // A newer server may have written what this one does not understand.
+        let queries = |it: &Value| Definition::parse(it).map(|it| it.queries()).unwrap_or_default();
+        let mut all = queries(&workflow.draft);
+        if let Some(number) = workflow.published
+            && let Some(runs) = self.parts.store.version(org, id, number).await?
+            && runs.definition != workflow.draft
+        {
+            all.extend(queries(&runs.definition));
+        }
+        Ok(all)
     }
 
     /// Queues a run of the published version, also of a workflow that is disabled or paused.

@@ -1,5 +1,6 @@
 use jiff::Timestamp;
 use plinth_core::UserId;
+use plinth_queries::repairs::Repair;
 use plinth_workflows::alerts::{Alert, AlertId, Evaluation, EvaluationId, Mute, Notice};
 use plinth_workflows::condition::Verdict;
 use serde::Serialize;
@@ -7,6 +8,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::http::envelope::{envelope, page_envelope};
+use crate::http::queries::RepairBody;
 
 /// An alert.
 #[derive(Debug, Serialize, ToSchema)]
@@ -56,8 +58,20 @@ pub(super) struct AlertBody {
     /// When it is evaluated next; null if it is not.
     #[schema(required = true)]
     next_evaluation_at: Option<Timestamp>,
+    /// What broke its query, if a change of the schema did, and what it would have to be. Left out where the query works, or
+    /// the caller does not see it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repair: Option<RepairBody>,
     created_at: Timestamp,
     updated_at: Timestamp,
+}
+
+impl AlertBody {
+    /// An alert; its query's repair is among these, if it has one.
+    pub(super) fn with_repair(it: &Alert, repairs: &[Repair]) -> Self {
+        let repair = repairs.iter().find(|repair| repair.query == it.query);
+        Self { repair: repair.cloned().map(RepairBody::from), ..Self::from(it) }
+    }
 }
 
 impl From<&Alert> for AlertBody {
@@ -88,6 +102,7 @@ impl From<&Alert> for AlertBody {
             schedule: it.schedule.clone(),
             notify: it.notify.clone(),
             rearm_seconds: it.rearm_seconds,
+            repair: None,
             next_evaluation_at: it.due_at,
             created_at: it.created_at,
             updated_at: it.updated_at,

@@ -5,7 +5,7 @@ mod body;
 use actix_web::{HttpResponse, delete, get, patch, post, web};
 use jiff::SignedDuration;
 use plinth_queries::QueryId;
-use plinth_workflows::alerts::{AlertChange, AlertId, NewAlert};
+use plinth_workflows::alerts::{Alert, AlertChange, AlertId, NewAlert};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -18,6 +18,7 @@ use super::envelope::Reply;
 use super::etag::{IfMatch, tagged};
 use super::input::{Paging, Valid};
 use super::problem::Problems;
+use super::queries::open_repairs;
 use super::{Caller, Problem, Services};
 
 const LIST: &str = "alerts";
@@ -58,7 +59,10 @@ async fn list_alerts(
     let after = paging.cursor(&services.cursors, LIST)?;
     let page = services.alerts.list(&permit, after, paging.limit()?).await?;
     let next = page.next.map(|it| services.cursors.seal(LIST, it));
-    Ok(reply.page(page.items.iter().map(AlertBody::from).collect(), next))
+    let queries: Vec<_> = page.items.iter().map(|it| it.query).collect();
+    let repairs = open_repairs(&caller, &services, &queries).await?;
+    let shown = |it| AlertBody::with_repair(it, &repairs);
+    Ok(reply.page(page.items.iter().map(shown).collect(), next))
 }
 
 /// Make an alert
@@ -92,7 +96,10 @@ async fn create_alert(
     };
     let made = services.alerts.create(&permit, new).await?;
     let location = format!("/v1/alerts/{}", made.id);
-    Ok(tagged(reply.created(location, AlertBody::from(&made)), made.revision))
+    Ok(tagged(
+        reply.created(location, with_repair(&caller, &services, &made).await?),
+        made.revision,
+    ))
 }
 
 /// Read an alert
@@ -111,7 +118,7 @@ async fn get_alert(
     reply: Reply,
 ) -> Result<HttpResponse, Problem> {
     let found = services.alerts.get(&caller.permit()?, id.into_inner()).await?;
-    Ok(tagged(reply.ok(AlertBody::from(&found)), found.revision))
+    Ok(tagged(reply.ok(with_repair(&caller, &services, &found).await?), found.revision))
 }
 
 /// Change an alert
@@ -149,7 +156,7 @@ async fn update_alert(
         expected: seen.revisions().map(|it| it.iter().copied().max().unwrap_or(-1)),
     };
     let changed = services.alerts.change(&permit, id.into_inner(), change).await?;
-    Ok(tagged(reply.ok(AlertBody::from(&changed)), changed.revision))
+    Ok(tagged(reply.ok(with_repair(&caller, &services, &changed).await?), changed.revision))
 }
 
 /// Delete an alert
@@ -187,7 +194,7 @@ async fn evaluate_alert(
     reply: Reply,
 ) -> Result<HttpResponse, Problem> {
     let due = services.alerts.evaluate(&caller.permit()?, id.into_inner()).await?;
-    Ok(reply.accepted(AlertBody::from(&due)))
+    Ok(reply.accepted(with_repair(&caller, &services, &due).await?))
 }
 
 /// Mute an alert
@@ -211,7 +218,7 @@ async fn mute_alert(
     let permit = caller.permit()?;
     let time = body.0.seconds.map(SignedDuration::from_secs);
     let muted = services.alerts.mute(&permit, id.into_inner(), time).await?;
-    Ok(tagged(reply.ok(AlertBody::from(&muted)), muted.revision))
+    Ok(tagged(reply.ok(with_repair(&caller, &services, &muted).await?), muted.revision))
 }
 
 /// Unmute an alert
@@ -230,7 +237,7 @@ async fn unmute_alert(
     reply: Reply,
 ) -> Result<HttpResponse, Problem> {
     let changed = services.alerts.unmute(&caller.permit()?, id.into_inner()).await?;
-    Ok(tagged(reply.ok(AlertBody::from(&changed)), changed.revision))
+    Ok(tagged(reply.ok(with_repair(&caller, &services, &changed).await?), changed.revision))
 }
 
 /// List an alert's evaluations
@@ -257,6 +264,16 @@ async fn list_alert_evaluations(
     let page = services.alerts.evaluations(&permit, id, after, paging.limit()?).await?;
     let next = page.next.map(|it| services.cursors.seal(EVALUATIONS, it));
     Ok(reply.page(page.items.into_iter().map(EvaluationBody::from).collect(), next))
+}
+
+/// An alert, with its query's repair if that has one.
+async fn with_repair(
+    caller: &Caller,
+    services: &Services,
+    alert: &Alert,
+) -> Result<AlertBody, Problem> {
+    let repairs = open_repairs(caller, services, &[alert.query]).await?;
+    Ok(AlertBody::with_repair(alert, &repairs))
 }
 
 fn query(text: &str) -> Result<QueryId, Problem> {

@@ -40,6 +40,7 @@ use super::problem::{DatabaseProblems, Problems};
 use super::{Caller, Problem, Services, models};
 
 pub(super) use self::body::{Format, OutcomeBody};
+pub(super) use self::repairs::open_repairs;
 pub(super) use self::repairs_body::RepairBody;
 
 pub(super) fn routes(config: &mut ServiceConfig<'_>) {

@@ -1,9 +1,10 @@
 //! Saved queries that a change of a schema broke.
 
 use actix_web::{HttpResponse, get, post, put, web};
+use plinth_core::QueriesRead;
 use plinth_dashboards::DashboardId;
 use plinth_queries::QueryId;
-use plinth_queries::repairs::{ModeOf, RepairId};
+use plinth_queries::repairs::{ModeOf, Repair, RepairId};
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
@@ -17,6 +18,18 @@ use crate::http::envelope::Reply;
 use crate::http::input::{Paging, Valid};
 use crate::http::problem::{DatabaseProblems, ErrorBody, Problems};
 use crate::http::{Caller, Problem, Services};
+
+/// The open repairs of these saved queries, for what is told beside them; none for whoever may not read queries at all.
+pub(in crate::http) async fn open_repairs(
+    caller: &Caller,
+    services: &Services,
+    queries: &[QueryId],
+) -> Result<Vec<Repair>, Problem> {
+    if caller.permit::<QueriesRead>().is_err() {
+        return Ok(Vec::new());
+    }
+    Ok(services.repairs.open_of(caller.principal(), queries).await?)
+}
 
 /// Before the routes of single queries: an id would match `repairs` too.
 pub(super) fn routes(config: &mut ServiceConfig<'_>) {

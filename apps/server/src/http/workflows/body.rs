@@ -1,5 +1,6 @@
 use jiff::Timestamp;
 use plinth_core::UserId;
+use plinth_queries::repairs::Repair;
 use plinth_workflows::actions::Sent;
 use plinth_workflows::condition::Verdict;
 use plinth_workflows::writes::Approval;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::http::envelope::{Meta, envelope, page_envelope};
+use crate::http::queries::RepairBody;
 
 /// A workflow.
 #[derive(Debug, Serialize, ToSchema)]
@@ -56,8 +58,20 @@ pub(super) struct WorkflowBody {
     /// The draft's limits; null for the usual.
     #[schema(value_type = Option<Object>, required = true)]
     limits: Value,
+    /// What broke the saved queries that its steps run, of the draft and of the version that runs, if a change of a schema
+    /// did, and what they would have to be: of the queries that the caller sees. Left out in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repairs: Option<Vec<RepairBody>>,
     created_at: Timestamp,
     updated_at: Timestamp,
+}
+
+impl WorkflowBody {
+    /// A workflow with the open repairs of what it asks.
+    pub(super) fn with_repairs(it: &Workflow, repairs: Vec<Repair>) -> Self {
+        let repairs = repairs.into_iter().map(RepairBody::from).collect();
+        Self { repairs: Some(repairs), ..Self::from(it) }
+    }
 }
 
 impl From<&Workflow> for WorkflowBody {
@@ -86,6 +100,7 @@ impl From<&Workflow> for WorkflowBody {
             conditions: part("conditions"),
             actions: part("actions"),
             limits: part("limits"),
+            repairs: None,
             created_at: it.created_at,
             updated_at: it.updated_at,
         }

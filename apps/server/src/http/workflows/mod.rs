@@ -6,7 +6,7 @@ mod hooks;
 mod runs;
 
 use actix_web::{HttpResponse, delete, get, patch, post, web};
-use plinth_workflows::{NewWorkflow, WorkflowChange, WorkflowId};
+use plinth_workflows::{NewWorkflow, Workflow, WorkflowChange, WorkflowId};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -21,6 +21,7 @@ use super::envelope::Reply;
 use super::etag::{IfMatch, tagged};
 use super::input::{Paging, Valid};
 use super::problem::Problems;
+use super::queries::open_repairs;
 use super::{Caller, Problem, Services};
 
 const LIST: &str = "workflows";
@@ -101,7 +102,8 @@ async fn create_workflow(
     };
     let made = services.workflows.create(&permit, new).await?;
     let location = format!("/v1/workflows/{}", made.id);
-    Ok(tagged(reply.created(location, WorkflowBody::from(&made)), made.revision))
+    let body = with_repairs(&caller, &services, &made).await?;
+    Ok(tagged(reply.created(location, body), made.revision))
 }
 
 /// Read a workflow
@@ -120,7 +122,8 @@ async fn get_workflow(
     reply: Reply,
 ) -> Result<HttpResponse, Problem> {
     let found = services.workflows.get(&caller.permit()?, id.into_inner()).await?;
-    Ok(tagged(reply.ok(WorkflowBody::from(&found)), found.revision))
+    let body = with_repairs(&caller, &services, &found).await?;
+    Ok(tagged(reply.ok(body), found.revision))
 }
 
 /// Change a workflow
@@ -239,7 +242,22 @@ async fn change_workflow(
     // Of several that the caller may have read, the newest can be the current one; none at all matches nothing.
     change.expected = seen.revisions().map(|it| it.iter().copied().max().unwrap_or(-1));
     let changed = services.workflows.change(&permit, id, change).await?;
-    Ok(tagged(reply.ok(WorkflowBody::from(&changed)), changed.revision))
+    let body = with_repairs(caller, services, &changed).await?;
+    Ok(tagged(reply.ok(body), changed.revision))
+}
+
+/// A workflow, with the open repairs of the saved queries that its steps run. Whoever may only change workflows is not told
+/// of them.
+async fn with_repairs(
+    caller: &Caller,
+    services: &Services,
+    workflow: &Workflow,
+) -> Result<WorkflowBody, Problem> {
+    let Ok(permit) = caller.permit() else { return Ok(WorkflowBody::from(workflow)) };
+    let queries = services.workflows.queries_of(&permit, workflow).await?;
+    let queries: Vec<_> = queries.into_iter().collect();
+    let repairs = open_repairs(caller, services, &queries).await?;
+    Ok(WorkflowBody::with_repairs(workflow, repairs))
 }
 
 /// Delete a workflow
