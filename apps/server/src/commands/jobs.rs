@@ -39,8 +39,8 @@ const CONVERSATIONS_EVERY: Duration = Duration::from_mins(10);
 const QUERY_RUNS_EVERY: Duration = Duration::from_mins(1);
 
 /// How often runs are ended whose server died: with the six seconds that they are held, somebody who only waits for a run's
-/// end waits eight at most.
-const LOST_QUERY_RUNS_EVERY: Duration = Duration::from_secs(2);
+/// end waits about seven.
+const LOST_QUERY_RUNS_EVERY: Duration = Duration::from_secs(1);
 
 /// How often it is looked after calls of remotes whose end is not known here.
 const REMOTES_EVERY: Duration = Duration::from_secs(10);

@@ -91,9 +91,10 @@ async fn a_run_that_nobody_waits_for_has_failed_seconds_after_its_server_was_kil
     // Nobody asks for it: the other server sees to it by itself.
     let own = connected(&database.superuser_url()).await;
     let ended = "SELECT EXISTS (SELECT FROM plinth.query_runs WHERE state = 'failed' AND finished_at IS NOT NULL)";
-    let took = until("the other server writes down that it failed", HELD + AT_MOST, async || {
-        own.query_one(ended, &[]).await.unwrap().get(0)
-    });
+    let took =
+        until("the other server writes down that it failed", HELD + AT_MOST * 3, async || {
+            own.query_one(ended, &[]).await.unwrap().get(0)
+        });
     println!("written down {} ms after the kill", took.await.as_millis());
     assert_eq!(state().await, "failed");
     let run = there.get(&path).await.body["data"].clone();
