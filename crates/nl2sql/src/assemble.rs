@@ -307,7 +307,7 @@ pub(crate) fn assemble(
             .filter_map(|it| match it {
                 Expr::Column(it)
                     if index.tables[it.table].declared_key
-                        && index.tables[it.table].primary == [it.column] =>
+                        && index.tables[it.table].is_keyed_by(it.column) =>
                 {
                     Some((it.table, it.role))
                 }

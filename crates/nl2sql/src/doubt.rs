@@ -465,7 +465,7 @@ pub(crate) fn doubtful(
             let counts = part.order.iter().any(|it| it.by.is_aggregate())
                 || !part.having.is_empty()
                 || part.select.iter().any(Expr::is_aggregate);
-            empty |= counts && index.tables[key.table].primary == [key.column];
+            empty |= counts && index.tables[key.table].is_keyed_by(key.column);
         }
         // no row is of one year and not of another: rows of several kinds were meant
         empty |= part.filter.iter().any(|it| {
@@ -585,7 +585,7 @@ pub(crate) fn doubtful(
         && !query.select.is_empty()
         && query.select.iter().all(|it| {
             matches!(it, Expr::Column(it) if index.column(*it).is_id()
-                && index.tables[it.table].primary == [it.column])
+                && index.tables[it.table].is_keyed_by(it.column))
         });
     // `logged in during the last week`: what happened then is not known
     let untold = items.windows(3).any(|it| {

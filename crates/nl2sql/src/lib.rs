@@ -43,6 +43,8 @@ mod phrase;
 mod read;
 mod render;
 mod shape;
+#[cfg(test)]
+mod testing;
 mod time;
 mod token;
 mod values;

@@ -190,7 +190,7 @@ impl Interpreter<'_> {
                 .iter()
                 .max_by_key(|it| {
                     let info = &self.index.tables[it.table];
-                    let known = info.display == [it.column] || info.primary == [it.column];
+                    let known = info.display == [it.column] || info.is_keyed_by(it.column);
                     (known && !info.bridge, !info.bridge, std::cmp::Reverse((it.table, it.column)))
                 })
                 .map(|it| it.table),
@@ -254,7 +254,7 @@ impl Interpreter<'_> {
                         .collect();
                     let known = links.iter().find(|it| {
                         let info = &self.index.tables[it.table];
-                        (info.display == [it.column] || info.primary == [it.column])
+                        (info.display == [it.column] || info.is_keyed_by(it.column))
                             && names.iter().any(|name| name.table == it.table)
                     });
                     if let Some(link) = known {
