@@ -37,6 +37,7 @@ mod logical;
 pub mod lookup;
 mod meta;
 mod mirror;
+mod misfit;
 pub mod model;
 mod names;
 mod phrase;
