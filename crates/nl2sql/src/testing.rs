@@ -3,7 +3,10 @@
 use plinth_connections::AllowedTables;
 use plinth_schema_introspect::{Catalog, Column, ForeignKey, Key, Relation, Schema, TypeClass};
 
-use crate::index::SchemaIndex;
+use crate::{
+    engine::{AskContext, Engine, Reading},
+    index::SchemaIndex,
+};
 
 /// A table without a key, of columns that may not be empty.
 pub(crate) fn table(oid: u32, name: &str, columns: &[(&str, TypeClass)]) -> Relation {
@@ -49,4 +52,12 @@ pub(crate) fn index(relations: Vec<Relation>) -> SchemaIndex {
         ..Catalog::default()
     };
     SchemaIndex::build(&catalog, &AllowedTables::All)
+}
+
+/// The likeliest reading of a question, on the first day of 2026.
+pub(crate) fn reading(index: &SchemaIndex, question: &str) -> Reading {
+    let now = jiff::civil::date(2026, 1, 1)
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .expect("a day that there is");
+    Engine::new().best_reading(question, index, &AskContext { now }).expect("words of the schema")
 }

@@ -95,11 +95,8 @@ mod tests {
     fn index() -> SchemaIndex {
         use TypeClass::{Integer, Text};
         let owners = testing::keyed(1, "owners", &[("id", Integer), ("name", Text)]);
-        let mut boats = testing::keyed(
-            2,
-            "boats",
-            &[("id", Integer), ("owner_id", Integer), ("name", Text)],
-        );
+        let mut boats =
+            testing::keyed(2, "boats", &[("id", Integer), ("owner_id", Integer), ("name", Text)]);
         boats.foreign_keys.push(testing::reference(1, 1));
         testing::index(vec![owners, boats])
     }

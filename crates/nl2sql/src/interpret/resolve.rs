@@ -450,7 +450,15 @@ impl Interpreter<'_> {
                     .words
                     .last()
                     .is_some_and(|it| matches!(it.as_str(), "id" | "code" | "number"));
-                (own || !fits).then(|| ColumnRef::new(table, *key))
+                // a text that rows are known by is no id, where one number is called so
+                let mut ids = info.columns.iter().enumerate().filter(|(_, it)| {
+                    it.class.is_numeric() && it.words.last().is_some_and(|it| it == "id")
+                });
+                let id = match (ids.next(), ids.next()) {
+                    (Some((id, _)), None) if !own && info.columns[*key].class.is_textual() => id,
+                    _ => *key,
+                };
+                (own || !fits).then(|| ColumnRef::new(table, id))
             }
             "name" if !fits => {
                 let [one] = info.display.as_slice() else { return None };
