@@ -3,6 +3,7 @@
 
 mod apart;
 mod believe;
+mod lacking;
 mod tidy;
 
 use plinth_schema_introspect::TypeClass;
@@ -10,9 +11,10 @@ use plinth_schema_introspect::TypeClass;
 use self::apart::drop_row_groups;
 pub(crate) use self::apart::tells_rows_apart;
 use self::believe::{count_events, count_rows_of_fixed, order_by_named, show_what_ranks};
+use self::lacking::without_any;
 use self::tidy::{
     count_once, count_rows_of_groups, distinct_kinds, drop_fixed, drop_key_leaf, drop_repeated,
-    free_of_rows, known_keys, named_once, shown_once, unify_keys,
+    drop_told, free_of_rows, known_keys, named_once, shown_once, unify_keys,
 };
 use crate::{
     index::SchemaIndex,
@@ -307,7 +309,7 @@ pub(crate) fn assemble(
             .filter_map(|it| match it {
                 Expr::Column(it)
                     if index.tables[it.table].declared_key
-                        && index.tables[it.table].primary == [it.column] =>
+                        && index.tables[it.table].is_keyed_by(it.column) =>
                 {
                     Some((it.table, it.role))
                 }
@@ -378,10 +380,12 @@ pub(crate) fn assemble(
     unify_keys(index, &mut query);
     drop_row_groups(index, &mut query);
     drop_key_leaf(index, &mut query);
-    drop_fixed(&mut query);
+    drop_told(index, reader, &draft, &mut query);
+    drop_fixed(reader, &draft, &mut query);
     shown_once(index, reader, &mut query);
     named_once(index, &mut query);
     known_keys(index, &mut query);
+    without_any(index, reader, &mut query);
     if let Some(from) = draft.percentage {
         percentage(&mut query, from);
     }

@@ -458,14 +458,21 @@ pub(crate) fn doubtful(
     query.each(&mut |part| {
         let nested = !std::ptr::eq(part, query);
         grouped |= !part.group.is_empty() || !part.per.is_empty();
-        counted |= part.select.iter().any(Expr::is_aggregate)
-            || part.order.iter().any(|it| it.by.is_aggregate());
+        // `every student with less than the average` is no group
+        counted |= !(nested && part.group.is_empty())
+            && (part.select.iter().any(Expr::is_aggregate)
+                || part.order.iter().any(|it| it.by.is_aggregate()));
         // one row for each group by a key
         if let ([Expr::Column(key)], [_]) = (part.group.as_slice(), part.instances().as_slice()) {
+            // `the total revenue of each maker` is its revenue, where each has one
+            let adds = |it: &Expr| {
+                matches!(it, Expr::Aggregate { function: Aggregate::Sum, argument: Some(of), .. }
+                    if matches!(of.as_ref(), Expr::Column(it) if index.column(*it).class.is_numeric()))
+            };
             let counts = part.order.iter().any(|it| it.by.is_aggregate())
                 || !part.having.is_empty()
-                || part.select.iter().any(Expr::is_aggregate);
-            empty |= counts && index.tables[key.table].primary == [key.column];
+                || part.select.iter().any(|it| it.is_aggregate() && !(each && adds(it)));
+            empty |= counts && index.tables[key.table].is_keyed_by(key.column);
         }
         // no row is of one year and not of another: rows of several kinds were meant
         empty |= part.filter.iter().any(|it| {
@@ -585,7 +592,7 @@ pub(crate) fn doubtful(
         && !query.select.is_empty()
         && query.select.iter().all(|it| {
             matches!(it, Expr::Column(it) if index.column(*it).is_id()
-                && index.tables[it.table].primary == [it.column])
+                && index.tables[it.table].is_keyed_by(it.column))
         });
     // `logged in during the last week`: what happened then is not known
     let untold = items.windows(3).any(|it| {

@@ -119,6 +119,13 @@ pub(crate) struct Table {
     pub(crate) bridge: bool,
 }
 
+impl Table {
+    /// Whether that column alone is its key.
+    pub(crate) fn is_keyed_by(&self, column: usize) -> bool {
+        self.primary == [column]
+    }
+}
+
 /// A column, as the language sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct ColumnInfo {

@@ -37,12 +37,15 @@ mod logical;
 pub mod lookup;
 mod meta;
 mod mirror;
+mod misfit;
 pub mod model;
 mod names;
 mod phrase;
 mod read;
 mod render;
 mod shape;
+#[cfg(test)]
+mod testing;
 mod time;
 mod token;
 mod values;

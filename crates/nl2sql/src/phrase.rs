@@ -45,6 +45,7 @@ pub(crate) fn plain(tokens: &mut Vec<Token>) {
     listed(tokens);
     far_back(tokens);
     extremes(tokens);
+    one_of_them(tokens);
     let mut at = 0;
     while at < tokens.len() && tokens.len() <= MAX_TOKENS {
         let found = PHRASES.iter().find(|it| {
@@ -63,6 +64,38 @@ pub(crate) fn plain(tokens: &mut Vec<Token>) {
         tokens.splice(at..at + phrase.said.len(), read);
         at += length;
     }
+}
+
+/// `more than that of some (at least one) member`, `than at least one member`: than any. `at least a` counts, and `at least one
+/// "B"` is one such.
+fn one_of_them(tokens: &mut Vec<Token>) {
+    let word = |at: usize| tokens.get(at).map_or("", |it| it.lower.as_str());
+    let found = (0..tokens.len()).find(|&at| {
+        word(at) == "at"
+            && word(at + 1) == "least"
+            && matches!(word(at + 2), "one" | "1" | "a" | "an")
+    });
+    let Some(at) = found else { return };
+    let opened = at > 0 && tokens[at - 1].is_mark('(');
+    let some = opened && at > 1 && tokens[at - 2].lower == "some";
+    let from = if some { at - 2 } else { at };
+    let until =
+        at + 3 + usize::from(opened && tokens.get(at + 3).is_some_and(|it| it.is_mark(')')));
+    let compared = (from.saturating_sub(3)..from).any(|it| tokens[it].lower == "than");
+    let named = tokens.get(until).is_some_and(|it| it.kind == TokenKind::Quoted);
+    let read = if compared && (some || !opened) {
+        "any"
+    } else if opened {
+        return;
+    } else if named {
+        "a"
+    } else if matches!(tokens[at + 2].lower.as_str(), "a" | "an") {
+        "at least one"
+    } else {
+        return;
+    };
+    let read = words(read, &tokens[from]);
+    tokens.splice(from..until, read);
 }
 
 /// `members who never came - how many?`: how many members never came.
@@ -388,6 +421,18 @@ mod tests {
         assert_eq!(read("who came back for a second case"), "who have at least 2 case");
         assert_eq!(read("cases without a file - how many?"), "how many cases without a file ?");
         assert_eq!(read("which dealer's cars made the most"), "which dealer made the most");
+    }
+
+    #[test]
+    fn one_of_them_is_any() {
+        assert_eq!(
+            read("more than that of some (at least one) case"),
+            "more than that of any case"
+        );
+        assert_eq!(read("less than at least one case"), "less than any case");
+        assert_eq!(read("have at least a case"), "have at least one case");
+        assert_eq!(read("have at least one \"B\" case"), "have a b case");
+        assert_eq!(read("have at least one case"), "have at least one case");
     }
 
     #[test]

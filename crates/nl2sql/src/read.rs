@@ -17,7 +17,7 @@ use crate::{
     lexicon::LEXICON,
     link::{self, Item, Meaning},
     logical::LogicalQuery,
-    lookup, mirror, phrase, render, shape, time,
+    lookup, mirror, misfit, phrase, render, shape, time,
     token::{self, Token},
     work,
 };
@@ -275,6 +275,7 @@ fn read_as(
     if unexplained.len() > done
         || predicts(items)
         || doubtful(index, items, &query, &signals, &left, &reader.used)
+        || misfit::misses(index, items, &query)
     {
         confidence = confidence.min(UNSURE);
     }

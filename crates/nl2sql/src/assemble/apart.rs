@@ -5,15 +5,14 @@ use crate::{
     logical::{ColumnRef, Expr, LogicalQuery},
 };
 
-/// The table of which each joined row is one: it belongs to at most one row of every other table. `None` if rows of several
-/// tables multiply.
+/// The table of which each row of that query is one; `None` if there is none, or a table stands in it twice.
 fn finest(index: &SchemaIndex, query: &LogicalQuery) -> Option<usize> {
     let instances = query.instances();
     if instances.iter().any(|it| it.1 != 0) {
         return None;
     }
-    let mut all = instances.iter().map(|it| it.0);
-    all.find(|own| instances.iter().all(|it| it.0 == *own || index.is_single(*own, it.0)))
+    let tables: Vec<usize> = instances.iter().map(|it| it.0).collect();
+    index.finest(&tables)
 }
 
 fn is_aggregated(query: &LogicalQuery) -> bool {
@@ -23,7 +22,7 @@ fn is_aggregated(query: &LogicalQuery) -> bool {
 }
 
 fn is_key(index: &SchemaIndex, column: ColumnRef) -> bool {
-    index.column(column).unique || index.tables[column.table].primary == [column.column]
+    index.column(column).unique || index.tables[column.table].is_keyed_by(column.column)
 }
 
 /// `the customer with the fewest accounts`, with groups by the account as well: without it. The same for what an unshown
@@ -83,61 +82,23 @@ pub(crate) fn tells_rows_apart(index: &SchemaIndex, query: &LogicalQuery) -> boo
 
 #[cfg(test)]
 mod tests {
-    use plinth_connections::AllowedTables;
-    use plinth_schema_introspect::{Catalog, Column, ForeignKey, Key, Relation, Schema, TypeClass};
+    use plinth_schema_introspect::TypeClass;
 
     use super::{drop_row_groups, tells_rows_apart};
     use crate::{
         index::SchemaIndex,
         logical::{ColumnRef, Expr, LogicalQuery, OrderKey},
+        testing,
     };
 
     /// `owners (id, name)` and `boats (id, owner_id, name)`.
     fn index() -> SchemaIndex {
-        let column = |name: &str, class: TypeClass| Column {
-            name: name.to_owned(),
-            class,
-            readable: true,
-            ..Column::default()
-        };
-        let key = Key { name: "key".to_owned(), columns: vec![0], primary: true, ..Key::default() };
-        let relation = |oid: u32, name: &str, columns: Vec<Column>| Relation {
-            oid,
-            schema: "public".to_owned(),
-            name: name.to_owned(),
-            readable: true,
-            keys: vec![key.clone()],
-            columns,
-            ..Relation::default()
-        };
-        let owners = relation(
-            1,
-            "owners",
-            vec![column("id", TypeClass::Integer), column("name", TypeClass::Text)],
-        );
-        let mut boats = relation(
-            2,
-            "boats",
-            vec![
-                column("id", TypeClass::Integer),
-                column("owner_id", TypeClass::Integer),
-                column("name", TypeClass::Text),
-            ],
-        );
-        boats.foreign_keys.push(ForeignKey {
-            name: "owner".to_owned(),
-            columns: vec![1],
-            target: 1,
-            target_columns: vec![0],
-            ..ForeignKey::default()
-        });
-        let catalog = Catalog {
-            search_path: vec!["public".to_owned()],
-            schemas: vec![Schema { name: "public".to_owned(), comment: None, usable: true }],
-            relations: vec![owners.into(), boats.into()],
-            ..Catalog::default()
-        };
-        SchemaIndex::build(&catalog, &AllowedTables::All)
+        use TypeClass::{Integer, Text};
+        let owners = testing::keyed(1, "owners", &[("id", Integer), ("name", Text)]);
+        let mut boats =
+            testing::keyed(2, "boats", &[("id", Integer), ("owner_id", Integer), ("name", Text)]);
+        boats.foreign_keys.push(testing::reference(1, 1));
+        testing::index(vec![owners, boats])
     }
 
     fn column(index: &SchemaIndex, table: &str, column: usize) -> Expr {

@@ -173,8 +173,7 @@ pub(super) fn show_what_ranks(reader: &Interpreter<'_>, query: &mut LogicalQuery
 
 #[cfg(test)]
 mod tests {
-    use plinth_connections::AllowedTables;
-    use plinth_schema_introspect::{Catalog, Column, Relation, Schema, TypeClass};
+    use plinth_schema_introspect::TypeClass;
 
     use super::{count_events, order_by_named};
     use crate::{
@@ -182,35 +181,15 @@ mod tests {
         interpret::Interpreter,
         link::link,
         logical::{Aggregate, ColumnRef, Expr, LogicalQuery, OrderKey},
+        testing,
         token::tokenize,
     };
 
+    /// `laps (rider_id, begun_on, metres)`.
     fn index() -> SchemaIndex {
-        let column = |name: &str, class: TypeClass| Column {
-            name: name.to_owned(),
-            class,
-            readable: true,
-            ..Column::default()
-        };
-        let relation = Relation {
-            oid: 1,
-            schema: "public".to_owned(),
-            name: "laps".to_owned(),
-            readable: true,
-            columns: vec![
-                column("rider_id", TypeClass::Integer),
-                column("begun_on", TypeClass::Timestamp),
-                column("metres", TypeClass::Integer),
-            ],
-            ..Relation::default()
-        };
-        let catalog = Catalog {
-            search_path: vec!["public".to_owned()],
-            schemas: vec![Schema { name: "public".to_owned(), comment: None, usable: true }],
-            relations: vec![relation.into()],
-            ..Catalog::default()
-        };
-        SchemaIndex::build(&catalog, &AllowedTables::All)
+        use TypeClass::{Integer, Timestamp};
+        let columns = [("rider_id", Integer), ("begun_on", Timestamp), ("metres", Integer)];
+        testing::index(vec![testing::table(1, "laps", &columns)])
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     index::SchemaIndex,
-    interpret::Interpreter,
+    interpret::{Draft, Interpreter},
     join,
     logical::{Aggregate, ColumnRef, Comparison, Expr, LogicalQuery, Predicate},
 };
@@ -80,12 +80,26 @@ pub(super) fn distinct_kinds(
 }
 
 /// What a condition holds at one value is not shown beside something else: `the type of the product with name X`.
-pub(super) fn drop_fixed(query: &mut LogicalQuery) {
+/// What is named among other things to show (`the last name and first name of …`) stays.
+pub(super) fn drop_fixed(reader: &Interpreter<'_>, draft: &Draft, query: &mut LogicalQuery) {
+    let listed = |column: &Expr| {
+        draft.asked_at.iter().any(|(at, asked)| {
+            let before = at.checked_sub(1).map_or("", |it| reader.word(it));
+            let leads =
+                matches!(before, "and" | "the" | "their") || reader.marked(at.wrapping_sub(1), ',');
+            let goes_on = reader.word(at + 1) == "and"
+                || reader.marked(at + 1, ',')
+                || reader.word(at + 1) == "of" && !reader.is_value(at + 2);
+            Expr::Column(*asked) == *column && leads && goes_on
+        })
+    };
     let fixed: Vec<Expr> = query
         .filter
         .iter()
         .filter_map(|it| match it {
-            Predicate::Compare(column @ Expr::Column(_), Comparison::Equal, Expr::Literal(_)) => {
+            Predicate::Compare(column @ Expr::Column(_), Comparison::Equal, Expr::Literal(_))
+                if !listed(column) =>
+            {
                 Some(column.clone())
             }
             _ => None,
@@ -106,6 +120,48 @@ pub(super) fn drop_fixed(query: &mut LogicalQuery) {
     if only && query.group.iter().all(of_fixed) {
         query.group.clear();
     }
+}
+
+/// What only says of which kind a condition is: the first country in `mountains of climbers from country "Chile"`, where the
+/// value is the climber's; the age in `which student's age is older than 18`.
+pub(super) fn drop_told(
+    index: &SchemaIndex,
+    reader: &Interpreter<'_>,
+    draft: &Draft,
+    query: &mut LogicalQuery,
+) {
+    let compared: Vec<ColumnRef> = query
+        .filter
+        .iter()
+        .filter_map(|it| match it {
+            Predicate::Compare(Expr::Column(column), _, Expr::Literal(_)) => Some(*column),
+            _ => None,
+        })
+        .collect();
+    let told = |it: &Expr| {
+        let Expr::Column(shown) = it else { return false };
+        let mut named = draft.asked_at.iter().filter(|it| it.1 == *shown).peekable();
+        let name = &index.column(*shown).name;
+        named.peek().is_some()
+            && named.all(|(at, _)| {
+                let of_other = reader.is_value(at + 1)
+                    && compared
+                        .iter()
+                        .any(|it| it.table != shown.table && index.column(*it).name == *name);
+                let own = compared.contains(shown);
+                let next = reader.word(at + 1);
+                let is_more = matches!(next, "is" | "are") && reader.comparator(at + 2).is_some()
+                    || matches!(next, "before" | "after" | "since");
+                of_other || own && is_more
+            })
+    };
+    let kept: Vec<Expr> = query.select.iter().filter(|it| !told(it)).cloned().collect();
+    if kept.is_empty() || kept.len() == query.select.len() {
+        return;
+    }
+    let dropped: Vec<Expr> = query.select.iter().filter(|it| told(it)).cloned().collect();
+    query.select = kept;
+    query.group.retain(|it| !dropped.contains(it));
 }
 
 /// A reference and the key that it refers to are equal where both tables are joined: shown once, grouped by once.
@@ -145,6 +201,21 @@ pub(super) fn unify_keys(index: &SchemaIndex, query: &mut LogicalQuery) {
     };
     tidy(&mut query.select);
     tidy(&mut query.group);
+    // what is shown of a group is said by what tells it apart
+    let twin = |it: &Expr| {
+        same.iter().find_map(|(from, to)| match it {
+            Expr::Column(it) if it == from => Some(Expr::Column(*to)),
+            Expr::Column(it) if it == to => Some(Expr::Column(*from)),
+            _ => None,
+        })
+    };
+    let groups = &query.group;
+    let shown = query.select.iter_mut().chain(query.order.iter_mut().map(|it| &mut it.by));
+    for it in shown.filter(|it| !groups.is_empty() && !groups.contains(it)) {
+        if let Some(key) = twin(it).filter(|it| groups.contains(it)) {
+            *it = key;
+        }
+    }
 }
 
 /// `which sizes are there`: a document without that key has none.
@@ -314,4 +385,45 @@ pub(super) fn named_once(index: &SchemaIndex, query: &mut LogicalQuery) {
         .iter()
         .all(|it| matches!(it, Expr::Column(it) if !table.primary.contains(&it.column)));
     query.distinct |= plain && several && named && shown;
+}
+
+#[cfg(test)]
+mod tests {
+    use plinth_schema_introspect::{Samples, TypeClass};
+
+    use crate::{index::SchemaIndex, testing};
+
+    /// `owners (id, first, town)` and `boats (id, owner_id, maker, town)`.
+    fn index() -> SchemaIndex {
+        use TypeClass::{Integer, Text};
+        let owners =
+            testing::keyed(1, "owners", &[("id", Integer), ("first", Text), ("town", Text)]);
+        let mut boats = testing::keyed(
+            2,
+            "boats",
+            &[("id", Integer), ("owner_id", Integer), ("maker", Text), ("town", Text)],
+        );
+        boats.foreign_keys.push(testing::reference(1, 1));
+        boats.columns[2].samples =
+            Some(Samples { values: vec!["Alo".to_owned(), "Bly".to_owned()], complete: true });
+        testing::index(vec![owners, boats])
+    }
+
+    #[test]
+    fn what_is_listed_is_shown_though_a_condition_holds_it() {
+        let sql =
+            testing::reading(&index(), "Show the maker and town of boats whose maker is \"Alo\".")
+                .sql;
+        assert!(sql.contains("maker, town"), "{sql}");
+    }
+
+    #[test]
+    fn a_reference_that_groups_are_shown_by_is_their_key() {
+        let sql = testing::reading(
+            &index(),
+            "How many boats does each owner have? List the owner id and the number.",
+        )
+        .sql;
+        assert!(!sql.contains("b.owner_id, ") || sql.contains("GROUP BY b.owner_id"), "{sql}");
+    }
 }

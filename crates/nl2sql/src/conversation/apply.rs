@@ -318,7 +318,7 @@ impl Talk<'_> {
                 matches!(old, Expr::Column(old)
                     if old.table == it.table
                         && old.role == it.role
-                        && self.index.tables[old.table].primary == [old.column])
+                        && self.index.tables[old.table].is_keyed_by(old.column))
             };
             past.group.iter().any(keyed)
         };

@@ -74,7 +74,7 @@ impl SchemaIndex {
                         continue;
                     }
                     // of two tables with the same key the one that is not its own key refers
-                    if table.primary == [column] && target.primary == [key] && from < to {
+                    if table.is_keyed_by(column) && target.is_keyed_by(key) && from < to {
                         continue;
                     }
                     found.push(Edge {
@@ -238,6 +238,13 @@ impl SchemaIndex {
         }
     }
 
+    /// The table of which each joined row is one: it belongs to at most one row of each of the others. `None` if rows of
+    /// several of these tables multiply.
+    pub(crate) fn finest(&self, tables: &[usize]) -> Option<usize> {
+        let single = |own: usize| tables.iter().all(|it| self.is_single(own, *it));
+        tables.iter().copied().find(|it| single(*it))
+    }
+
     /// For each table, by a bit, whether rows of `from` have at most one row of it; and how many references were looked at.
     fn owned_by(&self, from: usize) -> (Box<[u8]>, usize) {
         let mut looked = 0;
@@ -258,7 +265,7 @@ impl SchemaIndex {
                 if edge.from == table {
                     open.push(edge.to);
                 } else if let [column] = edge.from_columns.as_slice()
-                    && (self.tables[edge.from].primary == [*column]
+                    && (self.tables[edge.from].is_keyed_by(*column)
                         || self.tables[edge.from].columns[*column].unique)
                 {
                     // one to one

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// A comparison word, as it was read.
-pub(super) struct Comparator {
+pub(crate) struct Comparator {
     pub(super) comparison: Comparison,
     pub(super) next: usize,
     /// The adjective, where it says what is compared (`older than`).
@@ -32,7 +32,7 @@ pub(super) enum Operand {
 
 impl Interpreter<'_> {
     /// `more than`, `at least`, `older than`, `>` …
-    pub(super) fn comparator(&self, at: usize) -> Option<Comparator> {
+    pub(crate) fn comparator(&self, at: usize) -> Option<Comparator> {
         use Comparison::{AtLeast, AtMost, Equal, Greater, Less, NotEqual};
         let simple: [(&str, Comparison); 52] = [
             ("more than or equal to", AtLeast),

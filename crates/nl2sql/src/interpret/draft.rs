@@ -176,8 +176,8 @@ impl Draft {
         })
     }
 
-    /// Takes in what a further sentence says.
-    pub(crate) fn absorb(&mut self, more: Self, requests: bool) {
+    /// Takes in what a further sentence says: whether it asks for something, and whether it does so beside what was asked.
+    pub(crate) fn absorb(&mut self, more: Self, requests: bool, adds: bool) {
         if !more.asked.is_empty() {
             // `which of them …? List their names.`
             let anew = requests
@@ -188,7 +188,8 @@ impl Draft {
             }
             let only_rows = self.asked.iter().all(|it| matches!(it, Asked::Rows(_)));
             let same_rows = more.asked.iter().all(|it| matches!(it, Asked::Rows(_)));
-            if only_rows && !same_rows {
+            // `which film …? And what is its rate?`: both
+            if only_rows && !same_rows && !adds {
                 self.asked = more.asked;
             } else if !same_rows {
                 for it in more.asked {

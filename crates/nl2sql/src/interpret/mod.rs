@@ -34,6 +34,8 @@ mod step;
 mod superior;
 mod superlative;
 mod table;
+#[cfg(test)]
+mod tests;
 mod trade;
 mod transit;
 mod value;
@@ -46,6 +48,7 @@ use std::cell::OnceCell;
 use self::purchase::Trade;
 use crate::{
     index::SchemaIndex,
+    lexicon::LEXICON,
     link::{Item, Meaning},
     logical::{Aggregate, ColumnRef, TimeUnit},
     token::Token,
@@ -193,7 +196,7 @@ impl<'a> Interpreter<'a> {
                     | "what"
                     | "report"
             );
-            draft.absorb(more, requests);
+            draft.absorb(more, requests, self.word(from) == "and");
         }
         if draft.root.is_none() {
             draft.root = self.entity(0, self.items.len());
@@ -642,6 +645,24 @@ impl<'a> Interpreter<'a> {
         })
     }
 
+    /// The year in which something happened to the rows of a table, by its verb: `launched`, where `launch` is a year.
+    fn year_called(&self, table: usize) -> Option<ColumnRef> {
+        let year = |it: &str| it.parse::<f64>().is_ok_and(|it| (1000.0..2200.0).contains(&it));
+        let verb = |word: &str| {
+            self.tokens.iter().any(|it| {
+                it.lower.ends_with("ed") && it.stem == LEXICON.stem(word)
+                    || it.lower == *word && matches!(word, "took" | "left" | "began" | "won")
+            })
+        };
+        let column = self.index.tables[table].columns.iter().position(|it| {
+            let years = it.values.len() > 1 && it.values.iter().all(|it| year(it));
+            !it.is_id()
+                && (years || it.class.is_numeric() && it.values.is_empty())
+                && it.words.iter().any(|it| verb(it))
+        })?;
+        Some(ColumnRef::new(table, column))
+    }
+
     /// The column of a table that says when its rows happened, else one of a table next to it.
     pub(crate) fn moment_of(&self, table: usize, hint: Option<&str>) -> Option<ColumnRef> {
         if let Some(it) = self.happened.filter(|it| it.table == table) {
@@ -699,6 +720,9 @@ impl<'a> Interpreter<'a> {
         };
         if let Some((column, _)) = rate(table) {
             return Some(ColumnRef::new(table, column));
+        }
+        if let Some(year) = self.year_called(table) {
+            return Some(year);
         }
         let mut best: Option<(ColumnRef, f64)> = None;
         for other in 0..self.index.tables.len() {

@@ -429,7 +429,7 @@ impl Interpreter<'_> {
     }
 
     /// Whether an item is a value.
-    pub(super) fn is_value(&self, at: usize) -> bool {
+    pub(crate) fn is_value(&self, at: usize) -> bool {
         matches!(self.items.get(at).map(|it| &it.meaning), Some(Meaning::Value(_)))
     }
 }

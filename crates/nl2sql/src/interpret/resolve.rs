@@ -190,7 +190,7 @@ impl Interpreter<'_> {
                 .iter()
                 .max_by_key(|it| {
                     let info = &self.index.tables[it.table];
-                    let known = info.display == [it.column] || info.primary == [it.column];
+                    let known = info.display == [it.column] || info.is_keyed_by(it.column);
                     (known && !info.bridge, !info.bridge, std::cmp::Reverse((it.table, it.column)))
                 })
                 .map(|it| it.table),
@@ -254,7 +254,7 @@ impl Interpreter<'_> {
                         .collect();
                     let known = links.iter().find(|it| {
                         let info = &self.index.tables[it.table];
-                        (info.display == [it.column] || info.primary == [it.column])
+                        (info.display == [it.column] || info.is_keyed_by(it.column))
                             && names.iter().any(|name| name.table == it.table)
                     });
                     if let Some(link) = known {
@@ -450,7 +450,15 @@ impl Interpreter<'_> {
                     .words
                     .last()
                     .is_some_and(|it| matches!(it.as_str(), "id" | "code" | "number"));
-                (own || !fits).then(|| ColumnRef::new(table, *key))
+                // a text that rows are known by is no id, where one number is called so
+                let mut ids = info.columns.iter().enumerate().filter(|(_, it)| {
+                    it.class.is_numeric() && it.words.last().is_some_and(|it| it == "id")
+                });
+                let id = match (ids.next(), ids.next()) {
+                    (Some((id, _)), None) if !own && info.columns[*key].class.is_textual() => id,
+                    _ => *key,
+                };
+                (own || !fits).then(|| ColumnRef::new(table, id))
             }
             "name" if !fits => {
                 let [one] = info.display.as_slice() else { return None };

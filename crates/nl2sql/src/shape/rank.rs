@@ -146,7 +146,7 @@ pub(super) fn told_apart(
         grouped.select.iter().filter(|it| !it.is_aggregate()).cloned().collect();
     // what follows from a key needs no part in it
     let keys: Vec<Expr> = match grouped.group.first()? {
-        Expr::Column(it) if index.tables[it.table].primary == [it.column] => {
+        Expr::Column(it) if index.tables[it.table].is_keyed_by(it.column) => {
             vec![Expr::Column(*it)]
         }
         _ => grouped.group.clone(),

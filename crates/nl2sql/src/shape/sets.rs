@@ -218,7 +218,7 @@ fn subject(index: &SchemaIndex, query: &LogicalQuery) -> Option<usize> {
     let table = match query.select.first()? {
         Expr::Aggregate { function: Aggregate::Count, argument: Some(of), .. } => match of.as_ref()
         {
-            Expr::Column(it) if index.tables[it.table].primary == [it.column] => it.table,
+            Expr::Column(it) if index.tables[it.table].is_keyed_by(it.column) => it.table,
             _ => return None,
         },
         Expr::Aggregate { function: Aggregate::Count, argument: None, .. } => query.root?,
