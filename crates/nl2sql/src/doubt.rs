@@ -95,6 +95,10 @@ pub(crate) fn echoed(
         {
             return true;
         }
+        // `everyone in Engineering`, where people are shown
+        if matches!(it.lower.as_str(), "everyone" | "everybody") {
+            return query.root.is_some_and(|it| index.tables[it].display.len() == 2);
+        }
         // `staff members`
         if it.lemma == "member" && at > 0 && matches!(items[at - 1].meaning, Meaning::Name(_)) {
             return true;
