@@ -3,6 +3,7 @@
 use crate::{
     idiom,
     index::SchemaIndex,
+    lasting,
     lexicon::LEXICON,
     link::distance,
     token::{Token, TokenKind},
@@ -11,6 +12,7 @@ use crate::{
 /// Puts right slips of the finger in words that calculate and compare, which no schema holds.
 pub(crate) fn correct(index: &SchemaIndex, tokens: &mut Vec<Token>) {
     idiom::plain(index, tokens);
+    lasting::plain(index, tokens);
     const WORDS: [&str; 50] = [
         "average",
         "total",
@@ -125,9 +127,10 @@ fn below(index: &SchemaIndex, token: &mut Token) {
     };
     let lemma = LEXICON.lemma(name);
     let stem = LEXICON.stem(&lemma);
-    let tree = index.tables.iter().enumerate().any(|(at, _)| {
-        index.edges_from(at).any(|it| it.to == at) && index.is_called(at, &stem)
-    });
+    let tree =
+        index.tables.iter().enumerate().any(|(at, _)| {
+            index.edges_from(at).any(|it| it.to == at) && index.is_called(at, &stem)
+        });
     let known = index.vocabulary.holds(&token.stem) || index.values.has(&token.lower);
     if tree && !known && name.len() > 2 {
         token.lower = name.to_owned();

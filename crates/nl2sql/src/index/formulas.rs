@@ -229,9 +229,10 @@ fn operand(called: &str, columns: &[ColumnInfo]) -> Option<usize> {
     let own = columns.iter().position(|it| it.name.eq_ignore_ascii_case(called) && number(it));
     own.or_else(|| {
         let lemma = LEXICON.lemma(&called.to_lowercase());
-        let mut all = columns.iter().enumerate().filter(|(_, it)| {
-            it.words.len() > 1 && it.words.last() == Some(&lemma) && number(it)
-        });
+        let mut all = columns
+            .iter()
+            .enumerate()
+            .filter(|(_, it)| it.words.len() > 1 && it.words.last() == Some(&lemma) && number(it));
         let (at, _) = all.next()?;
         all.next().is_none().then_some(at)
     })

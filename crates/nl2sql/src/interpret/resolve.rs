@@ -98,9 +98,10 @@ impl Interpreter<'_> {
         let apart = table.score >= 0.7
             && column > table.score
             && owns(table.table)
-            && links.iter().filter(|it| it.column.is_some() && it.score >= table.score).all(|it| {
-                self.weight[it.table] < 0.5 && !owns(it.table)
-            });
+            && links
+                .iter()
+                .filter(|it| it.column.is_some() && it.score >= table.score)
+                .all(|it| self.weight[it.table] < 0.5 && !owns(it.table));
         if apart {
             return Some(table.table);
         }

@@ -68,7 +68,7 @@ fn is_silent(word: &str) -> bool {
 }
 
 /// How well a word says what another word is the name of, where both mean the same everywhere.
-const SAME: f64 = 0.88;
+const SAME: f64 = 0.95;
 
 fn hits_of(index: &SchemaIndex, token: &Token) -> WordHits {
     let vocabulary = &index.vocabulary;
@@ -94,10 +94,12 @@ fn hits_of(index: &SchemaIndex, token: &Token) -> WordHits {
             token.lemma.as_str(),
             "average" | "mean" | "maximum" | "max" | "minimum" | "min"
         );
-        let score = match () {
-            () if one_thing => 0.92,
-            () if LEXICON.is_same(&token.stem, other) => SAME,
-            () => 0.72,
+        let score = if one_thing {
+            0.92
+        } else if LEXICON.is_same(&token.stem, other) {
+            SAME
+        } else {
+            0.72
         };
         add(other, score, None);
     }
@@ -138,6 +140,7 @@ fn is_done(token: &Token) -> bool {
             | "makes"
             | "making"
             | "make"
+            | "selling"
             | "sorted"
             | "sort"
             | "sorting"

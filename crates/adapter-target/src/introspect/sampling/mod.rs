@@ -329,9 +329,7 @@ fn read_values(task: &Task, rows: &[RawRow]) -> Result<Vec<(usize, Seen)>, Unrea
         }
     }
     let whole = task.extent == Extent::Whole && rows_read <= u64::from(WHOLE_ROWS);
-    let seen = values
-        .into_iter()
-        .map(|it| Seen { documents: task.documents, ..judge(it, whole) });
+    let seen = values.into_iter().map(|it| Seen { documents: task.documents, ..judge(it, whole) });
     Ok(task.columns.iter().copied().zip(seen).collect())
 }
 
