@@ -26,7 +26,7 @@ pub(crate) struct Sample {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a> {
     pub(crate) database: &'a str,
-    pub(crate) role: &'a str,
+    pub(crate) role: &'static str,
     pub(crate) password: &'a str,
 }
 

@@ -18,6 +18,7 @@ use std::{
 use plinth_connections::AllowedTables;
 use plinth_nl2sql::conversation::{FollowUp, Past};
 use plinth_nl2sql::lookup::{Access, Found, Lookup};
+use plinth_nl2sql::measure::Names;
 use plinth_nl2sql::{AskContext, CONFIDENCE_THRESHOLD, Engine, Outcome, Reading, SchemaIndex};
 use plinth_schema_introspect::Catalog;
 
@@ -32,6 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(at) => fs::read_to_string(options.get(at + 1).ok_or("--renamed NAMES")?)?,
         None => String::new(),
     };
+    let names = Names::parse(&names);
     let psql = match options.iter().position(|it| it == "--psql") {
         Some(at) => Some(options.get(at + 1).ok_or("--psql CONNECTION")?.clone()),
         None => None,
@@ -51,7 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if !indexes.contains_key(&db) {
             let catalog: Catalog =
                 serde_json::from_str(&fs::read_to_string(format!("{catalogs}/{db}.json"))?)?;
-            let other = rename(&catalog, &names)?;
+            let other = names.rename(&catalog)?;
             let index = |it: &Catalog| SchemaIndex::build(it, &AllowedTables::All);
             indexes.insert(db.clone(), (index(&other), index(&catalog), Access::of(&catalog)));
         }
@@ -109,6 +111,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 assumptions: it.assumptions.clone(),
             });
         }
+        let message = message.map(|it| names.own_words(&it));
         let record = serde_json::json!({
             "id": text("id"),
             "sql": reading.as_ref().and_then(|it| own.sql(&it.query)),
@@ -176,26 +179,4 @@ fn alone(
         Outcome::Meta(it) => return ("meta", None, Some(format!("{it:?}"))),
     };
     (kind, best.then(|| engine.best_reading(question, index, context)).flatten(), Some(message))
-}
-
-/// That catalog with other names: a line `table other: column=other …` for each table, all of which must be there.
-fn rename(catalog: &Catalog, names: &str) -> Result<Catalog, Box<dyn std::error::Error>> {
-    let mut text = serde_json::to_value(catalog)?;
-    let lines = names.lines().filter(|it| !it.starts_with('#'));
-    for (head, columns) in lines.filter_map(|it| it.split_once(':')) {
-        let Some((table, other)) = head.split_once(' ') else { continue };
-        let relation = text["relations"]
-            .as_array_mut()
-            .and_then(|all| all.iter_mut().find(|it| it["name"] == table))
-            .ok_or_else(|| format!("no table `{table}`"))?;
-        relation["name"] = other.trim().into();
-        for (own, new) in columns.split_whitespace().filter_map(|it| it.split_once('=')) {
-            let column = relation["columns"]
-                .as_array_mut()
-                .and_then(|all| all.iter_mut().find(|it| it["name"] == own))
-                .ok_or_else(|| format!("no column `{own}` in `{table}`"))?;
-            column["name"] = new.into();
-        }
-    }
-    Ok(serde_json::from_value(text)?)
 }

@@ -3,6 +3,7 @@
 use crate::{
     idiom,
     index::SchemaIndex,
+    lasting,
     lexicon::LEXICON,
     link::distance,
     token::{Token, TokenKind},
@@ -11,7 +12,8 @@ use crate::{
 /// Puts right slips of the finger in words that calculate and compare, which no schema holds.
 pub(crate) fn correct(index: &SchemaIndex, tokens: &mut Vec<Token>) {
     idiom::plain(index, tokens);
-    const WORDS: [&str; 49] = [
+    lasting::plain(index, tokens);
+    const WORDS: [&str; 50] = [
         "average",
         "total",
         "number",
@@ -41,6 +43,7 @@ pub(crate) fn correct(index: &SchemaIndex, tokens: &mut Vec<Token>) {
         "delivered",
         "shipped",
         "payment",
+        "payments",
         "customer",
         "customers",
         "product",
@@ -123,10 +126,11 @@ fn below(index: &SchemaIndex, token: &mut Token) {
         return;
     };
     let lemma = LEXICON.lemma(name);
-    let tree = index.tables.iter().enumerate().any(|(at, it)| {
-        it.words == [lemma.clone()]
-            && index.edges_of[at].iter().any(|it| index.edges[*it].from == index.edges[*it].to)
-    });
+    let stem = LEXICON.stem(&lemma);
+    let tree =
+        index.tables.iter().enumerate().any(|(at, _)| {
+            index.edges_from(at).any(|it| it.to == at) && index.is_called(at, &stem)
+        });
     let known = index.vocabulary.holds(&token.stem) || index.values.has(&token.lower);
     if tree && !known && name.len() > 2 {
         token.lower = name.to_owned();

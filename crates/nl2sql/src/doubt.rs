@@ -57,6 +57,10 @@ pub(crate) fn echoed(
                     stems.extend(words.iter().map(|it| LEXICON.stem(it)));
                 }
             }
+            // `reviews that 20 readers found helpful`, of a column that counts those: what its description says
+            if info.class.is_numeric() && !info.foreign {
+                stems.extend(described(info.comment.as_deref()));
+            }
             if info.class.is_numeric() && !info.is_id() {
                 numbers.insert((it.table, it.column));
             }
@@ -94,6 +98,10 @@ pub(crate) fn echoed(
             && matches!(items[at - 1].meaning, Meaning::Value(_))
         {
             return true;
+        }
+        // `everyone in Engineering`, where people are shown
+        if matches!(it.lower.as_str(), "everyone" | "everybody") {
+            return query.instances().iter().any(|it| index.tables[it.0].display.len() == 2);
         }
         // `staff members`
         if it.lemma == "member" && at > 0 && matches!(items[at - 1].meaning, Meaning::Name(_)) {

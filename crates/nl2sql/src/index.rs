@@ -339,7 +339,10 @@ impl SchemaIndex {
                 },
                 foreign: false,
                 unique: relation.keys.iter().any(|it| it.columns == [position]),
-                values: if column.enum_values.is_empty() {
+                values: if column.class == TypeClass::Json {
+                    // those are of its keys
+                    Vec::new()
+                } else if column.enum_values.is_empty() {
                     column.samples.as_ref().map(|it| it.values.clone()).unwrap_or_default()
                 } else {
                     column.enum_values.clone()
@@ -364,6 +367,14 @@ impl SchemaIndex {
             let kind = match column.class {
                 _ if refers => None,
                 TypeClass::Date | TypeClass::Timestamp => Some("date"),
+                // `phone number`, where it is called `telephone`
+                TypeClass::Text
+                    if short.last().is_some_and(|it| {
+                        matches!(it.as_str(), "phone" | "telephone" | "mobile" | "fax" | "cell")
+                    }) =>
+                {
+                    Some("number")
+                }
                 TypeClass::Text => Some("name"),
                 _ => None,
             };
@@ -437,6 +448,14 @@ impl SchemaIndex {
             let head = comments::head(comment);
             if !head.is_empty() && head != said && head != words {
                 self.add_name(table, None, &head, 0.8, false);
+            }
+            // `Product categories, a tree`: categories; where a table holds something else of products, so is that said
+            if let [kind, thing] = head.as_slice()
+                && kind != thing
+                && !words.contains(thing)
+                && !LEXICON.is_light(thing)
+            {
+                self.add_name(table, None, std::slice::from_ref(thing), HEAD, false);
             }
         }
     }
@@ -583,6 +602,17 @@ impl SchemaIndex {
         }
     }
 
+    /// Whether a table is called by that word alone, by its name, another word for that, or its description.
+    pub(crate) fn is_called(&self, table: usize, stem: &str) -> bool {
+        let others = LEXICON.synonyms(stem).iter().map(String::as_str);
+        std::iter::once(stem).chain(others).any(|it| {
+            self.vocabulary.holding(it).iter().any(|(name, _)| {
+                let name = self.vocabulary.name(*name);
+                name.table() == table && name.column().is_none() && name.len() == 1
+            })
+        })
+    }
+
     /// The most words that a value has, of those that are sought.
     pub(crate) fn longest_value(&self) -> usize {
         let found = self.found.keys().map(|it| it.split(' ').count().min(10)).max();
@@ -602,6 +632,9 @@ const PLURAL: f64 = 0.4;
 
 /// How good a name is with a noun behind it that says what kind of thing it is.
 pub(crate) const KIND: f64 = 0.96;
+
+/// How well the noun alone names what a description begins with, when it stands there with another before it.
+const HEAD: f64 = 0.78;
 
 /// Whether a name ends with what says of what kind it is.
 fn says_kind(last: &str) -> bool {

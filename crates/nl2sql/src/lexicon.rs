@@ -46,6 +46,7 @@ pub(crate) struct Lexicon {
     abbreviations: HashMap<&'static str, Vec<&'static str>>,
     synonyms: HashMap<String, Vec<String>>,
     wider: HashMap<String, Vec<String>>,
+    equivalents: HashMap<String, Vec<String>>,
     /// The words of the hand-written synonyms, as they stand there.
     told: Vec<&'static str>,
     phrases: HashMap<String, Vec<Vec<String>>>,
@@ -76,6 +77,7 @@ impl Lexicon {
             abbreviations,
             synonyms: HashMap::new(),
             wider: HashMap::new(),
+            equivalents: HashMap::new(),
             told: Vec::new(),
             phrases: HashMap::new(),
             degrees: HashMap::new(),
@@ -116,6 +118,19 @@ impl Lexicon {
         }
         this.told.sort_unstable();
         this.told.dedup();
+        for line in lines(include_str!("../lexicon/equivalents.txt")) {
+            let stems: Vec<String> =
+                line.split(',').map(|it| this.stem(&this.lemma(it.trim()))).collect();
+            for one in &stems {
+                for other in stems.iter().filter(|it| *it != one) {
+                    let synonyms = this.synonyms.entry(one.clone()).or_default();
+                    if !synonyms.contains(other) {
+                        synonyms.push(other.clone());
+                    }
+                    this.equivalents.entry(one.clone()).or_default().push(other.clone());
+                }
+            }
+        }
         for line in lines(include_str!("../lexicon/wordnet.txt")) {
             let Some((word, others)) = line.split_once('=') else { continue };
             let word = this.stem(&this.lemma(word.trim()));
@@ -271,6 +286,11 @@ impl Lexicon {
     /// Stems that may stand for that stem.
     pub(crate) fn synonyms(&self, stem: &str) -> &[String] {
         self.synonyms.get(stem).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether both stems mean the same wherever they stand in a name.
+    pub(crate) fn is_same(&self, stem: &str, other: &str) -> bool {
+        self.equivalents.get(stem).is_some_and(|it| it.iter().any(|it| it == other))
     }
 
     /// Further stems that may stand for that stem, less likely so.

@@ -339,7 +339,13 @@ fn asked_for(tokens: &[Token], at: usize) -> bool {
     let word = |back: usize| at.checked_sub(back).map_or("", |it| tokens[it].lower.as_str());
     // `our most expensive product`
     let best = |it: &str| LEXICON.degree(it).is_some_and(|it| it.form != Form::Comparative);
-    matches!(word(1), "which" | "many" | "each" | "per" | "every" | "our" | "what")
+    // `the best selling product`, `the product with the highest price`
+    let told = best(word(2)) && (word(1).ends_with("ing") || word(1).ends_with("ed"))
+        || word(1) == "the"
+            && tokens.get(at + 1).is_some_and(|it| {
+                matches!(it.lower.as_str(), "with" | "that" | "which" | "whose" | "who")
+            });
+    told || matches!(word(1), "which" | "many" | "each" | "per" | "every" | "our" | "what")
         || best(word(1)) && matches!(word(2), "most" | "least" | "the" | "our" | "whose")
         || matches!(tokens[at.saturating_sub(1)].kind, TokenKind::Number(_))
             && matches!(word(2), "top" | "best" | "first")

@@ -8,7 +8,10 @@ use anyhow::{Context as _, Result, bail};
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value as Json, json};
 
+use plinth_nl2sql::measure::Conversation;
+
 use super::Connections;
+use super::engine::Alone;
 use super::judge::{Verdict, judge, judge_words};
 use super::tally::Outcome;
 use crate::client::{Client, Response};
@@ -38,13 +41,23 @@ pub(super) struct Asked {
 pub(super) struct Asking<'a> {
     pub(super) runner: &'a Runner,
     pub(super) connections: &'a Connections,
-    /// `None` takes the gold for the answer.
-    pub(super) plinth: Option<&'a Plinth>,
+    pub(super) asked: WhoIsAsked<'a>,
+}
+
+/// Where the answers come from.
+#[derive(Clone, Copy)]
+pub(super) enum WhoIsAsked<'a> {
+    /// A server, over HTTP.
+    Plinth(&'a Plinth),
+    /// The embedded engine, without a server.
+    Engine(&'a Alone),
+    /// The gold is the answer.
+    Nobody,
 }
 
 /// What the server made of a question.
 #[derive(Debug, PartialEq)]
-enum Answer {
+pub(super) enum Answer {
     Sql(String),
     /// In words, without SQL.
     Words(String),
@@ -63,13 +76,20 @@ impl Asking<'_> {
         let all = questions.len();
         let asked = conversations(questions).into_iter().map(async |conversation| {
             let kept = free.lock().ok().and_then(|mut free| free.pop());
-            let mut client = kept.or_else(|| self.plinth.map(Plinth::client));
+            let mut client = match self.asked {
+                WhoIsAsked::Plinth(plinth) => kept.or_else(|| Some(plinth.client())),
+                _ => None,
+            };
+            let mut said = Conversation::default();
             let mut asked = Vec::with_capacity(conversation.len());
             let mut id = None;
             for question in conversation {
-                asked.push(match &mut client {
-                    Some(client) => self.one(client, question, &mut id).await,
-                    None => self.gold(question).await,
+                asked.push(match (&mut client, self.asked) {
+                    (Some(client), _) => self.one(client, question, &mut id).await,
+                    (None, WhoIsAsked::Engine(engine)) => {
+                        self.alone(engine, question, &mut said).await
+                    }
+                    (None, _) => self.gold(question).await,
                 });
             }
             if let (Some(client), Ok(mut free)) = (client, free.lock()) {
@@ -113,6 +133,47 @@ impl Asking<'_> {
         Ok(Asked { question, outcome, sql, note, status, confidence, engine_ms, total_ms })
     }
 
+    /// Asks the engine by itself.
+    async fn alone(
+        &self,
+        engine: &Alone,
+        question: Question,
+        conversation: &mut Conversation,
+    ) -> Result<Asked> {
+        let database = database_of(&question);
+        let said = engine.ask(conversation, database, &question.text)?;
+        let (outcome, sql, note) = self.outcome(&question, said.answer).await?;
+        let (status, confidence) = (0, said.confidence);
+        let (engine_ms, total_ms) = (Some(said.ms), said.ms);
+        Ok(Asked { question, outcome, sql, note, status, confidence, engine_ms, total_ms })
+    }
+
+    /// Judges an answer: what came of it, its SQL, and why it is not right.
+    async fn outcome(
+        &self,
+        question: &Question,
+        answer: Answer,
+    ) -> Result<(Outcome, Option<String>, Option<String>)> {
+        let database = database_of(question);
+        Ok(match answer {
+            Answer::Sql(sql) => match judge(self.runner, database, question, &sql).await? {
+                Verdict::Right => (Outcome::Right, Some(sql), None),
+                Verdict::Wrong(why) => (Outcome::Wrong, Some(sql), Some(why)),
+            },
+            Answer::Words(words) => {
+                match judge_words(self.runner, database, question, &words).await? {
+                    Verdict::Right => (Outcome::Right, None, None),
+                    Verdict::Wrong(why) => (Outcome::Wrong, None, Some(format!("{why}: {words}"))),
+                }
+            }
+            Answer::None(said) => match question.expected {
+                Expected::Decline => (Outcome::Right, None, None),
+                Expected::Rows { .. } => (Outcome::AskedBack, None, Some(said)),
+            },
+            Answer::Failed(why) => (Outcome::Failed, None, Some(why)),
+        })
+    }
+
     /// Asks in the conversation of that id, which is that of the answer afterwards.
     async fn one(
         &self,
@@ -133,23 +194,7 @@ impl Asking<'_> {
         let json = response.json().unwrap_or_default();
         *conversation = conversation_of(&json).or_else(|| conversation.take());
         let answer = understand(&response, &json);
-        let (outcome, sql, note) = match answer {
-            Answer::Sql(sql) => match judge(self.runner, database, &question, &sql).await? {
-                Verdict::Right => (Outcome::Right, Some(sql), None),
-                Verdict::Wrong(why) => (Outcome::Wrong, Some(sql), Some(why)),
-            },
-            Answer::Words(words) => {
-                match judge_words(self.runner, database, &question, &words).await? {
-                    Verdict::Right => (Outcome::Right, None, None),
-                    Verdict::Wrong(why) => (Outcome::Wrong, None, Some(format!("{why}: {words}"))),
-                }
-            }
-            Answer::None(said) => match question.expected {
-                Expected::Decline => (Outcome::Right, None, None),
-                Expected::Rows { .. } => (Outcome::AskedBack, None, Some(said)),
-            },
-            Answer::Failed(why) => (Outcome::Failed, None, Some(why)),
-        };
+        let (outcome, sql, note) = self.outcome(&question, answer).await?;
         Ok(Asked {
             outcome,
             sql,

@@ -1,6 +1,7 @@
 //! Asks a running server a set of questions and judges the answers by their results.
 
 mod ask;
+mod engine;
 mod judge;
 mod kit;
 mod tally;
@@ -16,7 +17,8 @@ use plinth_core::{Clock as _, SystemClock};
 use serde_json::{Value as Json, json};
 
 pub(crate) use self::ask::conversation_of;
-use self::ask::{Asked, Asking};
+use self::ask::{Asked, Asking, WhoIsAsked};
+use self::engine::Alone;
 use self::kit::{Kit, quoted};
 use self::tally::{Outcome, Tallies};
 use crate::database::{Runner, config, connect};
@@ -79,6 +81,12 @@ pub(crate) struct Options {
     /// Let Plinth use the language model that the variables `PLINTH_LLM_…` name; without it they are left out
     #[arg(long)]
     with_model: bool,
+    /// Ask the embedded engine by itself, without a server
+    #[arg(long, conflicts_with_all = ["with_model", "self_test"])]
+    engine: bool,
+    /// With `--engine`: as if tables and columns were called so, by a file like `questions/renames.txt`
+    #[arg(long, requires = "engine", value_name = "FILE")]
+    renamed: Option<PathBuf>,
     /// Start no Plinth and judge the set itself: its own gold is the answer, and must be right
     #[arg(long)]
     self_test: bool,
@@ -109,7 +117,7 @@ pub(crate) async fn run(plinth: &Path, options: &Options) -> Result<()> {
     let folder = Folder::create()?;
     say("· starting a Postgres for the data, and Plinth …");
     let databases = Databases::start(&folder).await?;
-    let plinth = if options.self_test {
+    let plinth = if options.self_test || options.engine {
         None
     } else {
         Some(Plinth::start(plinth, &folder, options.model()).await?)
@@ -117,12 +125,23 @@ pub(crate) async fn run(plinth: &Path, options: &Options) -> Result<()> {
     say("✓ started");
     let machine = Machine::look(databases.version());
 
-    let (runner, connections) = match &kit {
+    let loaded = match &kit {
         Some(kit) => load_kit(kit, &databases, plinth.as_ref(), &questions).await?,
         None => load_sample(&databases, plinth.as_ref()).await?,
     };
+    let Loaded { runner, connections, .. } = &loaded;
+    let alone = if options.engine {
+        Some(Alone::over(&databases, &loaded.readers(), options.renamed.as_deref()).await?)
+    } else {
+        None
+    };
     let started = Instant::now();
-    let asking = Asking { runner: &runner, connections: &connections, plinth: plinth.as_ref() };
+    let asked = match (&plinth, &alone) {
+        (Some(plinth), _) => WhoIsAsked::Plinth(plinth),
+        (None, Some(engine)) => WhoIsAsked::Engine(engine),
+        (None, None) => WhoIsAsked::Nobody,
+    };
+    let asking = Asking { runner, connections, asked };
     let mut results = asking.all(questions, options.concurrency.max(1)).await?;
     let took = started.elapsed();
     // what was asked only so that something could follow does not count
@@ -217,12 +236,30 @@ fn spread<T>(items: Vec<T>, limit: usize) -> Vec<T> {
 /// The connections' ids by the database's name.
 type Connections = BTreeMap<String, String>;
 
+/// The databases that are asked.
+struct Loaded {
+    runner: Runner,
+    connections: Connections,
+    names: Vec<String>,
+    role: &'static str,
+    password: String,
+}
+
+impl Loaded {
+    fn readers(&self) -> Vec<sample::Reader<'_>> {
+        let names = self.names.iter();
+        names
+            .map(|database| sample::Reader { database, role: self.role, password: &self.password })
+            .collect()
+    }
+}
+
 async fn load_kit(
     kit: &Kit,
     databases: &Databases,
     plinth: Option<&Plinth>,
     questions: &[Question],
-) -> Result<(Runner, Connections)> {
+) -> Result<Loaded> {
     let names: BTreeSet<String> =
         questions.iter().filter_map(|question| question.database.clone()).collect();
     let password = sample::password()?;
@@ -245,22 +282,21 @@ async fn load_kit(
     let reader = |database| sample::Reader { database, role: KIT_READER, password: &password };
     let runner = Runner::new(reader("postgres").config(databases), false);
     let mut connections = Connections::new();
-    let Some(plinth) = plinth else { return Ok((runner, connections)) };
-    let mut progress = Progress::new();
-    let mut client = plinth.client();
-    for name in &names {
-        let id = sample::connect_plinth(&mut client, databases, &reader(name)).await?;
-        connections.insert(name.clone(), id);
-        progress.show(|| format!("{} of {all} databases connected", connections.len()));
+    if let Some(plinth) = plinth {
+        let mut progress = Progress::new();
+        let mut client = plinth.client();
+        for name in &names {
+            let id = sample::connect_plinth(&mut client, databases, &reader(name)).await?;
+            connections.insert(name.clone(), id);
+            progress.show(|| format!("{} of {all} databases connected", connections.len()));
+        }
+        progress.done(&format!("connected {all} databases"));
     }
-    progress.done(&format!("connected {all} databases"));
-    Ok((runner, connections))
+    let names = names.into_iter().collect();
+    Ok(Loaded { runner, connections, names, role: KIT_READER, password })
 }
 
-async fn load_sample(
-    databases: &Databases,
-    plinth: Option<&Plinth>,
-) -> Result<(Runner, Connections)> {
+async fn load_sample(databases: &Databases, plinth: Option<&Plinth>) -> Result<Loaded> {
     let sample = sample::Sample::load(databases).await?;
     say(&format!("✓ loaded the sample: {} rows", sample.rows));
     let mut connections = Connections::new();
@@ -268,7 +304,14 @@ async fn load_sample(
         let id = sample.connect(&mut plinth.client(), databases).await?;
         connections.insert(sample::DATABASE.to_owned(), id);
     }
-    Ok((Runner::new(sample.reader().config(databases), true), connections))
+    let reader = sample.reader();
+    Ok(Loaded {
+        runner: Runner::new(reader.config(databases), true),
+        connections,
+        names: vec![sample::DATABASE.to_owned()],
+        role: reader.role,
+        password: reader.password.to_owned(),
+    })
 }
 
 fn show(tallies: &Tallies, results: &[Asked], machine: &Machine, took: Duration) {

@@ -330,6 +330,27 @@ async fn values_are_sampled_where_they_say_something() {
 }
 
 #[tokio::test]
+async fn of_documents_the_outermost_members_are_taken() {
+    let database = TestDatabase::from_sql(
+        r#"CREATE TABLE things (id int PRIMARY KEY, about jsonb, raw json);
+           INSERT INTO things VALUES
+             (1, '{"wood": "oak", "size": 3, "token": "x", "in": {"deep": "no"}}', '{"hue": "red"}'),
+             (2, '{"wood": "oak", "size": 4}', '{"hue": "blue"}'),
+             (3, '{"wood": "teak", "new": true}', NULL),
+             (4, '["a list"]', '"a text"');"#,
+    )
+    .await
+    .unwrap();
+    let catalog = read(&databases(), &as_superuser(&database), Sampling::FewValued).await;
+    let texts = |it: &[&str]| it.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+    let members =
+        texts(&[r#"{"size":0}"#, r#"{"wood":"oak"}"#, r#"{"new":true}"#, r#"{"wood":"teak"}"#]);
+    assert_eq!(samples(&catalog, "public.things", "about"), Some((members, true)));
+    let members = texts(&[r#"{"hue":"blue"}"#, r#"{"hue":"red"}"#]);
+    assert_eq!(samples(&catalog, "public.things", "raw"), Some((members, true)));
+}
+
+#[tokio::test]
 async fn of_a_large_table_the_frequent_values_are_taken() {
     let database = TestDatabase::create().await.unwrap();
     let client = client(&database.url()).await;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use plinth_schema_introspect::{Column, TypeClass};
+use serde_json::{Map, Value};
 
 use super::{ColumnInfo, SchemaIndex, expand, stems};
 use crate::lexicon::LEXICON;
@@ -10,7 +11,7 @@ use crate::names;
 use crate::token::normalized;
 
 impl SchemaIndex {
-    /// Keys of documents, where a comment gives an example, as columns behind all others.
+    /// Keys of documents, by what was seen of them or where a comment gives an example, as columns behind all others.
     pub(super) fn add_keys(
         &mut self,
         table: usize,
@@ -20,21 +21,20 @@ impl SchemaIndex {
         known: &HashSet<String>,
     ) {
         for column in readable.iter().filter(|it| it.class == TypeClass::Json) {
-            for (key, value) in keys(column.comment.as_deref().unwrap_or_default()) {
+            for (key, known_values) in members(column) {
                 let own = expand(&names::split(&key, known));
                 if own.is_empty() || columns.iter().any(|it| it.words == own) {
                     continue;
                 }
                 let at = columns.len();
-                let class = match value {
-                    serde_json::Value::Number(_) => TypeClass::Decimal,
-                    _ => TypeClass::Text,
-                };
+                let numeric = !known_values.is_empty() && known_values.iter().all(Value::is_number);
+                let values: Vec<String> =
+                    known_values.iter().filter_map(Value::as_str).map(str::to_owned).collect();
                 columns.push(ColumnInfo {
                     defined: None,
                     comment: None,
                     name: column.name.clone(),
-                    class,
+                    class: if numeric { TypeClass::Decimal } else { TypeClass::Text },
                     type_name: "text".to_owned(),
                     words: own.clone(),
                     stems: stems(&own),
@@ -42,8 +42,9 @@ impl SchemaIndex {
                     primary: false,
                     foreign: false,
                     unique: false,
-                    values: value.as_str().map(str::to_owned).into_iter().collect(),
-                    complete: false,
+                    complete: !values.is_empty()
+                        && column.samples.as_ref().is_some_and(|it| it.complete),
+                    values,
                     key: Some(key),
                 });
                 self.name_column(table, at, words, &own, &own, None, None);
@@ -126,8 +127,29 @@ pub(super) fn tells(comment: &str) -> bool {
     )
 }
 
+/// The keys that a column's documents have, each with values of it: of the comment's example, and what was seen.
+fn members(column: &Column) -> Vec<(String, Vec<Value>)> {
+    let mut all: Vec<(String, Vec<Value>)> = keys(column.comment.as_deref().unwrap_or_default())
+        .into_iter()
+        .map(|(key, value)| (key, vec![value]))
+        .collect();
+    let told = all.len();
+    for text in column.samples.iter().flat_map(|it| &it.values) {
+        let seen: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+        for (key, value) in seen {
+            match all.iter().position(|it| it.0 == key) {
+                // what was seen tells more than an example
+                Some(at) if at < told && all[at].1.first() == Some(&value) => {}
+                Some(at) => all[at].1.push(value),
+                None => all.push((key, vec![value])),
+            }
+        }
+    }
+    all
+}
+
 /// The keys that a document has, by an example of it in a comment, each with the value given there.
-pub(super) fn keys(comment: &str) -> Vec<(String, serde_json::Value)> {
+fn keys(comment: &str) -> Vec<(String, serde_json::Value)> {
     let (Some(from), Some(until)) = (comment.find('{'), comment.rfind('}')) else {
         return Vec::new();
     };
@@ -199,6 +221,24 @@ mod tests {
         assert_eq!(head("Parcels sent for orders; some go in two."), ["parcel"]);
         assert!(head("One row for each checkout.").is_empty());
         assert!(tells("Where the guest came from.") && !tells("Place of the guest's birth."));
+    }
+
+    #[test]
+    fn keys_have_the_values_that_were_seen() {
+        let column = Column {
+            class: TypeClass::Json,
+            comment: Some(r#"Like {"hue": "red", "size": 4}"#.to_owned()),
+            samples: Some(plinth_schema_introspect::Samples {
+                values: [r#"{"hue":"red"}"#, r#"{"hue":"blue"}"#, r#"{"wood":"oak"}"#]
+                    .map(str::to_owned)
+                    .to_vec(),
+                complete: true,
+            }),
+            ..Column::default()
+        };
+        let all = members(&column);
+        let told: Vec<(&str, usize)> = all.iter().map(|it| (it.0.as_str(), it.1.len())).collect();
+        assert_eq!(told, [("hue", 2), ("size", 1), ("wood", 1)]);
     }
 
     #[test]

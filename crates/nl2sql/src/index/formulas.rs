@@ -213,12 +213,7 @@ fn expression(text: &str, columns: &[ColumnInfo]) -> Option<(Vec<DefinedPiece>, 
             continue;
         }
         let called = word.trim_matches(['`', '"', '\'']);
-        let at = columns.iter().position(|it| {
-            it.name.eq_ignore_ascii_case(called)
-                && it.class.is_numeric()
-                && it.class != TypeClass::Boolean
-                && !it.is_id()
-        })?;
+        let at = operand(called, columns)?;
         pieces.push(DefinedPiece::Column { at, nested: false });
         if std::mem::take(&mut divides) {
             pieces.push(DefinedPiece::Text(", 0)".to_owned()));
@@ -226,6 +221,21 @@ fn expression(text: &str, columns: &[ColumnInfo]) -> Option<(Vec<DefinedPiece>, 
         written.push(columns[at].name.clone());
     }
     (written.len() >= 3 && written.len() % 2 == 1).then(|| (pieces, written.join(" ")))
+}
+
+/// The column of numbers of that name, or the only one whose name ends with it: `price`, where it is called `list_price`.
+fn operand(called: &str, columns: &[ColumnInfo]) -> Option<usize> {
+    let number = |it: &ColumnInfo| it.class.is_numeric() && !it.is_id();
+    let own = columns.iter().position(|it| it.name.eq_ignore_ascii_case(called) && number(it));
+    own.or_else(|| {
+        let lemma = LEXICON.lemma(&called.to_lowercase());
+        let mut all = columns
+            .iter()
+            .enumerate()
+            .filter(|(_, it)| it.words.len() > 1 && it.words.last() == Some(&lemma) && number(it));
+        let (at, _) = all.next()?;
+        all.next().is_none().then_some(at)
+    })
 }
 
 #[cfg(test)]

@@ -10,16 +10,21 @@ use crate::{
 };
 
 /// Words of a column that holds a deadline.
-const DEADLINES: [&str; 9] = [
+const DEADLINES: [&str; 14] = [
     "promise",
     "promised",
     "due",
     "require",
     "required",
     "deadline",
+    "expect",
     "expected",
+    "estimate",
     "estimated",
+    "plan",
     "planned",
+    "schedule",
+    "scheduled",
 ];
 
 /// Words that say that something came into being, whatever its column is called.
@@ -623,7 +628,9 @@ impl Interpreter<'_> {
                             && it.words.iter().any(|own| own == word)
                     })
                 })
+                .or_else(|| columns.iter().rposition(|it| it.class.is_temporal() && it.nullable))
                 .map(|it| ColumnRef::new(deadline.table, it))
+                .filter(|it| *it != deadline)
         })?;
         let or = std::mem::take(&mut hand.or);
         // a state of the same name said nothing else than the verb

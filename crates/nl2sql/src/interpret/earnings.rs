@@ -369,7 +369,7 @@ impl Interpreter<'_> {
             return Some(ColumnRef::new(whole, column));
         }
         let columns = &self.index.tables[table].columns;
-        ["amount", "total", "sum", "value", "price"].iter().find_map(|word| {
+        let named = ["amount", "total", "sum", "value", "price"].iter().find_map(|word| {
             let mut found = columns
                 .iter()
                 .enumerate()
@@ -379,6 +379,13 @@ impl Interpreter<'_> {
                 (Some(one), None) => Some(ColumnRef::new(table, one)),
                 _ => None,
             }
+        });
+        // or its only number, where its rows are of money
+        named.or_else(|| {
+            self.only_number(table).filter(|it| {
+                let info = self.index.column(*it);
+                info.class == plinth_schema_introspect::TypeClass::Decimal && info.defined.is_none()
+            })
         })
     }
 

@@ -89,6 +89,22 @@ impl Interpreter<'_> {
         if many {
             return Some(table.table);
         }
+        // `ratings per category`: the one that each of what is named has, rather than a column of what only somebody else has
+        // to do with
+        let owns = |it: usize| {
+            (0..self.weight.len())
+                .any(|named| self.weight[named] > 0.7 && named != it && self.single(named, it))
+        };
+        let apart = table.score >= 0.7
+            && column > table.score
+            && owns(table.table)
+            && links
+                .iter()
+                .filter(|it| it.column.is_some() && it.score >= table.score)
+                .all(|it| self.weight[it.table] < 0.5 && !owns(it.table));
+        if apart {
+            return Some(table.table);
+        }
         // a table must be named well; where a column is named equally well, the table is meant
         (table.score >= 0.6 && table.score + 0.06 >= column
             || table.score >= 0.45 && column < table.score - 0.1)

@@ -598,7 +598,11 @@ impl<'a> Interpreter<'a> {
 
     /// The only table whose rows refer to those of a table, and have a moment.
     fn only_user(&self, table: usize) -> Option<usize> {
-        let mut all = self.index.edges_of[table]
+        // of a database none of which may be read, nothing has references
+        let mut all = self
+            .index
+            .edges_of
+            .get(table)?
             .iter()
             .map(|it| &self.index.edges[*it])
             .filter(|it| it.to == table && it.from != table)

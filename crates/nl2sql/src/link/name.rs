@@ -31,6 +31,16 @@ pub(super) fn names(
     if outer(&part[0]) || outer(&part[part.len() - 1]) {
         return Vec::new();
     }
+    // `signed up in May`: what the small word makes of the verb, and no column of when somebody signed in
+    let particle = |at: usize| {
+        tokens
+            .get(at)
+            .map(|it| it.lower.as_str())
+            .filter(|it| matches!(*it, "in" | "up" | "out" | "off"))
+    };
+    let parted = (part.len() == 1 && matches!(part[0].stem.as_str(), "sign" | "log" | "check"))
+        .then(|| particle(end))
+        .flatten();
     // `sales made last week`: done, not of a make
     if part.len() == 1 && part[0].lower == "made" {
         return Vec::new();
@@ -100,8 +110,11 @@ pub(super) fn names(
     let vocabulary = &index.vocabulary;
     let mut fitting: Vec<Fitting> = Vec::new();
     let mut keep = |name: &Name, score: f64| {
+        let other = parted.is_some_and(|it| {
+            !vocabulary.words(name).iter().any(|word| vocabulary.text(word.lemma) == it)
+        });
         // what fits less is none, whatever else is found
-        if score > LEAST - 1e-6 {
+        if score > LEAST - 1e-6 && !other {
             let with_table = name.with_table;
             fitting.push(Fitting { table: name.table(), column: name.column(), score, with_table });
         }

@@ -67,6 +67,9 @@ fn is_silent(word: &str) -> bool {
         )
 }
 
+/// How well a word says what another word is the name of, where both mean the same everywhere.
+const SAME: f64 = 0.95;
+
 fn hits_of(index: &SchemaIndex, token: &Token) -> WordHits {
     let vocabulary = &index.vocabulary;
     let mut hits: Vec<Hit> = Vec::new();
@@ -91,7 +94,14 @@ fn hits_of(index: &SchemaIndex, token: &Token) -> WordHits {
             token.lemma.as_str(),
             "average" | "mean" | "maximum" | "max" | "minimum" | "min"
         );
-        add(other, if one_thing { 0.92 } else { 0.72 }, None);
+        let score = if one_thing {
+            0.92
+        } else if LEXICON.is_same(&token.stem, other) {
+            SAME
+        } else {
+            0.72
+        };
+        add(other, score, None);
     }
     for other in LEXICON.wider(&token.stem).iter().filter(|_| !verb) {
         add(other, WIDER, None);
@@ -130,6 +140,7 @@ fn is_done(token: &Token) -> bool {
             | "makes"
             | "making"
             | "make"
+            | "selling"
             | "sorted"
             | "sort"
             | "sorting"

@@ -4,7 +4,7 @@
 //! Not: views (what they cost cannot be known), foreign tables and what has one among its parts (that is another
 //! server), enums (their labels are in the catalog), numbers and booleans (they say nothing by themselves); and no
 //! column that [`is_secret_name`] or [`are_secret_values`] takes for a secret or for an address of a person, by its name, its comment or
-//! what its values look like.
+//! what its values look like. Of documents their outermost members, see [`documents`].
 //!
 //! **How much.** At most [`TABLES`] tables, those that others refer to first, and [`COLUMNS`] columns of each; at most
 //! [`WHOLE_ROWS`] rows of a table. Where that is the whole table, a column's values are complete, and up to
@@ -15,6 +15,7 @@
 //! **How gently.** One statement at a time on one session, each in a read-only transaction; [`STATEMENT_LIMIT`] for each and
 //! [`TIME_LIMIT`] for all; a lock is waited for a tenth of a second. What fails is left out.
 
+mod documents;
 pub(super) mod references;
 mod statements;
 
@@ -65,6 +66,9 @@ struct Task {
     /// Positions of columns.
     columns: Vec<usize>,
     extent: Extent,
+    /// Whether the columns hold documents. They are asked for by themselves: one that is no document for Postgres after all
+    /// (`json` with `\u0000`) costs no texts.
+    documents: bool,
 }
 
 /// Fills [`samples`](plinth_schema_introspect::Column::samples) of as many columns as the limits allow.
@@ -77,7 +81,7 @@ pub(super) async fn read(session: &mut Session, draft: &mut Draft, widths: &Widt
     for task in &mut tasks {
         task.columns.retain(|column| match frequent.get(&(task.at, *column)) {
             Some(values) => {
-                let seen = Seen { values: values.clone(), all: false };
+                let seen = Seen { values: values.clone(), all: false, documents: false };
                 draft.relations[task.at].columns[*column].samples = budget.take(seen);
                 false
             }
@@ -139,28 +143,43 @@ fn tasks(relations: &[Relation], widths: &Widths) -> Vec<Task> {
             // The parent speaks for its partitions.
             kind && it.partition_of.is_none()
         })
-        .filter_map(|(at, relation)| {
+        .flat_map(|(at, relation)| {
             let estimate = relation.estimated_rows;
             let extent = match estimate {
                 Some(rows) if rows > f64::from(WHOLE_ROWS) => Extent::Part { estimated_rows: rows },
                 _ => Extent::Whole,
             };
-            let candidate = |(column, it): (usize, &plinth_schema_introspect::Column)| {
-                let prose = widths.get(&(at, column)).is_some_and(|it| *it > WIDEST);
-                let varied =
-                    extent != Extent::Whole && it.distinct.is_some_and(|it| it < TOO_VARIED);
-                let telling = it.class == TypeClass::Text && it.readable && !prose && !varied;
-                (telling && !is_secret_name(&it.name, it.comment.as_deref())).then_some(column)
-            };
-            let columns: Vec<_> =
-                relation.columns.iter().enumerate().filter_map(candidate).take(COLUMNS).collect();
-            (!columns.is_empty()).then_some(Task { at, columns, extent })
+            [false, true].into_iter().filter_map(move |documents| {
+                let candidate = |(column, it): (usize, &plinth_schema_introspect::Column)| {
+                    let (class, widest) = if documents {
+                        (TypeClass::Json, documents::WIDEST)
+                    } else {
+                        (TypeClass::Text, WIDEST)
+                    };
+                    let prose = widths.get(&(at, column)).is_some_and(|it| *it > widest);
+                    // Documents differ, their members do not.
+                    let varied = !documents
+                        && extent != Extent::Whole
+                        && it.distinct.is_some_and(|it| it < TOO_VARIED);
+                    let telling = it.class == class && it.readable && !prose && !varied;
+                    (telling && !is_secret_name(&it.name, it.comment.as_deref())).then_some(column)
+                };
+                let columns: Vec<_> = relation
+                    .columns
+                    .iter()
+                    .enumerate()
+                    .filter_map(candidate)
+                    .take(COLUMNS)
+                    .collect();
+                (!columns.is_empty()).then_some(Task { at, columns, extent, documents })
+            })
         })
         .collect();
     tasks.sort_by_cached_key(|it| {
         let relation = &relations[it.at];
         (
             is_counted_empty(relation),
+            it.documents,
             Reverse(referred.get(&relation.oid).copied().unwrap_or(0)),
             it.at,
         )
@@ -214,7 +233,7 @@ async fn frequent_values(
     let relations = &draft.relations;
     let columns: BTreeSet<(usize, usize)> = tasks
         .iter()
-        .filter(|it| it.extent != Extent::Whole)
+        .filter(|it| it.extent != Extent::Whole && !it.documents)
         .flat_map(|it| it.columns.iter().map(|column| (it.at, *column)))
         .filter(|(at, column)| relations[*at].columns[*column].distinct.is_some())
         .collect();
@@ -266,6 +285,8 @@ struct Seen {
     values: Vec<String>,
     /// Whether there are no others.
     all: bool,
+    /// Whether each is a document of one member.
+    documents: bool,
 }
 
 /// Asks for the values of some tables in one round trip.
@@ -308,7 +329,8 @@ fn read_values(task: &Task, rows: &[RawRow]) -> Result<Vec<(usize, Seen)>, Unrea
         }
     }
     let whole = task.extent == Extent::Whole && rows_read <= u64::from(WHOLE_ROWS);
-    Ok(task.columns.iter().copied().zip(values.into_iter().map(|it| judge(it, whole))).collect())
+    let seen = values.into_iter().map(|it| Seen { documents: task.documents, ..judge(it, whole) });
+    Ok(task.columns.iter().copied().zip(seen).collect())
 }
 
 /// What is kept of a column's values, which come with how often they were seen.
@@ -321,7 +343,7 @@ fn judge(mut values: Vec<(String, u64)>, whole: bool) -> Seen {
             values.retain(|it| it.1 > 1);
         }
     }
-    Seen { values: values.into_iter().map(|it| it.0).collect(), all }
+    Seen { values: values.into_iter().map(|it| it.0).collect(), all, documents: false }
 }
 
 /// How much may still be kept.
@@ -338,7 +360,11 @@ impl Budget {
 
     /// Values as they are kept; `None` if none are.
     fn take(&mut self, seen: Seen) -> Option<Samples> {
-        let Seen { mut values, all: mut complete } = seen;
+        let Seen { mut values, all: mut complete, documents } = seen;
+        if documents {
+            let kept = documents::kept(&Samples { values, complete })?;
+            return self.paid(kept);
+        }
         let count = values.len();
         values.retain(|it| !it.trim().is_empty() && it.chars().count() <= LONGEST);
         let long = count - values.len();
@@ -347,11 +373,16 @@ impl Budget {
             return None;
         }
         complete &= long == 0;
-        let bytes: usize = values.iter().map(|it| it.len() + size_of::<String>()).sum();
+        self.paid(Samples { values, complete })
+    }
+
+    /// Those values, if there is room for them.
+    fn paid(&mut self, samples: Samples) -> Option<Samples> {
+        let bytes: usize = samples.values.iter().map(|it| it.len() + size_of::<String>()).sum();
         // The last quarter is for columns with few values, which say the most for their size.
-        let reserved = if values.len() > PART_VALUES { TOTAL_BYTES / 4 } else { 0 };
+        let reserved = if samples.values.len() > PART_VALUES { TOTAL_BYTES / 4 } else { 0 };
         self.bytes_left = self.bytes_left.checked_sub(bytes).filter(|it| *it >= reserved)?;
-        Some(Samples { values, complete })
+        Some(samples)
     }
 }
 
@@ -386,7 +417,7 @@ mod tests {
     }
 
     fn take(values: Vec<String>, bytes_left: usize) -> Option<Samples> {
-        Budget { bytes_left }.take(Seen { values, all: true })
+        Budget { bytes_left }.take(Seen { values, all: true, documents: false })
     }
 
     #[test]
@@ -471,6 +502,19 @@ mod tests {
         }
         relations[2].columns[0].readable = false;
         assert_eq!(order(&relations), ["b"]);
+    }
+
+    #[test]
+    fn documents_are_asked_for_by_themselves_and_after_the_texts() {
+        let mut both = table(1, "a", Some(1e6));
+        both.columns.push(Column { class: TypeClass::Json, ..both.columns[0].clone() });
+        both.columns[1].distinct = Some(-1.0);
+        let relations = [both, table(2, "b", None)];
+        let all = tasks(&relations, &Widths::new());
+        let told: Vec<_> = all.iter().map(|it| (it.at, it.documents)).collect();
+        assert_eq!(told, [(0, false), (1, false), (0, true)]);
+        let wide = Widths::from([((0, 1), documents::WIDEST + 1)]);
+        assert_eq!(tasks(&relations, &wide).len(), 2);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use plinth_schema_introspect::{Relation, RelationKind};
+use plinth_schema_introspect::{Relation, RelationKind, TypeClass};
 
+use super::documents::LONGEST_KEY;
 use super::{LONGEST, PART_ROWS, WHOLE_ROWS, WHOLE_VALUES};
 
 /// How much of a table is read.
@@ -30,8 +31,12 @@ pub(super) fn statement(relation: &Relation, columns: &[usize], extent: Extent) 
     for (place, column) in columns.iter().enumerate() {
         let name = quoted(&relation.columns[*column].name);
         let comma = if place > 0 { ", " } else { "" };
-        // One character more than is kept, to tell what was longer.
-        let _ = write!(sql, "{comma}left({name}::text, {}) COLLATE \"C\" AS c{place}", LONGEST + 1);
+        let _ = if is_document(relation, *column) {
+            write!(sql, "{comma}{name}::jsonb AS c{place}")
+        } else {
+            // One character more than is kept, to tell what was longer.
+            write!(sql, "{comma}left({name}::text, {}) COLLATE \"C\" AS c{place}", LONGEST + 1)
+        };
     }
     let _ = match extent {
         Extent::Whole => write!(sql, " FROM {only}{table} LIMIT {}", WHOLE_ROWS + 1),
@@ -42,7 +47,11 @@ pub(super) fn statement(relation: &Relation, columns: &[usize], extent: Extent) 
         }
     };
     sql.push_str(") SELECT -1, NULL::text, count(*) FROM s");
-    for place in 0..columns.len() {
+    for (place, column) in columns.iter().enumerate() {
+        if is_document(relation, *column) {
+            members(&mut sql, place);
+            continue;
+        }
         let _ = write!(
             sql,
             " UNION ALL (SELECT {place}, c{place}, count(*) AS n FROM s WHERE c{place} IS NOT NULL \
@@ -51,6 +60,24 @@ pub(super) fn statement(relation: &Relation, columns: &[usize], extent: Extent) 
         );
     }
     sql
+}
+
+fn is_document(relation: &Relation, column: usize) -> bool {
+    relation.columns[column].class == TypeClass::Json
+}
+
+/// Adds the members of the documents in `s` by that place, each as a document of its own.
+fn members(sql: &mut String, place: usize) {
+    let (value, limit) = (LONGEST + 1, WHOLE_VALUES + 1);
+    let _ = write!(
+        sql,
+        " UNION ALL (SELECT {place}, jsonb_build_object(m.key, CASE jsonb_typeof(m.value) \
+         WHEN 'number' THEN '0'::jsonb WHEN 'string' THEN to_jsonb(left(m.value #>> '{{}}', {value})) \
+         ELSE m.value END)::text COLLATE \"C\" AS v, count(*) AS n FROM s \
+         CROSS JOIN LATERAL jsonb_each(CASE WHEN jsonb_typeof(c{place}) = 'object' THEN c{place} END) AS m \
+         WHERE jsonb_typeof(m.value) IN ('string', 'number', 'boolean') AND length(m.key) BETWEEN 1 AND {LONGEST_KEY} \
+         GROUP BY v ORDER BY n DESC, v LIMIT {limit})"
+    );
 }
 
 pub(super) fn quoted(name: &str) -> String {
