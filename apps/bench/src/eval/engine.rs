@@ -65,7 +65,7 @@ impl Alone {
                 org: OrgId::new(SystemClock.now()),
                 place: Place::Typed {
                     host: Host::parse(&server.host)?,
-                    port: server.port.try_into()?,
+                    port: server.port,
                 },
                 database: reader.database.to_owned(),
                 username: reader.role.to_owned(),

@@ -37,7 +37,8 @@ pub(super) fn fill(
 
 /// Texts by oid.
 pub(super) fn texts(rows: &[RawRow]) -> Result<FastMap<u32, String>, Unreadable> {
-    let mut texts = FastMap::with_capacity_and_hasher(rows.len(), Default::default());
+    let mut texts = FastMap::default();
+    texts.reserve(rows.len());
     for row in rows {
         let mut fields = Fields::of(row);
         let oid = fields.number()?;
@@ -56,8 +57,8 @@ fn constraints(
     comments: &mut Comments,
 ) -> Result<FastMap<u32, Behind>, Unreadable> {
     let mut definitions = texts(&answers.constraint_definitions)?;
-    let mut owners: FastMap<u32, u32> =
-        FastMap::with_capacity_and_hasher(answers.constraints.len(), Default::default());
+    let mut owners: FastMap<u32, u32> = FastMap::default();
+    owners.reserve(answers.constraints.len());
     for row in &answers.constraints {
         let mut fields = Fields::of(row);
         owners.insert(fields.number()?, fields.number()?);

@@ -41,8 +41,8 @@ pub(super) async fn ask(
 ///
 /// [`Unreadable`] if the rows are not what was asked for.
 pub(super) fn fill(relations: &mut [Relation], rows: &[RawRow]) -> Result<(), Unreadable> {
-    let mut measures: FastMap<u32, Measures> =
-        FastMap::with_capacity_and_hasher(rows.len(), Default::default());
+    let mut measures: FastMap<u32, Measures> = FastMap::default();
+    measures.reserve(rows.len());
     for row in rows {
         let mut fields = Fields::of(row);
         let oid = fields.number()?;

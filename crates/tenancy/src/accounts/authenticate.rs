@@ -176,13 +176,12 @@ impl Accounts {
         let now = self.now();
         let known = self.known.read().expect("not poisoned").get(&claims.sid).cloned();
         let fresh = known.as_ref().filter(|it| now.duration_since(it.looked_up) < TRUST);
-        let live = match fresh {
-            Some(known) => known.live.clone(),
-            // As for keys.
-            None => {
-                let touched = known.map(|it| it.touched);
-                Box::pin(self.look_up(&claims, touched, picked, origin, now)).await?
-            }
+        let live = if let Some(known) = fresh {
+            known.live.clone()
+        } else {
+            // Apart, as for keys.
+            let touched = known.map(|it| it.touched);
+            Box::pin(self.look_up(&claims, touched, picked, origin, now)).await?
         };
         let is_same = live.session.user == claims.sub && live.session.app == claims.client_id;
         if !is_same || !live.session.is_good(live.epoch, now) {

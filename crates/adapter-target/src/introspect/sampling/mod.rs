@@ -462,7 +462,10 @@ mod tests {
     }
 
     fn order(relations: &[Relation]) -> Vec<&str> {
-        tasks(relations, &Widths::default()).iter().map(|it| relations[it.at].name.as_str()).collect()
+        tasks(relations, &Widths::default())
+            .iter()
+            .map(|it| relations[it.at].name.as_str())
+            .collect()
     }
 
     #[test]
@@ -510,10 +513,10 @@ mod tests {
         both.columns.push(Column { class: TypeClass::Json, ..both.columns[0].clone() });
         both.columns[1].distinct = Some(-1.0);
         let relations = [both, table(2, "b", None)];
-        let all = tasks(&relations, &Widths::new());
+        let all = tasks(&relations, &Widths::default());
         let told: Vec<_> = all.iter().map(|it| (it.at, it.documents)).collect();
         assert_eq!(told, [(0, false), (1, false), (0, true)]);
-        let wide = Widths::from([((0, 1), documents::WIDEST + 1)]);
+        let wide = Widths::from_iter([((0, 1), documents::WIDEST + 1)]);
         assert_eq!(tasks(&relations, &wide).len(), 2);
     }
 
