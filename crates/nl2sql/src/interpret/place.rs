@@ -140,7 +140,11 @@ impl Interpreter<'_> {
             .implied("where")
             .iter()
             .chain(&["county", "state"])
-            .any(|it| words.iter().any(|word| word == it))
+            .any(|it| {
+                // `nation` as `country`
+                let stem = LEXICON.stem(it);
+                words.iter().any(|word| word == it || LEXICON.is_same(&LEXICON.stem(word), &stem))
+            })
     }
 
     /// `went to Japan`, `shipped to Peru`: a place to which things are sent, by the name of the reference to it
