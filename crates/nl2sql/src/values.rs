@@ -219,17 +219,23 @@ pub(crate) fn values(
                 matches!(it.lower.as_str(), "and" | "or" | "nor") || it.is_mark(',')
             })
         };
-        let listed = joins(end) && joined(end + 1)
-            || first > 1 && joins(first - 1) && joined(first - 2);
-        let beside = listed || (end..(end + 3).min(tokens.len())).any(|at| {
-            links.iter().any(|it| {
-                let table = &index.tables[it.table];
-                table.columns[it.column].complete
-                    && LEXICON.degree(lower).is_some()
-                    && (table.columns[it.column].words.contains(&tokens[at].lemma)
-                        || table.words == [tokens[at].lemma.clone()])
-            })
-        });
+        // `are they bad or good?` asks which
+        let choice = tokens
+            .first()
+            .is_some_and(|it| matches!(it.lower.as_str(), "is" | "are" | "was" | "were"));
+        let listed = !choice
+            && (joins(end) && joined(end + 1)
+                || first > 1 && joins(first - 1) && joined(first - 2));
+        let beside = listed
+            || (end..(end + 3).min(tokens.len())).any(|at| {
+                links.iter().any(|it| {
+                    let table = &index.tables[it.table];
+                    table.columns[it.column].complete
+                        && LEXICON.degree(lower).is_some()
+                        && (table.columns[it.column].words.contains(&tokens[at].lemma)
+                            || table.words == [tokens[at].lemma.clone()])
+                })
+            });
         if beside {
             links.retain(|it| index.tables[it.table].columns[it.column].complete);
             return links.into_iter().take(UNRANKED).map(Seen::link).collect();
