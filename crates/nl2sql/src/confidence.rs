@@ -206,8 +206,12 @@ pub(crate) fn signals(
                 })
         })
     };
+    // `everyone in Engineering`: whoever is shown by two names is named
+    let everybody = items.iter().any(|it| matches!(it.lower.as_str(), "everyone" | "everybody"));
+    let people = |table: usize| everybody && index.tables[table].display.len() == 2;
     let unnamed = used
         .iter()
+        .filter(|it| !people(**it))
         .filter(|it| reader.weight[**it] < 0.3 && !index.tables[**it].bridge)
         .filter(|it| !follows(**it) && !passed(**it))
         .count();

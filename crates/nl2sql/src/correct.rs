@@ -155,7 +155,8 @@ fn other_word(index: &SchemaIndex, token: &Token) -> Option<&'static str> {
     let mut found = LEXICON.told().iter().copied().filter(|it| {
         let stem = LEXICON.stem(&LEXICON.lemma(it));
         it.as_bytes().first() == word.as_bytes().first()
-            && distance(word, it, 1) == 1
+            // `sallaries`: by the form for one
+            && (distance(word, it, 1) == 1 || distance(&token.lemma, it, 1) == 1)
             && !word.starts_with(it)
             && !is_form_of(word, it)
             && LEXICON.synonyms(&stem).iter().any(|it| index.vocabulary.holds(it))

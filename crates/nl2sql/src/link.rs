@@ -270,6 +270,7 @@ pub(crate) fn link(
     }
     columns_of_named(tokens, &mut items);
     measured(index, tokens, &mut items);
+    ours(tokens, &mut items);
     doubt_weak_names(tokens, &mut items);
     compounds(index, tokens, &mut items);
     items
@@ -381,6 +382,29 @@ fn measured(index: &SchemaIndex, tokens: &[Token], items: &mut Vec<Item>) {
     }
 }
 
+/// `our support`, where requests for support are the only table that is called after it: what we have is rows of a table,
+/// no column of one.
+fn ours(tokens: &[Token], items: &mut [Item]) {
+    for it in items.iter_mut() {
+        let owned = it.first > 0 && tokens[it.first - 1].lower == "our" && !it.quoted;
+        // what goes on may be the rest of a longer name
+        let last = tokens.get(it.end).is_none_or(|it| it.kind != TokenKind::Word);
+        let Meaning::Name(links) = &mut it.meaning else { continue };
+        let mut tables = links.iter().filter(|it| it.column.is_none()).map(|it| it.table);
+        let Some(table) = tables.next().filter(|_| owned && last) else { continue };
+        if tables.any(|it| it != table) || links.iter().any(|it| it.score >= WHOLE) {
+            continue;
+        }
+        links.retain(|it| it.column.is_none());
+        for it in links.iter_mut() {
+            it.score = WHOLE;
+        }
+    }
+}
+
+/// Names of a lower score are a part of a name only.
+const WHOLE: f64 = 0.75;
+
 /// `phone list of our suppliers`: what they have, though a label of something that nobody spoke of is called so too.
 fn columns_of_named(tokens: &[Token], items: &mut [Item]) {
     let named: Vec<usize> = items
@@ -426,6 +450,20 @@ fn doubt_weak_names(tokens: &[Token], items: &mut [Item]) {
         // another word for the whole name of a table is no half of a name
         let whole = matches!(&items[at].meaning, Meaning::Name(links)
             if links.iter().any(|it| it.column.is_none() && it.score >= 0.7));
+        // `the reviews and who wrote them`: of what was spoken of, not what else was written
+        let word = |it: Option<usize>| it.and_then(|it| tokens.get(it)).map(|it| it.lower.as_str());
+        let (first, end) = (items[at].first, items[at].end);
+        let of_it = word(first.checked_sub(1)) == Some("who")
+            && matches!(word(Some(end)), Some("it" | "them" | "these" | "those"));
+        if of_it
+            && end == first + 1
+            && tokens[first].lower != tokens[first].lemma
+            && matches!(&items[at].meaning, Meaning::Name(links)
+                if !named.is_empty() && !links.iter().any(|it| named.contains_key(&it.table)))
+        {
+            items[at].meaning = Meaning::Word;
+            continue;
+        }
         if score == 0.0 || score >= 0.75 || whole {
             continue;
         }

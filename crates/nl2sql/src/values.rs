@@ -200,15 +200,42 @@ pub(crate) fn values(
         && (LEXICON.is_stop(lower) || LEXICON.degree(lower).is_some() || is_question_word(lower))
     {
         // `high priority tickets`, `urgent and high tickets`: a label of what stands beside it
-        let beside = (end..(end + 3).min(tokens.len())).any(|at| {
-            links.iter().any(|it| {
-                let table = &index.tables[it.table];
-                table.columns[it.column].complete
-                    && LEXICON.degree(lower).is_some()
-                    && (table.columns[it.column].words.contains(&tokens[at].lemma)
-                        || table.words == [tokens[at].lemma.clone()])
+        // and of the labels of one column, the others told (`high and urgent`), whatever that column is called
+        let joined = |at: usize| {
+            let only = tokens.get(at).filter(|it| it.kind == TokenKind::Word);
+            only.is_some_and(|other| {
+                LEXICON.degree(lower).is_some()
+                    && other.lower != lower
+                    && seen(index, &other.lower).any(|other| {
+                        index.tables[other.table].columns[other.column].complete
+                            && links
+                                .iter()
+                                .any(|it| (it.table, it.column) == (other.table, other.column))
+                    })
             })
-        });
+        };
+        let joins = |at: usize| {
+            tokens.get(at).is_some_and(|it| {
+                matches!(it.lower.as_str(), "and" | "or" | "nor") || it.is_mark(',')
+            })
+        };
+        // `are they bad or good?` asks which
+        let choice = tokens
+            .first()
+            .is_some_and(|it| matches!(it.lower.as_str(), "is" | "are" | "was" | "were"));
+        let listed = !choice
+            && (joins(end) && joined(end + 1)
+                || first > 1 && joins(first - 1) && joined(first - 2));
+        let beside = listed
+            || (end..(end + 3).min(tokens.len())).any(|at| {
+                links.iter().any(|it| {
+                    let table = &index.tables[it.table];
+                    table.columns[it.column].complete
+                        && LEXICON.degree(lower).is_some()
+                        && (table.columns[it.column].words.contains(&tokens[at].lemma)
+                            || table.words == [tokens[at].lemma.clone()])
+                })
+            });
         if beside {
             links.retain(|it| index.tables[it.table].columns[it.column].complete);
             return links.into_iter().take(UNRANKED).map(Seen::link).collect();

@@ -136,11 +136,11 @@ impl Interpreter<'_> {
     /// Whether a value says where something is.
     fn is_place(&self, link: &ValueLink) -> bool {
         let words = &self.index.tables[link.table].columns[link.column].words;
-        LEXICON
-            .implied("where")
-            .iter()
-            .chain(&["county", "state"])
-            .any(|it| words.iter().any(|word| word == it))
+        LEXICON.implied("where").iter().chain(&["county", "state"]).any(|it| {
+            // `nation` as `country`
+            let stem = LEXICON.stem(it);
+            words.iter().any(|word| word == it || LEXICON.is_same(&LEXICON.stem(word), &stem))
+        })
     }
 
     /// `went to Japan`, `shipped to Peru`: a place to which things are sent, by the name of the reference to it

@@ -41,6 +41,14 @@ pub(super) fn names(
     let parted = (part.len() == 1 && matches!(part[0].stem.as_str(), "sign" | "log" | "check"))
         .then(|| particle(end))
         .flatten();
+    // `sent off`, `called off`: no part of `percent_off`
+    let verb = |it: &Token| it.lower != it.lemma && !it.lower.ends_with('s');
+    if part.len() == 1
+        && matches!(part[0].lower.as_str(), "off" | "out" | "up")
+        && first.checked_sub(1).is_some_and(|it| verb(&tokens[it]))
+    {
+        return Vec::new();
+    }
     // `sales made last week`: done, not of a make
     if part.len() == 1 && part[0].lower == "made" {
         return Vec::new();
