@@ -86,14 +86,20 @@ pub(crate) fn echoed(
         if it.quoted || !matches!(it.meaning, Meaning::Word | Meaning::Name(_)) {
             return false;
         }
-        // `the snatch score`: what kind of number a column holds
-        let measures = at > 0
-            && is_measure(&it.lemma)
-            && matches!(&items[at - 1].meaning, Meaning::Name(links)
-                if links.iter().any(|it| it.column.is_some_and(|column| numbers.contains(&(it.table, column)))));
-        // `the Marketing team`: of which kind a value is
-        if matches!(it.lemma.as_str(), "team" | "unit" | "crew" | "folk")
-            && it.is_word()
+        // `the snatch score`: what kind of number a column holds, and `gold medals`: what it is a number of
+        let counted = it.lower != it.lemma && it.lower.ends_with('s');
+        let links = at.checked_sub(1).map_or(&[][..], |it| match &items[it].meaning {
+            Meaning::Name(links) => links.as_slice(),
+            _ => &[],
+        });
+        let likely = if is_measure(&it.lemma) { links.len() } else { usize::from(counted) };
+        let measures = links
+            .iter()
+            .take(likely)
+            .any(|it| it.column.is_some_and(|column| numbers.contains(&(it.table, column))));
+        // `the Marketing team`, `of "Windmill" type`: of which kind a value is
+        if (matches!(it.lemma.as_str(), "team" | "unit" | "crew" | "folk") && it.is_word()
+            || matches!(it.lemma.as_str(), "type" | "kind" | "class" | "category" | "position"))
             && at > 0
             && matches!(items[at - 1].meaning, Meaning::Value(_))
         {
@@ -354,6 +360,7 @@ fn is_measure(lemma: &str) -> bool {
             | "rate"
             | "value"
             | "count"
+            | "balance"
     )
 }
 
@@ -626,29 +633,39 @@ pub(crate) fn doubtful(
 pub(crate) fn is_verb(word: &str) -> bool {
     !word.contains(' ')
         && (word.len() > 4 && (word.ends_with("ed") || word.ends_with("ing"))
-            || matches!(
-                word,
-                "taught"
-                    | "built"
-                    | "run"
-                    | "runs"
-                    | "play"
-                    | "plays"
-                    | "flow"
-                    | "flows"
-                    | "born"
-                    | "won"
-                    | "led"
-                    | "sold"
-                    | "bought"
-                    | "stay"
-                    | "stays"
-                    | "eat"
-                    | "eats"
-                    | "spent"
-                    | "left"
-            ))
+            || DONE.contains(&word)
+            // `the store that owns it`
+            || word.strip_suffix('s').is_some_and(|it| RELATES.contains(&it))
+            || RELATES.contains(&word))
 }
+
+/// What was done, or is, by verbs that do not say so by their ending.
+const DONE: [&str; 20] = [
+    "taught", "built", "run", "runs", "play", "plays", "flow", "flows", "born", "won", "led",
+    "sold", "bought", "stay", "stays", "eat", "eats", "spent", "left", "lasts",
+];
+
+/// Verbs that say how things belong together, or that they are there. None of them says which rows are meant, and none is a
+/// noun as well.
+const RELATES: [&str; 17] = [
+    "attend",
+    "belong",
+    "choose",
+    "contain",
+    "exist",
+    "grow",
+    "happen",
+    "hire",
+    "involve",
+    "join",
+    "occur",
+    "participate",
+    "perform",
+    "receive",
+    "serve",
+    "suffer",
+    "teach",
+];
 
 /// Unread words that can only be verbs, by where they stand: `did each employee handle`, `rivers flow through`.
 pub(crate) fn acts(items: &[Item]) -> Vec<&str> {
@@ -746,3 +763,6 @@ pub(crate) fn content(items: &[Item], used: &[bool]) -> Vec<String> {
 fn is_judgement(item: &Item, form: Form) -> bool {
     form == Form::Positive && item.is_word() && !item.lower.ends_with("ly")
 }
+
+#[cfg(test)]
+mod tests;

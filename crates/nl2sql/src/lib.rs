@@ -42,6 +42,7 @@ mod mirror;
 mod misfit;
 pub mod model;
 mod names;
+mod oddity;
 mod phrase;
 mod read;
 mod render;

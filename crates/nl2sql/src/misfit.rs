@@ -4,11 +4,13 @@ use crate::{
     index::SchemaIndex,
     link::{Item, Meaning},
     logical::{Aggregate, Comparison, Expr, Literal, LogicalQuery, Predicate},
+    oddity::is_odd,
 };
 
 /// Whether a query misses something of its question.
 pub(crate) fn misses(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) -> bool {
-    shares_nothing(items, query)
+    is_odd(index, items, query)
+        || shares_nothing(items, query)
         || compares_keys(index, items, query)
         || seeks_what_is_never_empty(index, query)
         || orders_one_row(query)
@@ -38,10 +40,18 @@ fn is_bound(it: Comparison) -> bool {
     matches!(it, Comparison::Less | Comparison::Greater | Comparison::AtLeast | Comparison::AtMost)
 }
 
-/// `managing 4 or more employees` as a manager's key of 4 or more: a key has no size, unless somebody speaks of keys.
+/// `managing 4 or more employees` as a manager's key of 4 or more: a key has no size, unless somebody speaks of keys right before.
 fn compares_keys(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) -> bool {
-    let spoken = items.iter().flat_map(words).any(|it| {
-        matches!(it, "id" | "ids" | "number" | "numbers" | "code" | "codes" | "key" | "identifier")
+    let spoken = items.iter().enumerate().any(|(at, it)| {
+        let key = |it: &str| {
+            matches!(
+                it,
+                "id" | "ids" | "number" | "numbers" | "code" | "codes" | "key" | "identifier"
+            )
+        };
+        let sized =
+            || items[at + 1..].iter().take(5).any(|it| matches!(it.meaning, Meaning::Number(..)));
+        words(it).any(key) && sized()
     });
     let mut compared = false;
     query.each(&mut |part| {

@@ -426,4 +426,39 @@ mod tests {
         .sql;
         assert!(!sql.contains("b.owner_id, ") || sql.contains("GROUP BY b.owner_id"), "{sql}");
     }
+
+    /// `sailors (id, name, town, age)` and `trips (id, sailor_id, name, town)`.
+    fn sailing() -> SchemaIndex {
+        use TypeClass::{Integer, Text};
+        let columns = [("id", Integer), ("name", Text), ("town", Text), ("age", Integer)];
+        let mut sailors = testing::keyed(1, "sailors", &columns);
+        sailors.columns[2].samples =
+            Some(Samples { values: vec!["Kiel".to_owned(), "Vigo".to_owned()], complete: true });
+        let columns = [("id", Integer), ("sailor_id", Integer), ("name", Text), ("town", Text)];
+        let mut trips = testing::keyed(2, "trips", &columns);
+        trips.foreign_keys.push(testing::reference(1, 1));
+        testing::index(vec![sailors, trips])
+    }
+
+    #[test]
+    fn what_only_says_of_which_kind_a_value_is_is_not_shown() {
+        let sql =
+            testing::reading(&sailing(), "Show the names of trips of sailors from town \"Kiel\".")
+                .sql;
+        let shown = sql.split(" FROM ").next().unwrap_or_default();
+        assert!(!shown.contains("town") && shown.contains("name"), "{sql}");
+    }
+
+    #[test]
+    fn what_is_compared_where_it_is_named_is_not_shown() {
+        let sql = testing::reading(
+            &sailing(),
+            "What is the name of the trip in which sailor's age is older than 18?",
+        )
+        .sql;
+        let shown = sql.split(" FROM ").next().unwrap_or_default();
+        assert!(!shown.contains("age") && sql.contains("age > 18"), "{sql}");
+        let sql = testing::reading(&sailing(), "Show the age of sailors older than 18.").sql;
+        assert!(sql.split(" FROM ").next().unwrap_or_default().contains("age"), "{sql}");
+    }
 }

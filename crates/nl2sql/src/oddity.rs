@@ -1,0 +1,330 @@
+//! What a query does though no question means it: it takes the size of what has none, or tells apart what nobody named.
+
+use crate::{
+    index::SchemaIndex,
+    link::{Item, Meaning},
+    logical::{Aggregate, ColumnRef, Comparison, Expr, Literal, LogicalQuery, Predicate},
+};
+
+/// Whether a query does something that hardly any question means.
+pub(crate) fn is_odd(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) -> bool {
+    sizes_what_has_none(index, query)
+        || flags_a_measure(index, items, query)
+        || spans_strangers(items, query)
+        || mixes_either(items, query)
+        || answers_when_by_name(index, items, query)
+        || groups_unasked(items, query)
+        || halves_a_full_name(index, items, query)
+        || shows_one_of_both(index, items, query)
+        || shows_links(index, items, query)
+        || seeks_the_word_itself(items, query)
+        || sorts_one(items, query)
+        || shows_what_it_denies(items, query)
+        || takes_and_for_or(index, items, query)
+}
+
+fn says(items: &[Item], words: &[&str]) -> bool {
+    items.iter().any(|it| it.is_word() && words.contains(&it.lower.as_str()))
+}
+
+fn names(items: &[Item], column: ColumnRef) -> bool {
+    items.iter().any(|it| {
+        matches!(&it.meaning, Meaning::Name(links)
+            if links.iter().any(|it| (it.table, it.column) == (column.table, Some(column.column))))
+    })
+}
+
+fn is_name_shown(index: &SchemaIndex, it: ColumnRef) -> bool {
+    let info = index.column(it);
+    index.tables[it.table].display.contains(&it.column) && info.class.is_textual() && !info.is_id()
+}
+
+/// `at least two records` as a year of 2 or more, `used at least twice` as a name of `2` or more.
+fn sizes_what_has_none(index: &SchemaIndex, query: &LogicalQuery) -> bool {
+    let sized = |it: &Predicate| {
+        let Predicate::Compare(
+            Expr::Column(column),
+            Comparison::Less | Comparison::Greater | Comparison::AtLeast | Comparison::AtMost,
+            Expr::Literal(literal),
+        ) = it
+        else {
+            return false;
+        };
+        let number = match literal {
+            Literal::Number(it) => Some(*it),
+            Literal::Text(it) => it.parse().ok(),
+            _ => None,
+        };
+        let info = index.column(*column);
+        // the years of something are a number of them
+        let year = info.words.last().is_some_and(|it| it == "year")
+            && !info.name.to_lowercase().ends_with('s');
+        number.is_some_and(|it| year && (0.0..100.0).contains(&it) || is_name_shown(index, *column))
+    };
+    let mut found = false;
+    query.each(&mut |part| found |= part.filter.iter().any(sized));
+    found
+}
+
+/// `the games that are played` as hours of 1: a measure is no flag, where nobody said the number. That there is nothing of it
+/// (`out of stock`) can be said without one.
+fn flags_a_measure(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) -> bool {
+    let said = items.iter().any(|it| matches!(it.meaning, Meaning::Number(..)))
+        || says(items, &["one", "once", "single"]);
+    let flag = |it: &Predicate| {
+        matches!(it, Predicate::Compare(Expr::Column(it), Comparison::Equal, Expr::Literal(Literal::Number(value)))
+        if (*value - 1.0).abs() < f64::EPSILON && index.column(*it).words.iter().any(|it| {
+            matches!(
+                it.as_str(),
+                "hour" | "minute" | "price" | "cost" | "amount" | "quantity" | "total" | "length"
+            )
+        }))
+    };
+    let mut found = false;
+    query.each(&mut |part| found |= part.filter.iter().any(flag));
+    found && !said
+}
+
+/// The moments between which a duration lies, if both are columns.
+fn span(it: &Expr) -> Option<(ColumnRef, ColumnRef)> {
+    match it {
+        Expr::Duration { from, to, .. } => match (from.as_ref(), to.as_ref()) {
+            (Expr::Column(from), Expr::Column(to)) => Some((*from, *to)),
+            _ => None,
+        },
+        Expr::Aggregate { argument: Some(it), .. } => span(it),
+        _ => None,
+    }
+}
+
+/// `how long is the total lesson time` as the time between moments of two tables, though nobody says from when to when.
+fn spans_strangers(items: &[Item], query: &LogicalQuery) -> bool {
+    let led = says(
+        items,
+        &["between", "until", "till", "after", "before", "from", "to", "since", "take", "takes"],
+    );
+    !led && query.select.iter().filter_map(span).any(|(from, to)| from.table != to.table)
+}
+
+/// `either in A, or in B and tall`: what the last condition belongs to, nobody can tell.
+fn mixes_either(items: &[Item], query: &LogicalQuery) -> bool {
+    let mut wanted = ["either", "or", "and"].iter().peekable();
+    for it in items.iter().filter(|it| it.is_word() && !it.quoted) {
+        if wanted.peek().is_some_and(|word| it.lower == **word) {
+            wanted.next();
+        }
+    }
+    let mixed = |part: &LogicalQuery| {
+        part.filter.len() > 1 && part.filter.iter().any(|it| matches!(it, Predicate::Or(_)))
+    };
+    wanted.peek().is_none() && mixed(query)
+}
+
+/// `when was the largest school founded`: what the school is called is no moment.
+fn answers_when_by_name(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) -> bool {
+    // moments are kept in texts and numbers as well
+    let is_moment = |it: ColumnRef| {
+        let info = index.column(it);
+        !info.class.is_textual()
+            || info.words.iter().any(|it| {
+                matches!(
+                    it.as_str(),
+                    "date" | "time" | "year" | "month" | "day" | "week" | "season" | "period"
+                )
+            })
+    };
+    items.first().is_some_and(|it| it.is_word() && it.lower == "when")
+        && !query.select.is_empty()
+        && query.select.iter().all(|it| matches!(it, Expr::Column(it) if !is_moment(*it)))
+}
+
+/// A number over rows, or the largest of them, is shown of groups of which nobody spoke: `the average enrollment of universities
+/// founded before 1850` for each year.
+fn groups_unasked(items: &[Item], query: &LogicalQuery) -> bool {
+    let spoken = says(
+        items,
+        &[
+            "each",
+            "every",
+            "per",
+            "by",
+            "different",
+            "distinct",
+            "various",
+            "respective",
+            "respectively",
+            "along",
+            "corresponding",
+            "for",
+            "all",
+            "across",
+            "among",
+            "versus",
+            "vs",
+            "compare",
+        ],
+    );
+    let extreme =
+        |it: &Expr| matches!(it, Expr::Aggregate { function: Aggregate::Max | Aggregate::Min, .. });
+    let shown = query.select.as_slice();
+    let plain = |it: &Expr| matches!(it, Expr::Column(_));
+    let odd = match shown {
+        [Expr::Aggregate { .. }, rest @ ..] => rest.iter().any(plain),
+        [Expr::Column(_), rest @ ..] => query.limit.is_none() && rest.iter().any(extreme),
+        _ => false,
+    };
+    odd && !query.group.is_empty() && query.source.is_none() && !spoken
+}
+
+/// `the full names`, where only a part of them is shown, or what something else is called.
+fn halves_a_full_name(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) -> bool {
+    let said = items.iter().enumerate().any(|(at, it)| {
+        it.lower.starts_with("full name")
+            || it.lower == "full" && items.get(at + 1).is_some_and(|it| it.lemma == "name")
+    });
+    if !said || query.select.iter().any(|it| !matches!(it, Expr::Column(_))) {
+        return false;
+    }
+    let mut parted =
+        query.instances().into_iter().filter(|it| index.tables[it.0].display.len() == 2).peekable();
+    parted.peek().is_some()
+        && !parted.any(|(table, _)| {
+            index.tables[table].display.iter().all(|column| {
+                query.select.iter().any(
+                |it| matches!(it, Expr::Column(it) if (it.table, it.column) == (table, *column)),
+            )
+            })
+        })
+}
+
+/// `the phone numbers of customers and staff`: where both have some, those of one of them are half of what was asked.
+fn shows_one_of_both(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) -> bool {
+    let tables = query.instances();
+    let table = |it: &Item| match &it.meaning {
+        Meaning::Name(links) => links
+            .iter()
+            .find(|it| it.column.is_none() && tables.iter().any(|own| own.0 == it.table))
+            .map(|it| it.table),
+        _ => None,
+    };
+    let shows = |table: usize, name: &str| {
+        query.select.iter().any(|it| {
+            matches!(it, Expr::Column(it) if it.table == table && index.column(*it).name == name)
+        })
+    };
+    let has = |table: usize, name: &str| {
+        index.tables[table]
+            .columns
+            .iter()
+            .any(|it| it.name == name && it.class.is_textual() && !it.is_id() && !it.foreign)
+    };
+    items.iter().enumerate().any(|(at, it)| {
+        if it.lower != "and" || !it.is_word() || at == 0 {
+            return false;
+        }
+        let Some(first) = table(&items[at - 1]) else { return false };
+        let other = items[at + 1..]
+            .iter()
+            .take(4)
+            .find(|it| !matches!(it.lower.as_str(), "all" | "the" | "by" | "of" | "their"))
+            .and_then(table);
+        other.is_some_and(|other| {
+            let half = |a: usize, b: usize| {
+                index.tables[a].columns.iter().any(|it| {
+                    has(a, &it.name)
+                        && has(b, &it.name)
+                        && shows(a, &it.name)
+                        && !shows(b, &it.name)
+                })
+            };
+            first != other && (half(first, other) || half(other, first))
+        })
+    })
+}
+
+/// `which amenities are there` as the keys of what has them: a table that only connects others has nothing to show.
+fn shows_links(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) -> bool {
+    let asked = items.iter().any(|it| {
+        it.lower.split(' ').any(|it| {
+            matches!(it, "id" | "ids" | "code" | "codes" | "number" | "numbers" | "identifier")
+        })
+    });
+    !asked
+        && query.select.iter().any(|it| {
+            matches!(it, Expr::Column(it) if index.tables[it.table].bridge
+                && index.column(*it).foreign
+                && !names(items, *it))
+        })
+}
+
+/// `the letter Z in their names` as names with `letter Z` in them, `D or S` as one text.
+fn seeks_the_word_itself(items: &[Item], query: &LogicalQuery) -> bool {
+    let mut found = false;
+    query.each(&mut |part| {
+        found |= part.filter.iter().any(|it| {
+            let Predicate::Like { pattern, .. } = it else { return false };
+            let text = pattern.trim_matches('%');
+            let kind = ["letter ", "letters ", "word ", "substring "];
+            let quoted = items.iter().any(|it| it.quoted && it.text == text);
+            !quoted && (kind.iter().any(|it| text.starts_with(it)) || text.contains(" or "))
+        });
+    });
+    found
+}
+
+/// `all clubs, starting with the oldest` as that club alone.
+fn sorts_one(items: &[Item], query: &LogicalQuery) -> bool {
+    let starts = items.windows(2).any(|it| {
+        it[0].lower == "starting" && it[1].lower == "with" || it[0].lower == "starting with"
+    });
+    query.limit == Some(1) && (starts || says(items, &["sorted"]))
+}
+
+/// `carriers that do not have Android as their platform` with the platforms, which nobody asked for.
+fn shows_what_it_denies(items: &[Item], query: &LogicalQuery) -> bool {
+    let others = says(items, &["other", "except", "besides", "excluding", "but"]);
+    !others
+        && query.select.iter().any(|shown| {
+            matches!(shown, Expr::Column(_))
+                && query.filter.iter().any(|it| {
+                    matches!(it, Predicate::Compare(left, Comparison::NotEqual, Expr::Literal(Literal::Text(_)))
+                        if left == shown)
+                })
+        })
+}
+
+/// `students who do A and B` as those who do any of both: of one thing that each has several of, `and` means all.
+fn takes_and_for_or(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) -> bool {
+    let is_value = |it: &Item| it.quoted || matches!(it.meaning, Meaning::Value(_));
+    let joined = items.iter().enumerate().any(|(at, it)| {
+        it.lower == "and"
+            && it.is_word()
+            && at > 0
+            && is_value(&items[at - 1])
+            && items[at + 1..].iter().take(3).any(is_value)
+    });
+    let Some(root) = query.root.filter(|_| joined && !says(items, &["or", "either"])) else {
+        return false;
+    };
+    let one_of = |it: &Predicate| {
+        let Predicate::Or(all) = it else { return None };
+        let mut columns = all.iter().map(|it| match it {
+            Predicate::Compare(
+                Expr::Column(it),
+                Comparison::Equal,
+                Expr::Literal(Literal::Text(_)),
+            ) => Some(*it),
+            _ => None,
+        });
+        let first = columns.next().flatten()?;
+        columns.all(|it| it == Some(first)).then_some(first)
+    };
+    query.group.is_empty()
+        && query.filter.iter().filter_map(one_of).any(|it| {
+            (index.tables[root].bridge || !index.is_single(root, it.table))
+                && !query.select.contains(&Expr::Column(it))
+        })
+}
+
+#[cfg(test)]
+mod tests;
