@@ -10,7 +10,7 @@ use plinth_schema_introspect::TypeClass;
 
 use self::apart::drop_row_groups;
 pub(crate) use self::apart::tells_rows_apart;
-use self::believe::{count_events, count_rows_of_fixed, order_by_named, show_what_ranks};
+use self::believe::{add_up, count_events, count_rows_of_fixed, order_by_named, show_what_ranks};
 use self::lacking::without_any;
 use self::tidy::{
     count_once, count_rows_of_groups, distinct_kinds, drop_fixed, drop_key_leaf, drop_repeated,
@@ -374,6 +374,7 @@ pub(crate) fn assemble(
     count_rows_of_fixed(&mut query);
     order_by_named(index, reader, &mut query);
     show_what_ranks(reader, &mut query);
+    add_up(index, reader, &mut query);
     count_rows_of_groups(&mut query);
     drop_repeated(index, &mut query);
     distinct_kinds(index, reader, &mut query);

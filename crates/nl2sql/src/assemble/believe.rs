@@ -105,6 +105,75 @@ pub(super) fn order_by_named(
     query.order.retain(|it| !key(&it.by));
 }
 
+/// `the ids of players and the number of hours played`, where a player has several rows of hours: their sum for each player.
+/// The same for what is ranked by: `the maker with the highest total price of its cars`.
+pub(super) fn add_up(index: &SchemaIndex, reader: &Interpreter<'_>, query: &mut LogicalQuery) {
+    let plain = query.group.is_empty()
+        && query.per.is_empty()
+        && query.set.is_none()
+        && !query.select.iter().any(Expr::is_aggregate)
+        && !query.order.iter().any(|it| it.by.is_aggregate());
+    if !plain || query.order.len() > 1 || query.instances().iter().any(|it| it.1 != 0) {
+        return;
+    }
+    // `number of hours`, `total hours`
+    let said = |of: ColumnRef| {
+        (1..reader.items.len()).any(|at| {
+            let named = matches!(&reader.items[at].meaning, Meaning::Name(links)
+                if links.iter().any(|it| (it.table, it.column) == (of.table, Some(of.column))));
+            let back = |by: usize| at.checked_sub(by).map_or("", |it| reader.word(it));
+            let numbered = back(1) == "of" && matches!(back(2), "number" | "numbers");
+            named && (back(1) == "total" || numbered || back(1) == "number of")
+        })
+    };
+    let number = query.select.iter().chain(query.order.iter().map(|it| &it.by)).find_map(|it| {
+        let Expr::Column(it) = it else { return None };
+        let info = index.column(*it);
+        (info.class.is_numeric() && !info.is_id() && said(*it)).then_some(*it)
+    });
+    let Some(number) = number else { return };
+    let mut owners: Vec<ColumnRef> = Vec::new();
+    for it in &query.select {
+        match it {
+            Expr::Column(it) if *it != number => owners.push(*it),
+            Expr::Column(_) => {}
+            _ => return,
+        }
+    }
+    let Some(owner) = owners.first().map(|it| it.table) else { return };
+    let [key] = index.tables[owner].primary.as_slice() else { return };
+    let several = owner != number.table
+        && reader.single(number.table, owner)
+        && !reader.single(owner, number.table)
+        && owners.iter().all(|it| it.table == owner);
+    let other_order = query.order.iter().any(|it| {
+        it.by != Expr::Column(number) && !matches!(&it.by, Expr::Column(it) if it.table == owner)
+    });
+    if !several || other_order {
+        return;
+    }
+    let add = |it: &mut Expr| {
+        if *it == Expr::Column(number) {
+            *it = Expr::aggregate(Aggregate::Sum, Expr::Column(number));
+        }
+    };
+    query.select.iter_mut().for_each(add);
+    query.order.iter_mut().for_each(|it| add(&mut it.by));
+    query.group = vec![Expr::Column(ColumnRef::new(owner, *key))];
+    let ordered = query.order.iter().filter_map(|it| match &it.by {
+        Expr::Column(it) => Some(*it),
+        _ => None,
+    });
+    let follows = index.tables[owner].declared_key;
+    for it in owners.into_iter().chain(ordered).filter(|_| !follows) {
+        let it = Expr::Column(it);
+        if !query.group.contains(&it) {
+            query.group.push(it);
+        }
+    }
+    query.distinct = false;
+}
+
 /// `which department has the highest average grade, and what is that average grade`: what is ranked by is shown as well.
 pub(super) fn show_what_ranks(reader: &Interpreter<'_>, query: &mut LogicalQuery) {
     let count = reader.items.len();
@@ -190,6 +259,23 @@ mod tests {
         use TypeClass::{Integer, Timestamp};
         let columns = [("rider_id", Integer), ("begun_on", Timestamp), ("metres", Integer)];
         testing::index(vec![testing::table(1, "laps", &columns)])
+    }
+
+    #[test]
+    fn numbers_of_several_rows_are_added_up() {
+        use TypeClass::{Integer, Text};
+        let riders = testing::keyed(1, "riders", &[("id", Integer), ("name", Text)]);
+        let columns = [("id", Integer), ("rider_id", Integer), ("metres", Integer)];
+        let mut laps = testing::keyed(2, "laps", &columns);
+        laps.foreign_keys.push(testing::reference(1, 1));
+        let index = testing::index(vec![riders, laps]);
+        let sql = |question: &str| testing::reading(&index, question).sql;
+        let added = sql("the names of riders and the number of metres");
+        assert!(added.contains("sum(l.metres)") && added.contains("GROUP BY r.id"), "{added}");
+        let most = sql("Which rider has the highest total metres?");
+        assert!(most.contains("ORDER BY sum(l.metres) DESC"), "{most}");
+        let each = sql("the ids of laps and the number of metres");
+        assert!(!each.contains("sum("), "{each}");
     }
 
     #[test]
