@@ -43,6 +43,7 @@ mod phrase;
 mod read;
 mod render;
 mod shape;
+mod sound;
 mod time;
 mod token;
 mod values;
