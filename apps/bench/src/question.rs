@@ -165,6 +165,11 @@ impl Record {
         } else {
             Expected::Rows { gold, keyed: self.keyed, matching }
         };
+        // The kit says by its tags what is in the gold, one question under several.
+        let kinds = match source {
+            Source::Kit => kinds_of(&self.tags, declines),
+            Source::Own => Vec::new(),
+        };
         let single = [
             ("corpus", self.corpus),
             ("kind", if self.follows.is_some() { Some(FOLLOW_UP.to_owned()) } else { self.kind }),
@@ -174,6 +179,7 @@ impl Record {
         ];
         let mut groups: Vec<_> =
             single.into_iter().filter_map(|(by, name)| Some((by, name?))).collect();
+        groups.extend(kinds.into_iter().map(|kind| ("kind", kind.to_owned())));
         groups.extend(self.tags.into_iter().map(|tag| ("tag", tag)));
         groups.extend(self.flags.into_iter().map(|flag| ("flag", flag)));
         Ok(Question {
@@ -185,6 +191,34 @@ impl Record {
             groups,
         })
     }
+}
+
+/// What a kit's tags say in the words that our own sets use for kinds; what reads one table and nothing nested is none of them,
+/// and has a kind of its own.
+fn kinds_of(tags: &[String], declines: bool) -> Vec<&'static str> {
+    if declines {
+        return vec!["unanswerable"];
+    }
+    let has = |tag: &str| tags.iter().any(|it| it == tag);
+    let all = [
+        ("aggregate", "aggregate"),
+        ("join", "join"),
+        ("group_by", "group"),
+        ("having", "having"),
+        ("superlative", "superlative"),
+        ("nested", "nesting"),
+        ("set_op", "set"),
+        ("negation", "negation"),
+        ("date_fn", "time"),
+        ("arithmetic", "ratio"),
+        ("window", "window"),
+        ("distinct", "distinct"),
+    ];
+    let mut kinds: Vec<_> = all.into_iter().filter(|it| has(it.0)).map(|it| it.1).collect();
+    if !tags.is_empty() && !["join", "nested", "set_op"].into_iter().any(has) {
+        kinds.push("one table");
+    }
+    kinds
 }
 
 /// Reads files as one set. The question is taken from `field`; records without it are left out, so that a field which only some have
@@ -318,6 +352,25 @@ mod tests {
         let groups = one(line, Source::Own).groups;
         let expected = [("kind", "time"), ("tag", "join"), ("tag", "like")];
         assert_eq!(groups, expected.map(|(by, name)| (by, name.to_owned())));
+    }
+
+    #[test]
+    fn the_kit_says_by_its_tags_what_kind_a_question_is_of() {
+        let kinds = |line: &str, source| {
+            let groups = one(line, source).groups;
+            let kinds = groups.into_iter().filter(|it| it.0 == "kind").map(|it| it.1);
+            kinds.collect::<Vec<_>>()
+        };
+        let line =
+            r#"{"id":"a","question":"?","gold_sql":"SELECT 1","tags":["join","group_by","like"]}"#;
+        assert_eq!(kinds(line, Source::Kit), ["join", "group"]);
+        assert!(kinds(line, Source::Own).is_empty(), "ours say it themselves");
+        let line = r#"{"id":"a","question":"?","gold_sql":"SELECT 1","tags":["superlative"]}"#;
+        assert_eq!(kinds(line, Source::Kit), ["superlative", "one table"]);
+        let line = r#"{"id":"a","question":"?","gold_sql":"SELECT 1"}"#;
+        assert!(kinds(line, Source::Kit).is_empty(), "nothing is said of it");
+        let line = r#"{"id":"a","question":"?","expect":"decline","tags":["join"]}"#;
+        assert_eq!(kinds(line, Source::Kit), ["unanswerable"]);
     }
 
     #[test]

@@ -70,6 +70,21 @@ fn postmaster(folder: &Path) -> Option<String> {
 }
 
 #[test]
+fn a_kit_that_is_not_there_is_skipped_and_said_to_be() {
+    let place = Place::new("no-kit");
+    let folder = place.0.join("nl2sql");
+    let output = bench(&place, &["eval", "--kit"]).arg(&folder).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("skipped") && said.contains(folder.to_str().unwrap()), "{said}");
+    assert!(place.folders().is_empty(), "nothing was started");
+    // A folder that is there and no kit is a mistake.
+    fs::create_dir(&folder).unwrap();
+    let output = bench(&place, &["eval", "--kit"]).arg(&folder).output().unwrap();
+    assert!(!output.status.success());
+}
+
+#[test]
 fn every_gold_statement_of_our_own_questions_is_right_by_its_own_measure() {
     let place = Place::new("gold");
     let report = place.0.join("report.json");

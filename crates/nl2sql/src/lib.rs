@@ -47,6 +47,7 @@ mod phrase;
 mod read;
 mod render;
 mod shape;
+mod sound;
 #[cfg(test)]
 mod testing;
 mod time;

@@ -17,7 +17,7 @@ use crate::{
     lexicon::LEXICON,
     link::{self, Item, Meaning},
     logical::LogicalQuery,
-    lookup, mirror, misfit, phrase, render, shape, time,
+    lookup, mirror, misfit, phrase, render, shape, sound, time,
     token::{self, Token},
     work,
 };
@@ -284,7 +284,8 @@ fn read_as(
     if far || by_shape.as_ref().is_some_and(|it| !it.named) {
         confidence = confidence.min(UNSURE);
     }
-    let confidence = confidence.max(0.0);
+    let runs = sound::is_sound(index, &query);
+    let confidence = if runs { confidence.max(0.0) } else { 0.0 };
     let assumptions = reader
         .notes
         .iter()

@@ -2,12 +2,12 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
-use plinth_connections::{AllowedTables, ConnectionId};
+use plinth_connections::{AllowedTables, ConnectionId, TableName};
 use plinth_nl2sql::SchemaIndex;
 use plinth_nl2sql::language::Examples;
 use plinth_nl2sql::lookup::Access;
 use plinth_schema_introspect::{Annotations, Catalog, Snapshot, SnapshotId};
-use plinth_sql_guard::{Approved, Guard, Rejection};
+use plinth_sql_guard::{Approved, Guard, Rejection, Rule};
 
 use crate::discretion;
 use crate::language::Bound;
@@ -52,7 +52,9 @@ pub(crate) struct Known {
     language: Arc<Language>,
     /// The examples, taken apart on a day.
     examples: Mutex<Option<(jiff::civil::Date, Arc<Examples>)>>,
-    /// The catalog with what people wrote about it; `None` if nobody wrote anything.
+    /// The catalog as whoever writes statements may know it; `None` if that is the snapshot's own.
+    askable: std::sync::OnceLock<Option<Catalog>>,
+    /// The same with what people wrote about it; `None` if nobody wrote anything.
     annotated: std::sync::OnceLock<Option<Catalog>>,
     guard: Guard,
     /// Made when the first question in words comes: SQL alone does not need it.
@@ -192,6 +194,7 @@ impl Known {
             written,
             language,
             examples: Mutex::default(),
+            askable: std::sync::OnceLock::new(),
             annotated: std::sync::OnceLock::new(),
             guard,
             index: std::sync::OnceLock::new(),
@@ -206,14 +209,34 @@ impl Known {
         &self.snapshot
     }
 
+    /// The catalog as the engine reads it: what the guard refuses whatever is asked of it is not there to be read.
+    pub(crate) fn askable(&self) -> &Catalog {
+        let catalog = &self.snapshot.catalog;
+        let askable = self.askable.get_or_init(|| owned(self.guard.askable(catalog)));
+        askable.as_ref().unwrap_or(catalog)
+    }
+
+    /// Why what these words of a question are the name of cannot be asked about, where its own making is the reason: a view
+    /// over code that the guard does not let through, say. `None` if it is something else, or somebody's right.
+    pub(crate) fn why_not_askable(&self, words: &str) -> Option<String> {
+        let letters = |text: &str| {
+            let letters = text.chars().filter(|it| it.is_alphanumeric());
+            letters.flat_map(char::to_lowercase).collect::<String>()
+        };
+        let said = letters(words);
+        let relations = self.snapshot.catalog.relations.iter();
+        let mut reasons = relations.filter(|it| letters(&it.name) == said).filter_map(|it| {
+            let name = TableName { schema: it.schema.clone(), name: it.name.clone() };
+            self.guard.why_unreadable(&name)
+        });
+        reasons.find(|it| made_so(it.rule)).map(|it| it.message)
+    }
+
     /// The catalog as a model sees it: with what people wrote beside the database's own comments.
     pub(crate) fn annotated(&self) -> &Catalog {
-        let annotated =
-            self.annotated.get_or_init(|| match self.written.beside(&self.snapshot.catalog) {
-                Cow::Owned(annotated) => Some(annotated),
-                Cow::Borrowed(_) => None,
-            });
-        annotated.as_ref().unwrap_or(&self.snapshot.catalog)
+        let askable = self.askable();
+        let annotated = self.annotated.get_or_init(|| owned(self.written.beside(askable)));
+        annotated.as_ref().unwrap_or(askable)
     }
 
     /// Whether a relation of a plan may be read by a statement: the guard saw it, or it is a partition of one that the
@@ -245,7 +268,7 @@ impl Known {
 
     pub(crate) fn index(&self) -> &SchemaIndex {
         let build = || {
-            let catalog = &self.snapshot.catalog;
+            let catalog = self.askable();
             let mut index = SchemaIndex::annotated(catalog, &self.allowed, &self.written);
             let (terms, metrics) = (self.language.terms(), self.language.metrics());
             for it in index.speak(&terms, &metrics, &self.guard) {
@@ -338,6 +361,19 @@ impl Known {
         }
         lookups.insert(sql.to_owned(), judged.clone());
         Ok(judged)
+    }
+}
+
+/// Whether that says how a relation is made, and nothing of who may read it.
+fn made_so(rule: Rule) -> bool {
+    matches!(rule, Rule::UnsafeView | Rule::InheritedTables | Rule::CastNotAllowed)
+}
+
+/// What was copied because it had to be changed; `None` if it is as it was.
+fn owned(catalog: Cow<'_, Catalog>) -> Option<Catalog> {
+    match catalog {
+        Cow::Owned(changed) => Some(changed),
+        Cow::Borrowed(_) => None,
     }
 }
 

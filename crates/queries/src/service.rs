@@ -512,10 +512,13 @@ impl Queries {
                     continue;
                 }
                 Outcome::NotPermitted(words) => {
-                    let message = format!(
-                        "“{}” is something that this connection does not let you ask about",
-                        words.join("”, “")
-                    );
+                    let why = words.iter().find_map(|it| knowledge.why_not_askable(it));
+                    let message = why.unwrap_or_else(|| {
+                        format!(
+                            "“{}” is something that this connection does not let you ask about",
+                            words.join("”, “")
+                        )
+                    });
                     return Err(QueryError::NotPermitted { message, words, conversation: None });
                 }
                 Outcome::NotAnswerable(_) if !renewed && self.is_stale(&knowledge) => {

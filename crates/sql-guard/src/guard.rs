@@ -1,7 +1,11 @@
-use plinth_connections::{AllowedTables, TableName};
-use plinth_schema_introspect::Catalog;
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
 
-use crate::facts::{Facts, RelationId};
+use plinth_connections::{AllowedTables, TableName};
+use plinth_schema_introspect::{Catalog, RelationKind};
+
+use crate::facts::{Access, Facts, RelationFacts, RelationId};
 use crate::parse::parse;
 use crate::policy::{Places, Policing, PolicyParameter, Restriction, rewrite};
 use crate::rejection::{Rejection, Rule};
@@ -66,10 +70,59 @@ impl Guard {
     /// Why a relation is closed to these callers, as a statement that reads it would be told; `None` if it is not, or if
     /// there is none of that name.
     pub fn why_closed(&self, table: &TableName) -> Option<Rejection> {
+        self.why_unreadable(table).filter(|it| it.rule == Rule::PolicyClosed)
+    }
+
+    /// Why a plain statement over a relation is refused, whatever else stands in it; `None` if it is not.
+    pub fn why_unreadable(&self, table: &TableName) -> Option<Rejection> {
         let quoted = |it: &str| it.replace('"', "\"\"");
         let sql =
             format!("SELECT 1 FROM \"{}\".\"{}\"", quoted(&table.schema), quoted(&table.name));
-        self.check(&sql).err().filter(|it| it.rule == Rule::PolicyClosed)
+        self.check(&sql).err()
+    }
+
+    /// The relations that list and role let these callers read, and which every plain statement over them is refused for all
+    /// the same, each with what that would be told: views over code that is not known to be harmless, tables from which
+    /// others inherit that may not be read, types that the database converts by itself, what a policy closes. Sorted as in
+    /// the catalog; nothing where no statement over this database is let through at all.
+    ///
+    /// The first call looks through all views that may be read, some ten microseconds each.
+    pub fn unreadable(&self) -> Vec<(TableName, Rejection)> {
+        if self.facts.silent_cast.is_some() {
+            return Vec::new();
+        }
+        // Every other table is let through, whatever stands in it, so that not all of a large schema are tried.
+        let may_be_refused = |it: &RelationFacts| {
+            matches!(it.kind, RelationKind::View | RelationKind::MaterializedView)
+                || !it.children.is_empty()
+                || it.silently_cast.is_some()
+        };
+        let own = self.facts.relations.iter().enumerate();
+        own.filter(|(at, it)| {
+            it.access == Access::Allowed && (may_be_refused(it) || self.policing.of(*at).is_some())
+        })
+        .filter_map(|(_, it)| Some((it.name.clone(), self.why_unreadable(&it.name)?)))
+        // That the parser has no thread just now says nothing of the relation.
+        .filter(|(_, why)| why.rule != Rule::Unavailable)
+        .collect()
+    }
+
+    /// The catalog that this guard was made of, for whoever writes statements that it will judge: what is
+    /// [unreadable](Self::unreadable) is marked as that. Copied only if there is any.
+    pub fn askable<'a>(&self, catalog: &'a Catalog) -> Cow<'a, Catalog> {
+        let unreadable = self.unreadable();
+        if unreadable.is_empty() {
+            return Cow::Borrowed(catalog);
+        }
+        let unreadable: HashSet<(&str, &str)> =
+            unreadable.iter().map(|(it, _)| (it.schema.as_str(), it.name.as_str())).collect();
+        let mut catalog = catalog.clone();
+        for relation in &mut catalog.relations {
+            if unreadable.contains(&(relation.schema.as_str(), relation.name.as_str())) {
+                Arc::make_mut(relation).readable = false;
+            }
+        }
+        Cow::Owned(catalog)
     }
 
     /// Judges a statement without parameters.

@@ -294,12 +294,14 @@ fn failure(sql: &str, tokens: &[protobuf::ScanToken], err: &pg_query::Error) -> 
         pg_query::Error::Decode(_) => return too_deep(),
         _ => "the statement cannot be read",
     };
-    if message.contains("too many open file descriptors") {
+    // Behind the first quote stand words of the statement, which may say anything.
+    let own = message.split('"').next().unwrap_or_default();
+    if own.contains("too many open file descriptors") {
         let message = "the statement cannot be judged just now; try again";
         return Rejection::new(Rule::Unavailable, message);
     }
     let deep = ["nested too deeply", "stack depth limit", "memory exhausted"];
-    if deep.iter().any(|it| message.contains(it)) {
+    if deep.iter().any(|it| own.contains(it)) {
         return too_deep();
     }
     let rejection =

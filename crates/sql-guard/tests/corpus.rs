@@ -112,3 +112,35 @@ fn every_rule_that_a_short_statement_can_break_is_in_the_corpus() {
         assert!(by_size || by_policy || by_write || !missing, "no statement breaks {rule}");
     }
 }
+
+#[test]
+fn what_is_refused_whatever_is_asked_of_it_is_not_there_to_be_asked() {
+    let catalog = clinic();
+    for allowed in [clinic_list(&catalog), AllowedTables::All] {
+        let guard = Guard::new(&catalog, &allowed);
+        let askable = guard.askable(&catalog);
+        let mut refused = Vec::new();
+        for (before, after) in catalog.relations.iter().zip(&askable.relations) {
+            if !before.readable || !allowed.allows(&before.schema, &before.name) {
+                assert_eq!(before, after);
+                continue;
+            }
+            let sql = format!("SELECT 1 FROM \"{}\".\"{}\"", before.schema, before.name);
+            let judged = guard.check(&sql);
+            assert_eq!(after.readable, judged.is_ok(), "{sql}: {judged:?}");
+            refused.extend(judged.err().map(|it| (before.name.as_str(), it.rule)));
+        }
+        assert!(refused.contains(&("pet_species", Rule::UnsafeView)), "{refused:?}");
+        assert!(refused.contains(&("devices", Rule::CastNotAllowed)), "{refused:?}");
+        let inherited = allowed != AllowedTables::All;
+        assert_eq!(refused.contains(&("documents", Rule::InheritedTables)), inherited);
+    }
+}
+
+#[test]
+fn a_catalog_of_which_all_can_be_asked_is_not_copied() {
+    let mut catalog = clinic();
+    catalog.relations.retain(|it| it.name == "owners" || it.schema == "billing");
+    let guard = Guard::new(&catalog, &AllowedTables::All);
+    assert!(matches!(guard.askable(&catalog), std::borrow::Cow::Borrowed(_)));
+}

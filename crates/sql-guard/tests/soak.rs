@@ -47,7 +47,7 @@ const ATTEMPTS: usize = 3;
 /// How many statements one beginning of chance is for.
 const PART: u64 = 20_000;
 
-/// The name of the only test here.
+/// The name of the test that starts itself in other processes.
 const TEST: &str = "nothing_comes_through_in_any_dress_and_all_is_judged_quickly";
 
 /// Numbers that look like chance (splitmix64).
@@ -243,6 +243,8 @@ struct Found {
     faults: Vec<String>,
     statements: u64,
     approved: u64,
+    /// How many were refused by which rule.
+    refused: BTreeMap<String, u64>,
     /// How many statements took so many microseconds.
     times: BTreeMap<u64, u64>,
 }
@@ -254,6 +256,9 @@ impl Found {
         self.approved += other.approved;
         for (time, count) in other.times {
             *self.times.entry(time).or_default() += count;
+        }
+        for (rule, count) in other.refused {
+            *self.refused.entry(rule).or_default() += count;
         }
     }
 
@@ -274,6 +279,9 @@ impl Found {
         let times: Vec<String> = self.times.iter().map(|it| format!("{}:{}", it.0, it.1)).collect();
         let mut told =
             format!("soaked {} {} {}\n", self.statements, self.approved, times.join(","));
+        for (rule, count) in &self.refused {
+            told += &format!("refused {rule} {count}\n");
+        }
         for it in &self.faults {
             told += &format!("fault {}\n", it.replace('\n', "\\n"));
         }
@@ -286,6 +294,10 @@ impl Found {
         for line in told.lines() {
             if let Some(it) = line.strip_prefix("fault ") {
                 found.faults.push(it.to_owned());
+            } else if let Some((rule, count)) =
+                line.strip_prefix("refused ").and_then(|it| it.split_once(' '))
+            {
+                found.refused.insert(rule.to_owned(), count.parse().expect("a count"));
             // The harness writes in front of what a test writes.
             } else if let Some((_, it)) = line.split_once("soaked ") {
                 let mut parts = it.split(' ');
@@ -340,6 +352,9 @@ fn try_part(grounds: &[Ground], statements: u64, seed: u64) -> Found {
             *found.times.entry(micros).or_default() += 1;
         }
         let rule = verdict.as_ref().err().map(|it| it.rule);
+        if let Some(rule) = rule {
+            *found.refused.entry(rule.name().to_owned()).or_default() += 1;
+        }
         let mut fault = |what: String| {
             if found.faults.len() < 20 {
                 found.faults.push(format!("statement {number} from seed {seed}: {what}: {sql:?}"));
@@ -436,8 +451,32 @@ fn nothing_comes_through_in_any_dress_and_all_is_judged_quickly() {
         1 + usize::from(Ground::attacks().is_some()),
         found.approved
     );
+    let mut refused: Vec<_> = found.refused.iter().collect();
+    refused.sort_by_key(|it| std::cmp::Reverse(it.1));
+    let refused: Vec<_> =
+        refused.into_iter().map(|(rule, count)| format!("{rule} {count}")).collect();
+    println!("refused: {}", refused.join(", "));
     assert!(found.faults.is_empty(), "{}", found.faults.join("\n"));
+    assert_eq!(found.approved + found.refused.values().sum::<u64>(), statements, "each was judged");
     assert!(found.approved > statements / 20, "it is no test if nothing is approved");
     let is_measured = asked.is_some() && !cfg!(debug_assertions);
     assert!(!is_measured || nearly_all <= P99_LIMIT, "p99 {nearly_all:?} is above {P99_LIMIT:?}");
+}
+
+#[test]
+fn a_guard_that_lets_more_through_is_caught() {
+    let mut ground = Ground::clinic();
+    let catalog = support::catalog(include_str!("catalogs/clinic.json"));
+    ground.guard = Guard::new(&catalog, &AllowedTables::All);
+    let found = try_part(&[ground], 500, SEED);
+    let through = |it: &String| it.contains("approved") || it.contains("None and not Some");
+    assert!(found.faults.iter().any(through), "{:?}", found.faults);
+}
+
+#[test]
+fn what_a_process_found_is_read_as_it_told_it() {
+    let found = try_part(&grounds(), 200, SEED);
+    let read = Found::read(&found.told());
+    assert_eq!((read.statements, read.approved), (200, found.approved));
+    assert_eq!((read.refused, read.times, read.faults), (found.refused, found.times, found.faults));
 }

@@ -63,10 +63,7 @@ impl Alone {
             let target = Target {
                 connection: Some(ConnectionId::new(SystemClock.now())),
                 org: OrgId::new(SystemClock.now()),
-                place: Place::Typed {
-                    host: Host::parse(&server.host)?,
-                    port: server.port,
-                },
+                place: Place::Typed { host: Host::parse(&server.host)?, port: server.port },
                 database: reader.database.to_owned(),
                 username: reader.role.to_owned(),
                 password: reader.password.to_owned().into(),

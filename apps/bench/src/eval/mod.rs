@@ -51,7 +51,8 @@ const MOST_FAILURES_SHOWN: usize = 3;
 /// What to evaluate.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
-    /// A kit of public benchmark questions with its databases, instead of our own set over the sample
+    /// A kit of public benchmark questions with its databases, instead of our own set over the sample; skipped where there is
+    /// no such folder
     #[arg(long, value_name = "DIR")]
     kit: Option<PathBuf>,
     /// A file of questions, instead of those of the kit or our own
@@ -112,6 +113,10 @@ impl Options {
 /// # Errors
 /// If something does not start, a gold statement does not run, or fewer questions than wanted were answered rightly.
 pub(crate) async fn run(plinth: &Path, options: &Options) -> Result<()> {
+    if let Some(folder) = options.kit.as_deref().filter(|it| !it.exists()) {
+        say(&format!("· skipped: there is no kit of questions at {}", folder.display()));
+        return Ok(());
+    }
     let kit = options.kit.as_deref().map(Kit::at).transpose()?;
     let (questions, wanted) = select(options, kit.as_ref())?;
     let folder = Folder::create()?;

@@ -426,3 +426,34 @@ async fn another_organization_sees_and_changes_none_of_it() {
     let mixed = ann.get(&format!("/v1/connections/{second}/schema/drift?from={snapshot}")).await;
     assert_eq!(mixed.error(), (404, "not_found"));
 }
+
+/// The view calls a function that might do anything: no statement over it is let through, so none is proposed.
+#[actix_web::test]
+async fn a_view_that_the_guard_refuses_is_not_proposed_and_its_question_is_told_why() {
+    let (app, db) = (TestApp::start().await, shop().await);
+    run(
+        &db,
+        "CREATE FUNCTION shout(text) RETURNS text LANGUAGE sql VOLATILE AS 'SELECT upper($1)';
+         CREATE VIEW greetings AS SELECT id, shout(name) AS phrase FROM customers;
+         GRANT SELECT ON greetings TO plinth_test_owner;",
+    )
+    .await;
+    let ann = app.owner_of("Acme").await;
+    let id = ann.connect("Shop", &db).await;
+    let ask = |question: &str| json!({ "connection_id": id, "question": question });
+    let refused = ann.post("/v1/queries", ask("how many greetings are there?")).await;
+    assert_eq!(refused.status, 403, "{}", refused.text);
+    let error = &refused.body["error"];
+    assert_eq!(error["details"]["outcome"], "not_permitted", "{}", refused.text);
+    assert_eq!(error["details"]["words"], json!(["greetings"]), "{}", refused.text);
+    let message = error["message"].as_str().unwrap();
+    assert!(
+        message.contains("`public.greetings` cannot be read") && message.contains("shout"),
+        "{message}"
+    );
+    let answered = ann.post("/v1/queries", ask("how many customers are there?")).await;
+    assert_eq!(answered.status, 200, "{}", answered.text);
+    let sql = json!({ "connection_id": id, "sql": "SELECT * FROM greetings" });
+    let sql = ann.post("/v1/queries", sql).await;
+    assert_eq!(sql.body["error"]["details"]["rule"], "unsafe_view", "{}", sql.text);
+}

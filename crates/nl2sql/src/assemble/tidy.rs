@@ -201,20 +201,35 @@ pub(super) fn unify_keys(index: &SchemaIndex, query: &mut LogicalQuery) {
     };
     tidy(&mut query.select);
     tidy(&mut query.group);
-    // what is shown of a group is said by what tells it apart
-    let twin = |it: &Expr| {
-        same.iter().find_map(|(from, to)| match it {
-            Expr::Column(it) if it == from => Some(Expr::Column(*to)),
-            Expr::Column(it) if it == to => Some(Expr::Column(*from)),
-            _ => None,
-        })
-    };
-    let groups = &query.group;
-    let shown = query.select.iter_mut().chain(query.order.iter_mut().map(|it| &mut it.by));
-    for it in shown.filter(|it| !groups.is_empty() && !groups.contains(it)) {
-        if let Some(key) = twin(it).filter(|it| groups.contains(it)) {
-            *it = key;
+    show_what_groups(query, &same);
+}
+
+/// Of a reference and its key one was kept in the groups, perhaps not the one that is shown or sorted by: the same one is
+/// everywhere. `same` has the key second where one of the two is a key, so that what follows from it can be shown beside it.
+fn show_what_groups(query: &mut LogicalQuery, same: &[(ColumnRef, ColumnRef)]) {
+    if query.group.is_empty() {
+        return;
+    }
+    for (other, key) in same {
+        let (other, key) = (Expr::Column(*other), Expr::Column(*key));
+        let grouped = |it: &Expr| query.group.contains(it);
+        if grouped(&other) == grouped(&key) {
+            continue;
         }
+        let mut read = query.select.iter().chain(query.order.iter().map(|it| &it.by));
+        // the reference alone, in the groups and shown, is as good
+        if !grouped(&key) && !read.any(|it| *it == key) {
+            continue;
+        }
+        let (from, to) = (other, key);
+        let replace = |it: &mut Expr| {
+            if *it == from {
+                *it = to.clone();
+            }
+        };
+        query.group.iter_mut().for_each(replace);
+        query.select.iter_mut().for_each(replace);
+        query.order.iter_mut().for_each(|it| replace(&mut it.by));
     }
 }
 

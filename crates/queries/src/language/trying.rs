@@ -229,8 +229,7 @@ async fn unfit_for_the_engine(
     }
     let held = knowledge.clone();
     let unusable = off_thread(move || {
-        let catalog = &held.snapshot().catalog;
-        let mut index = SchemaIndex::build(catalog, held.allowed());
+        let mut index = SchemaIndex::build(held.askable(), held.allowed());
         index.speak(&terms, &metrics, held.guard())
     });
     Ok(unusable.await?.into_iter().map(|it| (it.id, it.why)).collect())

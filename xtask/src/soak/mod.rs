@@ -1,5 +1,7 @@
 //! The long forms of tests that try very many inputs made by chance; their short forms run with all the others.
 
+mod guided;
+
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
@@ -16,6 +18,8 @@ pub(crate) enum Subject {
     Guard,
     /// Questions to the language engine
     Questions,
+    /// Both, led by what of the code they reach: ten minutes each (needs cargo-fuzz)
+    Fuzz,
     /// Runs of workflows through servers and workers that are killed
     Workers,
     /// Runs of workflows while Plinth's own Postgres is killed
@@ -43,6 +47,7 @@ pub(crate) fn run(
     let (package, binary, filter, usual) = match subject {
         Subject::Guard => ("plinth-sql-guard", "soak", "", 1_000_000),
         Subject::Questions => ("plinth-nl2sql", "soak", "", 100_000),
+        Subject::Fuzz => return guided::run(workspace, options),
         // A kill comes on twenty runs.
         Subject::Workers => ("plinth-server", "process", "soak::", 2_000),
         Subject::Postgres => ("plinth-server", "process", "postgres_kills::", 10),
