@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Json, ToSql};
+use uuid::Uuid;
 
 use crate::Database;
 use crate::database::{internal, store};
@@ -115,20 +116,21 @@ async fn end_lost(
     run: Option<QueryRunId>,
     kept: SignedDuration,
 ) -> Result<u64, StoreError> {
-    let end = "WITH lost AS (
-             UPDATE query_runs SET state = 'failed', error = $3, finished_at = db_now(), leased_until = NULL,
-                 row_count = 0, kept_bytes = 0, expires_at = db_now() + make_interval(secs => $4)
-             WHERE org_id = $1 AND ($2::uuid IS NULL OR id = $2) AND finished_at IS NULL AND leased_until <= db_now()
-             RETURNING id
-         ), forgotten AS (
-             DELETE FROM query_run_pages WHERE org_id = $1 AND run_id IN (SELECT id FROM lost)
-         )
-         SELECT count(*) FROM lost";
+    let end = "UPDATE query_runs SET state = 'failed', error = $3, finished_at = db_now(), leased_until = NULL,
+             row_count = 0, kept_bytes = 0, expires_at = db_now() + make_interval(secs => $4)
+         WHERE org_id = $1 AND ($2::uuid IS NULL OR id = $2) AND finished_at IS NULL AND leased_until <= db_now()
+         RETURNING id";
+    // In a statement of its own, which sees pages that were saved while the first one waited for the row.
+    let forget = "DELETE FROM query_run_pages WHERE org_id = $1 AND run_id = ANY ($2)";
     let lost = Json(RunFault::server_lost());
     let run = run.map(QueryRunId::as_uuid);
     let parameters: [&(dyn ToSql + Sync); 4] = [&org.as_uuid(), &run, &lost, &kept.as_secs_f64()];
-    let row = tx.query_one(end, &parameters).await.map_err(store)?;
-    u64::try_from(get::<i64>(&row, "count")?).map_err(internal)
+    let ended = tx.query(end, &parameters).await.map_err(store)?;
+    let ended: Vec<Uuid> = ended.iter().map(|row| get(row, "id")).collect::<Result<_, _>>()?;
+    if !ended.is_empty() {
+        tx.execute(forget, &[&org.as_uuid(), &ended]).await.map_err(store)?;
+    }
+    u64::try_from(ended.len()).map_err(internal)
 }
 
 #[async_trait]
@@ -195,13 +197,17 @@ impl QueryRunStore for PostgresQueryRuns {
 
     async fn end_lost(&self, kept: SignedDuration) -> Result<u64, StoreError> {
         let with = "SELECT organizations_with_lost_query_runs()";
-        let mut ended = 0;
+        let (mut ended, mut failed) = (0, None);
         for row in self.database.rows_of_nobody(with, &[]).await? {
             let org = OrgId::from_uuid(row.try_get(0).map_err(internal)?);
             let end = async |tx: &Transaction<'_>| end_lost(tx, org, None, kept).await;
-            ended += self.database.for_org(org, end).await?;
+            // One whose rows somebody holds keeps nobody else's waiting for good.
+            match self.database.for_org(org, end).await {
+                Ok(more) => ended += more,
+                Err(err) => failed = failed.or(Some(err)),
+            }
         }
-        Ok(ended)
+        failed.map_or(Ok(ended), Err)
     }
 
     async fn beat(

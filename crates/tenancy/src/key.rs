@@ -330,7 +330,6 @@ impl KeySecret {
     }
 }
 
-/// CRC-32 in six characters of base 62.
 /// Whether a text has the form of a key, with the characters that check it.
 fn is_key(text: &str) -> bool {
     let body = [KeyKind::Live, KeyKind::Test].iter().find_map(|it| text.strip_prefix(it.prefix()));
@@ -343,6 +342,7 @@ fn is_key(text: &str) -> bool {
     }
 }
 
+/// CRC-32 in six characters of base 62.
 fn checksum(text: &str) -> [u8; CHECK_CHARS] {
     let mut left = crc32fast::hash(text.as_bytes());
     let mut chars = [b'0'; CHECK_CHARS];

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use plinth_core::StoreError;
@@ -114,8 +114,10 @@ impl Bell {
         };
         let mut pause = AGAIN;
         loop {
+            let since = Instant::now();
             let cut = self.rope.hear(&listening, self.here.clone()).await;
-            if self.hears.swap(false, Ordering::Relaxed) {
+            // One that is cut as soon as it listens, by a pooler say, is no better than one that cannot.
+            if self.hears.swap(false, Ordering::Relaxed) && since.elapsed() > AGAIN_AT_MOST {
                 pause = AGAIN;
             }
             self.here.notify_one();

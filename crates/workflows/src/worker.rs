@@ -40,6 +40,9 @@ const GATHER: Duration = Duration::from_millis(10);
 /// database that is away costs next to nothing, and the runs of everybody wait for the first answer.
 const AFTER_FAILURE: Duration = Duration::from_millis(20);
 
+/// How long giving back may take before the queue is looked at.
+const GIVE_BACK_LIMIT: Duration = Duration::from_millis(500);
+
 /// How long runs that are under way at a stop may take to end; the others are taken over elsewhere.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -214,7 +217,7 @@ impl Worker {
     }
 
     async fn take(&self, most: usize) -> Result<Round, StoreError> {
-        self.give_back().await?;
+        self.give_back().await;
         let after = *self.round.lock().expect("not poisoned");
         let per_organization = i32::try_from(self.settings.runs_per_organization);
         let limits = TakeLimits {
@@ -232,14 +235,21 @@ impl Worker {
 
     /// Gives back what could not be written down because the database was away, so that it goes on now, here or elsewhere,
     /// and not when its lease is over.
-    async fn give_back(&self) -> Result<(), StoreError> {
+    async fn give_back(&self) {
         let stuck = self.stuck.lock().expect("not poisoned").due(Instant::now());
         if stuck.is_empty() {
-            return Ok(());
+            return;
         }
-        self.engine.queue.keep(&stuck, Duration::ZERO).await?;
-        self.stuck.lock().expect("not poisoned").gave_back(&stuck);
-        Ok(())
+        let given = self.engine.queue.keep(&stuck, Duration::ZERO);
+        match tokio::time::timeout(GIVE_BACK_LIMIT, given).await {
+            // Somebody holds one of the rows, a session that was cut off perhaps. Nobody else's runs wait for that: these go
+            // on when their leases are over.
+            Ok(Ok(_)) | Err(_) => self.stuck.lock().expect("not poisoned").gave_back(&stuck),
+            // The database is still away, and is asked again with the next look.
+            Ok(Err(err)) => {
+                tracing::debug!(error = plinth_core::chain(&err), "runs could not be given back");
+            }
+        }
     }
 
     fn start(&self, run: Taken, since: Instant, running: &mut JoinSet<()>) {

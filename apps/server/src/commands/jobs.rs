@@ -7,6 +7,7 @@ use plinth_connections::HealthChecks;
 use plinth_tenancy::signing::Rotation;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::census::Counted;
 use crate::boot::{NodeKeeper, Services};
@@ -41,6 +42,11 @@ const QUERY_RUNS_EVERY: Duration = Duration::from_mins(1);
 /// How often runs are ended whose server died: with the six seconds that they are held, somebody who only waits for a run's
 /// end waits about seven.
 const LOST_QUERY_RUNS_EVERY: Duration = Duration::from_secs(1);
+
+/// How long that look may take, and how long it is left off after one that failed: while the database is away nobody can say
+/// that a run is alive, and the leases of all are over when it is back.
+const LOST_QUERY_RUNS_LIMIT: Duration = Duration::from_secs(2);
+const AFTER_OUTAGE: Duration = Duration::from_secs(6);
 
 /// How often it is looked after calls of remotes whose end is not known here.
 const REMOTES_EVERY: Duration = Duration::from_secs(10);
@@ -99,8 +105,16 @@ pub(super) fn start(
         query_runs.sweep().await.map(|_| ())
     }));
     let query_runs = services.query_runs.clone();
+    let mut from = Instant::now();
     jobs.spawn(every("lost runs", LOST_QUERY_RUNS_EVERY, stopped.clone(), async move || {
-        query_runs.end_lost().await.map(|_| ())
+        if Instant::now() < from {
+            return Ok(());
+        }
+        let ended = tokio::time::timeout(LOST_QUERY_RUNS_LIMIT, query_runs.end_lost()).await;
+        if !matches!(ended, Ok(Ok(_))) {
+            from = Instant::now() + AFTER_OUTAGE;
+        }
+        ended.map_or(Ok(()), |it| it.map(|_| ()))
     }));
     let remotes = services.remotes.clone();
     jobs.spawn(every("calls of remotes", REMOTES_EVERY, stopped.clone(), async move || {

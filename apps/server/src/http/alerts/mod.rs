@@ -96,10 +96,7 @@ async fn create_alert(
     };
     let made = services.alerts.create(&permit, new).await?;
     let location = format!("/v1/alerts/{}", made.id);
-    Ok(tagged(
-        reply.created(location, with_repair(&caller, &services, &made).await?),
-        made.revision,
-    ))
+    Ok(tagged(reply.created(location, written(&caller, &services, &made).await), made.revision))
 }
 
 /// Read an alert
@@ -156,7 +153,7 @@ async fn update_alert(
         expected: seen.revisions().map(|it| it.iter().copied().max().unwrap_or(-1)),
     };
     let changed = services.alerts.change(&permit, id.into_inner(), change).await?;
-    Ok(tagged(reply.ok(with_repair(&caller, &services, &changed).await?), changed.revision))
+    Ok(tagged(reply.ok(written(&caller, &services, &changed).await), changed.revision))
 }
 
 /// Delete an alert
@@ -194,7 +191,7 @@ async fn evaluate_alert(
     reply: Reply,
 ) -> Result<HttpResponse, Problem> {
     let due = services.alerts.evaluate(&caller.permit()?, id.into_inner()).await?;
-    Ok(reply.accepted(with_repair(&caller, &services, &due).await?))
+    Ok(reply.accepted(written(&caller, &services, &due).await))
 }
 
 /// Mute an alert
@@ -218,7 +215,7 @@ async fn mute_alert(
     let permit = caller.permit()?;
     let time = body.0.seconds.map(SignedDuration::from_secs);
     let muted = services.alerts.mute(&permit, id.into_inner(), time).await?;
-    Ok(tagged(reply.ok(with_repair(&caller, &services, &muted).await?), muted.revision))
+    Ok(tagged(reply.ok(written(&caller, &services, &muted).await), muted.revision))
 }
 
 /// Unmute an alert
@@ -237,7 +234,7 @@ async fn unmute_alert(
     reply: Reply,
 ) -> Result<HttpResponse, Problem> {
     let changed = services.alerts.unmute(&caller.permit()?, id.into_inner()).await?;
-    Ok(tagged(reply.ok(with_repair(&caller, &services, &changed).await?), changed.revision))
+    Ok(tagged(reply.ok(written(&caller, &services, &changed).await), changed.revision))
 }
 
 /// List an alert's evaluations
@@ -274,6 +271,15 @@ async fn with_repair(
 ) -> Result<AlertBody, Problem> {
     let repairs = open_repairs(caller, services, &[alert.query]).await?;
     Ok(AlertBody::with_repair(alert, &repairs))
+}
+
+/// An alert that was just written. What it was made into is told in any case: who heard of a failure would do it again.
+async fn written(caller: &Caller, services: &Services, alert: &Alert) -> AlertBody {
+    let told = with_repair(caller, services, alert).await;
+    told.unwrap_or_else(|problem| {
+        tracing::warn!(?problem, "an alert is told without its query's repair");
+        AlertBody::from(alert)
+    })
 }
 
 fn query(text: &str) -> Result<QueryId, Problem> {

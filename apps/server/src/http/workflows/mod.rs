@@ -102,7 +102,7 @@ async fn create_workflow(
     };
     let made = services.workflows.create(&permit, new).await?;
     let location = format!("/v1/workflows/{}", made.id);
-    let body = with_repairs(&caller, &services, &made).await?;
+    let body = written(&caller, &services, &made).await;
     Ok(tagged(reply.created(location, body), made.revision))
 }
 
@@ -242,7 +242,7 @@ async fn change_workflow(
     // Of several that the caller may have read, the newest can be the current one; none at all matches nothing.
     change.expected = seen.revisions().map(|it| it.iter().copied().max().unwrap_or(-1));
     let changed = services.workflows.change(&permit, id, change).await?;
-    let body = with_repairs(caller, services, &changed).await?;
+    let body = written(caller, services, &changed).await;
     Ok(tagged(reply.ok(body), changed.revision))
 }
 
@@ -258,6 +258,15 @@ async fn with_repairs(
     let queries: Vec<_> = queries.into_iter().collect();
     let repairs = open_repairs(caller, services, &queries).await?;
     Ok(WorkflowBody::with_repairs(workflow, repairs))
+}
+
+/// A workflow that was just written. What it was made into is told in any case: who heard of a failure would do it again.
+async fn written(caller: &Caller, services: &Services, workflow: &Workflow) -> WorkflowBody {
+    let told = with_repairs(caller, services, workflow).await;
+    told.unwrap_or_else(|problem| {
+        tracing::warn!(?problem, "a workflow is told without its queries' repairs");
+        WorkflowBody::from(workflow)
+    })
 }
 
 /// Delete a workflow

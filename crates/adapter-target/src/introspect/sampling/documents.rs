@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use plinth_schema_introspect::{Samples, are_secret_values, is_secret_name};
+use plinth_schema_introspect::{Samples, are_secret_values, is_secret_name, is_secret_value};
 use serde_json::{Map, Value};
 
 use super::{LONGEST, PART_VALUES};
@@ -33,12 +33,15 @@ pub(super) fn kept(samples: &Samples) -> Option<Samples> {
         let of_key = texts.entry(key).or_default();
         of_key.extend(value.as_str().map(str::to_owned));
     }
-    if texts.len() > KEYS {
+    // Where keys are addresses or tokens, the document is a list by them.
+    let keys: Vec<String> = texts.keys().map(|it| (*it).to_owned()).collect();
+    if texts.len() > KEYS || are_secret_values(&keys) {
         return None;
     }
     let prose = |it: &&String| it.chars().count() > LONGEST || it.trim().is_empty();
     texts.retain(|key, values| {
         !is_secret_name(key, None)
+            && !is_secret_value(key)
             && !are_secret_values(values)
             && values.iter().filter(prose).count() * 2 <= values.len()
     });
@@ -83,6 +86,15 @@ mod tests {
         assert_eq!(of(&[secret[0], r#"{"wood":"oak"}"#]).unwrap(), [r#"{"wood":"oak"}"#]);
         assert_eq!(of(&[&format!(r#"{{"text":"{}"}}"#, "x ".repeat(50))]), None);
         assert_eq!(of(&["no document"]), None);
+    }
+
+    #[test]
+    fn keys_that_are_addresses_are_kept_by_nobody() {
+        assert_eq!(of(&[r#"{"ann@example.com":"admin"}"#, r#"{"wood":"oak"}"#]), None);
+        let mut all: Vec<String> = (0..20).map(|it| format!(r#"{{"wood{it}":"a"}}"#)).collect();
+        all.push(r#"{"ann@example.com":"admin"}"#.to_owned());
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        assert_eq!(of(&all).unwrap(), all[..20]);
     }
 
     #[test]
