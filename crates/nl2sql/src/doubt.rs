@@ -87,7 +87,27 @@ pub(crate) fn echoed(
             return false;
         }
         // `the snatch score`: what kind of number a column holds, and `gold medals`: what it is a number of
-        let counted = it.lower != it.lemma && it.lower.ends_with('s');
+        let divides = matches!(
+            it.lemma.as_str(),
+            "group"
+                | "band"
+                | "range"
+                | "bracket"
+                | "tier"
+                | "bucket"
+                | "bin"
+                | "class"
+                | "level"
+                | "change"
+                | "increase"
+                | "decrease"
+                | "drop"
+                | "cut"
+                | "raise"
+                | "trend"
+                | "difference"
+        );
+        let counted = it.lower != it.lemma && it.lower.ends_with('s') && !divides;
         let links = at.checked_sub(1).map_or(&[][..], |it| match &items[it].meaning {
             Meaning::Name(links) => links.as_slice(),
             _ => &[],

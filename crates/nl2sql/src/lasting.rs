@@ -27,7 +27,13 @@ pub(crate) fn plain(index: &SchemaIndex, tokens: &mut Vec<Token>) {
         let thing = unit + 1;
         let read = tokens.get(thing).and_then(|it| {
             let plain = it.kind == TokenKind::Word && !LEXICON.is_stop(&it.lower);
-            let (word, kept) = column(index, &it.lemma).filter(|_| plain)?;
+            // `the last 7 days` are a time, and most numbers have no unit
+            let before = at.checked_sub(1).map_or("", |it| tokens[it].lower.as_str());
+            let time = ["last", "past", "previous", "next", "within", "in", "every", "recent"];
+            let measured = UNITS.iter().any(|it| it.0 == tokens[unit].lemma);
+            let (word, kept) = Some(())
+                .filter(|()| plain && measured && !time.contains(&before))
+                .and_then(|()| column(index, &it.lemma))?;
             let factor = factor(&tokens[unit].lemma, kept)?;
             Some(format!("{word} of {} {kept}s", count * factor))
         });

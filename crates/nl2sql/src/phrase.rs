@@ -81,7 +81,10 @@ fn one_of_them(tokens: &mut Vec<Token>) {
     let from = if some { at - 2 } else { at };
     let until =
         at + 3 + usize::from(opened && tokens.get(at + 3).is_some_and(|it| it.is_mark(')')));
-    let compared = (from.saturating_sub(3)..from).any(|it| tokens[it].lower == "than");
+    // directly, but for what stands for the thing: `than 30 with at least one` compares with the number
+    let stands = |it: &usize| matches!(word(*it), "that" | "those" | "of" | "the" | "for");
+    let than = (0..from).rev().find(|it| !stands(it));
+    let compared = than.is_some_and(|it| word(it) == "than");
     let named = tokens.get(until).is_some_and(|it| it.kind == TokenKind::Quoted);
     let read = if compared && (some || !opened) {
         "any"

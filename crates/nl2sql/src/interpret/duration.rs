@@ -628,7 +628,21 @@ impl Interpreter<'_> {
                             && it.words.iter().any(|own| own == word)
                     })
                 })
-                .or_else(|| columns.iter().rposition(|it| it.class.is_temporal() && it.nullable))
+                .or_else(|| {
+                    // the only one that could be it
+                    let ends = |it: &str| {
+                        let other = ["delete", "cancel", "void", "archive", "update", "modify"];
+                        let told = ["remind", "notif", "expire", "lock", "block", "review"];
+                        other.iter().chain(&told).any(|stem| it.starts_with(stem))
+                    };
+                    let mut left = columns.iter().enumerate().filter(|(at, it)| {
+                        it.class.is_temporal()
+                            && it.nullable
+                            && *at != deadline.column
+                            && !it.words.iter().any(|own| ends(own))
+                    });
+                    left.next().filter(|_| left.next().is_none()).map(|it| it.0)
+                })
                 .map(|it| ColumnRef::new(deadline.table, it))
                 .filter(|it| *it != deadline)
         })?;

@@ -657,8 +657,10 @@ impl<'a> Interpreter<'a> {
         let column = self.index.tables[table].columns.iter().position(|it| {
             let years = it.values.len() > 1 && it.values.iter().all(|it| year(it));
             !it.is_id()
+                // `used_count` is a number of uses
                 && (years || it.class.is_numeric() && it.values.is_empty())
                 && it.words.iter().any(|it| verb(it))
+                && it.words.iter().all(|it| it == "year" || verb(it))
         })?;
         Some(ColumnRef::new(table, column))
     }
