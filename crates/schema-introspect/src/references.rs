@@ -63,7 +63,7 @@ pub struct ReferenceCandidate {
     pub is_unique: bool,
 }
 
-/// Which columns look like references by name and type, where none is declared: the first [`MOST`] by the order of relations
+/// Which columns look like references by name and type, where none is declared: 200 at most, the first by the order of relations
 /// and columns.
 pub fn reference_candidates(relations: &[Relation]) -> Vec<ReferenceCandidate> {
     let targets = Targets::of(relations);

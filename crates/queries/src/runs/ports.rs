@@ -59,7 +59,7 @@ pub trait QueryRunStore: Send + Sync + 'static {
     ) -> Result<Option<QueryRun>, StoreError>;
 
     /// Ends the runs, of all organizations, whose leases are over: whoever ran them is gone. They have failed, with
-    /// [`RunFault::server_lost`], lose their rows and are kept for so long. Says how many.
+    /// [`RunFault::server_lost`](super::RunFault::server_lost), lose their rows and are kept for so long. Says how many.
     async fn end_lost(&self, kept: SignedDuration) -> Result<u64, StoreError>;
 
     /// Holds a run for another lease.
