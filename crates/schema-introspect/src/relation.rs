@@ -279,7 +279,7 @@ impl TypeClass {
 /// Values that were seen in a column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Samples {
-    /// The values as text, the most frequent first.
+    /// The values as text, the most frequent first. Of a column of documents one member each, as `{"wood":"oak"}`.
     pub values: Vec<String>,
     /// Whether these are all values that the column has.
     pub complete: bool,
