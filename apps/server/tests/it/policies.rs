@@ -221,6 +221,23 @@ const ATTACKS: &[&str] = &[
     "SELECT grouping(country), country FROM people GROUP BY ROLLUP (country)",
 ];
 
+/// The text without what masks by hash wrote: any four digits stand in sixty-four of them now and then.
+fn without_hashes(text: &str) -> String {
+    let mut left = String::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|it: char| !it.is_ascii_hexdigit()).unwrap_or(rest.len());
+        if digits < 64 {
+            left.push_str(&rest[..digits]);
+        }
+        rest = &rest[digits..];
+        let others = rest.find(|it: char| it.is_ascii_hexdigit()).unwrap_or(rest.len());
+        left.push_str(&rest[..others]);
+        rest = &rest[others..];
+    }
+    left
+}
+
 #[actix_web::test]
 async fn nothing_shows_what_is_hidden() {
     let scene = Scene::start().await;
@@ -235,7 +252,7 @@ async fn nothing_shows_what_is_hidden() {
         if let Some(details) = told["details"].as_object_mut() {
             details.remove("sql");
         }
-        let told = told.to_string();
+        let told = without_hashes(&told.to_string());
         for secret in ["SECRET", "7777", "1980-01-01", "France\"", "1001", "person1@"] {
             assert!(!told.contains(secret), "{sql} shows {secret}: {told}");
         }
