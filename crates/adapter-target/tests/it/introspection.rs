@@ -332,12 +332,16 @@ async fn values_are_sampled_where_they_say_something() {
 #[tokio::test]
 async fn of_documents_the_outermost_members_are_taken() {
     let database = TestDatabase::from_sql(
-        r#"CREATE TABLE things (id int PRIMARY KEY, about jsonb, raw json);
+        r#"CREATE TABLE things (id int PRIMARY KEY, about jsonb, raw json, rest jsonb);
            INSERT INTO things VALUES
              (1, '{"wood": "oak", "size": 3, "token": "x", "in": {"deep": "no"}}', '{"hue": "red"}'),
              (2, '{"wood": "oak", "size": 4}', '{"hue": "blue"}'),
              (3, '{"wood": "teak", "new": true}', NULL),
-             (4, '["a list"]', '"a text"');"#,
+             (4, '["a list"]', '"a text"');
+           UPDATE things SET rest = '{"form": "round"}' WHERE id = 1;
+           -- Too wide to be looked into; as `md5` gives it, it cannot be packed into less.
+           UPDATE things SET rest = jsonb_build_object('form', 'square', 'scan',
+             (SELECT string_agg(md5(n::text), '') FROM generate_series(1, 200) n)) WHERE id = 2;"#,
     )
     .await
     .unwrap();
@@ -345,9 +349,12 @@ async fn of_documents_the_outermost_members_are_taken() {
     let texts = |it: &[&str]| it.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
     let members =
         texts(&[r#"{"size":0}"#, r#"{"wood":"oak"}"#, r#"{"new":true}"#, r#"{"wood":"teak"}"#]);
-    assert_eq!(samples(&catalog, "public.things", "about"), Some((members, true)));
+    // Without the token these are not all.
+    assert_eq!(samples(&catalog, "public.things", "about"), Some((members, false)));
     let members = texts(&[r#"{"hue":"blue"}"#, r#"{"hue":"red"}"#]);
     assert_eq!(samples(&catalog, "public.things", "raw"), Some((members, true)));
+    let members = texts(&[r#"{"form":"round"}"#]);
+    assert_eq!(samples(&catalog, "public.things", "rest"), Some((members, false)));
 }
 
 #[tokio::test]

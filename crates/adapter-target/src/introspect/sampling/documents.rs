@@ -14,7 +14,8 @@ use super::{LONGEST, PART_VALUES};
 /// The most keys of one column. One with more is no record but a list by names that are values themselves.
 const KEYS: usize = 40;
 
-/// Columns whose documents are wider than this on average, in bytes, hold more than properties.
+/// Columns whose documents are wider than this on average, in bytes, hold more than properties; so does a single document that
+/// takes more as it is stored.
 pub(super) const WIDEST: u32 = 1_000;
 
 /// The longest key, in characters.
@@ -39,6 +40,7 @@ pub(super) fn kept(samples: &Samples) -> Option<Samples> {
         return None;
     }
     let prose = |it: &&String| it.chars().count() > LONGEST || it.trim().is_empty();
+    let keys = texts.len();
     texts.retain(|key, values| {
         !is_secret_name(key, None)
             && !is_secret_value(key)
@@ -46,7 +48,7 @@ pub(super) fn kept(samples: &Samples) -> Option<Samples> {
             && values.iter().filter(prose).count() * 2 <= values.len()
     });
     let mut counts: HashMap<&str, usize> = HashMap::new();
-    let mut complete = samples.complete;
+    let mut complete = samples.complete && texts.len() == keys;
     let mut values = Vec::new();
     for (key, value) in &members {
         if !texts.contains_key(key.as_str()) {
@@ -86,6 +88,16 @@ mod tests {
         assert_eq!(of(&[secret[0], r#"{"wood":"oak"}"#]).unwrap(), [r#"{"wood":"oak"}"#]);
         assert_eq!(of(&[&format!(r#"{{"text":"{}"}}"#, "x ".repeat(50))]), None);
         assert_eq!(of(&["no document"]), None);
+    }
+
+    #[test]
+    fn what_lacks_a_key_is_not_all() {
+        let is_complete = |values: &[&str]| {
+            let values = values.iter().map(|it| (*it).to_owned()).collect();
+            kept(&Samples { values, complete: true }).unwrap().complete
+        };
+        assert!(is_complete(&[r#"{"wood":"oak"}"#]));
+        assert!(!is_complete(&[r#"{"wood":"oak"}"#, r#"{"password":"oak"}"#]));
     }
 
     #[test]

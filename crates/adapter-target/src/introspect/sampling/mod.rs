@@ -316,6 +316,7 @@ async fn look(
 fn read_values(task: &Task, rows: &[RawRow]) -> Result<Vec<(usize, Seen)>, Unreadable> {
     let mut rows_read: u64 = 0;
     let mut values: Vec<Vec<(String, u64)>> = vec![Vec::new(); task.columns.len()];
+    let mut unread = vec![0; task.columns.len()];
     for row in rows {
         let mut fields = Fields::of(row);
         let place: i32 = fields.number()?;
@@ -325,11 +326,15 @@ fn read_values(task: &Task, rows: &[RawRow]) -> Result<Vec<(usize, Seen)>, Unrea
             (Ok(place), Some(value)) => {
                 values.get_mut(place).ok_or(Unreadable)?.push((value.into_owned(), count));
             }
-            _ => rows_read = count,
+            (Ok(place), None) => *unread.get_mut(place).ok_or(Unreadable)? = count,
+            (Err(_), _) => rows_read = count,
         }
     }
     let whole = task.extent == Extent::Whole && rows_read <= u64::from(WHOLE_ROWS);
-    let seen = values.into_iter().map(|it| Seen { documents: task.documents, ..judge(it, whole) });
+    let seen = values.into_iter().zip(unread).map(|(values, unread)| Seen {
+        documents: task.documents,
+        ..judge(values, whole && unread == 0)
+    });
     Ok(task.columns.iter().copied().zip(seen).collect())
 }
 

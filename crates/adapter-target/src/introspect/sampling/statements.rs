@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use plinth_schema_introspect::{Relation, RelationKind, TypeClass};
 
-use super::documents::LONGEST_KEY;
+use super::documents::{LONGEST_KEY, WIDEST};
 use super::{LONGEST, PART_ROWS, WHOLE_ROWS, WHOLE_VALUES};
 
 /// How much of a table is read.
@@ -20,7 +20,8 @@ pub(super) enum Extent {
 }
 
 /// A statement that reads the table once and answers with rows of: place in `columns`, a value, how often it was seen;
-/// and one of −1, null and how many rows were read.
+/// and one of −1, null and how many rows were read. Of documents too one of the place, null and how many were too wide to be
+/// looked into.
 ///
 /// Values are compared byte by byte, whatever their collation: that is cheaper, and what is counted is what is printed.
 pub(super) fn statement(relation: &Relation, columns: &[usize], extent: Extent) -> String {
@@ -32,7 +33,12 @@ pub(super) fn statement(relation: &Relation, columns: &[usize], extent: Extent) 
         let name = quoted(&relation.columns[*column].name);
         let comma = if place > 0 { ", " } else { "" };
         let _ = if is_document(relation, *column) {
-            write!(sql, "{comma}{name}::jsonb AS c{place}")
+            // By what is stored, so that a large document that lies elsewhere is not fetched to be measured.
+            let is_wide = format!("pg_column_size({name}) > {WIDEST}");
+            write!(
+                sql,
+                "{comma}CASE WHEN NOT {is_wide} THEN {name}::jsonb END AS c{place}, {is_wide} AS w{place}"
+            )
         } else {
             // One character more than is kept, to tell what was longer.
             write!(sql, "{comma}left({name}::text, {}) COLLATE \"C\" AS c{place}", LONGEST + 1)
@@ -76,7 +82,8 @@ fn members(sql: &mut String, place: usize) {
          ELSE m.value END)::text COLLATE \"C\" AS v, count(*) AS n FROM s \
          CROSS JOIN LATERAL jsonb_each(CASE WHEN jsonb_typeof(c{place}) = 'object' THEN c{place} END) AS m \
          WHERE jsonb_typeof(m.value) IN ('string', 'number', 'boolean') AND length(m.key) BETWEEN 1 AND {LONGEST_KEY} \
-         GROUP BY v ORDER BY n DESC, v LIMIT {limit})"
+         GROUP BY v ORDER BY n DESC, v LIMIT {limit}) \
+         UNION ALL SELECT {place}, NULL, count(*) FROM s WHERE w{place}"
     );
 }
 
