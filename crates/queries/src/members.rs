@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use plinth_core::{Credential, OrgId, Principal, StoreError, UserId};
+use plinth_core::{OrgId, Principal, StoreError, UserId};
 use plinth_tenancy::team::{TeamStore, WhichMember};
 
 /// Members as whom something runs, as they are at that moment.
@@ -26,17 +26,6 @@ impl TeamMembers {
 #[async_trait]
 impl Members for TeamMembers {
     async fn acting(&self, org: OrgId, user: UserId) -> Result<Option<Principal>, StoreError> {
-        let member = self.team.member(org, WhichMember::User(user)).await?;
-        Ok(member.map(|it| Principal {
-            org,
-            user,
-            credential: Credential::Job,
-            scopes: it.role.scopes(),
-            is_owner: false,
-            project: None,
-            test_only: false,
-            saved_queries_only: it.role.saved_queries_only(),
-            origin: Arc::default(),
-        }))
+        Ok(self.team.member(org, WhichMember::User(user)).await?.map(|it| it.as_job()))
     }
 }

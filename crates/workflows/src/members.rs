@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use plinth_core::{Credential, Cursor, Limit, OrgId, Page, Principal, StoreError, UserId};
+use plinth_core::{Cursor, Limit, OrgId, Page, Principal, StoreError, UserId};
 use plinth_tenancy::MemberRole;
 use plinth_tenancy::team::{Member, TeamStore, WhichMember};
 
@@ -22,19 +22,7 @@ impl TeamMembers {
 #[async_trait]
 impl Members for TeamMembers {
     async fn acting(&self, org: OrgId, user: UserId) -> Result<Option<Principal>, StoreError> {
-        let member = self.team.member(org, WhichMember::User(user)).await?;
-        Ok(member.map(|it| Principal {
-            org,
-            user,
-            credential: Credential::Job,
-            scopes: it.role.scopes(),
-            // What is the owner's alone, nobody does by a workflow.
-            is_owner: false,
-            project: None,
-            test_only: false,
-            saved_queries_only: it.role.saved_queries_only(),
-            origin: Arc::default(),
-        }))
+        Ok(self.team.member(org, WhichMember::User(user)).await?.map(|it| it.as_job()))
     }
 
     async fn role(&self, org: OrgId, user: UserId) -> Result<Option<MemberRole>, StoreError> {

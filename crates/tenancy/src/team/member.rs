@@ -1,5 +1,7 @@
+use std::sync::Arc;
+
 use jiff::Timestamp;
-use plinth_core::{OrgId, UserId};
+use plinth_core::{Credential, OrgId, Principal, UserId};
 
 use crate::{Email, MemberRole};
 
@@ -23,4 +25,22 @@ pub struct Member {
     pub role: MemberRole,
     /// Since when.
     pub joined_at: Timestamp,
+}
+
+impl Member {
+    /// As whom something runs that this member has set up and that runs without them: with the rights of their role now. What
+    /// is the owner's alone, nobody does by a job.
+    pub fn as_job(&self) -> Principal {
+        Principal {
+            org: self.org,
+            user: self.user,
+            credential: Credential::Job,
+            scopes: self.role.scopes(),
+            is_owner: false,
+            project: None,
+            test_only: false,
+            saved_queries_only: self.role.saved_queries_only(),
+            origin: Arc::default(),
+        }
+    }
 }
