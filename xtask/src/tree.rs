@@ -121,7 +121,9 @@ pub(crate) fn table(workspace: &Workspace) -> Result<String> {
     let version = sources.version;
     let mut text = format!(
         "// Written by `cargo xtask generate` from the headers of libpg_query.\n\nuse super::*;\n\n/// The Postgres whose \
-         layouts these are, as `PG_VERSION_NUM` says it.\npub(crate) const VERSION: i32 = {version};\n\nnodes! {{\n"
+         layouts these are, as `PG_VERSION_NUM` says it.\npub(crate) const VERSION: i32 = {}_{:03};\n\nnodes! {{\n",
+        version / 1000,
+        version % 1000
     );
     let mut left: BTreeSet<&str> = KINDS.iter().copied().collect();
     for header in HEADERS {

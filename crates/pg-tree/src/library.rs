@@ -38,7 +38,7 @@ struct ParseResult {
 struct Token {
     start: c_int,
     end: c_int,
-    token: c_int,
+    kind: c_int,
     keyword_kind: c_int,
 }
 
@@ -46,7 +46,7 @@ struct Token {
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Tokens {
-    tokens: *const Token,
+    first: *const Token,
     count: c_int,
     error: *mut Failure,
 }
@@ -133,8 +133,8 @@ pub(crate) fn scan(text: &CStr) -> Result<Vec<ScanToken>, Error> {
     }
     let tokens = match usize::try_from(scanned.0.count) {
         // SAFETY: C gives so many tokens, which `scanned` frees.
-        Ok(count) if count > 0 && !scanned.0.tokens.is_null() => unsafe {
-            std::slice::from_raw_parts(scanned.0.tokens, count)
+        Ok(count) if count > 0 && !scanned.0.first.is_null() => unsafe {
+            std::slice::from_raw_parts(scanned.0.first, count)
         },
         // Where there is none, C gives a null pointer, of which no slice can be made.
         _ => &[],
@@ -142,7 +142,7 @@ pub(crate) fn scan(text: &CStr) -> Result<Vec<ScanToken>, Error> {
     let token = |it: &Token| ScanToken {
         start: it.start,
         end: it.end,
-        token: it.token,
+        token: it.kind,
         keyword_kind: it.keyword_kind,
     };
     Ok(tokens.iter().map(token).collect())

@@ -16,7 +16,7 @@ pub const MAX_SQL_BYTES: usize = 64 * 1024;
 pub const MAX_TOKENS: usize = 20_000;
 
 /// How deeply brackets may nest before the text is given to the parser at all. The tree that comes back is limited more
-/// tightly still: its decoder stops at 100 messages within messages, about 45 operators within operators or 50 arms of
+/// tightly still: reading it stops at 100 messages within messages, about 45 operators within operators or 50 arms of
 /// one `UNION`. So every recursion over the tree is bounded, and a deep input is an error and no crash.
 pub const MAX_BRACKET_DEPTH: usize = 200;
 

@@ -1,16 +1,17 @@
 //! The trees that `plinth-pg-tree` reads from the parser's memory are those that `pg_query` decodes, for the statements of the
 //! guard's tests, for what chance makes of them, and for what no statement of theirs holds.
 
+#[path = "support/compare.rs"]
+mod compare;
 #[path = "support/mutate.rs"]
 mod mutate;
 
 use std::path::PathBuf;
 use std::thread;
 
-use pg_query::protobuf::{RawStmt, ScanToken};
-use plinth_pg_tree::Error;
 use serde_json::Value;
 
+use compare::compare;
 use mutate::{FRAMES, disguised};
 
 /// Of each kind of node and clause that a statement which reads or writes can hold, at least one.
@@ -18,46 +19,6 @@ const KINDS: &str = include_str!("../../pg-tree/tests/kinds.sql");
 
 /// How many are made by chance.
 const BY_CHANCE: u64 = 6_000;
-
-/// What `pg_query` itself says of a text, which is what must be said.
-fn long_way(sql: &str) -> Result<Vec<RawStmt>, Error> {
-    match pg_query::parse(sql, 0) {
-        Ok(tree) => Ok(tree.protobuf.stmts),
-        Err(pg_query::Error::Parse(message)) => Err(Error::Refused(message)),
-        Err(pg_query::Error::Decode(_)) => Err(Error::TooDeep),
-        Err(pg_query::Error::Conversion(_)) => Err(Error::Nul),
-        Err(_) => Err(Error::Unreadable),
-    }
-}
-
-fn scanned_long_way(sql: &str) -> Result<Vec<ScanToken>, Error> {
-    match pg_query::scan(sql) {
-        Ok(scanned) => Ok(scanned.tokens),
-        Err(pg_query::Error::Scan(message)) => Err(Error::Refused(message)),
-        Err(pg_query::Error::Conversion(_)) => Err(Error::Nul),
-        Err(_) => Err(Error::Unreadable),
-    }
-}
-
-/// Whether it is refused for its depth: C may come to its end before the decoder comes to its own.
-fn is_too_deep(answer: &Result<Vec<RawStmt>, Error>) -> bool {
-    match answer {
-        Err(Error::TooDeep) => true,
-        Err(Error::Refused(message)) => {
-            message.contains("nested too deeply") || message.contains("stack depth limit")
-        }
-        _ => false,
-    }
-}
-
-/// Compares both ways; tells whether there is a tree.
-fn compare(sql: &str) -> bool {
-    assert_eq!(plinth_pg_tree::scan(sql), scanned_long_way(sql), "the words of {sql:?}");
-    let (read, decoded) = (plinth_pg_tree::parse(sql), long_way(sql));
-    let is_same = read == decoded || (is_too_deep(&read) && is_too_deep(&decoded));
-    assert!(is_same, "{sql:?}\n{read:#?}\n{decoded:#?}");
-    read.is_ok()
-}
 
 /// Decoding takes more stack than the threads of tests have.
 fn with_stack(test: impl FnOnce() + Send + 'static) {

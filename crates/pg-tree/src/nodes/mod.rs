@@ -1,5 +1,8 @@
 //! The kinds of nodes whose layouts are known, and the messages that they become.
 
+#![expect(clippy::wildcard_imports, reason = "the tables need what their macro names")]
+#![expect(clippy::struct_field_names, reason = "they are Postgres's")]
+
 /// Tables of kinds: each with its tag, the variant of [`NodeEnum`] and the message, and its fields in the order of memory,
 /// without the tag. `name = how` says how a field becomes that of the message, `_name: type` what an unsent one takes, and
 /// behind a semicolon stand the message's fields that nobody fills.

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The Postgres whose layouts these are, as `PG_VERSION_NUM` says it.
-pub(crate) const VERSION: i32 = 180006;
+pub(crate) const VERSION: i32 = 180_006;
 
 nodes! {
     Alias, 2, Alias(Alias) {
