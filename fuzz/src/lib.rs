@@ -2,6 +2,8 @@
 
 #[path = "../../crates/sql-guard/tests/support/calls.rs"]
 mod calls;
+#[path = "../../crates/sql-guard/tests/support/compare.rs"]
+mod compare;
 #[path = "../../crates/sql-guard/tests/support/mod.rs"]
 mod support;
 
@@ -14,6 +16,15 @@ use plinth_schema_introspect::Catalog;
 /// The function that the text calls though nothing that is approved may, as its tokens say.
 pub fn forbidden_call(sql: &str) -> Option<String> {
     calls::forbidden_call(sql)
+}
+
+/// Holds the tree that is read from the parser's memory against the one that `pg_query` decodes.
+///
+/// # Panics
+///
+/// If they are not the same.
+pub fn same_tree(sql: &str) {
+    compare::compare(sql);
 }
 
 /// The clinic and what may be read of it.

@@ -14,6 +14,7 @@ mod setup;
 mod shell;
 mod soak;
 mod test;
+mod tree;
 mod workspace;
 
 use std::path::PathBuf;
@@ -65,7 +66,7 @@ enum Task {
         #[arg(short, long, value_name = "PACKAGE")]
         package: Vec<String>,
     },
-    /// Write the files that are made from code: the `OpenAPI` document
+    /// Write the files that are made from code: the `OpenAPI` documents, and the layouts of Postgres's parse nodes
     Generate {
         /// Write nothing; fail if a file is out of date
         #[arg(long)]

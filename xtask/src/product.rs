@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::setup;
 use crate::shell::{self, Signalled};
+use crate::tree;
 use crate::workspace::{self, Workspace};
 
 /// The files that the binary prints: arguments, and where the text is kept.
@@ -59,8 +60,10 @@ pub(crate) fn demo(workspace: &Workspace, options: &DemoOptions) -> Result<ExitC
 /// If Plinth cannot be built, prints no document, or with `check` if a file is out of date.
 pub(crate) fn generate(workspace: &Workspace, check: bool) -> Result<()> {
     setup::ensure()?;
+    // These come first: Plinth is built from them.
+    generate_layouts(workspace, check)?;
     let plinth = workspace.build_plinth(false)?;
-    generate_with(workspace, &plinth, check)
+    generate_documents(workspace, &plinth, check)
 }
 
 /// As [`generate`], with a binary that is already built.
@@ -68,6 +71,15 @@ pub(crate) fn generate(workspace: &Workspace, check: bool) -> Result<()> {
 /// # Errors
 /// As [`generate`].
 pub(crate) fn generate_with(workspace: &Workspace, plinth: &Path, check: bool) -> Result<()> {
+    generate_layouts(workspace, check)?;
+    generate_documents(workspace, plinth, check)
+}
+
+fn generate_layouts(workspace: &Workspace, check: bool) -> Result<()> {
+    put(&workspace.root().join(tree::FILE), tree::FILE, &tree::table(workspace)?, check)
+}
+
+fn generate_documents(workspace: &Workspace, plinth: &Path, check: bool) -> Result<()> {
     for (arguments, path) in GENERATED {
         let what = format!("plinth {}", arguments.join(" "));
         let text = shell::stdout_of(Command::new(plinth).args(arguments), &what)?;

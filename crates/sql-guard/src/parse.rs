@@ -16,7 +16,7 @@ pub const MAX_SQL_BYTES: usize = 64 * 1024;
 pub const MAX_TOKENS: usize = 20_000;
 
 /// How deeply brackets may nest before the text is given to the parser at all. The tree that comes back is limited more
-/// tightly still: its decoder stops at 100 messages within messages, about 45 operators within operators or 50 arms of
+/// tightly still: reading it stops at 100 messages within messages, about 45 operators within operators or 50 arms of
 /// one `UNION`. So every recursion over the tree is bounded, and a deep input is an error and no crash.
 pub const MAX_BRACKET_DEPTH: usize = 200;
 
@@ -140,21 +140,17 @@ fn unavailable() -> Rejection {
 /// A [`Rejection`] if the scanner does not take it.
 pub(crate) fn tokens(sql: &str) -> Result<Vec<protobuf::ScanToken>, Rejection> {
     let text = sql.to_owned();
-    let scanned = parser::run(move || {
-        let scanned = pg_query::scan(&text).map_err(|err| failure(&text, &[], &err))?;
-        Ok(scanned.tokens)
-    });
+    let scanned =
+        parser::run(move || plinth_pg_tree::scan(&text).map_err(|err| failure(&text, &[], &err)));
     scanned.unwrap_or_else(|| Err(unavailable()))
 }
 
 /// Must run in [`parser::run`].
 fn read(sql: &str, wanted: Wanted) -> Result<One, Rejection> {
-    // Not `scan_tokens`: it makes a slice of a null pointer where there is no token, which aborts a debug build.
-    let tokens = pg_query::scan(sql).map_err(|err| failure(sql, &[], &err))?.tokens;
+    let tokens = plinth_pg_tree::scan(sql).map_err(|err| failure(sql, &[], &err))?;
     let outline = outline(sql, &tokens, wanted)?;
     let span = outline.span.ok_or_else(|| empty(wanted))?;
-    let tree = pg_query::parse(sql, 0).map_err(|err| failure(sql, &tokens, &err))?;
-    let mut statements = tree.protobuf.stmts;
+    let mut statements = plinth_pg_tree::parse(sql).map_err(|err| failure(sql, &tokens, &err))?;
     // The scanner has seen to this already; the tree is what counts.
     if statements.len() > 1 {
         return Err(multiple());
@@ -285,14 +281,15 @@ fn too_deep() -> Rejection {
     )
 }
 
-/// What the parser says, as a rejection. Its binding passes the message on without the place, so that is looked for:
-/// the text that the message quotes, if it stands in the statement once.
-fn failure(sql: &str, tokens: &[protobuf::ScanToken], err: &pg_query::Error) -> Rejection {
+/// What the parser says, as a rejection. It is passed on without the place, so that is looked for: the text that the message
+/// quotes, if it stands in the statement once.
+fn failure(sql: &str, tokens: &[protobuf::ScanToken], err: &plinth_pg_tree::Error) -> Rejection {
     let message = match err {
-        pg_query::Error::Parse(message) | pg_query::Error::Scan(message) => message.as_str(),
-        // The decoder's only limit is that of depth; the tree itself comes from a parser that we trust.
-        pg_query::Error::Decode(_) => return too_deep(),
-        _ => "the statement cannot be read",
+        plinth_pg_tree::Error::Refused(message) => message.as_str(),
+        plinth_pg_tree::Error::TooDeep => return too_deep(),
+        plinth_pg_tree::Error::Nul | plinth_pg_tree::Error::Unreadable => {
+            "the statement cannot be read"
+        }
     };
     // Behind the first quote stand words of the statement, which may say anything.
     let own = message.split('"').next().unwrap_or_default();

@@ -2,12 +2,12 @@
 //!
 //! There is one, for two reasons:
 //!
-//! - `libpg_query` points the process's standard error at a pipe while it scans or parses, and back again afterwards. Two
-//!   at once would each restore what the other had put there, and standard error would stay closed for good. So nothing
-//!   else in the process may call `pg_query`.
-//! - Decoding the tree takes some 20 kB of stack for each level in a debug build: fifty nested calls overflow the two
+//! - `libpg_query` can be built so that it points the process's standard error at a pipe while it parses, and back again
+//!   afterwards. Two at once would each restore what the other had put there, and standard error would stay closed for good.
+//!   The linked one is not built so; with one thread that need not be known.
+//! - Going down the tree takes some 20 kB of stack for each level in a debug build: fifty nested calls overflow the two
 //!   megabytes that threads usually have, and an overflow ends the process. Here there is room for many times the depth at
-//!   which the decoder stops by itself.
+//!   which reading the tree stops by itself.
 
 use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};

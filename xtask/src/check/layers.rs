@@ -6,7 +6,7 @@ use super::graph::{Graph, Kind, Member};
 /// The domain crates, lowest first: each may use those of the rows before its own.
 const DOMAIN: [&[&str]; 9] = [
     &["plinth-core"],
-    &["plinth-charts", "plinth-egress", "plinth-tenancy"],
+    &["plinth-charts", "plinth-egress", "plinth-pg-tree", "plinth-tenancy"],
     &["plinth-connections"],
     &["plinth-schema-introspect"],
     &["plinth-sql-guard"],

@@ -1,6 +1,6 @@
 //! The walk over the whole tree. Each kind of node is named; one that is not named is refused.
 //!
-//! Recursion is bounded: the tree's decoder stops at a hundred messages within messages (see [`crate::parse`]).
+//! Recursion is bounded: reading the tree stops at a hundred messages within messages (see [`crate::parse`]).
 
 mod calls;
 mod columns;
