@@ -1,6 +1,9 @@
 //! The kinds of nodes whose layouts are known, and the messages that they become.
 
-#![expect(clippy::wildcard_imports, reason = "the tables need what their macro names")]
+#![cfg_attr(
+    not(test), // in whose code the lint looks away
+    expect(clippy::wildcard_imports, reason = "the tables need what their macro names")
+)]
 #![expect(clippy::struct_field_names, reason = "they are Postgres's")]
 
 /// Tables of kinds: each with its tag, the variant of [`NodeEnum`] and the message, and its fields in the order of memory,
