@@ -4,7 +4,7 @@ use std::time::Duration;
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool, QueueMode, RecyclingMethod, Runtime, Transaction,
 };
-use futures_util::future::join4;
+use futures_util::future::{join, join4};
 use plinth_core::{Clock, Cursor, Limit, OrgId, StoreError, UserId};
 use plinth_tenancy::TrailKey;
 use tokio_postgres::tls::MakeTlsConnect;
@@ -24,6 +24,15 @@ const SET_ORG: &str = "SELECT set_config('plinth.org_id', $1, true)";
 /// The same, and that its commit waits for no disk.
 const SET_ORG_UNFLUSHED: &str =
     "SELECT set_config('plinth.org_id', $1, true), set_config('synchronous_commit', 'off', true)";
+
+/// What is asked at every turn is planned once for each session: everything in it is found by its key, so that no value makes
+/// another plan better, and planning takes longer than what is planned.
+const SET_ORG_PLANNED: &str = "SELECT set_config('plinth.org_id', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true)";
+
+/// Both.
+const SET_ORG_PLANNED_UNFLUSHED: &str =
+    "SELECT set_config('plinth.org_id', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true),
+         set_config('synchronous_commit', 'off', true)";
 
 /// What was committed before on the session is on disk when this is answered: it writes a record of its own, and its commit
 /// waits for the disk.
@@ -179,6 +188,40 @@ impl Database {
         self.run_for(org, SET_ORG_UNFLUSHED, tx, work).await
     }
 
+    /// As [`Self::for_org`], for a transaction that is made again and again and begins with one statement: it goes out
+    /// together with what says whose rows are seen, and is planned once. Its rows are given to `work`. Unless `flushed`, the
+    /// commit waits for no disk, as that of [`Self::for_org_unflushed`].
+    pub(crate) async fn for_org_after<T>(
+        &self,
+        org: OrgId,
+        flushed: bool,
+        first: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+        work: impl AsyncFnOnce(&Transaction<'_>, Vec<Row>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let set = if flushed { SET_ORG_PLANNED } else { SET_ORG_PLANNED_UNFLUSHED };
+        let mut client = self.pool.get().await.map_err(unavailable)?;
+        let tx = client.transaction().await.map_err(store)?;
+        if self.clock.is_some() {
+            let work = async |tx: &Transaction<'_>| {
+                let first = tx.prepare_cached(first).await.map_err(store)?;
+                let rows = tx.query(&first, parameters).await.map_err(store)?;
+                work(tx, rows).await
+            };
+            return self.run_for(org, set, tx, work).await;
+        }
+        let set = tx.prepare_cached(set).await.map_err(store)?;
+        let first = tx.prepare_cached(first).await.map_err(store)?;
+        let org = org.to_string();
+        let set_to: [&(dyn ToSql + Sync); 1] = [&org];
+        // Each is sent when it is first polled, in this order. If the first fails, so does everything after it.
+        let (set, rows) = join(tx.execute(&set, &set_to), tx.query(&first, parameters)).await;
+        set.map_err(store)?;
+        let done = work(&tx, rows.map_err(store)?).await?;
+        tx.commit().await.map_err(store)?;
+        Ok(done)
+    }
+
     /// For several transactions of an organization, one after the other, that hold their locks while they compute and not
     /// while the disk writes.
     pub(crate) async fn hurry(&self, org: OrgId) -> Result<Hurry<'_>, StoreError> {
@@ -265,7 +308,7 @@ impl Database {
     }
 
     /// The rows of one statement that sees only that organization's rows. Everything is sent at once and answered at once:
-    /// one trip to the database instead of four. For what is read at every turn.
+    /// one trip to the database instead of four. For what is read at every turn, by its key: it is planned once.
     pub(crate) async fn rows_of_org(
         &self,
         org: OrgId,
@@ -280,7 +323,7 @@ impl Database {
             return self.for_org(org, read).await;
         }
         let client = self.pool.get().await.map_err(unavailable)?;
-        let set = client.prepare_cached(SET_ORG).await.map_err(store)?;
+        let set = client.prepare_cached(SET_ORG_PLANNED).await.map_err(store)?;
         let query = client.prepare_cached(query).await.map_err(store)?;
         let org = org.to_string();
         let set_to: [&(dyn ToSql + Sync); 1] = [&org];

@@ -198,6 +198,37 @@ async fn a_hundred_thousand_waiting_runs_of_one_make_nobody_else_wait() {
     assert!(waited[19] <= Duration::from_secs(1), "{waited:?}");
 }
 
+/// Also where statistics are of a moment when all of them waited: then every other index of runs looks as good.
+#[tokio::test]
+async fn runs_that_have_ended_are_not_looked_at_when_others_are_taken() {
+    let it = ours(false).await;
+    let workflow = put(&it.store, it.us, "ours", it.at, 1000).await;
+    let queue = async |many: u32| {
+        let (org, workflow) = (it.us.0.as_uuid(), workflow.as_uuid());
+        it.rows(&format!(
+            "INSERT INTO workflow_runs (id, org_id, workflow_id, version, state, trigger_kind, due_at, created_at)
+             SELECT gen_random_uuid(), '{org}', '{workflow}', 1, 'queued', 'manual', now(), now()
+             FROM generate_series(1, {many})"
+        ))
+        .await;
+    };
+    queue(20_000).await;
+    it.rows("ANALYZE workflow_runs").await;
+    it.rows("UPDATE workflow_runs SET state = 'succeeded', ended_at = now()").await;
+    // Entries of indexes that were looked at, in this transaction.
+    let take = "WITH taken AS MATERIALIZED (
+             SELECT count(*) AS many FROM take_workflow_runs(32, '3 s', 1000, gen_random_uuid(), gen_random_uuid())
+             WHERE taken_run IS NOT NULL
+         )
+         SELECT max(many) || ' ' || (sum(pg_stat_get_xact_tuples_returned(indexrelid) + 0 * many) < 1000)
+         FROM pg_index, taken WHERE indrelid = 'workflow_runs'::regclass";
+    queue(5).await;
+    // The first that comes by takes away what the index of those that wait still has of the others.
+    it.rows(take).await;
+    queue(5).await;
+    assert_eq!(it.rows(take).await, ["5 true"]);
+}
+
 /// Answers at once, and counts.
 #[derive(Default)]
 struct Counting {

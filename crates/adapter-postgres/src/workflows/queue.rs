@@ -3,15 +3,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
-use futures_util::future::join4;
+use futures_util::future::join3;
 use jiff::Timestamp;
 use plinth_core::{OrgId, StoreError, UserId};
 use plinth_tenancy::outbox::{Letter, LetterTo, Message};
 use plinth_workflows::events::EventKind;
 use plinth_workflows::writes::Approval;
 use plinth_workflows::{
-    Advance, Ask, Attempt, Round, RunEnd, RunId, RunQueue, RunState, TakeLimits, Taken, Then,
-    WorkflowId,
+    Advance, Ask, Attempt, Round, RunEnd, RunId, RunQueue, RunState, RunStep, StepResult,
+    TakeLimits, Taken, Then, WorkflowId,
 };
 use serde_json::{Value, json};
 use tokio_postgres::Row;
@@ -145,39 +145,36 @@ impl RunQueue for PostgresRuns {
 
     async fn advance(&self, org: OrgId, all: &[Advance]) -> Result<Vec<bool>, StoreError> {
         let now = self.clock.now();
-        let work = async |tx: &Transaction<'_>| {
-            let had = write_runs(tx, org, all).await?;
-            let ours: Vec<&Advance> = all.iter().filter(|it| had.contains_key(&held(it))).collect();
+        // Results of steps are flushed with whatever is written next: that an action begins, or that the run ends.
+        let flushed = !all.iter().all(Advance::may_be_repeated);
+        let what = Columns::new(org, all);
+        let follow = async |tx: &Transaction<'_>, rows: Vec<Row>| {
+            let moved = Moved::read(&rows)?;
+            let ours: Vec<&Advance> = all.iter().filter(|it| moved.had(it)).collect();
             let ends: Vec<_> = ours
                 .iter()
                 .filter_map(|it| match &it.then {
-                    Then::End(end) => Some((had[&held(it)], it.run, end)),
+                    Then::End(end) => Some((moved.runs[&held(it)], it.run, end)),
                     Then::Continue | Then::Again { .. } => None,
                 })
                 .collect();
+            let is_told =
+                moved.had_failed || ends.iter().any(|it| it.2.state != RunState::Succeeded);
+            let letters =
+                async { if is_told { tell(tx, org, &ends, now).await } else { Ok(Vec::new()) } };
+            let announced =
+                async { if moved.is_heard { announce(tx, org, &ends, now).await } else { Ok(()) } };
             // None of them needs what another answers: they are sent at once.
-            let (steps, attempts, letters, announced) = join4(
-                write_steps(tx, org, &ours),
-                write_attempts(tx, org, &ours),
-                tell(tx, org, &ends, now),
-                announce(tx, org, &ends, now),
-            )
-            .await;
-            steps?;
+            let (attempts, letters, announced) =
+                join3(write_attempts(tx, org, &ours), letters, announced).await;
             attempts?;
             announced?;
             for letter in letters? {
                 outbox::put(tx, &letter).await?;
             }
-            let had = all.iter().map(|it| had.contains_key(&held(it))).collect();
-            Ok::<Vec<bool>, StoreError>(had)
+            Ok(all.iter().map(|it| moved.had(it)).collect())
         };
-        // Results of steps are flushed with whatever is written next: that an action begins, or that the run ends.
-        if all.iter().all(Advance::may_be_repeated) {
-            self.database.for_org_unflushed(org, work).await
-        } else {
-            self.database.for_org(org, work).await
-        }
+        self.database.for_org_after(org, flushed, ADVANCE, &what.parameters(), follow).await
     }
 }
 
@@ -239,13 +236,10 @@ fn held(it: &Advance) -> (Uuid, i64) {
     (it.run.as_uuid(), it.fence)
 }
 
-/// Moves runs on; gives those that the worker still had, with their workflows.
-async fn write_runs(
-    tx: &Transaction<'_>,
-    org: OrgId,
-    all: &[Advance],
-) -> Result<HashMap<(Uuid, i64), WorkflowId>, StoreError> {
-    let update = "UPDATE workflow_runs r SET
+/// Moves runs on and keeps the results of their steps, in one statement; says which the worker still had, of which
+/// workflow, whether runs of that had failed before, and whether others' servers want to hear of their ends.
+const ADVANCE: &str = "WITH moved AS (
+         UPDATE workflow_runs r SET
              state = it.state,
              lease_until = CASE WHEN it.state = 'running' THEN r.lease_until END,
              due_at = CASE WHEN it.state = 'queued' THEN db_now() + make_interval(secs => it.pause) ELSE r.due_at END,
@@ -258,91 +252,166 @@ async fn write_runs(
              $10::integer[]) AS it (id, fence, state, pause, done, tried, verdict, error, stored)
          WHERE r.org_id = $1 AND r.id = it.id AND r.fence = it.fence AND r.state = 'running'
              AND r.done = it.stored
-         RETURNING r.id, r.fence, r.workflow_id";
-    let update = tx.prepare_cached(update).await.map_err(store)?;
-    let end = |it: &Advance| match &it.then {
-        Then::End(end) => Some(end.clone()),
-        Then::Continue | Then::Again { .. } => None,
-    };
-    let ids: Vec<Uuid> = all.iter().map(|it| it.run.as_uuid()).collect();
-    let fences: Vec<i64> = all.iter().map(|it| it.fence).collect();
-    let states: Vec<&str> = all
-        .iter()
-        .map(|it| match &it.then {
+         RETURNING r.id, r.fence, r.workflow_id, r.ended_at
+     ), kept AS (
+         INSERT INTO workflow_run_steps
+             (org_id, run_id, position, name, is_action, succeeded, result, query_id, error, started_at, ended_at)
+         SELECT $1, it.run_id, it.position, it.name, it.is_action, it.succeeded, it.result, it.query_id, it.error,
+             it.started_at, it.ended_at
+         FROM unnest($11::uuid[], $12::bigint[], $13::integer[], $14::text[], $15::boolean[], $16::boolean[], $17::jsonb[],
+             $18::uuid[], $19::text[], $20::timestamptz[], $21::timestamptz[])
+             AS it (run_id, fence, position, name, is_action, succeeded, result, query_id, error, started_at, ended_at)
+         JOIN moved ON moved.id = it.run_id AND moved.fence = it.fence
+     )
+     SELECT m.id, m.fence, m.workflow_id,
+         m.ended_at IS NOT NULL AND EXISTS (SELECT FROM workflows w WHERE w.org_id = $1 AND w.id = m.workflow_id AND w.failures > 0),
+         EXISTS (SELECT FROM event_subscriptions WHERE org_id = $1 AND enabled AND kinds && $22::text[])
+     FROM moved m";
+
+/// What [`ADVANCE`] did.
+struct Moved {
+    /// The runs that the worker still had, with their workflows.
+    runs: HashMap<(Uuid, i64), WorkflowId>,
+    /// Whether runs of a workflow of which one ended had failed before.
+    had_failed: bool,
+    /// Whether somebody subscribed to ends of runs.
+    is_heard: bool,
+}
+
+impl Moved {
+    fn read(rows: &[Row]) -> Result<Self, StoreError> {
+        let mut moved = Self { runs: HashMap::new(), had_failed: false, is_heard: false };
+        for row in rows {
+            let run = (row.try_get(0).map_err(internal)?, row.try_get(1).map_err(internal)?);
+            let workflow = WorkflowId::from_uuid(row.try_get(2).map_err(internal)?);
+            moved.runs.insert(run, workflow);
+            moved.had_failed |= row.try_get::<_, bool>(3).map_err(internal)?;
+            moved.is_heard |= row.try_get::<_, bool>(4).map_err(internal)?;
+        }
+        Ok(moved)
+    }
+
+    fn had(&self, it: &Advance) -> bool {
+        self.runs.contains_key(&held(it))
+    }
+}
+
+/// The parameters of [`ADVANCE`], column by column.
+struct Columns<'a> {
+    org: Uuid,
+    ids: Vec<Uuid>,
+    fences: Vec<i64>,
+    states: Vec<&'static str>,
+    pauses: Vec<f64>,
+    done: Vec<i32>,
+    tried: Vec<i32>,
+    verdicts: Vec<Option<&'static str>>,
+    errors: Vec<Option<String>>,
+    stored: Vec<i32>,
+    steps: Steps<'a>,
+    kinds: [&'static str; 2],
+}
+
+/// Those of them that are about steps.
+struct Steps<'a> {
+    runs: Vec<Uuid>,
+    fences: Vec<i64>,
+    positions: Vec<i32>,
+    names: Vec<&'a str>,
+    are_actions: Vec<bool>,
+    succeeded: Vec<bool>,
+    results: Vec<Option<Json<&'a StepResult>>>,
+    queries: Vec<Option<Uuid>>,
+    errors: Vec<Option<String>>,
+    started: Vec<Timestamp>,
+    ended: Vec<Timestamp>,
+}
+
+impl<'a> Columns<'a> {
+    fn new(org: OrgId, all: &'a [Advance]) -> Self {
+        let end = |it: &'a Advance| match &it.then {
+            Then::End(end) => Some(end),
+            Then::Continue | Then::Again { .. } => None,
+        };
+        let state = |it: &Advance| match &it.then {
             Then::Continue => RunState::Running.as_str(),
             Then::Again { .. } => RunState::Queued.as_str(),
             Then::End(end) => end.state.as_str(),
-        })
-        .collect();
-    let pauses: Vec<f64> = all
-        .iter()
-        .map(|it| match &it.then {
+        };
+        let pause = |it: &Advance| match &it.then {
             Then::Again { pause } => pause.as_secs_f64(),
             Then::Continue | Then::End(_) => 0.0,
-        })
-        .collect();
-    let done: Vec<i32> = all.iter().map(|it| i32::from(it.step.is_some())).collect();
-    let tried: Vec<i32> = all.iter().map(|it| i32::from(it.attempt.is_some())).collect();
-    let verdicts: Vec<Option<&str>> =
-        all.iter().map(|it| end(it)?.verdict.map(rows::verdict)).collect();
-    let errors: Vec<Option<String>> =
-        all.iter().map(|it| end(it)?.error.as_deref().map(storable)).collect();
-    let stored: Vec<i32> = all.iter().map(|it| it.stored).collect();
-    let parameters: [&(dyn ToSql + Sync); 10] = [
-        &org.as_uuid(),
-        &ids,
-        &fences,
-        &states,
-        &pauses,
-        &done,
-        &tried,
-        &verdicts,
-        &errors,
-        &stored,
-    ];
-    let ours = tx.query(&update, &parameters).await.map_err(store)?;
-    let of = |row: &Row| ((row.get(0), row.get(1)), WorkflowId::from_uuid(row.get(2)));
-    Ok(ours.iter().map(of).collect())
+        };
+        Self {
+            org: org.as_uuid(),
+            ids: column(all, |it| it.run.as_uuid()),
+            fences: column(all, |it| it.fence),
+            states: column(all, state),
+            pauses: column(all, pause),
+            done: column(all, |it| i32::from(it.step.is_some())),
+            tried: column(all, |it| i32::from(it.attempt.is_some())),
+            verdicts: column(all, |it| end(it)?.verdict.map(rows::verdict)),
+            errors: column(all, |it| end(it)?.error.as_deref().map(storable)),
+            stored: column(all, |it| it.stored),
+            steps: Steps::new(all),
+            kinds: [
+                EventKind::WorkflowRunSucceeded.as_str(),
+                EventKind::WorkflowRunFailed.as_str(),
+            ],
+        }
+    }
+
+    fn parameters(&self) -> [&(dyn ToSql + Sync); 22] {
+        let steps = &self.steps;
+        [
+            &self.org,
+            &self.ids,
+            &self.fences,
+            &self.states,
+            &self.pauses,
+            &self.done,
+            &self.tried,
+            &self.verdicts,
+            &self.errors,
+            &self.stored,
+            &steps.runs,
+            &steps.fences,
+            &steps.positions,
+            &steps.names,
+            &steps.are_actions,
+            &steps.succeeded,
+            &steps.results,
+            &steps.queries,
+            &steps.errors,
+            &steps.started,
+            &steps.ended,
+            &self.kinds,
+        ]
+    }
 }
 
-async fn write_steps(tx: &Transaction<'_>, org: OrgId, all: &[&Advance]) -> Result<(), StoreError> {
-    let steps: Vec<_> = all.iter().filter_map(|it| Some((it.run, it.step.as_ref()?))).collect();
-    if steps.is_empty() {
-        return Ok(());
+impl<'a> Steps<'a> {
+    fn new(all: &'a [Advance]) -> Self {
+        let all: Vec<_> = all.iter().filter_map(|it| Some((it, it.step.as_ref()?))).collect();
+        let query = |it: &RunStep| it.query.map(plinth_queries::QueryId::as_uuid);
+        Self {
+            runs: column(&all, |it| it.0.run.as_uuid()),
+            fences: column(&all, |it| it.0.fence),
+            positions: column(&all, |it| it.1.position),
+            names: column(&all, |it| it.1.name.as_str()),
+            are_actions: column(&all, |it| it.1.is_action),
+            succeeded: column(&all, |it| it.1.succeeded),
+            results: column(&all, |it| it.1.result.as_ref().map(Json)),
+            queries: column(&all, |it| query(it.1)),
+            errors: column(&all, |it| it.1.error.as_deref().map(storable)),
+            started: column(&all, |it| it.1.started_at),
+            ended: column(&all, |it| it.1.ended_at),
+        }
     }
-    let insert = "INSERT INTO workflow_run_steps
-             (org_id, run_id, position, name, is_action, succeeded, result, query_id, error, started_at, ended_at)
-         SELECT $1, it.* FROM unnest($2::uuid[], $3::integer[], $4::text[], $5::boolean[], $6::boolean[], $7::jsonb[],
-             $8::uuid[], $9::text[], $10::timestamptz[], $11::timestamptz[]) AS it";
-    let insert = tx.prepare_cached(insert).await.map_err(store)?;
-    let runs: Vec<Uuid> = steps.iter().map(|it| it.0.as_uuid()).collect();
-    let positions: Vec<i32> = steps.iter().map(|it| it.1.position).collect();
-    let names: Vec<&str> = steps.iter().map(|it| it.1.name.as_str()).collect();
-    let are_actions: Vec<bool> = steps.iter().map(|it| it.1.is_action).collect();
-    let succeeded: Vec<bool> = steps.iter().map(|it| it.1.succeeded).collect();
-    let results: Vec<Option<Json<_>>> =
-        steps.iter().map(|it| it.1.result.as_ref().map(Json)).collect();
-    let queries: Vec<Option<Uuid>> =
-        steps.iter().map(|it| it.1.query.map(plinth_queries::QueryId::as_uuid)).collect();
-    let errors: Vec<Option<String>> =
-        steps.iter().map(|it| it.1.error.as_deref().map(storable)).collect();
-    let started: Vec<_> = steps.iter().map(|it| it.1.started_at).collect();
-    let ended: Vec<_> = steps.iter().map(|it| it.1.ended_at).collect();
-    let parameters: [&(dyn ToSql + Sync); 11] = [
-        &org.as_uuid(),
-        &runs,
-        &positions,
-        &names,
-        &are_actions,
-        &succeeded,
-        &results,
-        &queries,
-        &errors,
-        &started,
-        &ended,
-    ];
-    tx.execute(&insert, &parameters).await.map_err(store)?;
-    Ok(())
+}
+
+fn column<'a, I, T>(all: &'a [I], of: impl Fn(&'a I) -> T) -> Vec<T> {
+    all.iter().map(of).collect()
 }
 
 async fn write_attempts(
