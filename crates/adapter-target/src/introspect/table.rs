@@ -51,15 +51,18 @@ async fn read_found(
     if draft.dangling {
         return Ok(TableRead::Entangled);
     }
+    // Where it was known by its name, it need not be looked for among all.
+    let by_name = known.find(&relation.schema, &relation.name).filter(|it| it.oid == relation.oid);
+    let before = by_name.or_else(|| known.relation(relation.oid));
     if relation.kind == RelationKind::PartitionedTable
-        && let Some(before) = known.relation(relation.oid)
+        && let Some(before) = before
     {
         // These are sums over its partitions, which were not looked at.
         relation.estimated_rows = relation.estimated_rows.or(before.estimated_rows);
         relation.measures = before.measures;
     }
     if options.sampling == Sampling::FewValued
-        && let Some(before) = known.relation(relation.oid)
+        && let Some(before) = before
     {
         // The tables that it seems to refer to were not looked at.
         relation.inferred_keys.clone_from(&before.inferred_keys);
