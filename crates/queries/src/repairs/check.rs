@@ -92,7 +92,7 @@ impl Repairs {
         let unsettled: HashMap<QueryId, Repair> =
             unsettled.into_iter().map(|it| (it.query, it)).collect();
         let (mut counts, mut failures) = (Counts::default(), 0);
-        // What a large schema lets through takes a tenth of a second to work out, at each change of any of its tables: most
+        // What a large schema lets through takes tens of milliseconds to work out, at each change of any of its tables: most
         // connections have nothing saved that would have to be judged by it.
         let mut over = None;
         'all: loop {
