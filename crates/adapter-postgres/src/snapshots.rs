@@ -49,91 +49,96 @@ impl SnapshotStore for PostgresSnapshots {
         let base = snapshot.parts.as_ref().map(|it| it.base.as_uuid());
         let (org, connection) = (snapshot.org.as_uuid(), snapshot.connection.as_uuid());
         let duration_ms = i64::try_from(snapshot.duration_ms).unwrap_or(i64::MAX);
-        self.database
-            .for_org(snapshot.org, async |tx| {
-                let newest = "SELECT id, coalesce(first_read_at, taken_at) AS first_read_at, earlier_ids
-                              FROM schema_snapshots s
-                              WHERE org_id = $1 AND connection_id = $2 AND structure = $3 AND NOT replaced
-                                AND NOT EXISTS (
-                                  SELECT FROM schema_snapshots later WHERE later.org_id = $1 AND later.connection_id = $2
-                                    AND (later.taken_at, later.id) > (s.taken_at, s.id))";
-                let structure = structure.as_bytes().as_slice();
-                let newest = tx.prepare_cached(newest).await.map_err(store)?;
-                let same = tx.query_opt(&newest, &[&org, &connection, &structure]).await;
-                let same = same.map_err(store)?.as_ref().map(replaced).transpose()?;
-                let (first_read_at, earlier) = match &same {
-                    Some(it) => (it.first_read_at, it.ids.as_slice()),
-                    None => (snapshot.taken_at, &[][..]),
-                };
-                // Only into a connection that is still there: the foreign key does not know of soft removal.
-                let insert = "INSERT INTO schema_snapshots
-                         (id, org_id, connection_id, taken_at, duration_ms, catalog, structure, first_read_at, earlier_ids, base_id)
-                     SELECT $1, org_id, id, $4, $5, $6, $7, $8, $9, $10 FROM connections
-                     WHERE org_id = $2 AND id = $3 AND deleted_at IS NULL";
-                let insert = tx.prepare_cached(insert).await.map_err(store)?;
-                let inserted = tx
-                    .execute(
-                        &insert,
-                        &[
-                            &snapshot.id.as_uuid(),
-                            &org,
-                            &connection,
-                            &snapshot.taken_at,
-                            &duration_ms,
-                            &catalog,
-                            &structure,
-                            &first_read_at,
-                            &earlier,
-                            &base,
-                        ],
-                    )
-                    .await
-                    .map_err(|err| match err.code() {
-                        Some(code) if *code == SqlState::FOREIGN_KEY_VIOLATION => {
-                            let constraint = err.as_db_error().and_then(DbError::constraint);
-                            match constraint {
-                                Some("schema_snapshots_base_id_fkey") => InsertSnapshotError::NoBase,
-                                _ => InsertSnapshotError::NoConnection,
-                            }
-                        }
-                        _ => store(err).into(),
-                    })?;
-                if inserted == 0 {
-                    return Err(InsertSnapshotError::NoConnection);
-                }
-                if same.is_none() {
-                    announce(tx, snapshot).await?;
-                }
-                if let Some(id) = same.and_then(|it| it.ids.last().copied()) {
-                    let replace = "UPDATE schema_snapshots SET replaced = true WHERE org_id = $1 AND id = $2";
-                    let replace = tx.prepare_cached(replace).await.map_err(store)?;
-                    tx.execute(&replace, &[&org, &id]).await.map_err(store)?;
-                }
-                // What others are built on stays until they are gone.
-                let trim = "DELETE FROM schema_snapshots s WHERE org_id = $1 AND connection_id = $2 AND (replaced OR id NOT IN (
-                         SELECT id FROM schema_snapshots WHERE org_id = $1 AND connection_id = $2 AND NOT replaced
-                         ORDER BY taken_at DESC, id DESC LIMIT $3)
-                     AND id NOT IN (
-                         SELECT DISTINCT ON ((taken_at AT TIME ZONE 'UTC')::date) id FROM schema_snapshots
-                         WHERE org_id = $1 AND connection_id = $2 AND NOT replaced AND taken_at > $4::timestamptz - make_interval(days => $5)
-                         ORDER BY (taken_at AT TIME ZONE 'UTC')::date, taken_at DESC, id DESC))
-                     AND NOT EXISTS (SELECT FROM schema_snapshots built WHERE built.base_id = s.id)";
-                let trim = tx.prepare_cached(trim).await.map_err(store)?;
-                tx.execute(
-                    &trim,
+        let write = async |tx: &Transaction<'_>| {
+            let newest = "SELECT id, coalesce(first_read_at, taken_at) AS first_read_at, earlier_ids
+                          FROM schema_snapshots s
+                          WHERE org_id = $1 AND connection_id = $2 AND structure = $3 AND NOT replaced
+                            AND NOT EXISTS (
+                              SELECT FROM schema_snapshots later WHERE later.org_id = $1 AND later.connection_id = $2
+                                AND (later.taken_at, later.id) > (s.taken_at, s.id))";
+            let structure = structure.as_bytes().as_slice();
+            let newest = tx.prepare_cached(newest).await.map_err(store)?;
+            let same = tx.query_opt(&newest, &[&org, &connection, &structure]).await;
+            let same = same.map_err(store)?.as_ref().map(replaced).transpose()?;
+            let (first_read_at, earlier) = match &same {
+                Some(it) => (it.first_read_at, it.ids.as_slice()),
+                None => (snapshot.taken_at, &[][..]),
+            };
+            // Only into a connection that is still there: the foreign key does not know of soft removal.
+            let insert = "INSERT INTO schema_snapshots
+                     (id, org_id, connection_id, taken_at, duration_ms, catalog, structure, first_read_at, earlier_ids, base_id)
+                 SELECT $1, org_id, id, $4, $5, $6, $7, $8, $9, $10 FROM connections
+                 WHERE org_id = $2 AND id = $3 AND deleted_at IS NULL";
+            let insert = tx.prepare_cached(insert).await.map_err(store)?;
+            let inserted = tx
+                .execute(
+                    &insert,
                     &[
+                        &snapshot.id.as_uuid(),
                         &org,
                         &connection,
-                        &i64::from(KEPT_SNAPSHOTS),
                         &snapshot.taken_at,
-                        &i32::try_from(KEPT_DAYS).unwrap_or(i32::MAX),
+                        &duration_ms,
+                        &catalog,
+                        &structure,
+                        &first_read_at,
+                        &earlier,
+                        &base,
                     ],
                 )
                 .await
-                .map_err(store)?;
-                Ok(())
-            })
+                .map_err(|err| match err.code() {
+                    Some(code) if *code == SqlState::FOREIGN_KEY_VIOLATION => {
+                        let constraint = err.as_db_error().and_then(DbError::constraint);
+                        match constraint {
+                            Some("schema_snapshots_base_id_fkey") => InsertSnapshotError::NoBase,
+                            _ => InsertSnapshotError::NoConnection,
+                        }
+                    }
+                    _ => store(err).into(),
+                })?;
+            if inserted == 0 {
+                return Err(InsertSnapshotError::NoConnection);
+            }
+            if same.is_none() {
+                announce(tx, snapshot).await?;
+            }
+            if let Some(id) = same.and_then(|it| it.ids.last().copied()) {
+                let replace =
+                    "UPDATE schema_snapshots SET replaced = true WHERE org_id = $1 AND id = $2";
+                let replace = tx.prepare_cached(replace).await.map_err(store)?;
+                tx.execute(&replace, &[&org, &id]).await.map_err(store)?;
+            }
+            // What others are built on stays until they are gone.
+            let trim = "DELETE FROM schema_snapshots s WHERE org_id = $1 AND connection_id = $2 AND (replaced OR id NOT IN (
+                     SELECT id FROM schema_snapshots WHERE org_id = $1 AND connection_id = $2 AND NOT replaced
+                     ORDER BY taken_at DESC, id DESC LIMIT $3)
+                 AND id NOT IN (
+                     SELECT DISTINCT ON ((taken_at AT TIME ZONE 'UTC')::date) id FROM schema_snapshots
+                     WHERE org_id = $1 AND connection_id = $2 AND NOT replaced AND taken_at > $4::timestamptz - make_interval(days => $5)
+                     ORDER BY (taken_at AT TIME ZONE 'UTC')::date, taken_at DESC, id DESC))
+                 AND NOT EXISTS (SELECT FROM schema_snapshots built WHERE built.base_id = s.id)";
+            let trim = tx.prepare_cached(trim).await.map_err(store)?;
+            tx.execute(
+                &trim,
+                &[
+                    &org,
+                    &connection,
+                    &i64::from(KEPT_SNAPSHOTS),
+                    &snapshot.taken_at,
+                    &i32::try_from(KEPT_DAYS).unwrap_or(i32::MAX),
+                ],
+            )
             .await
+            .map_err(store)?;
+            Ok(())
+        };
+        // One table read anew is there again with one call: who waits for it need not wait for the disk too. Whatever is
+        // done about it later is committed after it, and so never outlasts it.
+        match snapshot.parts {
+            Some(_) => self.database.for_org_unflushed(snapshot.org, write).await,
+            None => self.database.for_org(snapshot.org, write).await,
+        }
     }
 
     async fn newest(

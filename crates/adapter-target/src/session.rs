@@ -39,6 +39,9 @@ const WIND_DOWN_LIMIT: Duration = Duration::from_secs(3);
 /// For how long a server that ignores a cancel still counts as running the statement.
 const ABANDON_LIMIT: Duration = Duration::from_secs(15);
 
+/// How many statements the server keeps prepared for one session at most: some tens of kilobytes of its memory each.
+const KEPT_STATEMENTS: usize = 64;
+
 /// An outbox or inbox that grew beyond this for one statement is not kept for the next.
 const KEPT_BYTES: usize = 256 << 10;
 
@@ -56,6 +59,8 @@ pub struct Session {
     prepared: bool,
     /// What was last set for the whole session.
     applied: Option<Applied>,
+    /// Statements that the server keeps prepared for [`Self::query_each_kept`], each at the place that it is named by.
+    kept: Vec<String>,
     /// Whether a statement ran on it before, or it lay idle in its pool.
     pub(crate) used: bool,
     pub(crate) opened: Instant,
@@ -154,6 +159,7 @@ impl Session {
             direct: false,
             prepared: false,
             applied: None,
+            kept: Vec::new(),
             used: false,
             opened: Instant::now(),
             cut_by: None,
@@ -186,13 +192,43 @@ impl Session {
         &mut self,
         queries: &[Query<'_>],
         limits: &ReadLimits,
+        each: impl FnMut(Vec<RawRow>),
+    ) -> Result<(), RunError> {
+        self.query_in_turn(queries, limits, false, each).await
+    }
+
+    /// As [`query_each`](Self::query_each), for statements that are asked again and again: the server keeps them prepared
+    /// and need not parse them a second time, nor plan them where it takes the same plan for all parameters. At most
+    /// [`KEPT_STATEMENTS`] of them; others are sent like any.
+    pub(crate) async fn query_each_kept(
+        &mut self,
+        queries: &[Query<'_>],
+        limits: &ReadLimits,
+        each: impl FnMut(Vec<RawRow>),
+    ) -> Result<(), RunError> {
+        self.query_in_turn(queries, limits, true, each).await
+    }
+
+    async fn query_in_turn(
+        &mut self,
+        queries: &[Query<'_>],
+        limits: &ReadLimits,
+        keep: bool,
         mut each: impl FnMut(Vec<RawRow>),
     ) -> Result<(), RunError> {
         let started = Instant::now();
         let deadline = deadline(started, limits.time);
         let mut step = self.write_prelude(Around::Snapshot, limits.time, "UTC", &[])?;
+        // What is known to be kept stays out of here until all went well: an error leaves in the dark what the server
+        // took in before it, and whatever is not known is closed before it is prepared.
+        let mut kept = std::mem::take(&mut self.kept);
         for query in queries {
-            self.write_statement(query.sql, query.parameters, false)?;
+            // Behind a proxy the next transaction may be another server's.
+            if keep && self.direct {
+                self.write_kept(*query, &mut kept)?;
+            } else {
+                self.write_statement(query.sql, query.parameters, false)?;
+            }
         }
         self.write_epilogue();
         self.frames.row_bytes = limits.row_bytes;
@@ -224,6 +260,7 @@ impl Session {
             }
         }
         let _ = timeout_at(deadline, self.settle(UNWANTED_BYTES)).await;
+        self.kept = kept;
         Ok(())
     }
 
@@ -406,6 +443,7 @@ impl Session {
     pub(crate) fn end_write(&mut self) {
         self.prepared = false;
         self.applied = None;
+        self.kept.clear();
         self.rest();
     }
 
@@ -430,12 +468,39 @@ impl Session {
             frontend::execute("", 0, out)
         })();
         if written.is_err() {
-            // Nothing was sent, so the session is as it was.
-            out.clear();
-            self.applied = None;
-            self.state = State::Idle;
+            self.forget_unsent();
         }
         write(written)
+    }
+
+    /// The same for a statement that the server keeps; `kept` are those that it has, and gets this one.
+    fn write_kept(&mut self, query: Query<'_>, kept: &mut Vec<String>) -> Result<(), RunError> {
+        let at = kept.iter().position(|it| it == query.sql);
+        if at.is_none() && kept.len() == KEPT_STATEMENTS {
+            return self.write_statement(query.sql, query.parameters, false);
+        }
+        let name = format!("plinth_kept_{}", at.unwrap_or(kept.len()));
+        let out = &mut self.outbox;
+        let written = (|| {
+            if at.is_none() {
+                frontend::close(b'S', &name, out)?;
+                frontend::parse(&name, query.sql, [], out)?;
+                kept.push(query.sql.to_owned());
+            }
+            bind(&name, query.parameters, out)?;
+            frontend::execute("", 0, out)
+        })();
+        if written.is_err() {
+            self.forget_unsent();
+        }
+        write(written)
+    }
+
+    /// Nothing was sent, so the session is as it was.
+    fn forget_unsent(&mut self) {
+        self.outbox.clear();
+        self.applied = None;
+        self.state = State::Idle;
     }
 
     /// Puts the end of the transaction and the cleaning into the outbox.

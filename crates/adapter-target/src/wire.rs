@@ -32,7 +32,7 @@ pub(crate) enum Frame {
     Ready(u8),
     /// What the database said, where that is wanted.
     Notification(Notification),
-    /// A notice, a changed setting or a notification: nothing to us.
+    /// A notice, a changed setting, a notification, or that something was closed: nothing to us.
     Aside,
     /// What belongs to logging in, or nowhere.
     Other(Message),
@@ -113,6 +113,7 @@ impl Frames {
             backend::READY_FOR_QUERY_TAG if body == 1 => Frame::Ready(self.buffer[5]),
             backend::NOTIFICATION_RESPONSE_TAG if !self.keeps_notifications => Frame::Aside,
             backend::NOTICE_RESPONSE_TAG | backend::PARAMETER_STATUS_TAG => Frame::Aside,
+            backend::CLOSE_COMPLETE_TAG => empty(Frame::Aside)?,
             _ => {
                 // The parser takes exactly this message: it is complete, and its length was judged above.
                 return match Message::parse(&mut self.buffer) {

@@ -124,6 +124,15 @@ impl Known {
     fn get(&self, oid: u32) -> Option<&Digested> {
         self.since.get(&oid).or_else(|| self.whole.get(&oid))
     }
+
+    /// The names of what these relations refer to, which may be one of them. All others are known under the names that they
+    /// have: where one is gone or renamed, nothing is.
+    fn names_around<'a>(&'a self, relations: &'a [Arc<Relation>]) -> Names<'a> {
+        let wanted: BTreeSet<u32> = relations.iter().flat_map(|it| references(it)).collect();
+        let now = |oid: u32| relations.iter().find(|it| it.oid == oid);
+        let find = |oid: u32| now(oid).or_else(|| self.get(oid).map(|it| &it.0));
+        wanted.into_iter().filter_map(|oid| find(oid).map(|it| named(it))).collect()
+    }
 }
 
 impl Digests {
@@ -140,9 +149,10 @@ impl Digests {
             return Self::default();
         }
         let mut known = known.clone();
-        let names = catalog.names_around(&patch.relations);
-        for it in &patch.relations {
-            known.since.insert(it.oid, (it.clone(), of_relation(it, &names)));
+        let names = known.names_around(&patch.relations);
+        let digests: Vec<_> = patch.relations.iter().map(|it| of_relation(it, &names)).collect();
+        for (it, digest) in patch.relations.iter().zip(digests) {
+            known.since.insert(it.oid, (it.clone(), digest));
         }
         Self(OnceLock::from(known))
     }
@@ -181,13 +191,6 @@ impl Catalog {
     /// The names of its relations and of those `more`, which may have come later.
     fn names(&self) -> Names<'_> {
         self.relations.iter().map(|it| named(it)).collect()
-    }
-
-    /// Of what these relations refer to, which may be one of them.
-    fn names_around<'a>(&'a self, relations: &'a [Arc<Relation>]) -> Names<'a> {
-        let wanted: BTreeSet<u32> = relations.iter().flat_map(|it| references(it)).collect();
-        let all = self.relations.iter().chain(relations);
-        all.filter(|it| wanted.contains(&it.oid)).map(|it| named(it)).collect()
     }
 }
 

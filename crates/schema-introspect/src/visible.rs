@@ -1,3 +1,5 @@
+use std::sync::OnceLock;
+
 use plinth_connections::AllowedTables;
 use plinth_core::FastMap;
 
@@ -12,7 +14,8 @@ pub struct Visible<'a> {
     catalog: &'a Catalog,
     /// Where the visible relations stand in the catalog, in its order.
     at: Vec<usize>,
-    by_oid: FastMap<u32, usize>,
+    /// Made when somebody asks by oid: a summary of a large schema does not.
+    by_oid: OnceLock<FastMap<u32, usize>>,
 }
 
 /// A foreign key all of whose ends are visible.
@@ -36,8 +39,12 @@ impl<'a> Visible<'a> {
         };
         let at: Vec<usize> =
             (0..catalog.relations.len()).filter(|at| shown(&catalog.relations[*at])).collect();
-        let by_oid = at.iter().map(|at| (catalog.relations[*at].oid, *at)).collect();
-        Self { catalog, at, by_oid }
+        Self { catalog, at, by_oid: OnceLock::new() }
+    }
+
+    fn by_oid(&self) -> &FastMap<u32, usize> {
+        let oid = |at: &usize| (self.catalog.relations[*at].oid, *at);
+        self.by_oid.get_or_init(|| self.at.iter().map(oid).collect())
     }
 
     /// The whole catalog, for what is not about tables.
@@ -63,12 +70,12 @@ impl<'a> Visible<'a> {
 
     /// The relation of that oid, if it is visible.
     pub fn relation(&self, oid: u32) -> Option<&'a Relation> {
-        self.by_oid.get(&oid).map(|at| &*self.catalog.relations[*at])
+        self.by_oid().get(&oid).map(|at| &*self.catalog.relations[*at])
     }
 
     /// The relation of that schema and name, if it is visible.
     pub fn find(&self, schema: &str, name: &str) -> Option<&'a Relation> {
-        self.catalog.find(schema, name).filter(|it| self.by_oid.contains_key(&it.oid))
+        self.catalog.find(schema, name).filter(|it| self.by_oid().contains_key(&it.oid))
     }
 
     /// The relation that a caller names: `schema.table`, or a bare name that is looked for along the search path. A

@@ -52,17 +52,30 @@ pub(super) struct Answers {
     pub(super) function_texts: Vec<RawRow>,
 }
 
-/// The relations of a catalog that is known.
-#[derive(Clone, Default)]
-pub(super) struct Known(Arc<[Arc<Relation>]>);
+/// Relations of a catalog that is known.
+#[derive(Default)]
+pub(super) struct Known(Vec<Arc<Relation>>);
 
 impl Known {
-    /// Sharing the relations costs a counter each.
-    pub(super) fn of(catalog: &Catalog) -> Self {
-        Self(catalog.relations.as_slice().into())
+    /// Those that these constraints refer to. In one pass over all: an index would cost more.
+    pub(super) fn of(catalog: &Catalog, constraints: &[RawRow]) -> Result<Self, Unreadable> {
+        let mut targets: BTreeSet<u32> = BTreeSet::new();
+        for row in constraints {
+            let mut fields = Fields::of(row);
+            for _ in 0..5 {
+                fields.optional_text()?;
+            }
+            targets.insert(fields.number()?);
+        }
+        // A constraint that refers to nothing refers to 0.
+        targets.remove(&0);
+        if targets.is_empty() {
+            return Ok(Self::default());
+        }
+        let known = catalog.relations.iter().filter(|it| targets.contains(&it.oid));
+        Ok(Self(known.cloned().collect()))
     }
 
-    /// Looked for one after the other: one table asks for a few of them, and an index of all would cost more.
     fn get(&self, oid: u32) -> Option<&Relation> {
         self.0.iter().map(|it| &**it).find(|it| it.oid == oid)
     }
@@ -82,6 +95,8 @@ pub(super) struct Draft {
     pub(super) schema_oids: Vec<u32>,
     /// Relations outside of this draft that one in it may refer to.
     known: Known,
+    /// Of the only relation: whether it has pages; `None` if it was not asked for.
+    pub(super) has_pages: Option<bool>,
     /// Whether a reference was left out because nothing is known of where it points.
     pub(super) dangling: bool,
     /// Columns (by relation and number) with a collation that is not the default one.
@@ -133,6 +148,7 @@ impl Draft {
             at: FastMap::default(),
             schema_oids: Vec::new(),
             known: Known::default(),
+            has_pages: None,
             dangling: false,
             collations: Vec::new(),
             numbers: Vec::new(),

@@ -5,8 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use plinth_core::FastMap;
 use plinth_queries::{RawRow, RunError};
-use plinth_schema_introspect::{Measures, Relation, RelationKind};
+use plinth_schema_introspect::{Measures, RelationKind};
 
+use super::assemble::Draft;
 use super::fields::{Fields, Unreadable};
 use super::queries::{self, Scope};
 use crate::{Query, ReadLimits, Session};
@@ -35,12 +36,14 @@ pub(super) async fn ask(
     Ok(answers.into_iter().nth(1).unwrap_or_default())
 }
 
-/// Fills [`Relation::measures`]. A partitioned table is as large as its partitions.
+/// Fills [`Relation::measures`](plinth_schema_introspect::Relation::measures), and of one relation whether it has pages. A
+/// partitioned table is as large as its partitions.
 ///
 /// # Errors
 ///
 /// [`Unreadable`] if the rows are not what was asked for.
-pub(super) fn fill(relations: &mut [Relation], rows: &[RawRow]) -> Result<(), Unreadable> {
+pub(super) fn fill(draft: &mut Draft, rows: &[RawRow]) -> Result<(), Unreadable> {
+    let relations = &mut draft.relations;
     let mut measures: FastMap<u32, Measures> = FastMap::default();
     measures.reserve(rows.len());
     for row in rows {
@@ -48,6 +51,7 @@ pub(super) fn fill(relations: &mut [Relation], rows: &[RawRow]) -> Result<(), Un
         let oid = fields.number()?;
         let sizes = fields.optional_number()?.zip(fields.optional_number()?);
         let (manual, automatic) = (fields.optional_number()?, fields.optional_number()?);
+        draft.has_pages = fields.optional_flag()?;
         let Some((table_bytes, index_bytes)) = sizes else { continue };
         let moment = |it: Option<i64>| it.and_then(|it| Timestamp::from_millisecond(it).ok());
         let of_one = Measures {

@@ -6,7 +6,8 @@
 //! What takes us long (putting together) and what takes the server long (answering) is done at the same time: columns
 //! are read while the server looks for constraints, sizes are asked for while the rest is put together.
 //!
-//! One table alone is asked for by the same statements, narrowed to its oid (module [`table`]).
+//! One table alone is asked for by the same statements, narrowed to its oid, in one round trip (module [`table`]). They are
+//! the same each time, so the server keeps them prepared: planning them costs it four times what answering them does.
 //!
 //! **Limits**, so that reading hurts nobody: a lock is waited for 1 s at most, and if that is not enough the expressions
 //! that need it are left out; a statement over the catalogs may take 15 s, all of them 30 s; answers are cut at 256 MiB.
@@ -24,6 +25,7 @@ mod statistics;
 mod table;
 mod types;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -33,7 +35,7 @@ use plinth_queries::{RawRow, RunError};
 use plinth_schema_introspect::{Catalog, CatalogReader, ReadOptions, Sampling, TableRead};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use self::assemble::{Answers, Basics, Draft};
+use self::assemble::{Answers, Basics, Draft, Known};
 use self::fields::{Fields, Unreadable};
 use self::queries::Scope;
 use crate::{PooledSession, Query, ReadLimits, Session, TargetDatabases};
@@ -56,7 +58,7 @@ const ATTEMPTS: usize = 8;
 #[async_trait]
 impl CatalogReader for TargetDatabases {
     async fn read(&self, target: &Target, options: ReadOptions) -> Result<Catalog, Diagnosis> {
-        let (mut session, asked) = self.ask(target, &Subject::All).await?;
+        let (mut session, asked) = self.ask(target, &Subject::All, options).await?;
         let draft = finish(&mut session, asked, &Subject::All, options).await?;
         Ok(draft.into_catalog())
     }
@@ -92,14 +94,14 @@ fn fingerprint(rows: Option<&Vec<RawRow>>) -> Result<String, Unreadable> {
 }
 
 /// What is read.
-enum Subject {
+enum Subject<'a> {
     /// Everything.
     All,
-    /// The relation of that oid, and what it is made of.
-    One { oid: String, known: assemble::Known },
+    /// The relation of that name and, as far as anybody knows, of that oid, and what it is made of.
+    One { name: &'a TableName, oid: String, known: &'a Catalog },
 }
 
-impl Subject {
+impl Subject<'_> {
     fn scope(&self) -> Scope {
         match self {
             Self::All => Scope::All,
@@ -107,11 +109,12 @@ impl Subject {
         }
     }
 
-    /// What is known around one relation.
-    fn known(&self) -> Option<assemble::Known> {
+    /// What is known of relations that these constraints refer to.
+    fn known(&self, constraints: &[RawRow]) -> Known {
         match self {
-            Self::All => None,
-            Self::One { known, .. } => Some(known.clone()),
+            Self::All => Known::default(),
+            // What cannot be read here cannot be put together either, and that says so.
+            Self::One { known, .. } => Known::of(known, constraints).unwrap_or_default(),
         }
     }
 
@@ -126,7 +129,11 @@ impl Subject {
 /// What the first look brought: it is being put together already.
 struct Asked {
     put_together: JoinHandle<Result<Put, Unreadable>>,
+    /// The oid of the one relation of the name that was asked for.
+    found: Option<String>,
     fingerprint: Vec<RawRow>,
+    /// Of one relation, unless they have to be asked for once more.
+    measures: Option<Vec<RawRow>>,
 }
 
 impl TargetDatabases {
@@ -134,14 +141,15 @@ impl TargetDatabases {
     async fn ask(
         &self,
         target: &Target,
-        subject: &Subject,
+        subject: &Subject<'_>,
+        options: ReadOptions,
     ) -> Result<(PooledSession, Asked), Diagnosis> {
         let mut expressions = true;
         let mut attempts = 0;
         loop {
             attempts += 1;
             let mut session = self.session(target).await?;
-            match ask(&mut session, subject, expressions).await {
+            match ask(&mut session, subject, expressions, options).await {
                 Ok(answers) => return Ok((session, answers)),
                 Err(RunError::Connection(_)) if attempts < ATTEMPTS => {}
                 // Printing an expression looks at the table as it is now: somebody may be changing it, or hold its lock.
@@ -154,46 +162,79 @@ impl TargetDatabases {
     }
 }
 
-/// Lock not available, statement cancelled for its time, an object gone meanwhile (which the server calls internal).
+/// Lock not available, statement cancelled for its time, an object gone meanwhile (which the server calls internal), a
+/// prepared statement that somebody took from the session.
 fn is_passing(sqlstate: &str) -> bool {
-    matches!(sqlstate, "55P03" | "57014" | "XX000" | "42P01" | "42704" | "40P01")
+    matches!(sqlstate, "55P03" | "57014" | "XX000" | "42P01" | "42704" | "40P01" | "26000")
 }
 
 /// What is asked before [`Answers`]: the fields of [`Basics`], and settings that answer nothing.
-const BASICS: usize = 8;
+const BASICS: usize = 9;
+
+/// A statement with its parameters.
+type Statement<'a> = (Cow<'static, str>, &'a [Option<&'a str>]);
 
 async fn ask(
     session: &mut Session,
-    subject: &Subject,
+    subject: &Subject<'_>,
     expressions: bool,
+    options: ReadOptions,
 ) -> Result<Asked, RunError> {
-    let (scope, version) = (subject.scope(), session.server_version_num());
-    let own = [subject.oid()];
-    let one = match scope {
-        Scope::All => &[][..],
-        Scope::One => &own,
+    let version = session.server_version_num();
+    let oid = [subject.oid()];
+    let name = match subject {
+        Subject::All => None,
+        Subject::One { name, .. } => Some([Some(name.schema.as_str()), Some(name.name.as_str())]),
     };
-    // About everything, and about what is read; not needed where that is one table.
-    let whole = |sql: &str| (sql.to_owned(), &[][..]);
-    let about = |sql: &str| (scope.fill(sql), one);
-    let global = |sql: &str| if scope == Scope::All { whole(sql) } else { whole(NOTHING) };
-    let mut asked = vec![
+    let asked = statements(subject.scope(), version, &oid, name.as_ref(), expressions, options);
+    let sent: Vec<_> = asked.iter().flatten().collect();
+    let sent: Vec<_> = sent.iter().map(|(sql, parameters)| Query { sql, parameters }).collect();
+    let mut coming = Coming::new(subject, asked.iter().map(Option::is_none).collect());
+    let each = |rows| coming.take(rows);
+    match subject {
+        Subject::All => session.query_each(&sent, &LIMITS, each).await?,
+        Subject::One { .. } => session.query_each_kept(&sent, &LIMITS, each).await?,
+    }
+    let measured = expressions && options.measures && subject.scope() == Scope::One;
+    Ok(coming.asked(measured))
+}
+
+/// What is asked in the first look, in the order of [`Basics`] and [`Answers`]; `None` is not asked, which answers no row.
+fn statements<'a>(
+    scope: Scope,
+    version: u32,
+    oid: &'a [Option<&'a str>; 1],
+    name: Option<&'a [Option<&'a str>; 2]>,
+    expressions: bool,
+    options: ReadOptions,
+) -> Vec<Option<Statement<'a>>> {
+    let (one, settings) = match scope {
+        Scope::All => (&[][..], Cow::Borrowed(queries::SETTINGS)),
+        Scope::One => (&oid[..], Cow::Owned(queries::settings_of_one())),
+    };
+    // About everything, and about what is read; the last is not needed where that is one table.
+    let whole = |sql: &'static str| Some((Cow::Borrowed(sql), &[][..]));
+    let about = |sql: &str| Some((Cow::Owned(scope.fill(sql)), one));
+    let own = |sql: Cow<'static, str>| Some((sql, one));
+    let global = |sql: &'static str| whole(sql).filter(|_| scope == Scope::All);
+    let mut asked: Vec<Option<Statement<'a>>> = vec![
         whole(queries::SESSION),
         whole(queries::SEARCH_PATH),
-        (SETTINGS.sql.to_owned(), SETTINGS.parameters),
+        Some((settings, &WAITING)),
+        name.map(|name| (Cow::Borrowed(queries::FIND), &name[..])),
         whole(queries::SCHEMAS),
         about(queries::RELATIONS),
-        (queries::types(scope).into_owned(), one),
+        own(queries::types(scope)),
         whole(queries::ENUM_LABELS),
-        (queries::columns(scope), one),
-        (queries::constraints(version, scope), one),
-        (queries::indexes(version, scope), one),
-        (queries::comments(scope), one),
+        own(queries::columns(scope).into()),
+        own(queries::constraints(version, scope).into()),
+        own(queries::indexes(version, scope).into()),
+        own(queries::comments(scope).into()),
         about(queries::PARENTS),
         global(queries::FUNCTIONS),
         global(queries::OPERATORS),
         global(queries::CASTS),
-        (queries::members(scope).into_owned(), one),
+        own(queries::members(scope)),
         about(queries::READS),
         about(queries::SERVERS),
         global(queries::SEQUENCES),
@@ -210,42 +251,82 @@ async fn ask(
             global(queries::FUNCTION_TEXTS),
         ]);
     }
-    // What is still asked when everything else is being put together.
-    let last = asked.len();
-    asked.push(global(queries::FINGERPRINT));
-    let asked: Vec<_> = asked.iter().map(|(sql, parameters)| Query { sql, parameters }).collect();
-    let mut rows_of = Vec::with_capacity(asked.len());
-    let (mut basic, mut begun, mut put_together, mut fingerprint) = (false, None, None, None);
-    session
-        .query_each(&asked, &LIMITS, |rows| {
-            rows_of.push(rows);
-            if !basic && rows_of.len() == BASICS {
-                basic = true;
-                let basics = basics(std::mem::take(&mut rows_of));
-                // Tenths of a second for 10,000 tables, which would keep other requests of this thread waiting.
-                begun = Some(spawn_blocking(move || Draft::begin(&basics)));
-            } else if let Some(begun) = begun.take_if(|_| rows_of.len() == last - BASICS) {
-                let answers = answers(std::mem::take(&mut rows_of));
-                put_together = Some(tokio::spawn(put(begun, answers, subject.known())));
-            } else if put_together.is_some() {
-                fingerprint = rows_of.pop();
-            }
-        })
-        .await?;
-    let put_together = put_together.unwrap_or_else(|| tokio::spawn(async { Err(Unreadable) }));
-    Ok(Asked { put_together, fingerprint: fingerprint.unwrap_or_default() })
+    // What is still asked when everything else is being put together. Of all relations, measures come later: they wait for
+    // locks as expressions do, and may take as long as all the rest.
+    let measured = expressions && options.measures && scope == Scope::One;
+    asked.extend([
+        global(queries::FINGERPRINT),
+        own(queries::measures(scope).into()).filter(|_| measured),
+    ]);
+    asked
+}
+
+/// How many answers come after those that are put together: fingerprint and measures.
+const AFTERWARDS: usize = 2;
+
+/// Answers as they come; what is complete enough is put together while the server works on the rest.
+struct Coming<'a> {
+    subject: &'a Subject<'a>,
+    /// Which of the statements were not asked.
+    left_out: Vec<bool>,
+    /// How many of them have an answer.
+    taken: usize,
+    /// The answers that are not used yet.
+    rows_of: Vec<Vec<RawRow>>,
+    found: Option<String>,
+    begun: Option<JoinHandle<Result<Draft, Unreadable>>>,
+    put_together: Option<JoinHandle<Result<Put, Unreadable>>>,
+}
+
+impl<'a> Coming<'a> {
+    fn new(subject: &'a Subject<'a>, left_out: Vec<bool>) -> Self {
+        let rows_of = Vec::with_capacity(left_out.len());
+        Self { subject, left_out, taken: 0, rows_of, found: None, begun: None, put_together: None }
+    }
+
+    /// Takes the answer to the next statement that was asked.
+    fn take(&mut self, rows: Vec<RawRow>) {
+        self.add(rows);
+        while self.left_out.get(self.taken) == Some(&true) {
+            self.add(Vec::new());
+        }
+    }
+
+    fn add(&mut self, rows: Vec<RawRow>) {
+        self.rows_of.push(rows);
+        self.taken += 1;
+        if self.taken == BASICS {
+            let (basics, found) = basics(std::mem::take(&mut self.rows_of));
+            self.found = found.first().and_then(|it| Fields::of(it).owned().ok());
+            // Tenths of a second for 10,000 tables, which would keep other requests of this thread waiting.
+            self.begun = Some(spawn_blocking(move || Draft::begin(&basics)));
+        } else if self.taken == self.left_out.len() - AFTERWARDS
+            && let Some(begun) = self.begun.take()
+        {
+            let answers = answers(std::mem::take(&mut self.rows_of));
+            let known = self.subject.known(&answers.constraints);
+            self.put_together = Some(tokio::spawn(put(begun, answers, known)));
+        }
+    }
+
+    /// When all have come.
+    fn asked(mut self, measured: bool) -> Asked {
+        let measures = self.rows_of.pop().filter(|_| measured);
+        let fingerprint = self.rows_of.pop().unwrap_or_default();
+        let put_together = self.put_together;
+        let put_together = put_together.unwrap_or_else(|| tokio::spawn(async { Err(Unreadable) }));
+        Asked { put_together, found: self.found, fingerprint, measures }
+    }
 }
 
 /// Puts everything together, unless something has to be asked for before.
 async fn put(
     begun: JoinHandle<Result<Draft, Unreadable>>,
     answers: Answers,
-    known: Option<assemble::Known>,
+    known: Known,
 ) -> Result<Put, Unreadable> {
     let mut draft = begun.await.map_err(|_| Unreadable)??;
-    if let Some(known) = known {
-        draft.know(known);
-    }
+    draft.know(known);
     let complete = move || {
         let wanted = Wanted::of(&draft, &answers)?;
         if wanted.is_nothing() {
@@ -263,15 +344,14 @@ enum Put {
     Wanting(Box<(Draft, Answers, Wanted)>),
 }
 
-/// Answers no row.
-const NOTHING: &str = "SELECT WHERE false";
-
-fn basics(rows: Vec<Vec<RawRow>>) -> Basics {
+/// And which relation has the name that was asked for.
+fn basics(rows: Vec<Vec<RawRow>>) -> (Basics, Vec<RawRow>) {
     let mut rows = rows.into_iter();
     let mut next = || rows.next().unwrap_or_default();
     let (session, search_path) = (next(), next());
     let _settings = next();
-    Basics {
+    let found = next();
+    let basics = Basics {
         session,
         search_path,
         schemas: next(),
@@ -279,7 +359,8 @@ fn basics(rows: Vec<Vec<RawRow>>) -> Basics {
         types: next(),
         enum_labels: next(),
         columns: next(),
-    }
+    };
+    (basics, found)
 }
 
 fn answers(rows: Vec<Vec<RawRow>>) -> Answers {
@@ -311,15 +392,18 @@ fn answers(rows: Vec<Vec<RawRow>>) -> Answers {
 /// Waits for the catalog, and asks for what is known only now to be needed.
 async fn finish(
     session: &mut Session,
-    Asked { put_together, fingerprint }: Asked,
-    subject: &Subject,
+    Asked { put_together, found: _, fingerprint, measures }: Asked,
+    subject: &Subject<'_>,
     options: ReadOptions,
 ) -> Result<Draft, Diagnosis> {
     let measures = async {
-        if !options.measures {
-            return None;
+        match measures {
+            Some(measures) => Some(measures),
+            None if options.measures => {
+                measures::ask(session, subject.scope(), subject.oid()).await.ok()
+            }
+            None => None,
         }
-        measures::ask(session, subject.scope(), subject.oid()).await.ok()
     };
     let (put_together, measures) = tokio::join!(put_together, measures);
     let put_together = put_together.map_err(|_| unreadable(Unreadable))?.map_err(unreadable)?;
@@ -341,7 +425,7 @@ async fn finish(
         draft.catalog.fingerprint = Fields::of(row).owned().ok();
     }
     if let Some(rows) = measures {
-        let _ = measures::fill(&mut draft.relations, &rows);
+        let _ = measures::fill(&mut draft, &rows);
     }
     let statistics = statistics::read(session, &mut draft, subject.oid()).await;
     if options.sampling == Sampling::FewValued

@@ -42,6 +42,12 @@ SELECT pg_catalog.set_config('lock_timeout', $1, true), \
        pg_catalog.set_config('jit', 'off', true), \
        pg_catalog.set_config('max_parallel_workers_per_gather', '0', true)";
 
+/// The same for one relation, whose statements are kept prepared: one plan for whatever relation. Without this the first five
+/// times are planned anew.
+pub(super) fn settings_of_one() -> String {
+    format!("{SETTINGS}, pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true)")
+}
+
 /// Before [`SETTINGS`]: the schemas in which the role finds names.
 pub(super) const SEARCH_PATH: &str = "\
 SELECT n FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS t (n, at) ORDER BY at";
@@ -56,7 +62,8 @@ pub(super) const SCHEMAS: &str = "\
 SELECT oid, nspname, has_schema_privilege(oid, 'USAGE') \
 FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'";
 
-/// The oid of the relation of the schema `$1` with the name `$2`.
+/// The oid of the relation of the schema `$1` with the name `$2`. Asked among the statements about the relation that is
+/// thought to have it.
 pub(super) const FIND: &str = "\
 SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
 WHERE n.nspname = $1 AND c.relname = $2 \
@@ -220,10 +227,10 @@ pub(super) fn comments(scope: Scope) -> String {
     let all = "SELECT classoid, objoid, objsubid, description FROM pg_description \
                WHERE classoid IN (1259, 2615, 2606, 1247, 1255) AND objoid >= 16384";
     let one = "SELECT classoid, objoid, objsubid, description FROM pg_description \
-               WHERE classoid = 1259 AND (objoid = $1::oid OR objoid IN (SELECT indexrelid FROM pg_index WHERE indrelid = $1::oid)) \
+               WHERE classoid = 1259 AND objoid = ANY (ARRAY(SELECT $1::oid UNION ALL SELECT indexrelid FROM pg_index WHERE indrelid = $1::oid)) \
                UNION ALL \
                SELECT classoid, objoid, objsubid, description FROM pg_description \
-               WHERE classoid = 2606 AND objoid IN (SELECT oid FROM pg_constraint WHERE conrelid = $1::oid) \
+               WHERE classoid = 2606 AND objoid = ANY (ARRAY(SELECT oid FROM pg_constraint WHERE conrelid = $1::oid)) \
                UNION ALL \
                SELECT classoid, objoid, objsubid, description FROM pg_description WHERE classoid = 1247 AND objoid";
     match scope {
@@ -255,18 +262,20 @@ WHERE c.relpersistence <> 't' AND s.seqrelid >= 16384 AND d.deptype IS DISTINCT 
 
 /// Asked while the rest is being put together. What the server counted when it last vacuumed or analyzed a table costs next
 /// to nothing; asking the file system costs 50 µs a table, and a lock on it that is not waited for here. So that is done
-/// where nobody has counted yet, and for a single table.
+/// where nobody has counted yet, and for a single table, of which this also says whether it has pages (as [`FILLED`] does).
 pub(super) fn measures(scope: Scope) -> String {
-    let counted = match scope {
-        Scope::All => "c.reltuples >= 0",
-        Scope::One => "false",
+    let (counted, has_pages) = match scope {
+        Scope::All => ("c.reltuples >= 0", "NULL"),
+        Scope::One => {
+            ("false", "CASE WHEN l.relation IS NULL THEN pg_relation_size(c.oid) > 0 END")
+        }
     };
     scope.fill(&format!(
         "SELECT c.oid, \
            CASE WHEN {counted} THEN (c.relpages + coalesce(t.relpages, 0)) * b.bytes WHEN l.relation IS NULL THEN pg_table_size(c.oid) END, \
            CASE WHEN {counted} THEN coalesce(x.pages, 0) * b.bytes WHEN l.relation IS NULL THEN pg_indexes_size(c.oid) END, \
            (extract(epoch FROM pg_stat_get_last_analyze_time(c.oid)) * 1000)::int8, \
-           (extract(epoch FROM pg_stat_get_last_autoanalyze_time(c.oid)) * 1000)::int8 \
+           (extract(epoch FROM pg_stat_get_last_autoanalyze_time(c.oid)) * 1000)::int8, {has_pages} \
          FROM pg_class c \
          CROSS JOIN (SELECT current_setting('block_size')::int8 AS bytes) b \
          LEFT JOIN (SELECT oid, relpages FROM pg_class WHERE relkind = 't' AND relpages > 0) t ON t.oid = c.reltoastrelid \

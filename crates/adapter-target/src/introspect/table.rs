@@ -7,10 +7,11 @@ use plinth_schema_introspect::{
     Catalog, ReadOptions, RelationKind, Sampling, TablePart, TableRead,
 };
 
-use super::assemble::Known;
-use super::fields::Fields;
-use super::{ATTEMPTS, LIMITS, Subject, finish, queries, unreadable};
-use crate::{Query, TargetDatabases};
+use super::{Asked, Subject, finish};
+use crate::{Session, TargetDatabases};
+
+/// How often a name may turn out to be another relation's than the one that was looked at.
+const TRIES: usize = 3;
 
 pub(super) async fn read(
     databases: &TargetDatabases,
@@ -19,23 +20,49 @@ pub(super) async fn read(
     known: &Catalog,
     options: ReadOptions,
 ) -> Result<TableRead, Diagnosis> {
-    let Some(oid) = find(databases, target, table).await? else { return Ok(TableRead::Gone) };
-    let subject = Subject::One { oid, known: Known::of(known) };
-    let (mut session, asked) = databases.ask(target, &subject).await?;
-    let mut draft = finish(&mut session, asked, &subject, options).await?;
+    // As a rule a name stands for what it stood for. So that is asked about at once, together with whether it does: one
+    // round trip, and one moment that all answers are of. No relation has the oid 0.
+    let before = known.find(&table.schema, &table.name);
+    let mut oid = before.map_or(0, |it| it.oid).to_string();
+    for _ in 0..TRIES {
+        let subject = Subject::One { name: table, oid, known };
+        let (mut session, asked) = databases.ask(target, &subject, options).await?;
+        match &asked.found {
+            None => return Ok(TableRead::Gone),
+            Some(it) if Some(it.as_str()) == subject.oid() => {
+                return read_found(&mut session, asked, &subject, known, options).await;
+            }
+            Some(it) => oid = it.clone(),
+        }
+    }
+    // Somebody makes it anew again and again.
+    Ok(TableRead::Entangled)
+}
+
+async fn read_found(
+    session: &mut Session,
+    asked: Asked,
+    subject: &Subject<'_>,
+    known: &Catalog,
+    options: ReadOptions,
+) -> Result<TableRead, Diagnosis> {
+    let mut draft = finish(session, asked, subject, options).await?;
     let Some(mut relation) = draft.relations.pop() else { return Ok(TableRead::Gone) };
     if draft.dangling {
         return Ok(TableRead::Entangled);
     }
+    // Where it was known by its name, it need not be looked for among all.
+    let by_name = known.find(&relation.schema, &relation.name).filter(|it| it.oid == relation.oid);
+    let before = by_name.or_else(|| known.relation(relation.oid));
     if relation.kind == RelationKind::PartitionedTable
-        && let Some(before) = known.relation(relation.oid)
+        && let Some(before) = before
     {
         // These are sums over its partitions, which were not looked at.
         relation.estimated_rows = relation.estimated_rows.or(before.estimated_rows);
         relation.measures = before.measures;
     }
     if options.sampling == Sampling::FewValued
-        && let Some(before) = known.relation(relation.oid)
+        && let Some(before) = before
     {
         // The tables that it seems to refer to were not looked at.
         relation.inferred_keys.clone_from(&before.inferred_keys);
@@ -44,27 +71,4 @@ pub(super) async fn read(
         relation: Arc::new(relation),
         types: draft.catalog.types,
     })))
-}
-
-async fn find(
-    databases: &TargetDatabases,
-    target: &Target,
-    table: &TableName,
-) -> Result<Option<String>, Diagnosis> {
-    let parameters = [Some(table.schema.as_str()), Some(table.name.as_str())];
-    let asked = [Query { sql: queries::FIND, parameters: &parameters }];
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        let mut session = databases.session(target).await?;
-        match session.query_all(&asked, &LIMITS).await {
-            Ok(answers) => {
-                let row = answers.first().and_then(|it| it.first());
-                return row.map(|it| Fields::of(it).owned()).transpose().map_err(unreadable);
-            }
-            // It died in the pool.
-            Err(plinth_queries::RunError::Connection(_)) if attempts < ATTEMPTS => {}
-            Err(error) => return Err(TargetDatabases::read_failure(error)),
-        }
-    }
 }

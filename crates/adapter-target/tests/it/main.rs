@@ -10,6 +10,7 @@ mod ddl;
 mod details;
 mod fingerprint;
 mod hostile;
+mod one_table;
 mod pooling;
 mod reaching;
 mod rendering;

@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use plinth_adapter_target::TargetDatabases;
-use plinth_connections::{Host, Place, Target, TargetDatabase as _};
+use plinth_connections::{Host, Place, TableName, Target, TargetDatabase as _};
 use plinth_queries::{RunError, RunLimits};
+use plinth_schema_introspect::{CatalogReader as _, ReadOptions, TableRead};
 use plinth_testdb::TestDatabase;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -112,6 +113,10 @@ async fn proxy(database: &TestDatabase) -> Target {
 async fn behind_a_proxy_nothing_is_left_on_the_backend_that_others_would_get() {
     let database = TestDatabase::create().await.expect("a database");
     let (databases, target) = (databases(), proxy(&database).await);
+    let table = TableName { schema: "public".to_owned(), name: "none".to_owned() };
+    let known = databases.read(&target, ReadOptions::default()).await.expect("a catalog");
+    let read = databases.read_table(&target, &table, &known, ReadOptions::default()).await;
+    assert_eq!(read.expect("an answer"), TableRead::Gone);
     let sql = "SELECT current_setting('TimeZone'), current_setting('transaction_read_only'),
         current_setting('statement_timeout'), current_setting('IntervalStyle'),
         (SELECT count(*) FROM pg_prepared_statements WHERE name <> ''),

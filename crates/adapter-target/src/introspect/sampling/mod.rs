@@ -204,6 +204,10 @@ async fn filled(
     let relations = &draft.relations;
     // A partitioned table has no pages of its own.
     let has_pages = |it: &Task| relations[it.at].kind != RelationKind::PartitionedTable;
+    if let Some(filled) = draft.has_pages {
+        tasks.retain(|it| !has_pages(it) || filled);
+        return Ok(tasks);
+    }
     let oids = |counted_empty: bool| {
         let of_tables = tasks.iter().filter(|it| has_pages(it)).map(|it| &relations[it.at]);
         list(of_tables.filter(|it| is_counted_empty(it) == counted_empty).map(|it| it.oid))
