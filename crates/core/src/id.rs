@@ -15,14 +15,16 @@ macro_rules! typed_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $crate::typed_id!(@type $(#[$doc])* $name);
 
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                // In one piece: as a text of its own it is given its room once.
-                const HEAD: &str = concat!($prefix, "_");
-                let mut text = [0; HEAD.len() + 32];
-                text[..HEAD.len()].copy_from_slice(HEAD.as_bytes());
-                self.0.as_simple().encode_lower(&mut text[HEAD.len()..]);
-                f.write_str(std::str::from_utf8(&text).map_err(|_| std::fmt::Error)?)
+        impl $name {
+            const HEAD: &str = concat!($prefix, "_");
+
+            /// Gives its text in one piece: as a text of its own it is given its room once, and nothing formats what is put
+            /// into an answer.
+            fn with_text<T>(self, take: impl FnOnce(&str) -> T) -> T {
+                let mut text = [0; Self::HEAD.len() + 32];
+                text[..Self::HEAD.len()].copy_from_slice(Self::HEAD.as_bytes());
+                self.0.as_simple().encode_lower(&mut text[Self::HEAD.len()..]);
+                take(std::str::from_utf8(&text).expect("a prefix and digits"))
             }
         }
 
@@ -43,9 +45,9 @@ macro_rules! typed_id {
     ($(#[$doc:meta])* $name:ident) => {
         $crate::typed_id!(@type $(#[$doc])* $name);
 
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                self.0.fmt(f)
+        impl $name {
+            fn with_text<T>(self, take: impl FnOnce(&str) -> T) -> T {
+                take(self.0.as_hyphenated().encode_lower(&mut $crate::__private::uuid::Uuid::encode_buffer()))
             }
         }
 
@@ -86,9 +88,15 @@ macro_rules! typed_id {
             }
         }
 
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.with_text(|it| f.write_str(it))
+            }
+        }
+
         impl $crate::__private::serde::Serialize for $name {
             fn serialize<S: $crate::__private::serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                to.collect_str(self)
+                self.with_text(|it| to.serialize_str(it))
             }
         }
 

@@ -11,7 +11,7 @@ use utoipa_actix_web::scope::{Scope, scope};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 /// Below which prefixes areas stand.
-const PREFIXES: [&str; 2] = ["/v1/", "/api/v1/"];
+const PREFIXES: [&[u8]; 2] = [b"/v1/", b"/api/v1/"];
 
 /// The routes whose paths begin, below the prefix, with one of these words. No other area may have one of the words: the
 /// first whose word it is answers, if with no route of its own then with an error.
@@ -39,13 +39,17 @@ impl Guard for Words {
 }
 
 /// Whether routes that begin with these words can match the path. A word in which something is escaped may be any word:
-/// the router reads it after it was unescaped.
+/// the router reads it after it was unescaped. Every request asks this of one area after the other, so the first letter
+/// decides nearly always.
 fn may_begin(words: &[&str], path: &str) -> bool {
-    let Some(rest) = PREFIXES.iter().find_map(|it| path.strip_prefix(it)) else { return true };
+    let path = path.as_bytes();
+    let Some(rest) = PREFIXES.iter().find_map(|it| path.strip_prefix(*it)) else { return true };
+    let first = rest.first();
     let begins = |word: &&str| {
-        rest.strip_prefix(*word).is_some_and(|it| it.is_empty() || it.starts_with('/'))
+        word.as_bytes().first() == first
+            && rest.strip_prefix(word.as_bytes()).is_some_and(|it| matches!(it, [] | [b'/', ..]))
     };
-    words.iter().any(begins) || rest.bytes().take_while(|it| *it != b'/').any(|it| it == b'%')
+    words.iter().any(begins) || rest.iter().take_while(|it| **it != b'/').any(|it| *it == b'%')
 }
 
 #[cfg(test)]

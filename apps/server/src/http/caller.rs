@@ -1,20 +1,22 @@
-use std::future::Future;
+use std::future::{Future, Ready, ready};
 use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev::Payload, web};
+use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
+use futures_util::future::Either;
 use plinth_core::{OrgId, Origin, Permission, Permit, PermitError, Principal};
 use plinth_tenancy::AccountError;
 use plinth_tenancy::accounts::Person;
 use plinth_tenancy::identity::Identities;
+use plinth_tenancy::limits::Admission;
 use plinth_tenancy::signing::SentToken;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::client_address::client_address;
-use super::envelope::RequestId;
+use super::visit::Visit;
 use super::{Problem, Services, limits};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -22,7 +24,7 @@ const TENANT: HeaderName = HeaderName::from_static("x-tenant-id");
 
 /// The authenticated sender of a request. A handler that takes one cannot run without it.
 #[derive(Clone, Debug)]
-pub(crate) struct Caller(Principal);
+pub(crate) struct Caller(Arc<Principal>);
 
 impl Caller {
     /// Who it is.
@@ -32,10 +34,10 @@ impl Caller {
 
     /// The same caller, whose changes mark that record of an idempotent request.
     pub(crate) fn marking(&self, idempotency: Uuid) -> Self {
-        let mut principal = self.0.clone();
+        let mut principal = Principal::clone(&self.0);
         let origin = Origin { idempotency: Some(idempotency), ..Origin::clone(&principal.origin) };
         principal.origin = Arc::new(origin);
-        Self(principal)
+        Self(Arc::new(principal))
     }
 
     /// Proof that the caller may do `P`.
@@ -61,15 +63,18 @@ type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 
 impl FromRequest for Caller {
     type Error = Problem;
-    type Future = Extracting<Self>;
+    type Future = Either<Ready<Result<Self, Problem>>, Extracting<Self>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        if let Some(known) = recognize(request) {
+            return Either::Left(ready(known));
+        }
         let request = request.clone();
-        Box::pin(async move {
+        Either::Right(Box::pin(async move {
             let caller = authenticate(&request).await?;
             services(&request).tenancy.require_open(caller.0.org).await?;
             Ok(caller)
-        })
+        }))
     }
 }
 
@@ -130,10 +135,39 @@ impl FromRequest for SignedInCaller {
     }
 }
 
+/// Who calls an organization that is open, where all that this takes is in memory: so it is for nearly every request, and
+/// nothing is waited for or allocated to be waited for. Asks and counts what [`authenticate`] does, in the same order. `None`,
+/// and nothing is counted, where something has to be read first.
+fn recognize(request: &HttpRequest) -> Option<Result<Caller, Problem>> {
+    let services = services(request);
+    let now = services.clock.now();
+    if let Some(known) = Visit::of(request, |it| it.caller.clone()).flatten() {
+        let is_open = services.tenancy.is_open(known.0.org, now)?;
+        return Some(is_open.map(|()| known).map_err(Problem::from));
+    }
+    let sent = Sent::with(request.headers())?;
+    let picked = picked(request.headers()).ok()?;
+    let origin = Arc::new(origin(request));
+    let principal = match sent {
+        Sent::Key(key) => services.tenancy.recognize(key, &origin, now)?.ok()?,
+        Sent::Token(text) => {
+            services.accounts.recognize(&SentToken::from(text), picked, &origin, now)?.ok()?
+        }
+    };
+    if picked.is_some_and(|it| it != principal.org) {
+        return None;
+    }
+    let is_open = services.tenancy.is_open(principal.org, now)?;
+    let admission = services.limiter.admit_at_once(&principal, now)?;
+    note_organization(&principal);
+    let caller = counted(request, principal, admission);
+    Some(is_open.map_err(Problem::from).and(caller))
+}
+
 async fn authenticate(request: &HttpRequest) -> Result<Caller, Problem> {
     // Whatever asked before has found out and counted the request already.
-    if let Some(known) = request.extensions().get::<Caller>() {
-        return Ok(known.clone());
+    if let Some(known) = Visit::of(request, |it| it.caller.clone()).flatten() {
+        return Ok(known);
     }
     let services = services(request);
     let sent = Sent::with(request.headers()).ok_or(AccountError::Unauthenticated)?;
@@ -163,22 +197,34 @@ async fn authenticate(request: &HttpRequest) -> Result<Caller, Problem> {
     if let Some(org) = picked.filter(|it| *it != principal.org) {
         return Err(AccountError::NotAMember(org).into());
     }
-    tracing::Span::current().record("org.id", tracing::field::display(principal.org));
+    note_organization(&principal);
     let admission = services.limiter.admit(&principal).await?;
-    request.extensions_mut().insert(admission);
-    if !admission.is_admitted {
-        return Err(limits::refused(&admission));
-    }
-    let caller = Caller(principal);
-    request.extensions_mut().insert(caller.clone());
-    Ok(caller)
+    counted(request, principal, admission)
+}
+
+/// Names the organization in the log lines of the request.
+fn note_organization(principal: &Principal) {
+    tracing::Span::current().record("org.id", tracing::field::display(principal.org));
+}
+
+/// Notes who calls and what they are told about their limits.
+fn counted(
+    request: &HttpRequest,
+    principal: Principal,
+    admission: Admission,
+) -> Result<Caller, Problem> {
+    let caller = Caller(Arc::new(principal));
+    Visit::note(request, |it| {
+        it.admission = Some(admission);
+        it.caller = admission.is_admitted.then(|| caller.clone());
+    });
+    if admission.is_admitted { Ok(caller) } else { Err(limits::refused(&admission)) }
 }
 
 /// Where the request came from, for the audit trail.
 pub(super) fn origin(request: &HttpRequest) -> Origin {
-    let id = request.extensions().get::<RequestId>().map(|it| it.0.clone());
     Origin {
-        request_id: id.unwrap_or_default(),
+        request_id: Visit::id(request),
         address: client_address(request, &services(request).trusted_proxies),
         idempotency: None,
     }

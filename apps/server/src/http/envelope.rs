@@ -5,26 +5,20 @@ use std::sync::Arc;
 
 use actix_web::error::JsonPayloadError;
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::{
-    FromRequest, HttpMessage as _, HttpRequest, HttpResponse, HttpResponseBuilder, dev::Payload,
-    web,
-};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder, dev::Payload, web};
 use jiff::Timestamp;
-use plinth_core::Clock;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::idempotency::ShownOnce;
-use super::{Services, moment};
-
-/// The id of a request: the caller's own, when it sent a sane one.
-#[derive(Clone, Debug)]
-pub(crate) struct RequestId(pub(crate) Arc<str>);
+use super::visit::Visit;
+use super::{Services, json, moment};
 
 /// Makes answers in the envelope. A handler takes one to answer with.
 pub(crate) struct Reply {
     pub(crate) request_id: Arc<str>,
-    clock: Arc<dyn Clock>,
+    /// Each worker's own: the clock itself is counted by all of them.
+    services: web::Data<Services>,
 }
 
 impl FromRequest for Reply {
@@ -32,33 +26,29 @@ impl FromRequest for Reply {
     type Future = Ready<Result<Self, Self::Error>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let id = request.extensions().get::<RequestId>().map(|it| it.0.clone());
         let services =
             request.app_data::<web::Data<Services>>().expect("every app has its services");
-        ready(Ok(Self {
-            request_id: id.unwrap_or_else(|| "".into()),
-            clock: services.clock.clone(),
-        }))
+        ready(Ok(Self { request_id: Visit::id(request), services: services.clone() }))
     }
 }
 
 impl Reply {
     pub(crate) fn meta(&self) -> Meta {
-        Meta { request_id: self.request_id.to_string(), timestamp: self.clock.now() }
+        Meta { request_id: self.request_id.clone(), timestamp: self.services.clock.now() }
     }
 
     pub(crate) fn ok<T: Serialize>(&self, data: T) -> HttpResponse {
-        json(&mut HttpResponse::Ok(), &Envelope { data, meta: self.meta() })
+        answer(&mut HttpResponse::Ok(), &Envelope { data, meta: self.meta() })
     }
 
     pub(crate) fn accepted<T: Serialize>(&self, data: T) -> HttpResponse {
-        json(&mut HttpResponse::Accepted(), &Envelope { data, meta: self.meta() })
+        answer(&mut HttpResponse::Accepted(), &Envelope { data, meta: self.meta() })
     }
 
     pub(crate) fn created<T: Serialize>(&self, location: String, data: T) -> HttpResponse {
         let mut response = HttpResponse::Created();
         response.insert_header((header::LOCATION, location));
-        json(&mut response, &Envelope { data, meta: self.meta() })
+        answer(&mut response, &Envelope { data, meta: self.meta() })
     }
 
     /// An answer with a secret that is shown once: `kept` is the same without it, for whoever sends the request again.
@@ -82,15 +72,17 @@ impl Reply {
     ) -> HttpResponse {
         let Meta { request_id, timestamp } = self.meta();
         let meta = PageMeta { request_id, timestamp, next_cursor };
-        json(&mut HttpResponse::Ok(), &PageEnvelope { data, meta })
+        answer(&mut HttpResponse::Ok(), &PageEnvelope { data, meta })
     }
 
     /// The text of an answer of which there may be more, as JSON; for who writes it on another thread.
     pub(crate) fn written<T: Serialize>(&self, data: &T, next_cursor: Option<String>) -> Vec<u8> {
         let Meta { request_id, timestamp } = self.meta();
         let meta = PageMeta { request_id, timestamp, next_cursor };
-        serde_json::to_vec(&PartEnvelope { data, meta })
-            .expect("bodies have no keys that JSON cannot write")
+        let mut text = Vec::with_capacity(ROOM_BYTES);
+        json::write(&mut text, &PartEnvelope { data, meta })
+            .expect("bodies have no keys that JSON cannot write");
+        text
     }
 }
 
@@ -98,9 +90,9 @@ impl Reply {
 const ROOM_BYTES: usize = 1024;
 
 /// As [`HttpResponseBuilder::json`] does it, but for the room.
-fn json(response: &mut HttpResponseBuilder, body: &impl Serialize) -> HttpResponse {
+fn answer(response: &mut HttpResponseBuilder, body: &impl Serialize) -> HttpResponse {
     let mut text = Vec::with_capacity(ROOM_BYTES);
-    match serde_json::to_writer(&mut text, body) {
+    match json::write(&mut text, body) {
         Ok(()) => response.content_type(HeaderValue::from_static("application/json")).body(text),
         Err(err) => HttpResponse::from_error(JsonPayloadError::Serialize(err)),
     }
@@ -128,8 +120,8 @@ struct PageEnvelope<T> {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Meta {
     /// Also in the header `x-request-id`, and in the logs.
-    #[schema(example = "0198c0de-7a3b-7cc1-9a55-3f2a8d1e6b70")]
-    pub(crate) request_id: String,
+    #[schema(value_type = String, example = "0198c0de-7a3b-7cc1-9a55-3f2a8d1e6b70")]
+    pub(crate) request_id: Arc<str>,
     /// When it was answered.
     #[serde(serialize_with = "moment::serialize")]
     pub(crate) timestamp: Timestamp,
@@ -139,8 +131,8 @@ pub(crate) struct Meta {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PageMeta {
     /// Also in the header `x-request-id`, and in the logs.
-    #[schema(example = "0198c0de-7a3b-7cc1-9a55-3f2a8d1e6b70")]
-    request_id: String,
+    #[schema(value_type = String, example = "0198c0de-7a3b-7cc1-9a55-3f2a8d1e6b70")]
+    request_id: Arc<str>,
     /// When it was answered.
     #[serde(serialize_with = "moment::serialize")]
     timestamp: Timestamp,

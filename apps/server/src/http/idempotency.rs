@@ -5,7 +5,7 @@ use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue, LOCATION};
 use actix_web::http::{Method, StatusCode, Uri, header};
 use actix_web::middleware::Next;
-use actix_web::{Error, FromRequest as _, HttpMessage as _, HttpRequest, HttpResponse, web};
+use actix_web::{Error, FromRequest as _, HttpRequest, HttpResponse, web};
 use plinth_connections::{DataKey, Location, Sealed};
 use plinth_core::{ErrorKind, OrgId, StoreError};
 use plinth_tenancy::idempotency::{Effect, IdempotencyError, IdempotencyKey, RENEW_EVERY, Turn};
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::visit::Visit;
 use super::{Caller, Problem, Services};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -36,22 +37,28 @@ struct Kept {
     body: String,
 }
 
-/// Carries a request out, unless it came before with the same key.
+/// The key that a request carries, if one counts for it.
+pub(super) fn key_of_request(request: &ServiceRequest) -> Option<HeaderValue> {
+    if request.method() != Method::POST {
+        return None;
+    }
+    // Tokens are kept nowhere, and asking for them twice harms nobody.
+    request.headers().get(KEY).filter(|_| !gives_tokens(request.path())).cloned()
+}
+
+/// Carries a request out that carries this key, unless it came before with the same.
 ///
 /// # Errors
 ///
 /// What the handler fails with.
 pub(super) async fn call(
+    sent: HeaderValue,
     mut request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
+    next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let sent = request.headers().get(KEY).cloned().filter(|_| request.method() == Method::POST);
-    // Tokens are kept nowhere, and asking for them twice harms nobody.
-    let sent = sent.filter(|_| !gives_tokens(request.path()));
-    let Some(sent) = sent else { return pass(next, request).await };
     // A caller without credentials gets the handler's own answer: it refuses, or it is a route that takes none.
     let Ok(caller) = Caller::from_request(request.request(), &mut Payload::None).await else {
-        return pass(next, request).await;
+        return next.call(request).await;
     };
     let services = services(request.request());
     let org = caller.principal().org;
@@ -68,7 +75,7 @@ pub(super) async fn call(
     match turn.await {
         Err(problem) => Ok(refuse(request, problem)),
         Ok(Turn::Run(id)) => {
-            request.extensions_mut().insert(caller.marking(id));
+            Visit::note(request.request(), |it| it.caller = Some(caller.marking(id)));
             run(&services, org, id, request, next).await
         }
         Ok(Turn::Replay(id, answer)) => match open(&services, org, id, &answer) {
@@ -87,13 +94,6 @@ fn gives_tokens(path: &str) -> bool {
     ["/v1/auth/login", "/v1/auth/refresh", "/oauth/token"].iter().any(|it| path.ends_with(it))
 }
 
-async fn pass(
-    next: Next<impl MessageBody + 'static>,
-    request: ServiceRequest,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    next.call(request).await.map(ServiceResponse::map_into_boxed_body)
-}
-
 fn refuse(request: ServiceRequest, problem: Problem) -> ServiceResponse<BoxBody> {
     ServiceResponse::from_err(problem, request.into_parts().0)
 }
@@ -109,9 +109,9 @@ async fn run(
     org: OrgId,
     id: Uuid,
     request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
+    next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let mut answering = std::pin::pin!(pass(next, request));
+    let mut answering = next.call(request);
     let answered = loop {
         tokio::select! {
             answered = &mut answering => break answered?,
@@ -171,7 +171,7 @@ fn warn(done: Result<(), StoreError>) {
 async fn recover(
     effect: Effect,
     mut request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
+    next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let took_effect = Problem::new(
         ErrorKind::Conflict,
@@ -186,7 +186,7 @@ async fn recover(
     request.head_mut().method = Method::GET;
     request.match_info_mut().get_mut().update(&uri);
     request.head_mut().uri = uri;
-    let mut answered = pass(next, request).await?;
+    let mut answered = next.call(request).await?;
     if !answered.status().is_success() {
         return Ok(ServiceResponse::from_err(took_effect, answered.into_parts().0));
     }

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 
-use actix_web::HttpMessage as _;
 use actix_web::body::BoxBody;
 use actix_web::dev::ServiceResponse;
 use actix_web::http::header::{HeaderName, HeaderValue, RETRY_AFTER};
@@ -11,6 +10,7 @@ use plinth_tenancy::limits::Admission;
 use serde_json::json;
 
 use super::Problem;
+use super::visit::Visit;
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
@@ -51,7 +51,7 @@ thread_local! {
 
 /// Writes the headers, on every answer to an authenticated request.
 pub(super) fn tell(response: &mut ServiceResponse<BoxBody>) {
-    let Some(admission) = response.request().extensions().get::<Admission>().copied() else {
+    let Some(admission) = Visit::of(response.request(), |it| it.admission).flatten() else {
         return;
     };
     let headers = response.headers_mut();

@@ -20,6 +20,7 @@ mod idempotency;
 mod identity_providers;
 mod input;
 mod invitation_page;
+mod json;
 mod keys;
 mod limits;
 mod me;
@@ -39,6 +40,7 @@ mod refusals;
 mod remotes;
 mod schemas;
 mod team;
+mod visit;
 mod workflows;
 mod write_connections;
 

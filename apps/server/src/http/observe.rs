@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
@@ -14,7 +14,7 @@ use plinth_core::FastMap;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::envelope::RequestId;
+use super::visit::Visit;
 use super::{Problem, idempotency, limits, refusals};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -26,30 +26,22 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Only what actix itself fails with, before any handler.
 pub async fn observe(
     request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
+    next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
     let id = request_id(&request);
-    request.extensions_mut().insert(RequestId(id.clone()));
+    request.extensions_mut().insert(Visit { id: id.clone(), ..Visit::default() });
     let span = tracing::info_span!("request", request.id = %id, org.id = tracing::field::Empty);
 
+    // What few requests need is apart: this future is moved several times before it is polled, and each would carry the room.
+    let answering = match idempotency::key_of_request(&request) {
+        Some(key) => Box::pin(idempotency::call(key, request, next)),
+        None => next.call(request),
+    };
     // Middleware inside this one that fails would be answered in plain text by actix; ours does not.
-    let mut response = idempotency::call(request, next).instrument(span.clone()).await?;
-    if let Some(err) = response.response().error() {
-        let problem = match err.as_error::<Problem>() {
-            Some(problem) => problem.clone(),
-            None => foreign(err),
-        };
-        refusals::note(&response, &problem).instrument(span.clone()).await;
-        let rendered = problem.render(response.request(), &id);
-        let extra = response.headers().clone();
-        let request = response.request().clone();
-        response = ServiceResponse::new(request, rendered);
-        for (name, value) in
-            extra.iter().filter(|(name, _)| *name != "content-type" && *name != "content-length")
-        {
-            response.headers_mut().append(name.clone(), value.clone());
-        }
+    let mut response = answering.instrument(span.clone()).await?;
+    if response.response().error().is_some() {
+        response = Box::pin(told(response, &id)).instrument(span.clone()).await;
     }
     limits::tell(&mut response);
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -58,6 +50,25 @@ pub async fn observe(
     let _in = span.enter();
     record(&response, started);
     Ok(response)
+}
+
+/// The answer with its error in the caller's form.
+async fn told(response: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
+    let Some(err) = response.response().error() else { return response };
+    let problem = match err.as_error::<Problem>() {
+        Some(problem) => problem.clone(),
+        None => foreign(err),
+    };
+    refusals::note(&response, &problem).await;
+    let rendered = problem.render(response.request(), id);
+    let extra = response.headers().clone();
+    let mut response = ServiceResponse::new(response.request().clone(), rendered);
+    for (name, value) in
+        extra.iter().filter(|(name, _)| *name != "content-type" && *name != "content-length")
+    {
+        response.headers_mut().append(name.clone(), value.clone());
+    }
+    response
 }
 
 /// An id that the caller sent, if it is short and plain enough to stand in a header and a log line; else one of ours.

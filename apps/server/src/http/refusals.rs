@@ -1,12 +1,12 @@
 //! What was refused and still has to be told of: trying to grant more than one may.
 
-use actix_web::HttpMessage as _;
 use actix_web::body::BoxBody;
 use actix_web::dev::ServiceResponse;
 use actix_web::web;
 use serde_json::json;
 
-use super::{Caller, Problem, Services};
+use super::visit::Visit;
+use super::{Problem, Services};
 
 /// The reason that an error gives for it, whichever service refused: the same word for members, roles, keys, apps and
 /// identity providers, so that none of them can be forgotten here.
@@ -18,7 +18,7 @@ pub(super) async fn note(response: &ServiceResponse<BoxBody>, problem: &Problem)
         return;
     }
     let request = response.request();
-    let Some(caller) = request.extensions().get::<Caller>().cloned() else { return };
+    let Some(caller) = Visit::of(request, |it| it.caller.clone()).flatten() else { return };
     let services = request.app_data::<web::Data<Services>>().expect("every app has its services");
     let details = json!({
         "method": request.method().as_str(),

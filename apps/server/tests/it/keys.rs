@@ -1,4 +1,5 @@
 use jiff::SignedDuration;
+use plinth_core::Clock as _;
 use plinth_tenancy::KeySecret;
 use serde_json::json;
 
@@ -37,6 +38,32 @@ async fn an_expired_key_no_longer_works() {
     assert_eq!(bob.get("/v1/queries").await.status, 200);
     app.clock.advance(SignedDuration::from_hours(1));
     assert_eq!(bob.get("/v1/queries").await.error(), (401, "authentication_error"));
+}
+
+#[actix_web::test]
+async fn a_key_that_was_known_a_moment_ago_is_judged_anew() {
+    let app = TestApp::start().await;
+    let ann = app.owner_of("Acme").await;
+    let eve = app.owner_of("Elsewhere").await;
+    let elsewhere = eve.get("/v1/me/access").await.body["data"]["organization_id"].clone();
+    let end = app.clock.now() + SignedDuration::from_millis(500);
+    let body = json!({ "name": "short", "scopes": ["read"], "expires_at": end });
+    let made = ann.post("/v1/api-keys", body).await;
+    let secret = made.body["data"]["key"].as_str().unwrap();
+    let strange = || {
+        let request = app.request("GET", "/v1/me/access").header("x-api-key", secret);
+        send(request.header("x-tenant-id", elsewhere.as_str().unwrap()))
+    };
+    let (bob, unknown) = (app.somebody(secret), strange().await);
+    assert_ne!(unknown.status, 200);
+    for _ in 0..3 {
+        assert_eq!(bob.get("/v1/me/access").await.status, 200);
+    }
+    assert_eq!(strange().await.error(), unknown.error(), "it is one organization's");
+    app.clock.advance(SignedDuration::from_millis(499));
+    assert_eq!(bob.get("/v1/me/access").await.status, 200);
+    app.clock.advance(SignedDuration::from_millis(1));
+    assert_eq!(bob.get("/v1/me/access").await.error(), (401, "authentication_error"));
 }
 
 #[actix_web::test]

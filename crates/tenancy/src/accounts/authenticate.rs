@@ -117,38 +117,32 @@ impl Accounts {
         picked: Option<OrgId>,
         origin: Arc<Origin>,
     ) -> Result<Principal, AccountError> {
-        let (claims, live) = self.recognize(token.into(), picked, &origin).await?;
-        let org = match (picked, claims.org) {
-            (Some(org), _) if claims.client_id.is_some() && claims.org != Some(org) => {
-                return Err(AccountError::NotAMember(org));
-            }
-            (Some(org), _) | (None, Some(org)) => org,
-            (None, None) => return Err(AccountError::NoOrganization),
+        let (claims, live) = self.known_or_read(token.into(), picked, &origin).await?;
+        principal(&claims, &live, picked, origin)
+    }
+
+    /// [`Accounts::authenticate`] where all that it takes is remembered, as it is for nearly every request: at once. `None` if
+    /// something has to be checked or looked up.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Accounts::authenticate`].
+    pub fn recognize(
+        &self,
+        token: &SentToken<'_>,
+        picked: Option<OrgId>,
+        origin: &Arc<Origin>,
+        now: Timestamp,
+    ) -> Option<Result<Principal, AccountError>> {
+        let Some(claims) = self.parts.signing.recognize(token, now)? else {
+            return Some(Err(AccountError::Unauthenticated));
         };
-        let membership = live.memberships.iter().find(|it| it.org == org);
-        let role = match (membership, picked) {
-            (Some(membership), _) => &membership.role,
-            (None, Some(org)) => return Err(AccountError::NotAMember(org)),
-            (None, None) => return Err(AccountError::Unauthenticated),
-        };
-        let (credential, granted) = match claims.client_id {
-            None => (Credential::Session(claims.sid), ScopeSet::all()),
-            Some(app) => (
-                Credential::App { app, session: claims.sid },
-                granted(&claims, &live).ok_or(AccountError::Unauthenticated)?,
-            ),
-        };
-        Ok(Principal {
-            org,
-            user: claims.sub,
-            credential,
-            scopes: role.scopes().intersection(granted),
-            is_owner: role.is_owner() && claims.client_id.is_none(),
-            project: None,
-            test_only: false,
-            saved_queries_only: role.saved_queries_only(),
-            origin,
-        })
+        let known = self.known.read().expect("not poisoned");
+        let known = known.get(&claims.sid).filter(|it| now.duration_since(it.looked_up) < TRUST)?;
+        if !is_good(&claims, &known.live, now) {
+            return Some(Err(AccountError::Unauthenticated));
+        }
+        Some(principal(&claims, &known.live, picked, origin.clone()))
     }
 
     /// Says who is signed in by the token they sent; for what is theirs in all their organizations.
@@ -157,7 +151,7 @@ impl Accounts {
     ///
     /// [`AccountError::Unauthenticated`] for whatever is no token that a sign-in to Plinth itself was given.
     pub async fn person(&self, token: &str, origin: Arc<Origin>) -> Result<Person, AccountError> {
-        let (claims, live) = self.recognize(token.into(), None, &origin).await?;
+        let (claims, live) = self.known_or_read(token.into(), None, &origin).await?;
         if claims.client_id.is_some() {
             return Err(AccountError::Unauthenticated);
         }
@@ -165,7 +159,7 @@ impl Accounts {
         Ok(Person { user: claims.sub, session: claims.sid, live, org, origin })
     }
 
-    async fn recognize(
+    async fn known_or_read(
         &self,
         token: SentToken<'_>,
         picked: Option<OrgId>,
@@ -183,8 +177,7 @@ impl Accounts {
             let touched = known.map(|it| it.touched);
             Box::pin(self.look_up(&claims, touched, picked, origin, now)).await?
         };
-        let is_same = live.session.user == claims.sub && live.session.app == claims.client_id;
-        if !is_same || !live.session.is_good(live.epoch, now) {
+        if !is_good(&claims, &live, now) {
             return Err(AccountError::Unauthenticated);
         }
         Ok((claims, live))
@@ -237,6 +230,52 @@ impl Accounts {
     pub fn forget_all(&self, user: UserId) {
         self.known.write().expect("not poisoned").retain(|_, it| it.live.session.user != user);
     }
+}
+
+/// Whether the session goes with the token, and still works.
+fn is_good(claims: &Claims, live: &LiveSession, now: Timestamp) -> bool {
+    let is_same = live.session.user == claims.sub && live.session.app == claims.client_id;
+    is_same && live.session.is_good(live.epoch, now)
+}
+
+/// Who calls with a good token, in the organization that they picked or else the token's.
+fn principal(
+    claims: &Claims,
+    live: &LiveSession,
+    picked: Option<OrgId>,
+    origin: Arc<Origin>,
+) -> Result<Principal, AccountError> {
+    let org = match (picked, claims.org) {
+        (Some(org), _) if claims.client_id.is_some() && claims.org != Some(org) => {
+            return Err(AccountError::NotAMember(org));
+        }
+        (Some(org), _) | (None, Some(org)) => org,
+        (None, None) => return Err(AccountError::NoOrganization),
+    };
+    let membership = live.memberships.iter().find(|it| it.org == org);
+    let role = match (membership, picked) {
+        (Some(membership), _) => &membership.role,
+        (None, Some(org)) => return Err(AccountError::NotAMember(org)),
+        (None, None) => return Err(AccountError::Unauthenticated),
+    };
+    let (credential, granted) = match claims.client_id {
+        None => (Credential::Session(claims.sid), ScopeSet::all()),
+        Some(app) => (
+            Credential::App { app, session: claims.sid },
+            granted(claims, live).ok_or(AccountError::Unauthenticated)?,
+        ),
+    };
+    Ok(Principal {
+        org,
+        user: claims.sub,
+        credential,
+        scopes: role.scopes().intersection(granted),
+        is_owner: role.is_owner() && claims.client_id.is_none(),
+        project: None,
+        test_only: false,
+        saved_queries_only: role.saved_queries_only(),
+        origin,
+    })
 }
 
 /// What an app may do: what its token says, and never more than what was granted.

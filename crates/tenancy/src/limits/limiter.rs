@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use plinth_core::{Clock, Credential, FastMap, KeyId, OrgId, Principal, StoreError};
+use plinth_core::{Clock, FastMap, KeyId, OrgId, Principal, StoreError};
 
 use super::{Bucket, Period, Rate, Rates};
 
@@ -126,14 +126,16 @@ impl Limiter {
     /// Only when storage fails.
     pub async fn admit(&self, caller: &Principal) -> Result<Admission, StoreError> {
         let now = self.clock.now();
-        let key = match caller.credential {
-            Credential::Key(id) => Some(id),
-            _ => None,
-        };
-        if let Some(admission) = lock(&self.known).admit(caller.org, key, now) {
-            return Ok(admission);
+        match self.admit_at_once(caller, now) {
+            Some(admission) => Ok(admission),
+            None => Box::pin(self.admit_slowly(caller.org, caller.key(), now)).await,
         }
-        Box::pin(self.admit_slowly(caller.org, key, now)).await
+    }
+
+    /// [`Limiter::admit`] where this server knows the caller's limits and has reserved requests left in all of them, as it has
+    /// for nearly every request: at once. `None`, and nothing is counted, if something has to be asked first.
+    pub fn admit_at_once(&self, caller: &Principal, now: Timestamp) -> Option<Admission> {
+        lock(&self.known).admit(caller.org, caller.key(), now)
     }
 
     /// The same where something has to be read or reserved first.
@@ -382,7 +384,7 @@ mod tests {
     use std::collections::HashMap;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use plinth_core::{ManualClock, Origin, ScopeSet, UserId};
+    use plinth_core::{Credential, ManualClock, Origin, ScopeSet, UserId};
     use proptest::prelude::*;
 
     use super::*;
@@ -465,6 +467,30 @@ mod tests {
         assert_eq!((refused.is_admitted, refused.remaining, refused.retry_after), (false, 0, 40));
         clock.advance(SignedDuration::from_secs(40));
         assert!(limiter.admit(&caller).await.expect("stored").is_admitted, "a new minute");
+    }
+
+    #[tokio::test]
+    async fn who_is_let_through_at_once_counts_and_who_is_not_does_not() {
+        let (store, clock) = (shared(Rate { per_minute: 20, per_day: 1000 }), clock());
+        let limiter = Limiter::new(store, clock.clone());
+        let caller = caller(true);
+        assert_eq!(limiter.admit_at_once(&caller, clock.now()), None, "nothing is known");
+        let mut left = limiter.admit(&caller).await.expect("stored").remaining;
+        let mut asked = 0;
+        while left > 0 {
+            let admission = if let Some(it) = limiter.admit_at_once(&caller, clock.now()) {
+                it
+            } else {
+                asked += 1;
+                limiter.admit(&caller).await.expect("stored")
+            };
+            assert!(admission.is_admitted);
+            left -= 1;
+            assert_eq!(admission.remaining, left);
+        }
+        assert!(asked < 19, "some are let through at once");
+        assert_eq!(limiter.admit_at_once(&caller, clock.now()), None, "none is refused at once");
+        assert!(!limiter.admit(&caller).await.expect("stored").is_admitted);
     }
 
     #[tokio::test]
