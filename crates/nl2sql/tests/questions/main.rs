@@ -6,6 +6,7 @@ mod described;
 mod gym;
 mod happened;
 mod library;
+mod ordinary;
 mod other_words;
 mod ratios;
 mod readings;
