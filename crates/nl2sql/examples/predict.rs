@@ -16,10 +16,9 @@ use std::{
 };
 
 use plinth_connections::AllowedTables;
-use plinth_nl2sql::conversation::{FollowUp, Past};
 use plinth_nl2sql::lookup::{Access, Found, Lookup};
-use plinth_nl2sql::measure::Names;
-use plinth_nl2sql::{AskContext, CONFIDENCE_THRESHOLD, Engine, Outcome, Reading, SchemaIndex};
+use plinth_nl2sql::measure::{Asked, Conversation, Names};
+use plinth_nl2sql::{AskContext, Engine, Outcome, Reading, SchemaIndex};
 use plinth_schema_introspect::Catalog;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -45,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut indexes: HashMap<String, (SchemaIndex, SchemaIndex, Access)> = HashMap::new();
     let mut out = BufWriter::new(fs::File::create(predictions)?);
     let mut times = Vec::new();
-    let mut past: Option<Past> = None;
+    let mut conversation = Conversation::default();
     for line in fs::read_to_string(questions)?.lines() {
         let record: serde_json::Value = serde_json::from_str(line)?;
         let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
@@ -60,24 +59,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (index, own, access) = &indexes[&db];
         let question = if record[field].is_string() { text(field) } else { text("question") };
         if !record["follows"].is_string() {
-            past = None;
+            conversation = Conversation::default();
         }
         let start = Instant::now();
-        let follow_up = past
-            .as_ref()
-            .map_or(FollowUp::None, |past| engine.follow_up(&question, past, index, &context));
-        let (kind, reading, message) = match follow_up {
-            FollowUp::Edited(it) => {
-                let kind = if it.reading.confidence >= CONFIDENCE_THRESHOLD {
-                    "answered"
-                } else {
-                    "clarify"
-                };
-                (kind, Some(it.reading), None)
-            }
-            FollowUp::Unclear(it) => ("not_answerable", None, Some(it.message)),
-            FollowUp::Why | FollowUp::Back => ("meta", None, None),
-            FollowUp::None => {
+        let (asked, best_reading) = match conversation.go_on(&engine, &question, index, &context) {
+            Some(asked) => (asked, None),
+            None => {
                 let outcome = engine.ask(&question, index, &context);
                 let wanted = psql.as_ref().and_then(|it| {
                     Some((it, engine.wanted(&question, index, &context, &outcome)?))
@@ -92,25 +79,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     },
                     None => Vec::new(),
                 };
-                if found.is_empty() {
-                    alone(&engine, outcome, &question, index, &context, best)
+                let reading = |outcome: &Outcome, index: &SchemaIndex| {
+                    let unsure = matches!(
+                        outcome,
+                        Outcome::NeedsClarification(_) | Outcome::NotAnswerable(_)
+                    );
+                    (best && unsure)
+                        .then(|| engine.best_reading(&question, index, &context))
+                        .flatten()
+                };
+                let (outcome, reading) = if found.is_empty() {
+                    let reading = reading(&outcome, index);
+                    (outcome, reading)
                 } else {
                     finds += 1;
                     let index = index.with_found(&found);
-                    let again = engine.ask(&question, &index, &context);
-                    alone(&engine, again, &question, &index, &context, best)
-                }
+                    let outcome = engine.ask(&question, &index, &context);
+                    let reading = reading(&outcome, &index);
+                    (outcome, reading)
+                };
+                (conversation.answered(outcome.into()), reading)
             }
         };
         let ms = start.elapsed().as_secs_f64() * 1000.0;
         times.push(ms);
-        if let (Some(it), "answered") = (&reading, kind) {
-            past = Some(Past {
-                query: it.query.clone(),
-                confidence: it.confidence,
-                assumptions: it.assumptions.clone(),
-            });
-        }
+        let (kind, reading, message) = told(asked, best_reading);
         let message = message.map(|it| names.own_words(&it));
         let record = serde_json::json!({
             "id": text("id"),
@@ -162,21 +155,12 @@ fn look_up(connection: &str, lookup: &Lookup) -> Result<Vec<Found>, Box<dyn std:
     Ok(rows.flat_map(|(number, value)| lookup.read(number, value)).collect())
 }
 
-/// A question that goes on from nothing: what came of it, the reading, and what was said without one.
-fn alone(
-    engine: &Engine,
-    outcome: Outcome,
-    question: &str,
-    index: &SchemaIndex,
-    context: &AskContext,
-    best: bool,
-) -> (&'static str, Option<Reading>, Option<String>) {
-    let (kind, message) = match outcome {
-        Outcome::Answered(it) => return ("answered", Some(it), None),
-        Outcome::NeedsClarification(it) => ("clarify", it.question),
-        Outcome::NotAnswerable(it) => ("not_answerable", it.message),
-        Outcome::NotPermitted(_) => return ("not_permitted", None, None),
-        Outcome::Meta(it) => return ("meta", None, Some(format!("{it:?}"))),
-    };
-    (kind, best.then(|| engine.best_reading(question, index, context)).flatten(), Some(message))
+/// What came of a question in one word, the reading of it, and what was said without one.
+fn told(asked: Asked, best: Option<Reading>) -> (&'static str, Option<Reading>, Option<String>) {
+    match asked {
+        Asked::Answered(it) => ("answered", Some(it), None),
+        Asked::Told(it) => ("meta", None, Some(it)),
+        Asked::Back(it, reading) => ("clarify", reading.or(best), Some(it)),
+        Asked::Declined(it) => ("not_answerable", best, Some(it)),
+    }
 }

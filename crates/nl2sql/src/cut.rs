@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     engine::{RelevantColumn, RelevantTable},
     index::SchemaIndex,
+    interpret::{EARNED, Interpreter},
     lexicon::LEXICON,
     link::{self, Meaning},
     logical::LogicalQuery,
@@ -35,6 +36,12 @@ const MEANT: f64 = 0.3;
 /// What a word is worth that stands inside a longer name, and how many letters it has at least.
 const INSIDE: f64 = 0.35;
 const INSIDE_LETTERS: usize = 4;
+
+/// What a word for money says of quantities and prices, whose product it may be.
+const SOLD: f64 = 0.6;
+
+/// Words for money that was earned or spent, beside [`EARNED`].
+const MONEY: [&str; 7] = ["spent", "spend", "spends", "spending", "income", "earned", "earnings"];
 
 /// The most values of a column that are told.
 const VALUES: usize = 5;
@@ -115,6 +122,15 @@ impl<'a> Worth<'a> {
                     if told.len() < VALUES && !told.contains(&link.value) {
                         told.push(link.value.clone());
                     }
+                }
+            }
+            // `revenue` is a column's name in few schemas, and quantity times price in most
+            let money = |it: &str| EARNED.contains(&it) || MONEY.contains(&it);
+            if tokens[item.first..item.end].iter().any(|it| money(&it.lower)) {
+                let sold = || Interpreter::new(self.index, &[], &[]).sold_in();
+                for &(table, quantity, price) in self.index.sold.get_or_init(sold) {
+                    note(table, Some(quantity), SOLD);
+                    note(table, Some(price), SOLD);
                 }
             }
             // Single words inside longer items, and their synonyms.

@@ -24,7 +24,7 @@ use std::sync::OnceLock;
 use self::{
     display::display_columns,
     joins::Ways,
-    prefix::{common, common_prefix_of_tables, prefixed},
+    prefix::{Prefixes, common},
     stored::Stored,
     vocabulary::weight,
 };
@@ -224,16 +224,10 @@ impl SchemaIndex {
     }
 
     fn of(catalog: &Catalog, relations: &[&Relation]) -> Self {
-        let table_names: Vec<&str> = relations.iter().map(|it| it.name.as_str()).collect();
-        let table_prefix = common_prefix_of_tables(&table_names);
+        let prefixes = Prefixes::of(relations);
         let mut known: HashSet<String> = HashSet::new();
         for relation in relations {
-            let bare = &relation.name[if prefixed(&relation.name, table_prefix, &table_names) {
-                table_prefix
-            } else {
-                0
-            }..];
-            let words = names::split(bare, &known);
+            let words = names::split(&relation.name[prefixes.cut(relation)..], &known);
             for word in words {
                 if word.len() > 3 {
                     known.insert(LEXICON.lemma(&word));
@@ -263,8 +257,7 @@ impl SchemaIndex {
             fingerprint: OnceLock::new(),
         };
         for relation in relations {
-            let cut =
-                if prefixed(&relation.name, table_prefix, &table_names) { table_prefix } else { 0 };
+            let cut = prefixes.cut(relation);
             let bare = catalog.resolve(&relation.name).is_some_and(|it| it.oid == relation.oid);
             index.add_table(relation, cut, bare, &known);
         }
@@ -394,6 +387,11 @@ impl SchemaIndex {
         let primary =
             key.iter().filter_map(|it| positions.iter().position(|at| at == it)).collect();
         self.name_table(table, &words, &raw, relation.comment.as_deref());
+        if cut > 0 {
+            // what begins many names may say something all the same: `customer_notes` beside `customer_addresses`
+            let whole = expand(&names::split(&relation.name, known));
+            self.add_name(table, None, &whole, 0.95, false);
+        }
         let mut info = Table {
             schema: relation.schema.clone(),
             name: relation.name.clone(),

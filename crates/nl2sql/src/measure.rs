@@ -12,8 +12,23 @@ pub enum Asked {
     Answered(Reading),
     /// It is one about the schema: the answer in words.
     Told(String),
-    /// It was asked back or declined, with what was said.
-    Back(String),
+    /// It was asked back, with what was said: a reading of what goes on from the answer before is not sure enough, or the
+    /// question has several.
+    Back(String, Option<Reading>),
+    /// It was declined, with what was said.
+    Declined(String),
+}
+
+impl From<Outcome> for Asked {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Answered(it) => Self::Answered(it),
+            Outcome::NeedsClarification(it) => Self::Back(it.question, None),
+            Outcome::NotAnswerable(it) => Self::Declined(it.message),
+            Outcome::NotPermitted(_) => Self::Declined("not permitted".to_owned()),
+            Outcome::Meta(it) => Self::Told(it.answer),
+        }
+    }
 }
 
 /// Questions that follow one another.
@@ -31,25 +46,34 @@ impl Conversation {
         index: &SchemaIndex,
         context: &AskContext,
     ) -> Asked {
-        let follow_up = self
-            .past
-            .as_ref()
-            .map_or(FollowUp::None, |past| engine.follow_up(question, past, index, context));
-        let asked = match follow_up {
+        self.go_on(engine, question, index, context)
+            .unwrap_or_else(|| self.answered(engine.ask(question, index, context).into()))
+    }
+
+    /// What comes of the next one if it goes on from what was answered last; `None` if it stands alone, for
+    /// [`answered`](Self::answered) to be told what came of it.
+    pub fn go_on(
+        &mut self,
+        engine: &Engine,
+        question: &str,
+        index: &SchemaIndex,
+        context: &AskContext,
+    ) -> Option<Asked> {
+        let past = self.past.as_ref()?;
+        let asked = match engine.follow_up(question, past, index, context) {
             FollowUp::Edited(it) if it.reading.confidence >= CONFIDENCE_THRESHOLD => {
                 Asked::Answered(it.reading)
             }
-            FollowUp::Edited(it) => Asked::Back(it.reading.explanation),
-            FollowUp::Unclear(it) => Asked::Back(it.message),
-            FollowUp::Why | FollowUp::Back => Asked::Back("about the answer before".to_owned()),
-            FollowUp::None => match engine.ask(question, index, context) {
-                Outcome::Answered(it) => Asked::Answered(it),
-                Outcome::NeedsClarification(it) => Asked::Back(it.question),
-                Outcome::NotAnswerable(it) => Asked::Back(it.message),
-                Outcome::NotPermitted(_) => Asked::Back("not permitted".to_owned()),
-                Outcome::Meta(it) => Asked::Told(it.answer),
-            },
+            FollowUp::Edited(it) => Asked::Back(it.reading.explanation.clone(), Some(it.reading)),
+            FollowUp::Unclear(it) => Asked::Declined(it.message),
+            FollowUp::Why | FollowUp::Back => Asked::Declined("about the answer before".to_owned()),
+            FollowUp::None => return None,
         };
+        Some(self.answered(asked))
+    }
+
+    /// Notes what came of a question, for the next one to go on from.
+    pub fn answered(&mut self, asked: Asked) -> Asked {
         if let Asked::Answered(it) = &asked {
             self.past = Some(Past {
                 query: it.query.clone(),

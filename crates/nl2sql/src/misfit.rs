@@ -1,9 +1,9 @@
 //! What a question asks for and its query does not do, or does though nobody can have meant it. Such a reading is asked back.
 
 use crate::{
-    index::SchemaIndex,
+    index::{ColumnInfo, SchemaIndex},
     link::{Item, Meaning},
-    logical::{Aggregate, Comparison, Expr, Literal, LogicalQuery, Predicate},
+    logical::{Aggregate, ColumnRef, Comparison, Expr, Literal, LogicalQuery, Predicate},
     oddity::is_odd,
 };
 
@@ -16,7 +16,7 @@ pub(crate) fn misses(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) 
         || orders_one_row(query)
         || counts_twice(query)
         || hides_keys(index, items, query)
-        || adds_keys(index, query)
+        || adds_keys(index, items, query)
         || forgets_one(items, query)
         || shows_unasked(index, items, query)
 }
@@ -57,10 +57,33 @@ fn compares_keys(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) -> b
     query.each(&mut |part| {
         compared |= part.filter.iter().any(|it| {
             matches!(it, Predicate::Compare(Expr::Column(column), how, Expr::Literal(Literal::Number(_)))
-                if is_bound(*how) && index.column(*column).is_id())
+                if is_bound(*how) && is_mere_key(index, items, *column))
         });
     });
     compared && !spoken
+}
+
+/// Whether a number only says which row is meant. What refers to a figure (`level` of a table of levels) and is named is one.
+fn is_mere_key(index: &SchemaIndex, items: &[Item], column: ColumnRef) -> bool {
+    let info = index.column(column);
+    let called = |it: &ColumnInfo| {
+        it.words
+            .iter()
+            .any(|it| matches!(it.as_str(), "id" | "uuid" | "key" | "code" | "number" | "no"))
+    };
+    let named = items.iter().any(|it| {
+        matches!(&it.meaning, Meaning::Name(links)
+            if links.first().is_some_and(|it| (it.table, it.column) == (column.table, Some(column.column))))
+    });
+    let of_figure = || {
+        index.edges_of[column.table].iter().map(|at| &index.edges[*at]).any(|it| {
+            it.from == column.table
+                && it.from_columns == [column.column]
+                && matches!(it.to_columns.as_slice(), [to]
+                    if !called(&index.tables[it.to].columns[*to]))
+        })
+    };
+    info.is_id() && !(info.foreign && !info.primary && named && !called(info) && of_figure())
 }
 
 /// Whether rows are sought where something is empty that never is: a column that must be filled, or that says `no` itself.
@@ -68,10 +91,12 @@ fn seeks_what_is_never_empty(index: &SchemaIndex, query: &LogicalQuery) -> bool 
     let never = |it: &Predicate| {
         let Predicate::Null { column, negated: false } = it else { return false };
         let info = index.column(*column);
-        let denies = info
-            .values
-            .iter()
-            .any(|it| matches!(it.to_lowercase().as_str(), "no" | "none" | "n" | "false"));
+        let has = |said: &str| info.values.iter().any(|it| it.eq_ignore_ascii_case(said));
+        // among initials `N` denies nothing, nor does `NO` among codes of countries
+        let codes = info.values.iter().all(|it| it.len() < 4) && !has("yes");
+        let denies = has("none")
+            || has("no") && !codes
+            || [("n", "y"), ("false", "true")].iter().any(|it| has(it.0) && has(it.1));
         info.primary || info.defined.is_none() && info.key.is_none() && !info.nullable || denies
     };
     let mut found = false;
@@ -134,10 +159,10 @@ fn forgets_one(items: &[Item], query: &LogicalQuery) -> bool {
 }
 
 /// Keys have no sum and no mean.
-fn adds_keys(index: &SchemaIndex, query: &LogicalQuery) -> bool {
+fn adds_keys(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) -> bool {
     query.select.iter().any(|it| {
         matches!(it, Expr::Aggregate { function: Aggregate::Sum | Aggregate::Avg, argument: Some(of), .. }
-            if matches!(of.as_ref(), Expr::Column(it) if index.column(*it).is_id()))
+            if matches!(of.as_ref(), Expr::Column(it) if is_mere_key(index, items, *it)))
     })
 }
 
@@ -151,6 +176,12 @@ fn shows_unasked(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) -> b
                 if links.iter().any(|it| (it.table, it.column) == (table, Some(column))))
         })
     };
+    // whose rows are asked for by the first thing that is named: `tickets with their customers`
+    let led = items.iter().find_map(|it| match &it.meaning {
+        Meaning::Name(links) => links.first(),
+        _ => None,
+    });
+    let led = led.filter(|it| it.column.is_none() && it.score > 0.8).map(|it| it.table);
     query.select.iter().any(|it| {
         let Expr::Column(it) = it else { return false };
         let table = &index.tables[it.table];
@@ -162,6 +193,7 @@ fn shows_unasked(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) -> b
         });
         table.display == [it.column]
             && !called
+            && led != Some(it.table)
             && !named(it.table, it.column)
             && tables.iter().any(|other| *other != it.table)
     })
@@ -228,7 +260,7 @@ fn hides_keys(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) -> bool
 
 #[cfg(test)]
 mod tests {
-    use plinth_schema_introspect::TypeClass;
+    use plinth_schema_introspect::{Samples, TypeClass};
 
     use super::misses;
     use crate::{
@@ -302,6 +334,51 @@ mod tests {
         query.order =
             vec![OrderKey { by: Expr::Column(at(&index, "boats", 3)), descending: false }];
         assert!(asked(&index, "total metres in ascending order", &query));
+    }
+
+    #[test]
+    fn what_refers_to_a_figure_has_a_size() {
+        use TypeClass::Integer;
+        let levels = testing::keyed(1, "levels", &[("level", Integer)]);
+        let columns = [("id", Integer), ("level", Integer), ("crew_id", Integer)];
+        let mut games = testing::keyed(2, "games", &columns);
+        games.foreign_keys.push(testing::reference(1, 1));
+        let index = testing::index(vec![levels, games]);
+        let mut query = shows(&[at(&index, "games", 0)]);
+        let mut above = |column, question: &str| {
+            let three = Expr::Literal(Literal::Number(3.0));
+            let column = Expr::Column(at(&index, "games", column));
+            query.filter = vec![Predicate::Compare(column, Comparison::Greater, three)];
+            asked(&index, question, &query)
+        };
+        assert!(!above(1, "games with a game level above 3"));
+        assert!(above(2, "games with more than 3 crews"));
+    }
+
+    #[test]
+    fn among_initials_n_denies_nothing() {
+        let empty = |values: &[&str]| {
+            let mut owners = testing::keyed(
+                1,
+                "owners",
+                &[("id", TypeClass::Integer), ("initial", TypeClass::Text)],
+            );
+            owners.columns[1].nullable = true;
+            owners.columns[1].samples = Some(Samples {
+                values: values.iter().map(|it| (*it).to_owned()).collect(),
+                complete: true,
+            });
+            let index = testing::index(vec![owners]);
+            let mut query = shows(&[at(&index, "owners", 0)]);
+            query.filter =
+                vec![Predicate::Null { column: at(&index, "owners", 1), negated: false }];
+            asked(&index, "owners without an initial", &query)
+        };
+        assert!(!empty(&["A", "N", "T"]));
+        assert!(!empty(&["DE", "NO"]));
+        assert!(empty(&["Y", "N"]));
+        assert!(empty(&["5 GHz", "No"]));
+        assert!(empty(&["none", "some"]));
     }
 
     #[test]

@@ -13,14 +13,15 @@ pub(crate) fn is_odd(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) 
         || spans_strangers(items, query)
         || mixes_either(items, query)
         || answers_when_by_name(index, items, query)
-        || groups_unasked(items, query)
+        || groups_unasked(index, items, query)
         || halves_a_full_name(index, items, query)
         || shows_one_of_both(index, items, query)
         || shows_links(index, items, query)
         || seeks_the_word_itself(items, query)
         || sorts_one(items, query)
-        || shows_what_it_denies(items, query)
+        || shows_what_it_denies(index, items, query)
         || takes_and_for_or(index, items, query)
+        || sets_figures_apart(index, items, query)
 }
 
 fn says(items: &[Item], words: &[&str]) -> bool {
@@ -31,6 +32,44 @@ fn names(items: &[Item], column: ColumnRef) -> bool {
     items.iter().any(|it| {
         matches!(&it.meaning, Meaning::Name(links)
             if links.iter().any(|it| (it.table, it.column) == (column.table, Some(column.column))))
+    })
+}
+
+/// Whether a column, or the table whose rows it names, stands in a list of what to show: `the mean and the channel`,
+/// `owners and their phones`; with `told`, only where it says of each: by its plural, or as what others have.
+fn is_listed(index: &SchemaIndex, items: &[Item], column: ColumnRef, told: bool) -> bool {
+    let rows = index.tables[column.table].display.contains(&column.column);
+    let is_it = |it: &Item| {
+        matches!(&it.meaning, Meaning::Name(links) if links.iter().any(|it| {
+            it.table == column.table && it.column.map_or(rows, |it| it == column.column)
+        }))
+    };
+    let joins = |it: &Item| it.is_mark(',') || it.is_word() && it.lower == "and";
+    items.iter().enumerate().any(|(at, it)| {
+        if it.quoted || !is_it(it) {
+            return false;
+        }
+        let article =
+            |it: &&Item| matches!(it.lower.as_str(), "the" | "their" | "its" | "a" | "an");
+        let articles = items[..at].iter().rev().take_while(article).count();
+        let lead = (at - articles).checked_sub(1).map(|it| &items[it]);
+        let theirs = articles > 0 && matches!(items[at - 1].lower.as_str(), "their" | "its");
+        let next = items.get(at + 1);
+        let ends = next.is_none_or(|it| joins(it) || matches!(it.meaning, Meaning::Mark(_)));
+        let begins = next.is_some_and(joins)
+            && lead.is_none_or(|it| {
+                joins(it)
+                    || matches!(
+                        it.lower.as_str(),
+                        "show" | "list" | "give" | "find" | "return" | "all" | "is" | "are" | "me"
+                    )
+            });
+        let follows = lead.is_some_and(|it| {
+            joins(it) || articles > 0 && ends && it.is_word() && it.lower == "with"
+        });
+        let last = it.lower.rsplit(' ').next();
+        let several = last.is_some_and(|last| last.ends_with('s') && last != it.lemma);
+        (begins || follows) && (!told || theirs || several)
     })
 }
 
@@ -122,6 +161,7 @@ fn mixes_either(items: &[Item], query: &LogicalQuery) -> bool {
 
 /// `when was the largest school founded`: what the school is called is no moment.
 fn answers_when_by_name(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) -> bool {
+    let dated = |it: &String| it.starts_with(|it: char| it.is_ascii_digit());
     // moments are kept in texts and numbers as well
     let is_moment = |it: ColumnRef| {
         let info = index.column(it);
@@ -129,18 +169,42 @@ fn answers_when_by_name(index: &SchemaIndex, items: &[Item], query: &LogicalQuer
             || info.words.iter().any(|it| {
                 matches!(
                     it.as_str(),
-                    "date" | "time" | "year" | "month" | "day" | "week" | "season" | "period"
+                    "date"
+                        | "time"
+                        | "year"
+                        | "month"
+                        | "day"
+                        | "week"
+                        | "weekday"
+                        | "season"
+                        | "period"
+                        | "hour"
+                        | "quarter"
+                        | "semester"
+                        | "term"
+                        | "decade"
+                        | "century"
+                        | "schedule"
                 )
             })
+            || !info.values.is_empty() && info.values.iter().all(dated)
     };
-    items.first().is_some_and(|it| it.is_word() && it.lower == "when")
+    // `when orders are cancelled, which channel …` asks for no moment
+    let asks_more = items.iter().enumerate().any(|(at, it)| {
+        at > 1
+            && items[at - 1].is_mark(',')
+            && matches!(it.lower.as_str(), "which" | "what" | "who" | "whose" | "where" | "how")
+    });
+    !asks_more
+        && items.first().is_some_and(|it| it.is_word() && it.lower == "when")
         && !query.select.is_empty()
         && query.select.iter().all(|it| matches!(it, Expr::Column(it) if !is_moment(*it)))
 }
 
 /// A number over rows, or the largest of them, is shown of groups of which nobody spoke: `the average enrollment of universities
-/// founded before 1850` for each year.
-fn groups_unasked(items: &[Item], query: &LogicalQuery) -> bool {
+/// founded before 1850` for each year. What stands in the list of what to show was spoken of; of the largest one, only if it
+/// says that each has one: `the highest salary and the department` may be that of all, and where it is.
+fn groups_unasked(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) -> bool {
     let spoken = says(
         items,
         &[
@@ -167,10 +231,13 @@ fn groups_unasked(items: &[Item], query: &LogicalQuery) -> bool {
     let extreme =
         |it: &Expr| matches!(it, Expr::Aggregate { function: Aggregate::Max | Aggregate::Min, .. });
     let shown = query.select.as_slice();
-    let plain = |it: &Expr| matches!(it, Expr::Column(_));
+    let is_extreme = shown.iter().any(extreme);
+    // a column that tells groups apart, and that nobody listed; the first of them only is not each
+    let listed = |it: ColumnRef| query.limit.is_none() && is_listed(index, items, it, is_extreme);
+    let plain = |it: &Expr| matches!(it, Expr::Column(it) if !listed(*it));
     let odd = match shown {
         [Expr::Aggregate { .. }, rest @ ..] => rest.iter().any(plain),
-        [Expr::Column(_), rest @ ..] => query.limit.is_none() && rest.iter().any(extreme),
+        [first, rest @ ..] => query.limit.is_none() && rest.iter().any(extreme) && plain(first),
         _ => false,
     };
     odd && !query.group.is_empty() && query.source.is_none() && !spoken
@@ -281,11 +348,11 @@ fn sorts_one(items: &[Item], query: &LogicalQuery) -> bool {
 }
 
 /// `carriers that do not have Android as their platform` with the platforms, which nobody asked for.
-fn shows_what_it_denies(items: &[Item], query: &LogicalQuery) -> bool {
+fn shows_what_it_denies(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) -> bool {
     let others = says(items, &["other", "except", "besides", "excluding", "but"]);
     !others
         && query.select.iter().any(|shown| {
-            matches!(shown, Expr::Column(_))
+            matches!(shown, Expr::Column(it) if !is_listed(index, items, *it, false))
                 && query.filter.iter().any(|it| {
                     matches!(it, Predicate::Compare(left, Comparison::NotEqual, Expr::Literal(Literal::Text(_)))
                         if left == shown)
@@ -319,11 +386,42 @@ fn takes_and_for_or(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) -
         let first = columns.next().flatten()?;
         columns.all(|it| it == Some(first)).then_some(first)
     };
+    // a total over rows that have one of it each is one over the rows of both: `units of Audio and Toys`
+    let adds_up = |label: ColumnRef| {
+        !query.select.is_empty()
+            && query.select.iter().all(|it| {
+                let Expr::Aggregate {
+                    function: Aggregate::Sum | Aggregate::Avg,
+                    argument: Some(of),
+                    ..
+                } = it
+                else {
+                    return false;
+                };
+                let mut each_has_one = true;
+                of.columns(&mut |it| each_has_one &= index.is_single(it.table, label.table));
+                each_has_one
+            })
+    };
     query.group.is_empty()
         && query.filter.iter().filter_map(one_of).any(|it| {
             (index.tables[root].bridge || !index.is_single(root, it.table))
                 && !query.select.contains(&Expr::Column(it))
+                && !adds_up(it)
         })
+}
+
+/// `total quantity of products in A and B` as the quantities that both have: what is added up is no set.
+fn sets_figures_apart(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) -> bool {
+    let added =
+        says(items, &["total", "sum", "average", "mean", "overall", "combined", "altogether"]);
+    let figure = |it: &Expr| {
+        matches!(it, Expr::Column(it) if {
+            let info = index.column(*it);
+            info.class.is_numeric() && !info.is_id()
+        })
+    };
+    added && query.set.is_some() && query.select.iter().any(figure)
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ impl Alone {
                 None => (Answer::Failed("it cannot be written".to_owned()), None),
             },
             Asked::Told(it) => (Answer::Words(self.names.own_words(&it)), None),
-            Asked::Back(it) => (Answer::None(it), None),
+            Asked::Back(it, _) | Asked::Declined(it) => (Answer::None(it), None),
         };
         Ok(Said { answer, confidence, ms })
     }

@@ -85,8 +85,8 @@ pub(crate) struct Options {
     /// Ask the embedded engine by itself, without a server
     #[arg(long, conflicts_with_all = ["with_model", "self_test"])]
     engine: bool,
-    /// With `--engine`: as if tables and columns were called so, by a file like `questions/renames.txt`
-    #[arg(long, requires = "engine", value_name = "FILE")]
+    /// With `--engine` and our own set: as if tables and columns were called so, by a file like `questions/renames.txt`
+    #[arg(long, requires = "engine", conflicts_with = "kit", value_name = "FILE")]
     renamed: Option<PathBuf>,
     /// Start no Plinth and judge the set itself: its own gold is the answer, and must be right
     #[arg(long)]

@@ -30,7 +30,7 @@ impl Interpreter<'_> {
     }
 
     /// The tables of which each row was sold for a price in some quantity, with both columns.
-    pub(super) fn sold_in(&self) -> Vec<(usize, usize, usize)> {
+    pub(crate) fn sold_in(&self) -> Vec<(usize, usize, usize)> {
         let mut all = Vec::new();
         for (table, info) in self.index.tables.iter().enumerate() {
             let find = |stems: &[&str]| {

@@ -15,6 +15,7 @@ mod draft;
 mod duration;
 mod earnings;
 mod event;
+mod group;
 mod happened;
 mod matter;
 mod measure;

@@ -277,7 +277,11 @@ impl<'a> Interpreter<'a> {
                     self.word(at - 2),
                     "with" | "has" | "have" | "had" | "having" | "whose" | "where"
                 );
-        let with = with || of_rows;
+        // `departments and their highest salary`: each has one
+        let theirs = at > 1
+            && matches!(self.word(at - 1), "their" | "its")
+            && (matches!(self.word(at - 2), "and" | "with") || self.marked(at - 2, ','));
+        let with = (with || of_rows) && !theirs;
         let plain = draft.asked.iter().any(|it| matches!(it, Asked::Column(_) | Asked::Rows(_)));
         if *mode == Mode::Select
             && column_next
@@ -288,6 +292,7 @@ impl<'a> Interpreter<'a> {
         {
             // after a column that is already asked for, and without "the … of", it is a ranking only behind "with"
             let of_columns = plain
+                && !theirs
                 && !matches!(self.word(at.wrapping_sub(1)), "and" | "the")
                 && at > 0
                 && !self.marked(at - 1, ',');

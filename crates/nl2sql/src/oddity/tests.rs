@@ -4,7 +4,9 @@ use super::is_odd;
 use crate::{
     index::SchemaIndex,
     link::link,
-    logical::{Aggregate, ColumnRef, Comparison, Expr, Literal, LogicalQuery, Predicate},
+    logical::{
+        Aggregate, ColumnRef, Comparison, Expr, Literal, LogicalQuery, Predicate, SetOperation,
+    },
     testing,
     token::tokenize,
 };
@@ -126,6 +128,7 @@ fn a_name_is_no_moment() {
     let name = at(&index, "boats", "name");
     assert!(odd(&index, "when was the largest boat sold", &shows(&[name])));
     assert!(!odd(&index, "which boat was sold first", &shows(&[name])));
+    assert!(!odd(&index, "when boats are sold, what are they called", &shows(&[name])));
     let sold = at(&index, "boats", "sold");
     assert!(!odd(&index, "when was the largest boat sold", &shows(&[sold])));
 }
@@ -145,6 +148,58 @@ fn groups_that_nobody_named_are_odd() {
     assert!(odd(&index, "which boat has the most hours", &query));
     query.select = vec![Expr::Column(name), Expr::count()];
     assert!(!odd(&index, "boats and their number", &query));
+}
+
+#[test]
+fn groups_in_the_list_of_what_to_show_were_named() {
+    let index = index();
+    let (name, hours) = (at(&index, "boats", "name"), at(&index, "boats", "hours_sailed"));
+    let mut query = shows(&[name]);
+    query.group = vec![Expr::Column(name)];
+    query.select = vec![Expr::aggregate(Aggregate::Avg, Expr::Column(hours)), Expr::Column(name)];
+    assert!(!odd(&index, "the average hours and the name of boats", &query));
+    // the first of them only is not each
+    query.limit = Some(1);
+    assert!(odd(&index, "the average hours and the name of boats", &query));
+    query.limit = None;
+    let most = Expr::aggregate(Aggregate::Max, Expr::Column(hours));
+    query.select = vec![most.clone(), Expr::Column(name)];
+    // that of all, and where it is; or that of each
+    assert!(odd(&index, "the most hours and the boat", &query));
+    query.select = vec![Expr::Column(name), most];
+    assert!(!odd(&index, "boats and their most hours", &query));
+}
+
+#[test]
+fn figures_are_added_up_and_no_set() {
+    let index = index();
+    let query = LogicalQuery {
+        set: Some((SetOperation::Intersect, Box::default())),
+        ..shows(&[at(&index, "boats", "hours_sailed")])
+    };
+    assert!(odd(&index, "total hours of boats in \"A\" and \"B\"", &query));
+    assert!(!odd(&index, "hours that boats in \"A\" and in \"B\" have", &query));
+}
+
+#[test]
+fn a_total_over_rows_of_one_label_each_is_over_both() {
+    let index = index();
+    let (link, colour) = (at(&index, "has_sail", "boat_id"), at(&index, "sails", "colour"));
+    let coloured = |it: &str| {
+        let text = Expr::Literal(Literal::Text(it.to_owned()));
+        Predicate::Compare(Expr::Column(colour), Comparison::Equal, text)
+    };
+    let mut query = shows(&[link]);
+    query.also = vec![colour.table];
+    query.filter = vec![Predicate::Or(vec![coloured("red"), coloured("blue")])];
+    let question = "all of \"red\" and \"blue\" sails";
+    assert!(odd(&index, question, &query));
+    query.select = vec![Expr::aggregate(Aggregate::Sum, Expr::Column(link))];
+    assert!(!odd(&index, question, &query));
+    // a boat has several sails
+    let hours = at(&index, "boats", "hours_sailed");
+    query.select = vec![Expr::aggregate(Aggregate::Sum, Expr::Column(hours))];
+    assert!(odd(&index, question, &query));
 }
 
 #[test]
@@ -212,6 +267,7 @@ fn what_is_denied_is_not_shown() {
     query.filter = vec![Predicate::Compare(Expr::Column(phone), Comparison::NotEqual, none)];
     assert!(odd(&index, "boats that do not have none as their phone", &query));
     assert!(!odd(&index, "boats and phones other than none", &query));
+    assert!(!odd(&index, "boats that do not have none, with their phone", &query));
     query.select.pop();
     assert!(!odd(&index, "boats that do not have none as their phone", &query));
 }

@@ -1,13 +1,11 @@
 //! The embedded engine over the schema of a lending library, which stands for nothing but itself.
 
-mod schema;
-
 use plinth_connections::AllowedTables;
 use plinth_nl2sql::{AskContext, Engine, Outcome, SchemaIndex};
-use plinth_schema_introspect::{Catalog, Schema};
+use plinth_schema_introspect::Catalog;
 use proptest::prelude::*;
 
-use crate::schema::relation;
+use crate::support;
 
 fn catalog() -> Catalog {
     const TABLES: [&str; 5] = ["authors", "books", "branches", "loans", "readers"];
@@ -48,31 +46,15 @@ fn catalog() -> Catalog {
             "joined_on date",
         ],
     ];
-    let relations = TABLES
-        .iter()
-        .zip(columns)
-        .enumerate()
-        .map(|(at, (name, columns))| {
-            relation(u32::try_from(at).expect("few") + 1, name, columns, &TABLES).into()
-        })
-        .collect();
-    Catalog {
-        server_version_num: 150_000,
-        database: "library".to_owned(),
-        role: "reader".to_owned(),
-        search_path: vec!["public".to_owned()],
-        schemas: vec![Schema { name: "public".to_owned(), comment: None, usable: true }],
-        relations,
-        ..Catalog::default()
-    }
+    support::catalog(&TABLES, &columns)
 }
 
 fn context() -> AskContext {
-    AskContext { now: "2024-06-12T10:00:00+02:00[Europe/Copenhagen]".parse().expect("a moment") }
+    support::at("2024-06-12T10:00:00+02:00[Europe/Copenhagen]")
 }
 
 fn index() -> SchemaIndex {
-    SchemaIndex::build(&catalog(), &AllowedTables::All)
+    support::index(&catalog())
 }
 
 fn sql(index: &SchemaIndex, question: &str) -> String {

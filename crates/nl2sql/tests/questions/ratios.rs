@@ -1,13 +1,9 @@
 //! Questions of reports over a schema in which no reference is declared: ratios, rankings by kinds, spans of time that leave
 //! something out, rows that stand for several things, equals.
 
-mod schema;
+use plinth_nl2sql::SchemaIndex;
 
-use plinth_connections::AllowedTables;
-use plinth_nl2sql::{AskContext, Engine, Outcome, SchemaIndex};
-use plinth_schema_introspect::{Catalog, Schema};
-
-use crate::schema::relation;
+use crate::support;
 
 fn index() -> SchemaIndex {
     const TABLES: [&str; 5] = ["museums", "salesclerks", "tickets", "visits", "streams"];
@@ -37,34 +33,15 @@ fn index() -> SchemaIndex {
         ],
         &["stream_name* text=Ebro|Shari", "land text=Chad|Niger", "length numeric"],
     ];
-    let mut catalog = Catalog {
-        server_version_num: 150_000,
-        database: "museums".to_owned(),
-        role: "reader".to_owned(),
-        search_path: vec!["public".to_owned()],
-        schemas: vec![Schema { name: "public".to_owned(), comment: None, usable: true }],
-        ..Catalog::default()
-    };
-    for (oid, (name, columns)) in (1..).zip(TABLES.iter().zip(columns)) {
-        catalog.relations.push(relation(oid, name, columns, &TABLES).into());
-    }
-    catalog.relations.sort_by(|a, b| a.name.cmp(&b.name));
-    SchemaIndex::build(&catalog, &AllowedTables::All)
+    support::index(&support::catalog(&TABLES, &columns))
 }
 
 fn sql(question: &str) -> String {
-    let now = "2025-03-03T09:00:00[UTC]".parse().expect("a moment");
-    let context = AskContext { now };
-    let read = Engine::new().best_reading(question, &index(), &context);
-    read.unwrap_or_else(|| panic!("{question}: nothing")).sql
+    support::best(&index(), question).sql
 }
 
 fn answered(question: &str) -> String {
-    let now = "2025-03-03T09:00:00[UTC]".parse().expect("a moment");
-    match Engine::new().ask(question, &index(), &AskContext { now }) {
-        Outcome::Answered(it) => it.sql,
-        other => panic!("{question}: {other:?}"),
-    }
+    support::answered(question, support::ask(&index(), question)).sql
 }
 
 #[test]

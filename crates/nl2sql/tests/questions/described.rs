@@ -1,12 +1,8 @@
 //! Words that only descriptions know, labels that they explain, and what rows are under, over a small rescue service.
 
-mod schema;
+use plinth_nl2sql::{Engine, Outcome, SchemaIndex};
 
-use plinth_connections::AllowedTables;
-use plinth_nl2sql::{AskContext, Engine, Outcome, SchemaIndex};
-use plinth_schema_introspect::{Catalog, Relation, Schema};
-
-use crate::schema::relation;
+use crate::support;
 
 const COMMENTS: [(&str, &str); 9] = [
     ("crews.leader_id", "The medic who leads it."),
@@ -44,41 +40,11 @@ fn index() -> SchemaIndex {
         ],
         &["id* integer", "title text=Harbour|North Gate", "material text=wood"],
     ];
-    let mut catalog = Catalog {
-        server_version_num: 150_000,
-        search_path: vec!["public".to_owned()],
-        schemas: vec![Schema { name: "public".to_owned(), comment: None, usable: true }],
-        ..Catalog::default()
-    };
-    for (oid, (name, columns)) in (1..).zip(TABLES.iter().zip(columns)) {
-        let mut it = relation(oid, name, columns, &TABLES);
-        describe(&mut it);
-        catalog.relations.push(it.into());
-    }
-    SchemaIndex::build(&catalog, &AllowedTables::All)
-}
-
-fn describe(relation: &mut Relation) {
-    for (place, text) in COMMENTS {
-        match place.split_once('.') {
-            None if place == relation.name => relation.comment = Some(text.to_owned()),
-            Some((table, column)) if table == relation.name => {
-                for it in relation.columns.iter_mut().filter(|it| it.name == column) {
-                    it.comment = Some(text.to_owned());
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-fn context() -> AskContext {
-    AskContext { now: "2025-03-03T09:00:00[UTC]".parse().expect("a moment") }
+    support::index(&support::described(&TABLES, &columns, &COMMENTS))
 }
 
 fn says(question: &str, parts: &[&str]) {
-    let reading = Engine::new().best_reading(question, &index(), &context()).expect(question);
-    assert!(parts.iter().all(|it| reading.sql.contains(it)), "{question}: {}", reading.sql);
+    support::says(question, &support::best(&index(), question).sql, parts);
 }
 
 #[test]
@@ -96,7 +62,11 @@ fn a_word_of_one_description_only_is_a_word_for_that_column() {
 #[test]
 fn labels_are_known_by_what_is_said_of_them() {
     says("calls that are waiting for a doctor", &["state = 'held'"]);
-    match Engine::new().ask("how many calls are waiting for a doctor?", &index(), &context()) {
+    match Engine::new().ask(
+        "how many calls are waiting for a doctor?",
+        &index(),
+        &support::context(),
+    ) {
         Outcome::Answered(it) => assert!(it.sql.contains("state = 'held'"), "{}", it.sql),
         other => panic!("{other:?}"),
     }
@@ -118,7 +88,7 @@ fn labels_behind_by_materials_and_units_are_conditions_and_no_more_columns() {
     says("calls by radio that are held", &["via = 'radio'", "state = 'held'"]);
     says("stations made of brick", &["material = 'brick'"]);
     let asked = "what is the average delay of the calls, in minutes?";
-    let reading = Engine::new().best_reading(asked, &index(), &context()).expect(asked);
+    let reading = Engine::new().best_reading(asked, &index(), &support::context()).expect(asked);
     assert_eq!(reading.sql, "SELECT avg(delay_minutes) FROM calls");
 }
 

@@ -1,13 +1,9 @@
 //! Other words for what a schema has: kinds behind names, parts of long names, plurals that only a table's
 //! rows can mean; and orders of several directions, over a small library of tools.
 
-mod schema;
+use plinth_nl2sql::{Engine, Outcome, SchemaIndex};
 
-use plinth_connections::AllowedTables;
-use plinth_nl2sql::{AskContext, Engine, Outcome, SchemaIndex};
-use plinth_schema_introspect::{Catalog, Schema};
-
-use crate::schema::relation;
+use crate::support;
 
 fn index() -> SchemaIndex {
     const TABLES: [&str; 3] = ["loans", "members", "tools"];
@@ -28,25 +24,11 @@ fn index() -> SchemaIndex {
             "price numeric",
         ],
     ];
-    let mut catalog = Catalog {
-        server_version_num: 150_000,
-        search_path: vec!["public".to_owned()],
-        schemas: vec![Schema { name: "public".to_owned(), comment: None, usable: true }],
-        ..Catalog::default()
-    };
-    for (oid, (name, columns)) in (1..).zip(TABLES.iter().zip(columns)) {
-        catalog.relations.push(relation(oid, name, columns, &TABLES).into());
-    }
-    SchemaIndex::build(&catalog, &AllowedTables::All)
-}
-
-fn context() -> AskContext {
-    AskContext { now: "2025-03-03T09:00:00[UTC]".parse().expect("a moment") }
+    support::index(&support::catalog(&TABLES, &columns))
 }
 
 fn says(question: &str, parts: &[&str]) {
-    let reading = Engine::new().best_reading(question, &index(), &context()).expect(question);
-    assert!(parts.iter().all(|it| reading.sql.contains(it)), "{question}: {}", reading.sql);
+    support::says(question, &support::best(&index(), question).sql, parts);
 }
 
 #[test]
@@ -64,13 +46,13 @@ fn a_word_of_a_long_name_is_enough_where_nothing_else_is_called_so() {
 #[test]
 fn a_plural_that_nothing_is_called_means_the_rows_of_the_only_table() {
     let asked = "What is the highest price of all gadgets?";
-    match Engine::new().ask(asked, &index(), &context()) {
+    match Engine::new().ask(asked, &index(), &support::context()) {
         Outcome::Answered(it) => assert_eq!(it.sql, "SELECT max(price) FROM tools"),
         other => panic!("{other:?}"),
     }
     // but what is counted must be known, and beside the table's own name it is somebody else
     for unsure in ["How many gadgets are there?", "Show the tools of tourists"] {
-        let asked = Engine::new().ask(unsure, &index(), &context());
+        let asked = Engine::new().ask(unsure, &index(), &support::context());
         assert!(!matches!(asked, Outcome::Answered(_)), "{unsure}: {asked:?}");
     }
 }
@@ -84,7 +66,7 @@ fn each_key_of_an_order_has_its_direction() {
     let reading = Engine::new().best_reading(
         "title and price of tools sorted by price descending and title ascending",
         &index(),
-        &context(),
+        &support::context(),
     );
     assert!(!reading.expect("read").sql.contains("title DESC"));
     says(

@@ -1,12 +1,9 @@
 //! What people in business ask, over the schema of a bakery: what was earned, what is current, what is not known.
 
-mod schema;
+use plinth_nl2sql::{CONFIDENCE_THRESHOLD, Engine, Outcome, SchemaIndex};
+use plinth_schema_introspect::RelationKind;
 
-use plinth_connections::AllowedTables;
-use plinth_nl2sql::{AskContext, CONFIDENCE_THRESHOLD, Engine, Outcome, SchemaIndex};
-use plinth_schema_introspect::{Catalog, RelationKind, Schema};
-
-use crate::schema::relation;
+use crate::support;
 
 fn index() -> SchemaIndex {
     const TABLES: [&str; 6] =
@@ -39,38 +36,21 @@ fn index() -> SchemaIndex {
             "cancelled_at? timestamptz",
         ],
     ];
-    let mut catalog = Catalog {
-        server_version_num: 150_000,
-        database: "bakery".to_owned(),
-        role: "reader".to_owned(),
-        search_path: vec!["public".to_owned()],
-        schemas: vec![Schema { name: "public".to_owned(), comment: None, usable: true }],
-        ..Catalog::default()
-    };
-    for (oid, (name, columns)) in (1..).zip(TABLES.iter().zip(columns)) {
-        let mut it = relation(oid, name, columns, &TABLES);
-        match *name {
-            "purchases" => {
-                it.comment = Some("Revenue counts all of them but void ones.".to_owned());
-            }
-            "monthly_takings" => it.kind = RelationKind::View,
-            _ => {}
-        }
-        catalog.relations.push(it.into());
-    }
-    SchemaIndex::build(&catalog, &AllowedTables::All)
+    let catalog = support::changed(&TABLES, &columns, |it| match it.name.as_str() {
+        "purchases" => it.comment = Some("Revenue counts all of them but void ones.".to_owned()),
+        "monthly_takings" => it.kind = RelationKind::View,
+        _ => {}
+    });
+    support::index(&catalog)
 }
 
 fn ask(question: &str) -> Outcome {
-    let now = "2024-06-12T10:00:00+02:00[Europe/Copenhagen]".parse().expect("a moment");
-    Engine::new().ask(question, &index(), &AskContext { now })
+    let context = support::at("2024-06-12T10:00:00+02:00[Europe/Copenhagen]");
+    Engine::new().ask(question, &index(), &context)
 }
 
 fn sql(question: &str) -> String {
-    match ask(question) {
-        Outcome::Answered(it) => it.sql,
-        other => panic!("{question}: {other:?}"),
-    }
+    support::answered(question, ask(question)).sql
 }
 
 #[test]

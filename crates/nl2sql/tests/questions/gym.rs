@@ -1,12 +1,8 @@
 //! Ages, superiors' rows, measures that descriptions define, money that came in, and how members found the place, over a gym.
 
-mod schema;
+use plinth_nl2sql::{Outcome, SchemaIndex};
 
-use plinth_connections::AllowedTables;
-use plinth_nl2sql::{AskContext, Engine, Outcome, SchemaIndex};
-use plinth_schema_introspect::{Catalog, Schema};
-
-use crate::schema::relation;
+use crate::support;
 
 const COMMENTS: [(&str, &str); 6] = [
     ("members.heard_from", "How the member heard about us."),
@@ -56,36 +52,15 @@ fn index() -> SchemaIndex {
         ],
         &["id* integer", "member_id integer>members", "visited_at timestamptz"],
     ];
-    let mut catalog = Catalog {
-        server_version_num: 150_000,
-        search_path: vec!["public".to_owned()],
-        schemas: vec![Schema { name: "public".to_owned(), comment: None, usable: true }],
-        ..Catalog::default()
-    };
-    for (oid, (name, columns)) in (1..).zip(TABLES.iter().zip(columns)) {
-        let mut it = relation(oid, name, columns, &TABLES);
-        for (place, text) in COMMENTS {
-            let Some((table, column)) = place.split_once('.') else { continue };
-            for column in it.columns.iter_mut().filter(|it| table == *name && it.name == column) {
-                column.comment = Some(text.to_owned());
-            }
-        }
-        catalog.relations.push(it.into());
-    }
-    SchemaIndex::build(&catalog, &AllowedTables::All)
+    support::index(&support::described(&TABLES, &columns, &COMMENTS))
 }
 
 fn answered(question: &str) -> plinth_nl2sql::Reading {
-    let now = "2025-03-03T09:00:00[UTC]".parse().expect("a moment");
-    match Engine::new().ask(question, &index(), &AskContext { now }) {
-        Outcome::Answered(it) => it,
-        other => panic!("{question}: {other:?}"),
-    }
+    support::answered(question, support::ask(&index(), question))
 }
 
 fn says(question: &str, parts: &[&str]) {
-    let sql = answered(question).sql;
-    assert!(parts.iter().all(|it| sql.contains(it)), "{question}: {sql}");
+    support::says(question, &answered(question).sql, parts);
 }
 
 #[test]
@@ -152,10 +127,8 @@ fn how_members_found_us_is_kept_in_a_column() {
     );
 }
 
-/// Whether it is read otherwise, or not at all.
 fn never_says(question: &str, part: &str) {
-    let now = "2025-03-03T09:00:00[UTC]".parse().expect("a moment");
-    if let Outcome::Answered(it) = Engine::new().ask(question, &index(), &AskContext { now }) {
+    if let Outcome::Answered(it) = support::ask(&index(), question) {
         assert!(!it.sql.contains(part), "{question}: {it:?}");
     }
 }

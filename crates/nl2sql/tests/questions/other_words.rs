@@ -1,12 +1,8 @@
 //! Words that stand nowhere in a schema, and what two dictionaries tell of them.
 
-mod schema;
+use plinth_nl2sql::{Engine, Outcome, SchemaIndex};
 
-use plinth_connections::AllowedTables;
-use plinth_nl2sql::{AskContext, Engine, Outcome, SchemaIndex};
-use plinth_schema_introspect::{Catalog, Schema};
-
-use crate::schema::relation;
+use crate::support;
 
 fn ask(question: &str) -> Outcome {
     const TABLES: [&str; 3] = ["consumers", "restitutions", "universities"];
@@ -15,40 +11,19 @@ fn ask(question: &str) -> Outcome {
         &["id* integer", "consumer_id integer>consumers", "worth numeric", "returned_on date"],
         &["id* integer", "university_name text", "founded integer", "enrollment integer"],
     ];
-    Engine::new().ask(question, &index(&TABLES, &columns), &context())
-}
-
-fn context() -> AskContext {
-    AskContext { now: "2025-03-03T09:00:00[UTC]".parse().expect("a moment") }
+    Engine::new().ask(question, &index(&TABLES, &columns), &support::context())
 }
 
 fn index(tables: &[&str], columns: &[&[&str]]) -> SchemaIndex {
-    let mut catalog = Catalog {
-        server_version_num: 150_000,
-        database: "other".to_owned(),
-        role: "reader".to_owned(),
-        search_path: vec!["public".to_owned()],
-        schemas: vec![Schema { name: "public".to_owned(), comment: None, usable: true }],
-        ..Catalog::default()
-    };
-    for (oid, (name, columns)) in (1..).zip(tables.iter().zip(columns)) {
-        catalog.relations.push(relation(oid, name, columns, tables).into());
-    }
-    SchemaIndex::build(&catalog, &AllowedTables::All)
+    support::index(&support::catalog(tables, columns))
 }
 
 fn assumed(question: &str) -> Vec<String> {
-    match ask(question) {
-        Outcome::Answered(it) => it.assumptions,
-        other => panic!("{question}: {other:?}"),
-    }
+    support::answered(question, ask(question)).assumptions
 }
 
 fn sql(question: &str) -> String {
-    match ask(question) {
-        Outcome::Answered(it) => it.sql,
-        other => panic!("{question}: {other:?}"),
-    }
+    support::answered(question, ask(question)).sql
 }
 
 #[test]
@@ -93,7 +68,7 @@ fn sold(many: &str, price: &str) -> SchemaIndex {
 #[test]
 fn what_only_shape_says_is_assumed_or_asked_back() {
     let asked = "total revenue";
-    let ask = |index: &SchemaIndex| Engine::new().ask(asked, index, &context());
+    let ask = |index: &SchemaIndex| Engine::new().ask(asked, index, &support::context());
     for price in ["apiece", "fare"] {
         match ask(&sold("units integer", &format!("{price} numeric"))) {
             Outcome::Answered(it) => {
@@ -106,7 +81,7 @@ fn what_only_shape_says_is_assumed_or_asked_back() {
     let unnamed = ask(&sold("lots integer", "apiece numeric"));
     assert!(!matches!(unnamed, Outcome::Answered(_)), "{unnamed:?}");
     for (many, price) in [("hours integer", "pay numeric"), ("tries integer", "grade numeric")] {
-        let reading = Engine::new().best_reading(asked, &sold(many, price), &context());
+        let reading = Engine::new().best_reading(asked, &sold(many, price), &support::context());
         let multiplies = reading.as_ref().is_some_and(|it| it.sql.contains('*'));
         assert!(!multiplies, "{reading:?}");
     }
@@ -117,7 +92,10 @@ fn of_several_moments_and_of_planned_ones_none_is_taken() {
     const TABLES: [&str; 2] = ["crates", "pupils"];
     let over = |crates: &[&str], pupils: &[&str]| index(&TABLES, &[crates, pupils]);
     let read = |index: &SchemaIndex, asked: &str| {
-        Engine::new().best_reading(asked, index, &context()).map(|it| it.sql).unwrap_or_default()
+        Engine::new()
+            .best_reading(asked, index, &support::context())
+            .map(|it| it.sql)
+            .unwrap_or_default()
     };
     let one = over(
         &["id* integer", "expected_delivery? date", "delivered_on? date"],
@@ -141,7 +119,7 @@ fn of_several_moments_and_of_planned_ones_none_is_taken() {
 fn money_came_in_when_it_was_paid() {
     let columns = ["id* integer", "guest text", "amount numeric", "due_on date", "paid_on? date"];
     let index = index(&["receipts"], &[&columns]);
-    match Engine::new().ask("how much money was received in 2024?", &index, &context()) {
+    match Engine::new().ask("how much money was received in 2024?", &index, &support::context()) {
         Outcome::Answered(it) => {
             assert!(it.sql.contains("sum(amount)") && it.sql.contains("paid_on"), "{}", it.sql);
         }
@@ -156,7 +134,8 @@ fn only_what_leads_upwards_makes_a_tree_of_rows() {
         let bins = ["id* integer", "name text=Attic|Cellar", reference];
         let tools = ["id* integer", "label text", "bin_id integer>bins"];
         let index = index(&TABLES, &[&bins, &tools]);
-        let read = Engine::new().best_reading("how many tools are in Attic?", &index, &context());
+        let read =
+            Engine::new().best_reading("how many tools are in Attic?", &index, &support::context());
         read.expect("a reading").sql
     };
     for upwards in ["parent_id? integer>bins", "bin_id? integer>bins"] {
@@ -229,14 +208,11 @@ fn shop(question: &str) -> Outcome {
             "happiness? integer",
         ],
     ];
-    Engine::new().ask(question, &index(&TABLES, &columns), &context())
+    Engine::new().ask(question, &index(&TABLES, &columns), &support::context())
 }
 
 fn of_shop(question: &str) -> String {
-    match shop(question) {
-        Outcome::Answered(it) => it.sql,
-        other => panic!("{question}: {other:?}"),
-    }
+    support::answered(question, shop(question)).sql
 }
 
 #[test]

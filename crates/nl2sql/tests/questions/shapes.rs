@@ -1,15 +1,11 @@
 //! Shapes of business questions over a small trade: series, periods beside each other, shares, sets, the best of each,
 //! durations. And the same under other names: what is understood must not hang on what things are called.
 
-mod schema;
-
 use std::fmt::Write as _;
 
-use plinth_connections::AllowedTables;
 use plinth_nl2sql::{AskContext, Engine, Outcome, SchemaIndex};
-use plinth_schema_introspect::{Catalog, Schema};
 
-use crate::schema::relation;
+use crate::support;
 
 /// What things are called: in the schema, and by people, one and many.
 const NAMES: [(&str, &str); 12] = [
@@ -83,27 +79,17 @@ fn index(other: bool) -> SchemaIndex {
             "resolved_at? timestamptz",
         ],
     ];
-    let mut catalog = Catalog {
-        server_version_num: 150_000,
-        database: "trade".to_owned(),
-        role: "reader".to_owned(),
-        search_path: vec!["public".to_owned()],
-        schemas: vec![Schema { name: "public".to_owned(), comment: None, usable: true }],
-        ..Catalog::default()
-    };
     let names: Vec<&str> = tables.iter().map(String::as_str).collect();
-    for (oid, (name, columns)) in (1..).zip(names.iter().zip(columns)) {
-        let columns: Vec<String> = columns.iter().map(|it| said(it, other)).collect();
-        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        catalog.relations.push(relation(oid, name, &columns, &names).into());
-    }
-    // as a reader of catalogs leaves them
-    catalog.relations.sort_by(|a, b| a.name.cmp(&b.name));
-    SchemaIndex::build(&catalog, &AllowedTables::All)
+    let columns: Vec<Vec<String>> =
+        columns.iter().map(|it| it.iter().map(|it| said(it, other)).collect()).collect();
+    let columns: Vec<Vec<&str>> =
+        columns.iter().map(|it| it.iter().map(String::as_str).collect()).collect();
+    let columns: Vec<&[&str]> = columns.iter().map(Vec::as_slice).collect();
+    support::index(&support::catalog(&names, &columns))
 }
 
 fn context() -> AskContext {
-    AskContext { now: "2026-06-10T09:00:00[UTC]".parse().expect("a moment") }
+    support::at("2026-06-10T09:00:00[UTC]")
 }
 
 const QUESTIONS: [&str; 38] = [

@@ -1,12 +1,8 @@
 //! What happened to rows and when, which one of them is meant, and what belongs together, over a small bus company.
 
-mod schema;
+use plinth_nl2sql::SchemaIndex;
 
-use plinth_connections::AllowedTables;
-use plinth_nl2sql::{AskContext, Engine, SchemaIndex};
-use plinth_schema_introspect::{Catalog, Schema};
-
-use crate::schema::relation;
+use crate::support;
 
 fn index() -> SchemaIndex {
     const TABLES: [&str; 4] = ["drivers", "passes", "trips", "stops"];
@@ -16,27 +12,15 @@ fn index() -> SchemaIndex {
         &["id* integer", "driver_id integer>drivers", "price numeric", "started_at timestamptz"],
         &["id* integer", "town text=Springfield|Portland", "state text=Ohio|Oregon"],
     ];
-    let mut catalog = Catalog {
-        server_version_num: 150_000,
-        search_path: vec!["public".to_owned()],
-        schemas: vec![Schema { name: "public".to_owned(), comment: None, usable: true }],
-        ..Catalog::default()
-    };
-    for (oid, (name, columns)) in (1..).zip(TABLES.iter().zip(columns)) {
-        catalog.relations.push(relation(oid, name, columns, &TABLES).into());
-    }
-    SchemaIndex::build(&catalog, &AllowedTables::All)
+    support::index(&support::catalog(&TABLES, &columns))
 }
 
 fn sql(question: &str) -> String {
-    let context = AskContext { now: "2025-03-03T09:00:00[UTC]".parse().expect("a moment") };
-    let reading = Engine::new().best_reading(question, &index(), &context).expect(question);
-    reading.sql
+    support::best(&index(), question).sql
 }
 
 fn says(question: &str, parts: &[&str]) {
-    let sql = sql(question);
-    assert!(parts.iter().all(|it| sql.contains(it)), "{question}: {sql}");
+    support::says(question, &sql(question), parts);
 }
 
 #[test]

@@ -1,12 +1,8 @@
 //! What values may belong to, what is vague, and how several readings are offered, over a small town's eateries.
 
-mod schema;
+use plinth_nl2sql::{Clarification, Outcome, SchemaIndex};
 
-use plinth_connections::AllowedTables;
-use plinth_nl2sql::{AskContext, Clarification, Engine, Outcome, SchemaIndex};
-use plinth_schema_introspect::{Catalog, Schema};
-
-use crate::schema::relation;
+use crate::support;
 
 fn index() -> SchemaIndex {
     const TABLES: [&str; 4] = ["couriers", "eateries", "meals", "rides"];
@@ -28,30 +24,15 @@ fn index() -> SchemaIndex {
             "started_at timestamptz",
         ],
     ];
-    let mut catalog = Catalog {
-        server_version_num: 150_000,
-        database: "town".to_owned(),
-        role: "reader".to_owned(),
-        search_path: vec!["public".to_owned()],
-        schemas: vec![Schema { name: "public".to_owned(), comment: None, usable: true }],
-        ..Catalog::default()
-    };
-    for (oid, (name, columns)) in (1..).zip(TABLES.iter().zip(columns)) {
-        catalog.relations.push(relation(oid, name, columns, &TABLES).into());
-    }
-    SchemaIndex::build(&catalog, &AllowedTables::All)
+    support::index(&support::catalog(&TABLES, &columns))
 }
 
 fn ask(question: &str) -> Outcome {
-    let now = "2025-03-03T09:00:00[UTC]".parse().expect("a moment");
-    Engine::new().ask(question, &index(), &AskContext { now })
+    support::ask(&index(), question)
 }
 
 fn sql(question: &str) -> String {
-    match ask(question) {
-        Outcome::Answered(it) => it.sql,
-        other => panic!("{question}: {other:?}"),
-    }
+    support::answered(question, ask(question)).sql
 }
 
 fn asked_back(question: &str) -> Clarification {

@@ -1,12 +1,8 @@
 //! What is written can be run: groups have one of what is shown for each, and numbers are compared with numbers.
 
-mod schema;
+use plinth_nl2sql::{Outcome, SchemaIndex};
 
-use plinth_connections::AllowedTables;
-use plinth_nl2sql::{AskContext, Engine, Outcome, SchemaIndex};
-use plinth_schema_introspect::{Catalog, Schema};
-
-use crate::schema::relation;
+use crate::support;
 
 fn index() -> SchemaIndex {
     const TABLES: [&str; 3] = ["boats", "owners", "repairs"];
@@ -15,22 +11,12 @@ fn index() -> SchemaIndex {
         &["owner_id* integer", "first_name text", "town text"],
         &["repair_id* integer", "boat_id integer>boats", "cost numeric", "repaired_on date"],
     ];
-    let mut catalog = Catalog {
-        server_version_num: 150_000,
-        search_path: vec!["public".to_owned()],
-        schemas: vec![Schema { name: "public".to_owned(), comment: None, usable: true }],
-        ..Catalog::default()
-    };
-    for (oid, (name, columns)) in (1..).zip(TABLES.iter().zip(columns)) {
-        catalog.relations.push(relation(oid, name, columns, &TABLES).into());
-    }
-    SchemaIndex::build(&catalog, &AllowedTables::All)
+    support::index(&support::catalog(&TABLES, &columns))
 }
 
 /// All that is written for a question, answered or offered.
 fn written(question: &str) -> Vec<String> {
-    let now = "2025-03-03T09:00:00[UTC]".parse().expect("a moment");
-    match Engine::new().ask(question, &index(), &AskContext { now }) {
+    match support::ask(&index(), question) {
         Outcome::Answered(it) => vec![it.sql],
         Outcome::NeedsClarification(it) => it.options.into_iter().map(|it| it.sql).collect(),
         Outcome::NotAnswerable(_) | Outcome::NotPermitted(_) | Outcome::Meta(_) => Vec::new(),

@@ -1,12 +1,10 @@
 //! A boat hire whose owner has names of their own for everything, and what descriptions and documents tell of them.
 
-mod schema;
-
 use plinth_connections::AllowedTables;
-use plinth_nl2sql::{AskContext, Engine, Outcome, SchemaIndex};
-use plinth_schema_introspect::{Catalog, Samples, Schema, TypeClass};
+use plinth_nl2sql::{Engine, Outcome, SchemaIndex};
+use plinth_schema_introspect::{Catalog, Samples, TypeClass};
 
-use crate::schema::relation;
+use crate::support;
 
 const COMMENTS: [(&str, &str); 5] = [
     ("sorts", "Boat categories, a tree of two levels."),
@@ -54,56 +52,23 @@ fn catalog() -> Catalog {
         ],
         &["id* integer", "label text=Sail|Motor", "above_id? integer>sorts"],
     ];
-    let mut catalog = empty();
-    for (oid, (name, columns)) in (1..).zip(TABLES.iter().zip(columns)) {
-        let mut it = relation(oid, name, columns, &TABLES);
-        for (place, text) in COMMENTS {
-            match place.split_once('.') {
-                None if place == it.name => it.comment = Some(text.to_owned()),
-                Some((table, column)) if table == it.name => {
-                    for it in it.columns.iter_mut().filter(|it| it.name == column) {
-                        it.comment = Some(text.to_owned());
-                    }
-                }
-                _ => {}
-            }
-        }
-        for it in it.columns.iter_mut().filter(|it| it.name == "about") {
+    support::changed(&TABLES, &columns, |relation| {
+        support::describe(relation, &COMMENTS);
+        for it in relation.columns.iter_mut().filter(|it| it.name == "about") {
             let members = [r#"{"wood":"oak"}"#, r#"{"wood":"teak"}"#, r#"{"guarantee_months":0}"#];
             it.class = TypeClass::Json;
             it.samples =
                 Some(Samples { values: members.map(str::to_owned).to_vec(), complete: true });
         }
-        catalog.relations.push(it.into());
-    }
-    catalog
-}
-
-fn empty() -> Catalog {
-    Catalog {
-        server_version_num: 150_000,
-        search_path: vec!["public".to_owned()],
-        schemas: vec![Schema { name: "public".to_owned(), comment: None, usable: true }],
-        ..Catalog::default()
-    }
+    })
 }
 
 fn ask(question: &str) -> Outcome {
-    let index = SchemaIndex::build(&catalog(), &AllowedTables::All);
-    Engine::new().ask(question, &index, &context())
-}
-
-fn context() -> AskContext {
-    AskContext { now: "2025-03-03T09:00:00[UTC]".parse().expect("a moment") }
+    support::ask(&support::index(&catalog()), question)
 }
 
 fn answers(question: &str, parts: &[&str]) {
-    match ask(question) {
-        Outcome::Answered(it) => {
-            assert!(parts.iter().all(|part| it.sql.contains(part)), "{question}: {}", it.sql);
-        }
-        other => panic!("{question}: {other:?}"),
-    }
+    support::says(question, &support::answered(question, ask(question)).sql, parts);
 }
 
 #[test]
@@ -138,9 +103,9 @@ fn what_stands_in_documents_can_be_named() {
 
 #[test]
 fn where_nothing_may_be_read_nothing_is_answered() {
-    let index = SchemaIndex::build(&empty(), &AllowedTables::All);
+    let index = SchemaIndex::build(&support::empty(), &AllowedTables::All);
     for question in ["which code was used most?", "the top 5 boats", "how many hires per guest?"] {
-        let asked = Engine::new().ask(question, &index, &context());
+        let asked = Engine::new().ask(question, &index, &support::context());
         assert!(!matches!(asked, Outcome::Answered(_)), "{question}: {asked:?}");
     }
 }
