@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::idempotency::ShownOnce;
 use super::visit::Visit;
-use super::{Services, json, moment};
+use super::{Services, moment};
 
 /// Makes answers in the envelope. A handler takes one to answer with.
 pub(crate) struct Reply {
@@ -80,7 +80,7 @@ impl Reply {
         let Meta { request_id, timestamp } = self.meta();
         let meta = PageMeta { request_id, timestamp, next_cursor };
         let mut text = Vec::with_capacity(ROOM_BYTES);
-        json::write(&mut text, &PartEnvelope { data, meta })
+        serde_json::to_writer(&mut text, &PartEnvelope { data, meta })
             .expect("bodies have no keys that JSON cannot write");
         text
     }
@@ -92,7 +92,7 @@ const ROOM_BYTES: usize = 1024;
 /// As [`HttpResponseBuilder::json`] does it, but for the room.
 fn answer(response: &mut HttpResponseBuilder, body: &impl Serialize) -> HttpResponse {
     let mut text = Vec::with_capacity(ROOM_BYTES);
-    match json::write(&mut text, body) {
+    match serde_json::to_writer(&mut text, body) {
         Ok(()) => response.content_type(HeaderValue::from_static("application/json")).body(text),
         Err(err) => HttpResponse::from_error(JsonPayloadError::Serialize(err)),
     }

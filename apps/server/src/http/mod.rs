@@ -20,7 +20,6 @@ mod idempotency;
 mod identity_providers;
 mod input;
 mod invitation_page;
-mod json;
 mod keys;
 mod limits;
 mod me;
