@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use plinth_connections::{AllowedTables, TableName};
 use plinth_schema_introspect::Catalog;
@@ -167,6 +168,25 @@ fn what_would_show_it_by_another_name_is_closed() {
     }
     assert!(guard.check("SELECT * FROM income").is_ok(), "it reads nothing that is hidden");
     assert!(guard.check("SELECT * FROM vet_names").is_ok());
+}
+
+#[test]
+fn a_view_over_one_whose_query_is_not_known_is_closed() {
+    let (catalog, allowed) = clinic();
+    let restrictions = [restriction("public.visits", &["paid"], &[])];
+    let place =
+        |name: &str| catalog.relations.iter().position(|it| it.name == name).expect("a relation");
+    let (view, kept) = (place("vet_names"), place("monthly"));
+    let over = |definition: Option<String>| {
+        let mut catalog = catalog.clone();
+        Arc::make_mut(&mut catalog.relations[view]).reads = vec![catalog.relations[kept].oid];
+        // Printing it waited for a lock in vain.
+        Arc::make_mut(&mut catalog.relations[kept]).definition = definition;
+        let guard = Guard::restricted(&catalog, &allowed, &restrictions);
+        guard.check("SELECT * FROM vet_names").expect_err("it shows visits").rule
+    };
+    assert_eq!(over(catalog.relations[kept].definition.clone()), Rule::PolicyClosed);
+    assert_eq!(over(None), Rule::PolicyClosed);
 }
 
 #[test]

@@ -144,17 +144,29 @@ impl TargetDatabases {
         subject: &Subject<'_>,
         options: ReadOptions,
     ) -> Result<(PooledSession, Asked), Diagnosis> {
-        let mut expressions = true;
-        let mut attempts = 0;
+        let mut wanted = Wants {
+            expressions: true,
+            measures: options.measures && subject.scope() == Scope::One,
+        };
+        let (mut attempts, mut passing) = (0, 0);
         loop {
             attempts += 1;
             let mut session = self.session(target).await?;
-            match ask(&mut session, subject, expressions, options).await {
+            match ask(&mut session, subject, &wanted).await {
                 Ok(answers) => return Ok((session, answers)),
                 Err(RunError::Connection(_)) if attempts < ATTEMPTS => {}
+                // Somebody took a prepared statement from the session, which knows it now.
+                Err(RunError::Database(it)) if it.sqlstate == "26000" && attempts < ATTEMPTS => {}
+                // Sizes wait for more locks than all the rest (`REINDEX`), and are no reason to do without it.
+                Err(RunError::Database(_) | RunError::TimedOut(_) | RunError::Cancelled)
+                    if wanted.measures =>
+                {
+                    wanted.measures = false;
+                }
                 // Printing an expression looks at the table as it is now: somebody may be changing it, or hold its lock.
-                Err(RunError::Database(it)) if expressions && is_passing(&it.sqlstate) => {
-                    expressions = attempts < 2;
+                Err(RunError::Database(it)) if wanted.expressions && is_passing(&it.sqlstate) => {
+                    passing += 1;
+                    wanted.expressions = passing < 2;
                 }
                 Err(error) => return Err(Self::read_failure(error)),
             }
@@ -162,10 +174,17 @@ impl TargetDatabases {
     }
 }
 
-/// Lock not available, statement cancelled for its time, an object gone meanwhile (which the server calls internal), a
-/// prepared statement that somebody took from the session.
+/// What the first look brings that others' locks can keep from it.
+struct Wants {
+    /// Defaults, definitions and the like, as text.
+    expressions: bool,
+    /// Sizes, of one relation.
+    measures: bool,
+}
+
+/// Lock not available, an object gone meanwhile (which the server calls internal), a deadlock.
 fn is_passing(sqlstate: &str) -> bool {
-    matches!(sqlstate, "55P03" | "57014" | "XX000" | "42P01" | "42704" | "40P01" | "26000")
+    matches!(sqlstate, "55P03" | "XX000" | "42P01" | "42704" | "40P01")
 }
 
 /// What is asked before [`Answers`]: the fields of [`Basics`], and settings that answer nothing.
@@ -177,8 +196,7 @@ type Statement<'a> = (Cow<'static, str>, &'a [Option<&'a str>]);
 async fn ask(
     session: &mut Session,
     subject: &Subject<'_>,
-    expressions: bool,
-    options: ReadOptions,
+    wanted: &Wants,
 ) -> Result<Asked, RunError> {
     let version = session.server_version_num();
     let oid = [subject.oid()];
@@ -186,7 +204,7 @@ async fn ask(
         Subject::All => None,
         Subject::One { name, .. } => Some([Some(name.schema.as_str()), Some(name.name.as_str())]),
     };
-    let asked = statements(subject.scope(), version, &oid, name.as_ref(), expressions, options);
+    let asked = statements(subject.scope(), version, &oid, name.as_ref(), wanted);
     let sent: Vec<_> = asked.iter().flatten().collect();
     let sent: Vec<_> = sent.iter().map(|(sql, parameters)| Query { sql, parameters }).collect();
     let mut coming = Coming::new(subject, asked.iter().map(Option::is_none).collect());
@@ -195,8 +213,7 @@ async fn ask(
         Subject::All => session.query_each(&sent, &LIMITS, each).await?,
         Subject::One { .. } => session.query_each_kept(&sent, &LIMITS, each).await?,
     }
-    let measured = expressions && options.measures && subject.scope() == Scope::One;
-    Ok(coming.asked(measured))
+    Ok(coming.asked(wanted.measures))
 }
 
 /// What is asked in the first look, in the order of [`Basics`] and [`Answers`]; `None` is not asked, which answers no row.
@@ -205,8 +222,7 @@ fn statements<'a>(
     version: u32,
     oid: &'a [Option<&'a str>; 1],
     name: Option<&'a [Option<&'a str>; 2]>,
-    expressions: bool,
-    options: ReadOptions,
+    wanted: &Wants,
 ) -> Vec<Option<Statement<'a>>> {
     let (one, settings) = match scope {
         Scope::All => (&[][..], Cow::Borrowed(queries::SETTINGS)),
@@ -239,7 +255,7 @@ fn statements<'a>(
         about(queries::SERVERS),
         global(queries::SEQUENCES),
     ];
-    if expressions {
+    if wanted.expressions {
         asked.extend([
             about(queries::DEFAULTS),
             about(queries::DEFINITIONS),
@@ -253,10 +269,9 @@ fn statements<'a>(
     }
     // What is still asked when everything else is being put together. Of all relations, measures come later: they wait for
     // locks as expressions do, and may take as long as all the rest.
-    let measured = expressions && options.measures && scope == Scope::One;
     asked.extend([
         global(queries::FINGERPRINT),
-        own(queries::measures(scope).into()).filter(|_| measured),
+        own(queries::measures(scope).into()).filter(|_| wanted.measures),
     ]);
     asked
 }

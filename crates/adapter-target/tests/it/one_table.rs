@@ -135,4 +135,15 @@ async fn a_locked_table_is_read_without_its_size() {
     assert!(free.measures.is_some_and(|it| it.table_bytes > 0));
     let free = Relation { measures: None, ..Relation::clone(&free) };
     assert_eq!(Arc::new(free), locked);
+
+    // Of a table whose index is made anew only the size cannot be told.
+    holder.batch_execute("CREATE INDEX held ON rooms (id)").await.unwrap();
+    let known = read_all(&databases, &target).await;
+    let free = found(&databases, &target, "rooms", &known).await.relation;
+    assert!(free.measures.is_some());
+    holder.batch_execute("BEGIN; REINDEX INDEX held").await.unwrap();
+    let locked = found(&databases, &target, "rooms", &known).await.relation;
+    assert_eq!(locked.measures, None);
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(Arc::new(Relation { measures: None, ..Relation::clone(&free) }), locked);
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use plinth_connections::TableName;
-use plinth_schema_introspect::{Catalog, Column, Relation, TypeClass};
+use plinth_schema_introspect::{Catalog, Column, Relation, RelationKind, TypeClass};
 
 use super::{Mask, Piece, PolicyParameter, Predicate, ROW, Restriction, quoted};
 use crate::facts::RelationId;
@@ -118,11 +118,14 @@ impl Policing {
                 policed.entry(ancestor).or_default().closed_with_children = Some(why);
             }
         }
-        let reads = catalog.relations.iter().enumerate().filter(|(_, it)| it.definition.is_some());
+        let is_view =
+            |it: &Relation| matches!(it.kind, RelationKind::View | RelationKind::MaterializedView);
+        let reads = catalog.relations.iter().enumerate().filter(|(_, it)| is_view(it));
         let reads = reads.map(|(id, it)| {
             let known: Vec<RelationId> =
                 it.reads.iter().filter_map(|oid| ids.get(oid).copied()).collect();
-            let all_known = known.len() == it.reads.len();
+            // A view that could not be printed when it was read may have been read while it was changed.
+            let all_known = known.len() == it.reads.len() && it.definition.is_some();
             (id, (known, !all_known))
         });
         Self { policed, reads: reads.collect() }
