@@ -62,44 +62,40 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             conversation = Conversation::default();
         }
         let start = Instant::now();
-        let (asked, best_reading) = match conversation.go_on(&engine, &question, index, &context) {
-            Some(asked) => (asked, None),
-            None => {
-                let outcome = engine.ask(&question, index, &context);
-                let wanted = psql.as_ref().and_then(|it| {
-                    Some((it, engine.wanted(&question, index, &context, &outcome)?))
-                });
-                let found = match wanted {
-                    Some((psql, wanted)) => match access.lookup(&wanted) {
-                        Some(lookup) => {
-                            lookups += 1;
-                            look_up(&psql.replace("{db}", &db), &lookup)?
-                        }
-                        None => Vec::new(),
-                    },
+        let gone_on = conversation.go_on(&engine, &question, index, &context);
+        let (asked, best_reading) = if let Some(asked) = gone_on {
+            (asked, None)
+        } else {
+            let outcome = engine.ask(&question, index, &context);
+            let wanted = psql
+                .as_ref()
+                .and_then(|it| Some((it, engine.wanted(&question, index, &context, &outcome)?)));
+            let found = match wanted {
+                Some((psql, wanted)) => match access.lookup(&wanted) {
+                    Some(lookup) => {
+                        lookups += 1;
+                        look_up(&psql.replace("{db}", &db), &lookup)?
+                    }
                     None => Vec::new(),
-                };
-                let reading = |outcome: &Outcome, index: &SchemaIndex| {
-                    let unsure = matches!(
-                        outcome,
-                        Outcome::NeedsClarification(_) | Outcome::NotAnswerable(_)
-                    );
-                    (best && unsure)
-                        .then(|| engine.best_reading(&question, index, &context))
-                        .flatten()
-                };
-                let (outcome, reading) = if found.is_empty() {
-                    let reading = reading(&outcome, index);
-                    (outcome, reading)
-                } else {
-                    finds += 1;
-                    let index = index.with_found(&found);
-                    let outcome = engine.ask(&question, &index, &context);
-                    let reading = reading(&outcome, &index);
-                    (outcome, reading)
-                };
-                (conversation.answered(outcome.into()), reading)
-            }
+                },
+                None => Vec::new(),
+            };
+            let reading = |outcome: &Outcome, index: &SchemaIndex| {
+                let unsure =
+                    matches!(outcome, Outcome::NeedsClarification(_) | Outcome::NotAnswerable(_));
+                (best && unsure).then(|| engine.best_reading(&question, index, &context)).flatten()
+            };
+            let (outcome, reading) = if found.is_empty() {
+                let reading = reading(&outcome, index);
+                (outcome, reading)
+            } else {
+                finds += 1;
+                let index = index.with_found(&found);
+                let outcome = engine.ask(&question, &index, &context);
+                let reading = reading(&outcome, &index);
+                (outcome, reading)
+            };
+            (conversation.answered(outcome.into()), reading)
         };
         let ms = start.elapsed().as_secs_f64() * 1000.0;
         times.push(ms);

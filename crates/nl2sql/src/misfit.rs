@@ -93,7 +93,8 @@ fn seeks_what_is_never_empty(index: &SchemaIndex, query: &LogicalQuery) -> bool 
         let info = index.column(*column);
         let has = |said: &str| info.values.iter().any(|it| it.eq_ignore_ascii_case(said));
         // among initials `N` denies nothing, nor does `NO` among codes of countries
-        let codes = info.values.iter().all(|it| it.len() < 4) && !has("yes");
+        let codes =
+            info.values.len() > 1 && info.values.iter().all(|it| it.len() < 4) && !has("yes");
         let denies = has("none")
             || has("no") && !codes
             || [("n", "y"), ("false", "true")].iter().any(|it| has(it.0) && has(it.1));

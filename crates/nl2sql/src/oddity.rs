@@ -37,12 +37,24 @@ fn names(items: &[Item], column: ColumnRef) -> bool {
 
 /// Whether a column, or the table whose rows it names, stands in a list of what to show: `the mean and the channel`,
 /// `owners and their phones`; with `told`, only where it says of each: by its plural, or as what others have.
-fn is_listed(index: &SchemaIndex, items: &[Item], column: ColumnRef, told: bool) -> bool {
+///
+/// `counted`, a table that only follows `and` is another thing to count: `number of orders and customers`.
+fn is_listed(
+    index: &SchemaIndex,
+    items: &[Item],
+    column: ColumnRef,
+    told: bool,
+    counted: bool,
+) -> bool {
     let rows = index.tables[column.table].display.contains(&column.column);
     let is_it = |it: &Item| {
         matches!(&it.meaning, Meaning::Name(links) if links.iter().any(|it| {
             it.table == column.table && it.column.map_or(rows, |it| it == column.column)
         }))
+    };
+    let is_table = |it: &Item| {
+        matches!(&it.meaning, Meaning::Name(links)
+            if links.first().is_some_and(|it| it.table == column.table && it.column.is_none()))
     };
     let joins = |it: &Item| it.is_mark(',') || it.is_word() && it.lower == "and";
     items.iter().enumerate().any(|(at, it)| {
@@ -54,6 +66,9 @@ fn is_listed(index: &SchemaIndex, items: &[Item], column: ColumnRef, told: bool)
         let articles = items[..at].iter().rev().take_while(article).count();
         let lead = (at - articles).checked_sub(1).map(|it| &items[it]);
         let theirs = articles > 0 && matches!(items[at - 1].lower.as_str(), "their" | "its");
+        if counted && is_table(it) && articles == 0 {
+            return false;
+        }
         let next = items.get(at + 1);
         let ends = next.is_none_or(|it| joins(it) || matches!(it.meaning, Meaning::Mark(_)));
         let begins = next.is_some_and(joins)
@@ -190,11 +205,18 @@ fn answers_when_by_name(index: &SchemaIndex, items: &[Item], query: &LogicalQuer
             || !info.values.is_empty() && info.values.iter().all(dated)
     };
     // `when orders are cancelled, which channel …` asks for no moment
-    let asks_more = items.iter().enumerate().any(|(at, it)| {
-        at > 1
-            && items[at - 1].is_mark(',')
-            && matches!(it.lower.as_str(), "which" | "what" | "who" | "whose" | "where" | "how")
+    let asks_itself = items.get(1).is_some_and(|it| {
+        matches!(
+            it.lower.as_str(),
+            "was" | "were" | "is" | "are" | "did" | "does" | "do" | "has" | "have" | "had" | "will"
+        )
     });
+    let asks_more = !asks_itself
+        && items.iter().enumerate().any(|(at, it)| {
+            at > 1
+                && items[at - 1].is_mark(',')
+                && matches!(it.lower.as_str(), "which" | "what" | "who" | "whose" | "where" | "how")
+        });
     !asks_more
         && items.first().is_some_and(|it| it.is_word() && it.lower == "when")
         && !query.select.is_empty()
@@ -232,8 +254,18 @@ fn groups_unasked(index: &SchemaIndex, items: &[Item], query: &LogicalQuery) -> 
         |it: &Expr| matches!(it, Expr::Aggregate { function: Aggregate::Max | Aggregate::Min, .. });
     let shown = query.select.as_slice();
     let is_extreme = shown.iter().any(extreme);
+    let is_count = |it: &Expr| matches!(it, Expr::Aggregate { function: Aggregate::Count, .. });
+    let counted = shown.iter().any(is_count);
+    // `number of payments and their amounts` has one of each in mind; a rating of five tells groups apart
+    let measures = |it: ColumnRef| {
+        let info = index.column(it);
+        let few = info.complete && !info.values.is_empty();
+        !few && (info.class.is_numeric() && !info.is_id() || info.class.is_temporal())
+    };
     // a column that tells groups apart, and that nobody listed; the first of them only is not each
-    let listed = |it: ColumnRef| query.limit.is_none() && is_listed(index, items, it, is_extreme);
+    let listed = |it: ColumnRef| {
+        query.limit.is_none() && !measures(it) && is_listed(index, items, it, is_extreme, counted)
+    };
     let plain = |it: &Expr| matches!(it, Expr::Column(it) if !listed(*it));
     let odd = match shown {
         [Expr::Aggregate { .. }, rest @ ..] => rest.iter().any(plain),
@@ -352,7 +384,7 @@ fn shows_what_it_denies(index: &SchemaIndex, items: &[Item], query: &LogicalQuer
     let others = says(items, &["other", "except", "besides", "excluding", "but"]);
     !others
         && query.select.iter().any(|shown| {
-            matches!(shown, Expr::Column(it) if !is_listed(index, items, *it, false))
+            matches!(shown, Expr::Column(it) if !is_listed(index, items, *it, false, false))
                 && query.filter.iter().any(|it| {
                     matches!(it, Predicate::Compare(left, Comparison::NotEqual, Expr::Literal(Literal::Text(_)))
                         if left == shown)

@@ -280,7 +280,11 @@ impl<'a> Interpreter<'a> {
         // `departments and their highest salary`: each has one
         let theirs = at > 1
             && matches!(self.word(at - 1), "their" | "its")
-            && (matches!(self.word(at - 2), "and" | "with") || self.marked(at - 2, ','));
+            && (matches!(self.word(at - 2), "and" | "with") || self.marked(at - 2, ','))
+            && self.resolve_quietly(draft, next, Want::Any).is_some_and(|it| {
+                let class = self.index.column(it).class;
+                class.is_numeric() || class.is_temporal()
+            });
         let with = (with || of_rows) && !theirs;
         let plain = draft.asked.iter().any(|it| matches!(it, Asked::Column(_) | Asked::Rows(_)));
         if *mode == Mode::Select

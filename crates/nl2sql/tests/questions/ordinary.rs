@@ -294,6 +294,12 @@ fn what_looks_like_them_and_may_mean_something_else_is_asked_back() {
         // of all, and where it is; or of each
         "the highest salary and the department",
         "the maximum discount percent and the coupon code",
+        // how many, and of each how much
+        "number of payments and their amounts",
+        "number of products and their prices",
+        "the average price and the cost of products",
+        // two counts
+        "number of orders and customers",
     ] {
         let outcome = support::ask(&index, question);
         assert!(!matches!(outcome, Outcome::Answered(_)), "{question}: {outcome:?}");
