@@ -26,13 +26,16 @@ const SET_ORG_UNFLUSHED: &str =
     "SELECT set_config('plinth.org_id', $1, true), set_config('synchronous_commit', 'off', true)";
 
 /// What is asked at every turn is planned once for each session: everything in it is found by its key, so that no value makes
-/// another plan better, and planning takes longer than what is planned.
-const SET_ORG_PLANNED: &str = "SELECT set_config('plinth.org_id', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true)";
+/// another plan better, and planning takes longer than what is planned. Where tables were small when it was planned, reading
+/// them whole would be the plan that stays.
+const SET_ORG_PLANNED: &str =
+    "SELECT set_config('plinth.org_id', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true),
+         set_config('enable_seqscan', 'off', true)";
 
-/// Both.
+/// The same, and that its commit waits for no disk.
 const SET_ORG_PLANNED_UNFLUSHED: &str =
     "SELECT set_config('plinth.org_id', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true),
-         set_config('synchronous_commit', 'off', true)";
+         set_config('enable_seqscan', 'off', true), set_config('synchronous_commit', 'off', true)";
 
 /// What was committed before on the session is on disk when this is answered: it writes a record of its own, and its commit
 /// waits for the disk.
