@@ -176,10 +176,13 @@ fn a_view_over_one_whose_query_is_not_known_is_closed() {
     let restrictions = [restriction("public.visits", &["paid"], &[])];
     let place =
         |name: &str| catalog.relations.iter().position(|it| it.name == name).expect("a relation");
-    let (view, kept) = (place("vet_names"), place("monthly"));
+    let (view, kept, table) = (place("vet_names"), place("monthly"), place("visits"));
     let over = |definition: Option<String>| {
         let mut catalog = catalog.clone();
-        Arc::make_mut(&mut catalog.relations[view]).reads = vec![catalog.relations[kept].oid];
+        let below = vec![catalog.relations[table].oid];
+        Arc::make_mut(&mut catalog.relations[kept]).reads = below;
+        let below = vec![catalog.relations[kept].oid];
+        Arc::make_mut(&mut catalog.relations[view]).reads = below;
         // Printing it waited for a lock in vain.
         Arc::make_mut(&mut catalog.relations[kept]).definition = definition;
         let guard = Guard::restricted(&catalog, &allowed, &restrictions);
