@@ -409,7 +409,7 @@ async fn a_remote_is_signed_in_to_by_oauth_and_its_tokens_are_renewed() {
     let (signed_in, _) = there.sign_in(&address("Host")).await;
     assert_eq!(signed_in.delete(&format!("/v1/me/apps/{}", text(&app["id"]))).await.status, 204);
     let over = ann.post(&format!("{path}/projects"), json!({ "project_id": "quiet-lake-1" })).await;
-    assert_eq!(over.status, 503, "{}", over.text);
+    assert_eq!(over.status, 409, "{}", over.text);
     assert_eq!(over.body["error"]["details"]["code"], "REMOTE_NOT_CONNECTED", "{}", over.text);
     let over = tried().await;
     assert!(text(&over["fault"]).contains("authorization"), "{over}");

@@ -115,14 +115,15 @@ impl Classify for RemoteError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Field { .. } | Self::There(_) | Self::Loop => ErrorKind::Invalid,
-            Self::NameTaken(_) | Self::ProjectKnown(_) | Self::TooMany(_) | Self::InUse => {
-                ErrorKind::Conflict
-            }
+            // Trying again does not help: somebody has to sign in first.
+            Self::NameTaken(_)
+            | Self::ProjectKnown(_)
+            | Self::TooMany(_)
+            | Self::InUse
+            | Self::NotConnected(_) => ErrorKind::Conflict,
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::Changed => ErrorKind::PreconditionFailed,
-            Self::KeyRefused(_) | Self::NotConnected(_) | Self::Away { .. } => {
-                ErrorKind::Unavailable
-            }
+            Self::KeyRefused(_) | Self::Away { .. } => ErrorKind::Unavailable,
             Self::Unknown { .. } | Self::AnswerLost { .. } => ErrorKind::Connection,
             Self::Said { status, .. } => match status {
                 403 => ErrorKind::Forbidden,
