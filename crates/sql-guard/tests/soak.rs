@@ -9,6 +9,8 @@
 
 #[path = "support/calls.rs"]
 mod calls;
+#[path = "support/chance.rs"]
+mod chance;
 #[path = "support/mutate.rs"]
 mod mutate;
 mod support;
@@ -24,6 +26,7 @@ use plinth_sql_guard::{Guard, Rule};
 use serde_json::Value;
 
 use calls::forbidden_call;
+use chance::Chance;
 use mutate::{FRAMES, disguised};
 
 /// How many statements the short form judges.
@@ -49,30 +52,6 @@ const PART: u64 = 20_000;
 
 /// The name of the test that starts itself in other processes.
 const TEST: &str = "nothing_comes_through_in_any_dress_and_all_is_judged_quickly";
-
-/// Numbers that look like chance (splitmix64).
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % (end.max(1) as u64)).expect("below a usize")
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len())]
-    }
-
-    fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.next().to_le_bytes()[3]).collect()
-    }
-}
 
 /// A catalog with a list of what may be read, and the statements that are about it.
 struct Ground {

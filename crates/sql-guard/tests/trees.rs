@@ -1,6 +1,8 @@
 //! The trees that `plinth-pg-tree` reads from the parser's memory are those that `pg_query` decodes, for the statements of the
 //! guard's tests, for what chance makes of them, and for what no statement of theirs holds.
 
+#[path = "support/chance.rs"]
+mod chance;
 #[path = "support/compare.rs"]
 mod compare;
 #[path = "support/mutate.rs"]
@@ -11,6 +13,7 @@ use std::thread;
 
 use serde_json::Value;
 
+use chance::Chance;
 use compare::compare;
 use mutate::{FRAMES, disguised};
 
@@ -24,30 +27,6 @@ const BY_CHANCE: u64 = 6_000;
 fn with_stack(test: impl FnOnce() + Send + 'static) {
     let thread = thread::Builder::new().stack_size(64 << 20).spawn(test).expect("it starts");
     thread.join().expect("no assertion failed");
-}
-
-/// Numbers that look like chance (splitmix64).
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % (end.max(1) as u64)).expect("below a usize")
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len())]
-    }
-
-    fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.next().to_le_bytes()[3]).collect()
-    }
 }
 
 /// The statements of the corpora, and of each kind one.
