@@ -225,13 +225,13 @@ pub(crate) struct ServeSettings {
     #[arg(long, env = "PLINTH_HEALTH_CHECK_SECONDS", default_value_t = 300, value_name = "S")]
     pub(crate) health_check_seconds: u32,
     /// Runs of workflows under way at once in this process; 0 leaves them to others (`plinth worker`).
-    #[arg(long, env = "PLINTH_WORKFLOW_RUNS", default_value_t = 64, value_name = "N")]
+    #[arg(long, env = "PLINTH_WORKFLOW_RUNS", default_value_t = 1024, value_name = "N")]
     pub(crate) workflow_runs: usize,
     /// Runs of one organization's workflows under way at once, in all processes together.
     #[arg(
         long,
         env = "PLINTH_WORKFLOW_RUNS_PER_ORGANIZATION",
-        default_value_t = 32,
+        default_value_t = 512,
         value_name = "N"
     )]
     pub(crate) workflow_runs_per_organization: u32,

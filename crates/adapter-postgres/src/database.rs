@@ -406,7 +406,8 @@ impl Database {
 }
 
 /// Transactions whose commits everybody sees at once, and which are stored only when [`Hurry::flush`] says so: until then a
-/// crash of the database may take the last of them away, whole, and whatever others committed after it in this way.
+/// crash of the database may take the last of them away, whole, and whatever others committed after it in this way. Their
+/// statements are planned once for each session, as those of [`Database::for_org_after`].
 pub(crate) struct Hurry<'a> {
     database: &'a Database,
     client: Object,
@@ -417,7 +418,7 @@ impl Hurry<'_> {
     /// Begins the next one. Whoever began it commits it.
     pub(crate) async fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
         let tx = self.client.transaction().await.map_err(store)?;
-        let set = tx.prepare_cached(SET_ORG_UNFLUSHED).await.map_err(store)?;
+        let set = tx.prepare_cached(SET_ORG_PLANNED_UNFLUSHED).await.map_err(store)?;
         tx.execute(&set, &[&self.org.to_string()]).await.map_err(store)?;
         self.database.set_clock(&tx).await?;
         Ok(tx)

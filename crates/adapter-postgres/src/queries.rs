@@ -299,7 +299,7 @@ async fn take_back(
 }
 
 /// How many entries one transaction writes.
-const BATCH: usize = 100;
+const BATCH: usize = 200;
 
 /// One column of many records.
 fn column<'a, T>(records: &'a [Arc<HistoryEntry>], of: impl Fn(&'a QueryRecord) -> T) -> Vec<T> {

@@ -3,7 +3,7 @@
 #![expect(clippy::print_stdout, reason = "counts are for whoever runs the tests")]
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,9 +31,9 @@ use plinth_workflows::testing::{
     run_queue_contract, schedule_contract, workflow_store_contract,
 };
 use plinth_workflows::{
-    Changed, Context, Fault, FitsRole, Found, Members, Outward, OutwardAnswer, OutwardCall,
-    RunQueue as _, RunState, StepResult, StepRunner, Worker, WorkerParts, WorkerSettings,
-    WorkflowId, WorkflowStore as _,
+    Advance, Changed, Context, Fault, FitsRole, Found, Members, Outward, OutwardAnswer,
+    OutwardCall, RunEnd, RunId, RunQueue as _, RunState, StepResult, StepRunner, Taken, Then,
+    Worker, WorkerParts, WorkerSettings, WorkflowId, WorkflowStore as _,
 };
 use serde_json::json;
 use tokio::sync::Notify;
@@ -229,6 +229,148 @@ async fn runs_that_have_ended_are_not_looked_at_when_others_are_taken() {
     assert_eq!(it.rows(take).await, ["5 true"]);
 }
 
+/// Also where statistics say that hardly any is under way, as they do of a moment when none was.
+#[tokio::test]
+async fn moving_runs_on_looks_at_no_others_that_are_under_way() {
+    let it = ours(false).await;
+    let workflow = put(&it.store, it.us, "ours", it.at, 1000).await;
+    it.rows("ANALYZE workflow_runs").await;
+    let (org, workflow) = (it.us.0.as_uuid(), workflow.as_uuid());
+    it.rows(&format!(
+        "INSERT INTO workflow_runs (id, org_id, workflow_id, version, state, trigger_kind, due_at, created_at, lease_until, fence)
+         SELECT gen_random_uuid(), '{org}', '{workflow}', 1, 'running', 'manual', now(), now(), now() + interval '1 h', n
+         FROM generate_series(1, 500) n"
+    ))
+    .await;
+    let advance = format!(
+        "WITH org AS MATERIALIZED (SELECT set_config('plinth.org_id', '{org}', true)), these AS MATERIALIZED (
+             SELECT array_agg(id) AS ids, array_agg(fence) AS fences, array_agg(0) AS none, array_agg('succeeded'::text) AS states,
+                 array_agg(0::float8) AS pauses, array_agg(1) AS done, array_agg(NULL::text) AS texts
+             FROM (SELECT id, fence FROM workflow_runs ORDER BY fence LIMIT 40) first, org
+         ), before AS MATERIALIZED (
+             SELECT sum(pg_stat_get_xact_tuples_returned(indexrelid) + 0 * cardinality(ids)) AS entries
+             FROM pg_index, these WHERE indrelid = 'workflow_runs'::regclass
+         ), moved AS MATERIALIZED (
+             SELECT count(*) AS many FROM before, these, LATERAL advance_workflow_runs(
+                 ids, fences, CASE WHEN entries >= 0 THEN none END, states, pauses, done, none, texts, texts)
+         )
+         SELECT max(many) || ' ' || (sum(pg_stat_get_xact_tuples_returned(indexrelid) + 0 * many) - max(entries) < 200)
+         FROM pg_index, before, moved WHERE indrelid = 'workflow_runs'::regclass"
+    );
+    assert_eq!(it.rows(&advance).await, ["40 true"]);
+}
+
+#[tokio::test]
+async fn leases_are_kept_also_while_somebody_holds_a_run() {
+    let it = ours(false).await;
+    let workflow = put(&it.store, it.us, "ours", it.at, 1000).await;
+    for _ in 0..2 {
+        enqueue(&it.store, it.us.0, workflow, it.at).await;
+    }
+    let taken = it.queue.take(&limits(2)).await.unwrap().runs;
+    let held: Vec<_> = taken.iter().map(|run| (run.id, run.fence)).collect();
+    let (mut holder, connection) =
+        tokio_postgres::connect(&it.test.superuser_url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let holding = holder.transaction().await.unwrap();
+    let lock = "SELECT FROM plinth.workflow_runs WHERE id = $1 FOR UPDATE";
+    holding.execute(lock, &[&held[0].0.as_uuid()]).await.unwrap();
+    let keeping = it.queue.keep(&held, Duration::from_hours(1));
+    let kept = tokio::time::timeout(Duration::from_secs(10), keeping).await;
+    let mut kept = kept.expect("it waits for nobody").unwrap();
+    kept.sort();
+    let mut all: Vec<_> = held.iter().map(|it| it.0).collect();
+    all.sort();
+    assert_eq!(kept, all, "both are still this worker's");
+    let long = "SELECT id::text FROM workflow_runs WHERE lease_until > now() + interval '30 min'";
+    assert_eq!(it.rows(long).await, [held[1].0.as_uuid().to_string()]);
+    // What somebody else has by now is not.
+    holding.rollback().await.unwrap();
+    let stale = [(held[0].0, held[0].1 + 1), held[1]];
+    let kept = it.queue.keep(&stale, Duration::from_hours(1)).await.unwrap();
+    assert_eq!(kept, [held[1].0]);
+}
+
+#[tokio::test]
+async fn keeping_leases_and_moving_runs_on_are_never_in_each_others_way() {
+    let it = ours(false).await;
+    let workflow = put(&it.store, it.us, "ours", it.at, 1000).await;
+    let (org, workflow) = (it.us.0, workflow.as_uuid());
+    it.rows(&format!(
+        "INSERT INTO workflow_runs (id, org_id, workflow_id, version, state, trigger_kind, due_at, created_at)
+         SELECT gen_random_uuid(), '{}', '{workflow}', 1, 'queued', 'manual', now(), now() FROM generate_series(1, 400)",
+        org.as_uuid()
+    ))
+    .await;
+    let taken = it.queue.take(&limits(400)).await.unwrap().runs;
+    assert_eq!(taken.len(), 400);
+    let all: Vec<_> = taken.iter().map(|run| (run.id, run.fence)).collect();
+    let backwards: Vec<_> = all.iter().rev().copied().collect();
+    let is_over = AtomicBool::new(false);
+    let keeping = async |held: &[(RunId, i64)]| {
+        while !is_over.load(Ordering::Relaxed) {
+            it.queue.keep(held, Duration::from_mins(1)).await.unwrap();
+        }
+    };
+    let moving = async {
+        for batch in taken.chunks(20) {
+            let end = |run: &Taken| Advance {
+                run: run.id,
+                fence: run.fence,
+                stored: 0,
+                step: None,
+                attempt: None,
+                then: Then::End(RunEnd {
+                    state: RunState::Succeeded,
+                    verdict: None,
+                    error: None,
+                    pause: None,
+                }),
+            };
+            let ends: Vec<_> = batch.iter().map(end).collect();
+            let moved = it.queue.advance(org, &ends).await.unwrap();
+            assert!(moved.iter().all(|it| *it), "{moved:?}");
+        }
+        is_over.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(keeping(&all), keeping(&backwards), moving);
+    let ended = "SELECT count(*)::text FROM workflow_runs WHERE state = 'succeeded' AND lease_until IS NULL";
+    assert_eq!(it.rows(ended).await, ["400"]);
+}
+
+/// By whom ever it is deleted: its age, its workflow's end, its organization's.
+#[tokio::test]
+async fn results_go_with_their_runs_and_no_others_do() {
+    let it = ours(false).await;
+    let mut workflows = Vec::new();
+    for (who, name) in [(it.us, "swept"), (it.us, "removed"), (it.them, "theirs")] {
+        let workflow = put(&it.store, who, name, it.at, 1000).await;
+        workflows.push(workflow.as_uuid());
+        it.rows(&format!(
+            "WITH runs AS (
+                 INSERT INTO workflow_runs (id, org_id, workflow_id, version, state, trigger_kind, due_at, created_at, ended_at)
+                 SELECT gen_random_uuid(), '{}', '{}', 1, 'succeeded', 'manual', now(), now(),
+                     CASE '{name}' WHEN 'swept' THEN now() - interval '2 days' ELSE now() END
+                 FROM generate_series(1, 3) RETURNING org_id, id
+             )
+             INSERT INTO workflow_run_steps (org_id, run_id, position, name, is_action, succeeded, started_at, ended_at)
+             SELECT org_id, id, n, '{name}', false, true, now(), now() FROM runs, generate_series(0, 1) n",
+            who.0.as_uuid(),
+            workflow.as_uuid()
+        ))
+        .await;
+    }
+    let left = "SELECT name || ' ' || count(*) FROM workflow_run_steps GROUP BY name ORDER BY name";
+    assert_eq!(it.rows(left).await, ["removed 6", "swept 6", "theirs 6"]);
+    let day = jiff::SignedDuration::from_hours(24);
+    assert_eq!(it.store.sweep(it.us.0, day, 100).await.unwrap(), 3);
+    assert_eq!(it.rows(left).await, ["removed 6", "theirs 6"]);
+    it.rows(&format!("DELETE FROM workflows WHERE id = '{}'", workflows[1])).await;
+    assert_eq!(it.rows(left).await, ["theirs 6"]);
+    it.rows(&format!("DELETE FROM organizations WHERE id = '{}'", it.them.0.as_uuid())).await;
+    assert!(it.rows(left).await.is_empty());
+}
+
 /// Answers at once, and counts.
 #[derive(Default)]
 struct Counting {
@@ -376,6 +518,51 @@ async fn every_run_ends_once_whoever_dies() {
     for id in &ids {
         assert!(calls.contains_key(&format!("{id}.post")));
     }
+}
+
+/// Has no turn for whoever asks first, and counts.
+#[derive(Default)]
+struct Crowded(AtomicU64);
+
+#[async_trait]
+impl StepRunner for Crowded {
+    async fn run(&self, _: &Principal, _: &Step, _: &Context) -> Result<Found, Fault> {
+        if self.0.fetch_add(1, Ordering::Relaxed) == 0 {
+            return Err(Fault { had_no_turn: true, ..Fault::temporary("everything is in use") });
+        }
+        let result = StepResult { columns: vec!["one".to_owned()], rows: vec![vec![json!(1)]] };
+        Ok(Found { result, query: QueryId::new(SystemClock.now()) })
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_has_no_turn_gives_its_place_to_others_and_counts_no_try() {
+    let it = ours(true).await;
+    let workflow = put(&it.store, it.us, "crowded", it.at, 1).await;
+    let counting = Arc::new(Counting::default());
+    let worker = Worker::new(WorkerParts {
+        queue: Arc::new(it.queue.clone()),
+        store: Arc::new(it.store.clone()),
+        members: Arc::new(Everybody),
+        steps: Arc::new(Crowded::default()),
+        actions: Actions::new(Arc::new(RecordingMailer::default()), counting),
+        hooks: HookKey::new([7; 32]),
+        clock: it.clock.clone(),
+        bell: bell(&it),
+        settings: WorkerSettings::default(),
+    });
+    let run = enqueue(&it.store, it.us.0, workflow, it.at).await;
+    assert_eq!(worker.drain().await.unwrap(), 1);
+    let seen = "SELECT state || ' ' || starts || ' ' || tried || ' ' || (started_at IS NULL) || ' '
+         || (due_at - now() BETWEEN interval '0' AND interval '3 s') FROM workflow_runs";
+    let seen = seen.replace("now()", &format!("'{}'::timestamptz", it.clock.now()));
+    assert_eq!(it.rows(&seen).await, ["queued 0 0 true true"]);
+    assert_eq!(worker.drain().await.unwrap(), 0, "it waits a moment");
+    it.clock.advance(jiff::SignedDuration::from_secs(3));
+    assert_eq!(worker.drain().await.unwrap(), 1);
+    let (found, _, attempts, ..) = it.store.run(it.us.0, run).await.unwrap().unwrap();
+    assert_eq!((found.state, found.starts), (RunState::Succeeded, 1));
+    assert!(attempts.is_empty(), "{attempts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -107,6 +107,7 @@ fn limits() -> RunLimits {
         row_bytes: 8 << 20,
         time: Duration::from_secs(30),
         time_zone: "UTC".to_owned(),
+        in_background: false,
     }
 }
 

@@ -10,13 +10,14 @@ use deadpool::Runtime;
 use deadpool::managed::{Object, Pool, PoolError, QueueMode};
 use plinth_connections::{ConnectionId, Diagnosis, Target};
 use plinth_core::OrgId;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::dial::Dialer;
 use crate::opener::Opener;
 use crate::session::{Session, State};
 use crate::settings::TargetSettings;
-use crate::share::{Lack, Purpose, Share, Shares};
+use crate::share::{Lack, Purpose, Share, Shares, Turn};
 use crate::ssh::TunnelSlot;
 
 /// How often idle sessions are looked at.
@@ -43,6 +44,21 @@ struct Entry {
     org: OrgId,
     version: i64,
     pool: Pool<Opener>,
+    background: Arc<Semaphore>,
+}
+
+impl Entry {
+    /// Whoever waits hears that the connection has changed.
+    fn close(&self) {
+        self.pool.close();
+        self.background.close();
+    }
+}
+
+/// How many of a connection's sessions what runs in the background may have at once: there is always one that it leaves to
+/// those who wait for an answer, unless there is only one.
+fn background_sessions(all: usize) -> usize {
+    (all - all.div_ceil(4)).max(1)
 }
 
 impl Pools {
@@ -51,21 +67,36 @@ impl Pools {
         Self { dialer, settings, shares, by_connection: RwLock::default() }
     }
 
-    /// A session from the target's pool, or a new one.
+    /// A session from the target's pool, or a new one. In the background it waits for its turn, and gets none but the pool's.
     pub(crate) async fn session(
         self: &Arc<Self>,
         target: &Target,
+        in_background: bool,
     ) -> Result<PooledSession, NoSession> {
         // A closed pool is one whose connection has just changed: there is another by now, or will be.
         for _ in 0..2 {
-            let Some(pool) = self.pool(target) else { break };
+            let Some((pool, background)) = self.pool(target) else { break };
+            let turn = if in_background {
+                let turn = self.shares.turn(target.org, background);
+                match timeout(self.settings.turn_limit, turn).await {
+                    Ok(Some(turn)) => Some(turn),
+                    Ok(None) => continue,
+                    Err(_) => return Err(NoSession::Busy),
+                }
+            } else {
+                None
+            };
             let lease = match pool.get().await {
                 Ok(it) => Lease::Pooled(it),
                 Err(PoolError::Backend(it)) => return Err(it),
                 Err(PoolError::Closed) => continue,
                 Err(_) => return Err(NoSession::Busy),
             };
-            return Ok(PooledSession { lease: Some(lease), age_limit: self.settings.age_limit });
+            let age_limit = self.settings.age_limit;
+            return Ok(PooledSession { lease: Some(lease), age_limit, turn });
+        }
+        if in_background {
+            return Err(NoSession::Busy);
         }
         self.fresh(target).await
     }
@@ -76,7 +107,8 @@ impl Pools {
         target: &Target,
     ) -> Result<PooledSession, NoSession> {
         let lease = Lease::Alone(self.open(target, &TunnelSlot::default(), Purpose::Trial).await?);
-        Ok(PooledSession { lease: Some(lease), age_limit: self.settings.age_limit })
+        let age_limit = self.settings.age_limit;
+        Ok(PooledSession { lease: Some(lease), age_limit, turn: None })
     }
 
     /// Dials, if the bounds allow one more session or come to allow it soon.
@@ -106,23 +138,24 @@ impl Pools {
         Ok(Box::new(session))
     }
 
-    /// The pool for a target, made if there is none. `None` for a target that is not kept, or that was changed since it was read.
-    fn pool(self: &Arc<Self>, target: &Target) -> Option<Pool<Opener>> {
+    /// The pool for a target, made if there is none, and the turns of what runs in the background. `None` for a target that is
+    /// not kept, or that was changed since it was read.
+    fn pool(self: &Arc<Self>, target: &Target) -> Option<(Pool<Opener>, Arc<Semaphore>)> {
         let connection = target.connection?;
         let fits = |it: &Entry| it.version == target.version;
         {
             let pools = self.by_connection.read().unwrap_or_else(PoisonError::into_inner);
             match pools.get(&connection) {
-                Some(it) if fits(it) => return Some(it.pool.clone()),
+                Some(it) if fits(it) => return Some((it.pool.clone(), it.background.clone())),
                 Some(it) if it.version > target.version => return None,
                 _ => {}
             }
         }
         let mut pools = self.by_connection.write().unwrap_or_else(PoisonError::into_inner);
         match pools.get(&connection) {
-            Some(it) if fits(it) => return Some(it.pool.clone()),
+            Some(it) if fits(it) => return Some((it.pool.clone(), it.background.clone())),
             Some(it) if it.version > target.version => return None,
-            Some(it) => it.pool.close(),
+            Some(it) => it.close(),
             None => {}
         }
         let opener = Opener::new(self, target.clone(), self.settings.connect_limit);
@@ -136,17 +169,18 @@ impl Pools {
         if pools.is_empty() {
             self.sweep_regularly();
         }
-        pools.insert(
-            connection,
-            Entry { org: target.org, version: target.version, pool: pool.clone() },
-        );
-        Some(pool)
+        let turns = background_sessions(self.settings.sessions_per_connection);
+        let background = Arc::new(Semaphore::new(turns));
+        let (org, version) = (target.org, target.version);
+        let entry = Entry { org, version, pool: pool.clone(), background: background.clone() };
+        pools.insert(connection, entry);
+        Some((pool, background))
     }
 
     pub(crate) fn forget(&self, connection: ConnectionId) {
         let mut pools = self.by_connection.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(it) = pools.remove(&connection) {
-            it.pool.close();
+            it.close();
         }
     }
 
@@ -190,7 +224,7 @@ impl Pools {
                 metrics.last_used() < idle && session.opened.elapsed() < age
             });
             let status = it.pool.status();
-            status.size > 0 || status.waiting > 0
+            status.size > 0 || status.waiting > 0 || Arc::strong_count(&it.background) > 1
         });
         self.shares.sweep();
     }
@@ -224,6 +258,8 @@ impl fmt::Debug for Pools {
 pub struct PooledSession {
     lease: Option<Lease>,
     age_limit: Duration,
+    /// Of what runs in the background.
+    turn: Option<Turn>,
 }
 
 enum Lease {
@@ -269,6 +305,8 @@ impl Lease {
 impl Drop for PooledSession {
     fn drop(&mut self) {
         let (state, old) = (self.state, self.opened.elapsed() >= self.age_limit);
+        // The next has its turn when the place in the pool is free, which goes back before this is dropped.
+        let turn = self.turn.take();
         let Some(mut lease) = self.lease.take() else { return };
         match (state, tokio::runtime::Handle::try_current()) {
             // Dropping it gives it back.
@@ -281,6 +319,7 @@ impl Drop for PooledSession {
                         Lease::Alone(it) => it.abandon().await,
                     }
                     lease.close();
+                    drop(turn);
                 });
             }
             // Outside a runtime nothing can be sent; the server notices at its next write that nobody listens.

@@ -503,10 +503,11 @@ impl Session {
         self.state = State::Idle;
     }
 
-    /// Puts the end of the transaction and the cleaning into the outbox.
+    /// Puts the cleaning and the end of the transaction into the outbox. In this order the cleaning needs no transaction of its
+    /// own; where the statement failed neither is done, and [`Self::settle`] does both.
     pub(crate) fn write_epilogue(&mut self) {
-        self.write_own(ROLLBACK);
         self.write_own(CLEAN);
+        self.write_own(ROLLBACK);
         frontend::sync(&mut self.outbox);
     }
 

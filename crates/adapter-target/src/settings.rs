@@ -30,6 +30,12 @@ pub struct TargetSettings {
     pub sessions_beyond_first: usize,
     /// Sessions of an organization's pools beyond the first of each, at most.
     pub sessions_per_organization: usize,
+    /// Sessions of an organization's that what runs in the background has at once, at most.
+    pub background_per_organization: usize,
+    /// Sessions of all that what runs in the background has at once, at most.
+    pub background_total: usize,
+    /// How long what runs in the background waits for its turn before [`RunError::Busy`](plinth_queries::RunError::Busy).
+    pub turn_limit: Duration,
     /// Sessions for one use, as tests of connections are, at most.
     pub trials_total: usize,
     /// Such sessions of one organization, at most.
@@ -54,6 +60,9 @@ impl TargetSettings {
             sessions_total: 1024,
             sessions_beyond_first: 256,
             sessions_per_organization: 64,
+            background_per_organization: 32,
+            background_total: 128,
+            turn_limit: Duration::from_secs(1),
             trials_total: 128,
             trials_per_organization: 8,
             wait_limit: Duration::from_secs(5),

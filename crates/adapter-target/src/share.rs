@@ -19,15 +19,24 @@ pub(crate) struct Shares {
     total: Arc<Semaphore>,
     beyond_first: Arc<Semaphore>,
     trials: Arc<Semaphore>,
+    background: Arc<Semaphore>,
     by_org: Mutex<HashMap<OrgId, OrgShares>>,
     per_organization: usize,
     trials_per_organization: usize,
+    background_per_organization: usize,
 }
 
 #[derive(Clone)]
 struct OrgShares {
     beyond_first: Arc<Semaphore>,
     trials: Arc<Semaphore>,
+    background: Arc<Semaphore>,
+}
+
+/// The turn of something that runs in the background; the next has its turn when it goes.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _permits: [OwnedSemaphorePermit; 3],
 }
 
 /// For what a session is opened.
@@ -93,9 +102,11 @@ impl Shares {
             total: semaphore(settings.sessions_total),
             beyond_first: semaphore(settings.sessions_beyond_first),
             trials: semaphore(settings.trials_total),
+            background: semaphore(settings.background_total),
             by_org: Mutex::default(),
             per_organization: settings.sessions_per_organization,
             trials_per_organization: settings.trials_per_organization,
+            background_per_organization: settings.background_per_organization,
         }
     }
 
@@ -104,6 +115,7 @@ impl Shares {
         let new = || OrgShares {
             beyond_first: Arc::new(Semaphore::new(self.per_organization)),
             trials: Arc::new(Semaphore::new(self.trials_per_organization)),
+            background: Arc::new(Semaphore::new(self.background_per_organization)),
         };
         all.entry(org).or_insert_with(new).clone()
     }
@@ -112,7 +124,16 @@ impl Shares {
     pub(crate) fn sweep(&self) {
         let mut all = self.by_org.lock().unwrap_or_else(PoisonError::into_inner);
         let used = |it: &Arc<Semaphore>| Arc::strong_count(it) > 1;
-        all.retain(|_, it| used(&it.beyond_first) || used(&it.trials));
+        all.retain(|_, it| used(&it.beyond_first) || used(&it.trials) || used(&it.background));
+    }
+
+    /// A turn on a connection that has so many for what runs in the background, as soon as there is one; `None` if the
+    /// connection has just changed. Whoever waits for their own connection holds nothing that others could use.
+    pub(crate) async fn turn(&self, org: OrgId, of_connection: Arc<Semaphore>) -> Option<Turn> {
+        let connection = of_connection.acquire_owned().await.ok()?;
+        let organization = self.of(org).background.acquire_owned().await.ok()?;
+        let all = self.background.clone().acquire_owned().await.ok()?;
+        Some(Turn { _permits: [connection, organization, all] })
     }
 
     /// A share without waiting.

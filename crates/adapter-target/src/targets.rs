@@ -46,12 +46,12 @@ impl TargetDatabases {
     ///
     /// [`Diagnosis`] of the stage that failed.
     pub async fn session(&self, target: &Target) -> Result<PooledSession, Diagnosis> {
-        self.pools.session(target).await.map_err(NoSession::into_diagnosis)
+        self.pools.session(target, false).await.map_err(NoSession::into_diagnosis)
     }
 
     /// A session of the target's pool, for what writes.
     pub(crate) async fn pooled(&self, target: &Target) -> Result<PooledSession, NoSession> {
-        self.pools.session(target).await
+        self.pools.session(target, false).await
     }
 
     /// A session that belongs to no pool.
@@ -73,7 +73,8 @@ impl TargetDatabases {
         // After a restart of the server every pooled session may be dead, each found out only by using it.
         let mut stale_left = self.sessions_per_connection;
         loop {
-            let session = self.pools.session(target).await.map_err(NoSession::into_run_error)?;
+            let session = self.pools.session(target, limits.in_background).await;
+            let session = session.map_err(NoSession::into_run_error)?;
             match run::start(session, statement, limits).await {
                 Ok(rows) => return Ok(rows),
                 Err(NotStarted::Failed(error)) => return Err(error),

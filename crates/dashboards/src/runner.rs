@@ -57,8 +57,7 @@ impl WidgetRunner for SavedQueries {
     }
 
     async fn run(&self, caller: &Principal, run: WidgetRun) -> Result<WidgetResult, QueryError> {
-        let limits =
-            CallerLimits { row_limit: Some(run.row_limit), byte_limit: None, timeout_ms: None };
+        let limits = CallerLimits { row_limit: Some(run.row_limit), ..CallerLimits::default() };
         let run = SavedRun {
             query: run.query,
             parameters: run.parameters,

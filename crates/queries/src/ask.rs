@@ -50,12 +50,8 @@ pub struct Ask {
     pub input: Input,
     /// The conversation that it goes on in; `None` for a new one.
     pub conversation: Option<ConversationId>,
-    /// Rows wanted at most; `None` for the usual number.
-    pub row_limit: Option<u64>,
-    /// Bytes of rows wanted at most, as the database sends them; `None` for as many as the operator allows.
-    pub byte_limit: Option<u64>,
-    /// How long it may run, in milliseconds; `None` for the usual time.
-    pub timeout_ms: Option<u64>,
+    /// How far it may go.
+    pub limits: CallerLimits,
     /// Whether rows are wanted, or only what would be run.
     pub purpose: Purpose,
     /// Which language model reads a question; `None` for the organization's default.
@@ -85,15 +81,17 @@ impl std::fmt::Debug for Told {
     }
 }
 
-/// How far a caller wants a run to go; each as in [`Ask`].
+/// How far a caller wants a run to go.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CallerLimits {
-    /// Rows at most.
+    /// Rows wanted at most; `None` for the usual number.
     pub row_limit: Option<u64>,
-    /// Bytes of rows at most.
+    /// Bytes of rows wanted at most, as the database sends them; `None` for as many as the operator allows.
     pub byte_limit: Option<u64>,
-    /// Milliseconds at most.
+    /// How long it may run, in milliseconds; `None` for the usual time.
     pub timeout_ms: Option<u64>,
+    /// As in [`RunLimits::in_background`](crate::RunLimits::in_background).
+    pub in_background: bool,
 }
 
 /// What a call is for.
@@ -119,12 +117,8 @@ pub struct StatementRun {
     pub question: Option<String>,
     /// What was said of it when it was made.
     pub notes: Notes,
-    /// As in [`Ask::row_limit`].
-    pub row_limit: Option<u64>,
-    /// As in [`Ask::byte_limit`].
-    pub byte_limit: Option<u64>,
-    /// As in [`Ask::timeout_ms`].
-    pub timeout_ms: Option<u64>,
+    /// How far it may go.
+    pub limits: CallerLimits,
 }
 
 /// A question or a statement.

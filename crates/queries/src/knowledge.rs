@@ -72,8 +72,21 @@ pub(crate) struct Judged {
     pub(crate) approved: Approved,
     /// Whether the planner's relations were held against the allowed ones.
     pub(crate) planned: std::sync::atomic::AtomicBool,
+    /// Held by whoever does that first.
+    pub(crate) planning: tokio::sync::Mutex<()>,
     /// Whether it was found to be cheap enough to look words up with.
     pub(crate) is_cheap: std::sync::atomic::AtomicBool,
+}
+
+impl Judged {
+    fn new(approved: Approved) -> Self {
+        Self {
+            approved,
+            planned: false.into(),
+            planning: tokio::sync::Mutex::default(),
+            is_cheap: false.into(),
+        }
+    }
 }
 
 impl Knowledge {
@@ -323,17 +336,13 @@ impl Known {
         if parameters > 0 {
             // Another number of parameters is another statement; few are run in such a number that remembering them pays.
             let approved = self.guard.check_with_params(sql, parameters)?;
-            return Ok(Arc::new(Judged {
-                approved,
-                planned: false.into(),
-                is_cheap: false.into(),
-            }));
+            return Ok(Arc::new(Judged::new(approved)));
         }
         if let Some(judged) = self.statements.lock().expect("not poisoned").get(sql) {
             return Ok(judged.clone());
         }
         let approved = self.guard.check(sql)?;
-        let judged = Arc::new(Judged { approved, planned: false.into(), is_cheap: false.into() });
+        let judged = Arc::new(Judged::new(approved));
         let mut statements = self.statements.lock().expect("not poisoned");
         if statements.len() >= STATEMENTS {
             statements.clear();

@@ -31,6 +31,9 @@ pub struct RunLimits {
     pub time: Duration,
     /// An IANA name: in which zone `now()`, dates and times are read and printed.
     pub time_zone: String,
+    /// Nobody waits for it as one waits for an answer, as it is with steps of workflows: it leaves some of the connection's
+    /// sessions to others, and is [`RunError::Busy`] if none of the rest becomes free for a moment, to come again later.
+    pub in_background: bool,
 }
 
 /// Runs statements on databases that are not ours, in a read-only transaction over the extended protocol.

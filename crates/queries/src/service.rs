@@ -23,7 +23,7 @@ use self::knowing::{is_outdated, names_what_is_gone};
 use self::planner::Planner;
 pub(crate) use self::run_as::Noted;
 pub use self::writing::JudgedWrite;
-use crate::ask::{Answer, Ask, Input, Purpose, QuerySettings, check};
+use crate::ask::{Answer, Ask, CallerLimits, Input, Purpose, QuerySettings, check};
 use crate::conversation::Talk;
 use crate::discretion::{self, Discreet};
 use crate::explain::{Ceiling, Explained};
@@ -41,6 +41,9 @@ use crate::{
     QueryId, QueryOutcome, QueryRecord, QueryStore, RunLimits, Running, SavedStore, Statement,
     StatementRunner,
 };
+
+/// How long somebody waits for another who has the same statement planned.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Asking and running, and the history of both.
 #[derive(Clone)]
@@ -134,7 +137,7 @@ impl Queries {
         if caller.saved_queries_only {
             return Err(QueryError::SavedOnly);
         }
-        let limits = self.limits(ask.row_limit, ask.byte_limit, ask.timeout_ms, caller).await?;
+        let limits = self.limits(ask.limits, caller).await?;
         check(&ask.input)?;
         let chosen = match (&ask.input, ask.model) {
             (Input::Question(_), wanted) => self.models.choose(permit, wanted).await?,
@@ -232,11 +235,10 @@ impl Queries {
 
     pub(crate) async fn limits(
         &self,
-        row_limit: Option<u64>,
-        byte_limit: Option<u64>,
-        timeout_ms: Option<u64>,
+        wanted: CallerLimits,
         caller: &Principal,
     ) -> Result<RunLimits, QueryError> {
+        let CallerLimits { row_limit, byte_limit, timeout_ms, in_background } = wanted;
         let settings = &self.settings;
         let bytes = byte_limit.unwrap_or(settings.max_bytes);
         if bytes == 0 || bytes > settings.max_bytes {
@@ -260,6 +262,7 @@ impl Queries {
             row_bytes: settings.max_row_bytes,
             time,
             time_zone: self.tenancy.time_zone(caller.org).await?.to_string(),
+            in_background,
         })
     }
 
@@ -704,7 +707,14 @@ impl Queries {
         let settings = self.tenancy.current(opened.connection.org).await?.settings;
         let ceiling = Ceiling { cost: settings.plan_cost_limit, rows: settings.plan_row_limit };
         let estimates_needed = purpose == Purpose::Explain || !ceiling.is_none();
-        if estimates_needed || !judged.planned.load(Ordering::Relaxed) {
+        let is_planned = || judged.planned.load(Ordering::Relaxed);
+        // Of many runs that send the same for the first time one has it planned.
+        let turn = if limits.in_background && !estimates_needed && !is_planned() {
+            tokio::time::timeout(PATIENCE, judged.planning.lock()).await.ok()
+        } else {
+            None
+        };
+        if estimates_needed || !is_planned() {
             let mut plan =
                 self.hold_against_plan(opened, knowledge, &judged, &statement, limits, sql).await?;
             if let Some(text) = judged.approved.for_estimates.clone().filter(|_| estimates_needed) {
@@ -716,6 +726,7 @@ impl Queries {
                 return Ok(Begun::Planned(Box::new(plan), restricted));
             }
         }
+        drop(turn);
         let at = Instant::now();
         let run_error =
             |source| QueryError::Run { sql: sql.to_owned(), source: judged.told(source) };

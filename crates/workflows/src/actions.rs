@@ -195,10 +195,10 @@ impl Actions {
         match slack::refusal(&answer, is_hook) {
             None => Ok(Sent { request, response }),
             Some((message, is_temporary)) => Err(Fault {
-                message,
                 is_temporary,
                 request: Some(request),
                 response: Some(response),
+                ..Fault::permanent(message)
             }),
         }
     }
@@ -223,16 +223,14 @@ impl Actions {
         match (later, never.first()) {
             // Who has it already gets it again under the same `Message-ID`.
             (Some(text), _) => Err(Fault {
-                is_temporary: true,
                 request: Some(request),
                 response: Some(response),
-                message: format!("the mail could not be sent now: {text}"),
+                ..Fault::temporary(format!("the mail could not be sent now: {text}"))
             }),
             (None, Some(text)) => Err(Fault {
-                message: format!("a mail was refused: {text}"),
                 request: Some(request),
                 response: Some(response),
-                is_temporary: false,
+                ..Fault::permanent(format!("a mail was refused: {text}"))
             }),
             (None, None) => Ok(Sent { request, response }),
         }
@@ -261,10 +259,10 @@ impl Actions {
             return Ok(Sent { request, response });
         }
         Err(Fault {
-            message: format!("the receiver answered with {}", answer.status),
             is_temporary: matches!(answer.status, 408 | 425 | 429 | 500..=599),
             request: Some(request),
             response: Some(response),
+            ..Fault::permanent(format!("the receiver answered with {}", answer.status))
         })
     }
 }

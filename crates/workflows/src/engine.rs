@@ -7,16 +7,18 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use plinth_core::{Clock, Principal, StoreError};
 use serde_json::json;
+use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
 
 use crate::actions::{Actions, Occasion, Sent};
 use crate::condition::{Results, Verdict};
 use crate::definition::{Action, ActionKind, Definition};
 use crate::gathered::Gathered;
+use crate::held::{Held, Holdings};
 use crate::hook::HookKey;
 use crate::owners::Owners;
 use crate::ports::{Ask, Fault, RunQueue, StepRunner, WorkflowStore};
-use crate::run::{Advance, Attempt, RunEnd, RunState, RunStep, Taken, Then};
+use crate::run::{Advance, Attempt, Begin, RunEnd, RunState, RunStep, Taken, Then};
 use crate::template::Context;
 use crate::writes::{Approval, ApprovalState};
 use crate::{RunId, WorkflowId};
@@ -40,8 +42,13 @@ pub(crate) struct Engine {
     pub(crate) hooks: HookKey,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) writer: Gathered<Advance, bool>,
-    pub(crate) known: Mutex<HashMap<(WorkflowId, i32), Arc<Definition>>>,
+    pub(crate) beginner: Gathered<Begin, bool>,
+    pub(crate) known: Mutex<HashMap<(WorkflowId, i32), Known>>,
+    pub(crate) holdings: Holdings,
 }
+
+/// What a version says, read by whoever needs it first.
+pub(crate) type Known = Arc<OnceCell<Arc<Definition>>>;
 
 /// The worker does not have the run any more, or storage failed: it stops where it is, and whoever takes the run over
 /// goes on from the last stored step.
@@ -56,10 +63,23 @@ impl From<StoreError> for Stop {
     }
 }
 
+/// Why there is no definition.
+enum Unread {
+    Wrong(&'static str),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Unread {
+    fn from(err: StoreError) -> Self {
+        Self::Store(err)
+    }
+}
+
 /// How far one run got.
 struct Progress {
     context: Context,
     results: Results,
+    held: Held,
     tried: i32,
     /// What its actions waited for.
     approvals: Vec<Approval>,
@@ -87,8 +107,11 @@ impl Engine {
             let pause = Some("its owner left the organization");
             return self.end(run, run.done.len(), RunEnd { pause, ..failed(error) }).await;
         };
-        let mut progress = Progress::of(run);
+        let mut progress = Progress::of(run, self.holdings.of_one());
         for (at, step) in definition.steps.iter().enumerate().skip(run.done.len()) {
+            if progress.held.is_nothing() && self.holdings.are_much() {
+                return self.come_again(run, at).await;
+            }
             let begun = self.clock.now();
             let mut done = RunStep {
                 position: position(at),
@@ -108,6 +131,8 @@ impl Engine {
             done.ended_at = self.clock.now();
             match asked {
                 Err(_) => return self.end(run, at, timed_out(&definition)).await,
+                // Its place is for those who get on: a database that hangs, however many wait for it, keeps nobody else's run.
+                Ok(Err(fault)) if fault.had_no_turn => return self.come_again(run, at).await,
                 Ok(Err(fault)) => {
                     let try_of = Attempt {
                         position: done.position,
@@ -122,6 +147,7 @@ impl Engine {
                     return self.failed(run, &definition, done, try_of, &fault).await;
                 }
                 Ok(Ok(found)) => {
+                    progress.held.add(&found.result);
                     progress.context.add(&step.name, &found.result);
                     progress.results.insert(step.name.clone(), found.result.clone());
                     progress.tried = 0;
@@ -148,7 +174,8 @@ impl Engine {
             let stored = definition.steps.len().max(run.done.len());
             return self.end(run, stored, succeeded(verdict)).await;
         }
-        self.act(run, &owner, &definition, progress, verdict).await
+        // Boxed: what it keeps is large, and a run has it only at its end.
+        Box::pin(self.act(run, &owner, &definition, progress, verdict)).await
     }
 
     async fn act(
@@ -258,7 +285,8 @@ impl Engine {
         if writes {
             occasion.begun = self.queue.begun(run.org, run.id, attempt.position).await?;
         }
-        if !self.queue.begin(run.org, run.id, run.fence, attempt).await? {
+        let begin = Begin { run: run.id, fence: run.fence, attempt: attempt.clone() };
+        if !self.beginner.write(run.org, begin).await? {
             return Err(Stop::Lost);
         }
         let took = self.actions.take(&occasion, action, &progress.context, &progress.results);
@@ -336,6 +364,11 @@ impl Engine {
         self.write(run, stored, Some(done), Some(attempt), Then::End(end)).await
     }
 
+    /// Puts the run back without a try: it had no turn.
+    async fn come_again(&self, run: &Taken, stored: usize) -> Result<(), Stop> {
+        self.write(run, stored, None, None, Then::Again { pause: next_turn(run.id) }).await
+    }
+
     async fn end(&self, run: &Taken, stored: usize, end: RunEnd) -> Result<(), Stop> {
         self.write(run, stored, None, None, Then::End(end)).await
     }
@@ -382,28 +415,31 @@ impl Engine {
 
     /// What the run does; the inner error is one of the definition itself.
     async fn definition(&self, run: &Taken) -> Result<Result<Arc<Definition>, String>, StoreError> {
-        let key = (run.workflow, run.version);
-        if let Some(known) = self.known.lock().expect("not poisoned").get(&key) {
-            return Ok(Ok(known.clone()));
-        }
-        let found = self.store.version(run.org, run.workflow, run.version).await?;
-        let Some(found) = found else { return Ok(Err("its version is gone".to_owned())) };
-        let parsed = match Definition::parse(&found.definition) {
-            Ok(parsed) => Arc::new(parsed),
-            // A newer server may have published it.
-            Err(_) => return Ok(Err("this server does not understand the workflow".to_owned())),
+        let cell = {
+            let mut known = self.known.lock().expect("not poisoned");
+            let key = (run.workflow, run.version);
+            if known.len() >= REMEMBERED && !known.contains_key(&key) {
+                known.clear();
+            }
+            known.entry(key).or_default().clone()
         };
-        let mut known = self.known.lock().expect("not poisoned");
-        if known.len() >= REMEMBERED {
-            known.clear();
+        let read = async {
+            let found = self.store.version(run.org, run.workflow, run.version).await?;
+            let found = found.ok_or_else(|| Unread::Wrong("its version is gone"))?;
+            // A newer server may have published it.
+            let wrong = |_| Unread::Wrong("this server does not understand the workflow");
+            Definition::parse(&found.definition).map(Arc::new).map_err(wrong)
+        };
+        match cell.get_or_try_init(|| read).await {
+            Ok(definition) => Ok(Ok(definition.clone())),
+            Err(Unread::Wrong(error)) => Ok(Err(error.to_owned())),
+            Err(Unread::Store(err)) => Err(err),
         }
-        known.insert(key, parsed.clone());
-        Ok(Ok(parsed))
     }
 }
 
 impl Progress {
-    fn of(run: &Taken) -> Self {
+    fn of(run: &Taken, mut held: Held) -> Self {
         let about = json!({
             "id": run.id, "trigger": run.trigger, "created_at": run.created_at.to_string(),
         });
@@ -412,11 +448,12 @@ impl Progress {
         let mut results = Results::new();
         for step in &run.done {
             if let Some(result) = &step.result {
+                held.add(result);
                 context.add(&step.name, result);
                 results.insert(step.name.clone(), result.clone());
             }
         }
-        Self { context, results, tried: run.tried, approvals: Vec::new() }
+        Self { context, results, held, tried: run.tried, approvals: Vec::new() }
     }
 }
 
@@ -453,6 +490,11 @@ fn pause(number: i32, run: RunId) -> Duration {
     let spread = u32::from(run.as_uuid().as_bytes()[15]);
     let pause = FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE);
     pause + pause * spread / 1024
+}
+
+/// How long a run waits that had no turn: one to two seconds, for each another time.
+fn next_turn(run: RunId) -> Duration {
+    Duration::from_millis(1_000 + 4 * u64::from(run.as_uuid().as_bytes()[15]))
 }
 
 fn position(at: usize) -> i32 {

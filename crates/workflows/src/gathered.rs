@@ -12,21 +12,36 @@ use tokio::sync::oneshot;
 /// How much is written in one transaction at most.
 const MOST: usize = 200;
 
+/// From how many on that wait a second transaction begins while the first one's disk writes.
+const MANY: usize = 64;
+
+/// Transactions at a time for each organization.
+const MOST_WRITERS: usize = 2;
+
 type Written<O> = Pin<Box<dyn Future<Output = Result<Vec<O>, StoreError>> + Send>>;
 type Write<I, O> = Box<dyn Fn(OrgId, Arc<[I]>) -> Written<O> + Send + Sync>;
 type Waiting<I, O> = (I, oneshot::Sender<Result<O, StoreError>>);
 
-/// One transaction at a time for each organization. Who writes alone waits for nobody; who writes while others do goes with
-/// all that came meanwhile, so that a flush to disk is shared by as many as there are. Who writes waits until it is stored.
+/// One transaction at a time for each organization, or two where much waits. Who writes alone waits for nobody; who writes while
+/// others do goes with all that came meanwhile, so that a flush to disk is shared by as many as there are. Who writes waits until
+/// it is stored.
 pub(crate) struct Gathered<I, O> {
     write: Arc<Write<I, O>>,
-    /// What waits, of organizations for which something is being written.
-    waiting: Arc<Mutex<HashMap<OrgId, Vec<Waiting<I, O>>>>>,
+    /// Organizations for which something is being written.
+    places: Arc<Places<I, O>>,
+}
+
+type Places<I, O> = Mutex<HashMap<OrgId, Place<I, O>>>;
+
+/// What waits, and how many write.
+struct Place<I, O> {
+    waiting: Vec<Waiting<I, O>>,
+    writers: usize,
 }
 
 impl<I, O> Clone for Gathered<I, O> {
     fn clone(&self) -> Self {
-        Self { write: self.write.clone(), waiting: self.waiting.clone() }
+        Self { write: self.write.clone(), places: self.places.clone() }
     }
 }
 
@@ -37,23 +52,23 @@ impl<I: Send + Sync + Clone + 'static, O: Send + 'static> Gathered<I, O> {
         F: Future<Output = Result<Vec<O>, StoreError>> + Send + 'static,
     {
         let write: Write<I, O> = Box::new(move |org, all| Box::pin(write(org, all)));
-        Self { write: Arc::new(write), waiting: Arc::default() }
+        Self { write: Arc::new(write), places: Arc::default() }
     }
 
     /// Writes it, alone or together with others'.
     pub(crate) async fn write(&self, org: OrgId, it: I) -> Result<O, StoreError> {
         let (done, waits) = oneshot::channel();
-        let is_first = match self.waiting.lock().expect("not poisoned").entry(org) {
-            Entry::Occupied(mut waiting) => {
-                waiting.get_mut().push((it, done));
-                false
-            }
-            Entry::Vacant(nobody) => {
-                nobody.insert(vec![(it, done)]);
-                true
-            }
+        let begins = {
+            let mut places = self.places.lock().expect("not poisoned");
+            let new = || Place { waiting: Vec::new(), writers: 0 };
+            let here = places.entry(org).or_insert_with(new);
+            here.waiting.push((it, done));
+            let begins =
+                here.writers == 0 || (here.writers < MOST_WRITERS && here.waiting.len() >= MANY);
+            here.writers += usize::from(begins);
+            begins
         };
-        if is_first {
+        if begins {
             // A task of its own: whoever began it may hang up, and others wait for it.
             tokio::spawn(self.clone().write_all(org));
         }
@@ -61,16 +76,15 @@ impl<I: Send + Sync + Clone + 'static, O: Send + 'static> Gathered<I, O> {
     }
 
     async fn write_all(self, org: OrgId) {
-        let _left = Left { org, waiting: &self.waiting };
+        let _left = Left { org, places: &self.places };
         loop {
             let (all, waits): (Vec<_>, Vec<_>) = {
-                let mut waiting = self.waiting.lock().expect("not poisoned");
-                let Some(here) = waiting.get_mut(&org).filter(|it| !it.is_empty()) else {
-                    waiting.remove(&org);
+                let mut places = self.places.lock().expect("not poisoned");
+                let Some(here) = places.get_mut(&org).filter(|it| !it.waiting.is_empty()) else {
                     return;
                 };
-                let most = here.len().min(MOST);
-                here.drain(..most).unzip()
+                let most = here.waiting.len().min(MOST);
+                here.waiting.drain(..most).unzip()
             };
             match (self.write)(org, all.clone().into()).await {
                 Ok(written) => {
@@ -107,17 +121,20 @@ impl<I: Send + Sync + Clone + 'static, O: Send + 'static> Gathered<I, O> {
     }
 }
 
-/// Lets the next one begin anew, however this one ended; who waits for it hears that it did.
+/// One writer is gone, however it ended. If it was the last, whoever still waits hears that it was given up.
 struct Left<'a, I, O> {
     org: OrgId,
-    waiting: &'a Mutex<HashMap<OrgId, Vec<Waiting<I, O>>>>,
+    places: &'a Places<I, O>,
 }
 
 impl<I, O> Drop for Left<'_, I, O> {
     fn drop(&mut self) {
-        // At a proper end it is gone already, or another one's that began meanwhile.
-        if std::thread::panicking() {
-            self.waiting.lock().expect("not poisoned").remove(&self.org);
+        let mut places = self.places.lock().expect("not poisoned");
+        if let Entry::Occupied(mut here) = places.entry(self.org) {
+            here.get_mut().writers -= 1;
+            if here.get().writers == 0 {
+                here.remove();
+            }
         }
     }
 }
@@ -167,7 +184,40 @@ mod tests {
         let mut sizes = sizes.lock().expect("not poisoned").clone();
         sizes.sort_unstable();
         assert!(sizes.iter().sum::<usize>() == 6 && sizes.len() < 6, "{sizes:?}");
-        assert!(gathered.waiting.lock().expect("not poisoned").is_empty());
+        tokio::task::yield_now().await;
+        assert!(gathered.places.lock().expect("not poisoned").is_empty());
+    }
+
+    #[tokio::test]
+    async fn where_much_waits_two_write_at_a_time_and_no_more() {
+        let now = Arc::new(Mutex::new((0, 0)));
+        let noted = now.clone();
+        let gathered = Gathered::new(move |_, all: Arc<[u32]>| {
+            let noted = noted.clone();
+            async move {
+                {
+                    let mut now = noted.lock().expect("not poisoned");
+                    now.0 += 1;
+                    now.1 = now.1.max(now.0);
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                noted.lock().expect("not poisoned").0 -= 1;
+                Ok(all.to_vec())
+            }
+        });
+        for (many, writers) in [(64, 1), (1_000, 2)] {
+            *now.lock().expect("not poisoned") = (0, 0);
+            let all = (0..many).map(|it| gathered.write(org(1), it));
+            let written = futures_util::future::join_all(all).await;
+            for (it, written) in (0..many).zip(written) {
+                assert_eq!(written.expect("written"), it);
+            }
+            assert_eq!(*now.lock().expect("not poisoned"), (0, writers), "{many}");
+        }
+        let all = [7, 13].map(|it| gathered.write(org(2), it));
+        assert!(futures_util::future::join_all(all).await.iter().all(Result::is_ok));
+        tokio::task::yield_now().await;
+        assert!(gathered.places.lock().expect("not poisoned").is_empty());
     }
 
     #[tokio::test]

@@ -16,6 +16,7 @@ mod engine;
 mod error;
 pub mod events;
 mod gathered;
+mod held;
 pub mod hook;
 mod ids;
 pub mod listening;
@@ -52,7 +53,7 @@ pub use ports::{
 };
 pub use result::{Glance, StepResult};
 pub use run::{
-    Advance, Attempt, NewRun, Run, RunEnd, RunState, RunStep, Taken, Then, TriggerEvent,
+    Advance, Attempt, Begin, NewRun, Run, RunEnd, RunState, RunStep, Taken, Then, TriggerEvent,
 };
 pub use service::{
     Hook, HookCall, MOST_HOOK_BYTES, NewWorkflow, Previewed, RunDetail, WorkflowChange,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::condition::Earlier;
 use crate::definition::Step;
 use crate::result::StepResult;
-use crate::run::{Advance, Attempt, NewRun, Run, RunStep, Taken, TriggerEvent};
+use crate::run::{Advance, Attempt, Begin, NewRun, Run, RunStep, Taken, TriggerEvent};
 use crate::schedule::Firing;
 use crate::template::Context;
 use crate::workflow::{Published, Workflow};
@@ -209,6 +209,8 @@ pub struct TakeLimits {
     pub lease: Duration,
     /// After whom the round goes on: the organization and the workflow that it ended with.
     pub after: (OrgId, WorkflowId),
+    /// Whether runs are taken over whose worker lost its lease: all that are under way anywhere are looked through for that.
+    pub with_lost: bool,
 }
 
 /// A run to be queued, and what the trail tells of it.
@@ -293,14 +295,8 @@ pub trait RunQueue: Send + Sync + 'static {
     /// Keeps runs for another lease; those that are not in the answer are lost: cancelled, or taken by another.
     async fn keep(&self, runs: &[(RunId, i64)], lease: Duration) -> Result<Vec<RunId>, StoreError>;
 
-    /// Notes that a try begins, before anything leaves; `false` if the run is lost, and then nothing may.
-    async fn begin(
-        &self,
-        org: OrgId,
-        run: RunId,
-        fence: i64,
-        attempt: &Attempt,
-    ) -> Result<bool, StoreError>;
+    /// Notes that tries begin, before anything leaves; `false` for each whose run is lost, and then nothing may.
+    async fn begin(&self, org: OrgId, all: &[Begin]) -> Result<Vec<bool>, StoreError>;
 
     /// Since when there is a try of that step or action whose end nobody knows; `None` if there is none.
     async fn begun(
@@ -367,6 +363,8 @@ pub struct Fault {
     pub message: String,
     /// Whether the same may work later.
     pub is_temporary: bool,
+    /// Whether nothing was tried, because others had the sessions of the connection.
+    pub had_no_turn: bool,
     /// What was sent, bounded and without secrets.
     pub request: Option<Value>,
     /// What came back, bounded.
@@ -376,7 +374,13 @@ pub struct Fault {
 impl Fault {
     /// One that will never work.
     pub fn permanent(message: impl Into<String>) -> Self {
-        Self { message: message.into(), is_temporary: false, request: None, response: None }
+        Self {
+            message: message.into(),
+            is_temporary: false,
+            had_no_turn: false,
+            request: None,
+            response: None,
+        }
     }
 
     /// One after which nobody knows whether it took effect, and which is not tried again.

@@ -220,6 +220,17 @@ impl Advance {
     }
 }
 
+/// A try that begins.
+#[derive(Clone, Debug)]
+pub struct Begin {
+    /// Of which run.
+    pub run: RunId,
+    /// As the worker has it.
+    pub fence: i64,
+    /// Of which action, and when.
+    pub attempt: Attempt,
+}
+
 /// What comes next.
 #[derive(Clone, Debug)]
 pub enum Then {

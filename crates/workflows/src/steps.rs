@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use plinth_core::{Classify as _, ErrorKind, Permit, Principal, QueriesRead};
 use plinth_queries::{
     Answer, Ask, CallerLimits, Input, JsonRows, Notes, Purpose, Queries, QueryError, RunAgain,
-    Running, StatementRun,
+    RunError, Running, StatementRun,
 };
 use serde_json::Value;
 
@@ -18,12 +18,19 @@ const LARGEST: usize = 4 * 1024 * 1024;
 #[derive(Clone)]
 pub struct QuerySteps {
     queries: Queries,
+    in_background: bool,
 }
 
 impl QuerySteps {
-    /// Asks by that service.
+    /// Asks by that service, for somebody who waits.
     pub fn new(queries: Queries) -> Self {
-        Self { queries }
+        Self { queries, in_background: false }
+    }
+
+    /// The same for runs: people who ask over the same connection go first.
+    #[must_use]
+    pub fn in_background(&self) -> Self {
+        Self { in_background: true, ..self.clone() }
     }
 
     async fn ask(
@@ -37,6 +44,8 @@ impl QuerySteps {
         // One row more than may come shows that there are more.
         let row_limit = Some(step.row_limit + 1);
         let timeout_ms = step.time.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX));
+        let in_background = self.in_background;
+        let limits = CallerLimits { row_limit, byte_limit: None, timeout_ms, in_background };
         let answer = match &step.kind {
             StepKind::Question { connection, question } => {
                 let ask = Ask {
@@ -44,13 +53,12 @@ impl QuerySteps {
                     input: Input::Question(question.clone()),
                     conversation: None,
                     model: None,
-                    row_limit,
-                    byte_limit: None,
-                    timeout_ms,
+                    limits,
                     purpose: Purpose::Run,
                     told: None,
                 };
-                self.queries.ask(&permit, ask).await
+                // Boxed, as the next but one: what it keeps is large, and most steps are statements.
+                Box::pin(self.queries.ask(&permit, ask)).await
             }
             StepKind::Sql { connection, sql } => {
                 // The role may have become another since the workflow was published.
@@ -65,9 +73,7 @@ impl QuerySteps {
                     parameters: sql.bind(context).map_err(Fault::permanent)?,
                     question: None,
                     notes: Notes::default(),
-                    row_limit,
-                    byte_limit: None,
-                    timeout_ms,
+                    limits,
                 };
                 let running = self.queries.run_as(caller, run).await;
                 running.map(|it| Answer::Rows(Box::new(it)))
@@ -81,10 +87,10 @@ impl QuerySteps {
                     parameters,
                     // What acts on rows acts on those that are there.
                     max_age_seconds: Some(0),
-                    limits: CallerLimits { row_limit, byte_limit: None, timeout_ms },
+                    limits,
                     told: None,
                 };
-                let running = self.queries.run_again(&permit, *query, run).await;
+                let running = Box::pin(self.queries.run_again(&permit, *query, run)).await;
                 running.map(|it| Answer::Rows(Box::new(it)))
             }
         };
@@ -152,10 +158,12 @@ fn fault(err: &QueryError) -> Fault {
         ErrorKind::Query => retryable.unwrap_or(false),
         _ => false,
     };
+    let had_no_turn = matches!(err, QueryError::Run { source: RunError::Busy, .. });
     // What is ours stays ours.
     let message = match err.kind() {
         kind if kind.is_ours() => "the server could not run the statement now".to_owned(),
         _ => err.to_string(),
     };
-    Fault { is_temporary: is_temporary || err.kind().is_ours(), ..Fault::permanent(message) }
+    let is_temporary = is_temporary || err.kind().is_ours();
+    Fault { is_temporary, had_no_turn, ..Fault::permanent(message) }
 }

@@ -17,9 +17,9 @@ use crate::listening::{Heard, Listened, ListenerStore};
 use crate::schedule::{Misfire, Preset, Schedule, Timing};
 use crate::writes::{ApprovalFilter, ApprovalState, Decision};
 use crate::{
-    Advance, Ask, Attempt, Call, Changed, Enqueued, NewRun, Published, Queued, RunEnd, RunId,
-    RunQueue, RunState, RunStep, StepResult, TakeLimits, Taken, Then, TriggerEvent, Workflow,
-    WorkflowError, WorkflowId, WorkflowStore,
+    Advance, Ask, Attempt, Begin, Call, Changed, Enqueued, NewRun, Published, Queued, RunEnd,
+    RunId, RunQueue, RunState, RunStep, StepResult, TakeLimits, Taken, Then, TriggerEvent,
+    Workflow, WorkflowError, WorkflowId, WorkflowStore,
 };
 
 /// A definition that asks once.
@@ -108,6 +108,7 @@ pub fn limits(most: usize) -> TakeLimits {
         per_organization: 1_000,
         lease: Duration::from_secs(3),
         after: (OrgId::from_uuid(nil), WorkflowId::from_uuid(nil)),
+        with_lost: true,
     }
 }
 
@@ -321,11 +322,15 @@ pub async fn run_queue_contract(
         started_at: at,
         ended_at: None,
     };
-    assert!(!queue.begin(us.0, run, first[0].fence, &attempt).await.expect("stored"));
-    assert!(!queue.begin(them.0, run, second[0].fence, &attempt).await.expect("stored"));
+    let begin = async |org: OrgId, fence: i64, attempt: &Attempt| {
+        let it = Begin { run, fence, attempt: attempt.clone() };
+        queue.begin(org, &[it]).await.expect("stored") == [true]
+    };
+    assert!(!begin(us.0, first[0].fence, &attempt).await);
+    assert!(!begin(them.0, second[0].fence, &attempt).await);
     let early = Attempt { position: 2, ..attempt.clone() };
-    assert!(!queue.begin(us.0, run, second[0].fence, &early).await.expect("stored"));
-    assert!(queue.begin(us.0, run, second[0].fence, &attempt).await.expect("stored"));
+    assert!(!begin(us.0, second[0].fence, &early).await);
+    assert!(begin(us.0, second[0].fence, &attempt).await);
 
     // A try that failed waits, and is tried again.
     let broken = Attempt {

@@ -12,10 +12,11 @@ use crate::actions::Actions;
 use crate::bell::Bell;
 use crate::engine::{Engine, Stop};
 use crate::gathered::Gathered;
+use crate::held::Holdings;
 use crate::hook::HookKey;
 use crate::owners::Owners;
 use crate::ports::{Members, Round, RunQueue, StepRunner, TakeLimits, WorkflowStore};
-use crate::run::{Advance, Taken};
+use crate::run::{Advance, Begin, Taken};
 use crate::{RunId, WorkflowId};
 
 /// How long a worker has a run to itself. With `KEEP_EVERY` and `LOOK_EVERY` it says how soon the run of a killed
@@ -29,6 +30,9 @@ pub(crate) const KEEP_EVERY: Duration = Duration::from_millis(750);
 /// where it does not hear other processes all that they queue.
 const LOOK_SELDOM: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How often a worker looks for runs whose worker died, with what it looks for anyway.
+const LOST_EVERY: Duration = Duration::from_millis(250);
 
 /// How soon it looks again where another worker was taking runs: twice as long each time that it found nothing.
 const LOOK_SOON: Duration = Duration::from_millis(4);
@@ -57,7 +61,7 @@ pub struct WorkerSettings {
 
 impl Default for WorkerSettings {
     fn default() -> Self {
-        Self { runs: 64, runs_per_organization: 32 }
+        Self { runs: 1024, runs_per_organization: 512 }
     }
 }
 
@@ -91,6 +95,8 @@ pub struct Worker {
     held: Arc<Mutex<HashMap<RunId, (i64, AbortHandle)>>>,
     stuck: Arc<Mutex<Stuck>>,
     round: Mutex<(OrgId, WorkflowId)>,
+    /// When it looks next for runs whose worker lost its lease.
+    lost: Mutex<Instant>,
 }
 
 impl Worker {
@@ -104,7 +110,24 @@ impl Worker {
             let queue = written.clone();
             async move { queue.advance(org, &all).await }
         });
-        let engine = Engine { queue, store, owners, steps, actions, hooks, clock, writer, known };
+        let begun = queue.clone();
+        let beginner = Gathered::new(move |org, all: Arc<[Begin]>| {
+            let queue = begun.clone();
+            async move { queue.begin(org, &all).await }
+        });
+        let engine = Engine {
+            queue,
+            store,
+            owners,
+            steps,
+            actions,
+            hooks,
+            clock,
+            writer,
+            beginner,
+            known,
+            holdings: Holdings::default(),
+        };
         let nobody = (OrgId::from_uuid(Uuid::nil()), WorkflowId::from_uuid(Uuid::nil()));
         Self {
             engine: Arc::new(engine),
@@ -113,6 +136,7 @@ impl Worker {
             held: Arc::default(),
             stuck: Arc::default(),
             round: Mutex::new(nobody),
+            lost: Mutex::new(Instant::now()),
         }
     }
 
@@ -127,7 +151,7 @@ impl Worker {
             if looks.next(free, now).is_some_and(|it| it <= now) {
                 // Leases are kept also while the database lets us wait.
                 let taken = {
-                    let taking = self.take(free);
+                    let taking = self.take(free, self.seeks_lost(now));
                     tokio::pin!(taking);
                     loop {
                         tokio::select! {
@@ -199,7 +223,7 @@ impl Worker {
     pub async fn drain(&self) -> Result<usize, StoreError> {
         let mut all = 0;
         loop {
-            let taken = self.take(self.settings.runs).await?.runs;
+            let taken = self.take(self.settings.runs, true).await?.runs;
             let since = Instant::now();
             if taken.is_empty() {
                 return Ok(all);
@@ -216,8 +240,18 @@ impl Worker {
         }
     }
 
-    async fn take(&self, most: usize) -> Result<Round, StoreError> {
-        self.give_back().await;
+    /// Whether it is time to look for runs whose worker lost its lease.
+    fn seeks_lost(&self, now: Instant) -> bool {
+        let mut next = self.lost.lock().expect("not poisoned");
+        let is_due = *next <= now;
+        if is_due {
+            *next = now + LOST_EVERY;
+        }
+        is_due
+    }
+
+    async fn take(&self, most: usize, with_lost: bool) -> Result<Round, StoreError> {
+        let gave_back = self.give_back().await;
         let after = *self.round.lock().expect("not poisoned");
         let per_organization = i32::try_from(self.settings.runs_per_organization);
         let limits = TakeLimits {
@@ -225,6 +259,7 @@ impl Worker {
             per_organization: per_organization.unwrap_or(i32::MAX),
             lease: LEASE,
             after,
+            with_lost: with_lost || gave_back,
         };
         let round = self.engine.queue.take(&limits).await?;
         if let Some(last) = round.runs.last() {
@@ -234,11 +269,11 @@ impl Worker {
     }
 
     /// Gives back what could not be written down because the database was away, so that it goes on now, here or elsewhere,
-    /// and not when its lease is over.
-    async fn give_back(&self) {
+    /// and not when its lease is over; says whether there was something.
+    async fn give_back(&self) -> bool {
         let stuck = self.stuck.lock().expect("not poisoned").due(Instant::now());
         if stuck.is_empty() {
-            return;
+            return false;
         }
         let given = self.engine.queue.keep(&stuck, Duration::ZERO);
         match tokio::time::timeout(GIVE_BACK_LIMIT, given).await {
@@ -250,6 +285,7 @@ impl Worker {
                 tracing::debug!(error = plinth_core::chain(&err), "runs could not be given back");
             }
         }
+        true
     }
 
     fn start(&self, run: Taken, since: Instant, running: &mut JoinSet<()>) {

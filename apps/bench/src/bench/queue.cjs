@@ -1,4 +1,5 @@
 // The peer of the queue's measurement: graphile-worker on the same Postgres. Prints one line of JSON.
+const { EventEmitter } = require("node:events");
 const { Logger, makeWorkerUtils, run } = require("graphile-worker");
 const { Pool } = require("pg");
 
@@ -8,6 +9,16 @@ const pgPool = new Pool({ connectionString, max: 48 });
 const logger = new Logger(() => () => {});
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+// How many are done and written down as done, and who waits for them.
+let done = 0;
+let waiting = null;
+
+const events = new EventEmitter();
+events.on("job:complete", () => {
+  done += 1;
+  if (waiting && done >= waiting.count) waiting.resolve();
+});
+
 async function working(task) {
   const step = async (payload, helpers) => {
     task(payload);
@@ -16,6 +27,7 @@ async function working(task) {
   return run({
     pgPool,
     logger,
+    events,
     concurrency: Number(concurrency),
     pollInterval: 100,
     noHandleSignals: true,
@@ -26,15 +38,16 @@ async function working(task) {
 // Whoever is measured has done one before: starting is nobody's speed.
 async function warmed(runner) {
   await runner.addJob("step", { at: Date.now() });
-  await empty();
+  await all(1);
+  done = 0;
 }
 
-async function empty() {
-  for (;;) {
-    const left = await pgPool.query("SELECT count(*)::int AS n FROM graphile_worker._private_jobs");
-    if (left.rows[0].n === 0) return;
-    await pause(10);
-  }
+// Until so many are done.
+function all(count) {
+  return new Promise((resolve) => {
+    waiting = { count, resolve };
+    if (done >= count) resolve();
+  });
 }
 
 const modes = {
@@ -44,7 +57,7 @@ const modes = {
     await pgPool.query(fill, [total]);
     let begun = null;
     const runner = await working(() => (begun ??= performance.now()));
-    await empty();
+    await all(total);
     const seconds = (performance.now() - begun) / 1000;
     await runner.stop();
     return { seconds };
@@ -59,7 +72,7 @@ const modes = {
       while (left-- > 0) await runner.addJob("step", {});
     };
     await Promise.all(Array.from({ length: 8 }, producer));
-    await empty();
+    await all(total);
     const seconds = (performance.now() - begun) / 1000;
     await runner.stop();
     return { seconds };
@@ -71,15 +84,15 @@ const modes = {
     await warmed(runner);
     waits.length = 0;
     const begun = performance.now();
-    const all = [];
+    const queued = [];
     for (let n = 0; n < total; n += 1) {
       const due = begun + n * 5;
       const early = due - performance.now();
       if (early > 0) await pause(early);
-      all.push(runner.addJob("step", { at: Date.now() }));
+      queued.push(runner.addJob("step", { at: Date.now() }));
     }
-    await Promise.all(all);
-    await empty();
+    await Promise.all(queued);
+    await all(total);
     await runner.stop();
     return { waits };
   },

@@ -463,7 +463,7 @@ fn workflows(
     clock: &Arc<dyn Clock>,
 ) -> (Workflows, Arc<Worker>, ListenWorker, Arc<Bell>) {
     let store = Arc::new(PostgresWorkflows::new(database.clone()));
-    let steps = Arc::new(QuerySteps::new(queries.clone()));
+    let steps = QuerySteps::new(queries.clone());
     // The worker of this process begins at once with what this process queued, and those of others if it cannot.
     let bell = Arc::new(Bell::new(Arc::new(PostgresRope::new(database.clone()))));
     let team = Arc::new(PostgresTeam::new(database.clone()));
@@ -473,7 +473,7 @@ fn workflows(
         tenancy: tenancy.clone(),
         connections: connections.clone(),
         queries: queries.clone(),
-        steps: steps.clone(),
+        steps: Arc::new(steps.clone()),
         actions: actions.clone(),
         members: members.clone(),
         hooks: hooks.clone(),
@@ -492,7 +492,7 @@ fn workflows(
         queue: Arc::new(PostgresRuns::new(database.clone(), clock.clone())),
         store,
         members,
-        steps,
+        steps: Arc::new(steps.in_background()),
         actions,
         hooks,
         clock: clock.clone(),

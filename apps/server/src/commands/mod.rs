@@ -61,7 +61,18 @@ pub fn run() -> ExitCode {
     }
     // One TLS provider for the whole process; a second installation would be a bug.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let outcome = actix_web::rt::System::new().block_on(async move {
+    // A server's HTTP threads take the other cores; a worker has none.
+    let system = if matches!(cli.command, Command::Worker(_)) {
+        actix_web::rt::System::with_tokio_rt(|| {
+            tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()
+                .expect("threads can be started")
+        })
+    } else {
+        actix_web::rt::System::new()
+    };
+    let outcome = system.block_on(async move {
         match cli.command {
             Command::Serve(settings) => {
                 Box::pin(serve::serve(settings)).await.map(|()| ExitCode::SUCCESS)

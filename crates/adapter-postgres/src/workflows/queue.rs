@@ -10,8 +10,8 @@ use plinth_tenancy::outbox::{Letter, LetterTo, Message};
 use plinth_workflows::events::EventKind;
 use plinth_workflows::writes::Approval;
 use plinth_workflows::{
-    Advance, Ask, Attempt, Round, RunEnd, RunId, RunQueue, RunState, RunStep, StepResult,
-    TakeLimits, Taken, Then, WorkflowId,
+    Advance, Ask, Begin, Round, RunEnd, RunId, RunQueue, RunState, RunStep, StepResult, TakeLimits,
+    Taken, Then, WorkflowId,
 };
 use serde_json::{Value, json};
 use tokio_postgres::Row;
@@ -34,13 +34,14 @@ impl RunQueue for PostgresRuns {
         let most = i32::try_from(limits.most).unwrap_or(i32::MAX);
         let (after_org, after_workflow) = (limits.after.0.as_uuid(), limits.after.1.as_uuid());
         let take = "SELECT taken_org, taken_run, taken_fence
-             FROM take_workflow_runs($1, make_interval(secs => $2), $3, $4, $5)";
-        let parameters: [&(dyn ToSql + Sync); 5] = [
+             FROM take_workflow_runs($1, make_interval(secs => $2), $3, $4, $5, $6)";
+        let parameters: [&(dyn ToSql + Sync); 6] = [
             &most,
             &limits.lease.as_secs_f64(),
             &limits.per_organization,
             &after_org,
             &after_workflow,
+            &limits.with_lost,
         ];
         let mut order: HashMap<Uuid, usize> = HashMap::new();
         let mut by_org: BTreeMap<OrgId, Vec<(Uuid, i64)>> = BTreeMap::new();
@@ -83,30 +84,36 @@ impl RunQueue for PostgresRuns {
         Ok(kept.iter().map(|row| RunId::from_uuid(row.get(0))).collect())
     }
 
-    async fn begin(
-        &self,
-        org: OrgId,
-        run: RunId,
-        fence: i64,
-        attempt: &Attempt,
-    ) -> Result<bool, StoreError> {
+    async fn begin(&self, org: OrgId, all: &[Begin]) -> Result<Vec<bool>, StoreError> {
         let insert = "INSERT INTO workflow_run_attempts (org_id, run_id, position, fence, number, started_at)
-             SELECT org_id, id, $4, $3, $5, $6 FROM workflow_runs
-             WHERE org_id = $1 AND id = $2 AND fence = $3 AND state = 'running' AND done = $4 FOR SHARE";
-        self.database
-            .for_org(org, async |tx| {
-                let insert = tx.prepare_cached(insert).await.map_err(store)?;
-                let parameters: [&(dyn ToSql + Sync); 6] = [
-                    &org.as_uuid(),
-                    &run.as_uuid(),
-                    &fence,
-                    &attempt.position,
-                    &attempt.number,
-                    &attempt.started_at,
-                ];
-                Ok(tx.execute(&insert, &parameters).await.map_err(store)? == 1)
-            })
-            .await
+             SELECT $1, it.run_id, it.position, it.fence, it.number, it.started_at
+             FROM unnest($2::uuid[], $3::integer[], $4::bigint[], $5::integer[], $6::timestamptz[])
+                 AS it (run_id, position, fence, number, started_at)
+             CROSS JOIN LATERAL (
+                 SELECT FROM workflow_runs WHERE org_id = $1 AND id = it.run_id AND fence = it.fence
+                     AND state = 'running' AND done = it.position
+                 OFFSET 0 FOR SHARE
+             ) r
+             RETURNING run_id, fence";
+        // In one order everywhere, so that nobody waits for who waits for them.
+        let mut ordered: Vec<&Begin> = all.iter().collect();
+        ordered.sort_by_key(|it| it.run);
+        let parameters: [&(dyn ToSql + Sync); 6] = [
+            &org.as_uuid(),
+            &column(&ordered, |it| it.run.as_uuid()),
+            &column(&ordered, |it| it.attempt.position),
+            &column(&ordered, |it| it.fence),
+            &column(&ordered, |it| it.attempt.number),
+            &column(&ordered, |it| it.attempt.started_at),
+        ];
+        let follow = async |_: &Transaction<'_>, rows: Vec<Row>| {
+            let key = |row: &Row| -> Result<(Uuid, i64), StoreError> {
+                Ok((row.try_get(0).map_err(internal)?, row.try_get(1).map_err(internal)?))
+            };
+            rows.iter().map(key).collect::<Result<HashSet<_>, _>>()
+        };
+        let begun = self.database.for_org_after(org, true, insert, &parameters, follow).await?;
+        Ok(all.iter().map(|it| begun.contains(&(it.run.as_uuid(), it.fence))).collect())
     }
 
     async fn begun(
@@ -183,14 +190,16 @@ impl PostgresRuns {
     async fn read_taken(&self, org: OrgId, held: &[(Uuid, i64)]) -> Result<Vec<Taken>, StoreError> {
         let (ids, fences): (Vec<Uuid>, Vec<i64>) = held.iter().copied().unzip();
         // A run of an older version acts for whoever published that one: nobody's rights are used for what another wrote.
+        // Each is looked up by its id, for which `OFFSET` stands there: the planner would go through all that are under way.
         let query = "SELECT r.id, r.workflow_id, w.name, coalesce(v.published_by, w.owner_id), r.version, r.fence,
                  r.trigger_kind, r.payload, r.created_at, r.started_at, r.done, r.tried
              FROM unnest($2::uuid[], $3::bigint[]) AS it (id, fence)
-             JOIN workflow_runs r ON r.id = it.id AND r.fence = it.fence
-             JOIN workflows w ON w.org_id = r.org_id AND w.id = r.workflow_id
-             LEFT JOIN workflow_versions v ON v.org_id = r.org_id AND v.workflow_id = r.workflow_id
-                 AND v.number = r.version
-             WHERE r.org_id = $1 AND r.state = 'running'";
+             CROSS JOIN LATERAL (SELECT * FROM workflow_runs WHERE org_id = $1 AND id = it.id OFFSET 0) r
+             CROSS JOIN LATERAL (SELECT * FROM workflows WHERE org_id = $1 AND id = r.workflow_id OFFSET 0) w
+             LEFT JOIN LATERAL (
+                 SELECT * FROM workflow_versions WHERE org_id = $1 AND workflow_id = r.workflow_id AND number = r.version OFFSET 0
+             ) v ON true
+             WHERE r.fence = it.fence AND r.state = 'running'";
         let parameters: [&(dyn ToSql + Sync); 3] = [&org.as_uuid(), &ids, &fences];
         let found = self.database.rows_of_org(org, query, &parameters).await?;
         let mut taken = Vec::with_capacity(found.len());
@@ -238,21 +247,9 @@ fn held(it: &Advance) -> (Uuid, i64) {
 
 /// Moves runs on and keeps the results of their steps, in one statement; says which the worker still had, of which
 /// workflow, whether runs of that had failed before, and whether others' servers want to hear of their ends.
-const ADVANCE: &str = "WITH moved AS (
-         UPDATE workflow_runs r SET
-             state = it.state,
-             lease_until = CASE WHEN it.state = 'running' THEN r.lease_until END,
-             due_at = CASE WHEN it.state = 'queued' THEN db_now() + make_interval(secs => it.pause) ELSE r.due_at END,
-             done = r.done + it.done,
-             tried = CASE WHEN it.done > 0 THEN 0 ELSE r.tried + it.tried END,
-             verdict = coalesce(it.verdict, r.verdict),
-             error = it.error,
-             ended_at = CASE WHEN it.state NOT IN ('running', 'queued') THEN db_now() END
-         FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::float8[], $6::integer[], $7::integer[], $8::text[], $9::text[],
-             $10::integer[]) AS it (id, fence, state, pause, done, tried, verdict, error, stored)
-         WHERE r.org_id = $1 AND r.id = it.id AND r.fence = it.fence AND r.state = 'running'
-             AND r.done = it.stored
-         RETURNING r.id, r.fence, r.workflow_id, r.ended_at
+const ADVANCE: &str = "WITH moved AS MATERIALIZED (
+         SELECT moved_run AS id, moved_fence AS fence, moved_workflow AS workflow_id, moved_to_end AS has_ended
+         FROM advance_workflow_runs($2, $3, $4, $5, $6, $7, $8, $9, $10)
      ), kept AS (
          INSERT INTO workflow_run_steps
              (org_id, run_id, position, name, is_action, succeeded, result, query_id, error, started_at, ended_at)
@@ -264,7 +261,7 @@ const ADVANCE: &str = "WITH moved AS (
          JOIN moved ON moved.id = it.run_id AND moved.fence = it.fence
      )
      SELECT m.id, m.fence, m.workflow_id,
-         m.ended_at IS NOT NULL AND EXISTS (SELECT FROM workflows w WHERE w.org_id = $1 AND w.id = m.workflow_id AND w.failures > 0),
+         m.has_ended AND EXISTS (SELECT FROM workflows w WHERE w.org_id = $1 AND w.id = m.workflow_id AND w.failures > 0),
          EXISTS (SELECT FROM event_subscriptions WHERE org_id = $1 AND enabled AND kinds && $22::text[])
      FROM moved m";
 
@@ -367,13 +364,13 @@ impl<'a> Columns<'a> {
             &self.org,
             &self.ids,
             &self.fences,
+            &self.stored,
             &self.states,
             &self.pauses,
             &self.done,
             &self.tried,
             &self.verdicts,
             &self.errors,
-            &self.stored,
             &steps.runs,
             &steps.fences,
             &steps.positions,

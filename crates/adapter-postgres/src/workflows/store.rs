@@ -162,9 +162,13 @@ impl WorkflowStore for PostgresWorkflows {
         id: WorkflowId,
         entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
+        // Runs first, in their order, as whoever moves them on has them: else each could wait for the other.
+        let lock = "SELECT FROM workflow_runs WHERE org_id = $1 AND workflow_id = $2 AND state IN ('queued', 'running')
+             ORDER BY id FOR UPDATE";
         let delete = "DELETE FROM workflows WHERE org_id = $1 AND id = $2";
         self.database
             .for_org(org, async |tx| {
+                tx.execute(lock, &[&org.as_uuid(), &id.as_uuid()]).await.map_err(store)?;
                 let removed = tx.execute(delete, &[&org.as_uuid(), &id.as_uuid()]).await;
                 if removed.map_err(store)? == 0 {
                     return Ok(false);

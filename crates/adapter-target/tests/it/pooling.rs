@@ -2,13 +2,15 @@ use std::time::Duration;
 
 use plinth_adapter_target::TargetDatabases;
 use plinth_connections::{Host, Place, TableName, Target, TargetDatabase as _};
-use plinth_queries::{RunError, RunLimits};
+use plinth_queries::{RunError, RunLimits, StatementRunner as _};
 use plinth_schema_introspect::{CatalogReader as _, ReadOptions, TableRead};
 use plinth_testdb::TestDatabase;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{all, client, databases, eventually, limits, one, settings, target};
+use crate::support::{
+    all, client, databases, eventually, limits, one, settings, statement, target,
+};
 
 const PID: &str = "SELECT pg_backend_pid()";
 
@@ -25,6 +27,56 @@ async fn a_connection_has_so_many_sessions_and_no_more() {
     assert!(matches!(one(&databases, &target, "SELECT 1").await, Err(RunError::Busy)));
     drop(first);
     assert_eq!(one(&databases, &target, "SELECT 1").await.expect("free again"), "1");
+}
+
+#[tokio::test]
+async fn what_runs_in_the_background_leaves_a_session_to_others_and_waits_for_its_turn() {
+    let database = TestDatabase::create().await.expect("a database");
+    let mut settings = settings();
+    settings.sessions_per_connection = 2;
+    settings.wait_limit = Duration::from_millis(50);
+    let databases = TargetDatabases::new(settings).expect("settings");
+    let target = target(&database);
+    let in_background = RunLimits { in_background: true, ..limits() };
+    let slow =
+        async || all(&databases, &target, "SELECT pg_sleep(0.3)", &in_background).await.map(drop);
+    // Each waits for the one before it, much longer than anybody else would.
+    let background = async { tokio::join!(slow(), slow(), slow()) };
+    let others = async {
+        for _ in 0..5 {
+            assert_eq!(one(&databases, &target, "SELECT 1").await.expect("a session"), "1");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let (ended, ()) = tokio::join!(background, others);
+    assert!(matches!(ended, (Ok(()), Ok(()), Ok(()))), "{ended:?}");
+}
+
+#[tokio::test]
+async fn what_runs_in_the_background_comes_again_when_its_turn_does_not() {
+    let database = TestDatabase::create().await.expect("a database");
+    let mut settings = settings();
+    settings.turn_limit = Duration::from_millis(50);
+    settings.background_per_organization = 1;
+    let databases = TargetDatabases::new(settings).expect("settings");
+    let in_background = RunLimits { in_background: true, ..limits() };
+    // Of one organization, on two connections.
+    let (target, other) = (target(&database), target(&database));
+    let other = Target { org: target.org, ..other };
+    let held = databases.run(&target, &statement(PID), &in_background).await.expect("its turn");
+    for target in [&target, &other] {
+        let waited = all(&databases, target, PID, &in_background).await;
+        assert!(matches!(waited, Err(RunError::Busy)), "{waited:?}");
+        one(&databases, target, PID).await.expect("people are not asked to wait");
+    }
+    // A connection that changes lets nobody wait for what its old settings are at.
+    let changed = Target { version: 2, ..target.clone() };
+    let waiting = all(&databases, &target, PID, &in_background);
+    let changing = one(&databases, &changed, PID);
+    let (waited, seen) = tokio::join!(waiting, changing);
+    assert!(matches!(waited, Err(RunError::Busy)) && seen.is_ok(), "{waited:?} {seen:?}");
+    drop(held);
+    all(&databases, &other, PID, &in_background).await.expect("its turn");
 }
 
 #[tokio::test]

@@ -61,6 +61,7 @@ pub(crate) fn limits() -> RunLimits {
         row_bytes: 4 << 20,
         time: Duration::from_secs(20),
         time_zone: "UTC".to_owned(),
+        in_background: false,
     }
 }
 

@@ -447,6 +447,7 @@ impl Policies {
             row_bytes: 1 << 20,
             time: Duration::from_secs(10),
             time_zone: "UTC".to_owned(),
+            in_background: false,
         };
         self.runner.plan(&opened.target, &statement, &limits).await.map_err(|err| match err {
             // Where in the rewritten text is nothing to the caller.

@@ -16,7 +16,8 @@ use super::{
     SealedPage,
 };
 use crate::{
-    Answer, Ask, JsonRows, Queries, QueryError, QueryId, RunAgain, Running, SavedColumn, type_name,
+    Answer, Ask, CallerLimits, JsonRows, Queries, QueryError, QueryId, RunAgain, Running,
+    SavedColumn, type_name,
 };
 
 /// Runs of one organization that have not ended, over all servers.
@@ -122,27 +123,20 @@ impl BackgroundRuns {
                     return Err(QueryError::SavedOnly);
                 }
                 crate::ask::check(&ask.input)?;
-                (ask.connection, (ask.row_limit, ask.byte_limit, ask.timeout_ms))
+                (ask.connection, ask.limits)
             }
-            Wanted::Again(id, run) => {
-                let limits = &run.limits;
-                let connection = queries.get(permit, *id).await?.connection;
-                (connection, (limits.row_limit, limits.byte_limit, limits.timeout_ms))
-            }
+            Wanted::Again(id, run) => (queries.get(permit, *id).await?.connection, run.limits),
         };
         let most = MOST_BYTES.min(queries.settings.max_bytes);
-        if limits.1.is_some_and(|it| it > most) {
+        if limits.byte_limit.is_some_and(|it| it > most) {
             return Err(QueryError::Limit { field: "byte_limit", most });
         }
-        let bytes = limits.1.unwrap_or(most);
-        queries.limits(limits.0, Some(bytes), limits.2, caller).await?;
+        let limits = CallerLimits { byte_limit: Some(limits.byte_limit.unwrap_or(most)), ..limits };
+        queries.limits(limits, caller).await?;
         queries.connections.open(caller, connection).await?;
         let wanted = match wanted {
-            Wanted::Ask(ask) => Wanted::Ask(Box::new(Ask { byte_limit: Some(bytes), ..*ask })),
-            Wanted::Again(id, mut run) => {
-                run.limits.byte_limit = Some(bytes);
-                Wanted::Again(id, run)
-            }
+            Wanted::Ask(ask) => Wanted::Ask(Box::new(Ask { limits, ..*ask })),
+            Wanted::Again(id, run) => Wanted::Again(id, RunAgain { limits, ..run }),
         };
         let now = self.parts.clock.now();
         let run = QueryRun {

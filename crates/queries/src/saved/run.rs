@@ -291,9 +291,7 @@ impl Queries {
                 parameters: bound.said,
                 ..record.notes
             },
-            row_limit: limits.row_limit,
-            byte_limit: limits.byte_limit,
-            timeout_ms: limits.timeout_ms,
+            limits,
         };
         let noted = Noted {
             of,

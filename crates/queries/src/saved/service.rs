@@ -333,8 +333,7 @@ impl Queries {
         sql: &str,
         values: &[Option<String>],
     ) -> Result<Vec<String>, QueryError> {
-        let CallerLimits { row_limit, byte_limit, timeout_ms } = CallerLimits::default();
-        let limits = self.limits(row_limit, byte_limit, timeout_ms, caller).await?;
+        let limits = self.limits(CallerLimits::default(), caller).await?;
         let opened = self.connections.open(caller, connection).await?;
         let planned = self.plan_judged(&opened, caller.user, sql, values, &limits).await;
         planned.map_err(|err| match err {

@@ -99,6 +99,7 @@ impl Queries {
             row_bytes: 1 << 20,
             time: self.settings.default_time.min(Duration::from_secs(10)),
             time_zone: self.tenancy.time_zone(opened.connection.org).await?.to_string(),
+            in_background: false,
         })
     }
 

@@ -41,6 +41,8 @@ impl Queries {
             row_bytes: ROW_BYTES,
             time: LOOKUP_TIME.min(limits.time),
             time_zone: limits.time_zone.clone(),
+            // What is found is kept for everybody, and has little time to be found.
+            in_background: false,
         };
         let prepared = Self::prepared(knowledge, &lookup);
         let (judged, statement) = match prepared {

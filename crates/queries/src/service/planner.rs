@@ -66,6 +66,7 @@ impl DryRun for Planner<'_> {
             row_bytes: TRIED_ROW_BYTES,
             time: TRIED_TIME.min(self.limits.time),
             time_zone: self.limits.time_zone.clone(),
+            in_background: self.limits.in_background,
         };
         let runner = &self.queries.runner;
         let running = async {

@@ -52,7 +52,7 @@ impl Queries {
         noted: Noted,
         told: Option<Told>,
     ) -> Result<Running, QueryError> {
-        let limits = self.limits(run.row_limit, run.byte_limit, run.timeout_ms, caller).await?;
+        let limits = self.limits(run.limits, caller).await?;
         let opened = self.connections.open(caller, run.connection).await?;
         let StatementRun { connection, sql, parameters, question, notes, .. } = run;
         let input = Input::Sql(sql);
@@ -116,7 +116,9 @@ impl Queries {
         limits: &RunLimits,
         (purpose, max_age): (Purpose, Option<Duration>),
     ) -> Result<(Begun, Option<Timestamp>), QueryError> {
-        let Some(max_age) = max_age.filter(|_| purpose == Purpose::Run) else {
+        // Nobody waits for what waits for its own turn.
+        let is_shared = purpose == Purpose::Run && !limits.in_background;
+        let Some(max_age) = max_age.filter(|_| is_shared) else {
             let begun = self.start(opened, knowledge, sql, parameters, limits, purpose).await?;
             return Ok((begun, None));
         };

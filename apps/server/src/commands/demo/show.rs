@@ -4,8 +4,8 @@ use std::time::Instant;
 use plinth_connections::ConnectionId;
 use plinth_core::Permit;
 use plinth_queries::{
-    Answer, Ask, Input, Purpose, QueryError, RawRow, ResultColumn, TableFormat, UserTypes,
-    format_table,
+    Answer, Ask, CallerLimits, Input, Purpose, QueryError, RawRow, ResultColumn, TableFormat,
+    UserTypes, format_table,
 };
 
 use super::account::Account;
@@ -74,9 +74,7 @@ async fn collect(
         connection,
         input,
         conversation: None,
-        row_limit: None,
-        byte_limit: None,
-        timeout_ms: None,
+        limits: CallerLimits::default(),
         purpose: Purpose::Run,
         model: None,
         told: None,

@@ -119,8 +119,8 @@ pub(super) async fn export_query(
     let id = id.into_inner();
     let limits = CallerLimits {
         row_limit: Some(services.queries.most_rows()),
-        byte_limit: None,
         timeout_ms,
+        ..CallerLimits::default()
     };
     let run = RunAgain { parameters, max_age_seconds: max_age, limits, told: None };
     let running = services.queries.run_again(&permit, id, run).await;
