@@ -1,10 +1,16 @@
--- Taking walks over what was taken before once, and not five times.
+-- Taking walks over what was taken before once, and not five times, and leases have no index.
 --
 -- What was taken leaves its entries in the index of what waits until they are swept away. Each look for the first that waits began
 -- with them, five for each take: a fifth of what Postgres did for runs that waited. Now the looks for who has something waiting
 -- come from the other end, where the youngest are, and only the one that takes begins with the oldest.
+--
+-- Every run that was taken, and every lease that was kept, had an entry of its own in an index by the time at which the lease is
+-- over. It is looked through a few times a second, for the few hundred runs that are under way at all; the index of those does as
+-- well, and keeping a lease changes no index any more.
 
--- Takes runs of all organizations: first those whose worker lost its lease, then those that wait. Organizations take
+DROP INDEX workflow_runs_leased;
+
+-- Takes runs of all organizations: first, if `with_lost`, those whose worker lost its lease, then those that wait. Organizations take
 -- turns in a circle, beginning after the one that the caller's last round ended with, and so do the workflows in each: a run
 -- waits for the rounds before it, not for the runs. A row without a run says that some may still wait: because a limit was reached,
 -- or, if it names an organization, because another worker was at it.
@@ -16,8 +22,8 @@
 -- Every look is a step in the index of what waits, whatever the statistics say: they are of a moment when the queue was empty,
 -- or full. Only that index has the order that each look asks for, to its last column, and nothing may sort. Who has something
 -- waiting is looked for from the end of the index: at its beginning are the entries of what was taken, until they are swept away.
-CREATE OR REPLACE FUNCTION take_workflow_runs(
-    most integer, lease interval, most_of_one integer, after_org uuid, after_workflow uuid
+CREATE FUNCTION take_workflow_runs(
+    most integer, lease interval, most_of_one integer, after_org uuid, after_workflow uuid, with_lost boolean
 ) RETURNS TABLE (taken_org uuid, taken_run uuid, taken_fence bigint)
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = plinth, pg_temp
     SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_incremental_sort = off SET jit = off
@@ -45,10 +51,12 @@ DECLARE
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
 
-    SELECT array_agg(lost.id) INTO ids FROM (
-        SELECT r.id FROM workflow_runs r WHERE r.state = 'running' AND r.lease_until <= moment
-        ORDER BY r.lease_until LIMIT room FOR UPDATE SKIP LOCKED
-    ) lost;
+    IF with_lost THEN
+        SELECT array_agg(lost.id) INTO ids FROM (
+            SELECT r.id FROM workflow_runs r WHERE r.state = 'running' AND r.lease_until <= moment
+            ORDER BY r.org_id, r.workflow_id LIMIT room FOR UPDATE SKIP LOCKED
+        ) lost;
+    END IF;
     IF ids IS NOT NULL THEN
         RETURN QUERY
             UPDATE workflow_runs r
@@ -173,5 +181,15 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON FUNCTION take_workflow_runs FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION take_workflow_runs TO plinth_app;
+REVOKE ALL ON FUNCTION take_workflow_runs(integer, interval, integer, uuid, uuid, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION take_workflow_runs(integer, interval, integer, uuid, uuid, boolean) TO plinth_app;
+
+-- For servers that are older than this.
+CREATE OR REPLACE FUNCTION take_workflow_runs(
+    most integer, lease interval, most_of_one integer, after_org uuid, after_workflow uuid
+) RETURNS TABLE (taken_org uuid, taken_run uuid, taken_fence bigint)
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = plinth, pg_temp
+    BEGIN ATOMIC
+        SELECT t.taken_org, t.taken_run, t.taken_fence
+        FROM take_workflow_runs(most, lease, most_of_one, after_org, after_workflow, true) t;
+    END;
