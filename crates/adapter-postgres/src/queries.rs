@@ -16,7 +16,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
-use crate::database::{internal, store};
+use crate::database::{Hurry, broken_constraint, internal, store};
 use crate::{Database, audit, events};
 
 /// [`QueryStore`] in our own database.
@@ -29,6 +29,71 @@ impl PostgresQueries {
     /// Keeps the history in `database`.
     pub fn new(database: Database) -> Self {
         Self { database }
+    }
+
+    /// Writes a part of new entries, and says whether it did: not if one of them was written before, by a try whose end was lost,
+    /// unless `again`. To be ready for that takes a third more, and it hardly ever happens.
+    async fn insert_part(
+        &self,
+        hurry: &mut Hurry<'_>,
+        org: OrgId,
+        records: &[Arc<HistoryEntry>],
+        again: bool,
+    ) -> Result<bool, StoreError> {
+        let end = if again { "ON CONFLICT (id) DO NOTHING RETURNING id" } else { "" };
+        // One statement for many rows: a busy server writes thousands of entries a second.
+        let insert = format!(
+            "INSERT INTO queries ({NEW_COLUMNS})
+             SELECT a, b, c, d, e, f, g, h, i::jsonb, j::jsonb, k, l, m, n, o, p, q, r, s
+             FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
+                 $8::text[], $9::text[], $10::text[], $11::bigint[], $12::boolean[], $13::double precision[],
+                 $14::boolean[], $15::timestamptz[], $16::uuid[], $17::text[], $18::uuid[], $19::integer[])
+                 AS it (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s) {end}"
+        );
+        let tx = hurry.begin().await?;
+        let insert = tx.prepare_cached(&insert).await.map_err(store)?;
+        let ids = column(records, |it| it.id.as_uuid());
+        let parameters: [&(dyn ToSql + Sync); 19] = [
+            &ids,
+            &column(records, |it| it.org.as_uuid()),
+            &column(records, |it| it.connection.as_uuid()),
+            &column(records, |it| it.user.as_uuid()),
+            &column(records, |it| it.key.map(KeyId::as_uuid)),
+            &column(records, |it| it.question.as_deref().map(storable)),
+            &column(records, |it| it.sql.as_deref().map(storable)),
+            &column(records, |it| it.outcome.as_str()),
+            &column(records, |it| storable_json(&it.notes)),
+            &column(records, |it| it.error.as_ref().map(storable_json)),
+            &column(records, |it| it.row_count.map(|it| i64::try_from(it).unwrap_or(i64::MAX))),
+            &column(records, |it| it.truncated),
+            &column(records, |it| it.execution_time_ms),
+            &column(records, |it| it.saved),
+            &column(records, |it| it.created_at),
+            &column(records, |it| it.definition.owner.map(UserId::as_uuid)),
+            &column(records, |it| it.definition.visibility.as_str()),
+            &column(records, |it| it.run_of.map(|it| it.query.as_uuid())),
+            &column(records, |it| {
+                it.run_of.map(|it| i32::try_from(it.version).unwrap_or(i32::MAX))
+            }),
+        ];
+        let mut new: HashSet<Uuid> = match tx.query(&insert, &parameters).await {
+            Err(err) if !again && broken_constraint(&err) == Some("queries_pkey") => {
+                return Ok(false);
+            }
+            // What was written before was told of already.
+            Ok(rows) if again => rows.iter().map(|row| row.get(0)).collect(),
+            done => done.map(|_| ids.into_iter().collect()).map_err(store)?,
+        };
+        for id in take_back(&tx, org, &new).await? {
+            new.remove(&id);
+        }
+        let new: Vec<_> = records.iter().filter(|it| new.contains(&it.id.as_uuid())).collect();
+        let happened = || new.iter().filter_map(|it| Some((it.created_at, event(it)?))).collect();
+        events::announce(&tx, org, EventKind::QueryCompleted, happened).await?;
+        let told: Vec<_> = new.iter().map(|it| it.audit_entry()).collect();
+        audit::append_all(&self.database, &tx, org, &told).await?;
+        tx.commit().await.map_err(store)?;
+        Ok(true)
     }
 }
 
@@ -156,58 +221,13 @@ fn like(word: &str) -> String {
 #[async_trait]
 impl QueryStore for PostgresQueries {
     async fn insert(&self, org: OrgId, entries: &[Arc<HistoryEntry>]) -> Result<(), StoreError> {
-        // One statement for many rows: a busy server writes thousands of entries a second.
-        let insert = format!(
-            "INSERT INTO queries ({NEW_COLUMNS})
-             SELECT a, b, c, d, e, f, g, h, i::jsonb, j::jsonb, k, l, m, n, o, p, q, r, s
-             FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
-                 $8::text[], $9::text[], $10::text[], $11::bigint[], $12::boolean[], $13::double precision[],
-                 $14::boolean[], $15::timestamptz[], $16::uuid[], $17::text[], $18::uuid[], $19::integer[])
-                 AS it (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s)
-             ON CONFLICT (id) DO NOTHING RETURNING id"
-        );
         // Whoever changes something of the organization waits while entries are added to its trail: for a part of them at a
         // time, and not for the disk.
         let mut hurry = self.database.hurry(org).await?;
         for records in entries.chunks(BATCH) {
-            let tx = hurry.begin().await?;
-            let insert = tx.prepare_cached(&insert).await.map_err(store)?;
-            let parameters: [&(dyn ToSql + Sync); 19] = [
-                &column(records, |it| it.id.as_uuid()),
-                &column(records, |it| it.org.as_uuid()),
-                &column(records, |it| it.connection.as_uuid()),
-                &column(records, |it| it.user.as_uuid()),
-                &column(records, |it| it.key.map(KeyId::as_uuid)),
-                &column(records, |it| it.question.as_deref().map(storable)),
-                &column(records, |it| it.sql.as_deref().map(storable)),
-                &column(records, |it| it.outcome.as_str()),
-                &column(records, |it| storable_json(&it.notes)),
-                &column(records, |it| it.error.as_ref().map(storable_json)),
-                &column(records, |it| it.row_count.map(|it| i64::try_from(it).unwrap_or(i64::MAX))),
-                &column(records, |it| it.truncated),
-                &column(records, |it| it.execution_time_ms),
-                &column(records, |it| it.saved),
-                &column(records, |it| it.created_at),
-                &column(records, |it| it.definition.owner.map(UserId::as_uuid)),
-                &column(records, |it| it.definition.visibility.as_str()),
-                &column(records, |it| it.run_of.map(|it| it.query.as_uuid())),
-                &column(records, |it| {
-                    it.run_of.map(|it| i32::try_from(it.version).unwrap_or(i32::MAX))
-                }),
-            ];
-            let new = tx.query(&insert, &parameters).await.map_err(store)?;
-            // What was written before, by a try whose end was lost, was told of already.
-            let mut new: HashSet<Uuid> = new.iter().map(|row| row.get(0)).collect();
-            for id in take_back(&tx, org, &new).await? {
-                new.remove(&id);
+            if !self.insert_part(&mut hurry, org, records, false).await? {
+                self.insert_part(&mut hurry, org, records, true).await?;
             }
-            let new: Vec<_> = records.iter().filter(|it| new.contains(&it.id.as_uuid())).collect();
-            let happened =
-                || new.iter().filter_map(|it| Some((it.created_at, event(it)?))).collect();
-            events::announce(&tx, org, EventKind::QueryCompleted, happened).await?;
-            let told: Vec<_> = new.iter().map(|it| it.audit_entry()).collect();
-            audit::append_all(&self.database, &tx, org, &told).await?;
-            tx.commit().await.map_err(store)?;
         }
         hurry.flush().await
     }

@@ -63,6 +63,16 @@ fn made(org: OrgId) -> plinth_tenancy::AuditEntry {
     plinth_connections::testing::entry(org, "2026-01-01T00:00:00Z".parse().unwrap())
 }
 
+/// Until so many sessions wait for a lock; the last of them must not be over before.
+async fn until_waiting(watcher: &tokio_postgres::Client, count: i64, is_over: impl Fn() -> bool) {
+    let waiting = "SELECT count(DISTINCT pid) FROM pg_stat_activity
+                   WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    while watcher.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) < count {
+        assert!(!is_over(), "it did not wait");
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn teams_keep_their_contract() {
     let ours = ours().await;
@@ -368,6 +378,51 @@ async fn a_sessions_use_waits_for_the_account_without_holding_the_session() {
     touching.await.unwrap().unwrap();
 }
 
+/// Whoever writes when it is deleted is waited for; whoever comes later is refused.
+#[tokio::test]
+async fn the_history_and_the_trail_go_with_their_organization_and_none_comes_later() {
+    let ours = ours().await;
+    let [(us, user), (them, their_user)] = two_organizations(&ours.database).await;
+    let connection = plinth_connections::ConnectionId::new(jiff::Timestamp::UNIX_EPOCH);
+    let store = PostgresQueries::new(ours.database.clone());
+    let asked = |org, user| [Arc::new(plinth_queries::testing::entry(org, user, connection))];
+    store.insert(us, &asked(us, user)).await.unwrap();
+    store.insert(them, &asked(them, their_user)).await.unwrap();
+    let [holder, deleter, watcher] =
+        [raw(&ours.test).await, raw(&ours.test).await, raw(&ours.test).await];
+    let left = async || {
+        let count = "SELECT (SELECT count(*) FROM plinth.queries), (SELECT count(*) FROM plinth.audit_entries)";
+        let row = watcher.query_one(count, &[]).await.unwrap();
+        (row.get::<_, i64>(0), row.get::<_, i64>(1))
+    };
+    assert_eq!(left().await, (2, 4), "an organization's beginning is in its trail too");
+
+    // The writer has written into the history, and waits for the trail's head; the deletion waits for the writer.
+    holder.batch_execute("BEGIN").await.unwrap();
+    let lock = "SELECT FROM plinth.audit_heads WHERE org_id = $1 FOR UPDATE";
+    assert_eq!(holder.execute(lock, &[&us.as_uuid()]).await.unwrap(), 1);
+    let writing = tokio::spawn({
+        let (store, entries) = (store.clone(), asked(us, user));
+        async move { store.insert(us, &entries).await }
+    });
+    until_waiting(&watcher, 1, || writing.is_finished()).await;
+    let deleting = tokio::spawn(async move {
+        let delete = "DELETE FROM plinth.organizations WHERE id = $1";
+        deleter.execute(delete, &[&us.as_uuid()]).await
+    });
+    until_waiting(&watcher, 2, || deleting.is_finished()).await;
+    assert_eq!(left().await, (2, 4));
+    holder.batch_execute("COMMIT").await.unwrap();
+    writing.await.unwrap().unwrap();
+    assert_eq!(deleting.await.unwrap().unwrap(), 1);
+    assert_eq!(left().await, (1, 2), "theirs");
+
+    assert!(store.insert(us, &asked(us, user)).await.is_err(), "it is gone");
+    assert_eq!(left().await, (1, 2));
+    store.insert(them, &asked(them, their_user)).await.unwrap();
+    assert_eq!(left().await, (2, 3));
+}
+
 #[tokio::test]
 async fn an_entry_that_is_removed_while_its_batch_is_written_again_stays_removed() {
     let ours = ours().await;
@@ -389,24 +444,16 @@ async fn an_entry_that_is_removed_while_its_batch_is_written_again_stays_removed
     let lock = "SELECT FROM plinth.organizations WHERE id = $1 FOR UPDATE";
     holder.batch_execute("BEGIN").await.unwrap();
     assert_eq!(holder.execute(lock, &[&org.as_uuid()]).await.unwrap(), 1);
-    let waiting = "SELECT count(DISTINCT pid) FROM pg_stat_activity
-                   WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    let until = async |count: i64, task: &dyn Fn() -> bool| {
-        while watcher.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) < count {
-            assert!(!task(), "it did not wait");
-            tokio::task::yield_now().await;
-        }
-    };
     let removing = tokio::spawn({
         let store = store.clone();
         async move { store.remove(org, id, plinth_queries::HistoryFilter::default()).await }
     });
-    until(1, &|| removing.is_finished()).await;
+    until_waiting(&watcher, 1, || removing.is_finished()).await;
     let writing = tokio::spawn({
         let store = store.clone();
         async move { store.insert(org, &batch).await }
     });
-    until(2, &|| writing.is_finished()).await;
+    until_waiting(&watcher, 2, || writing.is_finished()).await;
     holder.batch_execute("COMMIT").await.unwrap();
     assert!(removing.await.unwrap().unwrap());
     writing.await.unwrap().unwrap();
@@ -561,7 +608,9 @@ async fn the_functions_that_look_over_the_wall_are_these() {
         "plinth.keep_workflow_runs(uuid[],bigint[],interval) → SETOF uuid",
         "plinth.take_workflow_runs(integer,interval,integer,uuid,uuid) → TABLE(taken_org uuid, taken_run uuid, taken_fence bigint)",
         "plinth.take_workflow_runs(integer,interval,integer,uuid,uuid,boolean) → TABLE(taken_org uuid, taken_run uuid, taken_fence bigint)",
-        "plinth.sweep_workflow_run_steps() → trigger",
+        "plinth.hold_current_org() → trigger",
+        "plinth.sweep_organizations() → trigger",
+        "plinth.sweep_workflow_runs() → trigger",
         "plinth.take_alerts(integer,interval,integer) → TABLE(taken_org uuid, taken_alert uuid)",
         "plinth.take_event_deliveries(integer,interval,integer,integer) → TABLE(taken_org uuid, taken_delivery uuid)",
         "plinth.take_remote_intents(integer,interval) → TABLE(taken_org uuid, taken_intent uuid)",

@@ -340,7 +340,7 @@ async fn keeping_leases_and_moving_runs_on_are_never_in_each_others_way() {
 
 /// By whom ever it is deleted: its age, its workflow's end, its organization's.
 #[tokio::test]
-async fn results_go_with_their_runs_and_no_others_do() {
+async fn what_hangs_on_runs_goes_with_them_and_no_others_do() {
     let it = ours(false).await;
     let mut workflows = Vec::new();
     for (who, name) in [(it.us, "swept"), (it.us, "removed"), (it.them, "theirs")] {
@@ -352,6 +352,12 @@ async fn results_go_with_their_runs_and_no_others_do() {
                  SELECT gen_random_uuid(), '{}', '{}', 1, 'succeeded', 'manual', now(), now(),
                      CASE '{name}' WHEN 'swept' THEN now() - interval '2 days' ELSE now() END
                  FROM generate_series(1, 3) RETURNING org_id, id
+             ), tried AS (
+                 INSERT INTO workflow_run_attempts (org_id, run_id, position, fence, number, error, started_at)
+                 SELECT org_id, id, 2, 1, n, '{name}', now() FROM runs, generate_series(1, 2) n
+             ), asked AS (
+                 INSERT INTO workflow_approvals (org_id, run_id, position, action, role, shown, asked_at, expires_at)
+                 SELECT org_id, id, 2, '{name}', 'editor', '{{}}', now(), now() FROM runs
              )
              INSERT INTO workflow_run_steps (org_id, run_id, position, name, is_action, succeeded, started_at, ended_at)
              SELECT org_id, id, n, '{name}', false, true, now(), now() FROM runs, generate_series(0, 1) n",
@@ -360,13 +366,16 @@ async fn results_go_with_their_runs_and_no_others_do() {
         ))
         .await;
     }
-    let left = "SELECT name || ' ' || count(*) FROM workflow_run_steps GROUP BY name ORDER BY name";
-    assert_eq!(it.rows(left).await, ["removed 6", "swept 6", "theirs 6"]);
+    let left = "SELECT name || ' ' || count(*) FROM (
+                    SELECT name FROM workflow_run_steps UNION ALL SELECT error FROM workflow_run_attempts
+                    UNION ALL SELECT action FROM workflow_approvals
+                ) it GROUP BY name ORDER BY name";
+    assert_eq!(it.rows(left).await, ["removed 15", "swept 15", "theirs 15"]);
     let day = jiff::SignedDuration::from_hours(24);
     assert_eq!(it.store.sweep(it.us.0, day, 100).await.unwrap(), 3);
-    assert_eq!(it.rows(left).await, ["removed 6", "theirs 6"]);
+    assert_eq!(it.rows(left).await, ["removed 15", "theirs 15"]);
     it.rows(&format!("DELETE FROM workflows WHERE id = '{}'", workflows[1])).await;
-    assert_eq!(it.rows(left).await, ["theirs 6"]);
+    assert_eq!(it.rows(left).await, ["theirs 15"]);
     it.rows(&format!("DELETE FROM organizations WHERE id = '{}'", it.them.0.as_uuid())).await;
     assert!(it.rows(left).await.is_empty());
 }

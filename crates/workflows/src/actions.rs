@@ -502,16 +502,16 @@ mod tests {
     use crate::result::StepResult;
 
     fn scene() -> (RunId, Context, Results) {
-        let result = StepResult {
+        let result = std::sync::Arc::new(StepResult {
             columns: vec!["who".to_owned(), "owes".to_owned()],
             rows: vec![
                 vec![json!("ann@example.com"), json!("<b>5</b> | *x*")],
                 vec![json!("bob@example.com"), json!(7)],
                 vec![json!("ann@example.com"), json!(8)],
             ],
-        };
+        });
         let mut context = Context::new(json!({}), json!({ "name": "Late" }), None);
-        context.add("late", &result);
+        context.add("late", result.clone());
         (RunId::new(jiff::Timestamp::UNIX_EPOCH), context, [("late".to_owned(), result)].into())
     }
 

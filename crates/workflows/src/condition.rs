@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -233,7 +234,7 @@ impl Match {
 }
 
 /// The results of one run, by the steps' names.
-pub type Results = HashMap<String, StepResult>;
+pub type Results = HashMap<String, Arc<StepResult>>;
 
 /// What is kept in mind of an earlier run, by the steps' names.
 pub type Earlier = HashMap<String, Glance>;

@@ -18,6 +18,7 @@ use crate::held::{Held, Holdings};
 use crate::hook::HookKey;
 use crate::owners::Owners;
 use crate::ports::{Ask, Fault, RunQueue, StepRunner, WorkflowStore};
+use crate::result::StepResult;
 use crate::run::{Advance, Attempt, Begin, RunEnd, RunState, RunStep, Taken, Then};
 use crate::template::Context;
 use crate::writes::{Approval, ApprovalState};
@@ -147,11 +148,10 @@ impl Engine {
                     return self.failed(run, &definition, done, try_of, &fault).await;
                 }
                 Ok(Ok(found)) => {
-                    progress.held.add(&found.result);
-                    progress.context.add(&step.name, &found.result);
-                    progress.results.insert(step.name.clone(), found.result.clone());
+                    let result = Arc::new(found.result);
+                    progress.add(&step.name, &result);
                     progress.tried = 0;
-                    done.result = Some(found.result);
+                    done.result = Some(result);
                     done.query = Some(found.query);
                     // The last step of a workflow that does nothing with it ends with the run, in one piece.
                     let is_last = at + 1 == definition.steps.len() && definition.actions.is_empty();
@@ -439,21 +439,26 @@ impl Engine {
 }
 
 impl Progress {
-    fn of(run: &Taken, mut held: Held) -> Self {
+    fn of(run: &Taken, held: Held) -> Self {
         let about = json!({
             "id": run.id, "trigger": run.trigger, "created_at": run.created_at.to_string(),
         });
         let workflow = json!({ "id": run.workflow, "name": run.workflow_name });
-        let mut context = Context::triggered(about, workflow, &run.trigger, run.payload.clone());
-        let mut results = Results::new();
+        let context = Context::triggered(about, workflow, &run.trigger, run.payload.clone());
+        let (results, approvals) = (Results::new(), Vec::new());
+        let mut progress = Self { context, results, held, tried: run.tried, approvals };
         for step in &run.done {
             if let Some(result) = &step.result {
-                held.add(result);
-                context.add(&step.name, result);
-                results.insert(step.name.clone(), result.clone());
+                progress.add(&step.name, result);
             }
         }
-        Self { context, results, held, tried: run.tried, approvals: Vec::new() }
+        progress
+    }
+
+    fn add(&mut self, step: &str, result: &Arc<StepResult>) {
+        self.held.add(result);
+        self.context.add(step, result.clone());
+        self.results.insert(step.to_owned(), result.clone());
     }
 }
 

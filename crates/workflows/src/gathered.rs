@@ -5,9 +5,11 @@ use std::collections::hash_map::Entry;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use plinth_core::{OrgId, StoreError};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 /// How much is written in one transaction at most.
 const MOST: usize = 200;
@@ -18,6 +20,12 @@ const MANY: usize = 64;
 /// Transactions at a time for each organization.
 const MOST_WRITERS: usize = 2;
 
+/// After so many in one transaction more are expected to come soon.
+const BUSY: usize = 24;
+
+/// For how many a patient writer waits then.
+const ENOUGH: usize = 96;
+
 type Written<O> = Pin<Box<dyn Future<Output = Result<Vec<O>, StoreError>> + Send>>;
 type Write<I, O> = Box<dyn Fn(OrgId, Arc<[I]>) -> Written<O> + Send + Sync>;
 type Waiting<I, O> = (I, oneshot::Sender<Result<O, StoreError>>);
@@ -27,6 +35,8 @@ type Waiting<I, O> = (I, oneshot::Sender<Result<O, StoreError>>);
 /// it is stored.
 pub(crate) struct Gathered<I, O> {
     write: Arc<Write<I, O>>,
+    /// How long it waits for more where much is written.
+    patience: Duration,
     /// Organizations for which something is being written.
     places: Arc<Places<I, O>>,
 }
@@ -37,11 +47,13 @@ type Places<I, O> = Mutex<HashMap<OrgId, Place<I, O>>>;
 struct Place<I, O> {
     waiting: Vec<Waiting<I, O>>,
     writers: usize,
+    /// Told when enough waits for one who is patient.
+    enough: Arc<Notify>,
 }
 
 impl<I, O> Clone for Gathered<I, O> {
     fn clone(&self) -> Self {
-        Self { write: self.write.clone(), places: self.places.clone() }
+        Self { write: self.write.clone(), patience: self.patience, places: self.places.clone() }
     }
 }
 
@@ -52,7 +64,13 @@ impl<I: Send + Sync + Clone + 'static, O: Send + 'static> Gathered<I, O> {
         F: Future<Output = Result<Vec<O>, StoreError>> + Send + 'static,
     {
         let write: Write<I, O> = Box::new(move |org, all| Box::pin(write(org, all)));
-        Self { write: Arc::new(write), places: Arc::default() }
+        Self { write: Arc::new(write), patience: Duration::ZERO, places: Arc::default() }
+    }
+
+    /// The same, but where much is written it waits so long for more. For what costs more for each transaction than for each that
+    /// is written in it, and comes from so many that others are on their way meanwhile.
+    pub(crate) fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Writes it, alone or together with others'.
@@ -60,11 +78,15 @@ impl<I: Send + Sync + Clone + 'static, O: Send + 'static> Gathered<I, O> {
         let (done, waits) = oneshot::channel();
         let begins = {
             let mut places = self.places.lock().expect("not poisoned");
-            let new = || Place { waiting: Vec::new(), writers: 0 };
+            let new = || Place { waiting: Vec::new(), writers: 0, enough: Arc::default() };
             let here = places.entry(org).or_insert_with(new);
             here.waiting.push((it, done));
+            if here.waiting.len() == ENOUGH {
+                here.enough.notify_one();
+            }
+            let many = if self.patience.is_zero() { MANY } else { ENOUGH };
             let begins =
-                here.writers == 0 || (here.writers < MOST_WRITERS && here.waiting.len() >= MANY);
+                here.writers == 0 || (here.writers < MOST_WRITERS && here.waiting.len() >= many);
             here.writers += usize::from(begins);
             begins
         };
@@ -76,16 +98,18 @@ impl<I: Send + Sync + Clone + 'static, O: Send + 'static> Gathered<I, O> {
     }
 
     async fn write_all(self, org: OrgId) {
-        let _left = Left { org, places: &self.places };
+        let left = Left { org, places: &self.places };
+        let mut is_busy = false;
         loop {
-            let (all, waits): (Vec<_>, Vec<_>) = {
-                let mut places = self.places.lock().expect("not poisoned");
-                let Some(here) = places.get_mut(&org).filter(|it| !it.waiting.is_empty()) else {
-                    return;
-                };
-                let most = here.waiting.len().min(MOST);
-                here.waiting.drain(..most).unzip()
+            if is_busy && !self.patience.is_zero() {
+                self.wait_for_more(org).await;
+            }
+            let Some(all) = self.next(org) else {
+                std::mem::forget(left);
+                return;
             };
+            let (all, waits): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+            is_busy = all.len() >= BUSY;
             match (self.write)(org, all.clone().into()).await {
                 Ok(written) => {
                     for (wait, written) in waits.into_iter().zip(written) {
@@ -115,13 +139,43 @@ impl<I: Send + Sync + Clone + 'static, O: Send + 'static> Gathered<I, O> {
         }
     }
 
+    /// What is to be written next. If there is nothing, one writer is gone with that: whoever comes in the next moment sees it.
+    fn next(&self, org: OrgId) -> Option<Vec<Waiting<I, O>>> {
+        let mut places = self.places.lock().expect("not poisoned");
+        let here = places.get_mut(&org)?;
+        if here.waiting.is_empty() {
+            leave(&mut places, org);
+            return None;
+        }
+        let most = here.waiting.len().min(MOST);
+        Some(here.waiting.drain(..most).collect())
+    }
+
+    /// Waits until enough wait, or nobody has come for an eighth of its patience: all that there are may be waiting already.
+    async fn wait_for_more(&self, org: OrgId) {
+        let over = Instant::now() + self.patience;
+        let mut before = None;
+        while Instant::now() < over {
+            let (count, enough) = {
+                let places = self.places.lock().expect("not poisoned");
+                let Some(here) = places.get(&org) else { return };
+                (here.waiting.len(), here.enough.clone())
+            };
+            if count >= ENOUGH || before == Some(count) {
+                return;
+            }
+            before = Some(count);
+            let _ = tokio::time::timeout(self.patience / 8, enough.notified()).await;
+        }
+    }
+
     async fn write_one(&self, org: OrgId, it: I) -> Result<O, StoreError> {
         let written = (self.write)(org, [it].into()).await?;
         written.into_iter().next().ok_or_else(|| StoreError::Internal("nothing answered".into()))
     }
 }
 
-/// One writer is gone, however it ended. If it was the last, whoever still waits hears that it was given up.
+/// A writer that ends in a panic is gone too. If it was the last, whoever still waits hears that it was given up.
 struct Left<'a, I, O> {
     org: OrgId,
     places: &'a Places<I, O>,
@@ -129,12 +183,15 @@ struct Left<'a, I, O> {
 
 impl<I, O> Drop for Left<'_, I, O> {
     fn drop(&mut self) {
-        let mut places = self.places.lock().expect("not poisoned");
-        if let Entry::Occupied(mut here) = places.entry(self.org) {
-            here.get_mut().writers -= 1;
-            if here.get().writers == 0 {
-                here.remove();
-            }
+        leave(&mut self.places.lock().expect("not poisoned"), self.org);
+    }
+}
+
+fn leave<I, O>(places: &mut HashMap<OrgId, Place<I, O>>, org: OrgId) {
+    if let Entry::Occupied(mut here) = places.entry(org) {
+        here.get_mut().writers -= 1;
+        if here.get().writers == 0 {
+            here.remove();
         }
     }
 }
@@ -221,12 +278,51 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_is_patient_waits_for_more_after_much_was_written() {
+        let (gathered, sizes) = noting();
+        let gathered = gathered.patient(Duration::from_mins(1));
+        let begun = (20..51).map(|it| gathered.write(org(1), it));
+        futures_util::future::join_all(begun).await;
+        let mut waits = Box::pin(gathered.write(org(1), 31));
+        assert!(waits.as_mut().now_or_never().is_none());
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let written = || sizes.lock().expect("not poisoned").clone();
+        assert_eq!(written().iter().sum::<usize>(), 31, "it waits");
+        let others = (0..95).map(|it| gathered.write(org(1), 100 + it));
+        let (one, others) =
+            futures_util::future::join(waits, futures_util::future::join_all(others)).await;
+        assert_eq!(one.expect("written"), 62);
+        assert!(others.iter().all(Result::is_ok), "{others:?}");
+        assert_eq!(written().last(), Some(&96), "{:?}", written());
+    }
+
+    #[tokio::test]
     async fn one_that_cannot_be_stored_takes_nobody_with_it() {
         let (gathered, _) = noting();
         let all = [1, 13, 2].map(|it| gathered.write(org(1), it));
         let all = futures_util::future::join_all(all).await;
         assert!(matches!(all[..], [Ok(2), Err(StoreError::Internal(_)), Ok(4)]), "{all:?}");
         assert_eq!(gathered.write(org(1), 5).await.expect("written"), 10);
+    }
+
+    /// In the moment in which a writer finds nothing more to write.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn who_comes_as_a_writer_ends_is_not_forgotten() {
+        let gathered = Gathered::new(async |_, all: Arc<[u32]>| Ok(all.to_vec()));
+        let all = (0..8).map(|at| {
+            let gathered = gathered.clone();
+            tokio::spawn(async move {
+                for it in 0..5_000 {
+                    let it = it * 8 + at;
+                    assert_eq!(gathered.write(org(1), it).await.expect("written"), it);
+                }
+            })
+        });
+        for it in all.collect::<Vec<_>>() {
+            it.await.expect("no panic");
+        }
     }
 
     #[tokio::test]

@@ -259,6 +259,8 @@ impl Queued {
 pub struct Round {
     /// The runs, which the caller has now.
     pub runs: Vec<Taken>,
+    /// How many were taken; more than there are if some could not be read.
+    pub taken: usize,
     /// Whether others may wait that were not taken, because a limit was reached.
     pub is_short: bool,
     /// Whether others may wait that were not taken, because another worker was taking some of that organization.

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use plinth_core::{OrgId, UserId};
 use plinth_queries::QueryId;
@@ -130,7 +132,7 @@ pub struct RunStep {
     /// Whether it was done; `false` if it failed for good.
     pub succeeded: bool,
     /// What a step found.
-    pub result: Option<StepResult>,
+    pub result: Option<Arc<StepResult>>,
     /// The entry of the history that its statement has.
     pub query: Option<QueryId>,
     /// Why it failed.

@@ -106,10 +106,8 @@ mod tests {
     fn context() -> Context {
         let mut context =
             Context::new(json!({}), json!({}), Some(json!({ "id": "x' OR '1'='1", "n": null })));
-        context.add(
-            "late",
-            &StepResult { columns: vec!["id".to_owned()], rows: vec![vec![json!(7)]] },
-        );
+        let result = StepResult { columns: vec!["id".to_owned()], rows: vec![vec![json!(7)]] };
+        context.add("late", result.into());
         context
     }
 

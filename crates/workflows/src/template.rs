@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::sync::{Arc, OnceLock};
 
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
@@ -187,22 +188,33 @@ pub(crate) fn check_json(
 }
 
 /// What templates of one run can say.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Context {
-    steps: HashMap<String, Json>,
     run: Json,
     workflow: Json,
-    #[serde(skip_serializing_if = "Option::is_none")]
     webhook: Option<Json>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     notify: Option<Json>,
-    #[serde(flatten)]
-    last: Option<Last>,
-    #[serde(skip)]
-    table: Option<StepResult>,
+    /// By the steps' names, in their order.
+    results: Vec<(String, Arc<StepResult>)>,
+    /// The same as templates have it. Made when the first asks: it is several times as large, and many a run has none.
+    known: OnceLock<Value>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+/// What templates have.
+#[derive(Serialize)]
+struct Known<'a> {
+    steps: HashMap<&'a str, Json>,
+    run: &'a Json,
+    workflow: &'a Json,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<&'a Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notify: Option<&'a Json>,
+    #[serde(flatten)]
+    last: Option<Last>,
+}
+
+#[derive(Serialize)]
 struct Last {
     row_count: u64,
     results: Json,
@@ -212,15 +224,8 @@ struct Last {
 impl Context {
     /// What is known before the first step: `run` and `workflow` are objects, `webhook` is what a call brought.
     pub fn new(run: Json, workflow: Json, webhook: Option<Json>) -> Self {
-        Self {
-            steps: HashMap::new(),
-            run,
-            workflow,
-            webhook,
-            notify: None,
-            last: None,
-            table: None,
-        }
+        let (results, known) = (Vec::new(), OnceLock::new());
+        Self { run, workflow, webhook, notify: None, results, known }
     }
 
     /// The same by what started the run: `payload` is what that brought.
@@ -238,25 +243,30 @@ impl Context {
     }
 
     /// The same after a step.
-    pub fn add(&mut self, name: &str, result: &StepResult) {
-        let rows = Json::from(result.objects());
-        let mut step = serde_json::Map::new();
-        step.insert("row_count".to_owned(), result.row_count().into());
-        step.insert("columns".to_owned(), result.columns.clone().into());
-        step.insert("rows".to_owned(), rows.clone());
-        // A column of such a name is what people mean.
-        if let Some(row) = result.rows.first() {
-            step.extend(result.object(row));
-        }
-        self.steps.insert(name.to_owned(), step.into());
-        let results_json = rows.to_string();
-        self.last = Some(Last { row_count: result.row_count(), results: rows, results_json });
-        self.table = Some(result.clone());
+    pub fn add(&mut self, name: &str, result: Arc<StepResult>) {
+        self.results.push((name.to_owned(), result));
+        self.known = OnceLock::new();
+    }
+
+    fn known(&self) -> Value {
+        let last = self.results.last().map(|(_, result)| {
+            let results = Json::from(result.objects());
+            Last { row_count: result.row_count(), results_json: results.to_string(), results }
+        });
+        let steps = self.results.iter().map(|(name, it)| (name.as_str(), step(it)));
+        Value::from_serialize(Known {
+            steps: steps.collect(),
+            run: &self.run,
+            workflow: &self.workflow,
+            webhook: self.webhook.as_ref(),
+            notify: self.notify.as_ref(),
+            last,
+        })
     }
 
     fn value(&self, style: Style) -> Value {
-        let known = Value::from_serialize(self);
-        let Some(table) = &self.table else { return known };
+        let known = self.known.get_or_init(|| self.known()).clone();
+        let Some((_, table)) = self.results.last() else { return known };
         let table = match style {
             // A table that is Markdown already.
             Style::Markdown => Value::from_safe_string(markdown_table(table)),
@@ -316,6 +326,19 @@ impl Context {
         }
         serde_json::to_value(&value).map_err(|err| err.to_string())
     }
+}
+
+/// What templates have of a step.
+fn step(result: &StepResult) -> Json {
+    let mut step = serde_json::Map::new();
+    step.insert("row_count".to_owned(), result.row_count().into());
+    step.insert("columns".to_owned(), result.columns.clone().into());
+    step.insert("rows".to_owned(), result.objects().into());
+    // A column of such a name is what people mean.
+    if let Some(row) = result.rows.first() {
+        step.extend(result.object(row));
+    }
+    step.into()
 }
 
 /// What stands between the braces of a text that is one expression.

@@ -1,6 +1,7 @@
 //! The contract of the store ports: what any [`WorkflowStore`] and [`RunQueue`] must do.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -118,10 +119,10 @@ fn done(position: i32, at: Timestamp) -> RunStep {
         name: format!("step_{position}"),
         is_action: false,
         succeeded: true,
-        result: Some(StepResult {
+        result: Some(Arc::new(StepResult {
             columns: vec!["n".to_owned()],
             rows: vec![vec![json!(position)]],
-        }),
+        })),
         query: None,
         error: None,
         started_at: at,

@@ -37,6 +37,15 @@ const LOST_EVERY: Duration = Duration::from_millis(250);
 /// How soon it looks again where another worker was taking runs: twice as long each time that it found nothing.
 const LOOK_SOON: Duration = Duration::from_millis(4);
 
+/// How many it takes at once, and with nothing under way: the first of many begin while the others are being taken. More than
+/// these share nothing that is worth the wait.
+const TAKE_MOST: usize = 256;
+const TAKE_FIRST: usize = 64;
+
+/// How long the next steps and ends are waited for where many are written. What a transaction costs beside them is as much as
+/// thirty of them.
+const PATIENCE: Duration = Duration::from_millis(8);
+
 /// How long it waits for more room while there is little.
 const GATHER: Duration = Duration::from_millis(10);
 
@@ -109,7 +118,8 @@ impl Worker {
         let writer = Gathered::new(move |org, all: Arc<[Advance]>| {
             let queue = written.clone();
             async move { queue.advance(org, &all).await }
-        });
+        })
+        .patient(PATIENCE);
         let begun = queue.clone();
         let beginner = Gathered::new(move |org, all: Arc<[Begin]>| {
             let queue = begun.clone();
@@ -149,9 +159,10 @@ impl Worker {
             let free = self.settings.runs.saturating_sub(running.len());
             let now = Instant::now();
             if looks.next(free, now).is_some_and(|it| it <= now) {
+                let most = free.min(if running.is_empty() { TAKE_FIRST } else { TAKE_MOST });
                 // Leases are kept also while the database lets us wait.
                 let taken = {
-                    let taking = self.take(free, self.seeks_lost(now));
+                    let taking = self.take(most, self.seeks_lost(now));
                     tokio::pin!(taking);
                     loop {
                         tokio::select! {
@@ -168,7 +179,12 @@ impl Worker {
                         if looks.is_failing() {
                             tracing::info!("the queue of runs can be read again");
                         }
-                        looks.took(&round, self.bell.hears(), Instant::now());
+                        let is_part = most < free && round.taken >= most;
+                        if is_part {
+                            // Those that were lost come first, and there may be more of them.
+                            *self.lost.lock().expect("not poisoned") = Instant::now();
+                        }
+                        looks.took(&round, is_part, self.bell.hears(), Instant::now());
                         self.bell.set_room(looks.has_room(free, &round));
                         let since = Instant::now();
                         for run in round.runs {
@@ -387,7 +403,8 @@ impl Looks {
         self.again.is_some()
     }
 
-    fn took(&mut self, round: &Round, is_woken: bool, now: Instant) {
+    /// Notes a round, which was only a part of what there was room for if `is_part`.
+    fn took(&mut self, round: &Round, is_part: bool, is_woken: bool, now: Instant) {
         self.ended = 0;
         self.again = None;
         self.is_short = round.is_short;
@@ -395,6 +412,7 @@ impl Looks {
             self.pause = LOOK_SOON;
         }
         let pause = match (round.is_busy, round.is_short || !is_woken) {
+            _ if is_part => Duration::ZERO,
             (true, _) => self.pause,
             (false, true) => LOOK_EVERY,
             (false, false) => LOOK_SELDOM,
@@ -479,7 +497,7 @@ mod tests {
     use super::*;
 
     fn round(is_short: bool, is_busy: bool) -> Round {
-        Round { runs: Vec::new(), is_short, is_busy }
+        Round { runs: Vec::new(), taken: 0, is_short, is_busy }
     }
 
     #[test]
@@ -488,17 +506,20 @@ mod tests {
         let mut looks = Looks::new(64, now);
         assert_eq!(looks.next(64, now), Some(now));
         assert_eq!(looks.next(0, now), None);
-        looks.took(&round(false, false), true, now);
+        looks.took(&round(false, false), false, true, now);
         assert_eq!(looks.next(64, now), Some(now + LOOK_SELDOM));
-        looks.took(&round(false, false), false, now);
+        looks.took(&round(false, false), false, false, now);
         assert_eq!(looks.next(64, now), Some(now + LOOK_EVERY));
+        looks.took(&round(true, false), true, true, now);
+        assert_eq!(looks.next(64, now), Some(now), "there was room for more");
+        looks.took(&round(false, false), false, false, now);
         looks.woken(now);
         assert_eq!(looks.next(64, now), Some(now));
         // Little room waits a moment for more.
         assert_eq!(looks.next(3, now), Some(now + GATHER));
         let pauses: Vec<_> = (0..7)
             .map(|_| {
-                looks.took(&round(false, true), true, now);
+                looks.took(&round(false, true), false, true, now);
                 looks.next(64, now).expect("there is room") - now
             })
             .collect();
@@ -517,7 +538,7 @@ mod tests {
         let first: Vec<_> = (0..4).map(|_| pauses().as_millis()).collect();
         assert_eq!(first, [20, 40, 80, 100]);
         assert!(looks.is_failing());
-        looks.took(&round(false, false), true, now);
+        looks.took(&round(false, false), false, true, now);
         assert!(!looks.is_failing());
         looks.failed(now);
         assert_eq!(looks.next(64, now), Some(now + AFTER_FAILURE));
@@ -545,7 +566,7 @@ mod tests {
     fn what_a_limit_held_back_is_taken_when_a_part_has_ended() {
         let now = Instant::now();
         let mut looks = Looks::new(64, now);
-        looks.took(&round(true, false), true, now);
+        looks.took(&round(true, false), false, true, now);
         assert_eq!(looks.next(32, now), Some(now + LOOK_EVERY));
         for _ in 0..6 {
             looks.ended();

@@ -72,7 +72,7 @@ impl RunQueue for PostgresRuns {
             }
         }
         runs.sort_by_key(|it| order.get(&it.id.as_uuid()).copied());
-        Ok(Round { runs, is_short, is_busy })
+        Ok(Round { runs, taken: order.len(), is_short, is_busy })
     }
 
     async fn keep(&self, held: &[(RunId, i64)], lease: Duration) -> Result<Vec<RunId>, StoreError> {
@@ -191,15 +191,22 @@ impl PostgresRuns {
         let (ids, fences): (Vec<Uuid>, Vec<i64>) = held.iter().copied().unzip();
         // A run of an older version acts for whoever published that one: nobody's rights are used for what another wrote.
         // Each is looked up by its id, for which `OFFSET` stands there: the planner would go through all that are under way.
-        let query = "SELECT r.id, r.workflow_id, w.name, coalesce(v.published_by, w.owner_id), r.version, r.fence,
-                 r.trigger_kind, r.payload, r.created_at, r.started_at, r.done, r.tried
-             FROM unnest($2::uuid[], $3::bigint[]) AS it (id, fence)
-             CROSS JOIN LATERAL (SELECT * FROM workflow_runs WHERE org_id = $1 AND id = it.id OFFSET 0) r
-             CROSS JOIN LATERAL (SELECT * FROM workflows WHERE org_id = $1 AND id = r.workflow_id OFFSET 0) w
-             LEFT JOIN LATERAL (
-                 SELECT * FROM workflow_versions WHERE org_id = $1 AND workflow_id = r.workflow_id AND number = r.version OFFSET 0
-             ) v ON true
-             WHERE r.fence = it.fence AND r.state = 'running'";
+        let query = "WITH r AS MATERIALIZED (
+                 SELECT r.* FROM unnest($2::uuid[], $3::bigint[]) AS it (id, fence)
+                 CROSS JOIN LATERAL (SELECT * FROM workflow_runs WHERE org_id = $1 AND id = it.id OFFSET 0) r
+                 WHERE r.fence = it.fence AND r.state = 'running'
+             ), w AS MATERIALIZED (
+                 SELECT which.*, w.name, coalesce(v.published_by, w.owner_id) AS owner_id
+                 FROM (SELECT DISTINCT workflow_id, version FROM r) which
+                 CROSS JOIN LATERAL (SELECT * FROM workflows WHERE org_id = $1 AND id = which.workflow_id OFFSET 0) w
+                 LEFT JOIN LATERAL (
+                     SELECT * FROM workflow_versions
+                     WHERE org_id = $1 AND workflow_id = which.workflow_id AND number = which.version OFFSET 0
+                 ) v ON true
+             )
+             SELECT r.id, r.workflow_id, w.name, w.owner_id, r.version, r.fence, r.trigger_kind, r.payload, r.created_at,
+                 r.started_at, r.done, r.tried
+             FROM r JOIN w ON w.workflow_id = r.workflow_id AND w.version = r.version";
         let parameters: [&(dyn ToSql + Sync); 3] = [&org.as_uuid(), &ids, &fences];
         let found = self.database.rows_of_org(org, query, &parameters).await?;
         let mut taken = Vec::with_capacity(found.len());
@@ -261,7 +268,8 @@ const ADVANCE: &str = "WITH moved AS MATERIALIZED (
          JOIN moved ON moved.id = it.run_id AND moved.fence = it.fence
      )
      SELECT m.id, m.fence, m.workflow_id,
-         m.has_ended AND EXISTS (SELECT FROM workflows w WHERE w.org_id = $1 AND w.id = m.workflow_id AND w.failures > 0),
+         EXISTS (SELECT FROM (SELECT DISTINCT workflow_id AS id FROM moved WHERE has_ended) it CROSS JOIN LATERAL
+             (SELECT FROM workflows WHERE org_id = $1 AND id = it.id AND failures > 0 OFFSET 0) w),
          EXISTS (SELECT FROM event_subscriptions WHERE org_id = $1 AND enabled AND kinds && $22::text[])
      FROM moved m";
 
@@ -398,7 +406,7 @@ impl<'a> Steps<'a> {
             names: column(&all, |it| it.1.name.as_str()),
             are_actions: column(&all, |it| it.1.is_action),
             succeeded: column(&all, |it| it.1.succeeded),
-            results: column(&all, |it| it.1.result.as_ref().map(Json)),
+            results: column(&all, |it| it.1.result.as_deref().map(Json)),
             queries: column(&all, |it| query(it.1)),
             errors: column(&all, |it| it.1.error.as_deref().map(storable)),
             started: column(&all, |it| it.1.started_at),

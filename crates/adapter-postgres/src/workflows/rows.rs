@@ -1,5 +1,7 @@
 //! From rows to what they mean.
 
+use std::sync::Arc;
+
 use plinth_core::{OrgId, StoreError, UserId};
 use plinth_queries::QueryId;
 use plinth_workflows::condition::Verdict;
@@ -97,7 +99,7 @@ pub(super) fn step(row: &Row) -> Result<RunStep, StoreError> {
         name: get(row, "name")?,
         is_action: get(row, "is_action")?,
         succeeded: get(row, "succeeded")?,
-        result: get::<Option<Json<_>>>(row, "result")?.map(|it| it.0),
+        result: get::<Option<Json<_>>>(row, "result")?.map(|it| Arc::new(it.0)),
         query: get::<Option<_>>(row, "query_id")?.map(QueryId::from_uuid),
         error: get(row, "error")?,
         started_at: get(row, "started_at")?,

@@ -233,7 +233,7 @@ impl AlertWorker {
                     most => self.parts.store.glances(alert.org, alert.id, most).await?,
                 };
                 let glance = Glance::from(&found.result);
-                let results = Results::from([(RESULT.to_owned(), found.result)]);
+                let results = Results::from([(RESULT.to_owned(), Arc::new(found.result))]);
                 let verdict = rules.condition.judge(&results, &before);
                 (Some(verdict), Some(glance), Some(found.query), None)
             }

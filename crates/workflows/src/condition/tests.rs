@@ -5,11 +5,12 @@ use super::*;
 
 fn results(values: &[Value]) -> Results {
     let rows = values.iter().map(|it| vec![it.clone()]).collect();
-    [("a".to_owned(), StepResult { columns: vec!["x".to_owned()], rows })].into()
+    let result = StepResult { columns: vec!["x".to_owned()], rows };
+    [("a".to_owned(), result.into())].into()
 }
 
 fn earlier(value: Value) -> Earlier {
-    results(&[value]).iter().map(|(name, it)| (name.clone(), Glance::from(it))).collect()
+    results(&[value]).iter().map(|(name, it)| (name.clone(), Glance::from(&**it))).collect()
 }
 
 fn read(value: &Value) -> Condition {

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use plinth_core::{Permit, Principal, QueriesRead, WorkflowsWrite};
 use plinth_tenancy::AuditEntry;
 use serde_json::{Value, json};
@@ -15,7 +17,7 @@ use crate::{RunId, WorkflowError, WorkflowId};
 #[derive(Clone, Debug)]
 pub struct Previewed {
     /// Each step with what it found; the last may hold what went wrong.
-    pub steps: Vec<(String, Result<StepResult, Fault>)>,
+    pub steps: Vec<(String, Result<Arc<StepResult>, Fault>)>,
     /// What came of the conditions.
     pub verdict: Option<Verdict>,
     /// Each action with what it would send. They stand here also when the conditions do not hold.
@@ -25,7 +27,7 @@ pub struct Previewed {
 struct Asked {
     context: Context,
     results: Results,
-    steps: Vec<(String, Result<StepResult, Fault>)>,
+    steps: Vec<(String, Result<Arc<StepResult>, Fault>)>,
 }
 
 impl Asked {
@@ -147,12 +149,13 @@ impl Workflows {
         let mut asked = Asked { context, results: Results::new(), steps: Vec::new() };
         for step in &definition.steps {
             let found = self.parts.steps.run(caller, step, &asked.context).await;
+            let found = found.map(|it| Arc::new(it.result));
             let is_over = found.is_err();
-            if let Ok(found) = &found {
-                asked.context.add(&step.name, &found.result);
-                asked.results.insert(step.name.clone(), found.result.clone());
+            if let Ok(result) = &found {
+                asked.context.add(&step.name, result.clone());
+                asked.results.insert(step.name.clone(), result.clone());
             }
-            asked.steps.push((step.name.clone(), found.map(|it| it.result)));
+            asked.steps.push((step.name.clone(), found));
             if is_over {
                 break;
             }

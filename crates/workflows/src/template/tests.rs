@@ -12,7 +12,7 @@ fn names() -> Names {
 fn context(value: Json) -> Context {
     let mut context = Context::new(json!({ "id": "run_1" }), json!({ "name": "Late" }), None);
     let result = StepResult { columns: vec!["who".to_owned()], rows: vec![vec![value]] };
-    context.add("late", &result);
+    context.add("late", result.into());
     context
 }
 

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use plinth_core::UserId;
 use plinth_queries::repairs::Repair;
@@ -326,7 +328,7 @@ fn step(it: RunStep) -> StepBody {
         name: it.name,
         kind: if it.is_action { "action" } else { "query" },
         status: if it.succeeded { "succeeded" } else { "failed" },
-        result: it.result,
+        result: it.result.map(Arc::unwrap_or_clone),
         query_id: it.query.map(|it| it.to_string()),
         error: it.error,
         started_at: Some(it.started_at),
