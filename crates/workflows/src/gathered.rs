@@ -105,6 +105,7 @@ impl<I: Send + Sync + Clone + 'static, O: Send + 'static> Gathered<I, O> {
                 self.wait_for_more(org).await;
             }
             let Some(all) = self.next(org) else {
+                // It has left already, under the lock that saw that nothing waits.
                 std::mem::forget(left);
                 return;
             };
