@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 
 use crate::fuzz::{self, FuzzOptions, Fuzzed};
+use crate::setup::room::{self, Build};
 use crate::test::{Beside, Skip, TestOptions};
 use crate::workspace::{self, Workspace};
 use crate::{check, product, setup, shell, test};
@@ -19,6 +20,7 @@ use crate::{check, product, setup, shell, test};
 /// If something is missing on the machine, the tests cannot be built, or somebody stopped it.
 pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     setup::run()?;
+    room::ensure(workspace, Build::Tests)?;
     let mut failed = Vec::new();
     let mut step = |name: &'static str, work: &mut dyn FnMut() -> Result<()>| -> Result<()> {
         println!("\n── {name}");

@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result, bail};
 
 use crate::setup;
+use crate::setup::room::{self, Build};
 use crate::shell::{self, Signalled};
 use crate::tree;
 use crate::workspace::{self, Workspace};
@@ -35,6 +36,7 @@ pub(crate) struct DemoOptions {
 /// If something is missing on the machine or Plinth cannot be built.
 pub(crate) fn demo(workspace: &Workspace, options: &DemoOptions) -> Result<ExitCode> {
     setup::ensure()?;
+    room::ensure(workspace, if options.release { Build::Optimized } else { Build::Plinth })?;
     println!("· building Plinth (the first time takes some minutes) …");
     let plinth = workspace.build_plinth(options.release)?;
     println!("✓ built {}", plinth.display());
@@ -115,6 +117,7 @@ fn put(file: &Path, name: &str, text: &str, check: bool) -> Result<()> {
 /// As [`demo`].
 pub(crate) fn measure(workspace: &Workspace, what: &str, arguments: &[String]) -> Result<ExitCode> {
     setup::ensure()?;
+    room::ensure(workspace, Build::Optimized)?;
     println!("· building Plinth, optimized …");
     let mut programs = workspace.build(&[
         "--release",

@@ -2,6 +2,7 @@
 
 mod find;
 mod install;
+pub(crate) mod room;
 
 use anyhow::{Result, bail};
 

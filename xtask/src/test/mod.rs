@@ -18,6 +18,7 @@ use anyhow::{Context as _, Result};
 use self::skips::Listed;
 pub(crate) use self::skips::Skip;
 use crate::setup;
+use crate::setup::room::{self, Build};
 use crate::shell::{self, Signalled};
 use crate::workspace::Workspace;
 
@@ -79,6 +80,10 @@ impl Totals {
 /// If something is missing on the machine or the tests cannot be built. Failed tests are no error but a failing code.
 pub(crate) fn run(workspace: &Workspace, options: &TestOptions) -> Result<ExitCode> {
     setup::ensure_these(&setup::Need::TO_TEST)?;
+    // The tests of some packages take as much as they take; those of all are known.
+    if options.packages.is_empty() {
+        room::ensure(workspace, Build::Tests)?;
+    }
     build(workspace, options)?;
     run_built(workspace, options, Beside::default())
 }
