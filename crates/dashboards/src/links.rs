@@ -23,7 +23,7 @@ const MOST_SHARES: i64 = 100;
 const SHARED_AGE: u32 = 30;
 
 impl Dashboards {
-    /// Makes a link that shows the dashboard as the caller sees it. Its token is in the answer, and nowhere else.
+    /// Makes a link that shows the dashboard, each widget as its owner sees it. Its token is in the answer, and nowhere else.
     ///
     /// # Errors
     ///
@@ -161,8 +161,8 @@ impl Dashboards {
         revoked.ok_or(DashboardError::NoShare(id))
     }
 
-    /// What a link shows now to somebody at that address, with what its maker may see now. A widget that a locked value does
-    /// not reach any more is withheld.
+    /// What a link shows now to somebody at that address, each widget as its owner sees it. One that a locked value does not
+    /// reach any more is withheld.
     ///
     /// # Errors
     ///

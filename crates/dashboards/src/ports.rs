@@ -155,7 +155,7 @@ pub struct WidgetResult {
     pub rows: Vec<Vec<Value>>,
     /// Whether a limit cut the rows off.
     pub is_cut_off: bool,
-    /// The tables of which policies hid something from whoever looks.
+    /// The tables of which policies hid something from whoever it ran as.
     pub restricted: Vec<String>,
     /// The run's entry in the history.
     pub run: QueryId,

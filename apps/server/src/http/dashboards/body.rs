@@ -293,7 +293,7 @@ struct WidgetData {
     row_count: usize,
     /// Whether there are more rows than a widget of this type shows: 2,000, of a table 500, of a metric or a text one.
     truncated: bool,
-    /// The tables of which policies hide something from whoever looks.
+    /// The tables of which policies hide something from whoever it runs as. Through a link it is empty.
     restricted: Vec<String>,
     /// The run's entry in the history; null through a link.
     #[schema(value_type = Option<String>, required = true)]
@@ -578,7 +578,7 @@ pub(super) struct ShareBody {
     id: ShareId,
     kind: ShareKindBody,
     name: String,
-    /// As whom its widgets run.
+    /// Who made it: it works as long as they may look. Its widgets run as their owners.
     #[schema(value_type = String, example = "user_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")]
     created_by: UserId,
     /// Values of filters that nobody with the link changes.

@@ -79,10 +79,10 @@ async fn create_dashboard(
 
 /// Show a dashboard
 ///
-/// With what every widget shows now, to you: widgets run as whoever looks, under the policies that bind them. They run side
-/// by side, and each has its own `error`, `cached_at` and `duration_ms`. Answers may be as old as the widget's
-/// `max_age_seconds`, else the dashboard's `refresh_seconds`, else the query's own, unless you say otherwise. `ETag` is its
-/// revision. Needs the scope `dashboards:read`.
+/// With what every widget shows now. Each runs as its owner (`owner_id`), with their rights and under the policies that bind
+/// them, not you: all who may look see the same figures. They run side by side, and each has its own `error`, `cached_at` and
+/// `duration_ms`. Answers may be as old as the widget's `max_age_seconds`, else the dashboard's `refresh_seconds`, else the
+/// query's own, unless you say otherwise. `ETag` is its revision. Needs the scope `dashboards:read`.
 #[utoipa::path(
     tag = "dashboards",
     params(

@@ -15,7 +15,8 @@ pub(super) fn routes(config: &mut ServiceConfig<'_>) {
 
 /// Draw a dashboard
 ///
-/// As an SVG, with what its widgets show to you now. On a widget that fails stands why. Needs the scope `dashboards:read`.
+/// As an SVG, with what its widgets show now, each run as its owner. On a widget that fails stands why. Needs the scope
+/// `dashboards:read`.
 #[utoipa::path(
     tag = "dashboards",
     params(
@@ -42,7 +43,8 @@ async fn get_dashboard_image(
 
 /// Draw a widget
 ///
-/// As an SVG, with what it shows to you now. If it fails, why stands on the picture. Needs the scope `dashboards:read`.
+/// As an SVG, with what it shows now, run as its owner. If it fails, why stands on the picture. Needs the scope
+/// `dashboards:read`.
 #[utoipa::path(
     tag = "dashboards",
     params(

@@ -48,11 +48,11 @@ async fn list_dashboard_shares(
 
 /// Share a dashboard
 ///
-/// A link shows the dashboard to whoever has it, as you see it at that moment: with your rights, and under the policies that
-/// bind you. It shows nothing any more once it is expired or revoked, you left, or you may not look yourself. `filters` are
-/// values that nobody with the link changes; `attributes` are what row policies that read them are asked with, in addition to
-/// all that binds whoever a widget runs as. The token is shown once. Needs the scope `dashboards:write`, and
-/// `dashboards:read` and `queries:read`.
+/// A link shows the dashboard to whoever has it, as it is at that moment: each widget runs as its owner, with their rights and
+/// under the policies that bind them, as it does for you. It shows nothing any more once it is expired or revoked, you left,
+/// or you may not look yourself. `filters` are values that nobody with the link changes; `attributes` are what row policies
+/// that read them are asked with, in addition to all that binds whoever a widget runs as. The token is shown once. Needs the
+/// scope `dashboards:write`, and `dashboards:read` and `queries:read`.
 #[utoipa::path(
     tag = "dashboards",
     params(("id" = String, Path, description = "The dashboard's id.", example = "dash_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
