@@ -107,9 +107,18 @@ pub struct Filter {
     /// What counts where nothing is chosen; without one the query's own default does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
-    /// The only values that may be chosen; anything that the parameter takes where empty.
+    /// The only values that may be chosen, null among them for no value at all; anything that the parameter takes where empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<Value>,
+}
+
+impl Filter {
+    /// Whether that value may be chosen. Null takes the default away, and many a query shows everything then: where there are
+    /// options it has to be one of them, unless without a default nothing is chosen at the beginning anyway.
+    pub fn has(&self, value: &Value) -> bool {
+        let is_nothing = value.is_null() && self.default.is_none();
+        self.options.is_empty() || is_nothing || self.options.contains(value)
+    }
 }
 
 impl Dashboard {

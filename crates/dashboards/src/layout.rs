@@ -215,8 +215,8 @@ pub(crate) fn filters(filters: &[Filter], faults: &mut Faults) {
         if filter.options.len() > MOST_VALUES {
             faults.add(at("options"), format!("has to be a list of at most {MOST_VALUES}"));
         }
-        if filter.options.iter().any(|it| !is_plain(it)) {
-            faults.add(at("options"), "has to hold texts, numbers, true and false only");
+        if filter.options.iter().any(|it| !it.is_null() && !is_plain(it)) {
+            faults.add(at("options"), "has to hold texts, numbers, true, false and null only");
         }
         if let Some(default) = &filter.default {
             if !is_plain(default) {

@@ -70,7 +70,7 @@ pub struct DashboardChange {
 /// How a dashboard is looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Ask {
-    /// Values of filters by name; null for none, though the filter has a default.
+    /// Values of filters by name; null for none, though the filter has a default, where [`Filter::has`] it.
     pub filters: Map<String, Value>,
     /// How old answers may be, in seconds; 0 runs everything now, `None` leaves it to the widgets.
     pub max_age_seconds: Option<u32>,
@@ -515,8 +515,8 @@ pub(crate) fn choose(
             let rule = "there is no such filter on this dashboard".to_owned();
             return Err(DashboardError::Field { field, rule });
         };
-        let is_known = filter.options.is_empty() || filter.options.contains(value);
-        let is_taken = value.is_null() || (layout::is_plain(value) && is_known);
+        let is_known = filter.has(value);
+        let is_taken = is_known && (value.is_null() || layout::is_plain(value));
         if !is_taken {
             let rule = if is_known {
                 "has to be a text, a number, true, false or null"
@@ -612,7 +612,27 @@ mod tests {
             given(json!({ "country": "Mali", "from": "2026-01-01" })),
             json!({ "limit": 5, "land": "Mali", "since": "2026-01-01" })
         );
-        assert_eq!(given(json!({ "country": null })), json!({ "limit": 5 }));
+    }
+
+    #[test]
+    fn nothing_is_chosen_only_where_the_options_say_so_or_it_is_so_anyway() {
+        let with = |default: Option<Value>, options: Vec<Value>| {
+            let mut dashboard = dashboard();
+            dashboard.filters[0].default = default;
+            dashboard.filters[0].options = options;
+            choose(&dashboard, json!({ "country": null }).as_object().unwrap())
+        };
+        let (chad, mali) = (json!("Chad"), json!("Mali"));
+        let refused = with(Some(chad.clone()), vec![chad.clone(), mali.clone()]);
+        assert!(matches!(refused, Err(DashboardError::Field { .. })), "it would be all countries");
+        for (default, options) in [
+            (Some(chad.clone()), vec![chad.clone(), mali.clone(), Value::Null]),
+            (Some(chad), vec![]),
+            (None, vec![mali]),
+        ] {
+            let chosen = with(default, options).expect("taken");
+            assert!(!chosen.contains_key("country"));
+        }
     }
 
     #[test]

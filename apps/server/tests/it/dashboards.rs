@@ -386,15 +386,21 @@ async fn filters_give_parameters_of_widgets_their_values() {
     assert_eq!(ids(&looked), [1, 3], "the filter's default");
     assert_eq!(looked.body["data"]["filter_values"], json!({ "country": "Chad" }));
     assert_eq!(ids(&ann.get(&format!("{path}?filters=%7B%22country%22:%22Mali%22%7D")).await), [2]);
-    let all = ann.post(&format!("{path}/refresh"), json!({ "filters": { "country": null } })).await;
-    assert_eq!(ids(&all), [1, 2, 3, 4]);
-    for filters in
-        [json!({ "country": "Peru" }), json!({ "land": "Chad" }), json!({ "country": [] })]
-    {
+    for filters in [
+        json!({ "country": "Peru" }),
+        json!({ "country": null }),
+        json!({ "land": "Chad" }),
+        json!({ "country": [] }),
+    ] {
         let refused = ann.post(&format!("{path}/refresh"), json!({ "filters": filters })).await;
         assert_eq!(refused.error(), (422, "validation_error"), "{}", refused.text);
     }
     assert_eq!(ann.get(&format!("{path}?filters=Chad")).await.status, 422);
+    let mut filters = made["filters"].clone();
+    filters[0]["options"] = json!(["Chad", "Mali", null]);
+    assert_eq!(ann.patch(&path, json!({ "filters": filters })).await.status, 200);
+    let all = ann.post(&format!("{path}/refresh"), json!({ "filters": { "country": null } })).await;
+    assert_eq!(ids(&all), [1, 2, 3, 4]);
 
     let mut wrong = filtered(&query);
     wrong["widgets"][0]["filters"] = json!({ "land": "region", "year": "country" });
@@ -441,7 +447,10 @@ async fn what_a_link_locks_nobody_changes() {
     }
     let open = link(json!({ "open_filters": ["country"] })).await;
     assert_eq!(first(&shared(&app, &open, mali).await), 2);
+    let refused = shared(&app, &open, all).await;
+    assert_eq!(refused.error(), (422, "validation_error"), "{}", refused.text);
     for bad in [
+        json!({ "kind": "embed", "filters": { "country": null } }),
         json!({ "kind": "embed", "open_filters": ["land"] }),
         json!({ "kind": "embed", "filters": { "country": "Mali" }, "open_filters": ["country"] }),
         json!({ "kind": "embed", "filters": { "country": "Peru" } }),
@@ -449,6 +458,11 @@ async fn what_a_link_locks_nobody_changes() {
         let refused = ann.post(&format!("{path}/shares"), bad).await;
         assert_eq!(refused.error(), (422, "validation_error"), "{}", refused.text);
     }
+    // One from earlier, that locks what is none of the options.
+    let nothing = link(json!({ "filters": { "country": "Chad" } })).await;
+    let to_null = r#"UPDATE dashboard_shares SET locked = '{"country": null}' WHERE locked = '{"country": "Chad"}'"#;
+    app.behind_its_back(to_null).await;
+    assert_eq!(shared(&app, &nothing, "").await.error(), (404, "not_found"));
     // Without its filter it would show more: it shows nothing.
     let change = json!({ "filters": [], "widgets": [widget("table", &query, (0, 0, 6, 4))] });
     assert_eq!(ann.patch(&path, change).await.status, 200);

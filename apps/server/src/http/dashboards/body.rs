@@ -124,7 +124,8 @@ pub(super) struct FilterBody {
     /// What counts where nothing is chosen: a text, a number, true or false. Without one the query's own default does.
     #[schema(value_type = Option<Value>)]
     default: Option<Value>,
-    /// The only values that may be chosen; left out, any that the parameters take.
+    /// The only values that may be chosen; left out, any that the parameters take. Null among them lets nothing be chosen,
+    /// which takes a default away: many a query shows everything then.
     #[schema(value_type = Option<Vec<Value>>)]
     options: Option<Vec<Value>>,
 }
@@ -474,7 +475,8 @@ fn rounded(value: f64) -> f64 {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct LookParams {
-    /// Values of filters, as a JSON object: `{"country": "France"}`. Null takes a default away.
+    /// Values of filters, as a JSON object: `{"country": "France"}`. Null takes a default away, unless the filter has
+    /// `options` without null.
     #[param(example = "{}")]
     pub(super) filters: Option<String>,
     /// How old answers may be, in seconds; 0 runs everything now.
