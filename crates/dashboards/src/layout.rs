@@ -243,36 +243,59 @@ pub(crate) fn mapped(widgets: &[Widget], filters: &[Filter], faults: &mut Faults
     }
 }
 
-/// Says as whom a widget runs, and which version of its query they stand for. Whoever changes what it asks, or what it takes
-/// from a filter, is whom it runs as from then on: nobody lets another's widget show what they may not see themselves.
+/// Whether a widget asks what it did, as whom it did: then it is left whose it is, with the version that they stand for, and
+/// nobody has to be able to see its query.
+pub(crate) fn stays(
+    widget: &mut Widget,
+    before: Option<&Dashboard>,
+    filters: &[Filter],
+    caller: UserId,
+) -> bool {
+    let old = before.and_then(|it| Some((it.widget(widget.id)?, it)));
+    let Some((old, dashboard)) = old else { return false };
+    let owner = dashboard.owner_of(old);
+    let has_owner = widget.owner.is_none_or(|it| it == owner);
+    let has_version = widget.version.is_none() || widget.version == old.version;
+    if !(has_owner && has_version && asks_the_same(old, widget, dashboard, filters)) {
+        return false;
+    }
+    widget.owner = Some(owner);
+    widget.version = old.version;
+    // Whoever changes the dashboard has not left.
+    widget.paused_at = old.paused_at.filter(|_| owner != caller);
+    true
+}
+
+/// Refuses a widget that is to run as somebody who has no part in it.
+pub(crate) fn owned(
+    (at, widget): (usize, &Widget),
+    before: Option<&Dashboard>,
+    caller: UserId,
+    faults: &mut Faults,
+) {
+    let old = before.and_then(|it| Some(it.owner_of(it.widget(widget.id)?)));
+    if widget.owner.is_some_and(|it| it != caller && old != Some(it)) {
+        let message = "is neither whom it runs as nor you; nobody lets it run as another";
+        faults.add(format!("/widgets/{at}/owner_id"), message);
+    }
+}
+
+/// Says of a widget that does not stay what it was as whom it runs, and which version of its query they stand for. Whoever
+/// changes what it asks, or what it takes from a filter, is whom it runs as from then on: nobody lets another's widget show what
+/// they may not see themselves.
 pub(crate) fn vouch(
     (at, widget): (usize, &mut Widget),
     newest: u32,
     before: Option<&Dashboard>,
-    filters: &[Filter],
     caller: UserId,
     faults: &mut Faults,
 ) {
     let newest = newest.max(1);
-    let old = before.and_then(|it| Some((it.widget(widget.id)?, it)));
-    let old_owner = old.map(|(old, it)| it.owner_of(old));
-    if widget.owner.is_some_and(|it| it != caller && old_owner != Some(it)) {
-        let message = "is neither whom it runs as nor you; nobody lets it run as another";
-        faults.add(format!("/widgets/{at}/owner_id"), message);
-    }
     if widget.version.is_some_and(|it| it == 0 || it > newest) {
         let message = format!("has to be a version of the query, from 1 to {newest}");
         faults.add(format!("/widgets/{at}/query_version"), message);
     }
-    let is_taken_over = widget.owner == Some(caller);
-    if let Some((old, dashboard)) = old {
-        let has_version = widget.version.is_none() || widget.version == old.version;
-        if !is_taken_over && has_version && asks_the_same(old, widget, dashboard, filters) {
-            widget.owner = old_owner;
-            widget.version = old.version;
-            widget.paused_at = old.paused_at;
-            return;
-        }
+    if let Some(old) = before.and_then(|it| it.widget(widget.id)) {
         // What was read goes back with it; it is not meant of another query.
         if old.query != widget.query && widget.version == old.version {
             widget.version = None;
@@ -282,6 +305,7 @@ pub(crate) fn vouch(
         }
     }
     widget.owner = Some(caller);
+    widget.paused_at = None;
     if widget.query.is_some() {
         widget.version = widget.version.or(Some(newest));
     }
@@ -299,7 +323,7 @@ fn asks_the_same(old: &Widget, new: &Widget, before: &Dashboard, filters: &[Filt
 }
 
 /// Whether the filters that a widget takes are as they were, but for their labels.
-pub(crate) fn takes_the_same(widget: &Widget, before: &Dashboard, filters: &[Filter]) -> bool {
+fn takes_the_same(widget: &Widget, before: &Dashboard, filters: &[Filter]) -> bool {
     widget.filters.values().all(|name| {
         let is_it = |it: &&Filter| it.name == *name;
         match (before.filters.iter().find(is_it), filters.iter().find(is_it)) {

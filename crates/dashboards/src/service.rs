@@ -9,7 +9,7 @@ use plinth_core::{
     Clock, Cursor, DashboardsRead, DashboardsWrite, Limit, Page, Permit, Principal, QueriesRead,
     UserId,
 };
-use plinth_queries::{Members, QueryId};
+use plinth_queries::{Members, QueryError, QueryId};
 use plinth_tenancy::limits::{Places, Visitors};
 use plinth_tenancy::outbox::{Letter, LetterTo, Message};
 use plinth_tenancy::{AuditEntry, Tenancy};
@@ -119,10 +119,10 @@ impl Dashboards {
     ///
     /// # Errors
     ///
-    /// - [`DashboardError::Invalid`] with everything that is wrong with widgets and filters, [`DashboardError::Field`] for
-    ///   the rest.
+    /// - [`DashboardError::Invalid`] with everything that is wrong with widgets and filters, queries that the caller does not see
+    ///   among it; [`DashboardError::Field`] for the rest.
     /// - [`DashboardError::TooMany`].
-    /// - [`DashboardError::Query`] or [`DashboardError::Permit`] for a query that the caller cannot use.
+    /// - [`DashboardError::Permit`] if the caller may not use queries; [`DashboardError::Query`] if one cannot be saved.
     pub async fn create(
         &self,
         permit: &Permit<DashboardsWrite>,
@@ -203,14 +203,7 @@ impl Dashboards {
             layout::filters(&filters, &mut faults);
             layout::mapped(&before.widgets, &filters, &mut faults);
             refuse(faults)?;
-            let mut widgets = before.widgets.clone();
-            for it in &mut widgets {
-                if !layout::takes_the_same(it, &before, &filters) {
-                    it.owner = Some(caller.user);
-                    it.paused_at = None;
-                }
-            }
-            widgets
+            self.hold(caller, before.widgets.clone(), &filters, Some(&before)).await?
         };
         let mut decide = |dashboard: &mut Dashboard| {
             // What was judged is what was read before; a change that came between is another's.
@@ -255,7 +248,7 @@ impl Dashboards {
         if removed { Ok(()) } else { Err(DashboardError::NotFound(id)) }
     }
 
-    /// Reads widgets and filters, and holds them against what the caller's queries take.
+    /// Reads widgets and filters.
     async fn read(
         &self,
         caller: &Principal,
@@ -266,38 +259,75 @@ impl Dashboards {
         let mut faults = Faults::default();
         let known: Vec<WidgetId> =
             before.iter().flat_map(|it| &it.widgets).map(|it| it.id).collect();
-        let mut widgets = layout::widgets(specs, &known, self.parts.clock.now(), &mut faults);
+        let widgets = layout::widgets(specs, &known, self.parts.clock.now(), &mut faults);
         layout::filters(filters, &mut faults);
         if faults.0.is_empty() {
             layout::mapped(&widgets, filters, &mut faults);
         }
         refuse(faults)?;
-        let mut described: Vec<(QueryId, Described)> = Vec::new();
+        self.hold(caller, widgets, filters, before).await
+    }
+
+    /// Holds widgets against what the caller's queries take, all but those that stay what they were: a query that is private to
+    /// somebody else, or gone, is no reason to leave the others as they are.
+    async fn hold(
+        &self,
+        caller: &Principal,
+        mut widgets: Vec<Widget>,
+        filters: &[Filter],
+        before: Option<&Dashboard>,
+    ) -> Result<Vec<Widget>, DashboardError> {
+        let mut described: Vec<(QueryId, Result<Described, String>)> = Vec::new();
         let mut faults = Faults::default();
         for (at, widget) in widgets.iter_mut().enumerate() {
+            if layout::stays(widget, before, filters, caller.user) {
+                continue;
+            }
+            layout::owned((at, widget), before, caller.user, &mut faults);
             let Some(query) = widget.query else {
-                layout::vouch((at, widget), 0, before, filters, caller.user, &mut faults);
+                layout::vouch((at, widget), 0, before, caller.user, &mut faults);
                 continue;
             };
             let there = described.iter().position(|it| it.0 == query);
             let known = if let Some(known) = there {
                 known
             } else {
-                let found = self.parts.runner.describe(caller, query).await?;
-                described.push((query, found));
+                described.push((query, self.describe(caller, query).await?));
                 described.len() - 1
             };
-            let found = &described[known].1;
-            layout::fits(widget, at, found, &mut faults);
-            layout::vouch((at, widget), found.version, before, filters, caller.user, &mut faults);
+            match &described[known].1 {
+                Ok(found) => {
+                    layout::fits(widget, at, found, &mut faults);
+                    let newest = found.version;
+                    layout::vouch((at, widget), newest, before, caller.user, &mut faults);
+                }
+                Err(why) => faults.add(format!("/widgets/{at}/query_id"), why),
+            }
         }
         refuse(faults)?;
         for (query, found) in &described {
-            if !found.is_saved {
+            if found.as_ref().is_ok_and(|it| !it.is_saved) {
                 self.parts.runner.save(caller, *query).await?;
             }
         }
         Ok(widgets)
+    }
+
+    /// What a query takes; else why nobody can put it on a dashboard, or not they.
+    async fn describe(
+        &self,
+        caller: &Principal,
+        query: QueryId,
+    ) -> Result<Result<Described, String>, DashboardError> {
+        match self.parts.runner.describe(caller, query).await {
+            Ok(found) => Ok(Ok(found)),
+            Err(DashboardError::Query(err)) => match *err {
+                QueryError::NotFound(_) => Ok(Err("is no query that you can see".to_owned())),
+                QueryError::Input(rule) => Ok(Err(rule.to_owned())),
+                err => Err(err.into()),
+            },
+            Err(err) => Err(err),
+        }
     }
 }
 

@@ -144,9 +144,16 @@ async fn what_is_wrong_with_a_dashboard_is_told_at_once() {
     unknown["colour"] = json!("red");
     let refused = ann.post("/v1/dashboards", json!({ "name": "Shop", "widgets": [unknown] })).await;
     assert_eq!(refused.error(), (422, "validation_error"), "{}", refused.text);
-    let none = widget("bar", "q_018a3a2b4c5d7e6f8091a2b3c4d5e6f7", (0, 0, 6, 4));
-    let refused = ann.post("/v1/dashboards", json!({ "name": "Shop", "widgets": [none] })).await;
-    assert_eq!(refused.error(), (404, "not_found"), "{}", refused.text);
+    let mut other = widget("bar", &query, (0, 0, 6, 4));
+    other["parameters"] = json!({ "land": "Chad" });
+    let none = widget("bar", "q_018a3a2b4c5d7e6f8091a2b3c4d5e6f7", (6, 0, 6, 4));
+    let body = json!({ "name": "Shop", "widgets": [other, none] });
+    let refused = ann.post("/v1/dashboards", body).await;
+    assert_eq!(refused.error(), (422, "validation_error"), "{}", refused.text);
+    let fields = &refused.body["error"]["details"]["fields"];
+    for pointer in ["/widgets/0/parameters/land", "/widgets/1/query_id"] {
+        assert!(fields[pointer].is_string(), "{pointer}: {}", refused.text);
+    }
 }
 
 #[actix_web::test]

@@ -21,6 +21,7 @@ mod control_plane_snapshots;
 mod control_plane_usage;
 mod conversations;
 mod credentials;
+mod dashboard_edits;
 mod dashboard_links;
 mod dashboard_owners;
 mod dashboards;

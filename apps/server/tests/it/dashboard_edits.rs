@@ -1,0 +1,72 @@
+use serde_json::{Value, json};
+
+use crate::app::{Answer, Person, TestApp};
+use crate::dashboards::{BY_COUNTRY, id, make, shop, widget};
+
+/// A saved query with these fields beside its name.
+async fn saved(person: &Person, connection: &str, more: Value) -> String {
+    let mut body = json!({ "name": "Saved", "connection_id": connection, "sql": BY_COUNTRY });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let saved = person.post("/v1/queries/save", body).await;
+    assert_eq!(saved.status, 201, "{}", saved.text);
+    saved.body["data"]["query_id"].as_str().unwrap().to_owned()
+}
+
+fn assert_faults(refused: &Answer, pointers: &[&str]) {
+    assert_eq!(refused.error(), (422, "validation_error"), "{}", refused.text);
+    let fields = refused.body["error"]["details"]["fields"].as_object().unwrap();
+    let mut found: Vec<_> = fields.keys().map(String::as_str).collect();
+    found.sort_unstable();
+    assert_eq!(found, pointers, "{}", refused.text);
+}
+
+#[actix_web::test]
+async fn a_query_that_somebody_does_not_see_keeps_them_from_changing_its_widget_only() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Ann").await;
+    let connection = ann.connect("Shop", &target).await;
+    let (editor, _) = app.member(&ann, "ed@example.com", "editor").await;
+    let land = json!([{ "name": "land", "type": "text", "required": false }]);
+    let sql = "SELECT id, total FROM orders WHERE {{ land }} IS NULL OR country = {{ land }}";
+    let private = json!({ "visibility": "private", "sql": sql, "parameters": land });
+    let secret = saved(&editor, &connection, private).await;
+    let gone = saved(&ann, &connection, json!({})).await;
+    let mut table = widget("table", &secret, (0, 0, 6, 4));
+    table["filters"] = json!({ "land": "country" });
+    let body = json!({
+        "name": "Shop",
+        "widgets": [table, widget("bar", &gone, (6, 0, 6, 4))],
+        "filters": [{ "name": "country", "default": "Chad", "options": ["Chad", "Mali"] }],
+    });
+    let made = make(&editor, body).await;
+    let path = format!("/v1/dashboards/{}", id(&made));
+    let owner = made["widgets"][0]["owner_id"].clone();
+    assert_eq!(ann.delete(&format!("/v1/queries/{gone}")).await.status, 204);
+
+    // As it was read, but for where it stands; by whoever it runs as, and by somebody else.
+    let mut moved = made["widgets"].clone();
+    moved[0]["title"] = json!("Orders");
+    moved[1]["position"]["h"] = json!(2);
+    for person in [&editor, &ann] {
+        let changed = person.patch(&path, json!({ "widgets": moved, "name": "Moved" })).await;
+        assert_eq!(changed.status, 200, "{}", changed.text);
+        let widgets = &changed.body["data"]["widgets"];
+        assert_eq!((&widgets[0]["owner_id"], &widgets[1]["owner_id"]), (&owner, &owner));
+        assert_eq!(widgets[0]["title"], "Orders");
+    }
+    // What asks something else has to ask what one sees. All of it is told at once.
+    let mut turned = moved.clone();
+    for widget in turned.as_array_mut().unwrap() {
+        widget["max_age_seconds"] = json!(60);
+        widget["type"] = json!("table");
+        widget["options"] = json!({ "columns": ["total"] });
+        widget.as_object_mut().unwrap().remove("owner_id");
+    }
+    let refused = ann.patch(&path, json!({ "widgets": turned })).await;
+    assert_faults(&refused, &["/widgets/0/query_id", "/widgets/1/query_id"]);
+    let filters = json!([{ "name": "country", "options": ["Chad", "Mali", "Peru"] }]);
+    let refused = ann.patch(&path, json!({ "filters": filters })).await;
+    assert_faults(&refused, &["/widgets/0/query_id"]);
+    let changed = editor.patch(&path, json!({ "filters": filters })).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+}
