@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use plinth_charts::{Kind, Options};
 use plinth_core::UserId;
-use plinth_queries::QueryId;
+use plinth_queries::{Parameter, QueryId};
 use serde_json::{Map, Value};
 
 use crate::dashboard::{Dashboard, Filter, Position, Widget};
@@ -266,17 +266,27 @@ pub(crate) fn stays(
     true
 }
 
-/// Refuses a widget that is to run as somebody who has no part in it.
-pub(crate) fn owned(
-    (at, widget): (usize, &Widget),
+/// Reads of a widget that does not stay what it was as whom it is to run, and which version of its query is meant.
+pub(crate) fn claimed(
+    (at, widget): (usize, &mut Widget),
     before: Option<&Dashboard>,
     caller: UserId,
     faults: &mut Faults,
 ) {
-    let old = before.and_then(|it| Some(it.owner_of(it.widget(widget.id)?)));
-    if widget.owner.is_some_and(|it| it != caller && old != Some(it)) {
+    let old = before.and_then(|it| Some((it.widget(widget.id)?, it)));
+    let old_owner = old.map(|(old, it)| it.owner_of(old));
+    if widget.owner.is_some_and(|it| it != caller && old_owner != Some(it)) {
         let message = "is neither whom it runs as nor you; nobody lets it run as another";
         faults.add(format!("/widgets/{at}/owner_id"), message);
+    }
+    if let Some((old, _)) = old {
+        // What was read goes back with it; it is not meant of another query.
+        if old.query != widget.query && widget.version == old.version {
+            widget.version = None;
+        }
+        if old.query == widget.query && widget.version.is_none() {
+            widget.version = old.version;
+        }
     }
 }
 
@@ -286,7 +296,6 @@ pub(crate) fn owned(
 pub(crate) fn vouch(
     (at, widget): (usize, &mut Widget),
     newest: u32,
-    before: Option<&Dashboard>,
     caller: UserId,
     faults: &mut Faults,
 ) {
@@ -294,15 +303,6 @@ pub(crate) fn vouch(
     if widget.version.is_some_and(|it| it == 0 || it > newest) {
         let message = format!("has to be a version of the query, from 1 to {newest}");
         faults.add(format!("/widgets/{at}/query_version"), message);
-    }
-    if let Some(old) = before.and_then(|it| it.widget(widget.id)) {
-        // What was read goes back with it; it is not meant of another query.
-        if old.query != widget.query && widget.version == old.version {
-            widget.version = None;
-        }
-        if old.query == widget.query && widget.version.is_none() {
-            widget.version = old.version;
-        }
     }
     widget.owner = Some(caller);
     widget.paused_at = None;
@@ -333,21 +333,60 @@ fn takes_the_same(widget: &Widget, before: &Dashboard, filters: &[Filter]) -> bo
     })
 }
 
-/// Holds what a widget gives its query against what that takes.
-pub(crate) fn fits(widget: &Widget, at: usize, query: &Described, faults: &mut Faults) {
-    let takes = |name: &str| query.parameters.iter().any(|it| it.name == name);
-    let given = widget.parameters.keys().map(|it| ("parameters", it));
-    for (field, name) in given.chain(widget.filters.keys().map(|it| ("filters", it))) {
-        if !takes(name) {
-            let pointer = format!("/widgets/{at}/{field}/{name}");
-            faults.add(pointer, "is no parameter of the query");
+/// Holds what a widget gives its query, and what filters could give it, against what that takes.
+pub(crate) fn fits(
+    (at, widget): (usize, &Widget),
+    query: &Described,
+    filters: &[Filter],
+    faults: &mut Faults,
+) {
+    let declared = |name: &str| query.parameters.iter().find(|it| it.name == name);
+    for (name, value) in &widget.parameters {
+        let taken = declared(name).map(|it| it.takes(value));
+        if let Err(why) = taken.unwrap_or_else(|| Err("is no parameter of the query".to_owned())) {
+            faults.add(format!("/widgets/{at}/parameters/{name}"), why);
         }
     }
-    for needed in query.parameters.iter().filter(|it| it.is_needed) {
+    for (name, filter) in &widget.filters {
+        let Some(parameter) = declared(name) else {
+            let pointer = format!("/widgets/{at}/filters/{name}");
+            faults.add(pointer, "is no parameter of the query");
+            continue;
+        };
+        let found = filters.iter().enumerate().find(|it| it.1.name == *filter);
+        if let Some((number, filter)) = found {
+            offered((number, filter), at, parameter, faults);
+        }
+    }
+    for needed in query.parameters.iter().filter(|it| it.is_needed()) {
         let name = &needed.name;
         if !widget.parameters.contains_key(name) && !widget.filters.contains_key(name) {
             let pointer = format!("/widgets/{at}/parameters/{name}");
             faults.add(pointer, "is missing: the query needs it");
+        }
+    }
+}
+
+/// Holds what a filter can give a widget's parameter against that; of options the first that does not fit is told.
+fn offered(
+    (number, filter): (usize, &Filter),
+    at: usize,
+    parameter: &Parameter,
+    faults: &mut Faults,
+) {
+    let wrong = |value: &Value| match value {
+        // Then the parameter is not given at all.
+        Value::Null => parameter.is_needed().then(|| "needs a value; null is none".to_owned()),
+        value => parameter.takes(value).err(),
+    };
+    let name = &parameter.name;
+    for (field, what, mut values) in [
+        ("default", "does not fit", filter.default.as_slice().iter()),
+        ("options", "hold what does not fit", filter.options.iter()),
+    ] {
+        if let Some(why) = values.find_map(wrong) {
+            let message = format!("{what} `{name}` of the widget at /widgets/{at}: {why}");
+            faults.add(format!("/filters/{number}/{field}"), message);
         }
     }
 }
@@ -368,11 +407,11 @@ fn is_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use plinth_queries::ParameterKind;
     use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
-    use crate::ports::DescribedParameter;
 
     fn spec(kind: &str, (x, y, w, h): (u32, u32, u32, u32)) -> WidgetSpec {
         WidgetSpec {
@@ -429,19 +468,59 @@ mod tests {
 
     #[test]
     fn parameters_are_the_querys_own() {
-        let parameter = |name: &str, is_needed| DescribedParameter { name: name.into(), is_needed };
-        let query = Described {
-            is_saved: true,
-            version: 1,
-            parameters: vec![parameter("country", true), parameter("year", false)],
+        assert_eq!(
+            misfits(json!({ "month": 5 }), &[]),
+            ["/widgets/0/parameters/month", "/widgets/0/parameters/country"]
+        );
+        assert!(misfits(json!({ "country": "Chad", "year": 2026 }), &[]).is_empty());
+    }
+
+    /// What is wrong with these values of a query that needs a country, with a filter for the year.
+    fn misfits(values: Value, year: &[Filter]) -> Vec<String> {
+        let parameter = |name: &str, kind, required| Parameter {
+            name: name.to_owned(),
+            kind,
+            label: None,
+            description: None,
+            required,
+            default: None,
         };
-        let mut faults = Faults::default();
+        let (text, number) = (ParameterKind::Text, ParameterKind::Number);
+        let parameters = vec![parameter("country", text, true), parameter("year", number, false)];
+        let query = Described { is_saved: true, version: 1, parameters };
         let mut spec = spec("bar", (0, 0, 1, 1));
-        spec.parameters.insert("month".to_owned(), json!(5));
+        spec.parameters = values.as_object().unwrap().clone();
+        let taken = year.iter().map(|it| ("year".to_owned(), it.name.clone()));
+        spec.filters = taken.collect();
+        let mut faults = Faults::default();
         let made = widgets(vec![spec], &[], Timestamp::UNIX_EPOCH, &mut faults);
-        fits(&made[0], 0, &query, &mut faults);
-        let found: Vec<_> = faults.0.iter().map(|it| it.pointer.as_str()).collect();
-        assert_eq!(found, ["/widgets/0/parameters/month", "/widgets/0/parameters/country"]);
+        fits((0, &made[0]), &query, year, &mut faults);
+        faults.0.into_iter().map(|it| it.pointer).collect()
+    }
+
+    #[test]
+    fn values_are_of_the_kind_that_the_query_takes() {
+        for wrong in [json!("a\0b"), json!(7), json!(null), json!(["Chad"])] {
+            assert_eq!(
+                misfits(json!({ "country": wrong }), &[]),
+                ["/widgets/0/parameters/country"]
+            );
+        }
+        let chad = || json!({ "country": "Chad" });
+        let year = |default, options| Filter {
+            name: "of".to_owned(),
+            label: None,
+            default: Some(default),
+            options,
+        };
+        assert!(
+            misfits(chad(), &[year(json!("2025"), vec![json!("2025"), json!(null)])]).is_empty()
+        );
+        assert_eq!(misfits(chad(), &[year(json!("Mali"), vec![])]), ["/filters/0/default"]);
+        assert_eq!(
+            misfits(chad(), &[year(json!(2025), vec![json!(2025), json!(true), json!("Mali")])]),
+            ["/filters/0/options"]
+        );
     }
 
     #[test]

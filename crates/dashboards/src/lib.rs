@@ -26,8 +26,7 @@ pub use ids::{DashboardId, ShareId, WidgetId};
 pub use layout::{COLUMNS, FilterSpec, WidgetSpec};
 pub use look::{Looked, Shown};
 pub use ports::{
-    DashboardStore, DecideDashboard, Described, DescribedParameter, ResultColumn, WidgetResult,
-    WidgetRun, WidgetRunner,
+    DashboardStore, DecideDashboard, Described, ResultColumn, WidgetResult, WidgetRun, WidgetRunner,
 };
 pub use runner::SavedQueries;
 pub use service::{Ask, DashboardChange, DashboardParts, Dashboards, NewDashboard};

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use plinth_core::{Cursor, Limit, OrgId, Principal, StoreError, UserId};
 use plinth_queries::policies::Narrowing;
 use plinth_queries::repairs::Repair;
-use plinth_queries::{QueryError, QueryId};
+use plinth_queries::{Parameter, QueryError, QueryId};
 use plinth_tenancy::AuditEntry;
 use plinth_tenancy::outbox::Message;
 use serde_json::{Map, Value};
@@ -108,23 +108,14 @@ pub trait DashboardStore: Send + Sync + 'static {
 }
 
 /// What a query takes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Described {
     /// Whether somebody saved it; what nobody did may be gone tomorrow.
     pub is_saved: bool,
     /// Its newest version; 0 if nobody saved it.
     pub version: u32,
-    /// Its parameters.
-    pub parameters: Vec<DescribedParameter>,
-}
-
-/// A parameter of a query.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DescribedParameter {
-    /// Its name.
-    pub name: String,
-    /// Whether there has to be a value: it is required and has no default.
-    pub is_needed: bool,
+    /// Its parameters, in the version that runs as whoever asked.
+    pub parameters: Vec<Parameter>,
 }
 
 /// A run of a widget's query.
@@ -179,15 +170,15 @@ pub struct ResultColumn {
 /// Runs what widgets ask.
 #[async_trait]
 pub trait WidgetRunner: Send + Sync + 'static {
-    /// What a query takes, for somebody who may see it.
+    /// What a query takes, for somebody who may see it, and stands for that version; `None` for the newest.
     ///
     /// # Errors
     ///
-    /// [`QueryError::NotFound`] also where they may not see it.
+    /// [`QueryError::NotFound`] also where they may not see it; [`QueryError::Input`] if it has no statement for them.
     async fn describe(
         &self,
         caller: &Principal,
-        query: QueryId,
+        of: (QueryId, Option<u32>),
     ) -> Result<Described, DashboardError>;
 
     /// Saves a query of the history that a widget is about to stand on.

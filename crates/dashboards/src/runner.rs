@@ -7,9 +7,7 @@ use plinth_queries::repairs::{Repair, Repairs};
 use plinth_queries::{CallerLimits, Queries, QueryError, QueryId, SaveChange, SavedRun};
 
 use crate::DashboardError;
-use crate::ports::{
-    Described, DescribedParameter, ResultColumn, WidgetResult, WidgetRun, WidgetRunner,
-};
+use crate::ports::{Described, ResultColumn, WidgetResult, WidgetRun, WidgetRunner};
 
 /// [`WidgetRunner`] over [`Queries`]: the same way to a customer's database as everybody's.
 #[derive(Clone)]
@@ -30,7 +28,7 @@ impl WidgetRunner for SavedQueries {
     async fn describe(
         &self,
         caller: &Principal,
-        query: QueryId,
+        (query, version): (QueryId, Option<u32>),
     ) -> Result<Described, DashboardError> {
         let permit = Permit::<QueriesRead>::check(caller)?;
         let record = self.queries.get(&permit, query).await?;
@@ -38,15 +36,8 @@ impl WidgetRunner for SavedQueries {
             let rule = "this question has no SQL that you could run; there is nothing to show";
             return Err(QueryError::Input(rule).into());
         }
-        let parameters = record.definition.parameters.iter().map(|it| DescribedParameter {
-            name: it.name.clone(),
-            is_needed: it.required && it.default.is_none(),
-        });
-        Ok(Described {
-            is_saved: record.saved,
-            version: record.definition.version,
-            parameters: parameters.collect(),
-        })
+        let parameters = self.queries.parameters_of(caller, &record, version).await?;
+        Ok(Described { is_saved: record.saved, version: record.definition.version, parameters })
     }
 
     async fn save(&self, caller: &Principal, query: QueryId) -> Result<(), DashboardError> {

@@ -1,6 +1,6 @@
 //! What people do with dashboards.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -277,38 +277,38 @@ impl Dashboards {
         filters: &[Filter],
         before: Option<&Dashboard>,
     ) -> Result<Vec<Widget>, DashboardError> {
-        let mut described: Vec<(QueryId, Result<Described, String>)> = Vec::new();
+        let mut described: Vec<((QueryId, Option<u32>), Result<Described, String>)> = Vec::new();
         let mut faults = Faults::default();
         for (at, widget) in widgets.iter_mut().enumerate() {
             if layout::stays(widget, before, filters, caller.user) {
                 continue;
             }
-            layout::owned((at, widget), before, caller.user, &mut faults);
+            layout::claimed((at, widget), before, caller.user, &mut faults);
             let Some(query) = widget.query else {
-                layout::vouch((at, widget), 0, before, caller.user, &mut faults);
+                layout::vouch((at, widget), 0, caller.user, &mut faults);
                 continue;
             };
-            let there = described.iter().position(|it| it.0 == query);
+            let of = (query, widget.version.filter(|it| *it > 0));
+            let there = described.iter().position(|it| it.0 == of);
             let known = if let Some(known) = there {
                 known
             } else {
-                described.push((query, self.describe(caller, query).await?));
+                described.push((of, self.describe(caller, of).await?));
                 described.len() - 1
             };
             match &described[known].1 {
                 Ok(found) => {
-                    layout::fits(widget, at, found, &mut faults);
-                    let newest = found.version;
-                    layout::vouch((at, widget), newest, before, caller.user, &mut faults);
+                    layout::fits((at, widget), found, filters, &mut faults);
+                    layout::vouch((at, widget), found.version, caller.user, &mut faults);
                 }
                 Err(why) => faults.add(format!("/widgets/{at}/query_id"), why),
             }
         }
         refuse(faults)?;
-        for (query, found) in &described {
-            if found.as_ref().is_ok_and(|it| !it.is_saved) {
-                self.parts.runner.save(caller, *query).await?;
-            }
+        let unsaved = described.iter().filter(|it| it.1.as_ref().is_ok_and(|it| !it.is_saved));
+        let unsaved: HashSet<QueryId> = unsaved.map(|it| it.0.0).collect();
+        for query in unsaved {
+            self.parts.runner.save(caller, query).await?;
         }
         Ok(widgets)
     }
@@ -317,9 +317,9 @@ impl Dashboards {
     async fn describe(
         &self,
         caller: &Principal,
-        query: QueryId,
+        of: (QueryId, Option<u32>),
     ) -> Result<Result<Described, String>, DashboardError> {
-        match self.parts.runner.describe(caller, query).await {
+        match self.parts.runner.describe(caller, of).await {
             Ok(found) => Ok(Ok(found)),
             Err(DashboardError::Query(err)) => match *err {
                 QueryError::NotFound(_) => Ok(Err("is no query that you can see".to_owned())),

@@ -70,3 +70,49 @@ async fn a_query_that_somebody_does_not_see_keeps_them_from_changing_its_widget_
     let changed = editor.patch(&path, json!({ "filters": filters })).await;
     assert_eq!(changed.status, 200, "{}", changed.text);
 }
+
+#[actix_web::test]
+async fn values_that_a_query_does_not_take_are_refused_when_they_are_saved() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Ann").await;
+    let connection = ann.connect("Shop", &target).await;
+    let sql = "SELECT id, country FROM orders WHERE day >= {{ since }} AND country = {{ land }}";
+    let parameters = json!([
+        { "name": "since", "type": "date", "required": true },
+        { "name": "land", "type": "text", "required": true },
+    ]);
+    let query = saved(&ann, &connection, json!({ "sql": sql, "parameters": parameters })).await;
+    let board = |values: Value, filters: Value| {
+        let mut table = widget("table", &query, (0, 0, 6, 4));
+        table["parameters"] = values;
+        if !filters[0]["name"].is_null() {
+            table["filters"] = json!({ "since": "since" });
+        }
+        json!({ "name": "Shop", "widgets": [table], "filters": filters })
+    };
+    for (values, pointer) in [
+        (json!({ "since": "2026-01-01", "land": "a\0b" }), "/widgets/0/parameters/land"),
+        (json!({ "since": "yesterday", "land": "Chad" }), "/widgets/0/parameters/since"),
+        (json!({ "since": null, "land": "Chad" }), "/widgets/0/parameters/since"),
+    ] {
+        let refused = ann.post("/v1/dashboards", board(values, json!([]))).await;
+        assert_faults(&refused, &[pointer]);
+    }
+    let since = |default: &str, options: Value| json!([{ "name": "since", "default": default, "options": options }]);
+    let chad = json!({ "land": "Chad" });
+    for (filters, pointer) in [
+        (since("yesterday", json!([])), "/filters/0/default"),
+        (since("2026-01-02", json!(["2026-01-02", "tomorrow"])), "/filters/0/options"),
+        (since("2026-01-02", json!(["2026-01-02", null])), "/filters/0/options"),
+    ] {
+        let refused = ann.post("/v1/dashboards", board(chad.clone(), filters)).await;
+        assert_faults(&refused, &[pointer]);
+    }
+    let made = make(&ann, board(chad, since("2026-01-02", json!(["2026-01-02"])))).await;
+    let path = format!("/v1/dashboards/{}", id(&made));
+    let looked = ann.get(&path).await;
+    assert_eq!(looked.body["data"]["widgets"][0]["data"]["rows"], json!([[3, "Chad"]]));
+    let filters = since("2026-01-02", json!(["2026-01-02", "tomorrow"]));
+    let refused = ann.patch(&path, json!({ "filters": filters })).await;
+    assert_faults(&refused, &["/filters/0/options"]);
+}

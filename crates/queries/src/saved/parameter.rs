@@ -52,6 +52,31 @@ pub enum ParameterKind {
     },
 }
 
+impl Parameter {
+    /// Holds a value against what may be said.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in a sentence that goes on after the name.
+    pub fn takes(&self, value: &Value) -> Result<(), String> {
+        self.text(value).map(drop)
+    }
+
+    /// Whether it cannot be left out: there has to be a value, and there is no default.
+    pub fn is_needed(&self) -> bool {
+        self.required && self.default.is_none()
+    }
+
+    /// The value in Postgres's text format; `None` for null.
+    fn text(&self, value: &Value) -> Result<Option<String>, String> {
+        match value {
+            Value::Null if self.required => Err("a value is required; null is none".to_owned()),
+            Value::Null => Ok(None),
+            value => self.kind.text(value).map(Some),
+        }
+    }
+}
+
 /// The most parameters that a query has.
 const MOST_PARAMETERS: usize = 50;
 /// The longest text that is bound, in characters.
@@ -239,17 +264,11 @@ pub(crate) fn bind(
     let mut bound = Bound::default();
     for parameter in parameters {
         let name = &parameter.name;
-        let value = match given.get(name) {
-            Some(Value::Null) if parameter.required => {
-                return Err(wrong(name, "a value is required; null is none"));
-            }
-            Some(value) => Some(value),
-            None => parameter.default.as_ref(),
-        };
+        let value = given.get(name).or(parameter.default.as_ref());
         let text = match value {
             None if parameter.required => return Err(wrong(name, "a value is required")),
-            None | Some(Value::Null) => None,
-            Some(value) => Some(parameter.kind.text(value).map_err(|rule| wrong(name, rule))?),
+            None => None,
+            Some(value) => parameter.text(value).map_err(|rule| wrong(name, rule))?,
         };
         bound.texts.push(text);
         bound.said.insert(name.clone(), value.cloned().unwrap_or(Value::Null));

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use plinth_core::{Permit, Principal, QueriesRead};
 use serde_json::{Map, Value};
 
-use super::{MAX_AGE_SECONDS, RunOf, Template, Visibility, parameter};
+use super::{MAX_AGE_SECONDS, Parameter, RunOf, Template, Version, Visibility, parameter};
 use crate::discretion;
 use crate::policies::Narrowing;
 use crate::service::{Noted, filter};
@@ -149,16 +149,44 @@ impl Queries {
         let found = self.history.store().find(caller.org, query, filter(caller)).await?;
         let mut record = found.ok_or(QueryError::NotFound(query))?;
         let newest = record.definition.version;
-        if let Some(number) = version.filter(|it| *it < newest)
-            && !self.stands_for_newest(caller, &record, number).await?
-        {
-            let kept = self.saved.version(caller.org, query, number).await?;
-            let kept = kept.ok_or(QueryError::NoVersion { query, number })?;
+        if let Some(kept) = self.earlier(caller, &record, version).await? {
             record.sql = Some(kept.sql);
             record.definition.parameters = kept.parameters;
-            record.definition.version = number;
+            record.definition.version = kept.number;
         }
         Ok((record, newest))
+    }
+
+    /// The version of a saved query that runs in the place of the newest as somebody who stands for that one; `None` where the
+    /// newest does.
+    async fn earlier(
+        &self,
+        caller: &Principal,
+        record: &QueryRecord,
+        version: Option<u32>,
+    ) -> Result<Option<Version>, QueryError> {
+        let (query, newest) = (record.id, record.definition.version);
+        let Some(number) = version.filter(|it| *it < newest) else { return Ok(None) };
+        if self.stands_for_newest(caller, record, number).await? {
+            return Ok(None);
+        }
+        let kept = self.saved.version(caller.org, query, number).await?;
+        kept.map(Some).ok_or(QueryError::NoVersion { query, number })
+    }
+
+    /// With what a saved query is run as somebody who stands for that version of it.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::NoVersion`] if there is no such version.
+    pub async fn parameters_of(
+        &self,
+        caller: &Principal,
+        record: &QueryRecord,
+        version: Option<u32>,
+    ) -> Result<Vec<Parameter>, QueryError> {
+        let earlier = self.earlier(caller, record, version).await?;
+        Ok(earlier.map_or_else(|| record.definition.parameters.clone(), |it| it.parameters))
     }
 
     /// Which attributes of a link reach a saved query, in the version that runs as that person: those that its statement is asked
@@ -347,6 +375,6 @@ struct Meant {
     record: QueryRecord,
     of: Option<RunOf>,
     sql: String,
-    declared: Vec<super::Parameter>,
+    declared: Vec<Parameter>,
     given: Map<String, Value>,
 }
