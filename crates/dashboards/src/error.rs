@@ -95,6 +95,12 @@ pub enum WidgetError {
         "whoever this widget runs as may not run queries any more; somebody has to take it over"
     )]
     OwnerMayNot,
+    /// Its query was deleted, or is private to somebody else by now.
+    #[error(
+        "the query of this widget was deleted, or whoever the widget runs as may not see it any more; \
+         give the widget another query"
+    )]
+    QueryGone,
     /// Our own storage failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -107,6 +113,7 @@ impl From<QueryError> for WidgetError {
     fn from(err: QueryError) -> Self {
         match err {
             QueryError::Unreached => Self::Withheld,
+            QueryError::NotFound(_) => Self::QueryGone,
             err => Self::Query(Box::new(err)),
         }
     }
@@ -117,6 +124,7 @@ impl Classify for WidgetError {
         match self {
             Self::Withheld => ErrorKind::Forbidden,
             Self::OwnerGone | Self::OwnerMayNot => ErrorKind::Conflict,
+            Self::QueryGone => ErrorKind::NotFound,
             Self::Store(err) => err.kind(),
             Self::Query(err) => err.kind(),
         }
@@ -127,6 +135,7 @@ impl Classify for WidgetError {
             Self::Withheld => Some(json!({ "reason": "withheld" })),
             Self::OwnerGone => Some(json!({ "reason": "owner_gone" })),
             Self::OwnerMayNot => Some(json!({ "reason": "owner_may_not" })),
+            Self::QueryGone => Some(json!({ "reason": "query_gone" })),
             Self::Store(_) => None,
             Self::Query(err) => err.details(),
         }

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::app::{Answer, Person, TestApp};
-use crate::dashboards::{BY_COUNTRY, id, make, shop, widget};
+use crate::dashboards::{BY_COUNTRY, id, make, shared, shop, widget};
 
 /// A saved query with these fields beside its name.
 async fn saved(person: &Person, connection: &str, more: Value) -> String {
@@ -42,6 +42,21 @@ async fn a_query_that_somebody_does_not_see_keeps_them_from_changing_its_widget_
     let path = format!("/v1/dashboards/{}", id(&made));
     let owner = made["widgets"][0]["owner_id"].clone();
     assert_eq!(ann.delete(&format!("/v1/queries/{gone}")).await.status, 204);
+
+    // What is gone says so in words; through a link nobody is told why.
+    let looked = ann.get(&path).await;
+    let error = &looked.body["data"]["widgets"][1]["data"]["error"];
+    assert_eq!(
+        (&error["code"], &error["details"]["reason"]),
+        (&json!("not_found"), &json!("query_gone"))
+    );
+    assert!(error["message"].as_str().unwrap().contains("was deleted"), "{error}");
+    let link = editor.post(&format!("{path}/shares"), json!({ "kind": "link" })).await;
+    let token = link.body["data"]["token"].as_str().unwrap();
+    let seen = shared(&app, token, "").await;
+    let error = &seen.body["data"]["widgets"][1]["data"]["error"];
+    assert_eq!(error["message"], "this cannot be shown now", "{error}");
+    assert_eq!(error["details"], Value::Null, "{error}");
 
     // As it was read, but for where it stands; by whoever it runs as, and by somebody else.
     let mut moved = made["widgets"].clone();
