@@ -101,6 +101,12 @@ pub enum WidgetError {
          give the widget another query"
     )]
     QueryGone,
+    /// With those before it, its answer is more than one look holds.
+    #[error(
+        "this dashboard's answers are too large together, and there was no room for this one any more; \
+         have its queries select less, or put some widgets on another dashboard"
+    )]
+    NoRoom,
     /// Our own storage failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -123,7 +129,7 @@ impl Classify for WidgetError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Withheld => ErrorKind::Forbidden,
-            Self::OwnerGone | Self::OwnerMayNot => ErrorKind::Conflict,
+            Self::OwnerGone | Self::OwnerMayNot | Self::NoRoom => ErrorKind::Conflict,
             Self::QueryGone => ErrorKind::NotFound,
             Self::Store(err) => err.kind(),
             Self::Query(err) => err.kind(),
@@ -136,6 +142,7 @@ impl Classify for WidgetError {
             Self::OwnerGone => Some(json!({ "reason": "owner_gone" })),
             Self::OwnerMayNot => Some(json!({ "reason": "owner_may_not" })),
             Self::QueryGone => Some(json!({ "reason": "query_gone" })),
+            Self::NoRoom => Some(json!({ "reason": "too_large_together" })),
             Self::Store(_) => None,
             Self::Query(err) => err.details(),
         }

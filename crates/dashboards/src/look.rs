@@ -102,6 +102,32 @@ impl Shown {
     }
 }
 
+/// What the answers of one look take at most, in bytes as databases send them: fifty of the largest would be 200 MiB.
+const LOOK_BYTES: u64 = 64 << 20;
+
+/// How much more one look can hold.
+#[derive(Debug)]
+pub(crate) struct Room(u64);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(LOOK_BYTES)
+    }
+}
+
+impl Room {
+    /// The widget with its answer, if there is room for that.
+    pub(crate) fn take(&mut self, shown: Shown) -> Shown {
+        let Some(Ok(result)) = &shown.answer else { return shown };
+        let Some(left) = self.0.checked_sub(result.size_bytes) else {
+            let duration_ms = shown.duration_ms;
+            return Shown { duration_ms, ..Shown::failed(shown.widget, WidgetError::NoRoom) };
+        };
+        self.0 = left;
+        shown
+    }
+}
+
 impl Looked {
     /// The whole dashboard as one picture; see [`Shown::picture`].
     pub fn picture(&self, tells_why: bool) -> String {
@@ -135,5 +161,46 @@ pub(crate) fn row_limit(kind: Kind) -> u64 {
         Kind::Metric | Kind::Text => 1,
         Kind::Table => 500,
         Kind::Bar | Kind::Line | Kind::Area | Kind::Pie | Kind::Scatter | Kind::Heatmap => 2_000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use plinth_queries::QueryId;
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(size_bytes: u64) -> Shown {
+        let at = Timestamp::UNIX_EPOCH;
+        let widget = serde_json::from_value(json!({
+            "id": crate::WidgetId::new(at), "kind": "table", "title": "Rows",
+            "position": { "x": 0, "y": 0, "w": 1, "h": 1 },
+        }));
+        let result = WidgetResult {
+            columns: Vec::new(),
+            rows: Vec::new(),
+            size_bytes,
+            is_cut_off: false,
+            restricted: Vec::new(),
+            run: QueryId::new(at),
+            versions: (1, 1),
+            cached_at: None,
+            execution_time_ms: 1.0,
+        };
+        Shown::new(widget.unwrap(), Some(Ok(result)), 2.0)
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_says_so_and_leaves_room_for_what_is_smaller() {
+        let mut room = Room::default();
+        let sizes = [40 << 20, 20 << 20, 10 << 20, 4 << 20, 1, 0];
+        let taken = sizes.map(|it| room.take(shown(it)));
+        let held = taken.each_ref().map(|it| matches!(it.answer, Some(Ok(_))));
+        assert_eq!(held, [true, true, false, true, false, true]);
+        let Some(Err(err)) = &taken[2].answer else { panic!("no room") };
+        assert!(err.to_string().contains("too large together"), "{err}");
+        assert!((taken[2].duration_ms - 2.0).abs() < f64::EPSILON);
     }
 }

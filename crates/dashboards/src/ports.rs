@@ -144,6 +144,8 @@ pub struct WidgetResult {
     pub columns: Vec<ResultColumn>,
     /// The rows, a value for each column.
     pub rows: Vec<Vec<Value>>,
+    /// What they take as the database sent them, in bytes.
+    pub size_bytes: u64,
     /// Whether a limit cut the rows off.
     pub is_cut_off: bool,
     /// The tables of which policies hid something from whoever it ran as.

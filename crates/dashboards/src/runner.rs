@@ -67,6 +67,7 @@ impl WidgetRunner for SavedQueries {
         Ok(WidgetResult {
             columns,
             rows: found.rows,
+            size_bytes: found.size_bytes,
             is_cut_off: found.cut_off.is_some(),
             restricted: found.restricted,
             run: found.run,

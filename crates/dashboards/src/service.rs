@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::dashboard::{Dashboard, Filter, Widget};
 use crate::layout::{self, DAY, Faults, WidgetSpec};
-use crate::look::{Looked, Shown, row_limit};
+use crate::look::{Looked, Room, Shown, row_limit};
 use crate::ports::{DashboardStore, Described, WidgetRun, WidgetRunner};
 use crate::share::{Share, ShareKey};
 use crate::{DashboardError, DashboardId, ShareId, WidgetError, WidgetId};
@@ -417,7 +417,10 @@ impl Dashboards {
                 self.run(owner, widget.clone(), run).right_future()
             })
             .collect();
-        let mut widgets: Vec<Shown> = stream::iter(runs).buffered(AT_ONCE).collect().await;
+        // In their order: whose answers there is room for does not depend on which came first.
+        let mut room = Room::default();
+        let shown = stream::iter(runs).buffered(AT_ONCE).map(|it| room.take(it));
+        let mut widgets: Vec<Shown> = shown.collect().await;
         // A link tells nobody what its dashboard asks.
         if link.is_none() {
             self.mark(caller, &mut widgets).await?;

@@ -38,6 +38,16 @@ impl Default for Bounds {
     }
 }
 
+impl Bounds {
+    /// How many bytes a result may take, as the database sends it, so that it is kept whatever comes; it has at most so many rows,
+    /// and no more than are kept.
+    fn bytes_of(self, rows: u64) -> u64 {
+        let (bytes, most_rows) = self.one;
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX).min(most_rows);
+        bytes.saturating_sub(ANSWER_BYTES + rows * ROW_BYTES).max(1) as u64
+    }
+}
+
 /// What a row takes beside its bytes, and an answer beside its rows, about.
 const ROW_BYTES: usize = 48;
 const ANSWER_BYTES: usize = 1024;
@@ -212,6 +222,11 @@ impl KeptAnswers {
     #[cfg(test)]
     fn within(bounds: Bounds) -> Self {
         Self { bounds, ..Self::default() }
+    }
+
+    /// See [`Bounds::bytes_of`].
+    pub(crate) fn bytes_of(&self, rows: u64) -> u64 {
+        self.bounds.bytes_of(rows)
     }
 
     /// An answer that is younger, or what to do for one. Of many who ask at once one is told to run it.
@@ -591,6 +606,24 @@ mod tests {
         assert_eq!((sum, state.order.len()), (state.all, state.held.len()));
         assert!(state.running.is_empty());
         assert!(state.held.contains_key(&key_of(theirs, 9)), "the newest stays");
+    }
+
+    #[tokio::test]
+    async fn what_takes_no_more_than_its_rows_may_is_kept() {
+        let (answers, clock) = (Arc::new(KeptAnswers::default()), clock());
+        let org = OrgId::new(Timestamp::UNIX_EPOCH);
+        let head = row(b"").size_bytes();
+        for (number, rows) in [(1, 1), (2, 500), (3, 2_000), (4, 50_000)] {
+            let most = usize::try_from(answers.bytes_of(rows as u64)).unwrap();
+            let scripted = |more| Scripted(rows, most / rows - head + more, None);
+            assert!(run(&answers, &key_of(org, number), &clock, scripted(0)).await);
+            let again = answers.claim(&key_of(org, number), MINUTE, &clock).await;
+            assert!(matches!(again, Claim::Kept(_)), "{rows} rows");
+            // And there is no room that is left unused.
+            let other = key_of(org, number + 100);
+            assert!(run(&answers, &other, &clock, scripted(1)).await);
+            assert!(matches!(answers.claim(&other, MINUTE, &clock).await, Claim::Ours(_)));
+        }
     }
 
     fn key_of(org: OrgId, number: u8) -> Key {

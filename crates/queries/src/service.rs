@@ -55,7 +55,7 @@ pub struct Queries {
     runner: Arc<dyn StatementRunner>,
     pub(crate) history: Arc<History>,
     pub(crate) saved: Arc<dyn SavedStore>,
-    kept: Arc<KeptAnswers>,
+    pub(crate) kept: Arc<KeptAnswers>,
     conversations: Conversations,
     pub(crate) language_store: Arc<dyn LanguageStore>,
     pub(crate) languages: Arc<HeldLanguages>,

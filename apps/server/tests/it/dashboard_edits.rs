@@ -131,3 +131,29 @@ async fn values_that_a_query_does_not_take_are_refused_when_they_are_saved() {
     let refused = ann.patch(&path, json!({ "filters": filters })).await;
     assert_faults(&refused, &["/filters/0/options"]);
 }
+
+#[actix_web::test]
+async fn no_widget_is_too_large_to_be_kept_for_whoever_looks_next() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Ann").await;
+    let connection = ann.connect("Shop", &target).await;
+    // 64 rows of 100,000 characters.
+    let sql = "SELECT repeat('x', 100000) AS text FROM orders a, orders b, orders c";
+    let large = saved(&ann, &connection, json!({ "sql": sql })).await;
+    let widgets = json!([widget("table", &large, (0, 0, 6, 4))]);
+    let made = make(&ann, json!({ "name": "Shop", "widgets": widgets })).await;
+    let path = format!("/v1/dashboards/{}", id(&made));
+    let link = ann.post(&format!("{path}/shares"), json!({ "kind": "link" })).await;
+    let token = link.body["data"]["token"].as_str().unwrap();
+    let look = async || {
+        let seen = shared(&app, token, "").await;
+        assert_eq!(seen.status, 200);
+        seen.body["data"]["widgets"][0]["data"].clone()
+    };
+    let (first, second) = (look().await, look().await);
+    assert_eq!((&first["truncated"], &first["cached_at"]), (&json!(true), &Value::Null));
+    let rows = first["row_count"].as_u64().unwrap();
+    assert!((30..64).contains(&rows), "{rows}");
+    assert_eq!(second["row_count"], first["row_count"]);
+    assert!(second["cached_at"].is_string(), "it was not run again");
+}

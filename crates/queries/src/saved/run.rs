@@ -37,7 +37,8 @@ pub struct SavedRun {
     pub parameters: Map<String, Value>,
     /// How old an answer may be, in seconds; 0 runs it now, for whoever asks next too; `None` leaves it to the query.
     pub max_age_seconds: Option<u32>,
-    /// How far it may go; `row_limit` is how many rows are given out.
+    /// How far it may go; `row_limit` is how many rows are given out. Without a `byte_limit` it is as much as an answer has that
+    /// is kept.
     pub limits: CallerLimits,
     /// The version that whoever it runs as stands for: a newer one runs only if they wrote it, or somebody who sees
     /// everything that the connection allows. `None` runs the newest.
@@ -66,6 +67,8 @@ pub struct SavedResult {
     pub columns: Vec<SavedColumn>,
     /// The rows, each with a value for each column. Numbers that a double cannot hold exactly are strings.
     pub rows: Vec<Vec<Value>>,
+    /// What the rows take as the database sent them, in bytes.
+    pub size_bytes: u64,
     /// Which limit cut the rows off; `None` if these are all.
     pub cut_off: Option<CutOff>,
     /// The tables of which policies hid something from the caller.
@@ -84,9 +87,6 @@ pub struct SavedColumn {
     /// Its type as Postgres prints it, like `numeric(12,2)`.
     pub type_name: String,
 }
-
-/// The most values that [`Queries::run_saved`] gathers, in bytes as the database sends them.
-const GATHERED_BYTES: u64 = 16 << 20;
 
 impl Queries {
     /// Runs the statement of an entry again, over the same connection, with a fresh entry of its own. A saved query runs in
@@ -123,7 +123,10 @@ impl Queries {
         let (mut record, newest) = self.stood_for(caller, query, version).await?;
         record.notes.shown_to = shown_to.as_ref().map(|it| it.user);
         let connection = record.connection;
-        let byte_limit = limits.byte_limit.or(Some(GATHERED_BYTES.min(self.settings.max_bytes)));
+        // What many look at is never too large to be kept: else each of them would have it run.
+        let rows = limits.row_limit.unwrap_or(self.settings.default_rows);
+        let most = self.kept.bytes_of(rows).min(self.settings.max_bytes);
+        let byte_limit = limits.byte_limit.or(Some(most));
         let limits = CallerLimits { byte_limit, ..limits };
         let again = RunAgain { parameters, max_age_seconds, limits, told: None };
         let version = record.definition.version;
@@ -258,12 +261,13 @@ impl Queries {
         });
         let columns = columns.collect();
         let mut json = JsonRows::new(running.columns(), &types);
-        let mut rows = Vec::new();
+        let (mut rows, mut size_bytes) = (Vec::new(), 0);
         loop {
             let some = running.next().await?;
             if some.is_empty() {
                 break;
             }
+            size_bytes += some.iter().map(|it| it.size_bytes() as u64).sum::<u64>();
             rows.extend(some.iter().map(|it| json.values(it)));
         }
         let summary = running.summary();
@@ -275,6 +279,7 @@ impl Queries {
             sql: running.sql().to_owned(),
             columns,
             rows,
+            size_bytes,
             cut_off: summary.and_then(|it| it.cut_off),
             restricted: running.notes().restricted.clone(),
             cached_at: running.notes().cached_at,

@@ -292,7 +292,8 @@ struct WidgetData {
     #[schema(value_type = Vec<Vec<Value>>)]
     rows: Vec<Vec<Value>>,
     row_count: usize,
-    /// Whether there are more rows than a widget of this type shows: 2,000, of a table 500, of a metric or a text one.
+    /// Whether there are more rows than a widget of this type shows: 2,000, of a table 500, of a metric or a text one, and about
+    /// 4 MiB.
     truncated: bool,
     /// The tables of which policies hide something from whoever it runs as. Through a link it is empty.
     restricted: Vec<String>,
