@@ -34,7 +34,7 @@ pub struct Shown {
     pub answer: Option<Result<WidgetResult, WidgetError>>,
     /// How long it took until the answer was there, in milliseconds, waiting included.
     pub duration_ms: f64,
-    /// What broke its query, if a change of the schema did.
+    /// What broke the version of its query that it runs, if a change of the schema did.
     pub repair: Option<Repair>,
     options: Options,
     data: Data,

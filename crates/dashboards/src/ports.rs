@@ -197,6 +197,13 @@ pub trait WidgetRunner: Send + Sync + 'static {
     /// Each case of [`QueryError`]; nothing is left running.
     async fn run(&self, caller: &Principal, run: WidgetRun) -> Result<WidgetResult, QueryError>;
 
+    /// Which version of a query runs as somebody who stands for that one.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::NotFound`] also where they may not see it.
+    async fn version_for(&self, caller: &Principal, of: (QueryId, u32)) -> Result<u32, QueryError>;
+
     /// Which attributes of a link reach a query, in the version that runs as somebody who stands for that one. Nothing is run.
     ///
     /// # Errors

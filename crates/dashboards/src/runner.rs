@@ -77,6 +77,14 @@ impl WidgetRunner for SavedQueries {
         })
     }
 
+    async fn version_for(
+        &self,
+        caller: &Principal,
+        (query, version): (QueryId, u32),
+    ) -> Result<u32, QueryError> {
+        self.queries.version_for(caller, query, version).await
+    }
+
     async fn reached_by(
         &self,
         caller: &Principal,

@@ -423,18 +423,36 @@ impl Dashboards {
         let mut widgets: Vec<Shown> = shown.collect().await;
         // A link tells nobody what its dashboard asks.
         if link.is_none() {
-            self.mark(caller, &mut widgets).await?;
+            self.mark(caller, &dashboard, &owners, &mut widgets).await?;
         }
         Ok(Looked { dashboard, filters, widgets })
     }
 
-    /// Notes at widgets whose queries a change of the schema broke what is known of it.
-    async fn mark(&self, caller: &Principal, widgets: &mut [Shown]) -> Result<(), DashboardError> {
+    /// Notes at widgets whose queries a change of the schema broke what is known of it, where they run the version that broke.
+    async fn mark(
+        &self,
+        caller: &Principal,
+        dashboard: &Dashboard,
+        owners: &HashMap<UserId, Option<Principal>>,
+        widgets: &mut [Shown],
+    ) -> Result<(), DashboardError> {
         let queries: Vec<QueryId> = widgets.iter().filter_map(|it| it.widget.query).collect();
         let repairs = self.parts.runner.repairs(caller, &queries).await?;
         for shown in widgets {
             let query = shown.widget.query;
-            shown.repair = repairs.iter().find(|it| Some(it.query) == query).cloned();
+            let Some(repair) = repairs.iter().find(|it| Some(it.query) == query) else { continue };
+            let pinned = shown.widget.version.unwrap_or(1);
+            let runs = if let Some(Ok(result)) = &shown.answer {
+                Some(result.versions.0)
+            } else if pinned == repair.version {
+                Some(pinned)
+            } else if let Some(Some(owner)) = owners.get(&dashboard.owner_of(&shown.widget)) {
+                // What failed does not say which it was.
+                self.parts.runner.version_for(owner, (repair.query, pinned)).await.ok()
+            } else {
+                None
+            };
+            shown.repair = (runs == Some(repair.version)).then(|| repair.clone());
         }
         Ok(())
     }

@@ -444,3 +444,50 @@ async fn a_fix_is_tried_with_its_owners_rights_and_a_guess_waits_for_somebody() 
     assert_eq!(patched.status, 200, "{}", patched.text);
     assert_eq!(act(&ann, &tried, "dismiss").await.status, 409);
 }
+
+#[actix_web::test]
+async fn a_widget_is_marked_with_what_broke_the_version_that_it_runs() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Ann").await;
+    let (editor, _) = app.member(&ann, "ed@example.com", "editor").await;
+    let connection = ann.connect("Shop", &target).await;
+    let at = (&target, connection.as_str());
+    let policy = json!({ "name": "Chad", "table": "public.customers", "roles": ["editor"],
+        "rows": "country = 'Chad'" });
+    let path = format!("/v1/connections/{connection}/policies");
+    assert_eq!(ann.post(&path, policy).await.status, 201);
+    let query = save(&ann, &connection, "Names", "SELECT name FROM customers").await;
+    let board = async |who: &Person| {
+        let widgets = json!([widget("table", &query, (0, 0, 6, 4))]);
+        let made = make(who, json!({ "name": "Names", "widgets": widgets })).await;
+        format!("/v1/dashboards/{}", id(&made))
+    };
+    // Ann stands for the first version; the editor wrote the second, from whom something is hidden.
+    let hers = board(&ann).await;
+    let change = json!({ "sql": "SELECT name, credit FROM customers" });
+    let changed = editor.patch(&format!("/v1/queries/{query}"), change).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    let theirs = board(&editor).await;
+    let shown = async |path: &str| {
+        let seen = ann.get(path).await;
+        assert_eq!(seen.status, 200, "{}", seen.text);
+        let widget = &seen.body["data"]["widgets"][0];
+        (widget["data"]["status"].clone(), widget["repair"]["query_version"].clone())
+    };
+
+    drift(
+        &app,
+        &ann,
+        at,
+        "DROP VIEW rich; ALTER TABLE customers RENAME COLUMN credit TO credit_limit",
+    )
+    .await;
+    assert_eq!(repair(&ann, &query).await["query_version"], 2);
+    assert_eq!(shown(&theirs).await, (json!("error"), json!(2)));
+    assert_eq!(shown(&hers).await, (json!("ok"), Value::Null), "the first version works");
+
+    // Only the newest version is tried: what broke of it is not what broke the first.
+    drift(&app, &ann, at, "ALTER TABLE customers RENAME COLUMN name TO full_name").await;
+    assert_eq!(shown(&hers).await, (json!("error"), Value::Null));
+    assert_eq!(shown(&theirs).await, (json!("error"), json!(2)));
+}

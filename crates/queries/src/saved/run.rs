@@ -192,6 +192,21 @@ impl Queries {
         Ok(earlier.map_or_else(|| record.definition.parameters.clone(), |it| it.parameters))
     }
 
+    /// Which version of a saved query runs as somebody who stands for that one.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::NotFound`] as for [`Queries::get`]; [`QueryError::NoVersion`] if there is no such version.
+    pub async fn version_for(
+        &self,
+        caller: &Principal,
+        query: QueryId,
+        version: u32,
+    ) -> Result<u32, QueryError> {
+        let (record, _) = self.stood_for(caller, query, Some(version)).await?;
+        Ok(record.definition.version)
+    }
+
     /// Which attributes of a link reach a saved query, in the version that runs as that person: those that its statement is asked
     /// with. Nothing is run.
     ///

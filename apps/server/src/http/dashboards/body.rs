@@ -269,8 +269,8 @@ pub(super) struct WidgetBody {
     options: Value,
     #[schema(required = true)]
     max_age_seconds: Option<u32>,
-    /// What broke its query, if a change of the schema did, and what it would have to be. Left out without data, and where the
-    /// query works.
+    /// What broke its query, if a change of the schema did, and what it would have to be. Left out without data, where the query
+    /// works, and where it runs an earlier version than the newest: only that is tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     repair: Option<RepairBody>,
     /// What it shows now; left out where a dashboard is told of without data.
