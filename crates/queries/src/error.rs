@@ -24,6 +24,14 @@ pub enum QueryError {
         /// What is wrong.
         rule: String,
     },
+    /// The database does not take a value that is bound for what stands at its place.
+    #[error("the database does not take the value of ${}: {rule}", .place + 1)]
+    Value {
+        /// Where it stands, from 0.
+        place: usize,
+        /// What the database says of it.
+        rule: String,
+    },
     /// Only its owner may do that to a saved query.
     #[error("only the owner of {0} decides for whom it is there")]
     NotOwner(QueryId),
@@ -253,6 +261,7 @@ impl QueryError {
             Self::Run { .. }
             | Self::Input(_)
             | Self::Field { .. }
+            | Self::Value { .. }
             | Self::Changed(_)
             | Self::NoVersion { .. }
             | Self::NoParameter { .. }
@@ -320,6 +329,7 @@ impl Classify for QueryError {
         match self {
             Self::Input(_)
             | Self::Field { .. }
+            | Self::Value { .. }
             | Self::Limit { .. }
             | Self::NotUnderstood { .. }
             | Self::OtherConnection
@@ -358,6 +368,7 @@ impl Classify for QueryError {
         match self {
             Self::Input(rule) => Some(json!({ "question": rule, "sql": rule })),
             Self::Field { field, rule } => Some(json!({ field.as_str(): rule })),
+            Self::Value { rule, .. } => Some(json!({ "parameters": rule })),
             Self::NotOwner(_) => Some(json!({ "reason": "owner_only" })),
             Self::Limit { field, .. } => Some(json!({ *field: self.to_string() })),
             Self::SavedOnly => Some(json!({ "reason": "saved_queries_only" })),

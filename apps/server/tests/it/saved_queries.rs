@@ -119,6 +119,38 @@ async fn whatever_a_value_holds_it_is_no_text_of_the_statement() {
 }
 
 #[actix_web::test]
+async fn a_number_is_bound_as_what_it_is_and_refused_as_the_callers_where_it_does_not_fit() {
+    let app = TestApp::start().await;
+    let (ann, connection, _db) = shop(&app).await;
+    let (ben, _) = app.member(&ann, "ben@example.com", "editor").await;
+    let policy = json!({ "name": "Germans", "table": "public.customers", "roles": ["editor"],
+        "rows": "country = 'DE'" });
+    let made = ann.post(&format!("/v1/connections/{connection}/policies"), policy).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    app.clock.advance(SignedDuration::from_millis(1100));
+    let sql = "SELECT count(*) FROM customers WHERE id <= {{ most }} AND country <> {{ not }}";
+    let parameters = json!([{ "name": "not", "type": "text", "default": "" }, { "name": "most", "type": "number" }]);
+    let id = save(&ann, &connection, sql, parameters).await;
+    for most in [json!(3.0), json!(3e0), json!("3")] {
+        assert_eq!(run(&ann, &id, json!({ "most": most })).await.rows(), &json!([[3]]), "{most}");
+    }
+    // For whom policies bind too, though they are told little of what the database says.
+    for person in [&ann, &ben] {
+        for most in [json!(3.5), json!("3e0"), json!(99_999_999_999_i64), json!(1e16)] {
+            let answer = run(person, &id, json!({ "most": most })).await;
+            assert_eq!(answer.error(), (422, "validation_error"), "{most}: {}", answer.text);
+            let rule = &answer.body["error"]["details"]["parameters.most"];
+            assert!(rule.is_string(), "{most}: {}", answer.text);
+        }
+    }
+    // What the statement finds in a row is not the caller's, also where it reads like a value of theirs.
+    let sql = "SELECT country::int FROM customers WHERE country = {{ country }}";
+    let id = save(&ann, &connection, sql, json!([{ "name": "country", "type": "text" }])).await;
+    let answer = run(&ann, &id, json!({ "country": "DE" })).await;
+    assert_eq!(answer.error(), (500, "query_error"), "{}", answer.text);
+}
+
+#[actix_web::test]
 async fn a_value_may_be_left_out_where_it_has_a_default_or_need_not_be() {
     let app = TestApp::start().await;
     let (ann, connection, _db) = shop(&app).await;

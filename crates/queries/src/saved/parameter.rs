@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::{QueryError, QueryId};
 
@@ -81,6 +81,8 @@ impl Parameter {
 const MOST_PARAMETERS: usize = 50;
 /// The longest text that is bound, in characters.
 const MOST_CHARS: usize = 10_000;
+/// The largest number up to which doubles hold every whole one: 2^53.
+const LARGEST_WHOLE: f64 = 9_007_199_254_740_992.0;
 /// The most digits of a number that comes as a string.
 const MOST_DIGITS: usize = 500;
 
@@ -110,8 +112,7 @@ impl ParameterKind {
                 Ok(text.clone())
             }
             // Choices are what a column has, and that may be numbers.
-            (Self::Query { .. }, Value::Number(number)) => Ok(number.to_string()),
-            (Self::Number, Value::Number(number)) => Ok(number.to_string()),
+            (Self::Query { .. } | Self::Number, Value::Number(it)) => number(it),
             (Self::Number, Value::String(text)) if is_number(text) => Ok(text.clone()),
             (Self::Number, _) => Err("has to be a number, or a string of its digits".to_owned()),
             (Self::Boolean, Value::Bool(it)) => Ok(it.to_string()),
@@ -141,6 +142,18 @@ impl ParameterKind {
             (Self::Text | Self::Query { .. }, _) => Err("has to be a text".to_owned()),
         }
     }
+}
+
+/// A number as Postgres reads it. One without a fraction is written as integers are, whatever form it came in: Postgres takes no
+/// `1000.0` and no `1e3` for an integer. A larger one than JSON's readers hold exactly may have been another when it was sent.
+fn number(number: &Number) -> Result<String, String> {
+    let Some(double) = number.as_f64().filter(|it| number.is_f64() && it.fract() == 0.0) else {
+        return Ok(number.to_string());
+    };
+    if double.abs() > LARGEST_WHOLE {
+        return Err("is too large to be sent as this number; send it as a string".to_owned());
+    }
+    Ok(format!("{double:.0}"))
 }
 
 /// A moment as Postgres reads it: one without an offset is in the session's time zone.
@@ -307,6 +320,13 @@ mod tests {
             (ParameterKind::Text, json!(1), None),
             (ParameterKind::Text, json!("a\0b"), None),
             (ParameterKind::Number, json!(1.5), Some("1.5")),
+            (ParameterKind::Number, json!(1000.0), Some("1000")),
+            (ParameterKind::Number, json!(-1e15), Some("-1000000000000000")),
+            (ParameterKind::Number, json!(9_007_199_254_740_992.0), Some("9007199254740992")),
+            (ParameterKind::Number, json!(1e16), None),
+            (ParameterKind::Number, json!("1e16"), Some("1e16")),
+            (ParameterKind::Number, json!(u64::MAX), Some("18446744073709551615")),
+            (ParameterKind::Query { query_id: QueryId::new(Timestamp::UNIX_EPOCH) }, json!(2.0), Some("2")),
             (
                 ParameterKind::Number,
                 json!("123456789012345678901234567890.5"),

@@ -319,13 +319,13 @@ impl Queries {
         let Meant { record, of, sql, declared, given } = self.meant(caller, record, given).await?;
         let bound = parameter::bind(&declared, &given)?;
         // What nobody saved has no names in it; its text is run as it is.
-        let (sql, values) = if of.is_some() {
+        let (sql, places) = if of.is_some() {
             let template = Template::parse(&sql, &declared)?;
-            let values = template.places.iter().map(|at| bound.texts[*at].clone()).collect();
-            (template.sql, values)
+            (template.sql, template.places)
         } else {
             (sql, Vec::new())
         };
+        let values = places.iter().map(|at| bound.texts[*at].clone()).collect();
         let usual = record.definition.max_age_seconds.filter(|_| record.saved);
         let seconds = max_age_seconds.or(usual).filter(|_| of.is_some());
         let statement = StatementRun {
@@ -347,7 +347,8 @@ impl Queries {
             max_age: seconds.map(|it| Duration::from_secs(u64::from(it))),
             narrowing,
         };
-        self.run_noted(caller, statement, noted, told).await
+        let run = self.run_noted(caller, statement, noted, told).await;
+        run.map_err(|err| named(err, &places, &declared))
     }
 
     /// What is run where somebody says that an entry is to be run.
@@ -387,6 +388,15 @@ impl Queries {
         let of = is_saved.then_some(RunOf { query: record.id, version });
         let declared = if is_saved { record.definition.parameters.clone() } else { Vec::new() };
         Ok(Meant { record, of, sql, declared, given })
+    }
+}
+
+/// The same, with the name of the parameter whose value the database does not take.
+pub(super) fn named(err: QueryError, places: &[usize], declared: &[Parameter]) -> QueryError {
+    let QueryError::Value { place, rule } = err else { return err };
+    match places.get(place).and_then(|at| declared.get(*at)) {
+        Some(it) => QueryError::Field { field: format!("parameters.{}", it.name), rule },
+        None => QueryError::Value { place, rule },
     }
 }
 

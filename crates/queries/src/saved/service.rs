@@ -322,7 +322,8 @@ impl Queries {
         let template = Template::parse(sql, parameters)?;
         let texts = parameter::for_planning(parameters);
         let values: Vec<_> = template.places.iter().map(|at| texts[*at].clone()).collect();
-        self.plan_only(caller, record.connection, &template.sql, &values).await
+        let planned = self.plan_only(caller, record.connection, &template.sql, &values).await;
+        planned.map_err(|err| super::run::named(err, &template.places, parameters))
     }
 
     /// The tables that a statement reads, if guard and planner let it through.

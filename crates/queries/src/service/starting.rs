@@ -13,7 +13,7 @@ use crate::discretion::Discreet;
 use crate::explain::Ceiling;
 use crate::knowledge::{Judged, Knowledge};
 use crate::running::Entry;
-use crate::{Plan, QueryError, RunLimits, Statement};
+use crate::{DatabaseMessage, Plan, QueryError, RunError, RunLimits, Statement};
 
 /// How long somebody waits for another who has the same statement planned.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -89,6 +89,32 @@ impl Queries {
     ) -> Result<Begun, QueryError> {
         let judged = knowledge.judge_with(sql, parameters.len())?;
         let statement = knowledge.statement_with(&judged, parameters.to_vec())?;
+        let begun =
+            self.start_judged(opened, knowledge, &judged, &statement, limits, (sql, purpose)).await;
+        match begun {
+            Err(err) if may_be_of_value(&err, parameters) => {
+                // Whoever plans binds the same values and reads no row: what is said then tells of nothing else.
+                match self.runner.plan(&opened.target, &statement, limits).await {
+                    Err(RunError::Database(said)) => match quoted(&said, parameters) {
+                        Some(place) => Err(QueryError::Value { place, rule: said.message }),
+                        None => Err(err),
+                    },
+                    _ => Err(err),
+                }
+            }
+            begun => begun,
+        }
+    }
+
+    async fn start_judged(
+        &self,
+        opened: &Opened,
+        knowledge: &Arc<Knowledge>,
+        judged: &Judged,
+        statement: &Statement,
+        limits: &RunLimits,
+        (sql, purpose): (&str, Purpose),
+    ) -> Result<Begun, QueryError> {
         let restricted = judged.is_restricted();
         let settings = self.tenancy.current(opened.connection.org).await?.settings;
         let ceiling = Ceiling { cost: settings.plan_cost_limit, rows: settings.plan_row_limit };
@@ -102,10 +128,10 @@ impl Queries {
         };
         if estimates_needed || !is_planned() {
             let mut plan =
-                self.hold_against_plan(opened, knowledge, &judged, &statement, limits, sql).await?;
+                self.hold_against_plan(opened, knowledge, judged, statement, limits, sql).await?;
             if let Some(text) = judged.approved.for_estimates.clone().filter(|_| estimates_needed) {
                 let statement = Statement { sql: text, ..statement.clone() };
-                plan = self.plan(opened, &judged, &statement, limits, sql).await?;
+                plan = self.plan(opened, judged, &statement, limits, sql).await?;
             }
             ceiling.check(&plan, restricted)?;
             if purpose == Purpose::Explain {
@@ -117,7 +143,7 @@ impl Queries {
         let run_error =
             |source| QueryError::Run { sql: sql.to_owned(), source: judged.told(source) };
         let mut rows =
-            self.runner.run(&opened.target, &statement, limits).await.map_err(run_error)?;
+            self.runner.run(&opened.target, statement, limits).await.map_err(run_error)?;
         if restricted {
             rows = Box::new(Discreet(rows));
         }
@@ -159,5 +185,50 @@ impl Queries {
         }
         judged.planned.store(true, Ordering::Relaxed);
         Ok(plan)
+    }
+}
+
+/// Whether a statement with these values may have failed because the database reads one of them as no value of the type that
+/// stands there, or as one out of its range.
+fn may_be_of_value(err: &QueryError, values: &[Option<String>]) -> bool {
+    let QueryError::Run { source: RunError::Database(said), .. } = err else { return false };
+    !values.is_empty() && matches!(said.sqlstate.as_str(), "22P02" | "22003" | "22007" | "22008")
+}
+
+/// Of which value a message speaks: it stands there in quotation marks, in those of the language that the server speaks.
+fn quoted(said: &DatabaseMessage, values: &[Option<String>]) -> Option<usize> {
+    const MARKS: [(&str, &str); 5] =
+        [("\"", "\""), ("«", "»"), ("« ", " »"), ("«\u{a0}", "\u{a0}»"), ("„", "“")];
+    let is_quoted = |it: &String| {
+        MARKS.iter().any(|(open, close)| said.message.contains(&format!("{open}{it}{close}")))
+    };
+    values.iter().position(|it| it.as_ref().is_some_and(is_quoted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_the_database_does_not_take_is_told_from_one_that_it_reads_itself() {
+        let said = |sqlstate: &str, message: &str| DatabaseMessage {
+            sqlstate: sqlstate.to_owned(),
+            message: message.to_owned(),
+            detail: None,
+            hint: None,
+            position: None,
+        };
+        let values = [None, Some("1".to_owned()), Some("1000.5".to_owned())];
+        let is = |message: &str| quoted(&said("22P02", message), &values);
+        assert_eq!(is("invalid input syntax for type integer: \"1000.5\""), Some(2));
+        assert_eq!(is("syntaxe en entrée invalide pour le type integer : « 1000.5 »"), Some(2));
+        assert_eq!(is("invalid input syntax for type integer: \"x 1\""), None);
+
+        let err = |state: &str| QueryError::Run {
+            sql: String::new(),
+            source: RunError::Database(Box::new(said(state, ""))),
+        };
+        assert!(may_be_of_value(&err("22P02"), &values) && !may_be_of_value(&err("22P02"), &[]));
+        assert!(!may_be_of_value(&err("22012"), &values));
     }
 }
