@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -175,6 +175,34 @@ impl Rows for Begun {
     }
 }
 
+/// Rows of a run that has less time than the caller said, because some went by before it: they are told of what they said.
+pub(crate) struct Hurried {
+    pub(crate) rows: Box<dyn Rows>,
+    pub(crate) said: Duration,
+}
+
+impl Hurried {
+    /// The failure, with the limit that the caller said.
+    pub(crate) fn told(err: RunError, said: Duration) -> RunError {
+        if matches!(err, RunError::TimedOut(_)) { RunError::TimedOut(said) } else { err }
+    }
+}
+
+#[async_trait]
+impl Rows for Hurried {
+    fn columns(&self) -> &[ResultColumn] {
+        self.rows.columns()
+    }
+
+    async fn next(&mut self) -> Result<Vec<RawRow>, RunError> {
+        self.rows.next().await.map_err(|err| Self::told(err, self.said))
+    }
+
+    fn cut_off(&self) -> Option<CutOff> {
+        self.rows.cut_off()
+    }
+}
+
 /// How a run ended that others wait for.
 #[derive(Clone)]
 enum Ended {
@@ -212,6 +240,8 @@ pub(crate) enum Claim {
     Kept(Arc<Kept>),
     /// The run that was waited for failed.
     Failed(RunError),
+    /// It was waited for as long as the one who asks would have it run.
+    Late,
     /// It has to be run, and is too large to be kept or was begun too long ago to be waited for.
     Alone,
     /// It has to be run, and others wait for it meanwhile.
@@ -229,11 +259,13 @@ impl KeptAnswers {
         self.bounds.bytes_of(rows)
     }
 
-    /// An answer that is younger, or what to do for one. Of many who ask at once one is told to run it.
+    /// An answer that is younger, or what to do for one. Of many who ask at once one is told to run it; the others wait for it as
+    /// long as they have time `left`, of which their waiting is taken.
     pub(crate) async fn claim(
         self: &Arc<Self>,
         key: &Key,
         max_age: Duration,
+        left: &mut Duration,
         clock: &dyn Clock,
     ) -> Claim {
         loop {
@@ -263,13 +295,17 @@ impl KeptAnswers {
                     }
                 }
             };
-            let ended = receiver.wait_for(Option::is_some).await.map(|it| it.clone());
+            let since = Instant::now();
+            let ended = tokio::time::timeout(*left, receiver.wait_for(Option::is_some)).await;
+            let ended = ended.map(|it| it.map(|it| it.clone()));
+            *left = left.saturating_sub(since.elapsed());
             match ended {
-                Ok(Some(Ended::Kept(kept))) => return Claim::Kept(kept),
-                Ok(Some(Ended::Failed(err))) => return Claim::Failed(err),
-                Ok(Some(Ended::TooLarge)) => return Claim::Alone,
-                // Whoever ran it hung up, or could not begin: the next one tries.
-                Ok(None) | Err(_) => {}
+                Err(_) => return Claim::Late,
+                Ok(Ok(Some(Ended::Kept(kept)))) => return Claim::Kept(kept),
+                Ok(Ok(Some(Ended::Failed(err)))) => return Claim::Failed(err),
+                Ok(Ok(Some(Ended::TooLarge))) => return Claim::Alone,
+                // Whoever ran it hung up, had less time than it takes, or could not begin: the next one tries.
+                Ok(Ok(None) | Err(_)) => {}
             }
         }
     }
@@ -347,7 +383,7 @@ impl Ticket {
     ///
     /// # Errors
     ///
-    /// The run's own, which those who wait get too.
+    /// The run's own, which those who wait get too, as [`Ticket::fail`] tells it.
     pub(crate) async fn gather(
         self,
         mut rows: Box<dyn Rows>,
@@ -387,9 +423,15 @@ impl Ticket {
         Ok(Box::new(kept.replay()))
     }
 
-    /// Tells those who wait that it failed.
+    /// Tells those who wait that it failed; not of an end that was whoever ran it's own, by their limit or their word.
     pub(crate) fn fail(&self, err: &RunError) {
-        self.end(Ended::Failed(err.clone()));
+        match err {
+            RunError::TimedOut(_) | RunError::Cancelled => {}
+            RunError::Connection(_)
+            | RunError::Database(_)
+            | RunError::RowTooLarge { .. }
+            | RunError::Busy => self.end(Ended::Failed(err.clone())),
+        }
     }
 
     fn end(&self, how: Ended) {
@@ -491,13 +533,23 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_mins(1);
 
+    /// What somebody gets who has a minute.
+    async fn claim(
+        answers: &Arc<KeptAnswers>,
+        key: &Key,
+        max_age: Duration,
+        clock: &ManualClock,
+    ) -> Claim {
+        answers.claim(key, max_age, &mut { MINUTE }, clock).await
+    }
+
     async fn run(
         answers: &Arc<KeptAnswers>,
         key: &Key,
         clock: &ManualClock,
         rows: Scripted,
     ) -> bool {
-        match answers.claim(key, MINUTE, clock).await {
+        match claim(answers, key, MINUTE, clock).await {
             Claim::Ours(ticket) => {
                 drop(ticket.gather(Box::new(rows), clock.now()).await);
                 true
@@ -512,16 +564,16 @@ mod tests {
         let key = key(OrgId::new(Timestamp::UNIX_EPOCH), 1);
         assert!(run(&answers, &key, &clock, Scripted(3, 10, None)).await);
         clock.advance(jiff::SignedDuration::from_secs(30));
-        match answers.claim(&key, MINUTE, &clock).await {
+        match claim(&answers, &key, MINUTE, &clock).await {
             Claim::Kept(kept) => assert_eq!(count(Box::new(kept.replay())).await, 3),
             _ => panic!("it is kept"),
         }
         let young = Duration::from_secs(29);
-        assert!(matches!(answers.claim(&key, young, &clock).await, Claim::Ours(_)));
+        assert!(matches!(claim(&answers, &key, young, &clock).await, Claim::Ours(_)));
         let other = Key { version: 2, ..key.clone() };
-        assert!(matches!(answers.claim(&other, MINUTE, &clock).await, Claim::Ours(_)));
+        assert!(matches!(claim(&answers, &other, MINUTE, &clock).await, Claim::Ours(_)));
         let other = Key { shape: vec![(crate::policies::PolicyId::new(clock.now()), 1)], ..key };
-        assert!(matches!(answers.claim(&other, MINUTE, &clock).await, Claim::Ours(_)));
+        assert!(matches!(claim(&answers, &other, MINUTE, &clock).await, Claim::Ours(_)));
     }
 
     #[tokio::test]
@@ -533,7 +585,7 @@ mod tests {
             let (answers, clock, key, runs) =
                 (answers.clone(), clock.clone(), key.clone(), runs.clone());
             async move {
-                match answers.claim(&key, MINUTE, clock.as_ref()).await {
+                match claim(&answers, &key, MINUTE, &clock).await {
                     Claim::Ours(ticket) => {
                         runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                         let rows =
@@ -556,18 +608,18 @@ mod tests {
     async fn those_who_wait_learn_of_a_failure_and_go_on_when_the_one_who_ran_hung_up() {
         let (answers, clock) = (Arc::new(KeptAnswers::default()), clock());
         let key = key(OrgId::new(Timestamp::UNIX_EPOCH), 1);
-        let Claim::Ours(ticket) = answers.claim(&key, MINUTE, &clock).await else {
+        let Claim::Ours(ticket) = claim(&answers, &key, MINUTE, &clock).await else {
             panic!("first")
         };
-        let waiting = answers.claim(&key, MINUTE, &clock);
+        let waiting = claim(&answers, &key, MINUTE, &clock);
         let failing = ticket.gather(Box::new(Scripted(1, 1, Some(RunError::Busy))), clock.now());
         let (waiting, failed) = tokio::join!(waiting, failing);
         assert!(matches!(waiting, Claim::Failed(RunError::Busy)) && failed.is_err());
 
-        let Claim::Ours(ticket) = answers.claim(&key, MINUTE, &clock).await else {
+        let Claim::Ours(ticket) = claim(&answers, &key, MINUTE, &clock).await else {
             panic!("first")
         };
-        let waiting = answers.claim(&key, MINUTE, &clock);
+        let waiting = claim(&answers, &key, MINUTE, &clock);
         let hanging_up = async move {
             tokio::task::yield_now().await;
             drop(ticket);
@@ -577,13 +629,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nobody_waits_longer_than_their_own_time_or_learns_of_the_end_of_anothers() {
+        let (answers, clock) = (Arc::new(KeptAnswers::default()), clock());
+        let key = key(OrgId::new(Timestamp::UNIX_EPOCH), 1);
+        for err in [RunError::TimedOut(MINUTE), RunError::Cancelled] {
+            let Claim::Ours(ticket) = claim(&answers, &key, MINUTE, &clock).await else {
+                panic!("first")
+            };
+            let mut left = Duration::from_millis(1);
+            let waiting = answers.claim(&key, MINUTE, &mut left, &clock).await;
+            assert!(matches!(waiting, Claim::Late), "it runs on, and not for this one");
+            assert_eq!(left, Duration::ZERO);
+            let waiting = claim(&answers, &key, MINUTE, &clock);
+            let ending = ticket.gather(Box::new(Scripted(1, 1, Some(err))), clock.now());
+            let (waiting, ended) = tokio::join!(waiting, ending);
+            assert!(ended.is_err() && matches!(waiting, Claim::Ours(_)), "the next one tries");
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_kept_is_bounded() {
         let bounds = Bounds { one: (10_000, 10), org: (5_000, 100), all: (8_000, 100) };
         let (answers, clock) = (Arc::new(KeptAnswers::within(bounds)), clock());
         let at = Timestamp::UNIX_EPOCH;
         let (ours, theirs) = (OrgId::new(at), OrgId::new(at));
         let large = key(ours, 0);
-        let Claim::Ours(ticket) = answers.claim(&large, MINUTE, &clock).await else {
+        let Claim::Ours(ticket) = claim(&answers, &large, MINUTE, &clock).await else {
             panic!("first")
         };
         let rows =
@@ -617,12 +688,12 @@ mod tests {
             let most = usize::try_from(answers.bytes_of(rows as u64)).unwrap();
             let scripted = |more| Scripted(rows, most / rows - head + more, None);
             assert!(run(&answers, &key_of(org, number), &clock, scripted(0)).await);
-            let again = answers.claim(&key_of(org, number), MINUTE, &clock).await;
+            let again = claim(&answers, &key_of(org, number), MINUTE, &clock).await;
             assert!(matches!(again, Claim::Kept(_)), "{rows} rows");
             // And there is no room that is left unused.
             let other = key_of(org, number + 100);
             assert!(run(&answers, &other, &clock, scripted(1)).await);
-            assert!(matches!(answers.claim(&other, MINUTE, &clock).await, Claim::Ours(_)));
+            assert!(matches!(claim(&answers, &other, MINUTE, &clock).await, Claim::Ours(_)));
         }
     }
 

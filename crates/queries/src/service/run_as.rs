@@ -10,10 +10,10 @@ use plinth_core::{Principal, UserId};
 use super::knowing::names_what_is_gone;
 use super::{Begun, Queries, Started};
 use crate::ask::{Input, Purpose, StatementRun, Told};
-use crate::kept::{Claim, Key};
+use crate::kept::{Claim, Hurried, Key};
 use crate::knowledge::Knowledge;
 use crate::policies::Narrowing;
-use crate::{QueryError, RunLimits, RunOf, Running, Visibility};
+use crate::{QueryError, RunError, RunLimits, RunOf, Running, Visibility};
 
 /// What else there is to a run of a saved query.
 #[derive(Clone, Debug, Default)]
@@ -126,27 +126,35 @@ impl Queries {
         let statement = knowledge.statement_with(&judged, parameters.to_vec())?;
         let key = Key::new(opened, knowledge, &statement, limits);
         let at = Instant::now();
+        let (said, mut left) = (limits.time, limits.time);
         let types = knowledge.types.clone();
-        let ticket = match self.kept.claim(&key, max_age, self.clock.as_ref()).await {
+        let failed = |source| QueryError::Run { sql: sql.to_owned(), source };
+        let ticket = match self.kept.claim(&key, max_age, &mut left, self.clock.as_ref()).await {
             Claim::Kept(kept) => {
                 let made_at = kept.made_at();
                 let rows = Box::new(kept.replay());
                 return Ok((Begun::Rows(Started { at, rows, types }), Some(made_at)));
             }
-            Claim::Failed(source) => {
-                return Err(QueryError::Run { sql: sql.to_owned(), source });
-            }
+            Claim::Failed(source) => return Err(failed(source)),
+            Claim::Late => return Err(failed(RunError::TimedOut(said))),
             Claim::Alone => None,
             Claim::Ours(ticket) => Some(ticket),
         };
         let made_at = self.clock.now();
-        let begun = self.start(opened, knowledge, sql, parameters, limits, purpose).await;
+        let begun = if left == said {
+            self.start(opened, knowledge, sql, parameters, limits, purpose).await
+        } else if left.is_zero() {
+            Err(failed(RunError::TimedOut(said)))
+        } else {
+            // Whoever waited for another's run in vain has so much less for their own.
+            let limits = RunLimits { time: left, ..limits.clone() };
+            let begun = self.start(opened, knowledge, sql, parameters, &limits, purpose).await;
+            hurried(begun, said)
+        };
         let Some(ticket) = ticket else { return Ok((begun?, None)) };
         match begun {
             Ok(Begun::Rows(Started { at, rows, types })) => {
-                let rows = ticket.gather(rows, made_at).await;
-                let rows =
-                    rows.map_err(|source| QueryError::Run { sql: sql.to_owned(), source })?;
+                let rows = ticket.gather(rows, made_at).await.map_err(failed)?;
                 Ok((Begun::Rows(Started { at, rows, types }), None))
             }
             Ok(planned) => Ok((planned, None)),
@@ -156,5 +164,19 @@ impl Queries {
             }
             Err(err) => Err(err),
         }
+    }
+}
+
+/// What came of a run with less time than the caller `said`.
+fn hurried(begun: Result<Begun, QueryError>, said: Duration) -> Result<Begun, QueryError> {
+    match begun {
+        Ok(Begun::Rows(Started { at, rows, types })) => {
+            let rows = Box::new(Hurried { rows, said });
+            Ok(Begun::Rows(Started { at, rows, types }))
+        }
+        Err(QueryError::Run { sql, source }) => {
+            Err(QueryError::Run { sql, source: Hurried::told(source, said) })
+        }
+        begun => begun,
     }
 }
