@@ -1,11 +1,14 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::de::IgnoredAny;
-use serde_json::Value;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::array::{Part, parse};
 use super::kind::{UserTypes, ValueKind};
-use super::number::{is_exact_decimal, is_exact_integer, is_json_number};
+use super::number::{
+    is_exact_decimal, is_exact_integer, is_json_number, is_read_right, read_number,
+};
 use super::text::{utf8, write_string, write_timestamp};
 use crate::{RawRow, ResultColumn};
 
@@ -77,7 +80,8 @@ impl JsonRows {
 
     /// A row as values, where one is looked at rather than passed on.
     ///
-    /// JSON of the database that is nested too deep to be held, or has numbers that no double holds, comes as its text.
+    /// JSON of the database that is nested too deep to be held, or has a number that would be another one afterwards, comes as
+    /// its text.
     pub fn values(&mut self, row: &RawRow) -> Vec<Value> {
         let mut json = Vec::new();
         row.values()
@@ -85,8 +89,12 @@ impl JsonRows {
             .map(|(at, value)| {
                 json.clear();
                 self.write_value(at, value, &mut json);
-                serde_json::from_slice(&json)
-                    .unwrap_or_else(|_| Value::String(utf8(value.unwrap_or_default()).into_owned()))
+                let read = if numbers(&json).all(is_read_right) {
+                    serde_json::from_slice(&json).ok()
+                } else {
+                    std::str::from_utf8(&json).ok().and_then(|it| read(it, LEVELS))
+                };
+                read.unwrap_or_else(|| Value::String(utf8(value.unwrap_or_default()).into_owned()))
             })
             .collect()
     }
@@ -113,6 +121,53 @@ impl JsonRows {
         };
         self.replaced |= !whole;
     }
+}
+
+/// How deep JSON may be nested of which each number is read by itself: every level is gone through once more.
+const LEVELS: usize = 16;
+
+/// The same as the reader of JSON reads, where that one takes a double for its neighbour; `None` if a number would be another one.
+fn read(json: &str, levels: usize) -> Option<Value> {
+    let (json, below) = (json.trim(), levels.checked_sub(1)?);
+    match json.as_bytes().first()? {
+        b'[' => {
+            let items: Vec<&RawValue> = serde_json::from_str(json).ok()?;
+            items.into_iter().map(|it| read(it.get(), below)).collect()
+        }
+        b'{' => {
+            let fields: HashMap<String, &RawValue> = serde_json::from_str(json).ok()?;
+            let field = |(name, it): (_, &RawValue)| Some((name, read(it.get(), below)?));
+            fields.into_iter().map(field).collect::<Option<Map<_, _>>>().map(Value::Object)
+        }
+        b'-' | b'0'..=b'9' => read_number(json).map(Value::Number),
+        _ => serde_json::from_str(json).ok(),
+    }
+}
+
+/// The numbers in JSON, as they stand there.
+fn numbers(json: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = json;
+    std::iter::from_fn(move || {
+        loop {
+            let at = rest.iter().position(|it| matches!(it, b'"' | b'-' | b'0'..=b'9'))?;
+            rest = &rest[at..];
+            if rest[0] == b'"' {
+                let (mut end, mut is_escaped) = (1, false);
+                while is_escaped || *rest.get(end)? != b'"' {
+                    is_escaped = !is_escaped && rest[end] == b'\\';
+                    end += 1;
+                }
+                rest = &rest[end + 1..];
+            } else {
+                let is_part =
+                    |it: &u8| matches!(it, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-');
+                let end = rest.iter().position(|it| !is_part(it)).unwrap_or(rest.len());
+                let (number, after) = rest.split_at(end);
+                rest = after;
+                return Some(number);
+            }
+        }
+    })
 }
 
 /// Each column's name, later ones of the same name with a number after it.
@@ -310,6 +365,51 @@ mod tests {
         let mut out = Vec::new();
         rows.write_array(&row(&[Some(deep.as_bytes())]), &mut out);
         assert_eq!(out, format!("[{deep}]").as_bytes());
+    }
+
+    #[test]
+    fn json_whose_numbers_would_be_others_comes_as_text() {
+        let mut rows = JsonRows::new(&[column(114)], &UserTypes::default());
+        let mut one = |text: &str| rows.values(&row(&[Some(text.as_bytes())])).remove(0);
+        for text in [
+            r#"{"id": 12345678901234567890123}"#,
+            "[0.12345678901234567890, 1]",
+            "100000000000000000000001",
+            "1e-400",
+            "1e400",
+            r#"{"a\\": -123456789.123456789123}"#,
+        ] {
+            assert_eq!(one(text), json!(text));
+        }
+        for text in [
+            r#"{"id": 1234567890123456789, "of": 18446744073709551615, "by": -9223372036854775808}"#,
+            "[0.1, 12.50, 1E5, -0, 1e300, 0.0]",
+            r#"{"12345678901234567890123": "0.12345678901234567890\" 1e400"}"#,
+            "true",
+        ] {
+            assert_eq!(one(text), serde_json::from_str::<Value>(text).unwrap());
+        }
+        let mut many = JsonRows::new(&[column(3807)], &UserTypes::default());
+        let text = "{1,12345678901234567890123}";
+        assert_eq!(many.values(&row(&[Some(text.as_bytes())])), [json!(text)]);
+    }
+
+    #[test]
+    fn a_double_is_the_one_that_was_sent() {
+        let all =
+            ["0.30000000000000004", "52.520006599999995", "-1.7976931348623157e+308", "5e-324"];
+        let mut one = JsonRows::new(&[column(701)], &UserTypes::default());
+        let mut many = JsonRows::new(&[column(1022)], &UserTypes::default());
+        let mut json = JsonRows::new(&[column(3802)], &UserTypes::default());
+        for text in all {
+            let double = json!(text.parse::<f64>().unwrap());
+            assert_eq!(one.values(&row(&[Some(text.as_bytes())])), [double.clone()]);
+            let array = format!("{{{text},NULL}}");
+            assert_eq!(many.values(&row(&[Some(array.as_bytes())])), [json!([double, null])]);
+            let object = format!("{{\"at\": [{text} , \"{text}\"]}}");
+            let expected = json!({ "at": [double, text] });
+            assert_eq!(json.values(&row(&[Some(object.as_bytes())])), [expected]);
+        }
     }
 
     fn any_type() -> impl Strategy<Value = u32> {

@@ -1,5 +1,7 @@
 use std::io::Write;
 
+use serde_json::Number;
+
 /// The largest integer up to which every integer is a double: 2^53.
 const LIMIT: &[u8] = b"9007199254740992";
 
@@ -108,6 +110,46 @@ fn survives_a_double(whole: &[u8], fraction: &[u8]) -> bool {
     written && &printed[..printed.len() - left] == given
 }
 
+/// Whether the reader of JSON makes of a number what it says. It takes one double for its neighbour now and then.
+pub(super) fn is_read_right(number: &[u8]) -> bool {
+    // With so few digits it always does.
+    if number.len() <= 15 && !number.iter().any(|it| matches!(it, b'e' | b'E')) {
+        return true;
+    }
+    let Ok(text) = std::str::from_utf8(number) else { return false };
+    let read = serde_json::from_str::<Number>(text);
+    read.is_ok_and(|it| decimal(&it.to_string()).is_some_and(|it| Some(it) == decimal(text)))
+}
+
+/// A number of JSON, as an integer of 64 bits or else a double; `None` if it is neither.
+pub(super) fn read_number(number: &str) -> Option<Number> {
+    // Only a double keeps the sign of nothing.
+    if let Some(it) = number.parse::<i64>().ok().filter(|_| number != "-0") {
+        return Some(it.into());
+    }
+    if let Ok(it) = number.parse::<u64>() {
+        return Some(it.into());
+    }
+    let read = Number::from_f64(number.parse().ok()?)?;
+    (decimal(&read.to_string())? == decimal(number)?).then_some(read)
+}
+
+/// The significant digits of a number, and the power of ten of the last of them; `None` where that is beyond any reason.
+fn decimal(number: &str) -> Option<(String, i64)> {
+    let unsigned = number.strip_prefix('-').unwrap_or(number);
+    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let exponent = i64::from(exponent.parse::<i32>().ok()?) - i64::try_from(fraction.len()).ok()?;
+    let digits = format!("{whole}{fraction}");
+    let digits = digits.trim_start_matches('0');
+    let significant = digits.trim_end_matches('0');
+    if significant.is_empty() {
+        return Some((String::new(), 0));
+    }
+    let zeros = i64::try_from(digits.len() - significant.len()).ok()?;
+    Some((significant.to_owned(), exponent + zeros))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -176,6 +218,26 @@ mod tests {
         fn an_integer_that_is_a_number_keeps_its_value(number: i64) {
             let text = number.to_string();
             prop_assert_eq!(is_exact_integer(text.as_bytes()), number.unsigned_abs() <= 1 << 53);
+        }
+
+        #[test]
+        fn what_is_read_of_a_number_is_what_it_says(
+            text in "-?(0|[1-9][0-9]{0,24})(\\.[0-9]{1,20})?([eE][-+]?[0-9]{1,3})?",
+        ) {
+            if let Some(read) = read_number(&text) {
+                prop_assert_eq!(decimal(&read.to_string()), decimal(&text));
+            }
+            if is_read_right(text.as_bytes()) {
+                let read: Number = serde_json::from_str(&text).unwrap();
+                prop_assert_eq!(Some(read), read_number(&text));
+            }
+        }
+
+        #[test]
+        fn every_double_is_read(double in prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL) {
+            // As it is printed by servers and by us. A text half-way between two of that length is printed as the even one.
+            let text = serde_json::Value::from(double).to_string();
+            prop_assert_eq!(read_number(&text).and_then(|it| it.as_f64()), Some(double));
         }
 
         #[test]
