@@ -38,7 +38,7 @@ const KEPT_RUNS: i64 = 1_000;
 
 const COLUMNS: &str =
     "id, org_id, user_id, connection_id, state, cancel_wanted, query_id, sql, answer, columns,
-    row_count, row_limit, cut_off, cached_at, execution_time_ms, error, created_at, started_at, finished_at, expires_at";
+    row_count, row_limit, cut_off, text_replaced, cached_at, execution_time_ms, error, created_at, started_at, finished_at, expires_at";
 
 /// The runs that a viewer sees; `$1` is the organization, `$2` the run, `$3` the viewer, `$4` whether by a test key.
 const VISIBLE: &str = "org_id = $1 AND id = $2 AND user_id = $3 AND connection_id IN (
@@ -66,6 +66,7 @@ fn run(row: &Row) -> Result<QueryRun, StoreError> {
         row_count: u64::try_from(get::<i64>(row, "row_count")?).map_err(internal)?,
         row_limit: row_limit.map(u64::try_from).transpose().map_err(internal)?,
         cut_off: cut_off.map(|it| if it == "rows" { CutOff::Rows } else { CutOff::Bytes }),
+        text_replaced: get(row, "text_replaced")?,
         cached_at: get(row, "cached_at")?,
         execution_time_ms: get(row, "execution_time_ms")?,
         error: get::<Option<Json<RunFault>>>(row, "error")?.map(|it| it.0),
@@ -234,6 +235,7 @@ impl QueryRunStore for PostgresQueryRuns {
                  row_count = $8, row_limit = $9, cut_off = $10, cached_at = $11, execution_time_ms = $12,
                  error = ($13::text)::jsonb, started_at = $14, finished_at = $15, expires_at = $16,
                  kept_bytes = CASE WHEN $18 THEN 0 ELSE kept_bytes + $17 END,
+                 text_replaced = $19,
                  leased_until = CASE WHEN $15::timestamptz IS NULL THEN leased_until END
              WHERE org_id = $1 AND id = $2 AND finished_at IS NULL";
         let insert = "INSERT INTO query_run_pages (org_id, run_id, first_row, row_count, rows)
@@ -252,7 +254,7 @@ impl QueryRunStore for PostgresQueryRuns {
         self.database
             .for_org(run.org, async |tx| {
                 let (org, id) = (run.org.as_uuid(), run.id.as_uuid());
-                let parameters: [&(dyn ToSql + Sync); 18] = [
+                let parameters: [&(dyn ToSql + Sync); 19] = [
                     &org,
                     &id,
                     &run.state.as_str(),
@@ -271,6 +273,7 @@ impl QueryRunStore for PostgresQueryRuns {
                     &run.expires_at,
                     &size,
                     &is_in_vain,
+                    &run.text_replaced,
                 ];
                 if tx.execute(update, &parameters).await.map_err(store)? == 0 {
                     return Ok(false);

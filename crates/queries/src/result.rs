@@ -41,6 +41,11 @@ impl RawRow {
         Values { left: &self.0[2..], count }
     }
 
+    /// Whether all of its values are UTF-8, as they should be: what a database took in unchecked it gives out unchecked.
+    pub fn is_utf8(&self) -> bool {
+        self.values().flatten().all(|it| std::str::from_utf8(it).is_ok())
+    }
+
     /// The body as it came.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -177,6 +177,52 @@ async fn a_parquet_file_keeps_types_and_values() {
 }
 
 #[actix_web::test]
+async fn text_that_is_not_utf8_is_told_of_in_answers_and_refused_in_files() {
+    let app = TestApp::start().await;
+    let script = "
+        CREATE CAST (bytea AS text) WITHOUT FUNCTION;
+        CREATE TABLE odd AS SELECT 'caf\\377'::bytea::text AS name;
+        DROP CAST (bytea AS text);
+        GRANT SELECT ON odd TO plinth_test_owner;
+    ";
+    let db = TestDatabase::from_sql(script).await.unwrap();
+    let ann = app.owner_of("Acme").await;
+    let connection = ann.connect("Things", &db).await;
+    let id = save(&ann, &connection, "SELECT name FROM odd").await;
+    for format in ["csv", "json", "ndjson", "xlsx", "parquet"] {
+        let refused = send(request(&ann, &id, format)).await;
+        assert_eq!(refused.error(), (422, "validation_error"), "{format}");
+        assert_eq!(refused.body["error"]["details"]["reason"], "export_not_utf8");
+    }
+    let late = "SELECT repeat('x', 100) AS name FROM generate_series(1, 30000) UNION ALL SELECT name FROM odd";
+    let late = save(&ann, &connection, late).await;
+    let broken = request(&ann, &late, "csv").send().await.unwrap();
+    assert_eq!(broken.status(), 200);
+    assert!(broken.text().await.is_err(), "what was sent is not taken for the whole");
+
+    let run = format!("/v1/queries/{id}/run");
+    let plain = ann.post(&run, json!({})).await;
+    assert_eq!(plain.rows(), &json!([["caf\u{fffd}"]]));
+    assert_eq!(plain.body["data"]["results"]["text_replaced"], true);
+    let events = ann.request("POST", &run).header("accept", "text/event-stream").json(&json!({}));
+    let events = send(events).await.text;
+    assert!(events.contains("caf\u{fffd}") && events.contains("\"text_replaced\":true"), "{events}");
+    let begun = ann.request("POST", &run).header("prefer", "respond-async").json(&json!({}));
+    let begun = send(begun).await;
+    let place = begun.headers["location"].to_str().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
+    let ended = loop {
+        let run = ann.get(place).await.body["data"].clone();
+        if run["finished_at"].is_string() {
+            break run;
+        }
+        assert!(std::time::Instant::now() < deadline, "never ended: {run}");
+        actix_web::rt::time::sleep(std::time::Duration::from_millis(30)).await;
+    };
+    assert_eq!((&ended["state"], &ended["text_replaced"]), (&json!("succeeded"), &json!(true)));
+}
+
+#[actix_web::test]
 async fn what_is_too_large_is_refused_or_broken_off_and_never_cut() {
     let app = TestApp::with(QuerySettings {
         max_rows: 20_000,

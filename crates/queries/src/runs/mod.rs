@@ -103,6 +103,8 @@ pub struct QueryRun {
     pub row_limit: Option<u64>,
     /// Which limit cut them off; `None` if these are all.
     pub cut_off: Option<CutOff>,
+    /// Whether text of its rows was not UTF-8 and has U+FFFD in it.
+    pub text_replaced: bool,
     /// When the rows were read, if that was for an earlier run.
     pub cached_at: Option<Timestamp>,
     /// From sending the statement to its last row, in milliseconds.

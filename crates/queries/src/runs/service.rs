@@ -153,6 +153,7 @@ impl BackgroundRuns {
             row_count: 0,
             row_limit: None,
             cut_off: None,
+            text_replaced: false,
             cached_at: None,
             execution_time_ms: None,
             error: None,
@@ -422,6 +423,7 @@ impl BackgroundRuns {
         }
         let summary = running.summary();
         run.cut_off = summary.and_then(|it| it.cut_off);
+        run.text_replaced = json.replaced_text();
         run.execution_time_ms = summary.map(|it| it.execution_time_ms);
         run.answer.clone_from(&running.notes().answer);
         Ok(true)

@@ -161,7 +161,7 @@ impl Events {
                 break;
             }
         }
-        self.send("usage", &usage(&running)).await;
+        self.send("usage", &usage(&running, json.replaced_text())).await;
         self.done("succeeded", Some(id)).await;
     }
 
@@ -196,7 +196,7 @@ impl Statement {
 }
 
 /// What an answer took.
-fn usage(running: &Running) -> Value {
+fn usage(running: &Running, text_replaced: bool) -> Value {
     let summary = running.summary();
     let cut_off = summary.and_then(|it| it.cut_off);
     let Notes { engine_ms, model, cached_at, answer, tables, restricted, .. } = running.notes();
@@ -205,6 +205,7 @@ fn usage(running: &Running) -> Value {
         "truncated": cut_off.is_some(),
         "truncated_by": cut_off.map(|it| match it { CutOff::Rows => "rows", CutOff::Bytes => "bytes" }),
         "row_limit": running.row_limit(),
+        "text_replaced": text_replaced,
         "execution_time_ms": summary.map(|it| rounded(it.execution_time_ms)),
         "engine_ms": engine_ms.map(rounded),
         "model": model,

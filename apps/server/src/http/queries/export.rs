@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use plinth_core::ErrorKind;
 use plinth_queries::{
-    Answer, CallerLimits, CsvRows, JsonRows, ParquetFault, ParquetRows, QueryId, RunAgain, Running,
+    Answer, CallerLimits, CsvRows, JsonRows, ParquetFault, ParquetRows, QueryId, RawRow, RunAgain, Running,
     SheetError, XlsxRows,
 };
 use serde::Deserialize;
@@ -89,7 +89,7 @@ struct ExportQuery {
 /// Export a query
 ///
 /// Runs it and gives all of its rows as a file. What is larger than the operator lets one answer be is refused with a
-/// `validation_error`, or, where its beginning was sent already, the connection is cut before the end of the file: a part
+/// `validation_error`, as is what holds text that is not UTF-8, or, where its beginning was sent already, the connection is cut before the end of the file: a part
 /// never looks like the whole. A workbook is made whole before its first byte is sent. Needs the scope `queries:read`.
 #[utoipa::path(
     tag = "queries",
@@ -140,6 +140,23 @@ pub(super) async fn export_query(
         ExportFormat::Parquet => parquet(*running, response).await,
         format => text(Lines::new(*running, format), response).await,
     }
+}
+
+/// The next rows, empty only at the end. Nothing of them is another thing in the file, and at the end they are all.
+async fn next(running: &mut Running) -> Result<Vec<RawRow>, Problem> {
+    let rows = running.next().await?;
+    if !rows.iter().all(RawRow::is_utf8) {
+        return Err(not_text());
+    }
+    match running.summary() {
+        Some(summary) if summary.cut_off.is_some() => Err(too_large()),
+        _ => Ok(rows),
+    }
+}
+
+fn not_text() -> Problem {
+    let rule = "the result holds text that is not UTF-8, which a file could not hold as it is; select it as bytes, with ::bytea";
+    Problem::invalid(rule, json!({ "reason": "export_not_utf8", "format": rule }))
 }
 
 fn too_large() -> Problem {
@@ -208,7 +225,7 @@ impl Lines {
 
     /// Writes what has come; `false` after the end.
     async fn write_some(&mut self, out: &mut Vec<u8>) -> Result<bool, Problem> {
-        let rows = self.running.next().await?;
+        let rows = next(&mut self.running).await?;
         if !self.begun {
             self.begun = true;
             match &self.writer {
@@ -231,9 +248,8 @@ impl Lines {
             }
             self.wrote_row = true;
         }
-        let Some(summary) = self.running.summary() else { return Ok(true) };
-        if summary.cut_off.is_some() {
-            return Err(too_large());
+        if self.running.summary().is_none() {
+            return Ok(true);
         }
         if matches!(self.writer, Writer::Json(_)) {
             out.extend_from_slice(b"\n]\n");
@@ -252,12 +268,9 @@ struct Columns {
 impl Columns {
     /// What of the file is there after some more rows; with whether it is whole.
     async fn some(&mut self) -> Result<(Vec<u8>, bool), Problem> {
-        let rows = self.running.next().await?;
+        let rows = next(&mut self.running).await?;
         let Some(mut file) = self.file.take() else { return Ok((Vec::new(), true)) };
         if rows.is_empty() {
-            if self.running.summary().is_some_and(|it| it.cut_off.is_some()) {
-                return Err(too_large());
-            }
             let end = tokio::task::spawn_blocking(move || file.finish());
             return Ok((end.await.map_err(|err| ours(&err))??, true));
         }
@@ -316,7 +329,7 @@ async fn workbook(
     let _one = WORKBOOKS.acquire().await.map_err(|err| ours(&err))?;
     let mut sheet = XlsxRows::new(running.columns(), running.types())?;
     loop {
-        let rows = running.next().await?;
+        let rows = next(&mut running).await?;
         if rows.is_empty() {
             break;
         }
@@ -326,9 +339,6 @@ async fn workbook(
             Ok::<_, SheetError>(sheet)
         });
         sheet = written.await.map_err(|err| ours(&err))??;
-    }
-    if running.summary().is_some_and(|it| it.cut_off.is_some()) {
-        return Err(too_large());
     }
     let made = tokio::task::spawn_blocking(move || sheet.finish());
     let (file, size) = made.await.map_err(|err| ours(&err))??;

@@ -170,6 +170,8 @@ pub(super) struct RunBody {
     /// Which limit cut the rows off: `rows` or `bytes`.
     #[schema(value_type = Option<String>, required = true)]
     truncated_by: Option<CutOff>,
+    /// Whether text that was not UTF-8 has U+FFFD in place of what could not be read.
+    text_replaced: bool,
     /// When the rows were read, if they were kept from an earlier run.
     #[schema(required = true)]
     cached_at: Option<Timestamp>,
@@ -238,6 +240,7 @@ impl From<QueryRun> for RunBody {
             row_limit: it.row_limit,
             truncated: it.cut_off.is_some(),
             truncated_by: it.cut_off,
+            text_replaced: it.text_replaced,
             cached_at: it.cached_at,
             execution_time_ms: it.execution_time_ms.map(super::answer::rounded),
             results_url: has_rows.then(|| format!("/v1/query-runs/{}/results", it.id)),
