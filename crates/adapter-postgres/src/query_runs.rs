@@ -298,15 +298,23 @@ impl QueryRunStore for PostgresQueryRuns {
         id: QueryRunId,
         from: u64,
         most: u64,
+        most_bytes: u64,
     ) -> Result<Vec<SealedPage>, StoreError> {
-        let query = "SELECT first_row, row_count, rows FROM query_run_pages
-             WHERE org_id = $1 AND run_id = $2 AND first_row + row_count > $3 AND first_row < $4
-             ORDER BY first_row";
+        // How long they are is known without reading them.
+        let query = "SELECT first_row, row_count, rows FROM (
+                 SELECT first_row, row_count, rows,
+                     sum(octet_length(rows)) OVER (ORDER BY first_row) - octet_length(rows) AS before
+                 FROM query_run_pages
+                 WHERE org_id = $1 AND run_id = $2 AND first_row + row_count > $3 AND first_row < $4
+             ) AS pages WHERE before < $5 ORDER BY first_row";
         let end = i64::try_from(from.saturating_add(most)).unwrap_or(i64::MAX);
         let from = i64::try_from(from).unwrap_or(i64::MAX);
+        let bytes = i64::try_from(most_bytes).unwrap_or(i64::MAX);
         self.database
             .for_org(org, async |tx| {
-                let rows = tx.query(query, &[&org.as_uuid(), &id.as_uuid(), &from, &end]).await;
+                let parameters: [&(dyn ToSql + Sync); 5] =
+                    [&org.as_uuid(), &id.as_uuid(), &from, &end, &bytes];
+                let rows = tx.query(query, &parameters).await;
                 let page = |row: &Row| {
                     Ok(SealedPage {
                         first_row: u64::try_from(get::<i64>(row, "first_row")?)

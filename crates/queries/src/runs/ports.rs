@@ -74,13 +74,15 @@ pub trait QueryRunStore: Send + Sync + 'static {
     /// that ends with anything but success loses its rows.
     async fn save(&self, run: &QueryRun, page: Option<&SealedPage>) -> Result<bool, StoreError>;
 
-    /// The pages with rows from `from` on, up to the one that holds the last of `most` rows; in their order.
+    /// The pages with rows from `from` on, up to the one that holds the last of `most` rows, or the one with which they are
+    /// `most_bytes` or more; in their order.
     async fn pages(
         &self,
         org: OrgId,
         id: QueryRunId,
         from: u64,
         most: u64,
+        most_bytes: u64,
     ) -> Result<Vec<SealedPage>, StoreError>;
 
     /// Notes that somebody wants a run of the viewer's to end; `false` if there is none. One that has ended stays as it is.

@@ -34,6 +34,8 @@ const MOST_BYTES: u64 = 64 << 20;
 /// Rows, and bytes, after which a page is full.
 const PAGE_ROWS: usize = 1_000;
 const PAGE_BYTES: usize = 512 * 1024;
+/// The most of them that are read at once, in bytes as they are kept: what follows comes with the next page of the answer.
+const READ_BYTES: u64 = 4 << 20;
 /// How often the end of a run is written where our database does not answer, and how long to wait between.
 const ATTEMPTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(500);
@@ -191,7 +193,8 @@ impl BackgroundRuns {
         found.ok_or(QueryError::NoRun(id))
     }
 
-    /// Rows of a run that succeeded, `most` at most, from the one that `from` others stand before.
+    /// Rows of a run that succeeded, from the one that `from` others stand before: `most` at most, and fewer where they are
+    /// large.
     ///
     /// # Errors
     ///
@@ -209,7 +212,7 @@ impl BackgroundRuns {
         }
         // Whoever may not reach the connection any more reads nothing of it.
         self.parts.queries.connections.open_inactive(permit.principal(), run.connection).await?;
-        let pages = self.parts.store.pages(run.org, id, from, most).await?;
+        let pages = self.parts.store.pages(run.org, id, from, most, READ_BYTES).await?;
         let mut rows = Vec::new();
         for page in &pages {
             let opened = self.unseal(&run, page)?;

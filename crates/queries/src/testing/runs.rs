@@ -84,7 +84,7 @@ pub async fn query_run_store_contract(
     assert!(store.save(&run, Some(&page(3, 2))).await.expect("kept"));
     assert_eq!(find(&run, ours.0, viewer(ours.1)).await.as_ref(), Some(&run));
     let pages = async |org, from, most| {
-        let found = store.pages(org, run.id, from, most).await.expect("read");
+        let found = store.pages(org, run.id, from, most, 1 << 20).await.expect("read");
         found.iter().map(|it| (it.first_row, it.row_count)).collect::<Vec<_>>()
     };
     assert_eq!(pages(ours.0, 0, 3).await, [(0, 3)]);
@@ -92,6 +92,10 @@ pub async fn query_run_store_contract(
     assert_eq!(pages(ours.0, 3, 100).await, [(3, 2)]);
     assert_eq!(pages(ours.0, 5, 100).await, []);
     assert_eq!(pages(theirs.0, 0, 100).await, []);
+    for (bytes, count) in [(1, 1), (9, 1), (10, 2)] {
+        let found = store.pages(ours.0, run.id, 0, 100, bytes).await.expect("read");
+        assert_eq!(found.len(), count, "each is nine bytes, and {bytes} are wanted");
+    }
 
     // Who ends it.
     assert!(!store.cancel(theirs.0, run.id, viewer(theirs.1)).await.expect("none"));
@@ -137,7 +141,7 @@ pub async fn query_run_store_contract(
     };
     assert!(store.save(&QueryRun { row_count: 3, ..failed.clone() }, None).await.expect("kept"));
     assert_eq!(find(&second, ours.0, viewer(ours.1)).await.as_ref(), Some(&failed));
-    assert!(store.pages(ours.0, second.id, 0, 9).await.expect("read").is_empty());
+    assert!(store.pages(ours.0, second.id, 0, 9, 9).await.expect("read").is_empty());
 
     // Whoever runs it is silent.
     let silent = queued(ours, live, now);
@@ -160,7 +164,7 @@ pub async fn query_run_store_contract(
         (lost.state, lost.row_count, lost.error),
         (RunState::Failed, 0, Some(RunFault::server_lost()))
     );
-    assert!(store.pages(ours.0, silent.id, 0, 9).await.expect("read").is_empty());
+    assert!(store.pages(ours.0, silent.id, 0, 9, 9).await.expect("read").is_empty());
     assert!(
         !store.save(&partly, None).await.expect("ended"),
         "whoever ran it lives, and is too late"
