@@ -32,7 +32,7 @@ impl PostgresQueryRuns {
     }
 }
 
-/// What an organization keeps of runs that ended: bytes of rows, and runs.
+/// What an organization keeps of runs that ended: bytes of rows as they lie here, and runs.
 const KEPT_BYTES: i64 = 256 << 20;
 const KEPT_RUNS: i64 = 1_000;
 
@@ -134,6 +134,22 @@ async fn end_lost(
     u64::try_from(ended.len()).map_err(internal)
 }
 
+/// Forgets what an organization keeps beyond its bounds: of the runs that ended those that did so last stay, and the very last in
+/// any case.
+async fn trim(tx: &Transaction<'_>, org: OrgId) -> Result<(), StoreError> {
+    // Of two that trim at once neither waits for the other: what is locked is going.
+    let trim = "DELETE FROM query_runs WHERE org_id = $1 AND id IN (
+            SELECT id FROM query_runs WHERE org_id = $1 AND id IN (
+                SELECT id FROM (
+                    SELECT id, sum(kept_bytes) OVER latest AS bytes, row_number() OVER latest AS number
+                    FROM query_runs WHERE org_id = $1 AND finished_at IS NOT NULL
+                    WINDOW latest AS (ORDER BY finished_at DESC, id DESC)
+                ) AS kept WHERE bytes > $2::bigint AND number > 1 OR number > $3)
+            FOR UPDATE SKIP LOCKED)";
+    tx.execute(trim, &[&org.as_uuid(), &KEPT_BYTES, &KEPT_RUNS]).await.map_err(store)?;
+    Ok(())
+}
+
 #[async_trait]
 impl QueryRunStore for PostgresQueryRuns {
     async fn insert(
@@ -143,13 +159,6 @@ impl QueryRunStore for PostgresQueryRuns {
         lease: SignedDuration,
     ) -> Result<bool, StoreError> {
         let lease = lease.as_secs_f64();
-        // Of those before it the newest stay, as long as there is room for them.
-        let trim = "DELETE FROM query_runs WHERE org_id = $1 AND id IN (
-                SELECT id FROM (
-                    SELECT id, sum(kept_bytes) OVER newest AS bytes, row_number() OVER newest AS number
-                    FROM query_runs WHERE org_id = $1 AND finished_at IS NOT NULL
-                    WINDOW newest AS (ORDER BY created_at DESC, id DESC)
-                ) AS kept WHERE bytes > $2::bigint OR number > $3)";
         // What a dead process left behind does not count.
         let insert = "INSERT INTO query_runs (id, org_id, user_id, connection_id, state, columns, row_count, created_at,
                  leased_until)
@@ -159,7 +168,7 @@ impl QueryRunStore for PostgresQueryRuns {
         self.database
             .for_org(run.org, async |tx| {
                 let org = run.org.as_uuid();
-                tx.execute(trim, &[&org, &KEPT_BYTES, &KEPT_RUNS]).await.map_err(store)?;
+                trim(tx, run.org).await?;
                 let parameters: [&(dyn ToSql + Sync); 8] = [
                     &org,
                     &run.id.as_uuid(),
@@ -286,6 +295,9 @@ impl QueryRunStore for PostgresQueryRuns {
                     let parameters: [&(dyn ToSql + Sync); 5] =
                         [&org, &id, &first, &count, &page.sealed];
                     tx.execute(insert, &parameters).await.map_err(store)?;
+                }
+                if run.state.is_end() {
+                    trim(tx, run.org).await?;
                 }
                 Ok(true)
             })

@@ -188,6 +188,53 @@ async fn queries_keep_their_contract() {
 }
 
 #[tokio::test]
+async fn what_is_kept_of_runs_is_held_to_its_bounds_when_one_ends() {
+    use plinth_queries::{QueryRun, QueryRunStore as _, RunState, SealedPage};
+
+    let ours = ours().await;
+    let [us, _] = two_organizations(&ours.database).await;
+    let at: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let live = plinth_connections::testing::connection(us.0, us.1, "live", at);
+    PostgresConnections::new(ours.database.clone()).insert(&live, &made(us.0)).await.unwrap();
+    let store = plinth_adapter_postgres::PostgresQueryRuns::new(ours.database.clone());
+    let raw = raw(&ours.test).await;
+    let hour = jiff::SignedDuration::from_hours(1);
+    // Begun in one order, and ended in another.
+    let runs = [1, 2, 3, 4].map(|second| {
+        let begun = at + jiff::SignedDuration::from_secs(second);
+        plinth_queries::testing::queued_run(us, live.connection.id, begun)
+    });
+    for run in &runs {
+        assert!(store.insert(run, 9, hour).await.unwrap());
+        let page = SealedPage { first_row: 0, row_count: 1, sealed: vec![7; 9] };
+        assert!(store.save(&QueryRun { row_count: 1, ..run.clone() }, Some(&page)).await.unwrap());
+    }
+    let now = plinth_core::Clock::now(&plinth_core::SystemClock);
+    let end = async |at: usize, megabytes: i64| {
+        let run = &runs[at];
+        // In place of so many pages.
+        let weigh = "UPDATE plinth.query_runs SET kept_bytes = $2 WHERE id = $1";
+        raw.execute(weigh, &[&run.id.as_uuid(), &(megabytes << 20)]).await.unwrap();
+        let finished_at = Some(plinth_core::Clock::now(&plinth_core::SystemClock));
+        let expires_at = Some(now + hour);
+        let state = RunState::Succeeded;
+        let ended = QueryRun { row_count: 1, state, finished_at, expires_at, ..run.clone() };
+        assert!(store.save(&ended, None).await.unwrap());
+        let left =
+            "SELECT r.id FROM plinth.query_runs r JOIN plinth.query_run_pages p ON p.run_id = r.id
+             WHERE finished_at IS NOT NULL";
+        let left = raw.query(left, &[]).await.unwrap();
+        let left: BTreeSet<uuid::Uuid> = left.iter().map(|row| row.get(0)).collect();
+        let number = |it: &QueryRun| left.contains(&it.id.as_uuid());
+        runs.iter().map(number).collect::<Vec<_>>()
+    };
+    assert_eq!(end(3, 100).await, [false, false, false, true]);
+    assert_eq!(end(1, 150).await, [false, true, false, true], "there is room for both");
+    assert_eq!(end(0, 100).await, [true, true, false, false], "begun first, ended last");
+    assert_eq!(end(2, 300).await, [false, false, true, false], "the last stays in any case");
+}
+
+#[tokio::test]
 async fn statements_of_others_are_searched_for_those_whom_no_policy_binds() {
     use plinth_queries::policies::Audience;
     use plinth_tenancy::{Role, RoleId, RoleKey};

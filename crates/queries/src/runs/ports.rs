@@ -40,7 +40,7 @@ pub enum Beat {
 #[async_trait]
 pub trait QueryRunStore: Send + Sync + 'static {
     /// Keeps a new run for that long, unless its organization has `most` that have not ended; `false` if it has. What the
-    /// organization keeps beyond its bounds goes, the oldest first.
+    /// organization keeps of ended ones beyond its bounds goes, those that ended first before others.
     async fn insert(
         &self,
         run: &QueryRun,
@@ -71,7 +71,7 @@ pub trait QueryRunStore: Send + Sync + 'static {
     ) -> Result<Beat, StoreError>;
 
     /// Writes how far it is, with some more of its rows; `false` if it has ended already, and then nothing is written. A run
-    /// that ends with anything but success loses its rows.
+    /// that ends with anything but success loses its rows; with its end goes what its organization keeps beyond its bounds.
     async fn save(&self, run: &QueryRun, page: Option<&SealedPage>) -> Result<bool, StoreError>;
 
     /// The pages with rows from `from` on, up to the one that holds the last of `most` rows, or the one with which they are

@@ -20,7 +20,7 @@ use crate::{
 pub use conversations::conversation_store_contract;
 pub use language::language_store_contract;
 pub use repairs::repair_store_contract;
-pub use runs::query_run_store_contract;
+pub use runs::{query_run_store_contract, queued_run};
 pub use saved::saved_store_contract;
 
 fn record(org: OrgId, user: UserId, connection: ConnectionId, at: Timestamp) -> QueryRecord {

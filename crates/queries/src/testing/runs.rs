@@ -10,7 +10,8 @@ use crate::{
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
-fn queued((org, user): (OrgId, UserId), connection: ConnectionId, at: Timestamp) -> QueryRun {
+/// A run that somebody wants.
+pub fn queued_run((org, user): (OrgId, UserId), connection: ConnectionId, at: Timestamp) -> QueryRun {
     QueryRun {
         id: QueryRunId::new(at),
         org,
@@ -47,9 +48,9 @@ pub async fn query_run_store_contract(
 ) {
     let viewer = |user| RunViewer { user, test_only: false };
     let lease = SignedDuration::from_secs(60);
-    let run = queued(ours, live, now);
+    let run = queued_run(ours, live, now);
     assert!(store.insert(&run, 1, lease).await.expect("kept"));
-    let second = queued(ours, test, now);
+    let second = queued_run(ours, test, now);
     assert!(!store.insert(&second, 1, lease).await.expect("counted"), "as many as there may be");
     assert!(store.insert(&second, 2, lease).await.expect("kept"));
 
@@ -144,16 +145,16 @@ pub async fn query_run_store_contract(
     assert!(store.pages(ours.0, second.id, 0, 9, 9).await.expect("read").is_empty());
 
     // Whoever runs it is silent.
-    let silent = queued(ours, live, now);
+    let silent = queued_run(ours, live, now);
     assert!(store.insert(&silent, 1, SignedDuration::from_secs(-1)).await.expect("kept"));
-    let next = queued(ours, live, now);
+    let next = queued_run(ours, live, now);
     assert!(store.insert(&next, 1, lease).await.expect("kept"), "what is lost does not count");
     let lost = find(&silent, ours.0, viewer(ours.1)).await.expect("it is there");
     assert_eq!((lost.state, lost.expires_at.is_some()), (RunState::Failed, true));
     assert_eq!(lost.error.expect("why").kind, ErrorKind::Unavailable);
 
     // Nobody has to look at it for that.
-    let silent = queued(ours, live, now);
+    let silent = queued_run(ours, live, now);
     assert!(store.insert(&silent, 9, SignedDuration::from_secs(-1)).await.expect("kept"));
     let partly = QueryRun { state: RunState::Running, row_count: 3, ..silent.clone() };
     assert!(store.save(&partly, Some(&page(0, 3))).await.expect("kept"));
