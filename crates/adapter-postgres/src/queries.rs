@@ -10,6 +10,7 @@ use plinth_queries::{
     Definition, HistoryEntry, HistoryFilter, QueryId, QueryOutcome, QueryRecord, QueryStore, RunOf,
     Visibility,
 };
+use plinth_tenancy::AuditEntry;
 use plinth_workflows::events::EventKind;
 use serde_json::{Value, json};
 use tokio_postgres::Row;
@@ -279,9 +280,12 @@ impl QueryStore for PostgresQueries {
         org: OrgId,
         id: QueryId,
         filter: HistoryFilter,
+        revision: i64,
+        told: Option<&AuditEntry>,
     ) -> Result<bool, StoreError> {
         let mut condition = Condition::new(org, &filter);
         condition.and("id = $", id.as_uuid());
+        condition.and("revision = $", revision);
         let delete = format!(
             "WITH gone AS (DELETE FROM queries WHERE {} RETURNING id),
                  noted AS (INSERT INTO removed_queries (org_id, query_id) SELECT $1, id FROM gone ON CONFLICT DO NOTHING)
@@ -291,7 +295,13 @@ impl QueryStore for PostgresQueries {
         self.database
             .for_org(org, async |tx| {
                 let removed = tx.query_one(&delete, &condition.values()).await;
-                Ok(removed.map_err(store)?.get::<_, i64>(0) == 1)
+                if removed.map_err(store)?.get::<_, i64>(0) == 0 {
+                    return Ok(false);
+                }
+                if let Some(told) = told {
+                    audit::append(&self.database, tx, told).await?;
+                }
+                Ok(true)
             })
             .await
     }

@@ -493,7 +493,7 @@ async fn an_entry_that_is_removed_while_its_batch_is_written_again_stays_removed
     assert_eq!(holder.execute(lock, &[&org.as_uuid()]).await.unwrap(), 1);
     let removing = tokio::spawn({
         let store = store.clone();
-        async move { store.remove(org, id, plinth_queries::HistoryFilter::default()).await }
+        async move { store.remove(org, id, plinth_queries::HistoryFilter::default(), 0, None).await }
     });
     until_waiting(&watcher, 1, || removing.is_finished()).await;
     let writing = tokio::spawn({

@@ -321,12 +321,15 @@ pub trait QueryStore: Send + Sync + 'static {
         limit: Limit,
     ) -> Result<Vec<QueryRecord>, StoreError>;
 
-    /// Removes an entry for good: adding it once more does not bring it back. `false` if there was none.
+    /// Removes an entry that is at this revision for good: adding it once more does not bring it back. `told` goes to the
+    /// organization's trail with it. `false` if there is none, or it is at another; then nothing is told.
     async fn remove(
         &self,
         org: OrgId,
         id: QueryId,
         filter: HistoryFilter,
+        revision: i64,
+        told: Option<&AuditEntry>,
     ) -> Result<bool, StoreError>;
 }
 

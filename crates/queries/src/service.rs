@@ -16,7 +16,7 @@ use plinth_models::{Chosen, Models, WhyEmbedded};
 use plinth_nl2sql::lookup::Found;
 use plinth_nl2sql::{AskContext, Engine, Outcome, Reading};
 use plinth_schema_introspect::{SchemaAnnotations, Schemas};
-use plinth_tenancy::Tenancy;
+use plinth_tenancy::{AuditEntry, Tenancy};
 use serde_json::json;
 
 use self::knowing::{is_outdated, names_what_is_gone};
@@ -41,6 +41,9 @@ use crate::{
     Conversations, Definition, HistoryFilter, LanguageStore, ModelNote, Notes, QueryError, QueryId,
     QueryOutcome, QueryRecord, QueryStore, RunLimits, Running, SavedStore, StatementRunner,
 };
+
+/// How often a change is tried again that met another one, where the caller did not say which state it is meant for.
+pub(crate) const TRIES: usize = 5;
 
 /// Asking and running, and the history of both.
 #[derive(Clone)]
@@ -371,20 +374,43 @@ impl Queries {
         Ok(())
     }
 
-    /// Takes an entry out of the history.
+    /// Takes an entry out of the history. Of a saved query the organization's trail tells.
+    ///
+    /// `expected` are the revisions that the caller may have read; `None` for any.
     ///
     /// # Errors
     ///
-    /// [`QueryError::NotFound`] as for [`Queries::get`].
+    /// [`QueryError::NotFound`] as for [`Queries::get`]; [`QueryError::Changed`] if it is not at an expected revision.
     pub async fn remove(
         &self,
         permit: &Permit<QueriesWrite>,
         id: QueryId,
+        expected: Option<&[i64]>,
     ) -> Result<(), QueryError> {
+        let (caller, store) = (permit.principal(), self.history.store());
         self.history.flush().await?;
-        let removed =
-            self.history.store().remove(permit.org(), id, filter(permit.principal())).await?;
-        if removed { Ok(()) } else { Err(QueryError::NotFound(id)) }
+        for _ in 0..TRIES {
+            let found = store.find(caller.org, id, filter(caller)).await?;
+            let found = found.ok_or(QueryError::NotFound(id))?;
+            let revision = found.definition.revision;
+            if expected.is_some_and(|it| !it.contains(&revision)) {
+                return Err(QueryError::Changed(id));
+            }
+            let told = found.saved.then(|| {
+                let told = AuditEntry::of(caller, self.clock.now(), "query.deleted");
+                told.on("query", id).with(json!({
+                    "name": found.name,
+                    "visibility": found.definition.visibility.as_str(),
+                    "version": found.definition.version,
+                    "sql": found.sql,
+                    "connection": found.connection,
+                }))
+            });
+            if store.remove(caller.org, id, filter(caller), revision, told.as_ref()).await? {
+                return Ok(());
+            }
+        }
+        Err(QueryError::Changed(id))
     }
 
     /// From a question to rows; `None` if it was answered without SQL.

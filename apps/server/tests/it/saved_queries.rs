@@ -293,6 +293,19 @@ async fn each_change_of_the_statement_makes_a_version_that_stays() {
     let log =
         app.rows("SELECT details::text FROM audit_entries WHERE action = 'query.saved'").await;
     assert_eq!(log.len(), 4, "{log:?}");
+
+    // It is deleted by whoever knows what it is, and the trail tells of it; what nobody saved goes without.
+    let stale = send(ann.request("DELETE", &path).header("if-match", &read)).await;
+    assert_eq!(stale.error(), (412, "precondition_failed"));
+    let read = restored.headers["etag"].to_str().unwrap();
+    assert_eq!(send(ann.request("DELETE", &path).header("if-match", read)).await.status, 204);
+    assert_eq!(send(ann.request("DELETE", &path)).await.error(), (404, "not_found"));
+    let plain = ann.sql(&connection, "SELECT 1 AS one").await;
+    let plain = format!("/v1/queries/{}", plain.body["data"]["query_id"].as_str().unwrap());
+    assert_eq!(send(ann.request("DELETE", &plain)).await.status, 204);
+    let log =
+        app.rows("SELECT details::text FROM audit_entries WHERE action = 'query.deleted'").await;
+    assert!(log.len() == 1 && log[0].contains("All customers"), "{log:?}");
 }
 
 #[actix_web::test]

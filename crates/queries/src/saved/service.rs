@@ -7,13 +7,10 @@ use super::{
     Definition, MAX_AGE_SECONDS, MAX_SQL_BYTES, NewSaved, Parameter, ParameterKind, SaveChange,
     Template, Version, VersionRepair, Visibility, parameter,
 };
-use crate::service::{CALLER, filter};
+use crate::service::{CALLER, TRIES, filter};
 use crate::{
     CallerLimits, Notes, Queries, QueryError, QueryId, QueryOutcome, QueryRecord, RunError,
 };
-
-/// How often a change is tried again that met another one, where the caller did not say which state it is meant for.
-const TRIES: usize = 5;
 
 /// A change of a saved query, and where it comes from.
 pub(crate) struct Changing {

@@ -119,7 +119,7 @@ pub async fn query_store_contract(
         let listed = store.list(ours.0, filter.clone(), None, limit).await.expect("lists");
         assert_eq!(ids(listed), [second.id], "{filter:?}");
         assert!(store.find(ours.0, first.id, filter.clone()).await.expect("answers").is_none());
-        assert!(!store.remove(ours.0, first.id, filter.clone()).await.expect("answers"));
+        assert!(!store.remove(ours.0, first.id, filter.clone(), 0, None).await.expect("answers"));
     }
     let words = |words: &[&str]| HistoryFilter {
         words: words.iter().map(|it| (*it).to_owned()).collect(),
@@ -145,8 +145,8 @@ pub async fn query_store_contract(
     let listed = store.list(ours.0, all.clone(), Some(after), limit).await.expect("lists");
     assert_eq!(ids(listed), [first.id]);
 
-    assert!(!store.remove(theirs.0, first.id, all.clone()).await.expect("answers"));
-    assert!(store.remove(ours.0, first.id, all.clone()).await.expect("removed"));
+    assert!(!store.remove(theirs.0, first.id, all.clone(), 0, None).await.expect("answers"));
+    assert!(store.remove(ours.0, first.id, all.clone(), 0, None).await.expect("removed"));
     assert!(store.find(ours.0, first.id, all.clone()).await.expect("answers").is_none());
 
     // Its writer did not hear that it was written, and writes it again with what waited beside it.
@@ -161,7 +161,7 @@ pub async fn query_store_contract(
         [third.id, second.id],
         "what was removed stays so, and nothing else is"
     );
-    assert!(!store.remove(ours.0, first.id, all.clone()).await.expect("answers"));
+    assert!(!store.remove(ours.0, first.id, all.clone(), 0, None).await.expect("answers"));
     // What one organization removed says nothing of another's.
     assert!(store.find(theirs.0, other.id, all).await.expect("answers").is_some());
 }

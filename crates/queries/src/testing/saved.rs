@@ -80,7 +80,7 @@ pub async fn saved_store_contract<S: QueryStore + SavedStore>(
     let others = HistoryFilter { viewer: Some(theirs.1), ..all.clone() };
     assert!(store.find(ours.0, new.id, mine.clone()).await.expect("finds").is_some());
     assert!(store.find(ours.0, new.id, others.clone()).await.expect("answers").is_none());
-    assert!(!store.remove(ours.0, new.id, others.clone()).await.expect("answers"));
+    assert!(!store.remove(ours.0, new.id, others.clone(), 1, None).await.expect("answers"));
     let tagged = HistoryFilter { tag: Some("sales".to_owned()), ..mine };
     assert_eq!(store.list(ours.0, tagged, None, limit).await.expect("lists").len(), 1);
 
@@ -156,7 +156,11 @@ pub async fn saved_store_contract<S: QueryStore + SavedStore>(
     assert!(store.version(theirs.0, new.id, 2).await.expect("answers").is_none());
 
     // They go with their query; its runs stay.
-    assert!(store.remove(ours.0, new.id, all.clone()).await.expect("removed"));
+    let entry = made(ours.0);
+    let gone = store.remove(ours.0, new.id, all.clone(), 2, Some(&entry)).await.expect("answers");
+    assert!(!gone, "it has changed since");
+    let gone = store.remove(ours.0, new.id, all.clone(), 3, Some(&entry)).await.expect("removed");
+    assert!(gone);
     assert!(store.versions(ours.0, new.id, u32::MAX, 10).await.expect("lists").is_empty());
     assert!(store.find(ours.0, public.id, all).await.expect("finds").is_some());
 }

@@ -34,7 +34,7 @@ use self::body::{
 };
 use self::runs::QueryRunEnvelope;
 use super::envelope::Reply;
-use super::etag::tagged;
+use super::etag::{IfMatch, tagged};
 use super::input::{Paging, Valid};
 use super::problem::{DatabaseProblems, Problems};
 use super::{Caller, Problem, Services, models};
@@ -310,20 +310,29 @@ async fn get_query(
 
 /// Delete a query
 ///
-/// Takes it out of the history. Needs the scope `queries:write`.
+/// Takes it out of the history, and a saved one with all of its versions, of which the audit trail tells. Needs the scope
+/// `queries:write`.
 #[utoipa::path(
     tag = "queries",
-    params(("id" = String, Path, description = "The query's id.")),
-    responses((status = 204, description = "Deleted."), Problems),
+    params(
+        ("id" = String, Path, description = "The query's id."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of what is to be deleted."),
+    ),
+    responses(
+        (status = 204, description = "Deleted."),
+        (status = 412, body = super::problem::ErrorBody, description = "`precondition_failed`: it has changed since it was read."),
+        Problems,
+    ),
 )]
 #[delete("/queries/{id}")]
 async fn delete_query(
     caller: Caller,
     services: web::Data<Services>,
     id: web::Path<QueryId>,
+    if_match: IfMatch,
 ) -> Result<HttpResponse, Problem> {
     let permit = caller.permit()?;
-    services.queries.remove(&permit, id.into_inner()).await?;
+    services.queries.remove(&permit, id.into_inner(), if_match.revisions()).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
