@@ -106,6 +106,7 @@ fn limits() -> RunLimits {
         bytes: 1 << 30,
         row_bytes: 8 << 20,
         time: Duration::from_secs(30),
+        reader_time: Duration::ZERO,
         time_zone: "UTC".to_owned(),
         in_background: false,
     }

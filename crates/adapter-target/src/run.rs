@@ -1,5 +1,7 @@
 //! One statement of a user, from its text to its rows.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use plinth_queries::{CutOff, RawRow, ResultColumn, Rows, RunError, RunLimits, Statement};
 use tokio::time::Instant;
@@ -32,6 +34,10 @@ pub(crate) struct RunningRows {
     bytes_left: u64,
     started: Instant,
     deadline: Instant,
+    /// Since when rows wait to be taken.
+    given_at: Instant,
+    /// How much longer they may without its counting.
+    reader_left: Duration,
     cut_off: Option<CutOff>,
 }
 
@@ -43,9 +49,10 @@ pub(crate) async fn start(
 ) -> Result<RunningRows, NotStarted> {
     let started = Instant::now();
     let deadline = deadline(started, limits.time);
+    // The server cannot tell for whom it waits; ours is the clock that stops.
     let mut step = session.write_prelude(
         Around::User,
-        limits.time,
+        limits.time + limits.reader_time,
         &limits.time_zone,
         &statement.search_path,
     )?;
@@ -91,6 +98,8 @@ pub(crate) async fn start(
         bytes_left: limits.bytes,
         started,
         deadline,
+        given_at: Instant::now(),
+        reader_left: limits.reader_time,
         cut_off: None,
     })
 }
@@ -175,7 +184,11 @@ impl Rows for RunningRows {
     }
 
     async fn next(&mut self) -> Result<Vec<RawRow>, RunError> {
+        let waited = self.given_at.elapsed().min(self.reader_left);
+        self.reader_left -= waited;
+        self.deadline += waited;
         let received = self.receive().await;
+        self.given_at = Instant::now();
         if received.is_err() {
             self.session = None;
         }

@@ -92,6 +92,8 @@ pub struct CallerLimits {
     pub timeout_ms: Option<u64>,
     /// As in [`RunLimits::in_background`](crate::RunLimits::in_background).
     pub in_background: bool,
+    /// As in [`RunLimits::reader_time`](crate::RunLimits::reader_time).
+    pub reader_time: Duration,
 }
 
 /// What a call is for.

@@ -90,7 +90,15 @@ impl Key {
             put(Some(schema.as_bytes()));
         }
         // Neither the time for which it may run nor whose turn it is has a part in what comes of it.
-        let RunLimits { rows, bytes, row_bytes, time: _, time_zone, in_background: _ } = limits;
+        let RunLimits {
+            rows,
+            bytes,
+            row_bytes,
+            time: _,
+            reader_time: _,
+            time_zone,
+            in_background: _,
+        } = limits;
         put(Some(&rows.to_be_bytes()));
         put(Some(&bytes.to_be_bytes()));
         put(Some(&(*row_bytes as u64).to_be_bytes()));

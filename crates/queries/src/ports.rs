@@ -29,6 +29,9 @@ pub struct RunLimits {
     pub row_bytes: usize,
     /// From the moment the statement is sent until its last row has come.
     pub time: Duration,
+    /// How long in all whoever takes the rows may let the database wait, without its counting as [`RunLimits::time`]. Zero where
+    /// that is part of it.
+    pub reader_time: Duration,
     /// An IANA name: in which zone `now()`, dates and times are read and printed.
     pub time_zone: String,
     /// Nobody waits for it as one waits for an answer, as it is with steps of workflows: it leaves some of the connection's

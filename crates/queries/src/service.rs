@@ -238,7 +238,7 @@ impl Queries {
         wanted: CallerLimits,
         caller: &Principal,
     ) -> Result<RunLimits, QueryError> {
-        let CallerLimits { row_limit, byte_limit, timeout_ms, in_background } = wanted;
+        let CallerLimits { row_limit, byte_limit, timeout_ms, in_background, reader_time } = wanted;
         let settings = &self.settings;
         let bytes = byte_limit.unwrap_or(settings.max_bytes);
         if bytes == 0 || bytes > settings.max_bytes {
@@ -261,6 +261,7 @@ impl Queries {
             bytes,
             row_bytes: settings.max_row_bytes,
             time,
+            reader_time,
             time_zone: self.tenancy.time_zone(caller.org).await?.to_string(),
             in_background,
         })

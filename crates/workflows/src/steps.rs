@@ -45,7 +45,8 @@ impl QuerySteps {
         let row_limit = Some(step.row_limit + 1);
         let timeout_ms = step.time.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX));
         let in_background = self.in_background;
-        let limits = CallerLimits { row_limit, byte_limit: None, timeout_ms, in_background };
+        let limits =
+            CallerLimits { row_limit, timeout_ms, in_background, ..CallerLimits::default() };
         let answer = match &step.kind {
             StepKind::Question { connection, question } => {
                 let ask = Ask {

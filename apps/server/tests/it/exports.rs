@@ -177,6 +177,60 @@ async fn a_parquet_file_keeps_types_and_values() {
 }
 
 #[actix_web::test]
+async fn a_slow_reader_and_the_turn_of_a_workbook_take_none_of_the_statements_time() {
+    let app = TestApp::start().await;
+    let db = target().await;
+    let ann = app.owner_of("Acme").await;
+    let connection = ann.connect("Things", &db).await;
+    let (client, watching) =
+        tokio_postgres::connect(&db.superuser_url(), tokio_postgres::NoTls).await.unwrap();
+    actix_web::rt::spawn(watching);
+
+    let sql = "SELECT repeat('x', 1000) AS x FROM generate_series(1, 60000)";
+    let id = save(&ann, &connection, sql).await;
+    let body = json!({ "format": "csv", "timeout_ms": 2000 });
+    let slow = ann.request("POST", &format!("/v1/queries/{id}/export")).json(&body);
+    let mut slow = slow.send().await.unwrap();
+    let mut bytes = slow.chunk().await.unwrap().unwrap().len();
+    client.execute("SELECT pg_sleep(2.1)", &[]).await.unwrap();
+    while let Some(chunk) = slow.chunk().await.unwrap() {
+        bytes += chunk.len();
+    }
+    assert_eq!(bytes, 3 + 60_000 * 1_002);
+
+    // Half of the places are one organization's at most, and who waits for one has not begun.
+    let endless =
+        "SELECT count(*) FROM generate_series(1, 987654321) a, generate_series(1, 1000) b";
+    let endless = save(&ann, &connection, endless).await;
+    let body = json!({ "format": "xlsx", "timeout_ms": 5000 });
+    let many: Vec<_> = (0..4)
+        .map(|_| {
+            let path = format!("/v1/queries/{endless}/export");
+            actix_web::rt::spawn(send(ann.request("POST", &path).json(&body)))
+        })
+        .collect();
+    let running = async || -> i64 {
+        let running =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND state = 'active'
+            AND query LIKE '%987654321%' AND pid <> pg_backend_pid()";
+        client.query_one(running, &[&db.name()]).await.unwrap().get(0)
+    };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while running().await < 2 {
+        assert!(std::time::Instant::now() < deadline, "they never run");
+    }
+    let bob = app.owner_of("Other").await;
+    let theirs = bob.connect("Things", &db).await;
+    let theirs = save(&bob, &theirs, "SELECT * FROM things").await;
+    let (xml, _) = sheet(request(&bob, &theirs, "xlsx")).await;
+    assert_eq!(xml.matches("<row ").count(), 4);
+    assert!(running().await <= 2);
+    for one in many {
+        assert_eq!(one.await.unwrap().error(), (504, "query_timeout"));
+    }
+}
+
+#[actix_web::test]
 async fn text_that_is_not_utf8_is_told_of_in_answers_and_refused_in_files() {
     let app = TestApp::start().await;
     let script = "
@@ -206,7 +260,10 @@ async fn text_that_is_not_utf8_is_told_of_in_answers_and_refused_in_files() {
     assert_eq!(plain.body["data"]["results"]["text_replaced"], true);
     let events = ann.request("POST", &run).header("accept", "text/event-stream").json(&json!({}));
     let events = send(events).await.text;
-    assert!(events.contains("caf\u{fffd}") && events.contains("\"text_replaced\":true"), "{events}");
+    assert!(
+        events.contains("caf\u{fffd}") && events.contains("\"text_replaced\":true"),
+        "{events}"
+    );
     let begun = ann.request("POST", &run).header("prefer", "respond-async").json(&json!({}));
     let begun = send(begun).await;
     let place = begun.headers["location"].to_str().unwrap();

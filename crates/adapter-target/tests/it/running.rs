@@ -204,6 +204,32 @@ async fn a_statement_ends_at_its_deadline_even_if_the_planner_does_not() {
 }
 
 #[tokio::test]
+async fn the_time_of_a_statement_is_not_that_of_a_slow_reader() {
+    let database = TestDatabase::create().await.expect("a database");
+    let (databases, target) = (databases(), target(&database));
+    // More than what lies on the way, so that the server waits too.
+    let sql = "SELECT repeat('x', 1000) FROM generate_series(1, 60000)";
+    let time = Duration::from_secs(2);
+    for reader_time in [Duration::ZERO, Duration::from_mins(1)] {
+        let limits = RunLimits { time, reader_time, ..limits() };
+        let mut rows = databases.run(&target, &statement(sql), &limits).await.expect("begins");
+        let mut count = rows.next().await.expect("some").len();
+        one(&databases, &target, "SELECT pg_sleep(2.1)").await.expect("a reader's own affairs");
+        let ended = loop {
+            match rows.next().await {
+                Ok(some) if some.is_empty() => break Ok(count),
+                Ok(some) => count += some.len(),
+                Err(err) => break Err(err),
+            }
+        };
+        match ended {
+            Err(RunError::TimedOut(it)) => assert!(reader_time.is_zero() && it == time),
+            ended => assert!(ended.is_ok_and(|it| it == 60_000) && !reader_time.is_zero()),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_dropped_run_is_cancelled_in_the_database() {
     let database = TestDatabase::create().await.expect("a database");
     let (databases, target) = (databases(), target(&database));

@@ -60,6 +60,7 @@ pub(crate) fn limits() -> RunLimits {
         bytes: 1 << 30,
         row_bytes: 4 << 20,
         time: Duration::from_secs(20),
+        reader_time: Duration::ZERO,
         time_zone: "UTC".to_owned(),
         in_background: false,
     }

@@ -446,6 +446,7 @@ impl Policies {
             bytes: 1 << 20,
             row_bytes: 1 << 20,
             time: Duration::from_secs(10),
+            reader_time: Duration::ZERO,
             time_zone: "UTC".to_owned(),
             in_background: false,
         };

@@ -326,7 +326,11 @@ mod tests {
             (ParameterKind::Number, json!(1e16), None),
             (ParameterKind::Number, json!("1e16"), Some("1e16")),
             (ParameterKind::Number, json!(u64::MAX), Some("18446744073709551615")),
-            (ParameterKind::Query { query_id: QueryId::new(Timestamp::UNIX_EPOCH) }, json!(2.0), Some("2")),
+            (
+                ParameterKind::Query { query_id: QueryId::new(Timestamp::UNIX_EPOCH) },
+                json!(2.0),
+                Some("2"),
+            ),
             (
                 ParameterKind::Number,
                 json!("123456789012345678901234567890.5"),

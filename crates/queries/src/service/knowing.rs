@@ -98,6 +98,7 @@ impl Queries {
             bytes: 1 << 20,
             row_bytes: 1 << 20,
             time: self.settings.default_time.min(Duration::from_secs(10)),
+            reader_time: Duration::ZERO,
             time_zone: self.tenancy.time_zone(opened.connection.org).await?.to_string(),
             in_background: false,
         })

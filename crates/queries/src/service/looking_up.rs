@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use plinth_connections::Opened;
 use plinth_nl2sql::lookup::{Found, Lookup, Wanted};
@@ -40,6 +41,7 @@ impl Queries {
             bytes: BYTES,
             row_bytes: ROW_BYTES,
             time: LOOKUP_TIME.min(limits.time),
+            reader_time: Duration::ZERO,
             time_zone: limits.time_zone.clone(),
             // What is found is kept for everybody, and has little time to be found.
             in_background: false,

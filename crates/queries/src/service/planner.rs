@@ -65,6 +65,7 @@ impl DryRun for Planner<'_> {
             bytes: TRIED_BYTES,
             row_bytes: TRIED_ROW_BYTES,
             time: TRIED_TIME.min(self.limits.time),
+            reader_time: Duration::ZERO,
             time_zone: self.limits.time_zone.clone(),
             in_background: self.limits.in_background,
         };

@@ -11,7 +11,11 @@ use crate::{
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// A run that somebody wants.
-pub fn queued_run((org, user): (OrgId, UserId), connection: ConnectionId, at: Timestamp) -> QueryRun {
+pub fn queued_run(
+    (org, user): (OrgId, UserId),
+    connection: ConnectionId,
+    at: Timestamp,
+) -> QueryRun {
     QueryRun {
         id: QueryRunId::new(at),
         org,

@@ -1,21 +1,26 @@
 //! A query's rows as a file: all of them, or none.
 
 use std::fs::File;
+use std::pin::pin;
+use std::sync::LazyLock;
+use std::time::Duration;
 
 use actix_web::body::SizedStream;
 use actix_web::http::header;
 use actix_web::{HttpResponse, HttpResponseBuilder, post, web};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{Stream, StreamExt as _, stream};
 use plinth_core::ErrorKind;
 use plinth_queries::{
-    Answer, CallerLimits, CsvRows, JsonRows, ParquetFault, ParquetRows, QueryId, RawRow, RunAgain, Running,
-    SheetError, XlsxRows,
+    Answer, CallerLimits, CsvRows, JsonRows, ParquetFault, ParquetRows, QueryId, RawRow, RunAgain,
+    Running, SheetError, XlsxRows,
 };
+use plinth_tenancy::limits::Places;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::Semaphore;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::SendTimeoutError;
 use utoipa::ToSchema;
 use validator::Validate;
 
@@ -25,8 +30,14 @@ use crate::http::input::Valid;
 use crate::http::problem::{DatabaseProblems, Problems};
 use crate::http::{Caller, Problem, Services};
 
-/// How many workbooks are made at once: each takes a temporary file and a processor.
-static WORKBOOKS: Semaphore = Semaphore::const_new(4);
+/// Where workbooks are made, half of them of one organization at most: each takes a temporary file and a processor.
+static WORKBOOKS: LazyLock<Places> = LazyLock::new(|| Places::new(4));
+
+/// How long in all the rows of an export may wait for whoever reads the file, or for its writing.
+const READER_TIME: Duration = Duration::from_hours(1);
+
+/// How long one piece of a file waits to be taken. Whoever makes it holds a session of the customer's database.
+const PATIENCE: Duration = Duration::from_mins(3);
 
 const PARQUET: &str = "application/vnd.apache.parquet";
 
@@ -89,8 +100,9 @@ struct ExportQuery {
 /// Export a query
 ///
 /// Runs it and gives all of its rows as a file. What is larger than the operator lets one answer be is refused with a
-/// `validation_error`, as is what holds text that is not UTF-8, or, where its beginning was sent already, the connection is cut before the end of the file: a part
-/// never looks like the whole. A workbook is made whole before its first byte is sent. Needs the scope `queries:read`.
+/// `validation_error`, as is what holds text that is not UTF-8, or, where its beginning was sent already, the connection is cut
+/// before the end of the file: a part never looks like the whole. A workbook is made whole before its first byte is sent. Needs
+/// the scope `queries:read`.
 #[utoipa::path(
     tag = "queries",
     params(("id" = String, Path, description = "The query's id.")),
@@ -120,7 +132,13 @@ pub(super) async fn export_query(
     let limits = CallerLimits {
         row_limit: Some(services.queries.most_rows()),
         timeout_ms,
+        reader_time: READER_TIME,
         ..CallerLimits::default()
+    };
+    // Before the statement begins: the time that it may take is its own.
+    let place = match format {
+        ExportFormat::Xlsx => Some(WORKBOOKS.take(permit.org()).await),
+        _ => None,
     };
     let run = RunAgain { parameters, max_age_seconds: max_age, limits, told: None };
     let running = services.queries.run_again(&permit, id, run).await;
@@ -136,7 +154,11 @@ pub(super) async fn export_query(
         response.insert_header(("x-plinth-cached-at", at.to_string()));
     }
     match format {
-        ExportFormat::Xlsx => workbook(*running, response).await,
+        ExportFormat::Xlsx => {
+            let made = workbook(*running, response).await;
+            drop(place);
+            made
+        }
         ExportFormat::Parquet => parquet(*running, response).await,
         format => text(Lines::new(*running, format), response).await,
     }
@@ -192,8 +214,45 @@ async fn text(
             }
         }
     });
-    let whole = futures_util::StreamExt::chain(stream::iter([Ok(first)]), rest);
-    Ok(response.streaming(Box::pin(whole)))
+    let whole = stream::iter([Ok(first)]).chain(rest);
+    Ok(response.streaming(Box::pin(while_taken(whole, PATIENCE))))
+}
+
+/// The pieces of a file as they are made, by somebody of its own: so a reader who takes none for as long as `patience` ends the
+/// file, and one who hangs up ends it at once.
+fn while_taken(
+    pieces: impl Stream<Item = Result<Bytes, actix_web::Error>> + 'static,
+    patience: Duration,
+) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
+    let (taker, coming) = mpsc::channel(1);
+    actix_web::rt::spawn(async move {
+        let mut pieces = pin!(pieces);
+        loop {
+            let piece = tokio::select! {
+                biased;
+                () = taker.closed() => return,
+                piece = pieces.next() => piece,
+            };
+            let is_end = piece.is_none();
+            match taker.send_timeout(piece, patience).await {
+                Ok(()) if !is_end => {}
+                Ok(()) | Err(SendTimeoutError::Closed(_)) => return,
+                Err(SendTimeoutError::Timeout(_)) => {
+                    tracing::warn!("an export was cut off because nobody took it");
+                    return;
+                }
+            }
+        }
+    });
+    stream::unfold(Some(coming), |coming| async move {
+        let mut coming = coming?;
+        if let Some(piece) = coming.recv().await {
+            return piece.map(|it| (it, Some(coming)));
+        }
+        // Without its end: what was sent is not the whole.
+        let cut = "nobody took the rows for too long";
+        Some((Err(Problem::new(ErrorKind::Unavailable, cut, None).into()), None))
+    })
 }
 
 enum Writer {
@@ -317,8 +376,8 @@ async fn parquet(
             }
         }
     });
-    let whole = futures_util::StreamExt::chain(stream::iter([Ok(first)]), rest);
-    Ok(response.streaming(Box::pin(whole)))
+    let whole = stream::iter([Ok(first)]).chain(rest);
+    Ok(response.streaming(Box::pin(while_taken(whole, PATIENCE))))
 }
 
 /// Makes the workbook, and then sends it.
@@ -326,7 +385,6 @@ async fn workbook(
     mut running: Running,
     mut response: HttpResponseBuilder,
 ) -> Result<HttpResponse, Problem> {
-    let _one = WORKBOOKS.acquire().await.map_err(|err| ours(&err))?;
     let mut sheet = XlsxRows::new(running.columns(), running.types())?;
     loop {
         let rows = next(&mut running).await?;
@@ -345,7 +403,7 @@ async fn workbook(
     Ok(response.body(SizedStream::new(size, Box::pin(pieces(file)))))
 }
 
-fn pieces(file: File) -> impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> {
+fn pieces(file: File) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
     stream::try_unfold(tokio::fs::File::from_std(file), |mut file| async move {
         let mut piece = vec![0; PIECE_BYTES];
         let length = file.read(&mut piece).await?;
@@ -357,4 +415,43 @@ fn pieces(file: File) -> impl futures_util::Stream<Item = Result<Bytes, std::io:
 fn ours(err: &dyn std::error::Error) -> Problem {
     tracing::error!(error = plinth_core::chain(err), "a workbook could not be made");
     Problem::new(ErrorKind::Internal, "something went wrong on our side", None)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// Pieces without an end, and what is told when nobody makes more of them.
+    fn endless() -> (impl Stream<Item = Result<Bytes, actix_web::Error>>, oneshot::Receiver<()>) {
+        let (held, gone) = oneshot::channel();
+        let pieces = stream::repeat_with(move || {
+            let _held = &held;
+            Ok(Bytes::from_static(b"x"))
+        });
+        (pieces, gone)
+    }
+
+    #[actix_web::test]
+    async fn a_file_that_nobody_takes_ends_and_is_not_taken_for_the_whole() {
+        let (pieces, gone) = endless();
+        let mut file = Box::pin(while_taken(pieces, Duration::from_millis(1)));
+        assert!(file.next().await.is_some_and(|it| it.is_ok()));
+        assert!(gone.await.is_err(), "no more is made");
+        let rest: Vec<_> = file.collect().await;
+        assert!(rest.last().is_some_and(Result::is_err));
+
+        let (pieces, gone) = endless();
+        drop(while_taken(pieces, PATIENCE));
+        assert!(gone.await.is_err(), "whoever asked hung up");
+    }
+
+    #[actix_web::test]
+    async fn a_file_that_is_taken_is_whole() {
+        let pieces = stream::iter((0..100).map(|it| Ok(Bytes::from(vec![it]))));
+        let taken: Vec<_> = while_taken(pieces, PATIENCE).collect().await;
+        let taken = taken.into_iter().map(Result::unwrap).collect::<Vec<_>>();
+        assert_eq!(taken.concat(), (0..100).collect::<Vec<u8>>());
+    }
 }

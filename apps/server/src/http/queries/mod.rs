@@ -144,7 +144,7 @@ async fn create_query(
         connection: connection_id,
         input,
         conversation: conversation_id,
-        limits: CallerLimits { row_limit, byte_limit, timeout_ms, in_background: false },
+        limits: CallerLimits { row_limit, byte_limit, timeout_ms, ..CallerLimits::default() },
         purpose,
         model,
         told: None,
@@ -374,7 +374,7 @@ async fn run_query(
     let RunQuery { parameters, max_age, format, row_limit, byte_limit, timeout_ms } =
         RunQuery::parse(&body)?;
     let form = Form::of(&request, format, row_limit)?;
-    let limits = CallerLimits { row_limit, byte_limit, timeout_ms, in_background: false };
+    let limits = CallerLimits { row_limit, byte_limit, timeout_ms, ..CallerLimits::default() };
     let run = RunAgain { parameters, max_age_seconds: max_age, limits, told: None };
     let id = id.into_inner();
     if form == Form::Json(Format::Table) {
