@@ -21,6 +21,7 @@ use tokio_postgres::types::{FromSql, Json, ToSql};
 use uuid::Uuid;
 
 use crate::database::{broken_constraint, internal, store};
+use crate::sweep::Old;
 use crate::{Database, audit, events, outbox};
 
 /// How long an error is kept, in characters.
@@ -56,6 +57,19 @@ impl PostgresAlerts {
         Self { database }
     }
 }
+
+/// What is forgotten of an alert, found in the index of its evaluations from the oldest on.
+const OLD: Old<'_> = Old {
+    table: "alert_evaluations",
+    which: "alert_id = $2 AND ended_at < (SELECT db_now() - make_interval(secs => $3)) ORDER BY ended_at, id",
+    part: 1_000,
+};
+
+const BEYOND: Old<'_> = Old {
+    table: "alert_evaluations",
+    which: "alert_id = $2 AND (ended_at, id) <= ($3, $4) ORDER BY ended_at, id",
+    part: 1_000,
+};
 
 fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, StoreError> {
     row.try_get(column).map_err(internal)
@@ -403,19 +417,23 @@ impl AlertStore for PostgresAlerts {
     }
 
     async fn sweep(&self, org: OrgId, age: SignedDuration, count: i64) -> Result<u64, StoreError> {
-        let old = "DELETE FROM alert_evaluations
-             WHERE org_id = $1 AND ended_at < db_now() - make_interval(secs => $2)";
-        let many = "DELETE FROM alert_evaluations e
-             USING (SELECT id, row_number() OVER (PARTITION BY alert_id ORDER BY ended_at DESC, id DESC) AS place
-                    FROM alert_evaluations WHERE org_id = $1) ranked
-             WHERE e.org_id = $1 AND e.id = ranked.id AND ranked.place > $2";
-        self.database
-            .for_org(org, async |tx| {
-                let (org, age) = (org.as_uuid(), age.as_secs_f64());
-                let gone = tx.execute(old, &[&org, &age]).await.map_err(store)?;
-                Ok(gone + tx.execute(many, &[&org, &count]).await.map_err(store)?)
-            })
-            .await
+        let all = "SELECT id FROM alerts WHERE org_id = $1";
+        let beyond =
+            "SELECT ended_at, id FROM alert_evaluations WHERE org_id = $1 AND alert_id = $2
+             ORDER BY ended_at DESC, id DESC OFFSET $3 LIMIT 1";
+        let (id, age) = (org.as_uuid(), age.as_secs_f64());
+        let mut forgotten = 0;
+        for row in self.database.rows_of_org(org, all, &[&id]).await? {
+            let alert: Uuid = get(&row, "id")?;
+            forgotten += self.database.delete_old(org, &OLD, &[&id, &alert, &age]).await?;
+            if let Some((at, newest)) =
+                self.database.first_beyond(org, beyond, alert, count).await?
+            {
+                let parameters: [&(dyn ToSql + Sync); 4] = [&id, &alert, &at, &newest];
+                forgotten += self.database.delete_old(org, &BEYOND, &parameters).await?;
+            }
+        }
+        Ok(forgotten)
     }
 
     async fn organizations(&self) -> Result<Vec<OrgId>, StoreError> {

@@ -12,6 +12,7 @@ use tokio_postgres::types::{Json, ToSql};
 use crate::Database;
 use crate::database::{internal, store};
 use crate::queries::{storable, storable_json};
+use crate::sweep::Old;
 
 /// [`ConversationStore`] in our own database.
 #[derive(Clone)]
@@ -207,23 +208,23 @@ impl ConversationStore for PostgresConversations {
     }
 
     async fn sweep(&self, org: OrgId, now: Timestamp, most: u32) -> Result<u64, StoreError> {
-        self.database
-            .for_org(org, async |tx| {
-                let expired = "DELETE FROM conversations WHERE org_id = $1 AND expires_at <= $2";
-                let expired =
-                    tx.execute(expired, &[&org.as_uuid(), &now]).await.map_err(store)?;
-                let beyond = "DELETE FROM conversations WHERE org_id = $1 AND id IN (
-                     SELECT id FROM (
-                         SELECT id, row_number() OVER (PARTITION BY user_id ORDER BY updated_at DESC, id DESC) AS place
-                         FROM conversations WHERE org_id = $1) AS placed
-                     WHERE place > $2)";
-                let beyond = tx
-                    .execute(beyond, &[&org.as_uuid(), &i64::from(most)])
-                    .await
-                    .map_err(store)?;
-                Ok(expired + beyond)
-            })
-            .await
+        let expired = Old {
+            table: "conversations",
+            which: "expires_at <= $2 ORDER BY expires_at",
+            part: 1_000,
+        };
+        let beyond = Old {
+            table: "conversations",
+            which: "id IN (
+                 SELECT id FROM (
+                     SELECT id, row_number() OVER (PARTITION BY user_id ORDER BY updated_at DESC, id DESC) AS place
+                     FROM conversations WHERE org_id = $1) AS placed
+                 WHERE place > $2)",
+            part: 1_000,
+        };
+        let id = org.as_uuid();
+        let gone = self.database.delete_old(org, &expired, &[&id, &now]).await?;
+        Ok(gone + self.database.delete_old(org, &beyond, &[&id, &i64::from(most)]).await?)
     }
 
     async fn organizations(&self) -> Result<Vec<OrgId>, StoreError> {

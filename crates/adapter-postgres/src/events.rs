@@ -18,6 +18,7 @@ use tokio_postgres::types::{FromSql, ToSql};
 use uuid::Uuid;
 
 use crate::database::{internal, store};
+use crate::sweep::Old;
 use crate::{Database, audit, outbox};
 
 /// Announces what happened to whoever subscribed to it, in the transaction of the change. `happened` is asked only if
@@ -418,14 +419,12 @@ impl EventStore for PostgresEvents {
     }
 
     async fn sweep(&self, org: OrgId, age: SignedDuration) -> Result<u64, StoreError> {
-        let delete = "DELETE FROM event_deliveries
-             WHERE org_id = $1 AND created_at < db_now() - make_interval(secs => $2)";
-        self.database
-            .for_org(org, async |tx| {
-                let gone = tx.execute(delete, &[&org.as_uuid(), &age.as_secs_f64()]).await;
-                gone.map_err(store)
-            })
-            .await
+        let old = Old {
+            table: "event_deliveries",
+            which: "created_at < db_now() - make_interval(secs => $2) AND state <> 'waiting' ORDER BY created_at",
+            part: 1_000,
+        };
+        self.database.delete_old(org, &old, &[&org.as_uuid(), &age.as_secs_f64()]).await
     }
 
     async fn organizations(&self) -> Result<Vec<OrgId>, StoreError> {

@@ -54,9 +54,14 @@ impl IdempotencyStore for PostgresIdempotency {
         let (lease, kept) = (lease.as_secs_f64(), kept.as_secs_f64());
         self.database
             .for_org(new.org, async |tx| {
+                // Somebody waits: of what is old only this key, and a few more than come.
                 let sweep = "DELETE FROM idempotent_requests WHERE org_id = $1
-                     AND created_at < db_now() - make_interval(secs => $2)";
-                tx.execute(sweep, &[&org, &kept]).await.map_err(store)?;
+                     AND created_at < (SELECT db_now() - make_interval(secs => $2))
+                     AND (caller = $3 AND key = $4 OR id = ANY (ARRAY(
+                         SELECT id FROM idempotent_requests
+                         WHERE org_id = $1 AND created_at < (SELECT db_now() - make_interval(secs => $2))
+                         ORDER BY created_at LIMIT 20 FOR UPDATE SKIP LOCKED)))";
+                tx.execute(sweep, &[&org, &kept, &new.caller, &key]).await.map_err(store)?;
                 let insert = "INSERT INTO idempotent_requests
                          (id, org_id, caller, key, fingerprint, leased_until, created_at)
                      VALUES ($1, $2, $3, $4, $5, db_now() + make_interval(secs => $6), db_now())

@@ -32,6 +32,7 @@ mod roles;
 mod saved_queries;
 mod signing;
 mod snapshots;
+mod sweep;
 mod team;
 mod tenancy;
 mod tls;

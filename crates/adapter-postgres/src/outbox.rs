@@ -87,7 +87,9 @@ impl OutboxStore for PostgresOutbox {
             .for_org(org, async |tx| {
                 tx.execute(update, &[&org.as_uuid(), &id.as_uuid()]).await.map_err(store)?;
                 // What was done is kept for a while, so that an operator can see it.
-                let sweep = "DELETE FROM outbox WHERE org_id = $1 AND done_at < db_now() - interval '7 days'";
+                let sweep = "DELETE FROM outbox WHERE org_id = $1 AND id = ANY (ARRAY(
+                     SELECT id FROM outbox WHERE org_id = $1 AND done_at < (SELECT db_now() - interval '7 days')
+                     ORDER BY done_at LIMIT 20 FOR UPDATE SKIP LOCKED))";
                 tx.execute(sweep, &[&org.as_uuid()]).await.map_err(store)?;
                 Ok(())
             })

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::Database;
 use crate::database::{internal, store};
 use crate::queries::{storable, storable_json};
+use crate::sweep::Old;
 
 /// [`QueryRunStore`] in our own database.
 #[derive(Clone)]
@@ -361,15 +362,18 @@ impl QueryRunStore for PostgresQueryRuns {
 
     async fn sweep(&self) -> Result<u64, StoreError> {
         // A run whose process died and for which nobody came back goes with its lease.
-        let delete = "DELETE FROM query_runs WHERE org_id = $1
-             AND (expires_at <= db_now() OR leased_until <= db_now() - interval '1 hour')";
-        let mut forgotten = 0;
-        for org in self.database.organizations().await? {
-            forgotten += self
-                .database
-                .for_org(org, async |tx| tx.execute(delete, &[&org.as_uuid()]).await.map_err(store))
-                .await?;
-        }
-        Ok(forgotten)
+        let old = Old {
+            table: "query_runs",
+            which: "(expires_at <= (SELECT db_now()) OR leased_until <= (SELECT db_now() - interval '1 hour'))",
+            // With each go its rows, up to many megabytes.
+            part: 20,
+        };
+        let database = &self.database;
+        let sweep = |org: OrgId| {
+            let old = &old;
+            async move { database.delete_old(org, old, &[&org.as_uuid()]).await }
+        };
+        let all = database.organizations().await?;
+        Ok(plinth_core::sweep_each("rows of runs", all, sweep).await)
     }
 }

@@ -22,6 +22,7 @@ use crate::policies::read_attributes;
 use crate::roles::{
     JOIN_ROLES, ROLE_COLUMNS, find_custom, find_role, list_custom, read_role, role_columns,
 };
+use crate::sweep::Old;
 use crate::{Database, audit, events, outbox};
 
 /// [`TeamStore`] in our own database.
@@ -372,12 +373,8 @@ impl TeamStore for PostgresTeam {
     }
 
     async fn sweep_invitations(&self, org: OrgId, before: Timestamp) -> Result<u64, StoreError> {
-        let delete = "DELETE FROM invitations WHERE org_id = $1 AND expires_at < $2";
-        self.database
-            .for_org(org, async |tx| {
-                tx.execute(delete, &[&org.as_uuid(), &before]).await.map_err(store)
-            })
-            .await
+        let old = Old { table: "invitations", which: "expires_at < $2", part: 1_000 };
+        self.database.delete_old(org, &old, &[&org.as_uuid(), &before]).await
     }
 
     async fn organizations(&self) -> Result<Vec<OrgId>, StoreError> {

@@ -18,6 +18,7 @@ mod permit;
 mod principal;
 mod recent;
 mod scope;
+mod sweep;
 
 pub use attribute::{
     Attribute, AttributeKind, AttributeName, AttributeType, BUILT_IN_ATTRIBUTES, InvalidAttribute,
@@ -38,6 +39,7 @@ pub use permit::{
 pub use principal::{Credential, Origin, Principal};
 pub use recent::Recent;
 pub use scope::{Scope, ScopeSet, UnknownScope};
+pub use sweep::sweep_each;
 
 #[doc(hidden)]
 pub mod __private {

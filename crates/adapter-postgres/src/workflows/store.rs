@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{PostgresWorkflows, approvals, rows, runs};
 use crate::audit;
 use crate::database::{broken_constraint, internal, store};
+use crate::sweep::Old;
 
 const INSERT: &str = "INSERT INTO workflows (id, org_id, name, description, owner_id, enabled, paused_at, paused_why, failures,
          draft, published, trigger_kind, next_slot, hook_number, revision, created_at, updated_at)
@@ -26,7 +27,38 @@ const UPDATE: &str = "UPDATE workflows SET name = $3, description = $4, owner_id
          hook_number = $14, revision = $15, created_at = $16, updated_at = $17
      WHERE id = $1 AND org_id = $2";
 
-/// Runs the statement, which is one of the two above.
+/// What is forgotten of a workflow is found in the index of its runs, from the oldest on: there is none of their ends, and no
+/// run ends before it is made.
+const OLD_RUNS: Old<'_> = Old {
+    table: "workflow_runs",
+    which: "workflow_id = $2 AND created_at < (SELECT db_now() - make_interval(secs => $3))
+             AND ended_at < (SELECT db_now() - make_interval(secs => $3)) ORDER BY created_at, id",
+    part: RUNS_AT_ONCE,
+};
+
+/// The first run that is one too many. Nearly always there is none: then only the index is read.
+const BEYOND: &str = "SELECT created_at, id FROM workflow_runs
+     WHERE org_id = $1 AND workflow_id = $2 AND ended_at IS NOT NULL
+         AND (SELECT true FROM workflow_runs WHERE org_id = $1 AND workflow_id = $2
+              ORDER BY created_at DESC, id DESC OFFSET $3 LIMIT 1)
+     ORDER BY created_at DESC, id DESC OFFSET $3 LIMIT 1";
+
+const RUNS_BEYOND: Old<'_> = Old {
+    table: "workflow_runs",
+    which: "workflow_id = $2 AND (created_at, id) <= ($3, $4) AND ended_at IS NOT NULL ORDER BY created_at, id",
+    part: RUNS_AT_ONCE,
+};
+
+const OLD_EVENTS: Old<'_> = Old {
+    table: "workflow_events",
+    which: "workflow_id = $2 AND at < (SELECT db_now() - make_interval(secs => $3)) ORDER BY at, id",
+    part: 1_000,
+};
+
+/// With a run go the results of its steps, up to 4 MiB each.
+const RUNS_AT_ONCE: u64 = 100;
+
+/// Runs the statement, which inserts or updates.
 async fn write(tx: &Transaction<'_>, sql: &str, it: &Workflow) -> Result<(), WorkflowError> {
     let (paused_at, paused_why) = it.paused.clone().unzip();
     let draft = Json(&it.draft);
@@ -472,23 +504,21 @@ impl WorkflowStore for PostgresWorkflows {
     }
 
     async fn sweep(&self, org: OrgId, age: SignedDuration, count: i64) -> Result<u64, StoreError> {
-        let old = "DELETE FROM workflow_runs
-             WHERE org_id = $1 AND ended_at < db_now() - make_interval(secs => $2)";
-        let many = "DELETE FROM workflow_runs r
-             USING (SELECT id, row_number() OVER (PARTITION BY workflow_id ORDER BY created_at DESC, id DESC) AS place
-                    FROM workflow_runs WHERE org_id = $1 AND ended_at IS NOT NULL) ranked
-             WHERE r.org_id = $1 AND r.id = ranked.id AND ranked.place > $2";
-        let events = "DELETE FROM workflow_events
-             WHERE org_id = $1 AND at < db_now() - make_interval(secs => $2)";
-        self.database
-            .for_org(org, async |tx| {
-                let (org, age) = (org.as_uuid(), age.as_secs_f64());
-                let gone = tx.execute(old, &[&org, &age]).await.map_err(store)?;
-                let more = tx.execute(many, &[&org, &count]).await.map_err(store)?;
-                tx.execute(events, &[&org, &age]).await.map_err(store)?;
-                Ok(gone + more)
-            })
-            .await
+        let all = "SELECT id FROM workflows WHERE org_id = $1";
+        let (id, age) = (org.as_uuid(), age.as_secs_f64());
+        let mut forgotten = 0;
+        for row in self.database.rows_of_org(org, all, &[&id]).await? {
+            let workflow: Uuid = row.try_get(0).map_err(internal)?;
+            forgotten += self.database.delete_old(org, &OLD_RUNS, &[&id, &workflow, &age]).await?;
+            if let Some((at, newest)) =
+                self.database.first_beyond(org, BEYOND, workflow, count).await?
+            {
+                let parameters: [&(dyn ToSql + Sync); 4] = [&id, &workflow, &at, &newest];
+                forgotten += self.database.delete_old(org, &RUNS_BEYOND, &parameters).await?;
+            }
+            self.database.delete_old(org, &OLD_EVENTS, &[&id, &workflow, &age]).await?;
+        }
+        Ok(forgotten)
     }
 
     async fn organizations(&self) -> Result<Vec<OrgId>, StoreError> {

@@ -171,10 +171,8 @@ impl Conversations {
     /// Only when our own storage fails.
     pub async fn sweep(&self) -> Result<u64, StoreError> {
         let now = self.clock.now();
-        let mut swept = 0;
-        for org in self.store.organizations().await? {
-            swept += self.store.sweep(org, now, KEPT_CONVERSATIONS).await?;
-        }
-        Ok(swept)
+        let all = self.store.organizations().await?;
+        let sweep = |org| self.store.sweep(org, now, KEPT_CONVERSATIONS);
+        Ok(plinth_core::sweep_each("conversations", all, sweep).await)
     }
 }

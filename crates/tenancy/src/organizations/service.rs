@@ -305,17 +305,18 @@ impl Organizations {
     ///
     /// # Errors
     ///
-    /// When storage fails; the rest is done the next time.
-    pub async fn sweep(&self) -> Result<usize, StoreError> {
-        let mut deleted = 0;
-        for org in self.store.due().await? {
-            if self.store.delete(org).await? {
+    /// When storage cannot say which those are. One that cannot be deleted now is tried again the next time.
+    pub async fn sweep(&self) -> Result<u64, StoreError> {
+        let due = self.store.due().await?;
+        let delete = |org| async move {
+            let is_deleted = self.store.delete(org).await?;
+            if is_deleted {
                 tracing::info!(org.id = %org, "an organization was deleted, as its owner wished");
                 self.forget(org);
-                deleted += 1;
             }
-        }
-        Ok(deleted)
+            Ok::<_, StoreError>(u64::from(is_deleted))
+        };
+        Ok(plinth_core::sweep_each("organizations to delete", due, delete).await)
     }
 
     async fn apply(

@@ -365,11 +365,9 @@ impl Team {
     pub async fn sweep(&self) -> Result<u64, StoreError> {
         let now = self.clock.now();
         let before = now.saturating_sub(KEPT_EXPIRED).unwrap_or(Timestamp::MIN);
-        let mut swept = 0;
-        for org in self.store.organizations().await? {
-            swept += self.store.sweep_invitations(org, before).await?;
-        }
-        Ok(swept)
+        let all = self.store.organizations().await?;
+        let sweep = |org| self.store.sweep_invitations(org, before);
+        Ok(plinth_core::sweep_each("invitations", all, sweep).await)
     }
 
     /// Makes this server go by what has just changed.

@@ -286,11 +286,10 @@ impl AlertWorker {
     ///
     /// When storage fails.
     pub async fn sweep(&self) -> Result<u64, StoreError> {
-        let mut forgotten = 0;
-        for org in self.parts.store.organizations().await? {
-            forgotten += self.parts.store.sweep(org, crate::KEPT, crate::KEPT_RUNS).await?;
-        }
-        Ok(forgotten)
+        let store = &self.parts.store;
+        let all = store.organizations().await?;
+        let sweep = |org| store.sweep(org, crate::KEPT, crate::KEPT_RUNS);
+        Ok(plinth_core::sweep_each("old evaluations", all, sweep).await)
     }
 }
 

@@ -137,7 +137,7 @@ pub trait EventStore: Send + Sync + 'static {
         next: &Next,
     ) -> Result<bool, StoreError>;
 
-    /// Forgets deliveries that were written more than `age` ago; says how many.
+    /// Forgets deliveries that were written more than `age` ago and do not wait any more; says how many.
     async fn sweep(&self, org: OrgId, age: SignedDuration) -> Result<u64, StoreError>;
 
     /// Every organization.

@@ -196,11 +196,10 @@ impl EventWorker {
     ///
     /// When storage fails.
     pub async fn sweep(&self) -> Result<u64, StoreError> {
-        let mut forgotten = 0;
-        for org in self.parts.store.organizations().await? {
-            forgotten += self.parts.store.sweep(org, KEPT).await?;
-        }
-        Ok(forgotten)
+        let store = &self.parts.store;
+        let all = store.organizations().await?;
+        let sweep = |org| store.sweep(org, KEPT);
+        Ok(plinth_core::sweep_each("old events", all, sweep).await)
     }
 }
 

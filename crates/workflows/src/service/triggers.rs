@@ -178,11 +178,9 @@ impl Workflows {
     /// When storage fails.
     pub async fn sweep(&self) -> Result<u64, WorkflowError> {
         let store = &self.parts.store;
-        let mut forgotten = 0;
-        for org in store.organizations().await? {
-            forgotten += store.sweep(org, KEPT, KEPT_RUNS).await?;
-        }
-        Ok(forgotten)
+        let all = store.organizations().await?;
+        let sweep = |org| store.sweep(org, KEPT, KEPT_RUNS);
+        Ok(plinth_core::sweep_each("old runs", all, sweep).await)
     }
 }
 
