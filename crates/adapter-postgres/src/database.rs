@@ -18,6 +18,13 @@ use crate::tls::Verify;
 /// How long a request may wait for a connection.
 const WAIT_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long a worker may: it has what it does to itself for three seconds, unless it says in time that it is still at it.
+const WORKERS_WAIT_LIMIT: Duration = Duration::from_secs(2);
+
+/// Connections of workers at the least. Taking runs, keeping them, and for one organization two transactions that move runs on
+/// and two that begin actions may be under way at once; more than that only shortens waits.
+const WORKERS_LEAST: usize = 6;
+
 /// Says whose rows a transaction sees.
 const SET_ORG: &str = "SELECT set_config('plinth.org_id', $1, true)";
 
@@ -62,18 +69,8 @@ impl Database {
     pub async fn open(url: &DatabaseUrl, size: usize) -> Result<Self, OpenError> {
         let (config, verify) = url.as_app();
         let tls = verify.connector().map_err(|err| OpenError::Tls(err.to_string()))?;
-        let recycle = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let dialled = Arc::new((config.clone(), tls.clone()));
-        let manager = Manager::from_config(config, tls, recycle);
-        let pool = Pool::builder(manager)
-            .max_size(size)
-            // What was used last knows the statements already, and what it needs of the catalogs; the others stay for rushes.
-            .queue_mode(QueueMode::Lifo)
-            .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(WAIT_LIMIT))
-            .create_timeout(Some(WAIT_LIMIT))
-            .build()
-            .map_err(|err| OpenError::Tls(err.to_string()))?;
+        let dialled = Arc::new((config, tls));
+        let pool = pool(&dialled, size, WAIT_LIMIT);
         let client = pool.get().await.map_err(|err| OpenError::of(&err))?;
         let query = "SELECT current_user::text, rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user";
         let row = client
@@ -93,6 +90,14 @@ impl Database {
     pub fn with_trail(mut self, key: TrailKey) -> Self {
         self.trail = Some(key);
         self
+    }
+
+    /// The same database over connections of their own, half as many again and at least six, which are dialled
+    /// when they are needed. For what has to be written within a lease: requests, however many and slow, take none of these.
+    #[must_use]
+    pub fn for_workers(&self) -> Self {
+        let size = (self.pool.status().max_size / 2).max(WORKERS_LEAST);
+        Self { pool: pool(&self.dialled, size, WORKERS_WAIT_LIMIT), ..self.clone() }
     }
 
     /// The same, with a clock instead of the database's own, by which leases are decided. For tests.
@@ -403,6 +408,20 @@ impl Database {
         tx.execute(set, &[&clock.now().to_string()]).await.map_err(store)?;
         Ok(())
     }
+}
+
+fn pool(dialled: &(Config, MakeRustlsConnect), size: usize, wait_limit: Duration) -> Pool {
+    let (config, tls) = dialled.clone();
+    let recycle = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    Pool::builder(Manager::from_config(config, tls, recycle))
+        .max_size(size)
+        // What was used last knows the statements already, and what it needs of the catalogs; the others stay for rushes.
+        .queue_mode(QueueMode::Lifo)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(wait_limit))
+        .create_timeout(Some(wait_limit))
+        .build()
+        .expect("limits of time have a runtime")
 }
 
 /// Transactions whose commits everybody sees at once, and which are stored only when [`Hurry::flush`] says so: until then a

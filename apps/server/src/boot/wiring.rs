@@ -379,7 +379,9 @@ impl Services {
         let authority = AuthorityKeeper::new(control_plane_store.clone(), &installation);
         let hooks = HookKey::new(*installation.derive("webhooks of workflows"));
         let event_key = EventKey::new(*installation.derive("signatures of events"));
-        let (events, event_worker) = events(&database, event_key, outward.clone(), &clock);
+        // What is under a lease does not wait for those who call.
+        let own = database.for_workers();
+        let (events, event_worker) = events((&database, &own), event_key, outward.clone(), &clock);
         let credentials = StoredCredentials::new(
             Arc::new(PostgresCredentials::new(database.clone())),
             vault.clone(),
@@ -390,13 +392,13 @@ impl Services {
             .with_credentials(credentials.clone())
             .with_writer(writer);
         let (workflows, worker, listen_worker, bell) = workflows(
-            &database,
+            (&database, &own),
             targets.clone(),
             (&tenancy, &connections, &queries),
             (actions, hooks, runs),
             &clock,
         );
-        let (alerts, alert_worker) = alerts(&database, &tenancy, &queries, &clock);
+        let (alerts, alert_worker) = alerts((&database, &own), &tenancy, &queries, &clock);
         let dashboards = Dashboards::new(DashboardParts {
             store: Arc::new(PostgresDashboards::new(database.clone())),
             runner: Arc::new(SavedQueries::new(queries.clone(), repairs.clone())),
@@ -454,9 +456,9 @@ impl Services {
     }
 }
 
-/// Workflows, and what runs them here.
+/// Workflows, and what runs them here, over its own connections.
 fn workflows(
-    database: &Database,
+    (database, own): (&Database, &Database),
     targets: Arc<TargetDatabases>,
     (tenancy, connections, queries): (&Tenancy, &Connections, &Queries),
     (actions, hooks, settings): (Actions, HookKey, WorkerSettings),
@@ -469,7 +471,7 @@ fn workflows(
     let team = Arc::new(PostgresTeam::new(database.clone()));
     let members = Arc::new(TeamMembers::new(team));
     let workflows = Workflows::new(WorkflowParts {
-        store: store.clone(),
+        store,
         tenancy: tenancy.clone(),
         connections: connections.clone(),
         queries: queries.clone(),
@@ -489,9 +491,9 @@ fn workflows(
         clock: clock.clone(),
     });
     let worker = Worker::new(WorkerParts {
-        queue: Arc::new(PostgresRuns::new(database.clone(), clock.clone())),
-        store,
-        members,
+        queue: Arc::new(PostgresRuns::new(own.clone(), clock.clone())),
+        store: Arc::new(PostgresWorkflows::new(own.clone())),
+        members: Arc::new(TeamMembers::new(Arc::new(PostgresTeam::new(own.clone())))),
         steps: Arc::new(steps.in_background()),
         actions,
         hooks,
@@ -502,9 +504,9 @@ fn workflows(
     (workflows, Arc::new(worker), listen_worker, bell)
 }
 
-/// Subscriptions to events, and what sends them here.
+/// Subscriptions to events, and what sends them here, over its own connections.
 fn events(
-    database: &Database,
+    (database, own): (&Database, &Database),
     key: EventKey,
     outward: Arc<dyn Outward>,
     clock: &Arc<dyn Clock>,
@@ -512,19 +514,20 @@ fn events(
     let store = Arc::new(PostgresEvents::new(database.clone()));
     let woken = Arc::new(Notify::new());
     let events = Events::new(EventParts {
-        store: store.clone(),
+        store,
         key: key.clone(),
         woken: woken.clone(),
         clock: clock.clone(),
     });
+    let store = Arc::new(PostgresEvents::new(own.clone()));
     let worker =
         EventWorker::new(EventWorkerParts { store, outward, key, woken, clock: clock.clone() });
     (events, worker)
 }
 
-/// Alerts, and what evaluates them here.
+/// Alerts, and what evaluates them here, over its own connections.
 fn alerts(
-    database: &Database,
+    (database, own): (&Database, &Database),
     tenancy: &Tenancy,
     queries: &Queries,
     clock: &Arc<dyn Clock>,
@@ -532,14 +535,14 @@ fn alerts(
     let store = Arc::new(PostgresAlerts::new(database.clone()));
     let woken = Arc::new(Notify::new());
     let alerts = Alerts::new(AlertParts {
-        store: store.clone(),
+        store,
         queries: queries.clone(),
         woken: woken.clone(),
         clock: clock.clone(),
     });
     let worker = AlertWorker::new(AlertWorkerParts {
-        store,
-        members: Arc::new(TeamMembers::new(Arc::new(PostgresTeam::new(database.clone())))),
+        store: Arc::new(PostgresAlerts::new(own.clone())),
+        members: Arc::new(TeamMembers::new(Arc::new(PostgresTeam::new(own.clone())))),
         steps: Arc::new(QuerySteps::new(queries.clone())),
         tenancy: tenancy.clone(),
         woken,

@@ -35,7 +35,7 @@ pub(crate) struct TestApp {
     pub(crate) installation: InstallationKey,
     gate: Gate,
     client: reqwest::Client,
-    database: TestDatabase,
+    pub(crate) database: TestDatabase,
     links: LinkKey,
 }
 

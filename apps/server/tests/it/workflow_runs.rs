@@ -194,3 +194,51 @@ async fn a_run_may_what_its_owner_may_at_that_moment() {
     assert_eq!(third["status"], "failed", "{third}");
     assert!(third["error"].as_str().unwrap().contains("saved queries only"), "{third}");
 }
+
+/// A worker whose leases are over while its actions are under way would have them done twice.
+#[actix_web::test]
+async fn leases_are_kept_while_callers_use_up_every_connection() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let receiver = Receiver::answering(&[""]).await;
+    let workflow =
+        make(&ann, body("Long", &connection, &json!({ "actions": post_to(&receiver) }))).await;
+    let queued = ann.post(&format!("/v1/workflows/{workflow}/run"), json!({})).await;
+    assert_eq!(queued.status, 202, "{}", queued.text);
+    let (_alive, stopped) = tokio::sync::watch::channel(false);
+    let worker = app.services.worker.clone();
+    let working = actix_web::rt::spawn(async move { worker.work(stopped).await });
+    receiver.has_got(1).await;
+
+    let (client, link) =
+        tokio_postgres::connect(&app.database.superuser_url(), tokio_postgres::NoTls)
+            .await
+            .unwrap();
+    actix_web::rt::spawn(link);
+    client.batch_execute("BEGIN; LOCK TABLE plinth.alerts IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    for _ in 0..4 {
+        let ann = app.somebody(&ann.key);
+        actix_web::rt::spawn(async move { ann.get("/v1/alerts").await.status });
+    }
+    let until = async |query: &str, holds: &dyn Fn(&str) -> bool| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(8);
+        loop {
+            let found = app.rows(query).await.remove(0);
+            if holds(&found) {
+                return found;
+            }
+            assert!(std::time::Instant::now() < deadline, "{query} still gives {found}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let waiting = "SELECT count(*)::text FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until(waiting, &|it: &str| it == "4").await;
+    let lease = "SELECT lease_until::text FROM workflow_runs WHERE state = 'running'";
+    let before = app.rows(lease).await.remove(0);
+    app.clock.advance(SignedDuration::from_secs(2));
+    until(lease, &|it: &str| it != before).await;
+    assert_eq!(app.rows(waiting).await, ["4"], "they wait still");
+    working.abort();
+}
