@@ -9,8 +9,9 @@ use plinth_core::{Cursor, Limit, OrgId, StoreError, UserId};
 use plinth_tenancy::AuditEntry;
 use plinth_tenancy::outbox::{Letter, LetterTo, Message};
 use plinth_workflows::events::{
-    DecideSubscription, Delivery, DeliveryId, DeliveryState, EventError, EventKind, EventStore,
-    HappenedId, Next, SendLimits, Subscription, SubscriptionId, TakenDelivery, Try,
+    Backlog, DecideSubscription, Delivery, DeliveryId, DeliveryState, EventError, EventKind,
+    EventStore, Failing, HappenedId, Next, SendLimits, Subscription, SubscriptionId, TakenDelivery,
+    Try,
 };
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -49,8 +50,9 @@ pub(crate) async fn announce(
     Ok(())
 }
 
-const SUBSCRIPTION: &str = "id, org_id, url, description, kinds, enabled, ended_why, secret_number, previous_until, made_by,
-    revision, created_at, updated_at";
+const SUBSCRIPTION: &str =
+    "id, org_id, url, description, kinds, enabled, ended_why, secret_number, previous_until,
+    failing_since, failed_tries, made_by, revision, created_at, updated_at";
 
 const DELIVERY: &str =
     "id, subscription_id, event_id, kind, body, state, tries, due_at, created_at, ended_at";
@@ -89,6 +91,10 @@ fn subscription(row: &Row) -> Result<Subscription, StoreError> {
         ended_why: get(row, "ended_why")?,
         secret_number: get(row, "secret_number")?,
         previous_until: get(row, "previous_until")?,
+        failing: match get(row, "failing_since")? {
+            Some(since) => Some(Failing { since, tries: get(row, "failed_tries")? }),
+            None => None,
+        },
         by: UserId::from_uuid(get(row, "made_by")?),
         revision: get(row, "revision")?,
         created_at: get(row, "created_at")?,
@@ -218,7 +224,8 @@ impl EventStore for PostgresEvents {
         decide: DecideSubscription<'_>,
     ) -> Result<Option<Subscription>, EventError> {
         let update = "UPDATE event_subscriptions SET url = $3, description = $4, kinds = $5, enabled = $6, ended_why = $7,
-                 secret_number = $8, previous_until = $9, revision = $10, updated_at = $11
+                 secret_number = $8, previous_until = $9, revision = $10, updated_at = $11, failing_since = $12,
+                 failed_tries = $13
              WHERE org_id = $1 AND id = $2";
         self.database
             .for_org(org, async |tx| {
@@ -227,7 +234,9 @@ impl EventStore for PostgresEvents {
                 };
                 let entry = decide(&mut it)?;
                 let (org_id, own, kinds) = (org.as_uuid(), id.as_uuid(), names(&it));
-                let parameters: [&(dyn ToSql + Sync); 11] = [
+                let (since, tries) = it.failing.map(|it| (it.since, it.tries)).unzip();
+                let tries = tries.unwrap_or(0);
+                let parameters: [&(dyn ToSql + Sync); 13] = [
                     &org_id,
                     &own,
                     &it.url,
@@ -239,6 +248,8 @@ impl EventStore for PostgresEvents {
                     &it.previous_until,
                     &it.revision,
                     &it.updated_at,
+                    &since,
+                    &tries,
                 ];
                 tx.execute(update, &parameters).await.map_err(store)?;
                 audit::append(&self.database, tx, &entry).await?;
@@ -370,6 +381,21 @@ impl EventStore for PostgresEvents {
         tried: &Try,
         next: &Next,
     ) -> Result<bool, StoreError> {
+        // The subscription before its delivery, as whoever removes it has them. While its receiver takes what it gets,
+        // nothing is written, and nobody waits for anybody.
+        let took = "UPDATE event_subscriptions SET failing_since = NULL, failed_tries = 0
+             WHERE org_id = $1 AND failing_since IS NOT NULL AND id = (
+                 SELECT subscription_id FROM event_deliveries
+                 WHERE org_id = $1 AND id = $2 AND tries = $3 AND state = 'waiting')";
+        let took_not = "UPDATE event_subscriptions
+             SET failing_since = coalesce(failing_since, db_now()), failed_tries = failed_tries + 1
+             WHERE org_id = $1 AND id = (
+                 SELECT subscription_id FROM event_deliveries
+                 WHERE org_id = $1 AND id = $2 AND tries = $3 AND state = 'waiting')";
+        // In the order in which it was written, and before what is new.
+        let back = "UPDATE event_deliveries SET due_at = least(created_at, db_now())
+             WHERE org_id = $1 AND due_at > db_now() AND NOT taken AND subscription_id = (
+                 SELECT subscription_id FROM event_deliveries WHERE org_id = $1 AND id = $2)";
         // The number of the try says whether it is still this worker's.
         let update =
             "UPDATE event_deliveries SET state = $4, due_at = db_now() + make_interval(secs => $5),
@@ -381,15 +407,17 @@ impl EventStore for PostgresEvents {
              WHERE org_id = $1 AND enabled AND id = (SELECT subscription_id FROM event_deliveries WHERE org_id = $1 AND id = $2)
              RETURNING id, url, description";
         let (state, pause) = match next {
-            Next::Delivered => (DeliveryState::Delivered, None),
+            Next::Delivered | Next::Back => (DeliveryState::Delivered, None),
             Next::Again(pause) => (DeliveryState::Waiting, Some(pause.as_secs_f64())),
             Next::Failed | Next::Ended(_) => (DeliveryState::Failed, None),
         };
+        let noted = if state == DeliveryState::Delivered { took } else { took_not };
         let state = state.as_str();
         self.database
             .for_org(org, async |tx| {
                 let (org_id, delivery, id) = (org, id, id.as_uuid());
                 let org = org.as_uuid();
+                tx.execute(noted, &[&org, &id, &tried.number]).await.map_err(store)?;
                 let parameters: [&(dyn ToSql + Sync); 5] =
                     [&org, &id, &tried.number, &state, &pause];
                 if tx.execute(update, &parameters).await.map_err(store)? == 0 {
@@ -406,6 +434,9 @@ impl EventStore for PostgresEvents {
                     &tried.at,
                 ];
                 tx.execute(note, &parameters).await.map_err(store)?;
+                if *next == Next::Back {
+                    tx.execute(back, &[&org, &id]).await.map_err(store)?;
+                }
                 if let Next::Ended(why) = next {
                     let ended = tx.query_opt(end, &[&org, &id, why]).await.map_err(store)?;
                     if let Some(ended) = ended {
@@ -418,10 +449,43 @@ impl EventStore for PostgresEvents {
             .await
     }
 
+    async fn waiting(&self) -> Result<Vec<OrgId>, StoreError> {
+        let query = "SELECT organizations_with_waiting_deliveries()";
+        let rows = self.database.rows_of_nobody(query, &[]).await?;
+        rows.iter().map(|it| it.try_get(0).map(OrgId::from_uuid).map_err(internal)).collect()
+    }
+
+    async fn give_up(&self, org: OrgId, limits: &Backlog) -> Result<u64, StoreError> {
+        let all = "SELECT id FROM event_subscriptions WHERE org_id = $1";
+        // Nearly always there are fewer: then only the index of what waits is read.
+        let beyond = "SELECT created_at, id FROM event_deliveries
+             WHERE org_id = $1 AND subscription_id = $2 AND state = 'waiting'
+                 AND (SELECT true FROM event_deliveries
+                      WHERE org_id = $1 AND subscription_id = $2 AND due_at IS NOT NULL OFFSET $3 LIMIT 1)
+             ORDER BY created_at DESC, id DESC OFFSET $3 LIMIT 1";
+        let old = "created_at < db_now() - make_interval(secs => $4)";
+        let many = "(created_at, id) <= ($4, $5)";
+        let (id, age) = (org.as_uuid(), limits.age.as_secs_f64());
+        let mut given_up = 0;
+        for row in self.database.rows_of_org(org, all, &[&id]).await? {
+            let subscription: Uuid = get(&row, "id")?;
+            let parameters: [&(dyn ToSql + Sync); 4] = [&id, &subscription, &limits.too_old, &age];
+            given_up += self.give_up_part_by_part(org, old, &parameters).await?;
+            let beyond =
+                self.database.first_beyond(org, beyond, subscription, limits.count).await?;
+            if let Some((at, newest)) = beyond {
+                let parameters: [&(dyn ToSql + Sync); 5] =
+                    [&id, &subscription, &limits.too_many, &at, &newest];
+                given_up += self.give_up_part_by_part(org, many, &parameters).await?;
+            }
+        }
+        Ok(given_up)
+    }
+
     async fn sweep(&self, org: OrgId, age: SignedDuration) -> Result<u64, StoreError> {
         let old = Old {
             table: "event_deliveries",
-            which: "created_at < db_now() - make_interval(secs => $2) AND state <> 'waiting' ORDER BY created_at",
+            which: "created_at < (SELECT db_now() - make_interval(secs => $2)) AND state <> 'waiting' ORDER BY created_at",
             part: 1_000,
         };
         self.database.delete_old(org, &old, &[&org.as_uuid(), &age.as_secs_f64()]).await
@@ -432,7 +496,44 @@ impl EventStore for PostgresEvents {
     }
 }
 
-/// Tells the trail and those who run the organization that a subscription ended by its receiver's word.
+impl PostgresEvents {
+    /// Gives up what waits for the subscription `$2` and is `which`, because of `$3`.
+    async fn give_up_part_by_part(
+        &self,
+        org: OrgId,
+        which: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, StoreError> {
+        const PART: u64 = 1_000;
+        let give_up = format!(
+            "WITH part AS (
+                 SELECT id FROM event_deliveries
+                 WHERE org_id = $1 AND subscription_id = $2 AND due_at IS NOT NULL AND {which}
+                     AND NOT (taken AND due_at > db_now())
+                 LIMIT {PART} FOR UPDATE SKIP LOCKED
+             ), given_up AS (
+                 UPDATE event_deliveries d
+                 SET state = 'failed', due_at = NULL, taken = false, ended_at = db_now(), tries = d.tries + 1
+                 FROM part WHERE d.id = part.id RETURNING d.id, d.tries
+             )
+             INSERT INTO event_tries (org_id, delivery_id, number, error, duration_ms, at)
+             SELECT $1, id, tries, $3::text, 0, db_now() FROM given_up"
+        );
+        let mut all = 0;
+        loop {
+            let part = self
+                .database
+                .for_org(org, async |tx| tx.execute(&give_up, parameters).await.map_err(store))
+                .await?;
+            all += part;
+            if part < PART {
+                return Ok(all);
+            }
+        }
+    }
+}
+
+/// Tells the trail and those who run the organization that a subscription ended, by its receiver's word or silence.
 async fn tell_end(
     database: &Database,
     tx: &Transaction<'_>,

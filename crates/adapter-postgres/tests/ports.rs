@@ -641,6 +641,7 @@ async fn the_functions_that_look_over_the_wall_are_these() {
         "plinth.find_invitation(uuid) → uuid",
         "plinth.organizations_to_delete() → SETOF uuid",
         "plinth.organizations_with_lost_query_runs() → SETOF uuid",
+        "plinth.organizations_with_waiting_deliveries() → SETOF uuid",
         "plinth.find_api_key(bytea) → TABLE(org_id uuid, key_id uuid)",
         "plinth.find_identity_providers(text) → TABLE(org_id uuid, provider_id uuid)",
         "plinth.find_oauth_app(uuid) → uuid",

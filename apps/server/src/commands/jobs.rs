@@ -60,6 +60,9 @@ const SCHEDULES_EVERY: Duration = Duration::from_secs(1);
 /// How often old runs of workflows are forgotten.
 const OLD_RUNS_EVERY: Duration = Duration::from_mins(30);
 
+/// How often events are given up that waited for too long, or behind too many.
+const GIVING_UP_EVERY: Duration = Duration::from_mins(1);
+
 /// What a server does beside answering. Each job may run in any number of servers at once. Connections are checked about
 /// every `check_seconds`, not at all if that is 0; at most `runs` runs of workflows are under way here at once.
 pub(super) fn start(
@@ -153,6 +156,10 @@ pub(super) fn workflows(
     let events = services.event_worker.clone();
     jobs.spawn(every("old events", OLD_RUNS_EVERY, stopped.clone(), async move || {
         events.sweep().await.map(|_| ())
+    }));
+    let events = services.event_worker.clone();
+    jobs.spawn(every("events to give up", GIVING_UP_EVERY, stopped.clone(), async move || {
+        events.give_up().await.map(|_| ())
     }));
     let (listening, until) = (services.listen_worker.clone(), stopped.clone());
     jobs.spawn(async move { listening.work(until).await });

@@ -217,6 +217,97 @@ async fn a_receiver_that_wants_no_more_gets_no_more() {
 }
 
 #[actix_web::test]
+async fn a_receiver_that_is_back_gets_at_once_what_waited_for_it() {
+    const BUSY: &str = "503 Busy";
+    let app = TestApp::start().await;
+    let ann = app.owner_of("Example").await;
+    let receiver = Receiver::answering(&[BUSY, BUSY, BUSY, BUSY, BUSY, BUSY, "204 Fine"]).await;
+    let id = subscribe(&ann, &receiver.url, json!(["member.removed"])).await;
+    let path = format!("/v1/event-subscriptions/{id}");
+    assert_eq!(ann.post(&format!("{path}/ping"), json!({})).await.status, 202);
+    for pause in [0, 11, 21, 41, 81, 161] {
+        app.clock.advance(SignedDuration::from_secs(pause));
+        assert_eq!(app.services.event_worker.drain().await.unwrap(), 1);
+    }
+    assert_eq!(app.services.event_worker.drain().await.unwrap(), 0, "it waits five minutes");
+    assert_eq!(ann.post(&format!("{path}/ping"), json!({})).await.status, 202);
+    assert_eq!(app.services.event_worker.drain().await.unwrap(), 2);
+    let all = ann.get(&format!("{path}/deliveries")).await.body["data"].clone();
+    assert!(all.as_array().unwrap().iter().all(|it| it["status"] == "delivered"), "{all}");
+}
+
+#[actix_web::test]
+async fn a_receiver_that_takes_nothing_for_three_days_gets_no_more() {
+    let app = TestApp::start().await;
+    let ann = app.owner_of("Example").await;
+    let receiver = Receiver::answering(&["503 Busy"]).await;
+    let id = subscribe(&ann, &receiver.url, json!(["member.removed"])).await;
+    let path = format!("/v1/event-subscriptions/{id}");
+    assert_eq!(ann.post(&format!("{path}/ping"), json!({})).await.status, 202);
+    for number in 1..=15 {
+        let stands = ann.get(&path).await.body["data"].clone();
+        assert_eq!(stands["enabled"], true, "before try {number}: {stands}");
+        assert_eq!(app.services.event_worker.drain().await.unwrap(), 1);
+        app.clock.advance(SignedDuration::from_hours(7));
+    }
+    let ended = ann.get(&path).await.body["data"].clone();
+    assert_eq!(ended["enabled"], false);
+    assert!(ended["disabled_reason"].as_str().unwrap().contains("three days"), "{ended}");
+    let letters = app.letters().await;
+    let told = letters.iter().filter(|it| it["letter"]["kind"] == "subscription_ended");
+    assert_eq!(told.count(), 1);
+    // Enabled again, it has its time again.
+    assert_eq!(ann.patch(&path, json!({ "enabled": true })).await.status, 200);
+    assert_eq!(ann.post(&format!("{path}/ping"), json!({})).await.status, 202);
+    assert_eq!(app.services.event_worker.drain().await.unwrap(), 1);
+    assert_eq!(ann.get(&path).await.body["data"]["enabled"], true);
+}
+
+/// Whatever waits is sent or given up, and says why; and never so much waits that a receiver that is back has it for hours.
+#[actix_web::test]
+async fn what_waits_too_long_or_behind_too_many_is_given_up_and_not_forgotten() {
+    let app = TestApp::start().await;
+    let ann = app.owner_of("Example").await;
+    let receiver = Receiver::answering(&["204 Fine"]).await;
+    let id = subscribe(&ann, &receiver.url, json!(["member.removed"])).await;
+    let path = format!("/v1/event-subscriptions/{id}");
+    let put = async |count: u32, age: &str, taken: bool| {
+        let now = app.now();
+        app.behind_its_back(&format!(
+            "INSERT INTO event_deliveries
+                 (id, org_id, subscription_id, event_id, kind, body, state, due_at, taken, tries, created_at)
+             SELECT gen_random_uuid(), org_id, id, gen_random_uuid(), 'ping', '{{}}', 'waiting',
+                 '{now}'::timestamptz + interval '1 minute', {taken}, 1,
+                 '{now}'::timestamptz - interval '{age}' - make_interval(secs => n)
+             FROM event_subscriptions, generate_series(1, {count}) n"
+        ))
+        .await;
+    };
+    put(3, "31 hours", false).await;
+    put(1, "31 hours", true).await;
+    put(11_204, "1 minute", false).await;
+    assert_eq!(app.services.event_worker.give_up().await.unwrap(), 3 + 1_204);
+    assert_eq!(app.services.event_worker.give_up().await.unwrap(), 0);
+    let reasons =
+        "SELECT count(*) || ' ' || error FROM event_tries GROUP BY error ORDER BY count(*)";
+    let expected = [
+        "3 given up: it waited for 30 hours",
+        "1204 given up: 10,000 newer events wait for this subscription",
+    ];
+    assert_eq!(app.rows(reasons).await, expected);
+    let old = app.rows("SELECT delivery_id::text FROM event_tries WHERE error LIKE '%hours'").await;
+    let old = format!("{path}/deliveries/dlv_{}", old[0].replace('-', ""));
+    let given_up = ann.get(&old).await.body["data"].clone();
+    assert_eq!(given_up["status"], "failed", "{given_up}");
+    assert_eq!(given_up["attempts"][0]["error"], expected[0][2..], "{given_up}");
+
+    app.clock.advance(SignedDuration::from_hours(24 * 32));
+    assert_eq!(app.services.event_worker.sweep().await.unwrap(), 3 + 1_204);
+    let left = "SELECT count(*)::text FROM event_deliveries WHERE state = 'waiting'";
+    assert_eq!(app.rows(left).await, ["10001"]);
+}
+
+#[actix_web::test]
 async fn the_document_publishes_every_type() {
     let app = TestApp::start().await;
     let ann = app.owner_of("Example").await;

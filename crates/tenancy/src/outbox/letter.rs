@@ -110,7 +110,7 @@ pub enum Letter {
         /// When.
         at: Timestamp,
     },
-    /// A receiver of events said that it wants no more, and gets none.
+    /// A receiver of events said that it wants no more, or has taken none for days, and gets none.
     SubscriptionEnded {
         /// What the subscription is for, as its maker described it.
         description: String,

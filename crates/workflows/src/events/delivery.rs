@@ -24,6 +24,8 @@ pub struct Subscription {
     pub secret_number: i32,
     /// Until when what is sent is also signed with the secret before.
     pub previous_until: Option<Timestamp>,
+    /// Since when its receiver takes nothing; `None` if it took the last that was sent.
+    pub failing: Option<Failing>,
     /// Who made it.
     pub by: UserId,
     /// Counts changes, for `ETag`.
@@ -32,6 +34,15 @@ pub struct Subscription {
     pub created_at: Timestamp,
     /// When it was changed.
     pub updated_at: Timestamp,
+}
+
+/// That a receiver takes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failing {
+    /// When it first did not, after it last did.
+    pub since: Timestamp,
+    /// How many tries failed since, of whatever deliveries.
+    pub tries: i32,
 }
 
 /// How a delivery stands.

@@ -16,11 +16,11 @@ mod service;
 pub mod testing;
 mod worker;
 
-pub use delivery::{Delivery, DeliveryState, Subscription, Try};
+pub use delivery::{Delivery, DeliveryState, Failing, Subscription, Try};
 pub use error::EventError;
 pub use key::EventKey;
 pub use kind::EventKind;
-pub use ports::{DecideSubscription, EventStore, Next, SendLimits, TakenDelivery};
+pub use ports::{Backlog, DecideSubscription, EventStore, Next, SendLimits, TakenDelivery};
 pub use service::{EventParts, Events, NewSubscription, SubscriptionChange};
 pub use worker::{EventWorker, EventWorkerParts};
 

@@ -32,11 +32,26 @@ pub struct SendLimits {
     pub per_org: usize,
 }
 
+/// How much may wait for one subscription, and why what does not may not.
+#[derive(Clone, Copy, Debug)]
+pub struct Backlog {
+    /// How long it waits at most, from when it was written.
+    pub age: SignedDuration,
+    /// Why what waited for longer is given up.
+    pub too_old: &'static str,
+    /// How many wait at most: the newest.
+    pub count: i64,
+    /// Why older ones are given up.
+    pub too_many: &'static str,
+}
+
 /// What comes of a try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// The receiver took it.
     Delivered,
+    /// The receiver took it, after it took nothing for a while: what else waits for it is due at once.
+    Back,
     /// It is tried again in so long.
     Again(SignedDuration),
     /// It is given up.
@@ -128,7 +143,8 @@ pub trait EventStore: Send + Sync + 'static {
         lease: Duration,
     ) -> Result<Vec<TakenDelivery>, StoreError>;
 
-    /// Writes what came of a try; `false` if another has taken the delivery since, and then nothing is written.
+    /// Writes what came of a try, also how often the receiver took nothing since it last took something; `false` if another
+    /// has taken the delivery since, and then nothing is written.
     async fn conclude(
         &self,
         org: OrgId,
@@ -136,6 +152,12 @@ pub trait EventStore: Send + Sync + 'static {
         tried: &Try,
         next: &Next,
     ) -> Result<bool, StoreError>;
+
+    /// Organizations for which something waits.
+    async fn waiting(&self) -> Result<Vec<OrgId>, StoreError>;
+
+    /// Gives up what may not wait any more, with the reason as its last try; what is being tried is left. Says how many.
+    async fn give_up(&self, org: OrgId, limits: &Backlog) -> Result<u64, StoreError>;
 
     /// Forgets deliveries that were written more than `age` ago and do not wait any more; says how many.
     async fn sweep(&self, org: OrgId, age: SignedDuration) -> Result<u64, StoreError>;

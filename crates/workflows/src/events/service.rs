@@ -92,6 +92,7 @@ impl Events {
             ended_why: None,
             secret_number: 1,
             previous_until: None,
+            failing: None,
             by: permit.user(),
             revision: 1,
             created_at: now,
@@ -153,6 +154,7 @@ impl Events {
             }
             if let Some(url) = &new_url {
                 it.url.clone_from(url);
+                it.failing = None;
             }
             if let Some(kinds) = &new_kinds {
                 it.kinds.clone_from(kinds);
@@ -163,6 +165,7 @@ impl Events {
             if let Some(enabled) = change.enabled {
                 it.enabled = enabled;
                 if enabled {
+                    it.failing = None;
                     it.ended_why = None;
                 }
             }

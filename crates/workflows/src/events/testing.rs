@@ -8,8 +8,8 @@ use plinth_core::{Limit, OrgId, UserId};
 use plinth_tenancy::testing::entry;
 
 use super::{
-    Delivery, DeliveryId, DeliveryState, EventError, EventKind, EventStore, HappenedId, Next,
-    SendLimits, Subscription, SubscriptionId, Try,
+    Backlog, Delivery, DeliveryId, DeliveryState, EventError, EventKind, EventStore, Failing,
+    HappenedId, Next, SendLimits, Subscription, SubscriptionId, Try,
 };
 
 fn subscription((org, by): (OrgId, UserId), at: Timestamp) -> Subscription {
@@ -23,6 +23,7 @@ fn subscription((org, by): (OrgId, UserId), at: Timestamp) -> Subscription {
         ended_why: None,
         secret_number: 1,
         previous_until: None,
+        failing: None,
         by,
         revision: 1,
         created_at: at,
@@ -143,9 +144,63 @@ pub async fn event_store_contract(
     assert!(
         store.deliveries(them.0, ours.id, None, Limit::default()).await.expect("read").is_empty()
     );
-    // Eight of ours wait still, and stay.
+    // Of the eight that wait still, which are tried just now, none goes.
     assert_eq!(store.sweep(us.0, SignedDuration::from_hours(1)).await.expect("swept"), 0);
     assert_eq!(store.sweep(us.0, SignedDuration::from_mins(1)).await.expect("swept"), 1);
+
+    // What waits for too long is given up, and what is too much, the oldest first; what is being tried is left.
+    let limits = |age, count| Backlog { age, too_old: "too old", count, too_many: "too many" };
+    let day = SignedDuration::from_hours(24);
+    let none = store.give_up(us.0, &limits(SignedDuration::ZERO, 0)).await.expect("done");
+    assert_eq!(none, 0, "all are tried just now");
+    pass(SignedDuration::from_mins(2));
+    let later = at + SignedDuration::from_mins(5);
+    let newest = delivery(ours.id, later);
+    store.put(us.0, &newest, &entry(us.0, later)).await.expect("kept");
+    assert_eq!(store.waiting().await.expect("read"), [us.0]);
+    assert_eq!(store.give_up(them.0, &limits(SignedDuration::ZERO, 0)).await.expect("done"), 0);
+    assert_eq!(store.give_up(us.0, &limits(day, 9)).await.expect("done"), 0);
+    assert_eq!(store.give_up(us.0, &limits(day, 3)).await.expect("done"), 6);
+    assert_eq!(
+        store.give_up(us.0, &limits(SignedDuration::from_mins(6), 3)).await.expect("done"),
+        2
+    );
+    let (kept, tries) = store.delivery(us.0, newest.id).await.expect("read").expect("there");
+    assert_eq!((kept.state, tries.len()), (DeliveryState::Waiting, 0));
+    let listed = store.deliveries(us.0, ours.id, None, Limit::default()).await.expect("read");
+    let mut reasons = Vec::new();
+    for it in listed.iter().filter(|it| it.state == DeliveryState::Failed) {
+        let (kept, tries) = store.delivery(us.0, it.id).await.expect("read").expect("there");
+        let last = tries.last().expect("there is a reason");
+        assert_eq!((kept.due_at, last.number), (None, kept.tries));
+        reasons.extend(last.error.clone());
+    }
+    reasons.sort();
+    assert_eq!(reasons, [vec!["too many"; 6], vec!["too old"; 2]].concat());
+
+    // How often a receiver took nothing is counted until it takes something, and then what else waits is due in its order.
+    pass(SignedDuration::from_hours(1));
+    let failing = async || store.find(us.0, ours.id).await.expect("read").expect("there").failing;
+    let before = failing().await;
+    let first = store.take(all, lease).await.expect("taken").remove(0).delivery;
+    let hours = Next::Again(SignedDuration::from_hours(6));
+    let stale = store.conclude(us.0, first.id, &tried(first.tries + 1, later), &hours).await;
+    assert!(!stale.expect("written"));
+    assert_eq!(failing().await, before);
+    assert!(store.conclude(us.0, first.id, &tried(1, later), &hours).await.expect("written"));
+    let after = failing().await.expect("it is noted");
+    assert_eq!(after.tries, before.map_or(0, |it| it.tries) + 1);
+    assert!(before.is_none_or(|it| it.since == after.since));
+    for next in [Next::Delivered, hours.clone(), Next::Back] {
+        let other = delivery(ours.id, later);
+        store.put(us.0, &other, &entry(us.0, later)).await.expect("kept");
+        let taken = store.take(all, lease).await.expect("taken");
+        assert_eq!(taken.iter().map(|it| it.delivery.id).collect::<Vec<_>>(), [other.id]);
+        assert!(store.conclude(us.0, other.id, &tried(1, later), &next).await.expect("written"));
+        let counted: Option<Failing> = failing().await;
+        assert_eq!(counted.map(|it| it.tries), (next == hours).then_some(1));
+    }
+    assert_eq!(store.take(all, lease).await.expect("taken").len(), 2, "both are due at once");
     assert!(!store.remove(them.0, ours.id, &entry(them.0, at)).await.expect("stored"));
     assert!(store.remove(us.0, ours.id, &entry(us.0, at)).await.expect("stored"));
 }

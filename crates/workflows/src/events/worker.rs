@@ -1,15 +1,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use plinth_core::{Clock, StoreError};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::delivery::Try;
+use super::delivery::{Failing, Try};
 use super::key::EventKey;
-use super::ports::{EventStore, Next, SendLimits, TakenDelivery};
+use super::ports::{Backlog, EventStore, Next, SendLimits, TakenDelivery};
 use crate::hook;
 use crate::ports::{Outward, OutwardAnswer, OutwardCall};
 
@@ -34,6 +34,20 @@ const TRIES: i32 = 15;
 /// The pause after the first failure; it doubles each time, up to the longest.
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(6);
+
+/// How long a delivery waits at most, however often it was tried: longer than its tries take if each has its turn.
+const WAITS: SignedDuration = SignedDuration::from_hours(30);
+
+/// How many wait for one subscription at most. A receiver that is back gets them within minutes.
+const MOST_WAITING: i64 = 10_000;
+
+/// When a subscription is disabled: its receiver took nothing for so long, and was tried so often.
+const ENDS_AFTER: SignedDuration = SignedDuration::from_hours(24 * 3);
+const ENDS_AFTER_TRIES: i32 = 15;
+
+/// After so many failed tries one that succeeds says that the receiver is back. Fewer are of an event that it does not like,
+/// and the pauses after them are short.
+const BACK_AFTER_TRIES: i32 = 5;
 
 /// How much of an answer is kept, in characters.
 const KEPT_CHARS: usize = 1_000;
@@ -183,11 +197,30 @@ impl EventWorker {
                 (tried, again(number, None))
             }
         };
+        let next = judged(next, subscription.failing, at);
         let store = &self.parts.store;
         if !store.conclude(subscription.org, delivery.id, &tried, &next).await? {
             tracing::info!(delivery.id = %delivery.id, "another took the delivery meanwhile");
         }
         Ok(())
+    }
+
+    /// Gives up deliveries that waited for too long, or behind too many.
+    ///
+    /// # Errors
+    ///
+    /// When storage fails.
+    pub async fn give_up(&self) -> Result<u64, StoreError> {
+        let store = &self.parts.store;
+        let limits = Backlog {
+            age: WAITS,
+            too_old: "given up: it waited for 30 hours",
+            count: MOST_WAITING,
+            too_many: "given up: 10,000 newer events wait for this subscription",
+        };
+        let all = store.waiting().await?;
+        let give_up = |org| store.give_up(org, &limits);
+        Ok(plinth_core::sweep_each("deliveries that wait", all, give_up).await)
     }
 
     /// Forgets old deliveries.
@@ -222,6 +255,20 @@ fn again(number: i32, asked_seconds: Option<u64>) -> Next {
     Next::Again(SignedDuration::from_secs(pause.max(asked)).min(LONGEST_PAUSE))
 }
 
+/// What comes of a try in the light of those before it, of whatever deliveries.
+fn judged(next: Next, failing: Option<Failing>, at: Timestamp) -> Next {
+    let Some(Failing { since, tries }) = failing else { return next };
+    match next {
+        Next::Delivered if tries >= BACK_AFTER_TRIES => Next::Back,
+        Next::Again(_) | Next::Failed
+            if at.duration_since(since) >= ENDS_AFTER && tries + 1 >= ENDS_AFTER_TRIES =>
+        {
+            Next::Ended("the receiver has taken nothing for three days")
+        }
+        next => next,
+    }
+}
+
 fn kept(body: &[u8]) -> String {
     String::from_utf8_lossy(body).chars().filter(|it| *it != '\0').take(KEPT_CHARS).collect()
 }
@@ -240,7 +287,31 @@ mod tests {
         }
         assert_eq!(number, TRIES);
         assert!(total > SignedDuration::from_hours(20) && total < SignedDuration::from_hours(26));
+        assert!(total < WAITS);
         assert_eq!(again(1, Some(90)), Next::Again(SignedDuration::from_secs(90)));
         assert_eq!(again(1, Some(u64::MAX)), Next::Again(LONGEST_PAUSE));
+    }
+
+    #[test]
+    fn a_receiver_that_takes_nothing_for_three_days_gets_no_more() {
+        let since: Timestamp = "2026-03-04T05:06:07Z".parse().expect("good");
+        let failing = |tries| Some(Failing { since, tries });
+        let later = since + ENDS_AFTER;
+        let pause = Next::Again(FIRST_PAUSE);
+        let ended = |next, tries, at| matches!(judged(next, failing(tries), at), Next::Ended(_));
+        assert!(ended(pause.clone(), 14, later) && ended(Next::Failed, 14, later));
+        assert!(!ended(pause.clone(), 13, later), "it was hardly tried");
+        assert!(!ended(pause.clone(), 14, later - SignedDuration::from_secs(1)));
+        assert!(!ended(Next::Delivered, 14, later));
+        assert_eq!(judged(pause.clone(), None, later), pause);
+    }
+
+    #[test]
+    fn what_waits_is_due_when_a_receiver_is_back_and_not_when_it_disliked_one() {
+        let at: Timestamp = "2026-03-04T05:06:07Z".parse().expect("good");
+        let failing = |tries| Some(Failing { since: at, tries });
+        assert_eq!(judged(Next::Delivered, failing(5), at), Next::Back);
+        assert_eq!(judged(Next::Delivered, failing(4), at), Next::Delivered);
+        assert_eq!(judged(Next::Delivered, None, at), Next::Delivered);
     }
 }
