@@ -320,12 +320,8 @@ async fn keeping_leases_and_moving_runs_on_are_never_in_each_others_way() {
                 stored: 0,
                 step: None,
                 attempt: None,
-                then: Then::End(RunEnd {
-                    state: RunState::Succeeded,
-                    verdict: None,
-                    error: None,
-                    pause: None,
-                }),
+                verdict: None,
+                then: Then::End(RunEnd { state: RunState::Succeeded, error: None, pause: None }),
             };
             let ends: Vec<_> = batch.iter().map(end).collect();
             let moved = it.queue.advance(org, &ends).await.unwrap();

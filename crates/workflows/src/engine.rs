@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use plinth_core::{Clock, Principal, StoreError};
+use plinth_core::{Clock, Cursor, Principal, StoreError};
 use serde_json::json;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
@@ -82,6 +82,8 @@ struct Progress {
     results: Results,
     held: Held,
     tried: i32,
+    /// What came of its conditions. Judged once: by the time at which a run is taken up again there may be later ones.
+    verdict: Option<Verdict>,
     /// What its actions waited for.
     approvals: Vec<Approval>,
 }
@@ -153,29 +155,32 @@ impl Engine {
                     progress.tried = 0;
                     done.result = Some(result);
                     done.query = Some(found.query);
-                    // The last step of a workflow that does nothing with it ends with the run, in one piece.
-                    let is_last = at + 1 == definition.steps.len() && definition.actions.is_empty();
-                    let then = if is_last {
-                        let verdict = self.judge(run, &definition, &progress).await?;
-                        Then::End(succeeded(verdict))
-                    } else {
-                        Then::Continue
-                    };
-                    let ends = matches!(then, Then::End(_));
-                    self.write(run, at, Some(done), None, then).await?;
+                    // With the last result goes what it means, in one piece; and the run's end, if nothing is done with it.
+                    let is_last = at + 1 == definition.steps.len();
+                    if is_last {
+                        progress.verdict = self.judge(run, &definition, &progress).await?;
+                    }
+                    let ends = is_last && !progress.acts(&definition);
+                    let then = if ends { Then::End(succeeded()) } else { Then::Continue };
+                    let verdict = progress.verdict;
+                    self.write(run, at, Some(done), None, verdict, then).await?;
                     if ends {
                         return Ok(());
                     }
                 }
             }
         }
-        let verdict = self.judge(run, &definition, &progress).await?;
-        if verdict.is_some_and(|it| it != Verdict::Met) || definition.actions.is_empty() {
-            let stored = definition.steps.len().max(run.done.len());
-            return self.end(run, stored, succeeded(verdict)).await;
+        if progress.verdict.is_none() && definition.conditions.is_some() {
+            // A server that stored the last result without it.
+            progress.verdict = self.judge(run, &definition, &progress).await?;
+            let verdict = progress.verdict;
+            self.write(run, run.done.len(), None, None, verdict, Then::Continue).await?;
+        }
+        if !progress.acts(&definition) {
+            return self.end(run, run.done.len(), succeeded()).await;
         }
         // Boxed: what it keeps is large, and a run has it only at its end.
-        Box::pin(self.act(run, &owner, &definition, progress, verdict)).await
+        Box::pin(self.act(run, &owner, &definition, progress)).await
     }
 
     async fn act(
@@ -184,7 +189,6 @@ impl Engine {
         owner: &Principal,
         definition: &Definition,
         mut progress: Progress,
-        verdict: Option<Verdict>,
     ) -> Result<(), Stop> {
         let steps = definition.steps.len();
         let skip = run.done.len().saturating_sub(steps);
@@ -239,7 +243,7 @@ impl Engine {
             };
             progress.tried = 0;
             let then = match fault {
-                None => end_if(is_last, error.as_ref(), verdict),
+                None => end_if(is_last, error.as_ref()),
                 Some(fault) => {
                     attempt.succeeded = (!fault.is_unknown()).then_some(false);
                     attempt.request.clone_from(&fault.request);
@@ -251,10 +255,10 @@ impl Engine {
                     done.succeeded = false;
                     done.error = Some(fault.message.clone());
                     error.get_or_insert_with(|| format!("{}: {}", action.name, fault.message));
-                    end_if(is_last, error.as_ref(), verdict)
+                    end_if(is_last, error.as_ref())
                 }
             };
-            self.write(run, steps + at, Some(done), Some(attempt), then).await?;
+            self.write(run, steps + at, Some(done), Some(attempt), None, then).await?;
         }
         Ok(())
     }
@@ -356,21 +360,22 @@ impl Engine {
         let stored = usize::try_from(done.position).unwrap_or_default();
         if may_retry(fault, attempt.number, definition) {
             let pause = pause(attempt.number, run.id);
-            return self.write(run, stored, None, Some(attempt), Then::Again { pause }).await;
+            return self.write(run, stored, None, Some(attempt), None, Then::Again { pause }).await;
         }
         done.succeeded = false;
         done.error = Some(fault.message.clone());
         let end = failed(format!("{}: {}", done.name, fault.message));
-        self.write(run, stored, Some(done), Some(attempt), Then::End(end)).await
+        self.write(run, stored, Some(done), Some(attempt), None, Then::End(end)).await
     }
 
     /// Puts the run back without a try: it had no turn.
     async fn come_again(&self, run: &Taken, stored: usize) -> Result<(), Stop> {
-        self.write(run, stored, None, None, Then::Again { pause: next_turn(run.id) }).await
+        let then = Then::Again { pause: next_turn(run.id) };
+        self.write(run, stored, None, None, None, then).await
     }
 
     async fn end(&self, run: &Taken, stored: usize, end: RunEnd) -> Result<(), Stop> {
-        self.write(run, stored, None, None, Then::End(end)).await
+        self.write(run, stored, None, None, None, Then::End(end)).await
     }
 
     async fn write(
@@ -379,10 +384,11 @@ impl Engine {
         stored: usize,
         step: Option<RunStep>,
         attempt: Option<Attempt>,
+        verdict: Option<Verdict>,
         then: Then,
     ) -> Result<(), Stop> {
-        let stored = position(stored);
-        let advance = Advance { run: run.id, fence: run.fence, stored, step, attempt, then };
+        let (run_id, fence, stored) = (run.id, run.fence, position(stored));
+        let advance = Advance { run: run_id, fence, stored, step, attempt, verdict, then };
         if self.writer.write(run.org, advance).await? { Ok(()) } else { Err(Stop::Lost) }
     }
 
@@ -395,7 +401,10 @@ impl Engine {
         let Some(condition) = &definition.conditions else { return Ok(None) };
         let before = match condition.looks_back() {
             0 => Vec::new(),
-            most => self.store.glances(run.org, run.workflow, run.id, most).await?,
+            most => {
+                let before = Cursor { created_at: run.created_at, id: run.id.as_uuid() };
+                self.store.glances(run.org, run.workflow, before, most).await?
+            }
         };
         Ok(Some(condition.judge(&progress.results, &before)))
     }
@@ -446,13 +455,19 @@ impl Progress {
         let workflow = json!({ "id": run.workflow, "name": run.workflow_name });
         let context = Context::triggered(about, workflow, &run.trigger, run.payload.clone());
         let (results, approvals) = (Results::new(), Vec::new());
-        let mut progress = Self { context, results, held, tried: run.tried, approvals };
+        let (tried, verdict) = (run.tried, run.verdict);
+        let mut progress = Self { context, results, held, tried, verdict, approvals };
         for step in &run.done {
             if let Some(result) = &step.result {
                 progress.add(&step.name, result);
             }
         }
         progress
+    }
+
+    /// Whether actions are taken, once its conditions are judged.
+    fn acts(&self, definition: &Definition) -> bool {
+        !definition.actions.is_empty() && self.verdict.is_none_or(|it| it == Verdict::Met)
     }
 
     fn add(&mut self, step: &str, result: &Arc<StepResult>) {
@@ -462,20 +477,20 @@ impl Progress {
     }
 }
 
-fn end_if(is_last: bool, error: Option<&String>, verdict: Option<Verdict>) -> Then {
+fn end_if(is_last: bool, error: Option<&String>) -> Then {
     match (is_last, error) {
         (false, _) => Then::Continue,
-        (true, None) => Then::End(succeeded(verdict)),
-        (true, Some(error)) => Then::End(RunEnd { verdict, ..failed(error.clone()) }),
+        (true, None) => Then::End(succeeded()),
+        (true, Some(error)) => Then::End(failed(error.clone())),
     }
 }
 
-fn succeeded(verdict: Option<Verdict>) -> RunEnd {
-    RunEnd { state: RunState::Succeeded, verdict, error: None, pause: None }
+fn succeeded() -> RunEnd {
+    RunEnd { state: RunState::Succeeded, error: None, pause: None }
 }
 
 fn failed(error: String) -> RunEnd {
-    RunEnd { state: RunState::Failed, verdict: None, error: Some(error), pause: None }
+    RunEnd { state: RunState::Failed, error: Some(error), pause: None }
 }
 
 fn timed_out(definition: &Definition) -> RunEnd {

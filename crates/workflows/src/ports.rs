@@ -166,12 +166,13 @@ pub trait WorkflowStore: Send + Sync + 'static {
         entry: &AuditEntry,
     ) -> Result<Option<(Run, bool)>, StoreError>;
 
-    /// What is kept in mind of earlier runs of the workflow that got through their steps: at most `most`, newest first.
+    /// What is kept in mind of runs of the workflow that got through their steps, whatever became of their actions: at most
+    /// `most` of those that were queued before a run at that place, newest first.
     async fn glances(
         &self,
         org: OrgId,
         workflow: WorkflowId,
-        run: RunId,
+        before: Cursor,
         most: usize,
     ) -> Result<Vec<Earlier>, StoreError>;
 

@@ -194,6 +194,8 @@ pub struct Taken {
     pub done: Vec<RunStep>,
     /// How often the step or action that is next was tried.
     pub tried: i32,
+    /// What came of the conditions; `None` before they were judged, and without any.
+    pub verdict: Option<Verdict>,
 }
 
 /// Something that a worker has to write about a run that it has.
@@ -209,6 +211,8 @@ pub struct Advance {
     pub step: Option<RunStep>,
     /// The try that is over.
     pub attempt: Option<Attempt>,
+    /// What came of the conditions, if they were judged just now. It stays with the run.
+    pub verdict: Option<Verdict>,
     /// What comes next.
     pub then: Then,
 }
@@ -252,8 +256,6 @@ pub enum Then {
 pub struct RunEnd {
     /// [`RunState::Succeeded`], [`RunState::Failed`] or [`RunState::TimedOut`].
     pub state: RunState,
-    /// What came of the conditions.
-    pub verdict: Option<Verdict>,
     /// Why it failed.
     pub error: Option<String>,
     /// Whether the workflow must not go on until somebody looks after it.

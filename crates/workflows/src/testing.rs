@@ -133,12 +133,12 @@ fn done(position: i32, at: Timestamp) -> RunStep {
 fn advance(run: &Taken, step: Option<RunStep>, then: Then) -> Advance {
     let stored = i32::try_from(run.done.len()).expect("a few");
     let stored = step.as_ref().map_or(stored, |it| it.position);
-    Advance { run: run.id, fence: run.fence, stored, step, attempt: None, then }
+    Advance { run: run.id, fence: run.fence, stored, step, attempt: None, verdict: None, then }
 }
 
 fn ended(state: RunState) -> Then {
     let error = (state != RunState::Succeeded).then(|| "it broke".to_owned());
-    Then::End(RunEnd { state, verdict: Some(Verdict::Met), error, pause: None })
+    Then::End(RunEnd { state, error, pause: None })
 }
 
 /// What is kept of workflows.
@@ -300,7 +300,8 @@ pub async fn run_queue_contract(
     let early = advance(&first[0], Some(done(1, at)), Then::Continue);
     assert_eq!(queue.advance(us.0, &[early]).await.expect("stored"), [false], "one is missing");
     let step = advance(&first[0], Some(done(0, at)), Then::Continue);
-    assert_eq!(queue.advance(us.0, &[step]).await.expect("stored"), [true]);
+    let judged = Advance { verdict: Some(Verdict::Met), ..step };
+    assert_eq!(queue.advance(us.0, &[judged]).await.expect("stored"), [true]);
     pass(SignedDuration::from_secs(2));
     let held = [(run, first[0].fence)];
     assert_eq!(queue.keep(&held, lease).await.expect("kept"), [run]);
@@ -309,6 +310,7 @@ pub async fn run_queue_contract(
     pass(SignedDuration::from_secs(2));
     let second = queue.take(&limits(5)).await.expect("taken").runs;
     assert_eq!(second[0].done, [done(0, at)], "it goes on from the last stored step");
+    assert_eq!((first[0].verdict, second[0].verdict), (None, Some(Verdict::Met)));
     assert_ne!(second[0].fence, first[0].fence);
     assert!(queue.keep(&held, lease).await.expect("kept").is_empty());
     let late = advance(&first[0], Some(done(1, at)), ended(RunState::Failed));
@@ -347,7 +349,11 @@ pub async fn run_queue_contract(
     assert!(queue.take(&limits(5)).await.expect("taken").runs.is_empty());
     pass(SignedDuration::from_secs(21));
     let third = queue.take(&limits(5)).await.expect("taken").runs.remove(0);
-    assert_eq!((third.done.len(), third.tried), (1, 1));
+    assert_eq!((third.done.len(), third.tried, third.verdict), (1, 1, Some(Verdict::Met)));
+    let place = |created_at: Timestamp, id: RunId| Cursor { created_at, id: id.as_uuid() };
+    let later = at + SignedDuration::from_secs(1);
+    let before = store.glances(us.0, ours, place(later, RunId::new(later)), 5).await;
+    assert_eq!(before.expect("read").len(), 1, "it was judged, whatever is still to come of it");
     let end = advance(&third, Some(done(1, at)), ended(RunState::Succeeded));
     assert_eq!(queue.advance(us.0, &[end.clone()]).await.expect("stored"), [true]);
     assert_eq!(queue.advance(us.0, &[end]).await.expect("stored"), [false], "it ends once");
@@ -355,15 +361,16 @@ pub async fn run_queue_contract(
     assert_eq!((kept.state, steps.len(), attempts.len()), (RunState::Succeeded, 2, 1));
     assert_eq!((attempts[0].succeeded, kept.verdict), (Some(false), Some(Verdict::Met)));
 
-    // What the newest run before found.
-    let next = enqueue(store, us.0, ours, at).await;
-    let before = store.glances(us.0, ours, next, 5).await.expect("read");
+    // What the newest run before found; not what a later one did.
+    let next = enqueue(store, us.0, ours, later).await;
+    let before = store.glances(us.0, ours, place(later, next), 5).await.expect("read");
     assert_eq!(before.len(), 1);
+    assert!(store.glances(us.0, ours, place(at, run), 5).await.expect("read").is_empty());
     assert_eq!(
         (before[0]["step_1"].first("n"), before[0]["step_1"].row_count),
         (Some(&json!(1)), 1)
     );
-    assert!(store.glances(them.0, ours, next, 5).await.expect("read").is_empty());
+    assert!(store.glances(them.0, ours, place(later, next), 5).await.expect("read").is_empty());
 
     // Who cancels takes it from whoever has it.
     let taken = queue.take(&limits(5)).await.expect("taken").runs.remove(0);

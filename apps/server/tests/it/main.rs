@@ -57,5 +57,6 @@ mod schemas;
 mod team;
 mod workflow_mail;
 mod workflow_runs;
+mod workflow_verdicts;
 mod workflows;
 mod writes;

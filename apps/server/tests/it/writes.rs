@@ -354,3 +354,41 @@ async fn an_action_waits_for_whom_the_workflow_names_and_what_they_saw_is_what_i
     assert!(done["error"].as_str().unwrap().contains("not what was approved"), "{done}");
     assert_eq!(order(&client).await.1, "13.5");
 }
+
+#[actix_web::test]
+async fn what_is_approved_is_done_also_when_a_later_run_found_nothing_to_do() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let client = with_writer(&target).await;
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let writes = made(&ann, writing(&connection, &json!({}))).await;
+    let approval = json!({ "approval": { "role": "admin", "expires_in_seconds": 3600, "self_approval": true } });
+    let mut marks = marking(&connection, &writes, &approval);
+    marks["steps"][0]["sql"] = json!("SELECT id, email, total FROM orders WHERE id = 1");
+    marks["conditions"] = json!({ "type": "change", "column": "total", "is": ">", "value": 0 });
+    let workflow = make(&ann, marks).await;
+    let next = async || {
+        app.clock.advance(SignedDuration::from_secs(1));
+        run(&app, &ann, &workflow).await
+    };
+    next().await;
+    client.batch_execute("UPDATE orders SET total = 20 WHERE id = 1").await.unwrap();
+    let waiting = next().await;
+    assert_eq!((&waiting["status"], &waiting["conditions"]), (&json!("queued"), &json!("met")));
+    // What waits is what the next one is compared with: nobody is asked twice about one change.
+    let later = next().await;
+    assert_eq!((&later["status"], &later["conditions"]), (&json!("succeeded"), &json!("not_met")));
+
+    let id = waiting["id"].as_str().unwrap();
+    let decide = format!("/v1/workflows/{workflow}/runs/{id}/approval");
+    let decided = ann.post(&decide, json!({ "decision": "approve" })).await;
+    assert_eq!(decided.status, 200, "{}", decided.text);
+    assert_eq!(app.services.worker.drain().await.unwrap(), 1);
+    let done = detail(&ann, &workflow, id).await;
+    assert_eq!(
+        (&done["status"], &done["conditions"]),
+        (&json!("succeeded"), &json!("met")),
+        "{done}"
+    );
+    assert_eq!(order(&client).await.1, "21");
+}

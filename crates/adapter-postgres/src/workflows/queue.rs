@@ -205,7 +205,7 @@ impl PostgresRuns {
                  ) v ON true
              )
              SELECT r.id, r.workflow_id, w.name, w.owner_id, r.version, r.fence, r.trigger_kind, r.payload, r.created_at,
-                 r.started_at, r.done, r.tried
+                 r.started_at, r.done, r.tried, r.verdict
              FROM r JOIN w ON w.workflow_id = r.workflow_id AND w.version = r.version";
         let parameters: [&(dyn ToSql + Sync); 3] = [&org.as_uuid(), &ids, &fences];
         let found = self.database.rows_of_org(org, query, &parameters).await?;
@@ -231,6 +231,7 @@ impl PostgresRuns {
                 started_at: row.try_get(9).map_err(internal)?,
                 done: Vec::new(),
                 tried: row.try_get(11).map_err(internal)?,
+                verdict: rows::verdict_of(row.try_get(12).map_err(internal)?)?,
             });
         }
         if !begun.is_empty() {
@@ -334,8 +335,8 @@ struct Steps<'a> {
 
 impl<'a> Columns<'a> {
     fn new(org: OrgId, all: &'a [Advance]) -> Self {
-        let end = |it: &'a Advance| match &it.then {
-            Then::End(end) => Some(end),
+        let error = |it: &Advance| match &it.then {
+            Then::End(end) => end.error.as_deref().map(storable),
             Then::Continue | Then::Again { .. } => None,
         };
         let state = |it: &Advance| match &it.then {
@@ -355,8 +356,8 @@ impl<'a> Columns<'a> {
             pauses: column(all, pause),
             done: column(all, |it| i32::from(it.step.is_some())),
             tried: column(all, |it| i32::from(it.attempt.is_some())),
-            verdicts: column(all, |it| end(it)?.verdict.map(rows::verdict)),
-            errors: column(all, |it| end(it)?.error.as_deref().map(storable)),
+            verdicts: column(all, |it| it.verdict.map(rows::verdict)),
+            errors: column(all, error),
             stored: column(all, |it| it.stored),
             steps: Steps::new(all),
             kinds: [

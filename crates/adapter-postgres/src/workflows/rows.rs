@@ -60,7 +60,6 @@ pub(super) fn published(row: &Row) -> Result<Published, StoreError> {
 pub(super) fn run(row: &Row) -> Result<Run, StoreError> {
     let state: &str = get(row, "state")?;
     let state = RunState::ALL.into_iter().find(|it| it.as_str() == state);
-    let verdict: Option<&str> = get(row, "verdict")?;
     Ok(Run {
         id: RunId::from_uuid(get(row, "id")?),
         org: OrgId::from_uuid(get(row, "org_id")?),
@@ -69,7 +68,7 @@ pub(super) fn run(row: &Row) -> Result<Run, StoreError> {
         state: state.ok_or_else(|| internal("a run of no state"))?,
         trigger: get(row, "trigger_kind")?,
         slot: get(row, "slot")?,
-        verdict: verdict.map(read_verdict).transpose()?,
+        verdict: verdict_of(get(row, "verdict")?)?,
         error: get(row, "error")?,
         starts: get(row, "starts")?,
         created_at: get(row, "created_at")?,
@@ -86,11 +85,10 @@ pub(super) fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-fn read_verdict(text: &str) -> Result<Verdict, StoreError> {
-    [Verdict::Met, Verdict::NotMet, Verdict::Unknown]
-        .into_iter()
-        .find(|it| verdict(*it) == text)
-        .ok_or_else(|| internal(format!("no verdict: {text}")))
+pub(super) fn verdict_of(text: Option<&str>) -> Result<Option<Verdict>, StoreError> {
+    let all = [Verdict::Met, Verdict::NotMet, Verdict::Unknown];
+    let find = |text: &str| all.into_iter().find(|it| verdict(*it) == text);
+    text.map(|text| find(text).ok_or_else(|| internal(format!("no verdict: {text}")))).transpose()
 }
 
 pub(super) fn step(row: &Row) -> Result<RunStep, StoreError> {

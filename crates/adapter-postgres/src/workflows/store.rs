@@ -390,22 +390,22 @@ impl WorkflowStore for PostgresWorkflows {
         &self,
         org: OrgId,
         workflow: WorkflowId,
-        run: RunId,
+        before: Cursor,
         most: usize,
     ) -> Result<Vec<Earlier>, StoreError> {
-        // A run that judged its conditions got through its steps, whatever became of its actions.
+        // A run that judged its conditions got through its steps, whatever became of its actions or is still to come of them.
         let query = "SELECT s.run_id, s.name, s.result->'columns', s.result->'rows'->0, jsonb_array_length(s.result->'rows')
              FROM (SELECT id, created_at FROM workflow_runs
-                   WHERE org_id = $1 AND workflow_id = $2 AND id <> $3 AND ended_at IS NOT NULL
+                   WHERE org_id = $1 AND workflow_id = $2 AND (created_at, id) < ($3, $4)
                      AND (verdict IS NOT NULL OR state = 'succeeded')
-                   ORDER BY created_at DESC, id DESC LIMIT $4) r
+                   ORDER BY created_at DESC, id DESC LIMIT $5) r
              JOIN workflow_run_steps s ON s.org_id = $1 AND s.run_id = r.id
              WHERE s.result IS NOT NULL ORDER BY r.created_at DESC, r.id DESC";
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         self.database
             .for_org(org, async |tx| {
-                let parameters: [&(dyn ToSql + Sync); 4] =
-                    [&org.as_uuid(), &workflow.as_uuid(), &run.as_uuid(), &most];
+                let parameters: [&(dyn ToSql + Sync); 5] =
+                    [&org.as_uuid(), &workflow.as_uuid(), &before.created_at, &before.id, &most];
                 let mut runs: Vec<(Uuid, Earlier)> = Vec::new();
                 for row in tx.query(query, &parameters).await.map_err(store)? {
                     let run: Uuid = row.try_get(0).map_err(internal)?;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use plinth_core::{Permit, Principal, QueriesRead, WorkflowsWrite};
+use plinth_core::{Cursor, Permit, Principal, QueriesRead, WorkflowsWrite};
 use plinth_tenancy::AuditEntry;
 use serde_json::{Value, json};
 
@@ -53,13 +53,17 @@ impl Workflows {
         let caller = permit.principal();
         let workflow = self.find(caller, id).await?;
         let definition = self.read(caller, &workflow.draft).await?;
-        let run = RunId::new(self.parts.clock.now());
+        let now = self.parts.clock.now();
+        let run = RunId::new(now);
         let asked = self.ask(caller, &definition, run, (id, &workflow.name), webhook).await?;
         let verdict = match &definition.conditions {
             Some(condition) if asked.is_whole() => {
                 let before = match condition.looks_back() {
                     0 => Vec::new(),
-                    most => self.parts.store.glances(caller.org, id, run, most).await?,
+                    most => {
+                        let before = Cursor { created_at: now, id: run.as_uuid() };
+                        self.parts.store.glances(caller.org, id, before, most).await?
+                    }
                 };
                 Some(condition.judge(&asked.results, &before))
             }
