@@ -5,6 +5,7 @@
 
 mod hearing;
 mod ports;
+mod proof;
 mod rate;
 
 use std::collections::HashMap;

@@ -551,15 +551,19 @@ pub async fn listener_contract(
     let first = listeners.take(10, lease).await.expect("taken").remove(0);
     assert_eq!((first.org, first.connection, first.heard_until), (us.0, connection, None));
     assert!(listeners.take(10, lease).await.expect("taken").is_empty());
-    assert!(listeners.keep(&first, lease, true).await.expect("kept"));
+    assert!(listeners.keep(&first, lease, Some(at)).await.expect("kept"));
     let foreign = Listened { org: them.0, ..first.clone() };
-    assert!(!listeners.keep(&foreign, lease, true).await.expect("kept"));
+    assert!(!listeners.keep(&foreign, lease, Some(at)).await.expect("kept"));
+    pass(SignedDuration::from_secs(3));
+    assert!(listeners.take(10, lease).await.expect("taken").is_empty(), "it was kept");
+    assert!(listeners.keep(&first, lease, None).await.expect("kept"));
     pass(SignedDuration::from_secs(3));
     assert!(listeners.take(10, lease).await.expect("taken").is_empty(), "it was kept");
     pass(SignedDuration::from_secs(2));
     let second = listeners.take(10, lease).await.expect("taken").remove(0);
-    assert!(second.fence > first.fence && second.heard_until.is_some());
-    assert!(!listeners.keep(&first, lease, true).await.expect("kept"));
+    assert!(second.fence > first.fence);
+    assert_eq!(second.heard_until, Some(at), "as was said, and not when it was kept");
+    assert!(!listeners.keep(&first, lease, None).await.expect("kept"));
 
     // What the older one heard is not written, and what the newer one heard is, all of it.
     let all = listeners.listeners(us.0, connection).await.expect("read");

@@ -135,6 +135,59 @@ async fn what_a_database_says_starts_runs_and_what_was_missed_is_told() {
     let _ = two.send(true);
 }
 
+/// Nobody knows at once that a session is gone. A run that catches up finds also what was said before that was noticed.
+#[actix_web::test]
+async fn what_may_have_been_missed_begins_when_the_session_was_last_known_to_hear() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let client = client(&target.superuser_url()).await;
+    let begun = app.now();
+    let at = |seconds: i64| begun + jiff::SignedDuration::from_secs(seconds);
+    let changes = format!(
+        "CREATE TABLE changes (id int, changed_at timestamptz); GRANT SELECT ON changes TO PUBLIC;
+         INSERT INTO changes VALUES (1, '{}'), (2, '{}')",
+        at(-1),
+        at(2)
+    );
+    client.batch_execute(&changes).await.unwrap();
+    let mut catching = listening(&connection, &json!({ "on_gap": "run" }));
+    catching["steps"][0]["sql"] = json!(
+        "SELECT id FROM changes WHERE changed_at > {{ notify.since }}::timestamptz ORDER BY id"
+    );
+    let workflow = make(&ann, catching).await;
+    let one = listens(&app.services);
+    let heard_until = async || {
+        let query = "SELECT listened_until::text FROM plinth.workflow_listeners";
+        app.rows(query).await.into_iter().next()
+    };
+    until("it listens", async || heard_until().await.is_some()).await;
+    let known = heard_until().await;
+
+    // Within the lease, so that nobody else begins.
+    app.clock.advance(jiff::SignedDuration::from_secs(3));
+    let cut = format!("SELECT pg_terminate_backend(pid) FROM ({LISTENS}) it");
+    client.query(&cut, &[]).await.unwrap();
+    let told = async || {
+        let all = events(&ann, &workflow).await;
+        let outcome = |it: &Value| it["outcome"].as_str().unwrap().to_owned();
+        all.iter().map(outcome).find(|it| it.contains("listens again"))
+    };
+    until("it listens again", async || told().await.is_some()).await;
+    let outcome = told().await.unwrap();
+    assert!(outcome.contains(&format!("since {begun:.0}")), "{outcome}");
+    until("that is known", async || heard_until().await != known).await;
+    let caught = async || {
+        let all = events(&ann, &workflow).await;
+        all.iter().find_map(|it| it["run_id"].as_str().map(str::to_owned))
+    };
+    until("a run that catches up", async || caught().await.is_some()).await;
+    app.services.worker.drain().await.unwrap();
+    let done = detail(&ann, &workflow, &caught().await.unwrap()).await;
+    assert_eq!(done["steps"][0]["result"]["rows"], json!([[2]]), "{done}");
+    let _ = one.send(true);
+}
+
 #[actix_web::test]
 async fn nobody_listens_to_what_is_anothers() {
     let (app, target) = (TestApp::start().await, shop().await);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
+use jiff::Timestamp;
 use plinth_connections::ConnectionId;
 use plinth_core::{Clock, OrgId, StoreError, UserId};
 use plinth_workflows::listening::{Heard, Listened, Listener, ListenerStore};
@@ -51,18 +52,24 @@ impl ListenerStore for PostgresListeners {
             .await
     }
 
-    async fn keep(&self, it: &Listened, lease: Duration, heard: bool) -> Result<bool, StoreError> {
+    async fn keep(
+        &self,
+        it: &Listened,
+        lease: Duration,
+        heard_until: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
         let keep =
             "UPDATE workflow_listeners SET lease_until = db_now() + make_interval(secs => $4),
-                 listened_until = CASE WHEN $5 THEN db_now() ELSE listened_until END
+                 listened_until = coalesce($5, listened_until)
              WHERE org_id = $1 AND connection_id = $2 AND fence = $3";
         self.database
             .for_org(it.org, async |tx| {
                 let keep = tx.prepare_cached(keep).await.map_err(store)?;
                 let (org, connection) = (it.org.as_uuid(), it.connection.as_uuid());
                 let seconds = lease.as_secs_f64();
-                let kept =
-                    tx.execute(&keep, &[&org, &connection, &it.fence, &seconds, &heard]).await;
+                let kept = tx
+                    .execute(&keep, &[&org, &connection, &it.fence, &seconds, &heard_until])
+                    .await;
                 Ok(kept.map_err(store)? == 1)
             })
             .await

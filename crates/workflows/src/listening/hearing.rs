@@ -5,20 +5,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use plinth_connections::Diagnosis;
-use plinth_connections::listening::{Ear, Notification};
+use plinth_connections::listening::Notification;
 use plinth_core::{Classify as _, Permit, QueriesRead, StoreError};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, interval, sleep, timeout};
 
+use super::proof::Proven;
 use super::rate::Rates;
 use super::{Heard, LISTEN_LEASE, ListenParts, Listened, Listener};
 
 /// How often the lease is kept, floods are told, and it is looked who listens.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
-
-/// How often the server is asked whether it is still there, where it says nothing.
-const PROVE_EVERY: Duration = Duration::from_secs(15);
 
 /// The shortest and the longest pause before a database is dialled again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
@@ -31,6 +29,8 @@ pub(super) struct Hearing {
     it: Listened,
     stopped: watch::Receiver<bool>,
     rates: Rates,
+    /// Until when all that was said was heard, by this server; before its first session, when it began to try.
+    heard_until: Timestamp,
     /// Since when nobody hears, with why it is not known what was said; `None` while somebody does, and before anybody did.
     deaf_since: Option<Timestamp>,
     /// Whether that it cannot be reached was told.
@@ -61,8 +61,8 @@ impl Hearing {
         it: Listened,
         stopped: watch::Receiver<bool>,
     ) -> Self {
-        let deaf_since = it.heard_until;
-        Self { parts, it, stopped, rates: Rates::default(), deaf_since, told: false }
+        let (deaf_since, heard_until) = (it.heard_until, parts.clock.now());
+        Self { parts, it, stopped, rates: Rates::default(), heard_until, deaf_since, told: false }
     }
 
     pub(super) async fn run(mut self) {
@@ -76,7 +76,8 @@ impl Hearing {
             };
             // What held for a while is dialled again at once.
             pause = if begun.elapsed() > PAUSES.1 { PAUSES.0 } else { (pause * 2).min(PAUSES.1) };
-            self.deaf_since.get_or_insert(self.parts.clock.now());
+            // Not since now: it was over when nobody knew it yet.
+            self.deaf_since.get_or_insert(self.heard_until);
             if !self.told && self.tell_all(&why).await.is_ok() {
                 self.told = true;
             }
@@ -96,13 +97,13 @@ impl Hearing {
                 () = sleep(KEEP_EVERY.min(until - Instant::now())) => {}
                 _ = self.stopped.changed() => return Err(Over::Lost),
             }
-            self.keep(false).await?;
+            self.keep(None).await?;
         }
         Ok(())
     }
 
-    async fn keep(&self, heard: bool) -> Result<(), Over> {
-        let keep = self.parts.store.keep(&self.it, LISTEN_LEASE, heard);
+    async fn keep(&self, heard_until: Option<Timestamp>) -> Result<(), Over> {
+        let keep = self.parts.store.keep(&self.it, LISTEN_LEASE, heard_until);
         match timeout(LISTEN_LEASE, keep).await {
             Ok(Ok(true)) => Ok(()),
             Ok(Ok(false)) | Err(_) => Err(Over::Lost),
@@ -116,7 +117,7 @@ impl Hearing {
         Ok(all)
     }
 
-    async fn open(&self, listeners: &[Listener]) -> Result<Box<dyn Ear>, Over> {
+    async fn open(&self, listeners: &[Listener]) -> Result<Proven, Over> {
         let mut barred = "no owner of a workflow that listens may ask this database".to_owned();
         for it in listeners {
             let Some(owner) = self.parts.members.acting(self.it.org, it.owner).await? else {
@@ -138,7 +139,9 @@ impl Hearing {
                     "listening would keep this database from sleeping".to_owned(),
                 ));
             }
-            return self.parts.databases.open_ear(&opened.target).await.map_err(Over::Cut);
+            let ear = self.parts.databases.open_ear(&opened.target).await.map_err(Over::Cut)?;
+            let (clock, channels) = (self.parts.clock.clone(), channels(listeners));
+            return Proven::listen(ear, clock, &channels).await.map_err(Over::Cut);
         }
         Err(Over::Barred(barred))
     }
@@ -155,29 +158,27 @@ impl Hearing {
             return Ok(Over::Lost);
         }
         let mut ear = self.open(&listeners).await?;
-        ear.listen_to(&channels(&listeners)).await.map_err(Over::Cut)?;
+        self.heard_until = ear.heard_until();
         if let Some(since) = self.deaf_since.take() {
             // Only now: what is said from here on is heard, so that a run which catches up leaves nothing out.
             self.tell_gap(&listeners, since).await?;
         }
         self.told = false;
-        self.keep(true).await?;
+        self.keep(Some(self.heard_until)).await?;
         let mut beat = interval(KEEP_EVERY);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut proven = Instant::now();
         loop {
             tokio::select! {
                 heard = ear.next() => {
                     let heard = heard.map_err(Over::Cut)?;
-                    proven = Instant::now();
                     self.take_up(&listeners, &heard).await?;
                 }
                 _ = beat.tick() => {
-                    if proven.elapsed() >= PROVE_EVERY {
-                        ear.prove().await.map_err(Over::Cut)?;
-                        proven = Instant::now();
-                    }
-                    self.keep(true).await?;
+                    let heard = ear.prove(Instant::now()).await.map_err(Over::Cut)?;
+                    self.take_up(&listeners, &heard).await?;
+                    // Only now: what was heard and not written is not heard.
+                    self.heard_until = ear.heard_until();
+                    self.keep(Some(self.heard_until)).await?;
                     self.tell_floods(Some(self.parts.clock.now())).await?;
                     let now = self.listeners().await?;
                     if now.is_empty() {

@@ -17,7 +17,7 @@ pub struct Listened {
     pub connection: ConnectionId,
     /// Counts how often it was taken. Whoever writes with an older number has lost it.
     pub fence: i64,
-    /// Until when somebody listened before; `None` if nobody ever did.
+    /// Until when all that was said is known to have been heard before; `None` if nobody ever listened.
     pub heard_until: Option<Timestamp>,
 }
 
@@ -49,14 +49,20 @@ pub struct Heard {
     pub outcome: String,
 }
 
-/// Who listens to which database. Every method is one transaction. Time is the database's.
+/// Who listens to which database. Every method is one transaction. Time is the database's, but for what was heard until
+/// when: that is the clock's of whoever listened.
 #[async_trait]
 pub trait ListenerStore: Send + Sync + 'static {
     /// Takes at most `most` databases that live workflows listen to and nobody has.
     async fn take(&self, most: i32, lease: Duration) -> Result<Vec<Listened>, StoreError>;
 
-    /// Keeps one for another lease, noting that it was `heard` up to now; `false` if it is lost.
-    async fn keep(&self, it: &Listened, lease: Duration, heard: bool) -> Result<bool, StoreError>;
+    /// Keeps one for another lease, noting until when all was heard if that is said; `false` if it is lost.
+    async fn keep(
+        &self,
+        it: &Listened,
+        lease: Duration,
+        heard_until: Option<Timestamp>,
+    ) -> Result<bool, StoreError>;
 
     /// Gives one back, so that another can take it at once.
     async fn release(&self, it: &Listened) -> Result<(), StoreError>;
