@@ -654,6 +654,7 @@ async fn the_functions_that_look_over_the_wall_are_these() {
         "plinth.find_workflow(uuid) → uuid",
         "plinth.advance_workflow_runs(uuid[],bigint[],integer[],text[],double precision[],integer[],integer[],text[],text[]) → TABLE(moved_run uuid, moved_fence bigint, moved_workflow uuid, moved_to_end boolean)",
         "plinth.keep_workflow_runs(uuid[],bigint[],interval) → SETOF uuid",
+        "plinth.take_lost_workflow_runs(integer,interval) → TABLE(taken_org uuid, taken_run uuid, taken_fence bigint)",
         "plinth.take_workflow_runs(integer,interval,integer,uuid,uuid) → TABLE(taken_org uuid, taken_run uuid, taken_fence bigint)",
         "plinth.take_workflow_runs(integer,interval,integer,uuid,uuid,boolean) → TABLE(taken_org uuid, taken_run uuid, taken_fence bigint)",
         "plinth.hold_current_org() → trigger",

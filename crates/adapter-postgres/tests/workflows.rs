@@ -27,7 +27,7 @@ use plinth_workflows::events::testing::event_store_contract;
 use plinth_workflows::hook::HookKey;
 use plinth_workflows::secrets::testing::credential_store_contract;
 use plinth_workflows::testing::{
-    approval_contract, enqueue, limits, listener_contract, outage_contract, put,
+    approval_contract, enqueue, limits, listener_contract, losses_contract, outage_contract, put,
     run_queue_contract, schedule_contract, workflow_store_contract,
 };
 use plinth_workflows::{
@@ -115,6 +115,12 @@ async fn the_queue_keeps_its_contract() {
     let it = ours(true).await;
     let pass = |by| it.clock.advance(by);
     run_queue_contract(&it.store, &it.queue, it.us, it.them, it.at, pass).await;
+}
+
+#[tokio::test]
+async fn lost_runs_are_counted() {
+    let it = ours(true).await;
+    losses_contract(&it.store, &it.queue, it.us, it.at, |by| it.clock.advance(by)).await;
 }
 
 #[tokio::test]
@@ -449,7 +455,11 @@ fn worker(it: &Ours, counting: &Arc<Counting>, bell: &Arc<Bell>) -> Worker {
         hooks: HookKey::new([7; 32]),
         clock: Arc::new(SystemClock),
         bell: bell.clone(),
-        settings: WorkerSettings { runs: 16, runs_per_organization: 64 },
+        settings: WorkerSettings {
+            runs: 16,
+            runs_per_organization: 64,
+            ..WorkerSettings::default()
+        },
     })
 }
 
@@ -617,6 +627,74 @@ async fn a_cancelled_run_is_stopped_where_it_is() {
     tokio::time::timeout(Duration::from_secs(5), dropped.notified()).await.unwrap();
     stop.send(true).unwrap();
     working.await.unwrap();
+}
+
+/// Says that it was asked, and never answers.
+struct Hangs(Arc<Notify>);
+
+#[async_trait]
+impl StepRunner for Hangs {
+    async fn run(&self, _: &Principal, _: &Step, _: &Context) -> Result<Found, Fault> {
+        self.0.notify_one();
+        std::future::pending().await
+    }
+}
+
+/// A worker whose steps hang, with what is told when one is asked.
+fn hanging(it: &Ours, grace: Duration) -> (Arc<Worker>, Arc<Notify>) {
+    let asked = Arc::new(Notify::new());
+    let worker = Worker::new(WorkerParts {
+        queue: Arc::new(it.queue.clone()),
+        store: Arc::new(it.store.clone()),
+        members: Arc::new(Everybody),
+        steps: Arc::new(Hangs(asked.clone())),
+        actions: Actions::new(Arc::new(RecordingMailer::default()), Arc::<Counting>::default()),
+        hooks: HookKey::new([7; 32]),
+        clock: it.clock.clone(),
+        bell: bell(it),
+        settings: WorkerSettings { grace, ..WorkerSettings::default() },
+    });
+    (Arc::new(worker), asked)
+}
+
+#[tokio::test]
+async fn a_run_that_no_worker_survives_is_given_up() {
+    let it = ours(true).await;
+    let workflow = put(&it.store, it.us, "deadly", it.at, 1).await;
+    let run = enqueue(&it.store, it.us.0, workflow, it.at).await;
+    let (worker, asked) = hanging(&it, Duration::ZERO);
+    for _ in 0..10 {
+        let dying = worker.clone();
+        let dying = tokio::spawn(async move { dying.drain().await });
+        asked.notified().await;
+        dying.abort();
+        assert!(dying.await.unwrap_err().is_cancelled());
+        it.clock.advance(jiff::SignedDuration::from_secs(4));
+    }
+    assert_eq!(worker.drain().await.unwrap(), 1, "it is not asked again");
+    let (found, steps, attempts) = it.store.run(it.us.0, run).await.unwrap().unwrap();
+    assert_eq!((found.state, found.starts), (RunState::Failed, 11));
+    let error = "it was begun 10 times in a row, and each time its worker died or was cut off";
+    assert_eq!(found.error.as_deref(), Some(error));
+    assert!(steps.is_empty() && attempts.is_empty());
+    let letters = "SELECT payload->'letter'->>'kind' FROM outbox WHERE topic = 'mail'";
+    assert_eq!(it.rows(letters).await, ["workflow_failed"]);
+}
+
+#[tokio::test]
+async fn what_is_under_way_at_a_stop_goes_on_elsewhere_at_once_and_was_not_lost() {
+    let it = ours(true).await;
+    let workflow = put(&it.store, it.us, "long", it.at, 1).await;
+    let run = enqueue(&it.store, it.us.0, workflow, it.at).await;
+    let (worker, asked) = hanging(&it, Duration::ZERO);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let working = tokio::spawn(async move { worker.work(stopped).await });
+    asked.notified().await;
+    assert!(it.queue.take(&limits(1)).await.unwrap().runs.is_empty(), "it has its lease");
+    stop.send(true).unwrap();
+    working.await.unwrap();
+    let taken = it.queue.take(&limits(1)).await.unwrap().runs.remove(0);
+    assert_eq!((taken.id, taken.losses), (run, 0));
 }
 
 #[tokio::test]

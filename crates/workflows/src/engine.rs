@@ -101,6 +101,13 @@ enum Asked {
 impl Engine {
     /// Takes a run, which this worker has since then, to its end or as far as it gets.
     pub(crate) async fn drive(&self, run: &Taken, since: Instant) -> Result<(), Stop> {
+        if run.is_given_up() {
+            let times = run.losses;
+            let error = format!(
+                "it was begun {times} times in a row, and each time its worker died or was cut off"
+            );
+            return self.end(run, run.stored, failed(error)).await;
+        }
         let definition = match self.definition(run).await? {
             Ok(definition) => definition,
             Err(error) => return self.end(run, run.done.len(), failed(error)).await,

@@ -291,11 +291,13 @@ pub struct Ask {
 #[async_trait]
 pub trait RunQueue: Send + Sync + 'static {
     /// Takes runs that are due or whose worker has lost its lease. Organizations take turns, and within one its
-    /// workflows: how many wait elsewhere makes nobody wait. No two callers get the same one. A crash of the database may
+    /// workflows: how many wait elsewhere makes nobody wait. No two callers get the same one. Leases that were lost are
+    /// counted as long as nothing more is stored of the run. A crash of the database may
     /// undo it as long as nothing was written about the run after it; then whoever has it finds it lost.
     async fn take(&self, limits: &TakeLimits) -> Result<Round, StoreError>;
 
-    /// Keeps runs for another lease; those that are not in the answer are lost: cancelled, or taken by another.
+    /// Keeps runs for another lease; those that are not in the answer are lost: cancelled, or taken by another. A lease of no
+    /// time gives them back: others may take them at once, and nobody has lost them.
     async fn keep(&self, runs: &[(RunId, i64)], lease: Duration) -> Result<Vec<RunId>, StoreError>;
 
     /// Notes that tries begin, before anything leaves; `false` for each whose run is lost, and then nothing may.

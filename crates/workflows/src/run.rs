@@ -165,6 +165,10 @@ pub struct Attempt {
     pub ended_at: Option<Timestamp>,
 }
 
+/// After how many lost leases in a row, with nothing stored between them, a run is given up. By chance nothing comes so far:
+/// who kills one of five workers each second hits a step of a fifth of a second with one kill of 25.
+const MOST_LOSSES: i32 = 10;
+
 /// A run that a worker has taken, and has to itself as long as it keeps its lease.
 #[derive(Clone, Debug)]
 pub struct Taken {
@@ -190,12 +194,23 @@ pub struct Taken {
     pub created_at: Timestamp,
     /// When it was first started, by the database's clock.
     pub started_at: Timestamp,
-    /// What is done already, in order.
+    /// How many steps and actions are done already.
+    pub stored: usize,
+    /// Those, in order; none of a run that is given up.
     pub done: Vec<RunStep>,
     /// How often the step or action that is next was tried.
     pub tried: i32,
     /// What came of the conditions; `None` before they were judged, and without any.
     pub verdict: Option<Verdict>,
+    /// How often in a row a worker lost it without anything of it being stored.
+    pub losses: i32,
+}
+
+impl Taken {
+    /// Whether it ends here, because nobody survives it. Then nothing else of it is looked at: that may be what they died of.
+    pub fn is_given_up(&self) -> bool {
+        self.losses >= MOST_LOSSES
+    }
 }
 
 /// Something that a worker has to write about a run that it has.

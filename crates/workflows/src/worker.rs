@@ -56,9 +56,6 @@ const AFTER_FAILURE: Duration = Duration::from_millis(20);
 /// How long giving back may take before the queue is looked at.
 const GIVE_BACK_LIMIT: Duration = Duration::from_millis(500);
 
-/// How long runs that are under way at a stop may take to end; the others are taken over elsewhere.
-const GRACE: Duration = Duration::from_secs(10);
-
 /// How much a worker does at once.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerSettings {
@@ -66,11 +63,13 @@ pub struct WorkerSettings {
     pub runs: usize,
     /// Runs of one organization under way at once, in all processes together.
     pub runs_per_organization: u32,
+    /// How long runs that are under way at a stop may take to end; the others go on elsewhere.
+    pub grace: Duration,
 }
 
 impl Default for WorkerSettings {
     fn default() -> Self {
-        Self { runs: 1024, runs_per_organization: 512 }
+        Self { runs: 1024, runs_per_organization: 512, grace: Duration::from_secs(10) }
     }
 }
 
@@ -224,11 +223,33 @@ impl Worker {
             }
         }
         self.bell.set_room(false);
-        let deadline = Instant::now() + GRACE;
+        let deadline = Instant::now() + self.settings.grace;
         while !running.is_empty() && Instant::now() < deadline {
-            let _ = tokio::time::timeout(KEEP_EVERY, running.join_next()).await;
+            let most = KEEP_EVERY.min(deadline - Instant::now());
+            let _ = tokio::time::timeout(most, running.join_next()).await;
             self.keep().await;
         }
+        self.leave(running).await;
+    }
+
+    /// Stops what is under way, and gives it back: it goes on elsewhere at once, and nobody died of it.
+    async fn leave(&self, mut running: JoinSet<()>) {
+        let left = self.all_held();
+        if left.is_empty() {
+            return;
+        }
+        running.shutdown().await;
+        let given = self.engine.queue.keep(&left, Duration::ZERO);
+        // Else it goes on when its leases are over.
+        if let Ok(Err(err)) = tokio::time::timeout(GIVE_BACK_LIMIT, given).await {
+            tracing::debug!(error = plinth_core::chain(&err), "runs could not be given back");
+        }
+    }
+
+    /// What is under way here, with its fences.
+    fn all_held(&self) -> Vec<(RunId, i64)> {
+        let held = self.held.lock().expect("not poisoned");
+        held.iter().map(|(id, it)| (*id, it.0)).collect()
     }
 
     /// Does everything that is due now, and comes back when nothing is; says how many runs it took.
@@ -333,10 +354,7 @@ impl Worker {
 
     /// Keeps what is under way here; what is lost is stopped at once, its statement included.
     async fn keep(&self) {
-        let held: Vec<(RunId, i64)> = {
-            let held = self.held.lock().expect("not poisoned");
-            held.iter().map(|(id, it)| (*id, it.0)).collect()
-        };
+        let held = self.all_held();
         if held.is_empty() {
             return;
         }

@@ -183,6 +183,7 @@ pub(super) async fn services(
         runs: WorkerSettings {
             runs: settings.workflow_runs,
             runs_per_organization: settings.workflow_runs_per_organization,
+            ..WorkerSettings::default()
         },
         clock: Arc::new(SystemClock),
         metrics: Some(metrics),

@@ -28,20 +28,32 @@ const MOST_FAILURES: i32 = 10;
 /// How long an error is kept, in characters.
 const ERROR_CHARS: usize = 1_000;
 
+/// Takes what waits.
+const TAKE: &str = "SELECT taken_org, taken_run, taken_fence
+     FROM take_workflow_runs($1, make_interval(secs => $2), $3, $4, $5, false)";
+
+/// Takes first those whose worker lost its lease.
+const TAKE_WITH_LOST: &str = "WITH lost AS MATERIALIZED (
+         SELECT taken_org, taken_run, taken_fence FROM take_lost_workflow_runs($1, make_interval(secs => $2))
+     )
+     SELECT taken_org, taken_run, taken_fence FROM lost
+     UNION ALL
+     SELECT it.taken_org, it.taken_run, it.taken_fence
+     FROM (SELECT $1 - count(*)::integer AS most FROM lost) room,
+         LATERAL take_workflow_runs(room.most, make_interval(secs => $2), $3, $4, $5, false) it";
+
 #[async_trait]
 impl RunQueue for PostgresRuns {
     async fn take(&self, limits: &TakeLimits) -> Result<Round, StoreError> {
         let most = i32::try_from(limits.most).unwrap_or(i32::MAX);
         let (after_org, after_workflow) = (limits.after.0.as_uuid(), limits.after.1.as_uuid());
-        let take = "SELECT taken_org, taken_run, taken_fence
-             FROM take_workflow_runs($1, make_interval(secs => $2), $3, $4, $5, $6)";
-        let parameters: [&(dyn ToSql + Sync); 6] = [
+        let take = if limits.with_lost { TAKE_WITH_LOST } else { TAKE };
+        let parameters: [&(dyn ToSql + Sync); 5] = [
             &most,
             &limits.lease.as_secs_f64(),
             &limits.per_organization,
             &after_org,
             &after_workflow,
-            &limits.with_lost,
         ];
         let mut order: HashMap<Uuid, usize> = HashMap::new();
         let mut by_org: BTreeMap<OrgId, Vec<(Uuid, i64)>> = BTreeMap::new();
@@ -205,7 +217,8 @@ impl PostgresRuns {
                  ) v ON true
              )
              SELECT r.id, r.workflow_id, w.name, w.owner_id, r.version, r.fence, r.trigger_kind, r.payload, r.created_at,
-                 r.started_at, r.done, r.tried, r.verdict
+                 r.started_at, r.done, r.tried, r.verdict,
+                 CASE WHEN r.lost_done = r.done AND r.lost_tried = r.tried THEN r.losses ELSE 0 END
              FROM r JOIN w ON w.workflow_id = r.workflow_id AND w.version = r.version";
         let parameters: [&(dyn ToSql + Sync); 3] = [&org.as_uuid(), &ids, &fences];
         let found = self.database.rows_of_org(org, query, &parameters).await?;
@@ -213,10 +226,8 @@ impl PostgresRuns {
         let mut begun = Vec::new();
         for row in &found {
             let id: Uuid = row.try_get(0).map_err(internal)?;
-            if row.try_get::<_, i32>(10).map_err(internal)? > 0 {
-                begun.push(id);
-            }
-            taken.push(Taken {
+            let stored: i32 = row.try_get(10).map_err(internal)?;
+            let it = Taken {
                 org,
                 id: RunId::from_uuid(id),
                 workflow: WorkflowId::from_uuid(row.try_get(1).map_err(internal)?),
@@ -229,10 +240,16 @@ impl PostgresRuns {
                 payload: row.try_get::<_, Option<Json<_>>>(7).ok().flatten().map(|it| it.0),
                 created_at: row.try_get(8).map_err(internal)?,
                 started_at: row.try_get(9).map_err(internal)?,
+                stored: usize::try_from(stored).map_err(internal)?,
                 done: Vec::new(),
                 tried: row.try_get(11).map_err(internal)?,
                 verdict: rows::verdict_of(row.try_get(12).map_err(internal)?)?,
-            });
+                losses: row.try_get(13).map_err(internal)?,
+            };
+            if it.stored > 0 && !it.is_given_up() {
+                begun.push(id);
+            }
+            taken.push(it);
         }
         if !begun.is_empty() {
             let mut done: HashMap<RunId, Vec<_>> = HashMap::new();
