@@ -27,22 +27,22 @@ use crate::{Database, audit, events, outbox};
 /// How long an error is kept, in characters.
 const ERROR_CHARS: usize = 1_000;
 
-const ALERT: &str = "id, org_id, name, description, owner_id, query_id, parameters, condition, schedule, notify, rearm_seconds,
-    enabled, muted, muted_until, paused_at, paused_why, state, state_since, episode_since, told_at, trouble_told, due_at,
+const ALERT: &str = "id, org_id, name, description, owner_id, query_id, query_version, parameters, condition, schedule, notify,
+    rearm_seconds, enabled, muted, muted_until, paused_at, paused_why, state, state_since, episode_since, told_at, trouble_told, due_at,
     tried, fence, revision, created_at, updated_at";
 
 const INSERT: &str = "INSERT INTO alerts (id, org_id, name, description, owner_id, query_id, parameters, condition, schedule,
          notify, rearm_seconds, enabled, muted, muted_until, paused_at, paused_why, state, state_since, episode_since, told_at,
-         trouble_told, due_at, tried, fence, revision, created_at, updated_at)
+         trouble_told, due_at, tried, fence, revision, created_at, updated_at, query_version)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-         $25, $26, $27)";
+         $25, $26, $27, $28)";
 
 /// A change takes it from whoever evaluates it.
 const UPDATE: &str = "UPDATE alerts SET name = $3, description = $4, owner_id = $5, query_id = $6, parameters = $7,
          condition = $8, schedule = $9, notify = $10, rearm_seconds = $11, enabled = $12, muted = $13, muted_until = $14,
          paused_at = $15, paused_why = $16, state = $17, state_since = $18, episode_since = $19, told_at = $20,
          trouble_told = $21, due_at = $22, tried = $23, fence = $24::bigint + 1, revision = $25, created_at = $26, updated_at = $27,
-         lease_until = NULL
+         query_version = $28, lease_until = NULL
      WHERE id = $1 AND org_id = $2";
 
 /// [`AlertStore`] in our own database.
@@ -92,6 +92,7 @@ fn state(row: &Row) -> Result<AlertState, StoreError> {
 fn alert(row: &Row) -> Result<Alert, StoreError> {
     let since: Option<_> = get(row, "episode_since")?;
     let told_at = get(row, "told_at")?;
+    let version: Option<i32> = get(row, "query_version")?;
     let paused_at: Option<_> = get(row, "paused_at")?;
     let mute = match (get(row, "muted")?, get(row, "muted_until")?) {
         (false, _) => None,
@@ -105,6 +106,7 @@ fn alert(row: &Row) -> Result<Alert, StoreError> {
         description: get(row, "description")?,
         owner: UserId::from_uuid(get(row, "owner_id")?),
         query: QueryId::from_uuid(get(row, "query_id")?),
+        query_version: version.map(u32::try_from).transpose().map_err(internal)?,
         parameters: get::<Json<_>>(row, "parameters")?.0,
         condition: get::<Json<_>>(row, "condition")?.0,
         schedule: get::<Json<_>>(row, "schedule")?.0,
@@ -159,12 +161,13 @@ async fn write(tx: &Transaction<'_>, sql: &str, it: &Alert) -> Result<(), AlertE
     let (paused_at, paused_why) = it.paused.clone().unzip();
     let (id, org, owner) = (it.id.as_uuid(), it.org.as_uuid(), it.owner.as_uuid());
     let (query, state) = (it.query.as_uuid(), it.standing.state.as_str());
+    let version = it.query_version.map(i32::try_from).transpose().map_err(internal)?;
     let (muted, muted_until) = (it.mute.is_some(), it.mute.and_then(Mute::until));
     let since = it.standing.episode.map(|it| it.since);
     let told_at = it.standing.episode.and_then(|it| it.told_at);
     let (parameters, condition) = (Json(&it.parameters), Json(&it.condition));
     let (schedule, notify) = (Json(&it.schedule), Json(&it.notify));
-    let parameters: [&(dyn ToSql + Sync); 27] = [
+    let parameters: [&(dyn ToSql + Sync); 28] = [
         &id,
         &org,
         &it.name,
@@ -192,6 +195,7 @@ async fn write(tx: &Transaction<'_>, sql: &str, it: &Alert) -> Result<(), AlertE
         &it.revision,
         &it.created_at,
         &it.updated_at,
+        &version,
     ];
     tx.execute(sql, &parameters).await.map_err(|err| match broken_constraint(&err) {
         Some("alerts_name_key") => AlertError::NameTaken(it.name.clone()),

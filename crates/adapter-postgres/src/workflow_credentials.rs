@@ -141,6 +141,26 @@ impl CredentialStore for PostgresCredentials {
             .await
     }
 
+    async fn is_lent(&self, org: OrgId, id: CredentialId) -> Result<bool, StoreError> {
+        // A version of which it is not noted means whatever has the name.
+        let query = "SELECT EXISTS (
+                 SELECT FROM workflow_credentials c
+                 JOIN workflows w ON w.org_id = c.org_id
+                 JOIN workflow_versions v ON v.org_id = w.org_id AND v.workflow_id = w.id AND v.number = w.published
+                 WHERE c.org_id = $1 AND c.id = $2 AND CASE WHEN v.meant IS NULL
+                     THEN v.definition->'actions' @> jsonb_build_array(jsonb_build_object('credential', c.name))
+                     ELSE EXISTS (SELECT FROM jsonb_each(v.meant->'credentials') it WHERE it.value->>'id' = $3)
+                 END
+             )";
+        self.database
+            .for_org(org, async |tx| {
+                let row =
+                    tx.query_one(query, &[&org.as_uuid(), &id.as_uuid(), &id.to_string()]).await;
+                row.map_err(store)?.try_get(0).map_err(internal)
+            })
+            .await
+    }
+
     async fn list(
         &self,
         org: OrgId,

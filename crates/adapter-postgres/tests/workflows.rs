@@ -473,6 +473,7 @@ async fn call_of(it: &Ours, name: &str) -> WorkflowId {
         let published = plinth_workflows::Published {
             number: 2,
             definition: definition.clone(),
+            meant: None,
             by: it.us.1,
             at: it.at,
             concurrency: 100,

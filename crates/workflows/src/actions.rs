@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::RunId;
 use crate::condition::Results;
-use crate::definition::{Action, ActionKind, EmailAction, HttpAction, HttpBody};
+use crate::definition::{Action, ActionKind, EmailAction, HttpAction, HttpBody, Receiver};
 use crate::hook;
 use crate::ports::{Fault, Outward, OutwardAnswer, OutwardCall};
 use crate::result::text_of;
@@ -83,19 +83,19 @@ impl Actions {
         self.credentials.as_ref().ok_or_else(|| Fault::permanent("there are no credentials here"))
     }
 
-    /// Says what is wrong with the credential that an action names, as it is now; `None` if nothing is.
+    /// Says which credential an action names, as it is now; the inner error is what is wrong with it.
     pub(crate) async fn judge_credential(
         &self,
         org: OrgId,
         action: &Action,
-    ) -> Result<Option<String>, StoreError> {
+    ) -> Result<Result<Option<Receiver>, String>, StoreError> {
         let (Some(name), Some(credentials)) = (action.credential(), &self.credentials) else {
-            return Ok(None);
+            return Ok(Ok(None));
         };
         let Some(credential) = credentials.named(org, name).await? else {
-            return Ok(Some(format!("there is no credential `{name}`")));
+            return Ok(Err(format!("there is no credential `{name}`")));
         };
-        Ok(match &action.kind {
+        let fault = match &action.kind {
             ActionKind::Slack(it) => slack::fits(it, &credential).err().map(str::to_owned),
             ActionKind::Http(it) => {
                 let to = WebAddress::parse(&it.url, Scheme::Any).map(|it| it.origin());
@@ -109,7 +109,8 @@ impl Actions {
                 }
             }
             ActionKind::Email(_) | ActionKind::Write(_) => None,
-        })
+        };
+        Ok(fault.map_or(Ok(Some(Receiver::of(&credential))), Err))
     }
 
     /// The same, with a way to write to databases.
@@ -164,8 +165,10 @@ impl Actions {
                 let mut call = call(run, &action.name, http, context)?;
                 let mut lent = Lent::none();
                 if let Some(name) = &http.credential {
-                    let (credential, secret) =
-                        self.credentials()?.borrow(occasion.org, name).await?;
+                    let (credential, secret) = self
+                        .credentials()?
+                        .borrow(occasion.org, name, action.receiver.as_ref())
+                        .await?;
                     lend(&credential, &secret, &mut call)?;
                     lent = Lent::of(&credential, &secret);
                 }
@@ -179,8 +182,10 @@ impl Actions {
             }
             ActionKind::Slack(it) => {
                 let message = slack::message(it, context, results)?;
-                let (credential, secret) =
-                    self.credentials()?.borrow(occasion.org, &it.credential).await?;
+                let (credential, secret) = self
+                    .credentials()?
+                    .borrow(occasion.org, &it.credential, action.receiver.as_ref())
+                    .await?;
                 let call = slack::call(it, &message, (&credential, &secret))?;
                 let lent = Lent::of(&credential, &secret);
                 self.post(call, &lent, credential.kind == CredentialKind::Url).await

@@ -444,7 +444,7 @@ impl Engine {
             let found = found.ok_or_else(|| Unread::Wrong("its version is gone"))?;
             // A newer server may have published it.
             let wrong = |_| Unread::Wrong("this server does not understand the workflow");
-            Definition::parse(&found.definition).map(Arc::new).map_err(wrong)
+            Definition::of(&found).map(Arc::new).map_err(wrong)
         };
         match cell.get_or_try_init(|| read).await {
             Ok(definition) => Ok(Ok(definition.clone())),

@@ -79,7 +79,7 @@ impl QuerySteps {
                 let running = self.queries.run_as(caller, run).await;
                 running.map(|it| Answer::Rows(Box::new(it)))
             }
-            StepKind::Query { query, parameters } => {
+            StepKind::Query { query, parameters, version } => {
                 let parameters = context.render_json(&Value::Object(parameters.clone()));
                 let Value::Object(parameters) = parameters.map_err(Fault::permanent)? else {
                     unreachable!("an object stays one");
@@ -89,6 +89,7 @@ impl QuerySteps {
                     // What acts on rows acts on those that are there.
                     max_age_seconds: Some(0),
                     limits,
+                    version: *version,
                     told: None,
                 };
                 let running = Box::pin(self.queries.run_again(&permit, *query, run)).await;
@@ -163,6 +164,10 @@ fn fault(err: &QueryError) -> Fault {
     // What is ours stays ours.
     let message = match err.kind() {
         kind if kind.is_ours() => "the server could not run the statement now".to_owned(),
+        _ if matches!(err, QueryError::NoVersion { .. }) => {
+            "the query is another than when it was published; somebody has to publish it again"
+                .to_owned()
+        }
         _ => err.to_string(),
     };
     let is_temporary = is_temporary || err.kind().is_ours();

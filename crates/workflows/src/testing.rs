@@ -8,14 +8,16 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use plinth_connections::ConnectionId;
 use plinth_core::{Cursor, Limit, OrgId, UserId};
+use plinth_queries::QueryId;
 use plinth_tenancy::AuditEntry;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::condition::Verdict;
-use crate::definition::Overlap;
+use crate::definition::{Meant, Overlap, Receiver};
 use crate::listening::{Heard, Listened, ListenerStore};
 use crate::schedule::{Misfire, Preset, Schedule, Timing};
+use crate::secrets::CredentialId;
 use crate::writes::{ApprovalFilter, ApprovalState, Decision};
 use crate::{
     Advance, Ask, Attempt, Begin, Call, Changed, Enqueued, NewRun, Published, Queued, RunEnd,
@@ -54,8 +56,22 @@ pub fn workflow((org, owner): (OrgId, UserId), name: &str, at: Timestamp) -> (Wo
         created_at: at,
         updated_at: at,
     };
-    let published =
-        Published { number: 1, definition: definition(), by: owner, at, concurrency: 10 };
+    let meant = Meant {
+        queries: [(QueryId::new(at), 3)].into(),
+        credentials: [(
+            "crm".to_owned(),
+            Receiver { id: CredentialId::new(at), origin: "https://crm.example.com".to_owned() },
+        )]
+        .into(),
+    };
+    let published = Published {
+        number: 1,
+        definition: definition(),
+        meant: Some(meant),
+        by: owner,
+        at,
+        concurrency: 10,
+    };
     (workflow, published)
 }
 
@@ -186,6 +202,8 @@ pub async fn workflow_store_contract(
     let changed =
         store.change(us.0, workflow.id, &mut publish).await.expect("stored").expect("there");
     assert_eq!((changed.name.as_str(), changed.revision), ("late orders", 2));
+    let first = store.version(us.0, workflow.id, 1).await.expect("read");
+    assert_eq!(first.as_ref(), Some(&published));
     let numbers = store.versions(us.0, workflow.id).await.expect("read");
     assert_eq!(numbers.iter().map(|it| it.number).collect::<Vec<_>>(), [2, 1]);
     assert!(store.version(them.0, workflow.id, 1).await.expect("read").is_none());

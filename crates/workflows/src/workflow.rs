@@ -3,6 +3,7 @@ use plinth_core::{OrgId, UserId};
 use serde_json::Value;
 
 use crate::WorkflowId;
+use crate::definition::Meant;
 
 /// A workflow: what people edit, and which version of it runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +56,8 @@ pub struct Published {
     pub number: i32,
     /// What it does.
     pub definition: Value,
+    /// What the names in it meant then; `None` of a version from before that was noted.
+    pub meant: Option<Meant>,
     /// By whom it was published.
     pub by: UserId,
     /// When.

@@ -56,6 +56,7 @@ mod saved_queries;
 mod schemas;
 mod team;
 mod workflow_mail;
+mod workflow_rights;
 mod workflow_runs;
 mod workflow_verdicts;
 mod workflows;

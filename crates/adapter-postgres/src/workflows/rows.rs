@@ -51,6 +51,7 @@ pub(super) fn published(row: &Row) -> Result<Published, StoreError> {
     Ok(Published {
         number: get(row, "number")?,
         definition: get::<Json<_>>(row, "definition")?.0,
+        meant: get::<Option<Json<_>>>(row, "meant")?.map(|it| it.0),
         by: UserId::from_uuid(get(row, "published_by")?),
         at: get(row, "published_at")?,
         concurrency: get(row, "concurrency")?,

@@ -95,15 +95,13 @@ async fn publish(
     id: WorkflowId,
     it: &Published,
 ) -> Result<(), StoreError> {
-    let insert = "INSERT INTO workflow_versions (org_id, workflow_id, number, definition, concurrency, published_by, published_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let insert = "INSERT INTO workflow_versions (org_id, workflow_id, number, definition, concurrency, published_by, published_at, meant)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     let (org, id, by) = (org.as_uuid(), id.as_uuid(), it.by.as_uuid());
-    tx.execute(
-        insert,
-        &[&org, &id, &it.number, &Json(&it.definition), &it.concurrency, &by, &it.at],
-    )
-    .await
-    .map_err(store)?;
+    let (definition, meant) = (Json(&it.definition), it.meant.as_ref().map(Json));
+    let parameters: [&(dyn ToSql + Sync); 8] =
+        [&org, &id, &it.number, &definition, &it.concurrency, &by, &it.at, &meant];
+    tx.execute(insert, &parameters).await.map_err(store)?;
     Ok(())
 }
 

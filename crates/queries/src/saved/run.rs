@@ -24,6 +24,8 @@ pub struct RunAgain {
     pub max_age_seconds: Option<u32>,
     /// How far it may go.
     pub limits: CallerLimits,
+    /// The version that whoever it runs as stands for; see [`SavedRun::version`]. `None` runs the newest.
+    pub version: Option<u32>,
     /// Whom to tell of the statement before it runs; `None` for nobody.
     pub told: Option<Told>,
 }
@@ -102,9 +104,11 @@ impl Queries {
         id: QueryId,
         run: RunAgain,
     ) -> Result<Running, QueryError> {
-        let mut before = self.get(permit, id).await?;
+        let caller = permit.principal();
+        let (mut before, _) = self.stood_for(caller, id, run.version).await?;
+        self.keep_discretion(caller, &mut before).await?;
         before.notes.shown_to = None;
-        self.run_record(permit.principal(), before, run, None).await
+        self.run_record(caller, before, run, None).await
     }
 
     /// Runs a saved query in somebody's name and gathers its rows: for widgets, choices, alerts. Whether the person may do
@@ -128,7 +132,7 @@ impl Queries {
         let most = self.kept.bytes_of(rows).min(self.settings.max_bytes);
         let byte_limit = limits.byte_limit.or(Some(most));
         let limits = CallerLimits { byte_limit, ..limits };
-        let again = RunAgain { parameters, max_age_seconds, limits, told: None };
+        let again = RunAgain { parameters, max_age_seconds, limits, version: None, told: None };
         let version = record.definition.version;
         let run = self.gather(caller, record, again, (version, newest), narrowing).await;
         match (run, shown_to) {
@@ -309,7 +313,7 @@ impl Queries {
         run: RunAgain,
         narrowing: Option<Arc<Narrowing>>,
     ) -> Result<Running, QueryError> {
-        let RunAgain { parameters: given, max_age_seconds, limits, told } = run;
+        let RunAgain { parameters: given, max_age_seconds, limits, version: _, told } = run;
         if max_age_seconds.is_some_and(|it| it > MAX_AGE_SECONDS) {
             return Err(QueryError::Field {
                 field: "max_age".to_owned(),

@@ -23,6 +23,8 @@ pub struct Alert {
     pub owner: UserId,
     /// What is asked.
     pub query: QueryId,
+    /// The version of it that the owner stands for; `None`, from earlier, is the first.
+    pub query_version: Option<u32>,
     /// Values of the query's parameters by name.
     pub parameters: Map<String, Value>,
     /// When it holds; see [`super::AlertRules::read`].

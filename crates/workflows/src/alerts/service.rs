@@ -121,13 +121,14 @@ impl Alerts {
         new: NewAlert,
     ) -> Result<Alert, AlertError> {
         let (caller, now) = (permit.principal(), self.parts.clock.now());
-        let alert = Alert {
+        let mut alert = Alert {
             id: AlertId::new(now),
             org: permit.org(),
             name: name(&new.name)?,
             description: description(&new.description)?,
             owner: permit.user(),
             query: new.query,
+            query_version: None,
             parameters: new.parameters,
             condition: new.condition,
             schedule: new.schedule,
@@ -144,7 +145,7 @@ impl Alerts {
             created_at: now,
             updated_at: now,
         };
-        self.check(caller, &alert).await?;
+        alert.query_version = Some(self.check(caller, &alert).await?);
         let entry = AuditEntry::of(caller, now, "alert.created")
             .on("alert", alert.id)
             .with(json!({ "name": alert.name, "query": alert.query }));
@@ -214,7 +215,7 @@ impl Alerts {
         after.schedule = change.schedule.unwrap_or(after.schedule);
         after.notify = change.notify.unwrap_or(after.notify);
         if is_edit {
-            self.check(caller, &after).await?;
+            after.query_version = Some(self.check(caller, &after).await?);
             after.owner = caller.user;
             after.paused = None;
         }
@@ -376,8 +377,9 @@ impl Alerts {
         Ok(Page::cut(items, limit, |it| Cursor { created_at: it.ended_at, id: it.id.as_uuid() }))
     }
 
-    /// Reads what an alert says and holds what it names against what the caller may use.
-    async fn check(&self, caller: &Principal, alert: &Alert) -> Result<(), AlertError> {
+    /// Reads what an alert says and holds what it names against what the caller may use; gives the version of the query that
+    /// they stand for by that.
+    async fn check(&self, caller: &Principal, alert: &Alert) -> Result<u32, AlertError> {
         AlertRules::read(
             &alert.condition,
             &alert.schedule,
@@ -405,13 +407,14 @@ impl Alerts {
             let rule = "lacks a value that the query needs";
             return Err(AlertError::Field { field: "parameters", rule });
         }
-        // So that it stays as long as the alert asks it.
-        if !record.saved {
-            let permit = Permit::<QueriesWrite>::check(caller)?;
-            let change = SaveChange { saved: Some(true), ..SaveChange::default() };
-            self.parts.queries.save(&permit, alert.query, change, None).await.map_err(Box::new)?;
+        if record.saved {
+            return Ok(record.definition.version);
         }
-        Ok(())
+        // So that it stays as long as the alert asks it.
+        let permit = Permit::<QueriesWrite>::check(caller)?;
+        let change = SaveChange { saved: Some(true), ..SaveChange::default() };
+        let saved = self.parts.queries.save(&permit, alert.query, change, None).await;
+        Ok(saved.map_err(Box::new)?.definition.version)
     }
 }
 

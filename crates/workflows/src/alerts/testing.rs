@@ -26,6 +26,7 @@ fn alert((org, owner): (OrgId, UserId), name: &str, at: Timestamp) -> Alert {
         description: String::new(),
         owner,
         query: QueryId::new(at),
+        query_version: Some(2),
         parameters: json!({ "of": 3 }).as_object().expect("an object").clone(),
         condition: json!({ "type": "has_rows" }),
         schedule: json!({ "every": "hour" }),

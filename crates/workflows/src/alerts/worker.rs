@@ -154,7 +154,12 @@ impl AlertWorker {
         let started_at = self.parts.clock.now();
         let step = Step {
             name: RESULT.to_owned(),
-            kind: StepKind::Query { query: alert.query, parameters: alert.parameters.clone() },
+            kind: StepKind::Query {
+                query: alert.query,
+                parameters: alert.parameters.clone(),
+                // Of one from before this was noted, as of a widget: the first.
+                version: Some(alert.query_version.unwrap_or(1)),
+            },
             row_limit: MOST_ROWS,
             time: None,
         };

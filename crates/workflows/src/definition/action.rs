@@ -5,6 +5,7 @@ use plinth_egress::{Scheme, WebAddress};
 use plinth_tenancy::Email;
 use serde_json::Value;
 
+use super::meant::Receiver;
 use super::step::{read_id, read_name};
 use super::{Faults, Fields};
 use crate::sql_template::SqlTemplate;
@@ -20,6 +21,8 @@ pub struct Action {
     pub kind: ActionKind,
     /// Whether the actions after it are taken when it failed. The run fails all the same.
     pub continue_on_error: bool,
+    /// What the name of its credential means; `None` without one, and where that was not looked up.
+    pub receiver: Option<Receiver>,
 }
 
 /// What an action does.
@@ -209,7 +212,7 @@ impl Action {
         if let Some(name) = &name {
             names.add_action(name);
         }
-        Some(Self { name: name?, kind: kind?, continue_on_error })
+        Some(Self { name: name?, kind: kind?, continue_on_error, receiver: None })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod action;
 mod fault;
+mod meant;
 mod step;
 mod trigger;
 
@@ -19,12 +20,14 @@ pub use action::{
 };
 pub use fault::Fault;
 pub(crate) use fault::{Faults, Fields};
+pub use meant::{Meant, Receiver};
 pub use step::{Step, StepKind};
 pub(crate) use trigger::read_timing;
 pub use trigger::{Overlap, Trigger, USUAL_PER_MINUTE};
 
 use crate::condition::Condition;
 use crate::template::Names;
+use crate::workflow::Published;
 
 /// The most steps and the most actions of one workflow.
 pub const MOST_STEPS: usize = 20;
@@ -72,6 +75,40 @@ impl Definition {
             StepKind::Question { .. } | StepKind::Sql { .. } => None,
         };
         self.steps.iter().filter_map(query).collect()
+    }
+
+    /// What the names in it mean, as far as that was looked up.
+    pub fn meant(&self) -> Meant {
+        let query = |it: &Step| match &it.kind {
+            StepKind::Query { query, version, .. } => version.map(|version| (*query, version)),
+            StepKind::Question { .. } | StepKind::Sql { .. } => None,
+        };
+        let credential = |it: &Action| Some((it.credential()?.to_owned(), it.receiver.clone()?));
+        Meant {
+            queries: self.steps.iter().filter_map(query).collect(),
+            credentials: self.actions.iter().filter_map(credential).collect(),
+        }
+    }
+
+    /// A published version, with what the names in it meant when it was published.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Definition::parse`].
+    pub fn of(published: &Published) -> Result<Self, Vec<Fault>> {
+        let mut definition = Self::parse(&published.definition)?;
+        let meant = published.meant.as_ref();
+        for step in &mut definition.steps {
+            if let StepKind::Query { query, version, .. } = &mut step.kind {
+                // Of one from before this was noted, as of a widget: the first.
+                *version = meant.map_or(Some(1), |it| it.queries.get(query).copied());
+            }
+        }
+        for action in &mut definition.actions {
+            let name = action.credential();
+            action.receiver = name.and_then(|it| meant?.credentials.get(it).cloned());
+        }
+        Ok(definition)
     }
 
     /// Reads a definition: the fields `trigger`, `steps`, `conditions`, `actions` and `limits`.

@@ -45,6 +45,8 @@ pub enum StepKind {
         query: QueryId,
         /// Values of its parameters by name, with templates in them.
         parameters: Map<String, Value>,
+        /// The version that whoever it runs as stands for; `None`, where nobody published it, is the newest.
+        version: Option<u32>,
     },
 }
 
@@ -70,7 +72,7 @@ impl Step {
             Some('h') => {
                 let parameters = read_parameters(&mut fields, names, faults);
                 let query = read_id(&mut fields, "query_id", faults);
-                query.map(|query| StepKind::Query { query, parameters })
+                query.map(|query| StepKind::Query { query, parameters, version: None })
             }
             Some('q') => {
                 let connection = read_id(&mut fields, "connection_id", faults);

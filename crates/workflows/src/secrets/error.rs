@@ -24,6 +24,11 @@ pub enum CredentialError {
     /// No such credential in this organization.
     #[error("there is no credential {0}")]
     NotFound(CredentialId),
+    /// It is another member's, and what is sent with it is another's too.
+    #[error(
+        "another member made this credential, and workflows use it: its maker or an admin may do that"
+    )]
+    NotYours,
     /// It has changed since it was read.
     #[error("the credential has changed since you read it")]
     Changed,
@@ -50,6 +55,7 @@ impl Classify for CredentialError {
             Self::Field { .. } => ErrorKind::Invalid,
             Self::NameTaken(_) | Self::TooMany(_) => ErrorKind::Conflict,
             Self::NotFound(_) => ErrorKind::NotFound,
+            Self::NotYours => ErrorKind::Forbidden,
             Self::Changed => ErrorKind::PreconditionFailed,
             Self::Cursor(err) => err.kind(),
             Self::Key(err) => err.kind(),

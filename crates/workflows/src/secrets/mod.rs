@@ -69,6 +69,9 @@ pub trait CredentialStore: Send + Sync + 'static {
         name: &str,
     ) -> Result<Option<(StoredCredential, Sealed)>, StoreError>;
 
+    /// Whether a version that runs of some workflow uses it.
+    async fn is_lent(&self, org: OrgId, id: CredentialId) -> Result<bool, StoreError>;
+
     /// The organization's credentials, newest first; one more than `limit` if there are more.
     async fn list(
         &self,

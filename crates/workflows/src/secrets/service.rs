@@ -4,7 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use plinth_connections::{Location, Vault};
 use plinth_core::{
-    Clock, Cursor, Limit, OrgId, Page, Permit, StoreError, WorkflowsRead, WorkflowsWrite,
+    Clock, Cursor, Limit, OrgId, Page, Permit, Principal, Scope, StoreError, WorkflowsRead,
+    WorkflowsWrite,
 };
 use plinth_egress::{Scheme, WebAddress};
 use plinth_tenancy::AuditEntry;
@@ -13,6 +14,7 @@ use serde_json::json;
 
 use super::credential::{CredentialKind, StoredCredential};
 use super::{Changed, CredentialError, CredentialId, CredentialStore};
+use crate::definition::Receiver;
 use crate::ports::{Fault, OutwardCall};
 
 /// The most credentials of one organization.
@@ -31,8 +33,7 @@ pub struct NewCredential {
     pub secret: SecretString,
 }
 
-/// What to change; `None` leaves it. Where a credential goes and how it is sent never changes: who may change it need not
-/// know the secret.
+/// What to change; `None` leaves it. The origin and how it is sent never change: who may change it need not know the secret.
 #[derive(Clone, Debug, Default)]
 pub struct CredentialChange {
     /// See [`NewCredential::name`].
@@ -120,8 +121,9 @@ impl StoredCredentials {
     ///
     /// # Errors
     ///
-    /// As for [`StoredCredentials::create`], [`CredentialError::NotFound`], and [`CredentialError::Changed`] if it is not
-    /// as expected.
+    /// As for [`StoredCredentials::create`], [`CredentialError::NotFound`], [`CredentialError::Changed`] if it is not as
+    /// expected, and [`CredentialError::NotYours`] if it is another's and published workflows use it, or its secret is where it
+    /// goes.
     pub async fn change(
         &self,
         permit: &Permit<WorkflowsWrite>,
@@ -131,6 +133,8 @@ impl StoredCredentials {
         let now = self.clock.now();
         let before = self.store.find(permit.org(), id).await?;
         let before = before.ok_or(CredentialError::NotFound(id))?;
+        let leads_elsewhere = change.secret.is_some() && before.kind == CredentialKind::Url;
+        self.hold_to_maker(permit.principal(), &before, leads_elsewhere).await?;
         let new_name = change.name.as_deref().map(name).transpose()?;
         let sealed = match &change.secret {
             Some(secret) => {
@@ -161,17 +165,35 @@ impl StoredCredentials {
     ///
     /// # Errors
     ///
-    /// [`CredentialError::NotFound`].
+    /// [`CredentialError::NotFound`], [`CredentialError::NotYours`] if it is another's and published workflows use it.
     pub async fn remove(
         &self,
         permit: &Permit<WorkflowsWrite>,
         id: CredentialId,
     ) -> Result<(), CredentialError> {
         let now = self.clock.now();
+        let before = self.store.find(permit.org(), id).await?;
+        let before = before.ok_or(CredentialError::NotFound(id))?;
+        self.hold_to_maker(permit.principal(), &before, false).await?;
         let entry =
             AuditEntry::of(permit.principal(), now, "credential.deleted").on("credential", id);
         let removed = self.store.remove(permit.org(), id, &entry).await?;
         if removed { Ok(()) } else { Err(CredentialError::NotFound(id)) }
+    }
+
+    /// What others' workflows send with a credential goes where it leads: who made it answers for that, and who administers the
+    /// organization.
+    async fn hold_to_maker(
+        &self,
+        caller: &Principal,
+        credential: &StoredCredential,
+        leads_elsewhere: bool,
+    ) -> Result<(), CredentialError> {
+        let may = credential.by == caller.user || caller.scopes.contains(Scope::Admin);
+        if may || !leads_elsewhere && !self.store.is_lent(caller.org, credential.id).await? {
+            return Ok(());
+        }
+        Err(CredentialError::NotYours)
     }
 
     /// The credential of that name, for checking what names it.
@@ -183,16 +205,22 @@ impl StoredCredentials {
         Ok(self.store.named(org, name).await?.map(|it| it.0))
     }
 
-    /// A credential with its secret, for one call.
+    /// A credential with its secret, for one call; if it is `meant`, where that is known, and not another that has the name now.
     pub(crate) async fn borrow(
         &self,
         org: OrgId,
         name: &str,
+        meant: Option<&Receiver>,
     ) -> Result<(StoredCredential, SecretString), Fault> {
         let gone = || Fault::permanent(format!("there is no credential `{name}` any more"));
         let ours = || Fault::temporary("the credential could not be read now");
         let found = self.store.named(org, name).await.map_err(|_| ours())?;
         let (credential, sealed) = found.ok_or_else(gone)?;
+        if meant.is_some_and(|it| *it != Receiver::of(&credential)) {
+            return Err(Fault::permanent(format!(
+                "the credential `{name}` is another than when the workflow was published; somebody has to publish it again"
+            )));
+        }
         let secret = self.vault.open(place(&credential), &sealed).await.map_err(|err| {
             tracing::warn!(credential.id = %credential.id, error = plinth_core::chain(&err), "a credential did not open");
             ours()

@@ -43,6 +43,7 @@ pub async fn credential_store_contract(
     assert_eq!(store.find(them.0, ours.id).await.expect("read"), None);
     let (found, secret) = store.named(us.0, "crm").await.expect("read").expect("there");
     assert_eq!((found, secret), (ours.clone(), sealed(1)), "everybody has their own of a name");
+    assert!(!store.is_lent(us.0, ours.id).await.expect("read"), "nothing is published");
     assert_eq!(store.list(us.0, None, Limit::ONE).await.expect("read"), [ours.clone()]);
 
     let mut rename = |it: &mut StoredCredential| {

@@ -468,9 +468,9 @@ impl Workflows {
         }
     }
 
-    /// Reads a definition and holds what it names against what the caller may use.
+    /// Reads a definition, holds what it names against what the caller may use, and notes what that is now.
     async fn read(&self, caller: &Principal, value: &Value) -> Result<Definition, WorkflowError> {
-        let definition = Definition::parse(value).map_err(WorkflowError::Invalid)?;
+        let mut definition = Definition::parse(value).map_err(WorkflowError::Invalid)?;
         if caller.test_only {
             return Err(WorkflowError::Narrow("it reaches test connections only"));
         }
@@ -486,16 +486,17 @@ impl Workflows {
                 }]));
             }
         }
-        for step in &definition.steps {
-            match &step.kind {
+        for step in &mut definition.steps {
+            match &mut step.kind {
                 StepKind::Question { connection, .. } | StepKind::Sql { connection, .. } => {
                     if caller.saved_queries_only {
                         return Err(WorkflowError::Narrow("it runs saved queries only"));
                     }
                     self.parts.connections.open(caller, *connection).await?;
                 }
-                StepKind::Query { query, .. } => {
-                    self.parts.queries.get(&permit, *query).await.map_err(Box::new)?;
+                StepKind::Query { query, version, .. } => {
+                    let record = self.parts.queries.get(&permit, *query).await.map_err(Box::new)?;
+                    *version = Some(record.definition.version);
                 }
             }
         }
@@ -508,9 +509,12 @@ impl Workflows {
             }
         }
         let mut faults = Vec::new();
-        for (at, action) in definition.actions.iter().enumerate() {
-            if let Some(message) = self.parts.actions.judge_credential(caller.org, action).await? {
-                faults.push(Fault { pointer: format!("/actions/{at}/credential"), message });
+        for (at, action) in definition.actions.iter_mut().enumerate() {
+            match self.parts.actions.judge_credential(caller.org, action).await? {
+                Ok(receiver) => action.receiver = receiver,
+                Err(message) => {
+                    faults.push(Fault { pointer: format!("/actions/{at}/credential"), message });
+                }
             }
         }
         if faults.is_empty() { Ok(definition) } else { Err(WorkflowError::Invalid(faults)) }
@@ -520,7 +524,7 @@ impl Workflows {
     async fn published(&self, workflow: &Workflow) -> Result<Option<Definition>, WorkflowError> {
         let Some(number) = workflow.published else { return Ok(None) };
         let found = self.parts.store.version(workflow.org, workflow.id, number).await?;
-        Ok(found.and_then(|it| Definition::parse(&it.definition).ok()))
+        Ok(found.and_then(|it| Definition::of(&it).ok()))
     }
 
     async fn plan(
@@ -574,6 +578,7 @@ fn publish(
     Published {
         number,
         definition: workflow.draft.clone(),
+        meant: Some(definition.meant()),
         by: caller.user,
         at: now,
         concurrency: i32::try_from(definition.limits.concurrency).unwrap_or(i32::MAX),

@@ -140,7 +140,7 @@ pub(super) async fn export_query(
         ExportFormat::Xlsx => Some(WORKBOOKS.take(permit.org()).await),
         _ => None,
     };
-    let run = RunAgain { parameters, max_age_seconds: max_age, limits, told: None };
+    let run = RunAgain { parameters, max_age_seconds: max_age, limits, version: None, told: None };
     let running = services.queries.run_again(&permit, id, run).await;
     let Answer::Rows(running) = count(running.map(|it| Answer::Rows(Box::new(it))))? else {
         unreachable!("it was run");

@@ -375,7 +375,7 @@ async fn run_query(
         RunQuery::parse(&body)?;
     let form = Form::of(&request, format, row_limit)?;
     let limits = CallerLimits { row_limit, byte_limit, timeout_ms, ..CallerLimits::default() };
-    let run = RunAgain { parameters, max_age_seconds: max_age, limits, told: None };
+    let run = RunAgain { parameters, max_age_seconds: max_age, limits, version: None, told: None };
     let id = id.into_inner();
     if form == Form::Json(Format::Table) {
         if events::are_wanted(&request) {
