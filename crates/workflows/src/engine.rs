@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use plinth_core::{Clock, Cursor, Principal, StoreError};
+use plinth_core::{Clock, Cursor, Permission as _, Principal, StoreError, WorkflowsWrite};
 use serde_json::json;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
@@ -117,6 +117,12 @@ impl Engine {
             let pause = Some("its owner left the organization");
             return self.end(run, run.done.len(), RunEnd { pause, ..failed(error) }).await;
         };
+        // Their role may have become another since they published it.
+        if WorkflowsWrite::check(&owner).is_err() {
+            let error = "the workflow's owner may not publish workflows any more".to_owned();
+            let pause = Some("its owner may not publish workflows any more");
+            return self.end(run, run.done.len(), RunEnd { pause, ..failed(error) }).await;
+        }
         let mut progress = Progress::of(run, self.holdings.of_one());
         for (at, step) in definition.steps.iter().enumerate().skip(run.done.len()) {
             if progress.held.is_nothing() && self.holdings.are_much() {

@@ -106,13 +106,28 @@ async fn an_alert_asks_what_its_owner_vouched_for() {
     };
     assert_eq!(found().await, json!({ "n": 2 }));
     large_ones(&ann, &connection).await;
-    let (eve, _) = app.member(&ann, "eve@example.com", "editor").await;
+    let (eve, member) = app.member(&ann, "eve@example.com", "editor").await;
+    let own = saved(&eve, &connection, "SELECT id FROM orders").await;
+    let hers = json!({ "name": "Hers", "query_id": own, "condition": { "type": "has_rows" }, "schedule": { "every": "5_minutes" } });
+    let hers = eve.post("/v1/alerts", hers).await;
+    assert_eq!(hers.status, 201, "{}", hers.text);
+    let hers = format!("/v1/alerts/{}", hers.body["data"]["id"].as_str().unwrap());
     app.clock.advance(SignedDuration::from_secs(2));
     rewrite(&eve, &query, "SELECT id, email FROM orders ORDER BY id").await;
     assert_eq!(found().await, json!({ "n": 2 }), "it is Ann's alert, and not Ann's statement");
     let name = json!({ "notify": { "emails": ["ops@example.com"] } });
     assert_eq!(ann.patch(&path, name).await.status, 200);
     assert_eq!(found().await["id"], 1, "she says what it tells whom: she vouches for it");
+
+    // Who may make no alerts any more has none.
+    let viewer = json!({ "role": "viewer" });
+    assert_eq!(ann.patch(&format!("/v1/team/members/{member}"), viewer).await.status, 200);
+    app.clock.advance(SignedDuration::from_mins(5));
+    app.services.alert_worker.drain().await.unwrap();
+    assert_eq!(ann.get(&hers).await.body["data"]["status"], "paused");
+    let letters = app.letters().await;
+    let told = letters.iter().find(|it| it["letter"]["kind"] == "alert_paused").unwrap();
+    assert_eq!(told["to"], "managers");
 }
 
 #[actix_web::test]

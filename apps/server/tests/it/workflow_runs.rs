@@ -192,7 +192,12 @@ async fn a_run_may_what_its_owner_may_at_that_moment() {
     assert_eq!(ann.patch(&path, json!({ "role": "viewer" })).await.status, 200);
     let third = run(&app, &ann, &workflow).await;
     assert_eq!(third["status"], "failed", "{third}");
-    assert!(third["error"].as_str().unwrap().contains("saved queries only"), "{third}");
+    assert!(third["error"].as_str().unwrap().contains("may not publish"), "{third}");
+    let paused = ann.get(&format!("/v1/workflows/{workflow}")).await.body["data"].clone();
+    assert_eq!(paused["status"], "paused", "it does not try again and again: {paused}");
+    let letters = app.letters().await;
+    let told = letters.iter().find(|it| it["letter"]["kind"] == "workflow_paused").unwrap();
+    assert_eq!(told["to"], "managers");
 }
 
 /// A worker whose leases are over while its actions are under way would have them done twice.

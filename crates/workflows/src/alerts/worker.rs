@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use plinth_core::{Clock, StoreError};
+use plinth_core::{Clock, Permission as _, StoreError, WorkflowsWrite};
 use plinth_tenancy::Tenancy;
 use plinth_tenancy::outbox::Letter;
 use serde_json::json;
@@ -141,6 +141,9 @@ impl AlertWorker {
         let Some(owner) = self.parts.members.acting(alert.org, alert.owner).await? else {
             return self.pause(alert, "its owner left the organization").await;
         };
+        if WorkflowsWrite::check(&owner).is_err() {
+            return self.pause(alert, "its owner may not make alerts any more").await;
+        }
         // A newer server may have written what this one does not understand.
         let Ok(rules) = AlertRules::read(
             &alert.condition,
