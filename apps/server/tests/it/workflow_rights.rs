@@ -2,7 +2,7 @@
 //! that is being deleted.
 
 use jiff::SignedDuration;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::{Person, TestApp};
 use crate::workflows::{Receiver, body, detail, make, run, shop};
@@ -172,4 +172,39 @@ async fn a_call_goes_where_it_went_when_it_was_published() {
     assert_eq!(ann.post(&format!("{path}/publish"), json!({})).await.status, 200);
     assert_eq!(run(&app, &ann, &workflow).await["status"], "succeeded");
     assert_eq!((slack.got().len(), evil.got().len()), (1, 1), "she has said so");
+}
+
+#[actix_web::test]
+async fn an_organization_that_is_being_deleted_does_nothing_until_it_is_restored() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let receiver = Receiver::answering(&["200 OK"]).await;
+    let post = json!([{ "name": "post", "type": "http", "url": receiver.url }]);
+    let trigger = json!({ "type": "schedule", "every": "5_minutes" });
+    let more = json!({ "trigger": trigger, "actions": post });
+    let workflow = make(&ann, body("Scheduled", &connection, &more)).await;
+    let path = format!("/v1/workflows/{workflow}");
+    let query = saved(&ann, &connection, "SELECT count(*) AS n FROM orders").await;
+    let alert = json!({ "name": "Many", "query_id": query, "condition": { "type": "has_rows" }, "schedule": { "every": "5_minutes" } });
+    assert_eq!(ann.post("/v1/alerts", alert).await.status, 201);
+    let queued = ann.post(&format!("{path}/run"), json!({})).await;
+    assert_eq!(queued.status, 202, "{}", queued.text);
+    app.behind_its_back("UPDATE organizations SET deleting_at = '2026-03-18'").await;
+
+    app.clock.advance(SignedDuration::from_hours(1));
+    assert_eq!(app.services.workflows.tick().await.unwrap(), 0);
+    assert_eq!(app.services.worker.drain().await.unwrap(), 0);
+    assert_eq!(app.services.alert_worker.drain().await.unwrap(), 0);
+    assert!(receiver.got().is_empty());
+
+    // Then what waited goes on, and of the slots that were missed there is one run.
+    app.behind_its_back("UPDATE organizations SET deleting_at = NULL").await;
+    assert_eq!(app.services.workflows.tick().await.unwrap(), 1);
+    app.services.worker.drain().await.unwrap();
+    assert_eq!(app.services.alert_worker.drain().await.unwrap(), 1);
+    assert_eq!(receiver.got().len(), 2);
+    let runs = ann.get(&format!("{path}/runs")).await;
+    let ended = |it: &Value| it["status"] == "succeeded";
+    assert!(runs.body["data"].as_array().unwrap().iter().all(ended), "{}", runs.text);
 }

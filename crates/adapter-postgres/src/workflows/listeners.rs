@@ -98,6 +98,7 @@ impl ListenerStore for PostgresListeners {
              FROM workflows w
              JOIN workflow_versions v ON v.org_id = w.org_id AND v.workflow_id = w.id AND v.number = w.published
              WHERE w.org_id = $1 AND w.trigger_kind = 'listen' AND w.enabled AND w.paused_at IS NULL
+               AND (SELECT o.deleting_at IS NULL FROM organizations o WHERE o.id = $1)
                AND v.definition->'trigger'->>'connection_id' = $2
              ORDER BY w.id";
         let usual = i64::from(plinth_workflows::definition::USUAL_PER_MINUTE);

@@ -67,7 +67,7 @@ pub trait ListenerStore: Send + Sync + 'static {
     /// Gives one back, so that another can take it at once.
     async fn release(&self, it: &Listened) -> Result<(), StoreError>;
 
-    /// The live workflows that listen to it.
+    /// The live workflows that listen to it; none while the organization is being deleted.
     async fn listeners(
         &self,
         org: OrgId,
