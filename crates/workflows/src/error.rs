@@ -63,6 +63,15 @@ pub enum WorkflowError {
     /// The workflow does not take calls now.
     #[error("this workflow does not run now: {0}")]
     Standing(&'static str),
+    /// More calls came this minute than the webhook takes.
+    #[error("more calls came in this minute than `per_minute`; try again in {seconds} s")]
+    TooFast {
+        /// When the next minute begins.
+        seconds: i64,
+    },
+    /// Too many runs of it wait.
+    #[error("too many runs of this workflow wait already; try again when there are fewer")]
+    Full,
     /// Who acts by a credential that is narrower than they are cannot let a workflow act with all that they are.
     #[error("a workflow asks with its owner's rights, which this key or token does not have: {0}")]
     Narrow(&'static str),
@@ -124,6 +133,7 @@ impl Classify for WorkflowError {
             Self::NotFound(_) | Self::RunNotFound(_) | Self::NoVersion(_) | Self::NoHook => {
                 ErrorKind::NotFound
             }
+            Self::TooFast { .. } | Self::Full => ErrorKind::RateLimited,
             Self::Narrow(_) | Self::NotYours(_) | Self::OwnRequest(_) => ErrorKind::Forbidden,
             Self::Connection(err) => err.kind(),
             Self::Query(err) => err.kind(),
@@ -142,6 +152,10 @@ impl Classify for WorkflowError {
             Self::Field { field, rule } => Some(json!({ *field: rule })),
             Self::NameTaken(_) => Some(json!({ "name": "taken" })),
             Self::Standing(reason) => Some(json!({ "reason": reason })),
+            Self::TooFast { seconds } => {
+                Some(json!({ "reason": "per_minute", "retry_after_seconds": seconds }))
+            }
+            Self::Full => Some(json!({ "reason": "too_many_waiting", "retry_after_seconds": 60 })),
             Self::Connection(err) => err.details(),
             Self::Query(err) => err.details(),
             Self::NotYours(role) | Self::OwnRequest(role) => Some(json!({ "role": role })),

@@ -56,8 +56,8 @@ pub use run::{
     Advance, Attempt, Begin, NewRun, Run, RunEnd, RunState, RunStep, Taken, Then, TriggerEvent,
 };
 pub use service::{
-    Hook, HookCall, MOST_HOOK_BYTES, NewWorkflow, Previewed, RunDetail, WorkflowChange,
-    WorkflowParts, Workflows,
+    Hook, HookCall, MOST_HOOK_BYTES, MOST_WAITING, NewWorkflow, Previewed, RunDetail,
+    WorkflowChange, WorkflowParts, Workflows,
 };
 pub use sql_template::SqlTemplate;
 pub use steps::QuerySteps;

@@ -60,7 +60,8 @@ pub trait WorkflowStore: Send + Sync + 'static {
         limit: Limit,
     ) -> Result<Vec<Workflow>, StoreError>;
 
-    /// Changes a workflow as `decide` says; `None` if there is none.
+    /// Changes a workflow as `decide` says; `None` if there is none. Runs that triggers queued and nobody has begun are cancelled
+    /// if triggers start it no more by that.
     ///
     /// # Errors
     ///
@@ -106,6 +107,9 @@ pub trait WorkflowStore: Send + Sync + 'static {
     /// Queues runs of one organization, in one transaction; says of each in turn what came of it. A call counts as taken if
     /// its run is queued, and only then.
     async fn enqueue_all(&self, org: OrgId, runs: &[Enqueued]) -> Result<Vec<Queued>, StoreError>;
+
+    /// Whether at least so many runs of it wait.
+    async fn is_full(&self, org: OrgId, id: WorkflowId, most: i64) -> Result<bool, StoreError>;
 
     /// Notes a trigger that made no run.
     async fn note(&self, org: OrgId, event: &TriggerEvent) -> Result<(), StoreError>;

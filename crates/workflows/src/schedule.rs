@@ -167,6 +167,8 @@ pub enum Skipped {
     Misfire,
     /// The workflow was still at work.
     Overlap,
+    /// Too many of its runs wait.
+    Full,
 }
 
 /// What is to be done about a schedule that is due.

@@ -238,8 +238,24 @@ pub async fn workflow_store_contract(
     assert!(store.events(us.0, other.id, None, Limit::ONE).await.expect("read").is_empty());
     let events = store.events(us.0, workflow.id, None, Limit::default()).await.expect("read");
     assert_eq!(events.len(), 3);
+    // How many wait is looked at up to a bound.
+    assert!(store.is_full(us.0, workflow.id, 3).await.expect("read"));
+    assert!(!store.is_full(us.0, workflow.id, 4).await.expect("read"));
+    assert!(!store.is_full(them.0, workflow.id, 1).await.expect("read"));
 
     calls_are_taken_once(store, us, them, (workflow.id, other.id), at).await;
+
+    // Of triggers that start it no more nothing is begun; what was asked for by hand is.
+    let mut disable = |it: &mut Workflow| {
+        it.enabled = false;
+        Ok(Changed::default())
+    };
+    store.change(us.0, workflow.id, &mut disable).await.expect("stored").expect("there");
+    let runs = store.runs(us.0, workflow.id, None, Limit::default()).await.expect("read");
+    assert!(runs.iter().any(|it| it.trigger == "webhook"));
+    for it in runs {
+        assert_eq!(it.state == RunState::Cancelled, it.trigger != "manual", "{it:?}");
+    }
 
     assert!(!store.remove(them.0, workflow.id, &self::entry(them.0, at)).await.expect("stored"));
     assert!(store.remove(us.0, workflow.id, &entry).await.expect("stored"));

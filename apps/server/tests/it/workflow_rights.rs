@@ -4,7 +4,7 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::app::{Person, TestApp};
+use crate::app::{Person, TestApp, send};
 use crate::workflows::{Receiver, body, detail, make, run, shop};
 
 /// From editors all orders of up to 20 are hidden.
@@ -207,4 +207,72 @@ async fn an_organization_that_is_being_deleted_does_nothing_until_it_is_restored
     let runs = ann.get(&format!("{path}/runs")).await;
     let ended = |it: &Value| it["status"] == "succeeded";
     assert!(runs.body["data"].as_array().unwrap().iter().all(ended), "{}", runs.text);
+}
+
+#[actix_web::test]
+async fn a_webhook_takes_so_many_calls_a_minute_and_a_flood_is_told_once() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let outcomes = async |path: &str| -> Vec<String> {
+        let events = ann.get(&format!("{path}/events?limit=100")).await;
+        let all = events.body["data"].as_array().unwrap();
+        all.iter().map(|it| it["outcome"].as_str().unwrap().to_owned()).collect()
+    };
+    let called = async |trigger: Value| {
+        let name = trigger.to_string();
+        let workflow = make(&ann, body(&name, &connection, &json!({ "trigger": trigger }))).await;
+        let path = format!("/v1/workflows/{workflow}");
+        let hook = ann.get(&format!("{path}/webhook")).await.body["data"].clone();
+        (path, hook["url"].as_str().unwrap().strip_prefix(&app.url).unwrap().to_owned())
+    };
+    let (path, url) = called(json!({ "type": "webhook", "per_minute": 2 })).await;
+    let call = async |url: &str| send(app.request("POST", url).json(&json!({}))).await;
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        statuses.push(call(&url).await.status);
+    }
+    assert_eq!(statuses, [202, 202, 429, 429, 429]);
+    let refused = app.request("POST", &url).json(&json!({})).send().await.unwrap();
+    assert_eq!(refused.headers()["retry-after"], "53", "the next minute begins at 05:07:00");
+    let told = outcomes(&path).await;
+    assert_eq!(told.iter().filter(|it| it.contains("per_minute")).count(), 1, "{told:?}");
+    app.clock.advance(SignedDuration::from_mins(1));
+    assert_eq!(call(&url).await.status, 202);
+
+    // Who cannot sign fills neither the minute nor the events.
+    let (path, url) = called(json!({ "type": "webhook", "signed": true })).await;
+    for _ in 0..30 {
+        assert_eq!(call(&url).await.status, 401);
+    }
+    let told = outcomes(&path).await;
+    let last = told.iter().filter(|it| it.contains("not noted")).count();
+    assert_eq!((told.len(), last), (10, 1), "{told:?}");
+}
+
+#[actix_web::test]
+async fn a_workflow_that_is_disabled_begins_nothing_that_triggers_queued() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let hook = json!({ "trigger": { "type": "webhook" } });
+    let workflow = make(&ann, body("Called", &connection, &hook)).await;
+    let path = format!("/v1/workflows/{workflow}");
+    let hook = ann.get(&format!("{path}/webhook")).await.body["data"].clone();
+    let url = hook["url"].as_str().unwrap().strip_prefix(&app.url).unwrap().to_owned();
+    for _ in 0..2 {
+        assert_eq!(send(app.request("POST", &url).json(&json!({}))).await.status, 202);
+    }
+    assert_eq!(ann.post(&format!("{path}/run"), json!({})).await.status, 202);
+    assert_eq!(ann.patch(&path, json!({ "enabled": false })).await.status, 200);
+    assert_eq!(app.services.worker.drain().await.unwrap(), 1, "what was asked for by hand");
+    let runs = ann.get(&format!("{path}/runs")).await;
+    let runs = runs.body["data"].as_array().unwrap();
+    let of = |trigger: &str| runs.iter().filter(|it| it["trigger"] == trigger).collect::<Vec<_>>();
+    assert_eq!(of("manual")[0]["status"], "succeeded", "{runs:?}");
+    assert_eq!(of("webhook").len(), 2);
+    for it in of("webhook") {
+        assert_eq!(it["status"], "cancelled", "{it}");
+        assert!(it["error"].as_str().unwrap().starts_with("workflow_disabled"), "{it}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Who listens to which database.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,7 +10,7 @@ use jiff::Timestamp;
 use plinth_connections::ConnectionId;
 use plinth_core::{Clock, OrgId, StoreError, UserId};
 use plinth_workflows::listening::{Heard, Listened, Listener, ListenerStore};
-use plinth_workflows::{NewRun, RunId, TriggerEvent, WorkflowId};
+use plinth_workflows::{MOST_WAITING, NewRun, RunId, TriggerEvent, WorkflowId};
 
 use super::runs;
 use crate::Database;
@@ -20,12 +21,34 @@ use crate::database::{internal, store};
 pub struct PostgresListeners {
     database: Database,
     clock: Arc<dyn Clock>,
+    /// Of which workflows too many runs wait, as it was when this server looked in a minute.
+    full: Arc<Mutex<HashMap<WorkflowId, (i64, bool)>>>,
 }
 
 impl PostgresListeners {
     /// Keeps them in `database`; events are dated by `clock`.
     pub fn new(database: Database, clock: Arc<dyn Clock>) -> Self {
-        Self { database, clock }
+        Self { database, clock, full: Arc::default() }
+    }
+
+    /// Whether so many runs of it wait that no more may come. It is looked at once a minute: counting many takes a while.
+    async fn is_full(
+        &self,
+        tx: &Transaction<'_>,
+        org: OrgId,
+        workflow: WorkflowId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let minute = now.as_second().div_euclid(60);
+        let known = self.full.lock().expect("not poisoned").get(&workflow).copied();
+        if let Some((_, is_full)) = known.filter(|it| it.0 == minute) {
+            return Ok(is_full);
+        }
+        let is_full = runs::is_full(tx, org, workflow, MOST_WAITING).await?;
+        let mut full = self.full.lock().expect("not poisoned");
+        full.retain(|_, it| it.0 == minute);
+        full.insert(workflow, (minute, is_full));
+        Ok(is_full)
     }
 }
 
@@ -135,7 +158,13 @@ impl ListenerStore for PostgresListeners {
                     let mut event =
                         TriggerEvent::new(one.workflow, "listen", now, one.channel.clone());
                     event.outcome.clone_from(&one.outcome);
+                    let is_full = one.payload.is_some()
+                        && self.is_full(tx, it.org, one.workflow, now).await?;
                     match &one.payload {
+                        Some(_) if is_full => {
+                            "skipped: too many runs wait already".clone_into(&mut event.outcome);
+                            runs::note(tx, it.org, &event).await?;
+                        }
                         Some(payload) => {
                             let id = RunId::new(now);
                             event.run = Some(id);

@@ -545,6 +545,7 @@ async fn tell(
         let why: Option<String> = row.try_get(3).map_err(internal)?;
         let is_new: Option<bool> = row.try_get(4).map_err(internal)?;
         if is_new == Some(true) {
+            runs::cancel_waiting(tx, org, *workflow).await?;
             // Of an owner who left, the managers hear.
             let to = if end.pause.is_some() { LetterTo::Managers } else { to(email) };
             let reason = why.unwrap_or_default();

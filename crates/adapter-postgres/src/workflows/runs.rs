@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use plinth_core::{OrgId, StoreError};
-use plinth_workflows::{Enqueued, NewRun, Run, RunId, RunStep, TriggerEvent};
+use plinth_workflows::{Enqueued, NewRun, Run, RunId, RunStep, TriggerEvent, WorkflowId};
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
@@ -65,6 +65,46 @@ pub(super) async fn enqueue(
         tx.execute(undo, &[&org, &run.event.id.as_uuid()]).await.map_err(store)?;
     }
     queued.as_ref().map(rows::run).transpose()
+}
+
+/// Whether at least so many runs wait.
+pub(super) async fn is_full(
+    tx: &Transaction<'_>,
+    org: OrgId,
+    workflow: WorkflowId,
+    most: i64,
+) -> Result<bool, StoreError> {
+    // In the order of the index of what waits, of which no more is read than that.
+    let query = "SELECT EXISTS (
+             SELECT FROM (
+                 SELECT FROM workflow_runs WHERE org_id = $1 AND workflow_id = $2 AND state = 'queued'
+                 ORDER BY due_at, id LIMIT 1 OFFSET $3
+             ) last
+         )";
+    let query = tx.prepare_cached(query).await.map_err(store)?;
+    let before = (most - 1).max(0);
+    let found = tx.query_one(&query, &[&org.as_uuid(), &workflow.as_uuid(), &before]).await;
+    found.map_err(store)?.try_get(0).map_err(internal)
+}
+
+/// Cancels what triggers queued and nobody has begun, of a workflow that they start no more. What somebody asked for by hand, and
+/// what has begun, waits on. Whoever takes one in this moment has it: nobody is waited for, as whoever moves runs on has their rows
+/// before the workflow's.
+pub(super) async fn cancel_waiting(
+    tx: &Transaction<'_>,
+    org: OrgId,
+    workflow: WorkflowId,
+) -> Result<(), StoreError> {
+    let cancel = "WITH waiting AS (
+             SELECT id FROM workflow_runs
+             WHERE org_id = $1 AND workflow_id = $2 AND state = 'queued' AND started_at IS NULL AND trigger_kind <> 'manual'
+             FOR UPDATE SKIP LOCKED
+         )
+         UPDATE workflow_runs r SET state = 'cancelled', ended_at = db_now(),
+             error = 'workflow_disabled: its workflow was disabled or paused before it began'
+         FROM waiting WHERE r.id = waiting.id";
+    tx.execute(cancel, &[&org.as_uuid(), &workflow.as_uuid()]).await.map_err(store)?;
+    Ok(())
 }
 
 /// Notes the calls that runs come of; gives the runs of those that were taken before. What is not published takes none.

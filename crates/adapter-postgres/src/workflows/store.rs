@@ -173,11 +173,15 @@ impl WorkflowStore for PostgresWorkflows {
                 let Some(mut workflow) = find(tx, org, id, "FOR UPDATE").await? else {
                     return Ok(None);
                 };
+                let was_live = workflow.is_live();
                 let changed = decide(&mut workflow)?;
                 if let Some(published) = &changed.published {
                     publish(tx, org, id, published).await?;
                 }
                 write(tx, UPDATE, &workflow).await?;
+                if was_live && !workflow.is_live() {
+                    runs::cancel_waiting(tx, org, id).await?;
+                }
                 if let Some(entry) = &changed.entry {
                     audit::append(&self.database, tx, entry).await?;
                 }
@@ -253,6 +257,10 @@ impl WorkflowStore for PostgresWorkflows {
                 Ok(all.iter().map(answer).collect())
             })
             .await
+    }
+
+    async fn is_full(&self, org: OrgId, id: WorkflowId, most: i64) -> Result<bool, StoreError> {
+        self.database.for_org(org, async |tx| runs::is_full(tx, org, id, most).await).await
     }
 
     async fn note(&self, org: OrgId, event: &TriggerEvent) -> Result<(), StoreError> {
@@ -466,6 +474,7 @@ impl WorkflowStore for PostgresWorkflows {
                     let outcome = match why {
                         Skipped::Misfire => "skipped: no server was there in time",
                         Skipped::Overlap => "skipped: the run before is not over",
+                        Skipped::Full => "skipped: too many runs wait already",
                     };
                     let event = TriggerEvent {
                         slot: Some(*slot),

@@ -16,6 +16,8 @@ pub enum Trigger {
     Webhook {
         /// Whether calls have to be signed (Standard Webhooks) with the workflow's secret.
         signed: bool,
+        /// How many runs a minute at most, on each server.
+        per_minute: u32,
     },
     /// What a database says on a channel.
     Listen {
@@ -30,7 +32,7 @@ pub enum Trigger {
     },
 }
 
-/// How many runs a minute a channel starts unless its trigger says otherwise.
+/// How many runs a minute a channel or a webhook starts unless its trigger says otherwise.
 pub const USUAL_PER_MINUTE: u32 = 60;
 
 /// What becomes of a slot whose workflow still has a run that waits or is under way.
@@ -52,7 +54,10 @@ impl Trigger {
         let trigger = match kind {
             'm' => Some(Self::Manual),
             'l' => read_listen(&mut fields, faults),
-            'w' => Some(Self::Webhook { signed: fields.flag("signed", faults) }),
+            'w' => Some(Self::Webhook {
+                signed: fields.flag("signed", faults),
+                per_minute: read_per_minute(&mut fields, faults),
+            }),
             _ => read_schedule(&mut fields, faults).map(Self::Schedule),
         };
         fields.end(faults);
@@ -81,11 +86,15 @@ fn read_listen(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Trigger> 
         }
         good
     });
-    let per_minute = fields.whole("per_minute", 1..=600, faults);
-    let per_minute = per_minute.and_then(|it| u32::try_from(it).ok()).unwrap_or(USUAL_PER_MINUTE);
+    let per_minute = read_per_minute(fields, faults);
     let on_gap = [("note", false), ("run", true)];
     let runs_on_gap = fields.word("on_gap", &on_gap, faults).unwrap_or(false);
     Some(Trigger::Listen { connection: connection?, channel: channel?, per_minute, runs_on_gap })
+}
+
+fn read_per_minute(fields: &mut Fields<'_>, faults: &mut Faults) -> u32 {
+    let per_minute = fields.whole("per_minute", 1..=600, faults);
+    per_minute.and_then(|it| u32::try_from(it).ok()).unwrap_or(USUAL_PER_MINUTE)
 }
 
 fn read_schedule(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Schedule> {

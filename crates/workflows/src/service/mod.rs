@@ -1,6 +1,7 @@
 //! What people do with workflows, and what triggers do.
 
 mod approvals;
+mod calls;
 mod preview;
 mod triggers;
 
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use plinth_connections::Connections;
 use plinth_core::{
-    Clock, Cursor, Limit, OrgId, Page, Permit, Principal, QueriesRead, Scope, UserId,
+    Clock, Cursor, Limit, OrgId, Page, Permit, Principal, QueriesRead, Scope, StoreError, UserId,
     WorkflowsRead, WorkflowsWrite,
 };
 use plinth_queries::{Queries, QueryId};
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 pub use preview::Previewed;
 pub use triggers::{Hook, HookCall, MOST_HOOK_BYTES};
 
+use self::calls::Calls;
 use crate::actions::Actions;
 use crate::bell::Bell;
 use crate::definition::{ActionKind, Definition, Fault, StepKind, Trigger};
@@ -32,6 +34,9 @@ use crate::{RunId, WorkflowError, WorkflowId};
 
 /// The most workflows of one organization.
 const MOST: i64 = 1_000;
+
+/// How many runs of one workflow may wait before no more come.
+pub const MOST_WAITING: i64 = 100_000;
 
 /// What is needed to make a workflow.
 #[derive(Clone, Debug)]
@@ -84,6 +89,8 @@ pub struct Workflows {
     parts: Arc<WorkflowParts>,
     /// Runs to be queued.
     queued: Gathered<Enqueued, Queued>,
+    /// What came to webhooks, and of which workflows too many runs wait.
+    calls: Arc<Calls>,
 }
 
 /// What [`Workflows`] is put together from.
@@ -118,7 +125,7 @@ impl Workflows {
             let store = store.clone();
             async move { store.enqueue_all(org, &all).await }
         });
-        Self { parts: Arc::new(parts), queued }
+        Self { parts: Arc::new(parts), queued, calls: Arc::default() }
     }
 
     /// Makes a workflow, which runs as the caller.
@@ -336,12 +343,15 @@ impl Workflows {
     ///
     /// # Errors
     ///
-    /// [`WorkflowError::NotFound`], [`WorkflowError::NotPublished`].
+    /// [`WorkflowError::NotFound`], [`WorkflowError::NotPublished`], [`WorkflowError::Full`].
     pub async fn run(
         &self,
         permit: &Permit<WorkflowsWrite>,
         id: WorkflowId,
     ) -> Result<Run, WorkflowError> {
+        if self.is_full(permit.org(), id).await? {
+            return Err(WorkflowError::Full);
+        }
         let now = self.parts.clock.now();
         let mut event = TriggerEvent::new(id, "manual", now, permit.user().to_string());
         let run = RunId::new(now);
@@ -356,6 +366,17 @@ impl Workflows {
             return Err(WorkflowError::NotPublished);
         };
         Ok(queued)
+    }
+
+    /// Whether so many runs of it wait that no more may come, as it was when this server looked in this minute.
+    async fn is_full(&self, org: OrgId, id: WorkflowId) -> Result<bool, StoreError> {
+        let now = self.parts.clock.now();
+        if let Some(known) = self.calls.too_many_wait(id, now) {
+            return Ok(known);
+        }
+        let found = self.parts.store.is_full(org, id, MOST_WAITING).await?;
+        self.calls.looked(id, now, found);
+        Ok(found)
     }
 
     /// Queues a run, together with others that come at the same time, and wakes the worker of this process.

@@ -4,11 +4,12 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::Workflows;
-use crate::definition::Trigger;
+use super::calls::{Noted, TooMany};
+use crate::definition::{Overlap, Trigger};
 use crate::hook::REPLAY_WINDOW;
 use crate::ports::{Call, Changed, Enqueued, Queued};
 use crate::run::{NewRun, Run, TriggerEvent};
-use crate::schedule::Firing;
+use crate::schedule::{Firing, Skipped};
 use crate::{KEPT, KEPT_RUNS, RunId, WorkflowError, WorkflowId};
 
 /// The largest body that a webhook takes, in bytes.
@@ -89,7 +90,9 @@ impl Workflows {
     ///
     /// - [`WorkflowError::NoHook`] for a URL that is none, or not any more.
     /// - [`WorkflowError::Standing`] if the workflow does not run now; it stands among the workflow's events.
-    /// - [`WorkflowError::Unsigned`] if it has to be signed and is not; likewise.
+    /// - [`WorkflowError::Unsigned`] if it has to be signed and is not; likewise, up to some of each minute.
+    /// - [`WorkflowError::TooFast`] if more come in a minute than it says; it stands there once for each minute.
+    /// - [`WorkflowError::Full`] if too many of its runs wait; likewise.
     pub async fn called(&self, token: &str, call: HookCall) -> Result<Option<Run>, WorkflowError> {
         let (id, number) = self.parts.hooks.read(token).ok_or(WorkflowError::NoHook)?;
         let store = &self.parts.store;
@@ -100,8 +103,8 @@ impl Workflows {
         let now = self.parts.clock.now();
         let mut event = TriggerEvent::new(id, "webhook", now, call.source.clone());
         let definition = self.published(&workflow).await?;
-        let signed = match definition.map(|it| it.trigger) {
-            Some(Trigger::Webhook { signed }) => signed,
+        let (signed, per_minute) = match definition.map(|it| it.trigger) {
+            Some(Trigger::Webhook { signed, per_minute }) => (signed, per_minute),
             _ => return Err(WorkflowError::NoHook),
         };
         let checked = if workflow.is_live() {
@@ -119,8 +122,25 @@ impl Workflows {
             Err(WorkflowError::Standing("it is disabled or paused"))
         };
         if let Err(err) = checked {
-            event.outcome = format!("refused: {err}");
-            store.note(org, &event).await?;
+            let noted = self.calls.refuse(id, now);
+            if noted != Noted::No {
+                let more =
+                    if noted == Noted::Last { "; more of this minute are not noted" } else { "" };
+                event.outcome = format!("refused: {err}{more}");
+                store.note(org, &event).await?;
+            }
+            return Err(err);
+        }
+        // Where no more runs may wait the minute has no room at all.
+        let is_full = self.is_full(org, id).await?;
+        let most = if is_full { 0 } else { per_minute };
+        if let Err(TooMany { seconds, is_first }) = self.calls.admit(id, most, now) {
+            let err =
+                if is_full { WorkflowError::Full } else { WorkflowError::TooFast { seconds } };
+            if is_first {
+                event.outcome = format!("refused: {err}; more of this minute are not noted");
+                store.note(org, &event).await?;
+            }
             return Err(err);
         }
         let once = call.id.as_ref().map(|it| Call {
@@ -157,9 +177,17 @@ impl Workflows {
             let definition = self.published(&workflow).await?;
             let zone = self.zone(org).await?;
             let is_live = workflow.is_live();
-            let decide = |due, now, is_busy| match definition.as_ref().map(|it| &it.trigger) {
+            let trigger = definition.as_ref().map(|it| &it.trigger);
+            // Where slots are skipped whose run before is not over, no two wait.
+            let queues =
+                matches!(trigger, Some(Trigger::Schedule(it)) if it.overlap == Overlap::Queue);
+            let is_full = queues && self.is_full(org, id).await?;
+            let decide = |due, now, is_busy| match trigger {
                 Some(Trigger::Schedule(schedule)) if is_live => {
-                    schedule.fire(due, now, &zone, is_busy)
+                    let mut firing = schedule.fire(due, now, &zone, is_busy);
+                    let full = firing.run.take_if(|_| is_full);
+                    firing.skipped.extend(full.map(|slot| (slot, Skipped::Full)));
+                    firing
                 }
                 _ => Firing { run: None, skipped: Vec::new(), next: None },
             };
