@@ -65,7 +65,8 @@ async fn rotate_workflow_webhook(
 ///
 /// Whoever has the URL may. JSON of up to 64 KiB is what templates read as `webhook`; other text comes as
 /// `{"text": …}`. A call with a `webhook-id` is taken once: again within ten minutes it answers 200 and starts nothing.
-/// Where the workflow asks for signed calls, they are signed by Standard Webhooks and at most five minutes old.
+/// Where the workflow asks for signed calls, they are signed by Standard Webhooks and at most five minutes old. More calls
+/// in a minute than the trigger's `per_minute` are answered with 429.
 #[utoipa::path(
     tag = "workflows",
     params(
