@@ -32,8 +32,11 @@ pub enum Trigger {
     },
 }
 
-/// How many runs a minute a channel or a webhook starts unless its trigger says otherwise.
+/// How many runs a minute a channel starts unless its trigger says otherwise.
 pub const USUAL_PER_MINUTE: u32 = 60;
+
+/// As that, of a webhook: senders come in bursts, and send again what was refused.
+const USUAL_CALLS_PER_MINUTE: u32 = 600;
 
 /// What becomes of a slot whose workflow still has a run that waits or is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +59,7 @@ impl Trigger {
             'l' => read_listen(&mut fields, faults),
             'w' => Some(Self::Webhook {
                 signed: fields.flag("signed", faults),
-                per_minute: read_per_minute(&mut fields, faults),
+                per_minute: read_per_minute(&mut fields, (USUAL_CALLS_PER_MINUTE, 6_000), faults),
             }),
             _ => read_schedule(&mut fields, faults).map(Self::Schedule),
         };
@@ -86,15 +89,15 @@ fn read_listen(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Trigger> 
         }
         good
     });
-    let per_minute = read_per_minute(fields, faults);
+    let per_minute = read_per_minute(fields, (USUAL_PER_MINUTE, 600), faults);
     let on_gap = [("note", false), ("run", true)];
     let runs_on_gap = fields.word("on_gap", &on_gap, faults).unwrap_or(false);
     Some(Trigger::Listen { connection: connection?, channel: channel?, per_minute, runs_on_gap })
 }
 
-fn read_per_minute(fields: &mut Fields<'_>, faults: &mut Faults) -> u32 {
-    let per_minute = fields.whole("per_minute", 1..=600, faults);
-    per_minute.and_then(|it| u32::try_from(it).ok()).unwrap_or(USUAL_PER_MINUTE)
+fn read_per_minute(fields: &mut Fields<'_>, (usual, most): (u32, u32), faults: &mut Faults) -> u32 {
+    let per_minute = fields.whole("per_minute", 1..=most.into(), faults);
+    per_minute.and_then(|it| u32::try_from(it).ok()).unwrap_or(usual)
 }
 
 fn read_schedule(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Schedule> {

@@ -363,7 +363,7 @@ struct CreateWorkflow {
     name: String,
     /// Up to 2,000 characters.
     description: Option<String>,
-    /// `{"type": "manual"}`, `{"type": "webhook", "signed": false, "per_minute": 60}`, or `{"type": "schedule"}` with `every`
+    /// `{"type": "manual"}`, `{"type": "webhook", "signed": false, "per_minute": 600}`, or `{"type": "schedule"}` with `every`
     /// (`5_minutes`, `15_minutes`, `hour`, `day`, `week`, `month`) or `cron` (five fields, in the organization's zone),
     /// `misfire` (`run_once`, `skip`) and `overlap` (`skip`, `queue`).
     #[schema(value_type = Object, example = json!({ "type": "manual" }))]
