@@ -363,11 +363,12 @@ impl AlertStore for PostgresAlerts {
         self.database
             .for_org(org, async |tx| {
                 let found = tx.query(query, &[&org.as_uuid(), &id.as_uuid(), &most]).await;
+                // One that cannot be read is as good as none: the alert would stand still for it.
                 let earlier = |row: &Row| {
-                    let glance: Json<_> = row.try_get(0).map_err(internal)?;
-                    Ok(Earlier::from([("query".to_owned(), glance.0)]))
+                    let glance: Json<_> = row.try_get(0).ok()?;
+                    Some(Earlier::from([("query".to_owned(), glance.0)]))
                 };
-                found.map_err(store)?.iter().map(earlier).collect()
+                Ok(found.map_err(store)?.iter().filter_map(earlier).collect())
             })
             .await
     }

@@ -55,6 +55,8 @@ pub(crate) type Known = Arc<OnceCell<Arc<Definition>>>;
 /// goes on from the last stored step.
 pub(crate) enum Stop {
     Lost,
+    /// It has ended, because what came of a step cannot be stored.
+    Ended,
     Store(StoreError),
 }
 
@@ -400,9 +402,27 @@ impl Engine {
         verdict: Option<Verdict>,
         then: Then,
     ) -> Result<(), Stop> {
-        let (run_id, fence, stored) = (run.id, run.fence, position(stored));
+        let stored = position(stored);
+        let of = step.as_ref().map(|it| it.name.clone());
+        let is_end = step.is_none() && attempt.is_none();
+        let (run_id, fence) = (run.id, run.fence);
         let advance = Advance { run: run_id, fence, stored, step, attempt, verdict, then };
-        if self.writer.write(run.org, advance).await? { Ok(()) } else { Err(Stop::Lost) }
+        match self.writer.write(run.org, advance).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Stop::Lost),
+            // Whoever did it again would not be able to write it down either, and would do it until the run's time is over.
+            Err(err @ StoreError::Internal(_)) if !is_end => {
+                let error = plinth_core::chain(&err);
+                tracing::error!(run.id = %run_id, error, "what came of a step cannot be stored; its run ends");
+                let of = of.as_deref().unwrap_or("a try");
+                let then = Then::End(failed(format!("{of}: what came of it cannot be stored")));
+                let (step, attempt) = (None, None);
+                let end = Advance { run: run_id, fence, stored, step, attempt, verdict, then };
+                let is_ours = self.writer.write(run.org, end).await?;
+                Err(if is_ours { Stop::Ended } else { Stop::Lost })
+            }
+            Err(err) => Err(err.into()),
+        }
     }
 
     async fn judge(

@@ -117,23 +117,17 @@ impl<I: Send + Sync + Clone + 'static, O: Send + 'static> Gathered<I, O> {
                         let _ = wait.send(Ok(written));
                     }
                 }
-                // One that cannot be stored takes nobody else with it.
-                Err(StoreError::Internal(_)) if all.len() > 1 => {
+                // One that cannot be stored takes nobody else with it. Each is tried by itself, also one that was alone: what it
+                // met may have been a deadlock, which is over.
+                Err(StoreError::Internal(_)) => {
                     for (it, wait) in all.into_iter().zip(waits) {
                         let _ = wait.send(self.write_one(org, it).await);
                     }
                 }
-                Err(err) => {
-                    let text = plinth_core::chain(&err);
-                    let is_ours = matches!(err, StoreError::Internal(_));
+                Err(StoreError::Unavailable(err)) => {
+                    let text = plinth_core::chain(&*err);
                     for wait in waits {
-                        let text = text.clone().into();
-                        let err = if is_ours {
-                            StoreError::Internal(text)
-                        } else {
-                            StoreError::Unavailable(text)
-                        };
-                        let _ = wait.send(Err(err));
+                        let _ = wait.send(Err(StoreError::Unavailable(text.clone().into())));
                     }
                 }
             }
@@ -306,6 +300,26 @@ mod tests {
         let all = futures_util::future::join_all(all).await;
         assert!(matches!(all[..], [Ok(2), Err(StoreError::Internal(_)), Ok(4)]), "{all:?}");
         assert_eq!(gathered.write(org(1), 5).await.expect("written"), 10);
+    }
+
+    #[tokio::test]
+    async fn one_that_was_alone_is_tried_once_more() {
+        let tries = Arc::new(Mutex::new(0));
+        let counted = tries.clone();
+        let gathered = Gathered::new(move |_, all: Arc<[u32]>| {
+            let mut tries = counted.lock().expect("not poisoned");
+            *tries += 1;
+            let deadlock = *tries == 1;
+            async move {
+                if deadlock {
+                    Err(StoreError::Internal("deadlock".into()))
+                } else {
+                    Ok(all.to_vec())
+                }
+            }
+        });
+        assert_eq!(gathered.write(org(1), 7).await.expect("written"), 7);
+        assert_eq!(*tries.lock().expect("not poisoned"), 2);
     }
 
     /// In the moment in which a writer finds nothing more to write.

@@ -97,6 +97,40 @@ impl From<&StepResult> for Glance {
     }
 }
 
+/// How deep a value of a result may be nested. What is kept is read again three levels deeper, and beyond 127 nothing is read.
+const DEEPEST: usize = 120;
+
+/// A value as it can be stored and read again: a NUL, which Postgres keeps in no text, is U+FFFD, and JSON that is nested too
+/// deep is its text.
+pub(crate) fn storable(mut value: Value) -> Value {
+    if clean(&mut value, DEEPEST) { value } else { Value::String(value.to_string()) }
+}
+
+/// Takes NULs out of a value; `false` if it is nested deeper than that.
+fn clean(value: &mut Value, deepest: usize) -> bool {
+    let replaced = |text: &str| text.replace('\0', "\u{fffd}");
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+        Value::String(text) => {
+            if text.contains('\0') {
+                *text = replaced(text);
+            }
+            true
+        }
+        // All of them, also where one is too deep: the text is made of what is clean.
+        Value::Array(all) => all
+            .iter_mut()
+            .fold(deepest > 0, |fits, it| clean(it, deepest.saturating_sub(1)) && fits),
+        Value::Object(all) => {
+            if all.keys().any(|it| it.contains('\0')) {
+                *all = std::mem::take(all).into_iter().map(|it| (replaced(&it.0), it.1)).collect();
+            }
+            all.values_mut()
+                .fold(deepest > 0, |fits, it| clean(it, deepest.saturating_sub(1)) && fits)
+        }
+    }
+}
+
 /// A value as people read it: a text as it is, null as nothing.
 pub(crate) fn text_of(value: &Value) -> String {
     match value {
@@ -111,6 +145,29 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_is_kept_can_be_stored_and_read_again() {
+        for depth in [1, 119, 120, 121, 124, 125, 127] {
+            let text = format!("{}7{}", "[{\"a\":".repeat(depth / 2), "}]".repeat(depth / 2));
+            let text = if depth % 2 == 0 { text } else { format!("[{text}]") };
+            let value = storable(serde_json::from_str(&text).expect("it can be held"));
+            assert_eq!(value.is_string(), depth > DEEPEST, "{depth}");
+            assert!(!value.is_string() || value == text);
+            let result = StepResult { columns: vec!["it".to_owned()], rows: vec![vec![value]] };
+            let stored = serde_json::to_vec(&result).expect("it can be written");
+            assert_eq!(serde_json::from_slice::<StepResult>(&stored).expect("read again"), result);
+            let glance = Glance::from(&result);
+            let stored = serde_json::to_vec(&glance).expect("it can be written");
+            assert_eq!(serde_json::from_slice::<Glance>(&stored).expect("read again"), glance);
+        }
+        let value = storable(json!({ "a\0": ["x\0y", { "b": "\\u0000" }], "c": "\0" }));
+        let clean = json!({ "a\u{fffd}": ["x\u{fffd}y", { "b": "\\u0000" }], "c": "\u{fffd}" });
+        assert_eq!(value, clean);
+        let deep = (0..=DEEPEST).fold(json!("\0"), |it, _| json!([it]));
+        let Value::String(text) = storable(deep) else { panic!("it is its text") };
+        assert!(text.contains("[\"\u{fffd}\"]") && !text.contains("u0000"), "{text}");
+    }
 
     #[test]
     fn a_spreadsheet_gets_texts_and_no_formulas() {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::definition::{Step, StepKind};
 use crate::ports::{Fault, Found, StepRunner};
-use crate::result::StepResult;
+use crate::result::{StepResult, storable};
 use crate::template::Context;
 
 /// The largest result of a step, in bytes of its values as JSON: it is kept, and every later step and action reads it.
@@ -132,7 +132,7 @@ impl StepRunner for QuerySteps {
             }
             for row in &more {
                 size += row.size_bytes();
-                rows.push(json.values(row));
+                rows.push(json.values(row).into_iter().map(storable).collect());
             }
             if rows.len() as u64 > step.row_limit {
                 return Err(Fault::permanent(format!(

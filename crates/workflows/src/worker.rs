@@ -334,7 +334,7 @@ impl Worker {
         let task = running.spawn(async move {
             let _guard = guard;
             match engine.drive(&run, since).await {
-                Ok(()) => {}
+                Ok(()) | Err(Stop::Ended) => {}
                 Err(Stop::Lost) => tracing::info!(run.id = %id, "the run was cancelled or taken over"),
                 Err(Stop::Store(err)) => {
                     let error = plinth_core::chain(&err);

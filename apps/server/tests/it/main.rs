@@ -27,6 +27,7 @@ mod dashboard_owners;
 mod dashboards;
 mod database_configs;
 mod document;
+mod durability;
 mod events;
 mod exports;
 mod idempotency;

@@ -176,7 +176,31 @@ impl AlertWorker {
             return self.again(alert, alert.tried).await;
         }
         let conclusion = self.conclude(alert, &rules, asked, started_at).await?;
-        self.parts.store.conclude(alert.org, alert.id, alert.fence, &conclusion).await
+        match self.settle(alert, &conclusion).await {
+            Err(StoreError::Internal(err)) => {
+                let error = plinth_core::chain(&*err);
+                tracing::error!(alert.id = %alert.id, error, "what an alert found cannot be stored");
+            }
+            settled => return settled,
+        }
+        // It would be asked again at once, and again, and never get further.
+        let fault = Fault::permanent("what it found cannot be stored");
+        let conclusion = self.conclude(alert, &rules, Err(fault), started_at).await?;
+        match self.settle(alert, &conclusion).await {
+            Err(StoreError::Internal(_)) => self.again(alert, alert.tried).await,
+            settled => settled,
+        }
+    }
+
+    async fn settle(&self, alert: &Alert, conclusion: &Conclusion) -> Result<bool, StoreError> {
+        let (org, id, fence) = (alert.org, alert.id, alert.fence);
+        match self.parts.store.conclude(org, id, fence, conclusion).await {
+            // Perhaps it was in another's way, who is gone by now.
+            Err(StoreError::Internal(_)) => {
+                self.parts.store.conclude(org, id, fence, conclusion).await
+            }
+            settled => settled,
+        }
     }
 
     /// Waits for something as long as the alert is ours; `None` if it is not any more.

@@ -1,0 +1,81 @@
+//! What makes a run or an alert stop for ever, or somebody else's with it: results that cannot be kept or read, definitions of
+//! newer servers, many of one, and clocks that differ.
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use crate::app::{Person, TestApp};
+use crate::workflows::{Receiver, body, detail, make, run, shop};
+
+fn post_to(url: &str) -> Value {
+    json!([{ "name": "post", "type": "http", "url": url, "json": { "n": "{{ row_count }}" } }])
+}
+
+async fn queue(person: &Person, workflow: &str) -> String {
+    let queued = person.post(&format!("/v1/workflows/{workflow}/run"), json!({})).await;
+    assert_eq!(queued.status, 202, "{}", queued.text);
+    queued.body["data"]["id"].as_str().unwrap().to_owned()
+}
+
+/// Saves a query, and an alert on whether it has rows that is evaluated every five minutes; gives the alert's path.
+async fn alert(person: &Person, connection: &str, sql: &str) -> String {
+    let asked = person.sql(connection, sql).await;
+    assert_eq!(asked.status, 200, "{}", asked.text);
+    let alert = json!({ "name": "Any", "query_id": asked.body["data"]["query_id"],
+        "condition": { "type": "has_rows" }, "schedule": { "every": "5_minutes" } });
+    let made = person.post("/v1/alerts", alert).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    format!("/v1/alerts/{}", made.body["data"]["id"].as_str().unwrap())
+}
+
+#[actix_web::test]
+async fn what_postgres_does_not_keep_is_kept_all_the_same() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    // Written so that no NUL stands in the workflow itself, which would be refused.
+    let nul = r#"SELECT ('{"a": "x' || chr(92) || 'u0000y"}')::json AS nul"#;
+    let sql = format!("{nul}, (repeat('[', 125) || repeat(']', 125))::json AS deep");
+    let step = json!({ "name": "odd", "type": "sql", "connection_id": connection, "sql": sql });
+    let receiver = Receiver::answering(&["503 Busy", "200 OK"]).await;
+    let more = json!({ "steps": [step], "actions": post_to(&receiver.url) });
+    let workflow = make(&ann, body("Odd", &connection, &more)).await;
+    let first = run(&app, &ann, &workflow).await;
+    assert_eq!(first["status"], "queued", "the receiver was busy: {first}");
+    // Whoever goes on reads it again.
+    app.clock.advance(SignedDuration::from_secs(10));
+    app.services.worker.drain().await.unwrap();
+    let done = detail(&ann, &workflow, first["id"].as_str().unwrap()).await;
+    assert_eq!(done["status"], "succeeded", "{done}");
+    let row = &done["steps"][0]["result"]["rows"][0];
+    assert_eq!(row[0], json!({ "a": "x\u{fffd}y" }), "{done}");
+    assert_eq!(row[1], json!("[".repeat(125) + &"]".repeat(125)));
+
+    let path = alert(&ann, &connection, nul).await;
+    assert_eq!(app.services.alert_worker.drain().await.unwrap(), 1);
+    assert_eq!(ann.get(&path).await.body["data"]["state"], "triggered");
+}
+
+#[actix_web::test]
+async fn what_cannot_be_written_down_ends_and_is_not_done_again() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let workflow = make(&ann, body("Unkept", &connection, &json!({}))).await;
+    app.behind_its_back(
+        "ALTER TABLE workflow_run_steps ADD CHECK (name <> 'late');
+         ALTER TABLE alert_evaluations ADD CHECK (glance IS NULL)",
+    )
+    .await;
+    let done = run(&app, &ann, &workflow).await;
+    assert_eq!(done["status"], "failed", "{done}");
+    assert_eq!(done["error"], "late: what came of it cannot be stored", "{done}");
+    let path = alert(&ann, &connection, "SELECT id FROM orders").await;
+    assert_eq!(app.services.alert_worker.drain().await.unwrap(), 1);
+    assert_eq!(ann.get(&path).await.body["data"]["state"], "error");
+    let found = ann.get(&format!("{path}/evaluations")).await;
+    assert_eq!(found.body["data"][0]["error"], "what it found cannot be stored", "{}", found.text);
+    app.clock.advance(SignedDuration::from_secs(4));
+    assert_eq!(app.services.worker.drain().await.unwrap(), 0);
+    assert_eq!(app.services.alert_worker.drain().await.unwrap(), 0, "it waits for its next slot");
+}
