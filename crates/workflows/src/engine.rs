@@ -80,6 +80,8 @@ impl From<StoreError> for Unread {
 
 /// How far one run got.
 struct Progress {
+    /// Since when this worker has it.
+    since: Instant,
     context: Context,
     results: Results,
     held: Held,
@@ -125,7 +127,7 @@ impl Engine {
             let pause = Some("its owner may not publish workflows any more");
             return self.end(run, run.done.len(), RunEnd { pause, ..failed(error) }).await;
         }
-        let mut progress = Progress::of(run, self.holdings.of_one());
+        let mut progress = Progress::of(run, since, self.holdings.of_one());
         for (at, step) in definition.steps.iter().enumerate().skip(run.done.len()) {
             if progress.held.is_nothing() && self.holdings.are_much() {
                 return self.come_again(run, at).await;
@@ -142,7 +144,7 @@ impl Engine {
                 started_at: begun,
                 ended_at: begun,
             };
-            let Some(left) = self.left(run, &definition, SignedDuration::ZERO) else {
+            let Some(left) = self.left(run, since, &definition, SignedDuration::ZERO) else {
                 return self.end(run, at, timed_out(&definition)).await;
             };
             let asked = timeout(left, self.steps.run(&owner, step, &progress.context)).await;
@@ -214,7 +216,7 @@ impl Engine {
         let waited =
             progress.approvals.iter().fold(SignedDuration::ZERO, |sum, it| sum + it.waited());
         for (at, action) in definition.actions.iter().enumerate().skip(skip) {
-            let Some(left) = self.left(run, definition, waited) else {
+            let Some(left) = self.left(run, progress.since, definition, waited) else {
                 return self.end(run, steps + at, timed_out(definition)).await;
             };
             let begun = self.clock.now();
@@ -446,12 +448,12 @@ impl Engine {
     fn left(
         &self,
         run: &Taken,
+        since: Instant,
         definition: &Definition,
         waited: SignedDuration,
     ) -> Option<Duration> {
-        let passed = self.clock.now().duration_since(run.started_at) - waited;
-        let passed = passed.max(SignedDuration::ZERO);
-        let passed = Duration::try_from(passed).unwrap_or_default();
+        let waited = Duration::try_from(waited).unwrap_or_default();
+        let passed = (run.passed + since.elapsed()).saturating_sub(waited);
         definition.limits.time.checked_sub(passed).filter(|it| !it.is_zero())
     }
 
@@ -481,7 +483,7 @@ impl Engine {
 }
 
 impl Progress {
-    fn of(run: &Taken, held: Held) -> Self {
+    fn of(run: &Taken, since: Instant, held: Held) -> Self {
         let about = json!({
             "id": run.id, "trigger": run.trigger, "created_at": run.created_at.to_string(),
         });
@@ -489,7 +491,7 @@ impl Progress {
         let context = Context::triggered(about, workflow, &run.trigger, run.payload.clone());
         let (results, approvals) = (Results::new(), Vec::new());
         let (tried, verdict) = (run.tried, run.verdict);
-        let mut progress = Self { context, results, held, tried, verdict, approvals };
+        let mut progress = Self { since, context, results, held, tried, verdict, approvals };
         for step in &run.done {
             if let Some(result) = &step.result {
                 progress.add(&step.name, result);

@@ -192,8 +192,8 @@ pub struct Taken {
     pub payload: Option<Value>,
     /// When it was queued.
     pub created_at: Timestamp,
-    /// When it was first started, by the database's clock.
-    pub started_at: Timestamp,
+    /// For how long it is under way since it was first started, by the database's clock: the worker's may differ.
+    pub passed: std::time::Duration,
     /// How many steps and actions are done already.
     pub stored: usize,
     /// Those, in order; none of a run that is given up.

@@ -345,6 +345,7 @@ pub async fn run_queue_contract(
     let second = queue.take(&limits(5)).await.expect("taken").runs;
     assert_eq!(second[0].done, [done(0, at)], "it goes on from the last stored step");
     assert_eq!((first[0].verdict, second[0].verdict), (None, Some(Verdict::Met)));
+    assert_eq!((first[0].passed, second[0].passed), (Duration::ZERO, Duration::from_secs(6)));
     assert_ne!(second[0].fence, first[0].fence);
     assert!(queue.keep(&held, lease).await.expect("kept").is_empty());
     let late = advance(&first[0], Some(done(1, at)), ended(RunState::Failed));

@@ -198,6 +198,11 @@ impl TestApp {
 
     /// Another process over the same database, with the same clock and mail: one that listens nowhere.
     pub(crate) async fn another(&self) -> Services {
+        self.another_at(self.clock.clone()).await
+    }
+
+    /// Another process over the same database, on a machine whose clock is another one.
+    pub(crate) async fn another_at(&self, clock: Arc<ManualClock>) -> Services {
         let url = DatabaseUrl::parse(&self.database.url().into()).unwrap();
         let master = Arc::new(MasterKeys::new(MasterKey::new(&MASTER).unwrap(), Vec::new()));
         let locked = Database::open(&url, 4).await.unwrap().with_clock(self.clock.clone());
@@ -221,7 +226,7 @@ impl TestApp {
             remotes: remotes(&gate),
             outward: Arc::new(plinth_adapter_http::HttpCalls::new(gate).unwrap()),
             runs: plinth_workflows::WorkerSettings::default(),
-            clock: self.clock.clone(),
+            clock,
             metrics: None,
         })
         .unwrap()

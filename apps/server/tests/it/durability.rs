@@ -1,7 +1,11 @@
 //! What makes a run or an alert stop for ever, or somebody else's with it: results that cannot be kept or read, definitions of
 //! newer servers, many of one, and clocks that differ.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use jiff::SignedDuration;
+use plinth_core::ManualClock;
 use serde_json::{Value, json};
 
 use crate::app::{Person, TestApp};
@@ -78,4 +82,37 @@ async fn what_cannot_be_written_down_ends_and_is_not_done_again() {
     app.clock.advance(SignedDuration::from_secs(4));
     assert_eq!(app.services.worker.drain().await.unwrap(), 0);
     assert_eq!(app.services.alert_worker.drain().await.unwrap(), 0, "it waits for its next slot");
+}
+
+#[actix_web::test]
+async fn machines_whose_clocks_differ_agree_on_what_is_due_and_what_is_over() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    // A slot is evaluated once, also by who thinks that it is still to come.
+    let path = alert(&ann, &connection, "SELECT id FROM orders").await;
+    app.services.alert_worker.drain().await.unwrap();
+    app.clock.advance(SignedDuration::from_mins(5));
+    let behind = app.now() - SignedDuration::from_mins(2);
+    let behind = app.another_at(Arc::new(ManualClock::at(behind))).await;
+    let drained = tokio::time::timeout(Duration::from_secs(30), behind.alert_worker.drain());
+    assert_eq!(drained.await.expect("it comes to an end").unwrap(), 1);
+    let seen = ann.get(&path).await;
+    assert_eq!(seen.body["data"]["next_evaluation_at"], "2026-03-04T05:15:00Z", "{}", seen.text);
+
+    // A run has its whole time, also on a machine that is ahead.
+    let receiver = Receiver::answering(&["200 OK", "503 Busy"]).await;
+    let more = json!({ "actions": post_to(&receiver.url) });
+    let workflow = make(&ann, body("Timed", &connection, &more)).await;
+    let first = queue(&ann, &workflow).await;
+    let ahead = app.now() + SignedDuration::from_hours(1);
+    let ahead = app.another_at(Arc::new(ManualClock::at(ahead))).await;
+    assert_eq!(ahead.worker.drain().await.unwrap(), 1);
+    assert_eq!(detail(&ann, &workflow, &first).await["status"], "succeeded");
+    // And no more than that on any.
+    let second = queue(&ann, &workflow).await;
+    assert_eq!(app.services.worker.drain().await.unwrap(), 1);
+    app.clock.advance(SignedDuration::from_mins(16));
+    assert_eq!(behind.worker.drain().await.unwrap(), 1);
+    assert_eq!(detail(&ann, &workflow, &second).await["status"], "timed_out");
 }

@@ -217,7 +217,7 @@ impl PostgresRuns {
                  ) v ON true
              )
              SELECT r.id, r.workflow_id, w.name, w.owner_id, r.version, r.fence, r.trigger_kind, r.payload, r.created_at,
-                 r.started_at, r.done, r.tried, r.verdict,
+                 extract(epoch FROM db_now() - r.started_at)::float8, r.done, r.tried, r.verdict,
                  CASE WHEN r.lost_done = r.done AND r.lost_tried = r.tried THEN r.losses ELSE 0 END
              FROM r JOIN w ON w.workflow_id = r.workflow_id AND w.version = r.version";
         let parameters: [&(dyn ToSql + Sync); 3] = [&org.as_uuid(), &ids, &fences];
@@ -227,6 +227,7 @@ impl PostgresRuns {
         for row in &found {
             let id: Uuid = row.try_get(0).map_err(internal)?;
             let stored: i32 = row.try_get(10).map_err(internal)?;
+            let passed: f64 = row.try_get(9).map_err(internal)?;
             let it = Taken {
                 org,
                 id: RunId::from_uuid(id),
@@ -239,7 +240,7 @@ impl PostgresRuns {
                 // One that cannot be read must not hold up the others that were taken with it.
                 payload: row.try_get::<_, Option<Json<_>>>(7).ok().flatten().map(|it| it.0),
                 created_at: row.try_get(8).map_err(internal)?,
-                started_at: row.try_get(9).map_err(internal)?,
+                passed: Duration::try_from_secs_f64(passed).unwrap_or_default(),
                 stored: usize::try_from(stored).map_err(internal)?,
                 done: Vec::new(),
                 tried: row.try_get(11).map_err(internal)?,

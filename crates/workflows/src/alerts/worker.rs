@@ -284,6 +284,8 @@ impl AlertWorker {
             let letter = letter(alert, &standing, notice, found, error.as_deref(), now);
             whom(notice, rules).map(|to| Told { to, letter: letter.clone() }).collect()
         });
+        // What is due is so by the database's clock, and this machine's may be behind it: the slot that was due is over.
+        let over = alert.due_at.map_or(now, |due| due.max(now));
         // Where the zone cannot be read now it is UTC, for one slot: the next evaluation plans anew.
         let zone = match self.parts.tenancy.time_zone(alert.org).await {
             Ok(name) => TimeZone::get(&name).unwrap_or(TimeZone::UTC),
@@ -305,7 +307,7 @@ impl AlertWorker {
                 ended_at: now,
             }),
             standing,
-            due_at: rules.timing.next(now, &zone),
+            due_at: rules.timing.next(over, &zone),
             pause: None,
             told,
             at: now,
