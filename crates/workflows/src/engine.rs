@@ -19,6 +19,7 @@ use crate::hook::HookKey;
 use crate::owners::Owners;
 use crate::ports::{Ask, Fault, RunQueue, StepRunner, WorkflowStore};
 use crate::result::StepResult;
+use crate::resumed::Reading;
 use crate::run::{Advance, Attempt, Begin, RunEnd, RunState, RunStep, Taken, Then};
 use crate::template::Context;
 use crate::writes::{Approval, ApprovalState};
@@ -46,6 +47,7 @@ pub(crate) struct Engine {
     pub(crate) beginner: Gathered<Begin, bool>,
     pub(crate) known: Mutex<HashMap<(WorkflowId, i32), Known>>,
     pub(crate) holdings: Holdings,
+    pub(crate) reading: Reading,
 }
 
 /// What a version says, read by whoever needs it first.
@@ -103,15 +105,9 @@ enum Asked {
 }
 
 impl Engine {
-    /// Takes a run, which this worker has since then, to its end or as far as it gets.
-    pub(crate) async fn drive(&self, run: &Taken, since: Instant) -> Result<(), Stop> {
-        if run.is_given_up() {
-            let times = run.losses;
-            let error = format!(
-                "it was begun {times} times in a row, and each time its worker died or was cut off"
-            );
-            return self.end(run, run.stored, failed(error)).await;
-        }
+    /// Takes a run, which this worker has since then, to its end or as far as it gets. What was found before it was taken is read
+    /// already, and is held.
+    pub(crate) async fn drive(&self, run: &Taken, since: Instant, held: Held) -> Result<(), Stop> {
         let definition = match self.definition(run).await? {
             Ok(definition) => definition,
             Err(error) => return self.end(run, run.done.len(), failed(error)).await,
@@ -127,9 +123,9 @@ impl Engine {
             let pause = Some("its owner may not publish workflows any more");
             return self.end(run, run.done.len(), RunEnd { pause, ..failed(error) }).await;
         }
-        let mut progress = Progress::of(run, since, self.holdings.of_one());
+        let mut progress = Progress::of(run, since, held);
         for (at, step) in definition.steps.iter().enumerate().skip(run.done.len()) {
-            if progress.held.is_nothing() && self.holdings.are_much() {
+            if progress.held.is_nothing() && self.holdings.are_much(run.org) {
                 return self.come_again(run, at).await;
             }
             let begun = self.clock.now();
@@ -386,12 +382,12 @@ impl Engine {
     }
 
     /// Puts the run back without a try: it had no turn.
-    async fn come_again(&self, run: &Taken, stored: usize) -> Result<(), Stop> {
+    pub(crate) async fn come_again(&self, run: &Taken, stored: usize) -> Result<(), Stop> {
         let then = Then::Again { pause: next_turn(run.id) };
         self.write(run, stored, None, None, None, then).await
     }
 
-    async fn end(&self, run: &Taken, stored: usize, end: RunEnd) -> Result<(), Stop> {
+    pub(crate) async fn end(&self, run: &Taken, stored: usize, end: RunEnd) -> Result<(), Stop> {
         self.write(run, stored, None, None, None, Then::End(end)).await
     }
 
@@ -494,7 +490,8 @@ impl Progress {
         let mut progress = Self { since, context, results, held, tried, verdict, approvals };
         for step in &run.done {
             if let Some(result) = &step.result {
-                progress.add(&step.name, result);
+                // It is held already, since it was read.
+                progress.put(&step.name, result);
             }
         }
         progress
@@ -507,6 +504,10 @@ impl Progress {
 
     fn add(&mut self, step: &str, result: &Arc<StepResult>) {
         self.held.add(result);
+        self.put(step, result);
+    }
+
+    fn put(&mut self, step: &str, result: &Arc<StepResult>) {
         self.context.add(step, result.clone());
         self.results.insert(step.to_owned(), result.clone());
     }
@@ -524,7 +525,7 @@ fn succeeded() -> RunEnd {
     RunEnd { state: RunState::Succeeded, error: None, pause: None }
 }
 
-fn failed(error: String) -> RunEnd {
+pub(crate) fn failed(error: String) -> RunEnd {
     RunEnd { state: RunState::Failed, error: Some(error), pause: None }
 }
 

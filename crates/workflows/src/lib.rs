@@ -24,6 +24,7 @@ mod members;
 mod owners;
 mod ports;
 mod result;
+mod resumed;
 mod run;
 pub mod schedule;
 pub mod secrets;

@@ -297,8 +297,12 @@ pub trait RunQueue: Send + Sync + 'static {
     /// Takes runs that are due or whose worker has lost its lease. Organizations take turns, and within one its
     /// workflows: how many wait elsewhere makes nobody wait. No two callers get the same one. Leases that were lost are
     /// counted as long as nothing more is stored of the run. A crash of the database may
-    /// undo it as long as nothing was written about the run after it; then whoever has it finds it lost.
+    /// undo it as long as nothing was written about the run after it; then whoever has it finds it lost. What is done of them
+    /// already is not read.
     async fn take(&self, limits: &TakeLimits) -> Result<Round, StoreError>;
+
+    /// The steps and actions of a run that are stored, in order; `None` if one of them cannot be read, by anybody.
+    async fn steps(&self, org: OrgId, run: RunId) -> Result<Option<Vec<RunStep>>, StoreError>;
 
     /// Keeps runs for another lease; those that are not in the answer are lost: cancelled, or taken by another. A lease of no
     /// time gives them back: others may take them at once, and nobody has lost them.

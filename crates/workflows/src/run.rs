@@ -194,9 +194,9 @@ pub struct Taken {
     pub created_at: Timestamp,
     /// For how long it is under way since it was first started, by the database's clock: the worker's may differ.
     pub passed: std::time::Duration,
-    /// How many steps and actions are done already.
+    /// How many steps and actions are stored.
     pub stored: usize,
-    /// Those, in order; none of a run that is given up.
+    /// What is done already, in order. Nothing when it is taken: results may be large, and are read when their turn comes.
     pub done: Vec<RunStep>,
     /// How often the step or action that is next was tried.
     pub tried: i32,

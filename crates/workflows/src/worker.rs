@@ -16,6 +16,7 @@ use crate::held::Holdings;
 use crate::hook::HookKey;
 use crate::owners::Owners;
 use crate::ports::{Members, Round, RunQueue, StepRunner, TakeLimits, WorkflowStore};
+use crate::resumed::Reading;
 use crate::run::{Advance, Begin, Taken};
 use crate::{RunId, WorkflowId};
 
@@ -136,6 +137,7 @@ impl Worker {
             beginner,
             known,
             holdings: Holdings::default(),
+            reading: Reading::default(),
         };
         let nobody = (OrgId::from_uuid(Uuid::nil()), WorkflowId::from_uuid(Uuid::nil()));
         Self {
@@ -333,7 +335,7 @@ impl Worker {
         let mut all = self.held.lock().expect("not poisoned");
         let task = running.spawn(async move {
             let _guard = guard;
-            match engine.drive(&run, since).await {
+            match engine.take_up(run, since).await {
                 Ok(()) | Err(Stop::Ended) => {}
                 Err(Stop::Lost) => tracing::info!(run.id = %id, "the run was cancelled or taken over"),
                 Err(Stop::Store(err)) => {

@@ -85,6 +85,81 @@ async fn what_cannot_be_written_down_ends_and_is_not_done_again() {
 }
 
 #[actix_web::test]
+async fn a_run_whose_results_cannot_be_read_ends_and_holds_up_no_other() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let receiver = Receiver::answering(&["503 Busy", "503 Busy", "200 OK"]).await;
+    let more = json!({ "actions": post_to(&receiver.url) });
+    let workflow = make(&ann, body("Read again", &connection, &more)).await;
+    let (first, second) = (queue(&ann, &workflow).await, queue(&ann, &workflow).await);
+    assert_eq!(app.services.worker.drain().await.unwrap(), 2);
+    let result =
+        format!(r#"{{"columns": ["id"], "rows": [[{}{}]]}}"#, "[".repeat(126), "]".repeat(126));
+    app.behind_its_back(&format!(
+        "UPDATE workflow_run_steps SET result = '{result}' WHERE run_id =
+             (SELECT id FROM workflow_runs ORDER BY created_at, id LIMIT 1)"
+    ))
+    .await;
+    app.clock.advance(SignedDuration::from_secs(10));
+    assert_eq!(app.services.worker.drain().await.unwrap(), 2);
+    let runs = ann.get(&format!("/v1/workflows/{workflow}/runs")).await;
+    let of = |id: &str| {
+        let all = runs.body["data"].as_array().unwrap();
+        all.iter().find(|it| it["id"] == id).unwrap().clone()
+    };
+    let ends = [of(&first), of(&second)];
+    let unread = ends.iter().find(|it| it["status"] == "failed").expect("one failed");
+    assert_eq!(unread["error"], "what its steps found cannot be read any more");
+    assert!(ends.iter().any(|it| it["status"] == "succeeded"), "{}", runs.text);
+}
+
+/// Also where they were found by somebody else, before these runs were taken over.
+#[actix_web::test]
+async fn large_results_of_one_organization_make_no_other_wait() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let (ann, bob) = (app.owner_of("Example").await, app.owner_of("Other").await);
+    let connection = ann.connect("shop", &target).await;
+    let receiver = Receiver::answering(&[""]).await;
+    let steps: Vec<_> = (0..20)
+        .map(|at| {
+            json!({ "name": format!("s{at}"), "type": "sql", "connection_id": connection,
+                    "sql": "SELECT 1 AS one" })
+        })
+        .collect();
+    let more = json!({ "steps": steps, "limits": { "concurrency": 100 },
+        "actions": [{ "name": "post", "type": "http", "url": receiver.url, "timeout_seconds": 60 }] });
+    let workflow = make(&ann, body("Large", &connection, &more)).await;
+    for _ in 0..18 {
+        queue(&ann, &workflow).await;
+    }
+    app.behind_its_back(&format!(
+        "INSERT INTO workflow_run_steps (org_id, run_id, position, name, is_action, succeeded, result, started_at, ended_at)
+         SELECT org_id, id, n, 's' || n, false, true, jsonb_build_object('columns', '[\"x\"]'::jsonb, 'rows',
+             jsonb_build_array(jsonb_build_array(repeat('x', CASE n WHEN 0 THEN {} ELSE 1 END)))), created_at, created_at
+         FROM workflow_runs, generate_series(0, 19) n;
+         UPDATE workflow_runs SET done = 20",
+        4 << 20
+    ))
+    .await;
+    let worker = app.services.worker.clone();
+    let working = actix_web::rt::spawn(async move { worker.drain().await });
+    receiver.has_got(16).await;
+
+    let theirs = bob.connect("shop", &target).await;
+    let other = make(&bob, body("Small", &theirs, &json!({}))).await;
+    let other = queue(&bob, &other).await;
+    app.services.worker.drain().await.unwrap();
+    let ended =
+        app.rows("SELECT replace(id::text, '-', '') FROM workflow_runs WHERE state = 'succeeded'");
+    assert!(other.ends_with(&ended.await[0]), "another organization's run begins, and ends");
+    let states = "SELECT state || ' ' || count(*) FROM workflow_runs WHERE ended_at IS NULL GROUP BY state ORDER BY state";
+    assert_eq!(app.rows(states).await, ["queued 2", "running 16"]);
+    assert_eq!(receiver.got().len(), 16);
+    working.abort();
+}
+
+#[actix_web::test]
 async fn machines_whose_clocks_differ_agree_on_what_is_due_and_what_is_over() {
     let (app, target) = (TestApp::start().await, shop().await);
     let ann = app.owner_of("Example").await;

@@ -87,6 +87,17 @@ impl RunQueue for PostgresRuns {
         Ok(Round { runs, taken: order.len(), is_short, is_busy })
     }
 
+    async fn steps(&self, org: OrgId, run: RunId) -> Result<Option<Vec<RunStep>>, StoreError> {
+        let parameters: [&(dyn ToSql + Sync); 2] = [&org.as_uuid(), &run.as_uuid()];
+        let found = self.database.rows_of_org(org, runs::STEPS, &parameters).await?;
+        let steps: Result<_, StoreError> = found.iter().map(rows::step).collect();
+        let unread = |err| {
+            let error = plinth_core::chain(&err);
+            tracing::error!(run.id = %run, error, "what a run has done cannot be read");
+        };
+        Ok(steps.map_err(unread).ok())
+    }
+
     async fn keep(&self, held: &[(RunId, i64)], lease: Duration) -> Result<Vec<RunId>, StoreError> {
         let ids: Vec<Uuid> = held.iter().map(|it| it.0.as_uuid()).collect();
         let fences: Vec<i64> = held.iter().map(|it| it.1).collect();
@@ -222,15 +233,12 @@ impl PostgresRuns {
              FROM r JOIN w ON w.workflow_id = r.workflow_id AND w.version = r.version";
         let parameters: [&(dyn ToSql + Sync); 3] = [&org.as_uuid(), &ids, &fences];
         let found = self.database.rows_of_org(org, query, &parameters).await?;
-        let mut taken = Vec::with_capacity(found.len());
-        let mut begun = Vec::new();
-        for row in &found {
-            let id: Uuid = row.try_get(0).map_err(internal)?;
+        let taken = |row: &Row| {
             let stored: i32 = row.try_get(10).map_err(internal)?;
             let passed: f64 = row.try_get(9).map_err(internal)?;
-            let it = Taken {
+            Ok(Taken {
                 org,
-                id: RunId::from_uuid(id),
+                id: RunId::from_uuid(row.try_get(0).map_err(internal)?),
                 workflow: WorkflowId::from_uuid(row.try_get(1).map_err(internal)?),
                 workflow_name: row.try_get(2).map_err(internal)?,
                 owner: UserId::from_uuid(row.try_get(3).map_err(internal)?),
@@ -246,23 +254,9 @@ impl PostgresRuns {
                 tried: row.try_get(11).map_err(internal)?,
                 verdict: rows::verdict_of(row.try_get(12).map_err(internal)?)?,
                 losses: row.try_get(13).map_err(internal)?,
-            };
-            if it.stored > 0 && !it.is_given_up() {
-                begun.push(id);
-            }
-            taken.push(it);
-        }
-        if !begun.is_empty() {
-            let mut done: HashMap<RunId, Vec<_>> = HashMap::new();
-            let steps = async |tx: &Transaction<'_>| runs::steps(tx, org, &begun).await;
-            for (run, step) in self.database.for_org(org, steps).await? {
-                done.entry(run).or_default().push(step);
-            }
-            for it in &mut taken {
-                it.done = done.remove(&it.id).unwrap_or_default();
-            }
-        }
-        Ok(taken)
+            })
+        };
+        found.iter().map(taken).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
 use super::rows;
-use crate::database::{internal, store};
+use crate::database::store;
 
 /// Notes what a trigger did; `false` if there is an event of that slot already.
 pub(super) async fn note(
@@ -217,17 +217,18 @@ pub(super) async fn find(
     found.map_err(store)?.as_ref().map(rows::run).transpose()
 }
 
-/// The steps of runs, in order.
+/// The steps of a run, in order. Each column is named: the statement stays prepared, also where a newer server adds one.
+pub(super) const STEPS: &str =
+    "SELECT position, name, is_action, succeeded, result, query_id, error, started_at, ended_at
+     FROM workflow_run_steps WHERE org_id = $1 AND run_id = $2 ORDER BY position";
+
+/// [`STEPS`], in a transaction.
 pub(super) async fn steps(
     tx: &Transaction<'_>,
     org: OrgId,
-    runs: &[Uuid],
-) -> Result<Vec<(RunId, RunStep)>, StoreError> {
-    let query = "SELECT * FROM workflow_run_steps WHERE org_id = $1 AND run_id = ANY ($2) ORDER BY position";
-    let query = tx.prepare_cached(query).await.map_err(store)?;
-    let found = tx.query(&query, &[&org.as_uuid(), &runs]).await.map_err(store)?;
-    let read = |row: &tokio_postgres::Row| {
-        Ok((RunId::from_uuid(row.try_get("run_id").map_err(internal)?), rows::step(row)?))
-    };
-    found.iter().map(read).collect()
+    run: RunId,
+) -> Result<Vec<RunStep>, StoreError> {
+    let query = tx.prepare_cached(STEPS).await.map_err(store)?;
+    let found = tx.query(&query, &[&org.as_uuid(), &run.as_uuid()]).await.map_err(store)?;
+    found.iter().map(rows::step).collect()
 }

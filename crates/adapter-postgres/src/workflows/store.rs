@@ -322,14 +322,13 @@ impl WorkflowStore for PostgresWorkflows {
         self.database
             .for_org_as_of_now(org, async |tx| {
                 let Some(run) = runs::find(tx, org, id, "").await? else { return Ok(None) };
-                let steps = runs::steps(tx, org, &[id.as_uuid()]).await?;
+                let steps = runs::steps(tx, org, id).await?;
                 let attempts =
                     "SELECT * FROM workflow_run_attempts WHERE org_id = $1 AND run_id = $2
                      ORDER BY position, started_at, fence, number";
                 let attempts = tx.query(attempts, &[&org.as_uuid(), &id.as_uuid()]).await;
                 let attempts = attempts.map_err(store)?;
                 let attempts = attempts.iter().map(rows::attempt).collect::<Result<_, _>>()?;
-                let steps = steps.into_iter().map(|it| it.1).collect();
                 Ok(Some((run, steps, attempts)))
             })
             .await
