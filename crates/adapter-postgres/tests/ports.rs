@@ -651,6 +651,7 @@ async fn the_functions_that_look_over_the_wall_are_these() {
         "plinth.list_organizations() → SETOF uuid",
         "plinth.put_setup_token(bytea) → boolean",
         "plinth.due_workflows(integer) → TABLE(org_id uuid, workflow_id uuid)",
+        "plinth.due_workflows(integer,uuid[]) → TABLE(org_id uuid, workflow_id uuid)",
         "plinth.find_workflow(uuid) → uuid",
         "plinth.advance_workflow_runs(uuid[],bigint[],integer[],text[],double precision[],integer[],integer[],text[],text[]) → TABLE(moved_run uuid, moved_fence bigint, moved_workflow uuid, moved_to_end boolean)",
         "plinth.keep_workflow_runs(uuid[],bigint[],interval) → SETOF uuid",

@@ -169,7 +169,7 @@ async fn owners_hear_of_each_outage_once() {
 #[tokio::test]
 async fn schedules_keep_their_contract() {
     let it = ours(true).await;
-    schedule_contract(&it.store, it.us, it.at, |by| it.clock.advance(by)).await;
+    schedule_contract(&it.store, it.us, it.them, it.at, |by| it.clock.advance(by)).await;
 }
 
 #[tokio::test]

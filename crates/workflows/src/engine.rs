@@ -31,6 +31,12 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
+/// How long a run waits for a server that understands its workflow: updates of all servers take minutes, or some hours.
+const WAITS_FOR_NEWER: SignedDuration = SignedDuration::from_hours(24);
+
+/// It pauses as long as after that try.
+const UNKNOWN_PAUSE: i32 = 3;
+
 /// How many definitions are remembered.
 const REMEMBERED: usize = 1_000;
 
@@ -70,7 +76,9 @@ impl From<StoreError> for Stop {
 
 /// Why there is no definition.
 enum Unread {
-    Wrong(&'static str),
+    Gone,
+    /// A newer server may have published it.
+    Unknown,
     Store(StoreError),
 }
 
@@ -108,9 +116,22 @@ impl Engine {
     /// Takes a run, which this worker has since then, to its end or as far as it gets. What was found before it was taken is read
     /// already, and is held.
     pub(crate) async fn drive(&self, run: &Taken, since: Instant, held: Held) -> Result<(), Stop> {
-        let definition = match self.definition(run).await? {
+        let definition = match self.definition(run).await {
             Ok(definition) => definition,
-            Err(error) => return self.end(run, run.done.len(), failed(error)).await,
+            Err(Unread::Store(err)) => return Err(err.into()),
+            Err(Unread::Gone) => {
+                let end = failed("its version is gone".to_owned());
+                return self.end(run, run.done.len(), end).await;
+            }
+            // Servers are updated one after the other: one that is newer takes it, if there is one.
+            Err(Unread::Unknown) if self.is_young(run) => {
+                let then = Then::Again { pause: pause(UNKNOWN_PAUSE, run.id) };
+                return self.write(run, run.done.len(), None, None, None, then).await;
+            }
+            Err(Unread::Unknown) => {
+                let end = failed("no server here understands the workflow".to_owned());
+                return self.end(run, run.done.len(), end).await;
+            }
         };
         let Some(owner) = self.owners.acting(run.org, run.owner, since).await? else {
             let error = "the workflow's owner is no member of the organization any more".to_owned();
@@ -453,8 +474,13 @@ impl Engine {
         definition.limits.time.checked_sub(passed).filter(|it| !it.is_zero())
     }
 
-    /// What the run does; the inner error is one of the definition itself.
-    async fn definition(&self, run: &Taken) -> Result<Result<Arc<Definition>, String>, StoreError> {
+    /// Whether it waits for a newer server.
+    fn is_young(&self, run: &Taken) -> bool {
+        self.clock.now().duration_since(run.created_at) < WAITS_FOR_NEWER
+    }
+
+    /// What the run does.
+    async fn definition(&self, run: &Taken) -> Result<Arc<Definition>, Unread> {
         let cell = {
             let mut known = self.known.lock().expect("not poisoned");
             let key = (run.workflow, run.version);
@@ -465,16 +491,10 @@ impl Engine {
         };
         let read = async {
             let found = self.store.version(run.org, run.workflow, run.version).await?;
-            let found = found.ok_or_else(|| Unread::Wrong("its version is gone"))?;
-            // A newer server may have published it.
-            let wrong = |_| Unread::Wrong("this server does not understand the workflow");
-            Definition::of(&found).map(Arc::new).map_err(wrong)
+            let found = found.ok_or(Unread::Gone)?;
+            Definition::of(&found).map(Arc::new).map_err(|_| Unread::Unknown)
         };
-        match cell.get_or_try_init(|| read).await {
-            Ok(definition) => Ok(Ok(definition.clone())),
-            Err(Unread::Wrong(error)) => Ok(Err(error.to_owned())),
-            Err(Unread::Store(err)) => Err(err),
-        }
+        cell.get_or_try_init(|| read).await.cloned()
     }
 }
 

@@ -180,11 +180,16 @@ pub trait WorkflowStore: Send + Sync + 'static {
         most: usize,
     ) -> Result<Vec<Earlier>, StoreError>;
 
-    /// At most `most` workflows of all organizations whose schedules are due, by the database's clock.
-    async fn due(&self, most: usize) -> Result<Vec<(OrgId, WorkflowId)>, StoreError>;
+    /// At most `most` workflows whose schedules are due, by the database's clock, without those of `but`: of each organization
+    /// the first, then of each the second, and so on, so that many of one make nobody else wait.
+    async fn due(
+        &self,
+        most: usize,
+        but: &[WorkflowId],
+    ) -> Result<Vec<(OrgId, WorkflowId)>, StoreError>;
 
     /// Acts on a schedule that is due, as `decide` says: one run or reason for each slot, however many servers try.
-    /// `false` if it is not due any more, or another version is published by now.
+    /// `false` if it is not due any more, another version is published by now, or somebody else is at it.
     async fn fire(
         &self,
         org: OrgId,

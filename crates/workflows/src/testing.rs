@@ -760,6 +760,7 @@ pub async fn outage_contract(
 pub async fn schedule_contract(
     store: &dyn WorkflowStore,
     us: (OrgId, UserId),
+    them: (OrgId, UserId),
     at: Timestamp,
     pass: impl Fn(SignedDuration),
 ) {
@@ -776,10 +777,11 @@ pub async fn schedule_contract(
     };
     store.change(us.0, id, &mut set).await.expect("stored");
     let decide = |due, now, is_busy| schedule.fire(due, now, &TimeZone::UTC, is_busy);
-    assert!(store.due(10).await.expect("read").is_empty());
+    assert!(store.due(10, &[]).await.expect("read").is_empty());
     assert!(!store.fire(us.0, id, 1, &decide).await.expect("stored"), "it is not due");
     pass(SignedDuration::from_mins(5));
-    assert_eq!(store.due(10).await.expect("read"), [(us.0, id)]);
+    assert_eq!(store.due(10, &[]).await.expect("read"), [(us.0, id)]);
+    assert!(store.due(10, &[id]).await.expect("read").is_empty());
     assert!(!store.fire(us.0, id, 2, &decide).await.expect("stored"), "of another version");
     let both =
         futures_util::future::join_all((0..4).map(|_| store.fire(us.0, id, 1, &decide))).await;
@@ -794,4 +796,19 @@ pub async fn schedule_contract(
         ["queued", "skipped: no server was there in time", "skipped: the run before is not over"];
     assert_eq!(outcomes, expected.into());
     assert_eq!(store.runs(us.0, id, None, Limit::default()).await.expect("read").len(), 1);
+
+    // Organizations take turns, however many are due of one, and since when.
+    for number in 0..4 {
+        let id = put(store, us, &format!("scheduled {number}"), at, 1).await;
+        store.change(us.0, id, &mut set).await.expect("stored");
+    }
+    let theirs = put(store, them, "scheduled", at, 1).await;
+    let mut set = |it: &mut Workflow| {
+        it.next_slot = next.map(|it| it + SignedDuration::from_mins(1));
+        Ok(Changed::default())
+    };
+    store.change(them.0, theirs, &mut set).await.expect("stored");
+    let due = store.due(2, &[]).await.expect("read");
+    assert!(due.len() == 2 && due[1] == (them.0, theirs), "{due:?}");
+    assert_eq!(store.due(10, &[theirs]).await.expect("read").len(), 4);
 }

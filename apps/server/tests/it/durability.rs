@@ -32,6 +32,11 @@ async fn alert(person: &Person, connection: &str, sql: &str) -> String {
     format!("/v1/alerts/{}", made.body["data"]["id"].as_str().unwrap())
 }
 
+/// A condition on Plinth's rows of the workflow of that name.
+fn named(name: &str) -> String {
+    format!("workflow_id = (SELECT id FROM workflows WHERE name = '{name}')")
+}
+
 #[actix_web::test]
 async fn what_postgres_does_not_keep_is_kept_all_the_same() {
     let (app, target) = (TestApp::start().await, shop().await);
@@ -157,6 +162,86 @@ async fn large_results_of_one_organization_make_no_other_wait() {
     assert_eq!(app.rows(states).await, ["queued 2", "running 16"]);
     assert_eq!(receiver.got().len(), 16);
     working.abort();
+}
+
+#[actix_web::test]
+async fn what_a_newer_server_published_is_left_to_it() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let trigger = json!({ "trigger": { "type": "schedule", "every": "5_minutes" } });
+    let newer = make(&ann, body("Newer", &connection, &trigger)).await;
+    make(&ann, body("Known", &connection, &trigger)).await;
+    let of_newer = named("Newer");
+    app.behind_its_back(&format!(
+        "UPDATE workflow_versions SET definition = definition || '{{\"field\": 1}}' WHERE {of_newer}"
+    ))
+    .await;
+    let run = queue(&ann, &newer).await;
+    app.clock.advance(SignedDuration::from_mins(4));
+    assert_eq!(app.services.workflows.tick().await.unwrap(), 1, "the other one's");
+    assert_eq!(app.services.worker.drain().await.unwrap(), 2);
+    let seen = detail(&ann, &newer, &run).await;
+    assert_eq!((&seen["status"], &seen["started_at"]), (&json!("queued"), &Value::Null), "{seen}");
+
+    // Here it is: both go on, the slot too.
+    app.behind_its_back(&format!(
+        "UPDATE workflow_versions SET definition = definition - 'field' WHERE {of_newer}"
+    ))
+    .await;
+    let known = app.another().await;
+    app.clock.advance(SignedDuration::from_secs(15));
+    assert_eq!(known.workflows.tick().await.unwrap(), 1);
+    assert_eq!(known.worker.drain().await.unwrap(), 2);
+    let slots = format!(
+        "SELECT slot::text FROM workflow_runs WHERE {of_newer} AND state = 'succeeded' AND slot IS NOT NULL"
+    );
+    assert_eq!(app.rows(&slots).await, ["2026-03-04 05:10:00+00"]);
+    assert_eq!(detail(&ann, &newer, &run).await["status"], "succeeded");
+
+    // Nobody waits for ever.
+    app.behind_its_back(&format!(
+        "UPDATE workflow_versions SET definition = definition || '{{\"field\": 1}}' WHERE {of_newer}"
+    ))
+    .await;
+    let run = queue(&ann, &newer).await;
+    app.clock.advance(SignedDuration::from_hours(25));
+    app.services.worker.drain().await.unwrap();
+    let seen = detail(&ann, &newer, &run).await;
+    assert_eq!(seen["error"], "no server here understands the workflow", "{seen}");
+}
+
+#[actix_web::test]
+async fn however_many_schedules_are_due_at_once_all_servers_share_them_in_one_look() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let other = app.another().await;
+    let (ann, bob) = (app.owner_of("Example").await, app.owner_of("Other").await);
+    let trigger =
+        json!({ "trigger": { "type": "schedule", "every": "5_minutes", "misfire": "skip" } });
+    for person in [&ann, &bob] {
+        let connection = person.connect("shop", &target).await;
+        make(person, body("Scheduled", &connection, &trigger)).await;
+    }
+    // One of them cannot be acted on.
+    let columns = "name, description, owner_id, enabled, draft, published, trigger_kind, next_slot, revision, created_at, updated_at";
+    app.behind_its_back(&format!(
+        "INSERT INTO workflows (id, org_id, {columns})
+         SELECT gen_random_uuid(), org_id, {} FROM workflows, generate_series(1, 119) n
+         WHERE org_id = (SELECT org_id FROM workflows ORDER BY created_at LIMIT 1);
+         INSERT INTO workflow_versions (org_id, workflow_id, number, definition, concurrency, published_by, published_at)
+         SELECT w.org_id, w.id, 1, w.draft, 1, w.owner_id, w.created_at FROM workflows w WHERE name ~ ' ';
+         DO $$ BEGIN EXECUTE format('ALTER TABLE workflow_events ADD CHECK (workflow_id <> %L)',
+             (SELECT id FROM workflows WHERE name = 'Scheduled 7')); END $$",
+        columns.replacen("name", "name || ' ' || n", 1)
+    ))
+    .await;
+    app.clock.advance(SignedDuration::from_mins(4));
+    let (one, two) = tokio::join!(app.services.workflows.tick(), other.workflows.tick());
+    assert_eq!(one.unwrap() + two.unwrap(), 120);
+    let events = "SELECT outcome || ' ' || count(*) FROM workflow_events GROUP BY outcome";
+    assert_eq!(app.rows(events).await, ["queued 120"]);
+    let due = "SELECT name FROM workflows WHERE next_slot <= '2026-03-04T05:12Z'";
+    assert_eq!(app.rows(due).await, ["Scheduled 7"]);
 }
 
 #[actix_web::test]

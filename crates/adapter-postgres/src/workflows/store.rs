@@ -432,13 +432,18 @@ impl WorkflowStore for PostgresWorkflows {
             .await
     }
 
-    async fn due(&self, most: usize) -> Result<Vec<(OrgId, WorkflowId)>, StoreError> {
+    async fn due(
+        &self,
+        most: usize,
+        but: &[WorkflowId],
+    ) -> Result<Vec<(OrgId, WorkflowId)>, StoreError> {
         let most = i32::try_from(most).unwrap_or(i32::MAX);
+        let but: Vec<Uuid> = but.iter().map(|it| it.as_uuid()).collect();
         self.database
             .for_nobody(async |tx| {
-                let query = "SELECT org_id, workflow_id FROM due_workflows($1)";
+                let query = "SELECT org_id, workflow_id FROM due_workflows($1, $2)";
                 let query = tx.prepare_cached(query).await.map_err(store)?;
-                let due = tx.query(&query, &[&most]).await.map_err(store)?;
+                let due = tx.query(&query, &[&most, &but]).await.map_err(store)?;
                 let ids = |row: &tokio_postgres::Row| {
                     (OrgId::from_uuid(row.get(0)), WorkflowId::from_uuid(row.get(1)))
                 };
@@ -455,9 +460,11 @@ impl WorkflowStore for PostgresWorkflows {
         decide: DecideFiring<'_>,
     ) -> Result<bool, StoreError> {
         let (org_id, id) = (org.as_uuid(), workflow.as_uuid());
-        // Whoever comes second waits for the first, and finds the slot moved on.
+        // Whoever comes second goes on with another, so that servers share what is due. Not `FOR UPDATE`: whoever queues a run
+        // holds the workflow's key, and would be taken for somebody who fires.
         let lock = "SELECT next_slot, db_now() FROM workflows
-             WHERE org_id = $1 AND id = $2 AND published = $3 AND next_slot <= db_now() FOR UPDATE";
+             WHERE org_id = $1 AND id = $2 AND published = $3 AND next_slot <= db_now()
+             FOR NO KEY UPDATE SKIP LOCKED";
         let busy = "SELECT EXISTS (SELECT FROM workflow_runs
              WHERE org_id = $1 AND workflow_id = $2 AND state IN ('queued', 'running') AND trigger_kind = 'schedule')";
         self.database

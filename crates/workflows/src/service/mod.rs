@@ -5,8 +5,8 @@ mod calls;
 mod preview;
 mod triggers;
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex};
 
 use plinth_connections::Connections;
 use plinth_core::{
@@ -91,6 +91,8 @@ pub struct Workflows {
     queued: Gathered<Enqueued, Queued>,
     /// What came to webhooks, and of which workflows too many runs wait.
     calls: Arc<Calls>,
+    /// Versions that this server does not understand, as far as it has said so.
+    unread: Arc<Mutex<HashSet<(WorkflowId, i32)>>>,
 }
 
 /// What [`Workflows`] is put together from.
@@ -125,7 +127,7 @@ impl Workflows {
             let store = store.clone();
             async move { store.enqueue_all(org, &all).await }
         });
-        Self { parts: Arc::new(parts), queued, calls: Arc::default() }
+        Self { parts: Arc::new(parts), queued, calls: Arc::default(), unread: Arc::default() }
     }
 
     /// Makes a workflow, which runs as the caller.

@@ -1,4 +1,5 @@
-use plinth_core::{Permit, WorkflowsWrite};
+use futures_util::future::join_all;
+use plinth_core::{Classify as _, ErrorKind, OrgId, Permit, WorkflowsWrite};
 use plinth_tenancy::AuditEntry;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -15,8 +16,15 @@ use crate::{KEPT, KEPT_RUNS, RunId, WorkflowError, WorkflowId};
 /// The largest body that a webhook takes, in bytes.
 pub const MOST_HOOK_BYTES: usize = 64 * 1024;
 
-/// How many schedules one look takes up.
+/// How many schedules are looked for at once, and how often in one look at most.
 const BATCH: usize = 100;
+const MOST_BATCHES: usize = 100;
+
+/// How many of them are acted on at once.
+const AT_ONCE: usize = 4;
+
+/// How many versions are remembered that are left to newer servers.
+const MOST_UNREAD: usize = 1_000;
 
 /// A workflow's webhook, and its secrets.
 #[derive(Debug)]
@@ -162,41 +170,80 @@ impl Workflows {
         }
     }
 
-    /// Acts on schedules that are due; says how many. Any number of servers may at once.
+    /// Acts on schedules that are due; says how many. Any number of servers may at once, and share them.
     ///
     /// # Errors
     ///
-    /// When storage fails; what is due stays due.
+    /// When storage cannot be reached; what is due stays due.
     pub async fn tick(&self) -> Result<usize, WorkflowError> {
-        let store = &self.parts.store;
-        let due = store.due(BATCH).await?;
         let mut fired = 0;
-        for (org, id) in due {
-            let Some(workflow) = store.find(org, id).await? else { continue };
-            let Some(version) = workflow.published else { continue };
-            let definition = self.published(&workflow).await?;
-            let zone = self.zone(org).await?;
-            let is_live = workflow.is_live();
-            let trigger = definition.as_ref().map(|it| &it.trigger);
-            // Where slots are skipped whose run before is not over, no two wait.
-            let queues =
-                matches!(trigger, Some(Trigger::Schedule(it)) if it.overlap == Overlap::Queue);
-            let is_full = queues && self.is_full(org, id).await?;
-            let decide = |due, now, is_busy| match trigger {
-                Some(Trigger::Schedule(schedule)) if is_live => {
-                    let mut firing = schedule.fire(due, now, &zone, is_busy);
-                    let full = firing.run.take_if(|_| is_full);
-                    firing.skipped.extend(full.map(|slot| (slot, Skipped::Full)));
-                    firing
+        // What stays due, and is not looked at again in this look.
+        let mut left = Vec::new();
+        for _ in 0..MOST_BATCHES {
+            let due = self.parts.store.due(BATCH, &left).await?;
+            let is_last = due.len() < BATCH;
+            let before = fired;
+            for few in due.chunks(AT_ONCE) {
+                let all = join_all(few.iter().map(|it| self.fire(it.0, it.1))).await;
+                for (&(org, id), it) in few.iter().zip(all) {
+                    match it {
+                        Ok(true) => fired += 1,
+                        Ok(false) => left.push(id),
+                        Err(err) if err.kind() == ErrorKind::Unavailable => return Err(err),
+                        // One that cannot be acted on holds up nobody else's.
+                        Err(err) => {
+                            let error = plinth_core::chain(&err);
+                            tracing::warn!(workflow.id = %id, %org, error, "a schedule cannot be acted on");
+                            left.push(id);
+                        }
+                    }
                 }
-                _ => Firing { run: None, skipped: Vec::new(), next: None },
-            };
-            fired += usize::from(store.fire(org, id, version, &decide).await?);
-        }
-        if fired > 0 {
-            self.parts.bell.ring();
+            }
+            if fired > before {
+                self.parts.bell.ring();
+            }
+            if is_last {
+                break;
+            }
         }
         Ok(fired)
+    }
+
+    /// Acts on one schedule that is due; `false` if somebody else has to.
+    async fn fire(&self, org: OrgId, id: WorkflowId) -> Result<bool, WorkflowError> {
+        let store = &self.parts.store;
+        let Some(workflow) = store.find(org, id).await? else { return Ok(false) };
+        let Some(version) = workflow.published else { return Ok(false) };
+        let Some(definition) = self.published(&workflow).await? else {
+            // A newer server published it, and fires it: this one cannot say when it is due again.
+            let mut unread = self.unread.lock().expect("not poisoned");
+            if unread.len() >= MOST_UNREAD {
+                unread.clear();
+            }
+            if unread.insert((id, version)) {
+                tracing::warn!(
+                    workflow.id = %id, %org, version,
+                    "a schedule is due that this server does not understand; it is left to newer ones"
+                );
+            }
+            return Ok(false);
+        };
+        let zone = self.zone(org).await?;
+        let is_live = workflow.is_live();
+        // Where slots are skipped whose run before is not over, no two wait.
+        let queues =
+            matches!(&definition.trigger, Trigger::Schedule(it) if it.overlap == Overlap::Queue);
+        let is_full = queues && self.is_full(org, id).await?;
+        let decide = |due, now, is_busy| match &definition.trigger {
+            Trigger::Schedule(schedule) if is_live => {
+                let mut firing = schedule.fire(due, now, &zone, is_busy);
+                let full = firing.run.take_if(|_| is_full);
+                firing.skipped.extend(full.map(|slot| (slot, Skipped::Full)));
+                firing
+            }
+            _ => Firing { run: None, skipped: Vec::new(), next: None },
+        };
+        Ok(store.fire(org, id, version, &decide).await?)
     }
 
     /// Forgets runs that are old or many.
