@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use plinth_core::{OrgId, Principal, StoreError};
 use plinth_egress::{Scheme, WebAddress};
 use plinth_tenancy::{Attachment, Email, Mail, MailError, Mailer, Subject};
-use pulldown_cmark::{Event, Options, Parser};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -20,9 +19,10 @@ use crate::definition::{Action, ActionKind, EmailAction, HttpAction, HttpBody, R
 use crate::hook;
 use crate::ports::{Fault, Outward, OutwardAnswer, OutwardCall};
 use crate::result::text_of;
+use crate::run::Attempt;
 use crate::secrets::{CredentialKind, Lent, StoredCredentials, lend};
 use crate::slack;
-use crate::template::{Context, Style};
+use crate::template::{Context, Style, aside};
 use crate::writes::DatabaseWriter;
 
 /// To how many addresses one action writes at most.
@@ -51,6 +51,8 @@ pub struct Occasion {
     pub acting: Principal,
     /// Since when there is a try of it whose end nobody knows.
     pub begun: Option<Timestamp>,
+    /// Which of its mails earlier tries have sent: they are not sent again.
+    pub accepted: BTreeSet<Uuid>,
     /// When.
     pub at: Timestamp,
     /// What calls are signed with that ask for it.
@@ -140,7 +142,11 @@ impl Actions {
     ) -> Result<Value, Fault> {
         match &action.kind {
             ActionKind::Write(write) => self.writer()?.show(caller, write, context).await,
-            _ => preview(run, action, context, results),
+            _ => {
+                let (action, context) = (action.clone(), context.clone());
+                let results = results.clone();
+                aside(move || preview(run, &action, &context, &results)).await
+            }
         }
     }
 
@@ -159,10 +165,15 @@ impl Actions {
         let run = occasion.run;
         match &action.kind {
             ActionKind::Email(email) => {
-                self.mail(&mails(run, &action.name, email, context, results)?).await
+                let (email, name) = (email.clone(), action.name.clone());
+                let (context, results) = (context.clone(), results.clone());
+                let letter = aside(move || letter(run, &name, &email, &context, &results));
+                self.mail(&letter.await?, &occasion.accepted).await
             }
             ActionKind::Http(http) => {
-                let mut call = call(run, &action.name, http, context)?;
+                let (made, name) = (http.clone(), action.name.clone());
+                let context = context.clone();
+                let mut call = aside(move || call(run, &name, &made, &context)).await?;
                 let mut lent = Lent::none();
                 if let Some(name) = &http.credential {
                     let (credential, secret) = self
@@ -181,7 +192,9 @@ impl Actions {
                 self.writer()?.write(occasion, &action.name, write, context).await
             }
             ActionKind::Slack(it) => {
-                let message = slack::message(it, context, results)?;
+                let made = it.clone();
+                let (context, results) = (context.clone(), results.clone());
+                let message = aside(move || slack::message(&made, &context, &results)).await?;
                 let (credential, secret) = self
                     .credentials()?
                     .borrow(occasion.org, &it.credential, action.receiver.as_ref())
@@ -208,30 +221,42 @@ impl Actions {
         }
     }
 
-    async fn mail(&self, mails: &[Mail]) -> Result<Sent, Fault> {
+    async fn mail(&self, letter: &Letter, accepted: &BTreeSet<Uuid>) -> Result<Sent, Fault> {
+        let to: Vec<_> = letter.to.iter().filter(|it| !accepted.contains(&it.0)).collect();
         let request = json!({
-            "to": mails.iter().map(|it| it.to.as_str()).collect::<Vec<_>>(),
-            "subject": mails.first().map(|it| it.subject.as_str()),
-            "attachments": mails.first().map_or(0, |it| it.attachments.len()),
+            "to": to.iter().map(|it| it.1.as_str()).collect::<Vec<_>>(),
+            "subject": letter.subject.as_str(),
+            "attachments": letter.attachments.len(),
         });
-        let (mut taken, mut later, mut never) = (0, None, Vec::new());
-        for mail in mails {
-            match self.mailer.send(mail).await {
-                Ok(()) => taken += 1,
-                Err(MailError::Temporary(text)) => later = Some(text),
-                Err(MailError::Permanent(text)) => {
-                    never.push(format!("{}: {text}", mail.to.as_str()));
+        let (mut taken, mut later, mut never) = (Vec::new(), None, Vec::new());
+        let mut left: usize = 0;
+        for (id, to) in to {
+            match self.mailer.send(&letter.mail(*id, to)).await {
+                Ok(()) => taken.push(id.simple().to_string()),
+                Err(MailError::Temporary(text)) => {
+                    left += 1;
+                    later = Some(text);
                 }
+                Err(MailError::Permanent(text)) => never.push(format!("{}: {text}", to.as_str())),
             }
         }
-        let response = json!({ "taken": taken, "refused": never });
+        let mut response = json!({
+            "taken": taken.len(),
+            "taken_before": letter.to.len() - taken.len() - never.len() - left,
+            "left": left,
+            "refused": never,
+        });
         match (later, never.first()) {
-            // Who has it already gets it again under the same `Message-ID`.
-            (Some(text), _) => Err(Fault {
-                request: Some(request),
-                response: Some(response),
-                ..Fault::temporary(format!("the mail could not be sent now: {text}"))
-            }),
+            (Some(text), _) => {
+                // The next try leaves these out. Of a try that was cut off nobody knows, and whoever has it already gets it
+                // again under the same `Message-ID`.
+                response["accepted"] = taken.into();
+                Err(Fault {
+                    request: Some(request),
+                    response: Some(response),
+                    ..Fault::temporary(format!("the mail could not be sent now: {text}"))
+                })
+            }
             (None, Some(text)) => Err(Fault {
                 request: Some(request),
                 response: Some(response),
@@ -285,16 +310,14 @@ fn preview(
 ) -> Result<Value, Fault> {
     Ok(match &action.kind {
         ActionKind::Email(email) => {
-            let mails = mails(run, &action.name, email, context, results)?;
-            let first = mails.first();
+            let letter = letter(run, &action.name, email, context, results)?;
+            let names = letter.attachments.iter().map(|it| it.file_name.as_str());
             json!({
-                "to": mails.iter().map(|it| it.to.as_str()).collect::<Vec<_>>(),
-                "subject": first.map(|it| it.subject.as_str()),
-                "text": first.map(|it| it.text.as_str()),
-                "html": first.and_then(|it| it.html.as_deref()),
-                "attachments": first.map(|it| {
-                    it.attachments.iter().map(|it| it.file_name.as_str()).collect::<Vec<_>>()
-                }),
+                "to": letter.to.iter().map(|it| it.1.as_str()).collect::<Vec<_>>(),
+                "subject": letter.subject.as_str(),
+                "text": letter.text,
+                "html": letter.html,
+                "attachments": names.collect::<Vec<_>>(),
             })
         }
         ActionKind::Http(http) => {
@@ -322,13 +345,65 @@ pub fn idempotency_key(run: RunId, action: &str) -> String {
     format!("{run}.{action}")
 }
 
-fn mails(
+/// Which mails a try had sent when it failed, by what came back.
+pub(crate) fn accepted(response: Option<&Value>) -> Vec<Uuid> {
+    let ids = response.and_then(|it| it["accepted"].as_array()).into_iter().flatten();
+    ids.filter_map(|it| it.as_str()?.parse().ok()).collect()
+}
+
+/// A try for those who may not see what a run read: where it went, what came of it, and how many there were. What was sent
+/// and came back may repeat rows, and says who gets mail.
+pub(crate) fn without_contents(attempt: &mut Attempt) {
+    const REQUEST: [&str; 6] =
+        ["method", "to", "attachments", "write_connection_id", "kind", "value_count"];
+    const RESPONSE: [&str; 7] =
+        ["status", "taken", "taken_before", "left", "refused", "rows", "took_effect"];
+    let reduce = |it: &mut Option<Value>, kept: &[&str]| {
+        let Some(whole) = it else { return };
+        let mut reduced = serde_json::Map::new();
+        for name in kept {
+            match whole.get(name) {
+                None => {}
+                Some(Value::Array(of)) => _ = reduced.insert((*name).to_owned(), of.len().into()),
+                Some(plain) => _ = reduced.insert((*name).to_owned(), plain.clone()),
+            }
+        }
+        *whole = reduced.into();
+    };
+    reduce(&mut attempt.request, &REQUEST);
+    reduce(&mut attempt.response, &RESPONSE);
+}
+
+/// What goes to each of some addresses.
+struct Letter {
+    /// Each address once, with the `Message-ID` of its mail.
+    to: Vec<(Uuid, Email)>,
+    subject: Subject,
+    text: String,
+    html: String,
+    attachments: Vec<Attachment>,
+}
+
+impl Letter {
+    fn mail(&self, id: Uuid, to: &Email) -> Mail {
+        Mail {
+            id,
+            to: to.clone(),
+            subject: self.subject.clone(),
+            text: self.text.clone(),
+            html: Some(self.html.clone()),
+            attachments: self.attachments.clone(),
+        }
+    }
+}
+
+fn letter(
     run: RunId,
     name: &str,
     email: &EmailAction,
     context: &Context,
     results: &Results,
-) -> Result<Vec<Mail>, Fault> {
+) -> Result<Letter, Fault> {
     let mut to: Vec<Email> = email.to.clone();
     if let Some((step, column)) = &email.to_column {
         let result = results.get(step);
@@ -361,7 +436,7 @@ fn mails(
         context.render(text, style).map_err(|err| Fault::permanent(format!("{what}: {err}")))
     };
     let subject = fill("subject", &email.subject, Style::Line)?;
-    let markdown = fill("body", &email.body, Style::Markdown)?;
+    let html = fill("body", &email.body, Style::Markdown)?;
     let text = fill("body", &email.body, Style::Plain)?;
     let attachments: Vec<Attachment> = email
         .attachment
@@ -375,19 +450,9 @@ fn mails(
             })
         })
         .collect();
-    let html = html(&markdown);
     let key = idempotency_key(run, name);
-    Ok(to
-        .into_iter()
-        .map(|to| Mail {
-            id: mail_id(&key, &to),
-            to,
-            subject: Subject::new(&subject),
-            text: text.clone(),
-            html: Some(html.clone()),
-            attachments: attachments.clone(),
-        })
-        .collect())
+    let to = to.into_iter().map(|to| (mail_id(&key, &to), to)).collect();
+    Ok(Letter { to, subject: Subject::new(&subject), text, html, attachments })
 }
 
 /// The `Message-ID` of an action's mail to one address: the same at each try.
@@ -397,25 +462,6 @@ fn mail_id(key: &str, to: &Email) -> Uuid {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash[..16]);
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
-}
-
-/// Markdown as a page of HTML. HTML in it stands for itself.
-pub(crate) fn html(markdown: &str) -> String {
-    let parser = Parser::new_ext(markdown, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH);
-    let events = parser.map(|it| match it {
-        Event::Html(text) | Event::InlineHtml(text) => Event::Text(text),
-        other => other,
-    });
-    let mut html = String::from(
-        "<!doctype html><html lang=\"en\"><body style=\"font-family:sans-serif;max-width:60em\">",
-    );
-    pulldown_cmark::html::push_html(&mut html, events);
-    html = html.replace(
-        "<table>",
-        "<table style=\"border-collapse:collapse\" border=\"1\" cellpadding=\"4\">",
-    );
-    html.push_str("</body></html>");
-    html
 }
 
 fn call(
@@ -533,17 +579,17 @@ mod tests {
                 file_name: "late.csv".to_owned(),
             }),
         };
-        let mails = mails(run, "tell", &email, &context, &results).expect("written");
-        let to: Vec<_> = mails.iter().map(|it| it.to.as_str()).collect();
+        let letter = letter(run, "tell", &email, &context, &results).expect("written");
+        let to: Vec<_> = letter.to.iter().map(|it| it.1.as_str()).collect();
         assert_eq!(to, ["cy@example.com", "ann@example.com", "bob@example.com"]);
-        assert_eq!(mails[0].subject.as_str(), "3 are late");
-        let html = mails[0].html.as_deref().expect("there");
+        assert_eq!(letter.subject.as_str(), "3 are late");
+        let html = letter.html.as_str();
         assert!(html.contains("<table") && html.contains("&lt;b&gt;5&lt;/b&gt; | *x*"), "{html}");
         assert!(!html.contains("<script"), "{html}");
-        assert!(mails[0].text.contains("bob@example.com  7"), "{}", mails[0].text);
-        assert!(mails[0].attachments[0].bytes.starts_with(b"who,owes\r\n"));
-        let again = super::mails(run, "tell", &email, &context, &results).expect("written");
-        assert_eq!(mails[1].id, again[1].id);
+        assert!(letter.text.contains("bob@example.com  7"), "{}", letter.text);
+        assert!(letter.attachments[0].bytes.starts_with(b"who,owes\r\n"));
+        let again = super::letter(run, "tell", &email, &context, &results).expect("written");
+        assert_eq!(letter.to, again.to);
     }
 
     #[test]
@@ -578,7 +624,8 @@ mod tests {
             project: None,
             origin: Arc::default(),
         };
-        let mut occasion = Occasion { run, org, acting, begun: None, at, secret: None };
+        let accepted = BTreeSet::new();
+        let mut occasion = Occasion { run, org, acting, begun: None, accepted, at, secret: None };
         assert!(sign(&mut call, &occasion, "post").is_err(), "unsigned it does not leave");
         occasion.secret = Some(format!("whsec_{}", "a".repeat(32)).into());
         sign(&mut call, &occasion, "post").expect("signed");

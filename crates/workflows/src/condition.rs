@@ -1,12 +1,12 @@
 //! Whether a workflow's actions are taken: a pure function of results.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::decimal::Decimal;
 use crate::definition::{Faults, Fields};
 use crate::result::{Glance, StepResult, text_of};
 use crate::template::Names;
@@ -36,7 +36,7 @@ pub enum Condition {
         /// How it is compared.
         is: Comparison,
         /// With what.
-        value: f64,
+        value: Decimal,
     },
     /// A comparison of a column's numbers.
     Value {
@@ -45,7 +45,7 @@ pub enum Condition {
         /// How they are compared.
         is: Comparison,
         /// With what.
-        value: f64,
+        value: Decimal,
     },
     /// A comparison of a column's texts.
     Text {
@@ -65,7 +65,7 @@ pub enum Condition {
         /// How it is compared: the change has its sign.
         is: Comparison,
         /// With what.
-        value: f64,
+        value: Decimal,
     },
     /// Whether a number is out of the range that earlier runs had it in.
     Anomaly {
@@ -96,19 +96,19 @@ impl Measure {
         step.map(|step| Self { step, column })
     }
 
-    fn now(&self, results: &Results) -> Option<f64> {
+    fn now(&self, results: &Results) -> Option<Value> {
         let result = results.get(&self.step)?;
         match &self.column {
-            Some(column) => number(result.first(column)?),
-            None => Some(count(result.row_count())),
+            Some(column) => result.first(column).cloned(),
+            None => Some(result.row_count().into()),
         }
     }
 
-    fn then(&self, earlier: &Earlier) -> Option<f64> {
+    fn then(&self, earlier: &Earlier) -> Option<Value> {
         let glance = earlier.get(&self.step)?;
         match &self.column {
-            Some(column) => number(glance.first(column)?),
-            None => Some(count(glance.row_count)),
+            Some(column) => glance.first(column).cloned(),
+            None => Some(glance.row_count.into()),
         }
     }
 }
@@ -207,15 +207,14 @@ const MATCHES: [(&str, Match); 6] = [
 ];
 
 impl Comparison {
-    fn holds(self, left: f64, right: f64) -> bool {
-        let order = left.partial_cmp(&right);
+    fn holds(self, left: &Decimal, right: &Decimal) -> bool {
         match self {
-            Self::Less => order == Some(Ordering::Less),
-            Self::AtMost => matches!(order, Some(Ordering::Less | Ordering::Equal)),
-            Self::Equal => order == Some(Ordering::Equal),
-            Self::NotEqual => order != Some(Ordering::Equal),
-            Self::AtLeast => matches!(order, Some(Ordering::Greater | Ordering::Equal)),
-            Self::More => order == Some(Ordering::Greater),
+            Self::Less => left < right,
+            Self::AtMost => left <= right,
+            Self::Equal => left == right,
+            Self::NotEqual => left != right,
+            Self::AtLeast => left >= right,
+            Self::More => left > right,
         }
     }
 }
@@ -292,7 +291,7 @@ impl Condition {
             'h' | 'n' => {
                 let step = crate::definition::read_step(&mut fields, names, faults);
                 let is = if kind == 'h' { Comparison::More } else { Comparison::Equal };
-                step.map(|step| Self::RowCount { step, is, value: 0.0 })
+                step.map(|step| Self::RowCount { step, is, value: 0.into() })
             }
             'r' => {
                 let step = crate::definition::read_step(&mut fields, names, faults);
@@ -376,34 +375,40 @@ impl Condition {
                 }
             }
             Self::RowCount { step, is, value } => match now.get(step) {
-                Some(result) => Verdict::of(is.holds(count(result.row_count()), *value)),
+                Some(result) => Verdict::of(is.holds(&result.row_count().into(), value)),
                 None => Verdict::Unknown,
             },
             Self::Value { cells, is, value } => {
-                judge_cells(now, cells, |it| number(it).map(|it| is.holds(it, *value)))
+                judge_cells(now, cells, |it| Decimal::of(it).map(|it| is.holds(&it, value)))
             }
             Self::Text { cells, is, value } => {
                 judge_cells(now, cells, |it| (!it.is_null()).then(|| is.holds(&text_of(it), value)))
             }
             Self::Change { measure, percent, is, value } => {
-                let then = before.first().and_then(|it| measure.then(it));
-                let changed = measure.now(now).zip(then).and_then(|(now, before)| {
-                    let change = now - before;
-                    if !percent {
-                        Some(change)
-                    } else if before == 0.0 {
-                        // From nothing to something has no percentage; from nothing to nothing is none.
-                        (change == 0.0).then_some(0.0)
-                    } else {
-                        Some(change / before.abs() * 100.0)
+                let read = |it: Option<Value>| Decimal::of(&it?);
+                let then = read(before.first().and_then(|it| measure.then(it)));
+                let Some((now, then)) = read(measure.now(now)).zip(then) else {
+                    return Verdict::Unknown;
+                };
+                let change = now.minus(&then);
+                Verdict::of(if !percent {
+                    is.holds(&change, value)
+                } else if then.is_zero() {
+                    // From nothing to something has no percentage; from nothing to nothing is none.
+                    if !change.is_zero() {
+                        return Verdict::Unknown;
                     }
-                });
-                changed.map_or(Verdict::Unknown, |it| Verdict::of(is.holds(it, *value)))
+                    is.holds(&change, value)
+                } else {
+                    // Both sides times what it was: a quotient need not end.
+                    is.holds(&change.times(&100.into()), &value.times(&then.magnitude()))
+                })
             }
             Self::Anomaly { measure, side, window, sensitivity } => {
-                let learned: Vec<f64> =
-                    before.iter().take(*window).filter_map(|it| measure.then(it)).collect();
-                let Some((now, range)) = measure.now(now).zip(usual(learned, *sensitivity)) else {
+                let before = before.iter().take(*window);
+                let learned = before.filter_map(|it| number(&measure.then(it)?)).collect();
+                let now = measure.now(now).and_then(|it| number(&it));
+                let Some((now, range)) = now.zip(usual(learned, *sensitivity)) else {
                     return Verdict::Unknown;
                 };
                 let (below, above) = (now < *range.start(), now > *range.end());
@@ -446,7 +451,7 @@ fn count(rows: u64) -> f64 {
     rows as f64
 }
 
-/// A number of a result: one that a double holds comes as a number, others as their texts.
+/// A number of a result as a double, for what is learned: one that a double holds comes as a number, others as their texts.
 fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(it) => it.as_f64(),
@@ -496,11 +501,11 @@ fn read_cells(fields: &mut Fields<'_>, names: &Names, faults: &mut Faults) -> Op
     Some(Cells { step: step?, column: column?, rows })
 }
 
-fn read_comparison(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<(Comparison, f64)> {
+fn read_comparison(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<(Comparison, Decimal)> {
     fields.need("is", faults);
     let is = fields.word("is", &COMPARISONS, faults);
     let value = fields.need("value", faults).and_then(|it| {
-        let number = it.as_f64();
+        let number = it.as_number().and_then(|_| Decimal::of(it));
         if number.is_none() {
             faults.add(&fields.at("value"), "has to be a number");
         }

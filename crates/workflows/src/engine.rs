@@ -1,6 +1,6 @@
 //! One run, from where it stands to its end: each result is stored before the next step begins.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use plinth_core::{Clock, Cursor, Permission as _, Principal, StoreError, Workflo
 use serde_json::json;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
+use uuid::Uuid;
 
-use crate::actions::{Actions, Occasion, Sent};
+use crate::actions::{self, Actions, Occasion, Sent};
 use crate::condition::{Results, Verdict};
 use crate::definition::{Action, ActionKind, Definition};
 use crate::gathered::Gathered;
@@ -313,6 +314,7 @@ impl Engine {
             org: run.org,
             acting: owner.clone(),
             begun: None,
+            accepted: BTreeSet::new(),
             at: attempt.started_at,
             secret: None,
         };
@@ -322,6 +324,9 @@ impl Engine {
         }
         if writes {
             occasion.begun = self.queue.begun(run.org, run.id, attempt.position).await?;
+        }
+        if attempt.number > 1 && matches!(action.kind, ActionKind::Email(_)) {
+            occasion.accepted = self.accepted(run, attempt.position).await?;
         }
         let begin = Begin { run: run.id, fence: run.fence, attempt: attempt.clone() };
         if !self.beginner.write(run.org, begin).await? {
@@ -333,6 +338,13 @@ impl Engine {
             // It was cut off, perhaps in the middle of a commit.
             Err(if writes { Fault::unknown(over) } else { Fault::permanent(over) })
         }))
+    }
+
+    /// Which of an action's mails earlier tries have sent.
+    async fn accepted(&self, run: &Taken, position: i32) -> Result<BTreeSet<Uuid>, Stop> {
+        let found = self.store.run(run.org, run.id).await?;
+        let attempts = found.into_iter().flat_map(|it| it.2).filter(|it| it.position == position);
+        Ok(attempts.flat_map(|it| actions::accepted(it.response.as_ref())).collect())
     }
 
     /// Asks for the approval that an action wants, or finds what came of it. What was approved is exactly what is done: if

@@ -11,6 +11,7 @@ pub mod actions;
 pub mod alerts;
 pub mod bell;
 pub mod condition;
+mod decimal;
 pub mod definition;
 mod engine;
 mod error;
@@ -43,6 +44,7 @@ pub mod writes;
 const KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(24 * 30);
 const KEPT_RUNS: i64 = 10_000;
 
+pub use decimal::Decimal;
 pub use definition::Definition;
 pub use error::WorkflowError;
 pub use ids::{EventId, RunId, WorkflowId};

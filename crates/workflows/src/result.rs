@@ -1,6 +1,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::decimal::Decimal;
+
 /// What a step found: all of it, as it is kept.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepResult {
@@ -46,21 +48,16 @@ impl StepResult {
         };
         line(&mut self.columns.iter().cloned());
         for row in &self.rows {
-            line(&mut row.iter().map(|it| match it {
-                // A number of the database's own is no formula, also with a sign before it.
-                Value::Number(it) => format!("\u{0}{it}"),
-                other => text_of(other),
-            }));
+            line(&mut row.iter().map(text_of));
         }
         out
     }
 }
 
 fn csv_cell(text: &str) -> String {
-    if let Some(number) = text.strip_prefix('\u{0}') {
-        return number.to_owned();
-    }
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    // A number is no formula, also with a sign before it: one that no double holds comes as its text.
+    let is_number = || text.starts_with('-') && Decimal::parse(text).is_some();
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_number();
     let text = if formula { format!("'{text}") } else { text.to_owned() };
     if text.contains(['"', ',', '\n', '\r']) || formula {
         format!("\"{}\"", text.replace('"', "\"\""))
@@ -180,5 +177,11 @@ mod tests {
         };
         let expected = "name,total\r\n\"'=HYPERLINK(\"\"x\"\")\",-3\r\n\"a, \"\"b\"\"\",\r\n";
         assert_eq!(result.csv(), expected);
+        for number in ["-33.3333333333333333", "-9007199254740993", "-1e-7"] {
+            assert_eq!(csv_cell(number), number);
+        }
+        for text in ["-", "-1-1", "-1.2.3", "-1+cmd|' /C calc'!A0", "+1", "--1"] {
+            assert_eq!(csv_cell(text), format!("\"'{text}\""));
+        }
     }
 }

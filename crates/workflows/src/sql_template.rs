@@ -84,14 +84,12 @@ impl SqlTemplate {
     ///
     /// As for [`Context::evaluate`].
     pub fn bind(&self, context: &Context) -> Result<Vec<Option<String>>, String> {
-        let value = |it: &String| {
-            Ok(match context.evaluate(it)? {
-                Value::Null => None,
-                Value::String(text) => Some(text),
-                other => Some(other.to_string()),
-            })
-        };
-        self.expressions.iter().map(value).collect()
+        let values = context.evaluate(&self.expressions)?.into_iter().map(|it| match it {
+            Value::Null => None,
+            Value::String(text) => Some(text),
+            other => Some(other.to_string()),
+        });
+        Ok(values.collect())
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::definition::{Step, StepKind};
 use crate::ports::{Fault, Found, StepRunner};
 use crate::result::{StepResult, storable};
-use crate::template::Context;
+use crate::template::{Context, aside};
 
 /// The largest result of a step, in bytes of its values as JSON: it is kept, and every later step and action reads it.
 const LARGEST: usize = 4 * 1024 * 1024;
@@ -68,10 +68,16 @@ impl QuerySteps {
                         "the workflow's owner may run saved queries only; somebody who may write statements has to publish it",
                     ));
                 }
+                let parameters = if sql.has_values() {
+                    let (sql, context) = (sql.clone(), context.clone());
+                    aside(move || sql.bind(&context).map_err(Fault::permanent)).await?
+                } else {
+                    Vec::new()
+                };
                 let run = StatementRun {
                     connection: *connection,
                     sql: sql.sql().to_owned(),
-                    parameters: sql.bind(context).map_err(Fault::permanent)?,
+                    parameters,
                     question: None,
                     notes: Notes::default(),
                     limits,
@@ -80,8 +86,9 @@ impl QuerySteps {
                 running.map(|it| Answer::Rows(Box::new(it)))
             }
             StepKind::Query { query, parameters, version } => {
-                let parameters = context.render_json(&Value::Object(parameters.clone()));
-                let Value::Object(parameters) = parameters.map_err(Fault::permanent)? else {
+                let (templates, context) = (Value::Object(parameters.clone()), context.clone());
+                let fill = move || context.render_json(&templates).map_err(Fault::permanent);
+                let Value::Object(parameters) = aside(fill).await? else {
                     unreachable!("an object stays one");
                 };
                 let run = RunAgain {

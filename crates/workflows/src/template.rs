@@ -2,23 +2,32 @@
 //!
 //! What a value is put into decides how it is written: a line has no breaks, Markdown shows the value's own signs, and in
 //! JSON a value stays inside of its text. A name that is not there is an error, never an empty text.
+//!
+//! **Invariant**: whatever a template says and whatever its values are, filling it in ends within a second or so and holds
+//! some tens of MiB at most ([`meter`]).
 
+mod filters;
+mod grammar;
+mod machine;
+mod markdown;
+mod meter;
+mod numbers;
+
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::{Arc, OnceLock};
 
+use minijinja::machinery::ast::{Expr, Stmt};
 use minijinja::value::ValueKind;
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
+use minijinja::{Environment, Error, ErrorKind, Value};
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use self::machine::{Frame, Machine, Written};
+use self::meter::{LARGEST, Meter};
+use crate::ports::Fault;
 use crate::result::{StepResult, text_of};
-
-/// The largest text that a template may become, in bytes.
-const LARGEST: usize = 1024 * 1024;
-
-/// How many instructions a template may take.
-const FUEL: u64 = 2_000_000;
 
 /// How many rows a table in a text shows.
 const TABLE_ROWS: usize = 100;
@@ -30,7 +39,7 @@ pub enum Style {
     Line,
     /// As it is.
     Plain,
-    /// Markdown in which values stand for themselves.
+    /// Markdown in which values stand for themselves; it becomes a page of HTML.
     Markdown,
     /// Slack's own markup, in which values are neither links nor names.
     Slack,
@@ -97,32 +106,6 @@ impl Names {
     }
 }
 
-fn environment(style: Style) -> Environment<'static> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_fuel(Some(FUEL));
-    environment.set_recursion_limit(50);
-    environment.set_debug(false);
-    environment.remove_filter("safe");
-    environment.remove_global("debug");
-    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_formatter(move |out, _, value| {
-        if value.is_undefined() {
-            return Err(Error::from(ErrorKind::UndefinedError));
-        }
-        let text = write_value(value)?;
-        let text = match style {
-            _ if value.is_safe() => text,
-            Style::Plain => text,
-            Style::Line => one_line(&text),
-            Style::Markdown => escape_markdown(&text),
-            Style::Slack => crate::slack::escape(&text),
-        };
-        out.write_str(&text).map_err(|_| ErrorKind::WriteFailure.into())
-    });
-    environment
-}
-
 fn write_value(value: &Value) -> Result<String, Error> {
     Ok(match value.kind() {
         ValueKind::None => String::new(),
@@ -132,11 +115,11 @@ fn write_value(value: &Value) -> Result<String, Error> {
     })
 }
 
-fn one_line(text: &str) -> String {
+fn escape_line(text: &str) -> String {
     text.chars().map(|it| if it.is_control() { ' ' } else { it }).collect()
 }
 
-/// Makes a value stand for itself in Markdown. Line breaks become blanks: a line may begin a list or a heading.
+/// Makes a value of a table stand for itself in Markdown. Line breaks become blanks: a line may begin a list or a heading.
 fn escape_markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for it in text.chars() {
@@ -148,11 +131,22 @@ fn escape_markdown(text: &str) -> String {
     escaped
 }
 
+/// Fills templates in where nothing else waits for it: the largest keep a thread for a second.
+///
+/// # Errors
+///
+/// What `fill` says.
+pub(crate) async fn aside<T: Send + 'static>(
+    fill: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    let filled = tokio::task::spawn_blocking(fill).await;
+    filled.unwrap_or_else(|_| Err(Fault::permanent("the template could not be filled in")))
+}
+
 /// Says whether a text is a template that says known names only.
 pub(crate) fn check(text: &str, style: Style, names: &Names) -> Result<(), String> {
-    let environment = environment(style);
-    let template = environment.template_from_str(text).map_err(|err| said(&err))?;
-    names.judge(template.undeclared_variables(true))?;
+    let template = grammar::read(text).map_err(|err| said(&err))?;
+    names.judge(grammar::names(&template).map_err(|err| said(&err))?)?;
     if style == Style::Line && text.contains(|it: char| it.is_control()) {
         return Err("has to be one line".to_owned());
     }
@@ -197,7 +191,7 @@ pub struct Context {
     /// By the steps' names, in their order.
     results: Vec<(String, Arc<StepResult>)>,
     /// The same as templates have it. Made when the first asks: it is several times as large, and many a run has none.
-    known: OnceLock<Value>,
+    known: Arc<OnceLock<Value>>,
 }
 
 /// What templates have.
@@ -224,7 +218,7 @@ struct Last {
 impl Context {
     /// What is known before the first step: `run` and `workflow` are objects, `webhook` is what a call brought.
     pub fn new(run: Json, workflow: Json, webhook: Option<Json>) -> Self {
-        let (results, known) = (Vec::new(), OnceLock::new());
+        let (results, known) = (Vec::new(), Arc::default());
         Self { run, workflow, webhook, notify: None, results, known }
     }
 
@@ -245,7 +239,7 @@ impl Context {
     /// The same after a step.
     pub fn add(&mut self, name: &str, result: Arc<StepResult>) {
         self.results.push((name.to_owned(), result));
-        self.known = OnceLock::new();
+        self.known = Arc::default();
     }
 
     fn known(&self) -> Value {
@@ -264,29 +258,43 @@ impl Context {
         })
     }
 
-    fn value(&self, style: Style) -> Value {
-        let known = self.known.get_or_init(|| self.known()).clone();
-        let Some((_, table)) = self.results.last() else { return known };
-        let table = match style {
-            // A table that is Markdown already.
-            Style::Markdown => Value::from_safe_string(markdown_table(table)),
-            Style::Slack => Value::from_safe_string(crate::slack::block(&plain_table(table))),
-            Style::Plain | Style::Line => Value::from(plain_table(table)),
-        };
-        minijinja::context! { results_table => table, ..known }
-    }
-
-    /// Fills a template in.
+    /// Fills a template in. Markdown becomes a page of HTML.
     ///
     /// # Errors
     ///
     /// In words for who wrote the template: a name that is not there, a text that becomes too large or takes too long.
     pub fn render(&self, text: &str, style: Style) -> Result<String, String> {
-        let environment = environment(style);
-        let template = environment.template_from_str(text).map_err(|err| said(&err))?;
-        let mut out = Bounded(Vec::new());
-        template.render_captured_to(self.value(style), &mut out).map_err(|err| said(&err))?;
-        String::from_utf8(out.0).map_err(|_| "became something that is no text".to_owned())
+        self.render_by(&Tools::new(style), text)
+    }
+
+    fn render_by(&self, tools: &Tools, text: &str) -> Result<String, String> {
+        let template = grammar::read(text).map_err(|err| said(&err))?;
+        if tools.style != Style::Markdown {
+            return Ok(self.fill(tools, &template, None)?.text);
+        }
+        let mark = markdown::mark()?;
+        let written = self.fill(tools, &template, Some(&mark))?;
+        markdown::page(&written.text, &mark, &written.values)
+    }
+
+    fn fill(
+        &self,
+        tools: &Tools,
+        template: &Stmt<'_>,
+        mark: Option<&str>,
+    ) -> Result<Written, String> {
+        let names = self.names(tools.style);
+        let mut machine = tools.machine(&names, mark);
+        match machine.run(template) {
+            Ok(()) => Ok(machine.written),
+            Err(err) if machine.line > 1 => Err(format!("line {}: {}", machine.line, said(&err))),
+            Err(err) => Err(said(&err)),
+        }
+    }
+
+    fn names(&self, style: Style) -> Meant<'_> {
+        let known = self.known.get_or_init(|| self.known()).clone();
+        Meant { known, last: self.results.last().map(|it| &*it.1), style, table: OnceCell::new() }
     }
 
     /// Fills the texts in JSON in. A text that is one expression and nothing else becomes the expression's value.
@@ -295,36 +303,101 @@ impl Context {
     ///
     /// As for [`Context::render`].
     pub fn render_json(&self, json: &Json) -> Result<Json, String> {
+        self.render_json_by(&Tools::new(Style::Plain), json)
+    }
+
+    fn render_json_by(&self, tools: &Tools, json: &Json) -> Result<Json, String> {
         Ok(match json {
             Json::String(text) => match whole_expression(text) {
-                Some(expression) => self.evaluate(expression)?,
-                None => self.render(text, Style::Plain)?.into(),
+                Some(expression) => self.evaluate_by(tools, expression)?,
+                None => self.render_by(tools, text)?.into(),
             },
             Json::Array(items) => {
-                items.iter().map(|it| self.render_json(it)).collect::<Result<Vec<_>, _>>()?.into()
+                let filled = items.iter().map(|it| self.render_json_by(tools, it));
+                filled.collect::<Result<Vec<_>, _>>()?.into()
             }
             Json::Object(entries) => {
-                let filled =
-                    entries.iter().map(|(name, it)| Ok((name.clone(), self.render_json(it)?)));
+                let filled = entries
+                    .iter()
+                    .map(|(name, it)| Ok((name.clone(), self.render_json_by(tools, it)?)));
                 Json::Object(filled.collect::<Result<_, String>>()?)
             }
             other => other.clone(),
         })
     }
 
-    /// The value of one expression.
+    /// The values of expressions, in their order.
     ///
     /// # Errors
     ///
     /// As for [`Context::render`].
-    pub fn evaluate(&self, expression: &str) -> Result<Json, String> {
-        let environment = environment(Style::Plain);
-        let compiled = environment.compile_expression(expression).map_err(|err| said(&err))?;
-        let value = compiled.eval(self.value(Style::Plain)).map_err(|err| said(&err))?;
+    pub fn evaluate(&self, expressions: &[String]) -> Result<Vec<Json>, String> {
+        let tools = Tools::new(Style::Plain);
+        expressions.iter().map(|it| self.evaluate_by(&tools, it)).collect()
+    }
+
+    fn evaluate_by(&self, tools: &Tools, expression: &str) -> Result<Json, String> {
+        let read: Expr<'_> = grammar::read_expression(expression).map_err(|err| said(&err))?;
+        let names = self.names(tools.style);
+        let mut machine = tools.machine(&names, None);
+        let value = machine.eval(&read).map_err(|err| said(&err))?;
         if value.is_undefined() {
             return Err(format!("there is no value for `{}`", expression.trim()));
         }
+        tools.meter.weigh_as_json(&value).map_err(|err| said(&err))?;
         serde_json::to_value(&value).map_err(|err| err.to_string())
+    }
+}
+
+/// What one rendering has, or those of one JSON have together.
+struct Tools {
+    style: Style,
+    meter: Arc<Meter>,
+    environment: Environment<'static>,
+}
+
+impl Tools {
+    fn new(style: Style) -> Self {
+        let meter = Arc::new(Meter::new());
+        let environment = filters::environment(style, &meter);
+        Self { style, meter, environment }
+    }
+
+    fn machine<'m>(&'m self, names: &'m Meant<'_>, mark: Option<&'m str>) -> Machine<'m> {
+        Machine {
+            names,
+            environment: &self.environment,
+            meter: &self.meter,
+            style: self.style,
+            mark,
+            frames: vec![Frame::default()],
+            written: Written::default(),
+            line: 1,
+        }
+    }
+}
+
+/// What names mean in one rendering.
+struct Meant<'a> {
+    known: Value,
+    last: Option<&'a StepResult>,
+    style: Style,
+    /// Made when it is asked for.
+    table: OnceCell<Value>,
+}
+
+impl machine::Names for Meant<'_> {
+    fn get(&self, name: &str) -> Result<Value, Error> {
+        let Some(last) = self.last.filter(|_| name == "results_table") else {
+            return self.known.get_attr(name);
+        };
+        let table = || match self.style {
+            // A table that is Markdown already.
+            Style::Markdown => Value::from_safe_string(markdown_table(last)),
+            Style::Slack => Value::from_safe_string(crate::slack::block(&plain_table(last))),
+            Style::Plain | Style::Line => Value::from(plain_table(last)),
+        };
+        Ok(self.table.get_or_init(table).clone())
     }
 }
 
@@ -349,16 +422,14 @@ fn whole_expression(text: &str) -> Option<&str> {
 
 /// Says whether a text is an expression that says known names only.
 pub(crate) fn check_expression(expression: &str, names: &Names) -> Result<(), String> {
-    let environment = environment(Style::Plain);
-    let compiled = environment.compile_expression(expression).map_err(|err| said(&err))?;
-    names.judge(compiled.undeclared_variables(true))
+    let read = grammar::read_expression(expression).map_err(|err| said(&err))?;
+    names.judge(grammar::names_of(&read).map_err(|err| said(&err))?)
 }
 
 /// The engine's error as a sentence, without the engine's own names.
 fn said(err: &Error) -> String {
     let text = match err.kind() {
         ErrorKind::UndefinedError => "says a name that has no value".to_owned(),
-        ErrorKind::OutOfFuel => "takes too long".to_owned(),
         ErrorKind::WriteFailure => format!("becomes larger than {LARGEST} bytes"),
         kind => err.detail().map_or_else(|| kind.to_string(), str::to_owned),
     };
@@ -401,9 +472,9 @@ fn markdown_table(result: &StepResult) -> String {
 
 /// Columns side by side, in letters of one width.
 pub(crate) fn plain_table(result: &StepResult) -> String {
-    let mut lines = vec![result.columns.iter().map(|it| one_line(it)).collect::<Vec<_>>()];
+    let mut lines = vec![result.columns.iter().map(|it| escape_line(it)).collect::<Vec<_>>()];
     let rows = result.rows.iter().take(TABLE_ROWS);
-    lines.extend(rows.map(|row| row.iter().map(|it| one_line(&text_of(it))).collect()));
+    lines.extend(rows.map(|row| row.iter().map(|it| escape_line(&text_of(it))).collect()));
     let widths: Vec<usize> = (0..result.columns.len())
         .map(|at| lines.iter().filter_map(|it| it.get(at)).map(|it| it.chars().count()).max())
         .map(Option::unwrap_or_default)

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::actions::{Occasion, Sent, idempotency_key};
 use crate::definition::WriteAction;
 use crate::ports::Fault;
-use crate::template::Context;
+use crate::template::{Context, aside};
 use crate::{RunId, WorkflowId};
 
 /// Writes what actions say, over write connections: judged by the guard each time, with values bound, as a role that reads
@@ -136,7 +136,8 @@ impl DatabaseWriter {
     ) -> Result<Ready, Fault> {
         let opened = self.connections.open(caller, action.connection).await;
         let opened = opened.map_err(|err| of_connection(&err))?;
-        let values = action.sql.bind(context).map_err(Fault::permanent)?;
+        let (sql, context) = (action.sql.clone(), context.clone());
+        let values = aside(move || sql.bind(&context).map_err(Fault::permanent)).await?;
         let judged = self.queries.judge_write(caller, &opened, action.sql.sql(), values.len());
         let judged = judged.await.map_err(|err| of_judge(&err))?;
         Ok(Ready { opened, judged, values })

@@ -1,9 +1,11 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use jiff::SignedDuration;
 use plinth_adapter_notify::{Fault, SmtpMailer, SmtpSettings, SmtpSink};
 use plinth_adapter_target::SystemResolver;
 use plinth_egress::{Gate, Network};
+use plinth_tenancy::{Mail, MailError, Mailer};
 use serde_json::json;
 
 use crate::app::TestApp;
@@ -71,4 +73,69 @@ async fn a_workflows_mail_arrives_over_smtp_and_one_that_was_refused_for_now_com
     let mails = sink.wait_for(4).await;
     assert_eq!(mails[3].header("Subject").as_deref(), Some("Alert: Any"));
     assert!(mails[3].text().contains("2 rows, the first with id = 1"), "{}", mails[3].text());
+}
+
+/// Takes mails as long as it has room, and has none for the others now.
+#[derive(Default)]
+struct Narrow {
+    room: Mutex<usize>,
+    taken: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Mailer for Narrow {
+    async fn send(&self, mail: &Mail) -> Result<(), MailError> {
+        let mut room = self.room.lock().unwrap();
+        *room =
+            room.checked_sub(1).ok_or_else(|| MailError::Temporary("452 4.3.1 full".to_owned()))?;
+        self.taken.lock().unwrap().push(mail.to.as_str().to_owned());
+        Ok(())
+    }
+}
+
+#[actix_web::test]
+async fn who_has_a_mail_gets_it_once_and_others_see_neither_addresses_nor_rows() {
+    let mailer = Arc::new(Narrow::default());
+    let (app, target) = (TestApp::mailing(mailer.clone()).await, shop().await);
+    let ann = app.owner_of("Example").await;
+    let (eve, _) = app.member(&ann, "eve@example.com", "editor").await;
+    let connection = ann.connect("shop", &target).await;
+    let more = json!({ "actions": [{ "name": "tell", "type": "email", "to": ["ops@example.com"],
+        "to_column": { "step": "late", "column": "email" },
+        "subject": "{{ steps.late.total }} canary", "body": "{{ results_table }}" }] });
+    let workflow = make(&ann, body("Mailed", &connection, &more)).await;
+    // What was mailed before is not of this workflow.
+    mailer.taken.lock().unwrap().clear();
+    *mailer.room.lock().unwrap() = 2;
+    let first = run(&app, &ann, &workflow).await;
+    let id = first["id"].as_str().unwrap();
+    assert_eq!(first["status"], "queued", "{first}");
+    let response = &first["steps"][1]["attempts"][0]["response"];
+    assert_eq!((&response["taken"], &response["left"]), (&json!(2), &json!(1)), "{first}");
+    assert_eq!(*mailer.taken.lock().unwrap(), ["ops@example.com", "cy@example.com"]);
+
+    let seen = detail(&eve, &workflow, id).await;
+    let attempt = &seen["steps"][1]["attempts"][0];
+    assert_eq!(attempt["request"], json!({ "to": 3, "attachments": 0 }), "{seen}");
+    let counts = json!({ "taken": 2, "taken_before": 0, "left": 1, "refused": 0 });
+    assert_eq!(attempt["response"], counts, "{seen}");
+    assert!(
+        !seen.to_string().contains("cy@example.com") && !seen.to_string().contains("canary"),
+        "{seen}"
+    );
+
+    // Again there is not enough room, and then there is.
+    for (advanced, room) in [(10, 0), (20, 10)] {
+        *mailer.room.lock().unwrap() = room;
+        app.clock.advance(SignedDuration::from_secs(advanced));
+        app.services.worker.drain().await.unwrap();
+    }
+    let done = detail(&ann, &workflow, id).await;
+    assert_eq!(done["status"], "succeeded", "{done}");
+    let last = &done["steps"][1]["attempts"][2];
+    assert_eq!(last["request"]["to"], json!(["di@example.com"]), "{done}");
+    let counts = json!({ "taken": 1, "taken_before": 2, "left": 0, "refused": [] });
+    assert_eq!(last["response"], counts, "{done}");
+    let taken = mailer.taken.lock().unwrap().clone();
+    assert_eq!(taken, ["ops@example.com", "cy@example.com", "di@example.com"]);
 }

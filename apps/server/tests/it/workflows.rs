@@ -180,6 +180,10 @@ async fn a_workflow_asks_judges_and_acts() {
     let (eve, _) = app.member(&ann, "eve@example.com", "editor").await;
     let seen = detail(&eve, &workflow, done["id"].as_str().unwrap()).await;
     assert_eq!((&seen["status"], &seen["steps"][0]["result"]), (&json!("succeeded"), &Value::Null));
+    let posted = &seen["steps"][2]["attempts"][1];
+    assert_eq!(posted["request"]["method"], "POST", "{seen}");
+    assert_eq!(posted["response"], json!({ "status": 200 }), "{seen}");
+    assert!(!seen.to_string().contains("cy@example.com"), "{seen}");
     let bob = app.owner_of("Other").await;
     assert_eq!(bob.get(&format!("/v1/workflows/{workflow}/runs")).await.status, 404);
 }

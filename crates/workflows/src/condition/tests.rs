@@ -22,6 +22,10 @@ fn read(value: &Value) -> Condition {
     read.expect("read")
 }
 
+fn decimal(number: i8) -> Decimal {
+    Decimal::of(&json!(number)).expect("a number")
+}
+
 fn leaf() -> impl Strategy<Value = Condition> {
     let cells = |rows| Cells { step: "a".to_owned(), column: "x".to_owned(), rows };
     let which = prop_oneof![Just(Which::First), Just(Which::Any), Just(Which::All)];
@@ -29,12 +33,12 @@ fn leaf() -> impl Strategy<Value = Condition> {
     let numbers = (which, is.clone(), -3i8..3).prop_map(move |(rows, is, it)| Condition::Value {
         cells: cells(rows),
         is,
-        value: it.into(),
+        value: decimal(it),
     });
     let counts = (is, 0i8..4).prop_map(|(is, it)| Condition::RowCount {
         step: "a".to_owned(),
         is,
-        value: it.into(),
+        value: decimal(it),
     });
     prop_oneof![numbers, counts]
 }
@@ -113,7 +117,7 @@ proptest! {
     fn a_change_by_percent_agrees_with_the_absolute_one(before in 1i32..1000, now in 0i32..1000, by in -99i32..99) {
         let percent = read(&json!({ "type": "change", "column": "x", "by": "percent", "is": ">", "value": by }));
         let verdict = percent.judge(&results(&[now.into()]), &[earlier(before.into())]);
-        let expected = f64::from(now - before) / f64::from(before) * 100.0 > f64::from(by);
+        let expected = (now - before) * 100 > by * before;
         prop_assert_eq!(verdict, Verdict::of(expected));
     }
 }
@@ -143,6 +147,38 @@ fn conditions_say_what_they_read() {
     ] {
         assert_eq!(read(&condition).judge(&now, &[]), expected, "{condition}");
     }
+}
+
+#[test]
+fn decimals_are_compared_as_they_are_written() {
+    let change = |by: &str, is: &str, value: Value| {
+        read(&json!({ "type": "change", "column": "x", "by": by, "is": is, "value": value }))
+    };
+    let threshold = |is: &str, value: Value| {
+        read(&json!({ "type": "value", "column": "x", "is": is, "value": value }))
+    };
+    let from = |it: Value| [earlier(it)];
+    for (condition, before, now) in [
+        (change("absolute", ">=", json!(0.2)), json!(0.1), json!(0.3)),
+        (change("absolute", "=", json!(0.2)), json!("0.10"), json!("0.30")),
+        (change("percent", "=", json!(10)), json!(1.0), json!(1.1)),
+        (change("percent", "<=", json!(10)), json!(1.0), json!(1.1)),
+        (change("absolute", "=", json!(1)), json!("9007199254740992"), json!("9007199254740993")),
+        (change("percent", "<", json!(0)), json!(-3), json!("-3.0000000000000000001")),
+        (threshold("=", json!(0.1)), json!(0), json!("0.10")),
+        (threshold(">", json!(9_007_199_254_740_992_u64)), json!(0), json!("9007199254740993")),
+        (
+            threshold("<", json!(9_007_199_254_740_993_u64)),
+            json!(0),
+            json!(9_007_199_254_740_992_u64),
+        ),
+        (threshold("<", json!(-33.333)), json!(0), json!("-33.3333333333333333")),
+    ] {
+        let verdict = condition.judge(&results(&[now.clone()]), &from(before.clone()));
+        assert_eq!(verdict, Verdict::Met, "{condition:?} from {before} to {now}");
+    }
+    let more = change("percent", ">", json!(10));
+    assert_eq!(more.judge(&results(&[json!(1.1)]), &from(json!(1.0))), Verdict::NotMet);
 }
 
 #[test]

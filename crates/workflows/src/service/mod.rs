@@ -21,7 +21,7 @@ pub use preview::Previewed;
 pub use triggers::{Hook, HookCall, MOST_HOOK_BYTES};
 
 use self::calls::Calls;
-use crate::actions::Actions;
+use crate::actions::{Actions, without_contents};
 use crate::bell::Bell;
 use crate::definition::{ActionKind, Definition, Fault, StepKind, Trigger};
 use crate::gathered::Gathered;
@@ -435,7 +435,7 @@ impl Workflows {
     /// # Errors
     ///
     /// [`WorkflowError::RunNotFound`]. Results were read with the owner's rights: others than the owner and admins see that
-    /// there are some, and not what is in them.
+    /// there are some, and not what is in them; and of every try where it went and what came of it, and not what was sent.
     pub async fn run_detail(
         &self,
         permit: &Permit<WorkflowsRead>,
@@ -444,7 +444,7 @@ impl Workflows {
     ) -> Result<RunDetail, WorkflowError> {
         let found = self.parts.store.run(permit.org(), id).await?;
         let found = found.filter(|it| it.0.workflow == workflow);
-        let (run, mut steps, attempts) = found.ok_or(WorkflowError::RunNotFound(id))?;
+        let (run, mut steps, mut attempts) = found.ok_or(WorkflowError::RunNotFound(id))?;
         // Results were read with the owner's rights. Others see that there are some.
         let caller = permit.principal();
         let workflow = self.find(caller, run.workflow).await?;
@@ -453,6 +453,7 @@ impl Workflows {
             for step in &mut steps {
                 step.result = None;
             }
+            attempts.iter_mut().for_each(without_contents);
             let role = if approvals.is_empty() {
                 None
             } else {

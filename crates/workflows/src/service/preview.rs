@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use plinth_core::{Cursor, Permit, Principal, QueriesRead, WorkflowsWrite};
@@ -124,7 +125,15 @@ impl Workflows {
         noted.ok_or(WorkflowError::NotFound(id))?;
         let secret = Some(self.parts.hooks.calls_secret(id, workflow.hook_number));
         let acting = caller.clone();
-        let occasion = Occasion { run, org: caller.org, acting, begun: None, at: now, secret };
+        let occasion = Occasion {
+            run,
+            org: caller.org,
+            acting,
+            begun: None,
+            accepted: BTreeSet::new(),
+            at: now,
+            secret,
+        };
         Ok(self.parts.actions.take(&occasion, action, &asked.context, &asked.results).await)
     }
 

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::filters::{FILTERS, TESTS};
 use super::*;
 
 fn names() -> Names {
@@ -61,9 +62,316 @@ proptest! {
     }
 
     #[test]
-    fn a_value_in_markdown_stands_for_itself(value in "[ -~]{0,40}") {
-        let body = context(json!(value)).render("> {{ steps.late.who }}", Style::Markdown).expect("good");
-        let html = crate::actions::html(&body);
-        prop_assert!(!html.contains("<a ") && !html.contains("<em>") && !html.contains("<script"), "{}", html);
+    fn a_value_in_markdown_stands_for_itself(value in "[ -~]{0,40}", at in 0..9usize) {
+        let around = ["> {}", "{}", "a{}b", "*{}*", "[{}](https://x)", "# {}", "| a |\n| - |\n| {} |", "- {}", "<b>{}"];
+        let text = around[at].replace("{}", "{{ steps.late.who | e }}");
+        let html = context(json!(value)).render(&text, Style::Markdown).expect("good");
+        let shown = html.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">").replace("&#39;", "'").replace("&amp;", "&");
+        prop_assert!(shown.contains(&value), "{}", html);
+        let plain = context(json!("x")).render(&text, Style::Markdown).expect("good");
+        for tag in ["<a ", "<em>", "<script", "<img", "<code", "<h1", "<li", "<b>", "</p>"] {
+            prop_assert_eq!(html.matches(tag).count(), plain.matches(tag).count(), "{} in {}", tag, html);
+        }
     }
+
+    #[test]
+    fn a_value_in_code_is_shown_as_it_is(value in "[!-~]{1,20}") {
+        for text in ["`{{ steps.late.who }}`", "```\n{{ steps.late.who }}\n```", "    {{ steps.late.who }}"] {
+            let html = context(json!(value)).render(text, Style::Markdown).expect("good");
+            let escaped = value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+            let quoted = escaped.replace('"', "&quot;");
+            let code = html.split_once("<code>").and_then(|it| it.1.split_once("</code>")).map(|it| it.0.trim_end());
+            prop_assert!(code == Some(escaped.as_str()) || code == Some(quoted.as_str()), "{}", html);
+        }
+    }
+
+    #[test]
+    fn a_value_in_a_target_leads_nowhere_else(value: String) {
+        let body = "[see](https://example.com/a?id={{ steps.late.who }}&b=1)";
+        let html = context(json!(value)).render(body, Style::Markdown).expect("good");
+        let target = html.split_once("href=\"").and_then(|it| it.1.split_once('"')).expect("a link").0;
+        let id = target.strip_prefix("https://example.com/a?id=").and_then(|it| it.strip_suffix("&amp;b=1"));
+        let is_value = |it: char| it.is_ascii_alphanumeric() || "-._~@%".contains(it);
+        prop_assert!(id.is_some_and(|it| it.chars().all(is_value)), "{}", html);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Whatever a template says, it ends, and with little in its hands.
+    #[test]
+    fn a_hostile_template_ends_and_holds_little(text in hostile()) {
+        let context = context(json!("x".repeat(1_000)));
+        let filled = context.render(&text, Style::Markdown);
+        let most = most_held_kib();
+        prop_assert!(most < MOST_HELD_KIB, "{} KiB for {}", most, text);
+        if let Ok(page) = filled {
+            prop_assert!(page.len() <= 8 * LARGEST + 100);
+        }
+    }
+}
+
+/// What the process of the test may hold at once.
+const MOST_HELD_KIB: usize = 256 * 1024;
+
+/// What the process held of memory at most, where the system says it.
+fn most_held_kib() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let most = status.lines().find_map(|it| it.strip_prefix("VmHWM:"));
+    most.and_then(|it| it.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
+}
+
+/// Templates that make values of values, again and again.
+fn hostile() -> impl Strategy<Value = String> {
+    let atom = proptest::sample::select(vec![
+        "a",
+        "b",
+        "results",
+        "results_json",
+        "results_table",
+        "'xy'",
+        "1000000000",
+        "7",
+        "[a, b]",
+        "{'k': a}",
+        "range(9999)",
+        "steps",
+        "'%09999999999d'",
+        "0.5",
+        "true",
+    ]);
+    let expression = atom.prop_map(str::to_owned).prop_recursive(4, 24, 3, |inner| {
+        let binary =
+            proptest::sample::select(vec!["~", "+", "*", "**", "in", "==", "<", "//", "%"]);
+        let filter = proptest::sample::select(FILTERS.to_vec());
+        prop_oneof![
+            (inner.clone(), binary, inner.clone()).prop_map(|(a, it, b)| format!("({a} {it} {b})")),
+            (inner.clone(), filter.clone()).prop_map(|(a, it)| format!("({a}|{it})")),
+            (inner.clone(), filter.clone(), inner.clone())
+                .prop_map(|(a, it, b)| format!("({a}|{it}({b}))")),
+            (inner.clone(), filter, inner.clone(), inner.clone())
+                .prop_map(|(a, it, b, c)| format!("({a}|{it}({b}, {c}))")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}[{b}:])")),
+            inner.prop_map(|a| format!("[{a}, {a}, {a}]")),
+        ]
+    });
+    let statement = (0..4, expression).prop_map(|(kind, it)| match kind {
+        0 => format!("{{% set a = {it} %}}"),
+        1 => format!("{{% set b = {it} %}}"),
+        2 => format!("{{{{ {it} }}}}"),
+        _ => format!("{{% for i in range(50) %}}{{% set a = {it} %}}{{{{ a }}}}{{% endfor %}}"),
+    });
+    proptest::collection::vec(statement, 1..12).prop_map(|it| {
+        let mut text = "{% set a = 'abc' %}{% set b = [1, 2] %}".to_owned();
+        text.extend(it);
+        text
+    })
+}
+
+#[test]
+fn a_template_that_grows_is_refused_with_what_made_it_grow() {
+    let context = context(json!("x".repeat(10_000)));
+    for (text, said) in [
+        (r#"{{ "x"|indent(100000000000000) }}"#, "indent"),
+        (r"{{ results|tojson(indent=100000000000000) }}", "tojson"),
+        (r#"{{ "%0100000000000d"|format(1) }}"#, "format"),
+        (r#"{{ "%*d"|format(100000000000, 1) }}"#, "format"),
+        (r#"{{ "%.999999999f"|format(1.5) }}"#, "format"),
+        (r#"{{ steps.late.who|replace("x", steps.late.who) }}"#, "replace"),
+        (r#"{{ range(9000)|join(steps.late.who) }}"#, "join"),
+        (r#"{{ "a" * 1000000000 }}"#, "`*`"),
+        (r#"{{ [1] * 1000000000 }}"#, "too much"),
+        (r#"{{ [1, 2]|batch(1000000000000, 0) }}"#, "batch"),
+        (r#"{{ [1, 2]|slice(1000000000000, 0) }}"#, "too much"),
+        (r"{{ range(1000000000000) }}", "range"),
+        (r"{{ [1, 2]|map('indent', 100000000000000)|list }}", ""),
+        (r"{{ ['a', 'b']|map('indent', 100000000000000)|list }}", "indent"),
+    ] {
+        let err = context.render(text, Style::Plain).expect_err(text);
+        assert!(err.contains(said), "{text}: {err}");
+        assert!(check(text, Style::Plain, &names()).is_ok(), "{text} is one to read all the same");
+    }
+    let twice = "{% set a = results_json %}".to_owned() + &"{% set a = a ~ a %}".repeat(100);
+    assert!(context.render(&twice, Style::Plain).expect_err("twice").contains('~'));
+    let lists = "{% set a = [1, 1] %}".to_owned() + &"{% set a = [a, a] %}".repeat(100) + "{{ a }}";
+    assert!(context.render(&lists, Style::Plain).is_err());
+    let deep = "{% set a = [1] %}".to_owned() + &"{% set a = [a] %}".repeat(240) + "x";
+    assert!(context.render(&deep, Style::Plain).expect_err("deep").contains("deep"));
+    let within = "{% for a in [results_json] %}".to_owned()
+        + &"{% for a in [a ~ a] %}".repeat(40)
+        + &"{% endfor %}".repeat(41);
+    assert!(context.render(&within, Style::Plain).is_err());
+}
+
+#[test]
+fn what_would_grow_unseen_is_no_template() {
+    let long = format!("{{{{ 1{} }}}}", " + 1".repeat(100_000));
+    let nested = "{% if true %}{% endif %}".repeat(10_000);
+    for text in [
+        "{% macro m() %}x{% endmacro %}{{ m() }}",
+        "{% set a %}x{% endset %}",
+        "{% filter upper %}x{% endfilter %}",
+        "{% for a in [[1]] recursive %}{{ loop(a) }}{% endfor %}",
+        "{% set ns = namespace(a=1) %}",
+        "{{ 1|pprint }}",
+        "{{ 1|safe }}",
+        "{{ dict(**steps) }}",
+        &long,
+        &nested,
+    ] {
+        assert!(check(text, Style::Plain, &names()).is_err(), "{text:.60}");
+        assert!(context(json!(1)).render(text, Style::Plain).is_err(), "{text:.60}");
+    }
+    let sum = format!("1{}", " + 1".repeat(100_000));
+    assert!(check_expression(&sum, &names()).is_err());
+    assert!(context(json!(1)).evaluate(&[sum]).is_err());
+}
+
+#[test]
+fn many_templates_of_one_json_share_what_one_may_do() {
+    let text = "{{ 'x' * 1000000 }}!";
+    let many: Vec<_> = (0..1_000).map(|_| json!(text)).collect();
+    assert!(context(json!(1)).render_json(&json!(text)).is_ok());
+    assert!(context(json!(1)).render_json(&json!(many)).is_err());
+}
+
+#[test]
+fn templates_say_what_they_always_said() {
+    let mut context = Context::new(json!({ "id": "run_1" }), json!({ "name": "Late" }), None);
+    let columns = vec!["who".to_owned(), "owes".to_owned()];
+    let rows = vec![
+        vec![json!("Ann"), json!(2)],
+        vec![json!("Bob"), json!(1)],
+        vec![json!("Cy"), json!(2.5)],
+    ];
+    context.add("late", StepResult { columns, rows }.into());
+    for (text, expected) in [
+        ("{{ results|map(attribute='who')|join(', ') }}", "Ann, Bob, Cy"),
+        ("{{ results|sort(attribute='owes')|map(attribute='who')|first }}", "Bob"),
+        (
+            "{{ results|sum(attribute='owes') if false else results|map(attribute='owes')|sum }}",
+            "5.5",
+        ),
+        (
+            "{% for it in results if it.owes >= 2 %}{{ loop.index }}/{{ loop.length }}{{ it.who }}{% if not loop.last %}; {% endif %}{% else %}none{% endfor %}",
+            "1/2Ann; 2/2Cy",
+        ),
+        ("{% for it in [] %}x{% else %}none{% endfor %}", "none"),
+        ("{% for key, value in {'a': 1}|items %}{{ key }}={{ value }}{% endfor %}", "a=1"),
+        (
+            "{% set a, b = [1, 2] %}{{ a + b }} {{ 7 // 2 }} {{ 7 / 2 }} {{ 2 ** 10 }} {{ -7 % 3 }} {{ 1 + 0.5 }}",
+            "3 3 3.5 1024 2 1.5",
+        ),
+        (
+            "{% set a = 1 %}{% for i in [1, 2] %}{% set a = a + i %}{{ a }}{% endfor %}{{ a }}",
+            "231",
+        ),
+        ("{% with a = 1, b = a + 1 %}{{ b }}{% endwith %}", "2"),
+        ("{{ 'a' ~ 1 ~ true }} {{ 'ab' * 2 }} {{ [1] + [2] }}", "a1true abab [1,2]"),
+        (
+            "{{ 'hello'[1:3] }} {{ [1, 2, 3][::-1] }} {{ [1, 2, 3][-2:] }} {{ 'x'[5:] }}",
+            "el [3,2,1] [2,3] ",
+        ),
+        (
+            "{{ 1 < 2 < 3 }} {{ 'a' in 'cat' }} {{ 4 not in [1] }} {{ 'x' == 'x' and not false }}",
+            "true true true true",
+        ),
+        (
+            "{{ steps.late.nothing is defined }} {{ row_count is number }} {{ 3 is odd }} {{ 3 is divisibleby(3) }}",
+            "false true true true",
+        ),
+        (
+            "{{ steps.late.more|default('-') }} {{ results|length }} {{ 'ann lee'|title }}",
+            "- 3 Ann Lee",
+        ),
+        (
+            "{{ '%05.1f|%s'|format(2.5, 'x') }} {{ 'a-b'|replace('-', '+') }} {{ 2.345|round(1) }}",
+            "002.5|x a+b 2.3",
+        ),
+        (
+            "{{ 'a b c'|split|length }} {{ 'a b c'|split(' ', 1) }} {{ 'a,b'|split(',') }}",
+            r#"3 ["a","b c"] ["a","b"]"#,
+        ),
+        (
+            "{{ 'a\nb'|indent(2) }}|{{ {'k': [1]}|tojson }}|{{ '<b>'|e }}",
+            "a\n  b|{\"k\":[1]}|&lt;b&gt;",
+        ),
+        (
+            "{% for i in range(3) %}{{ loop.cycle('a', 'b') }}{% endfor %} {{ range(5, 0, -2)|list }}",
+            "aba [5,3,1]",
+        ),
+        ("{{ [3, 1]|sort|batch(1)|list }} {{ [1, 2, 3]|slice(2)|list }}", "[[1],[3]] [[1,2],[3]]"),
+        (
+            "{{ dict(a=1).a }} {{ results[0]['who'] }} {{ results|groupby('owes')|length }}",
+            "1 Ann 3",
+        ),
+        ("{{ results|selectattr('who', 'in', ['Bob'])|map(attribute='who')|list }}", r#"["Bob"]"#),
+    ] {
+        assert_eq!(context.render(text, Style::Plain).as_deref(), Ok(expected), "{text}");
+        assert!(check(text, Style::Plain, &names()).is_ok(), "{text}");
+    }
+    for text in [
+        "{{ nothing }}",
+        "{{ steps.late.no.more }}",
+        "{% if steps.late.no %}{% endif %}",
+        "{{ 1 + 'a' }}",
+        "{{ 1 // 0 }}",
+    ] {
+        assert!(context.render(text, Style::Plain).is_err(), "{text}");
+    }
+    let err = context.render("a\nb {{ steps.late.no }}", Style::Plain).expect_err("no value");
+    assert!(err.starts_with("line 2: "), "{err}");
+}
+
+#[test]
+fn there_is_each_filter_and_test_that_is_listed() {
+    let meter = Arc::new(Meter::new());
+    let environment = filters::environment(Style::Plain, &meter);
+    let state = environment.empty_state();
+    let one = [Value::from(1)];
+    for name in FILTERS {
+        let kind = state.apply_filter(name, &one).err().map(|it| it.kind());
+        assert_ne!(kind, Some(ErrorKind::UnknownFilter), "{name}");
+    }
+    for name in TESTS {
+        let kind = state.perform_test(name, &one).err().map(|it| it.kind());
+        assert_ne!(kind, Some(ErrorKind::UnknownTest), "{name}");
+    }
+}
+
+#[test]
+fn a_value_in_markdown_is_no_link_and_leads_nowhere() {
+    let page = |text: &str, value: &str| {
+        context(json!(value)).render(text, Style::Markdown).expect("good")
+    };
+    let evil = "[Reset](https://evil.example)";
+    for text in [
+        "{{ steps.late.who }}",
+        "{{ steps.late.who | e }}",
+        "{{ steps.late.who | tojson }}",
+        "{{ steps.late.who | upper }}",
+    ] {
+        assert!(!page(text, evil).contains("<a "), "{text}");
+    }
+    assert!(page("`{{ steps.late.who }}`", "018f-3a2b`x").contains("<code>018f-3a2b`x</code>"));
+    for (text, value) in [
+        ("[see]({{ steps.late.who }})", "https://evil.example"),
+        ("[see](https://{{ steps.late.who }}/a)", "evil.example"),
+        ("[see](https://example.com{{ steps.late.who }}/a)", ".evil.example"),
+        ("[see](https://example.com@{{ steps.late.who }}/a)", "evil.example"),
+        ("[see]({{ steps.late.who }}:alert(1))", "javascript"),
+        ("[see](javascript:{{ steps.late.who }})", "alert(1)"),
+        ("[see][r]\n\n[r]: {{ steps.late.who }}", "https://evil.example"),
+    ] {
+        let html = page(text, value);
+        assert!(html.contains("see") && !html.contains("<a "), "{html}");
+    }
+    let image = page("![logo]({{ steps.late.who }})", "https://evil.example/x.png");
+    assert!(image.contains("logo") && !image.contains("<img"), "{image}");
+    let mail = page("[write](mailto:{{ steps.late.who }})", "a@example.com?cc=b");
+    assert!(mail.contains("mailto:a@example.com%3Fcc%3Db"), "{mail}");
+    let linked = "[r]: https://example.com/{{ steps.late.who * 10 }}\n\n".to_owned()
+        + &"[r] ".repeat(20_000);
+    assert!(context(json!("x".repeat(100_000))).render(&linked, Style::Markdown).is_err());
 }

@@ -1,0 +1,174 @@
+//! Markdown in which values stand for themselves, as HTML.
+//!
+//! While Markdown is read, a mark stands where a value will: a word that nobody can know beforehand, and that no sign around
+//! it changes. The value comes in afterwards, where it is text and can be nothing else, whatever it holds.
+
+use std::fmt;
+
+use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, TagEnd, TextMergeStream};
+
+use super::meter::LARGEST;
+
+/// The largest page: values and signs are escaped in it.
+const LARGEST_PAGE: usize = 8 * LARGEST;
+
+/// Schemes of links that values stand in.
+const SCHEMES: [&str; 4] = ["http", "https", "mailto", "tel"];
+
+/// What begins every mark of one rendering.
+pub(super) fn mark() -> Result<String, String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|_| "there is no chance to be had".to_owned())?;
+    Ok(format!("v{:032x}n", u128::from_be_bytes(bytes)))
+}
+
+/// A page of Markdown in which marks stand for values: the mark, the value's number, and an `e`. HTML in it stands for itself.
+pub(super) fn page(markdown: &str, mark: &str, values: &[String]) -> Result<String, String> {
+    let parser = Parser::new_ext(markdown, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH);
+    let parser = parser.map(|it| match it {
+        Event::Html(text) | Event::InlineHtml(text) => Event::Text(text),
+        other => other,
+    });
+    let filler = Filler { mark, values };
+    let (mut is_code, mut dropped) = (false, Vec::new());
+    let events = TextMergeStream::new(parser).filter_map(|it| {
+        Some(match it {
+            Event::Start(Tag::CodeBlock(kind)) => {
+                is_code = true;
+                Event::Start(Tag::CodeBlock(match kind {
+                    pulldown_cmark::CodeBlockKind::Fenced(info) => {
+                        pulldown_cmark::CodeBlockKind::Fenced(filler.text(info))
+                    }
+                    other @ pulldown_cmark::CodeBlockKind::Indented => other,
+                }))
+            }
+            Event::End(TagEnd::CodeBlock) => {
+                is_code = false;
+                Event::End(TagEnd::CodeBlock)
+            }
+            Event::Start(Tag::Link { link_type, dest_url, title, id }) => {
+                let target = filler.target(&dest_url);
+                dropped.push(target.is_none());
+                let (dest_url, title) = (target?.into(), filler.text(title));
+                Event::Start(Tag::Link { link_type, dest_url, title, id })
+            }
+            Event::Start(Tag::Image { link_type, dest_url, title, id }) => {
+                let target = filler.target(&dest_url);
+                dropped.push(target.is_none());
+                let (dest_url, title) = (target?.into(), filler.text(title));
+                Event::Start(Tag::Image { link_type, dest_url, title, id })
+            }
+            // What leads nowhere is the text that would have led there.
+            Event::End(TagEnd::Link | TagEnd::Image) if dropped.pop() == Some(true) => return None,
+            Event::Text(text) if is_code => Event::Text(filler.code(text)),
+            Event::Text(text) => Event::Text(filler.text(text)),
+            Event::Code(text) => Event::Code(filler.text(text)),
+            other => other,
+        })
+    });
+    let mut page = Page(String::from(
+        "<!doctype html><html lang=\"en\"><body style=\"font-family:sans-serif;max-width:60em\">",
+    ));
+    pulldown_cmark::html::write_html_fmt(&mut page, events)
+        .map_err(|_| format!("becomes larger than {LARGEST_PAGE} bytes"))?;
+    let mut html = page.0.replace(
+        "<table>",
+        "<table style=\"border-collapse:collapse\" border=\"1\" cellpadding=\"4\">",
+    );
+    html.push_str("</body></html>");
+    Ok(html)
+}
+
+struct Filler<'a> {
+    mark: &'a str,
+    values: &'a [String],
+}
+
+impl Filler<'_> {
+    /// Puts values where their marks stand: `put` is given what stands before.
+    fn fill(
+        &self,
+        text: &str,
+        mut put: impl FnMut(&str, &str) -> Option<String>,
+    ) -> Option<String> {
+        let mut filled = String::with_capacity(text.len());
+        let mut pieces = text.split(self.mark);
+        filled.push_str(pieces.next().unwrap_or_default());
+        for it in pieces {
+            let found = it.split_once('e').and_then(|(number, rest)| {
+                Some((self.values.get(number.parse::<usize>().ok()?)?, rest))
+            });
+            // Nobody but the rendering writes a mark, and it writes them whole.
+            let (value, rest) = found?;
+            let value = put(&filled, value)?;
+            filled.push_str(&value);
+            filled.push_str(rest);
+        }
+        Some(filled)
+    }
+
+    fn with<'t>(&self, text: CowStr<'t>, put: impl Fn(&str) -> String) -> CowStr<'t> {
+        if !text.contains(self.mark) {
+            return text;
+        }
+        self.fill(&text, |_, value| Some(put(value))).unwrap_or_default().into()
+    }
+
+    /// A text: a break in a value is a blank.
+    fn text<'t>(&self, text: CowStr<'t>) -> CowStr<'t> {
+        self.with(text, |value| {
+            value.chars().map(|it| if it.is_control() { ' ' } else { it }).collect()
+        })
+    }
+
+    /// Lines of code, in which a value may have breaks of its own.
+    fn code<'t>(&self, text: CowStr<'t>) -> CowStr<'t> {
+        let blank = |it: char| it.is_control() && !matches!(it, '\n' | '\t');
+        self.with(text, |value| value.chars().map(|it| if blank(it) { ' ' } else { it }).collect())
+    }
+
+    /// Where a link leads; `None` if a value would decide to whom.
+    fn target(&self, target: &str) -> Option<String> {
+        self.fill(target, |before, value| leads_somewhere(before).then(|| percent_encoded(value)))
+    }
+}
+
+/// Whether that beginning of a target says already to whom it leads.
+fn leads_somewhere(before: &str) -> bool {
+    let Some((scheme, rest)) = before.split_once(':') else { return false };
+    if !SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()) {
+        return false;
+    }
+    if !scheme.to_ascii_lowercase().starts_with("http") {
+        return true;
+    }
+    let host = rest.strip_prefix("//").and_then(|it| it.split_once(['/', '?', '#']));
+    // What stands before an `@` is no host, and a backslash ends one for some readers and not for others.
+    host.is_some_and(|it| !it.0.is_empty() && !it.0.contains(['\\', '@']))
+}
+
+/// All but letters, digits and what never means anything in a URL's parts; an `@` is one of an address.
+fn percent_encoded(value: &str) -> String {
+    let mut encoded = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'@') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+/// A page with a bound: a target is written down once, and may be led to many times.
+struct Page(String);
+
+impl fmt::Write for Page {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.0.len() + text.len() > LARGEST_PAGE {
+            return Err(fmt::Error);
+        }
+        self.0.push_str(text);
+        Ok(())
+    }
+}

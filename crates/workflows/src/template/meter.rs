@@ -1,0 +1,120 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use minijinja::value::ValueKind;
+use minijinja::{Error, ErrorKind, Value};
+
+/// The largest text that a template may become, and that a filter or an operator may make, in bytes.
+pub(super) const LARGEST: usize = 1024 * 1024;
+
+/// What one rendering may do: each part of an expression costs [`STEP`], and what it reads and makes its size in bytes. So
+/// what it holds at any time is bounded, and how long it takes.
+const WORK: usize = 64 * 1024 * 1024;
+
+/// What a part of an expression costs, an entry of a list, and a value inside of another.
+pub(super) const STEP: usize = 32;
+const ENTRY: usize = 8;
+const JSON_ENTRY: usize = 64;
+
+/// How deep values stand inside of each other: a little more than JSON that comes from outside.
+const DEEPEST: usize = 150;
+
+/// Counts what a rendering does. What is about to be made is counted before it is.
+#[derive(Debug)]
+pub(super) struct Meter(AtomicUsize);
+
+impl Meter {
+    pub(super) fn new() -> Self {
+        Self(AtomicUsize::new(WORK))
+    }
+
+    /// # Errors
+    ///
+    /// If that is more than is left; then nothing is left.
+    pub(super) fn spend(&self, work: usize) -> Result<(), Error> {
+        let left = self.0.load(Ordering::Relaxed).checked_sub(work);
+        self.0.store(left.unwrap_or_default(), Ordering::Relaxed);
+        left.map(|_| ()).ok_or_else(|| refused("takes too long, or holds too much at once"))
+    }
+
+    /// Counts a value with all that is in it, as often as it is in it.
+    pub(super) fn weigh(&self, value: &Value) -> Result<(), Error> {
+        self.weigh_at(value, ENTRY, 0)
+    }
+
+    /// The same of a value that becomes JSON, whose entries are larger.
+    pub(super) fn weigh_as_json(&self, value: &Value) -> Result<(), Error> {
+        self.weigh_at(value, JSON_ENTRY, 0)
+    }
+
+    fn weigh_at(&self, value: &Value, entry: usize, depth: usize) -> Result<(), Error> {
+        if depth > DEEPEST {
+            return Err(refused("puts values too deep inside of each other"));
+        }
+        self.spend(entry + value.as_str().map_or(0, str::len))?;
+        match value.kind() {
+            ValueKind::Map => {
+                for key in value.try_iter()? {
+                    self.weigh_at(&key, entry, depth + 1)?;
+                    self.weigh_at(&value.get_item(&key)?, entry, depth + 1)?;
+                }
+            }
+            ValueKind::Seq | ValueKind::Iterable => {
+                for it in value.try_iter()? {
+                    self.weigh_at(&it, entry, depth + 1)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Counts a value without what is in it.
+    pub(super) fn glance(&self, value: &Value) -> Result<(), Error> {
+        self.spend(ENTRY + value.as_str().map_or(0, str::len))
+    }
+
+    /// The entries of a list, the keys of a map, the letters of a text.
+    pub(super) fn entries(&self, value: &Value) -> Result<Vec<Value>, Error> {
+        let mut entries = Vec::new();
+        for it in value.try_iter()? {
+            self.spend(STEP)?;
+            entries.push(it);
+        }
+        Ok(entries)
+    }
+
+    /// What a filter or an operator made, as it is kept: counted, of one piece, and trusted by nobody.
+    pub(super) fn keep(&self, name: &str, made: Value) -> Result<Value, Error> {
+        match made.kind() {
+            ValueKind::String => {
+                let text = made.as_str().unwrap_or_default();
+                short(name, text.len())?;
+                self.spend(STEP + text.len())?;
+                Ok(if made.is_safe() { Value::from(text) } else { made })
+            }
+            // Some are only read when somebody asks: read once more each time, and inside of each other without a bound.
+            ValueKind::Iterable => {
+                let made = Value::from(self.entries(&made)?);
+                self.weigh(&made)?;
+                Ok(made)
+            }
+            ValueKind::Seq | ValueKind::Map => {
+                self.weigh(&made)?;
+                Ok(made)
+            }
+            _ => Ok(made),
+        }
+    }
+}
+
+/// Says whether what `name` is about to make is short enough.
+pub(super) fn short(name: &str, bytes: usize) -> Result<(), Error> {
+    if bytes > LARGEST {
+        return Err(refused(format!("`{name}` makes a text of more than {LARGEST} bytes")));
+    }
+    Ok(())
+}
+
+pub(super) fn refused(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, text)
+}
