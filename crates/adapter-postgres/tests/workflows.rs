@@ -223,7 +223,7 @@ async fn runs_that_have_ended_are_not_looked_at_when_others_are_taken() {
     it.rows("UPDATE workflow_runs SET state = 'succeeded', ended_at = now()").await;
     // Entries of indexes that were looked at, in this transaction.
     let take = "WITH taken AS MATERIALIZED (
-             SELECT count(*) AS many FROM take_workflow_runs(32, '3 s', 1000, gen_random_uuid(), gen_random_uuid())
+             SELECT count(*) AS many FROM take_workflow_runs(32, '3 s', 1000, gen_random_uuid(), '{}'::uuid[], '{}'::uuid[])
              WHERE taken_run IS NOT NULL
          )
          SELECT max(many) || ' ' || (sum(pg_stat_get_xact_tuples_returned(indexrelid) + 0 * many) < 1000)
@@ -264,6 +264,56 @@ async fn moving_runs_on_looks_at_no_others_that_are_under_way() {
          FROM pg_index, before, moved WHERE indrelid = 'workflow_runs'::regclass"
     );
     assert_eq!(it.rows(&advance).await, ["40 true"]);
+}
+
+#[tokio::test]
+async fn workflows_take_turns_in_each_organization_by_themselves() {
+    let it = ours(true).await;
+    let mut workflows = Vec::new();
+    for who in [it.us, it.us, it.us, it.them] {
+        let name = format!("number {}", workflows.len());
+        let workflow = put(&it.store, who, &name, it.at, 1000).await;
+        for _ in 0..6 {
+            enqueue(&it.store, who.0, workflow, it.at).await;
+        }
+        workflows.push(workflow);
+    }
+    // Rounds end with either organization, and each has one place in each.
+    let mut round = limits(2);
+    let mut taken: HashMap<WorkflowId, usize> = HashMap::new();
+    let mut last: HashMap<OrgId, WorkflowId> = HashMap::new();
+    for _ in 0..6 {
+        for run in it.queue.take(&round).await.unwrap().runs {
+            *taken.entry(run.workflow).or_default() += 1;
+            last.insert(run.org, run.workflow);
+            round.after = run.org;
+        }
+        round.after_workflows = last.iter().map(|(org, flow)| (*org, *flow)).collect();
+    }
+    let counts: Vec<_> = workflows.iter().map(|id| taken.get(id).copied()).collect();
+    assert_eq!(counts, [Some(2), Some(2), Some(2), Some(6)]);
+}
+
+#[tokio::test]
+async fn nobody_is_hidden_behind_workflows_that_are_at_their_limits() {
+    let it = ours(true).await;
+    let oldest = it.at - jiff::SignedDuration::from_hours(24);
+    let waiting = put(&it.store, it.us, "the oldest", oldest, 1).await;
+    for number in 0..257 {
+        let name = format!("number {number}");
+        let workflow = put(&it.store, it.us, &name, it.at, 1).await;
+        for _ in 0..2 {
+            enqueue(&it.store, it.us.0, workflow, it.at).await;
+        }
+    }
+    let mut busy = 0;
+    while busy < 257 {
+        busy += it.queue.take(&limits(257)).await.unwrap().runs.len();
+    }
+    let one = enqueue(&it.store, it.us.0, waiting, it.at).await;
+    let round = it.queue.take(&limits(10)).await.unwrap();
+    assert_eq!(round.runs.iter().map(|it| it.id).collect::<Vec<_>>(), [one]);
+    assert!(round.is_short, "and the others wait for a place");
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ mod steps;
 mod template;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod turns;
 mod worker;
 mod workflow;
 pub mod writes;

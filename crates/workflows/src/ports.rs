@@ -217,8 +217,10 @@ pub struct TakeLimits {
     pub per_organization: i32,
     /// How long it has them to itself unless it keeps them.
     pub lease: Duration,
-    /// After whom the round goes on: the organization and the workflow that it ended with.
-    pub after: (OrgId, WorkflowId),
+    /// After which organization the round goes on.
+    pub after: OrgId,
+    /// After which workflow it goes on in an organization; in others with the newest.
+    pub after_workflows: Vec<(OrgId, WorkflowId)>,
     /// Whether runs are taken over whose worker lost its lease: all that are under way anywhere are looked through for that.
     pub with_lost: bool,
 }

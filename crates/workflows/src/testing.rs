@@ -93,7 +93,7 @@ pub async fn put(
 ) -> WorkflowId {
     let (workflow, mut published) = workflow(who, name, at);
     published.concurrency = concurrency;
-    store.insert(&workflow, Some(&published), 100, &entry(who.0, at)).await.expect("kept");
+    store.insert(&workflow, Some(&published), 1_000, &entry(who.0, at)).await.expect("kept");
     workflow.id
 }
 
@@ -124,7 +124,8 @@ pub fn limits(most: usize) -> TakeLimits {
         most,
         per_organization: 1_000,
         lease: Duration::from_secs(3),
-        after: (OrgId::from_uuid(nil), WorkflowId::from_uuid(nil)),
+        after: OrgId::from_uuid(nil),
+        after_workflows: Vec::new(),
         with_lost: true,
     }
 }

@@ -2,12 +2,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use plinth_core::{Clock, OrgId, StoreError};
+use plinth_core::{Clock, StoreError};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
-use uuid::Uuid;
 
+use crate::RunId;
 use crate::actions::Actions;
 use crate::bell::Bell;
 use crate::engine::{Engine, Stop};
@@ -18,7 +18,7 @@ use crate::owners::Owners;
 use crate::ports::{Members, Round, RunQueue, StepRunner, TakeLimits, WorkflowStore};
 use crate::resumed::Reading;
 use crate::run::{Advance, Begin, Taken};
-use crate::{RunId, WorkflowId};
+use crate::turns::Turns;
 
 /// How long a worker has a run to itself. With `KEEP_EVERY` and `LOOK_EVERY` it says how soon the run of a killed
 /// worker goes on elsewhere: within 4 seconds.
@@ -103,7 +103,7 @@ pub struct Worker {
     settings: WorkerSettings,
     held: Arc<Mutex<HashMap<RunId, (i64, AbortHandle)>>>,
     stuck: Arc<Mutex<Stuck>>,
-    round: Mutex<(OrgId, WorkflowId)>,
+    turns: Mutex<Turns>,
     /// When it looks next for runs whose worker lost its lease.
     lost: Mutex<Instant>,
 }
@@ -139,14 +139,13 @@ impl Worker {
             holdings: Holdings::default(),
             reading: Reading::default(),
         };
-        let nobody = (OrgId::from_uuid(Uuid::nil()), WorkflowId::from_uuid(Uuid::nil()));
         Self {
             engine: Arc::new(engine),
             bell,
             settings,
             held: Arc::default(),
             stuck: Arc::default(),
-            round: Mutex::new(nobody),
+            turns: Mutex::default(),
             lost: Mutex::new(Instant::now()),
         }
     }
@@ -291,19 +290,21 @@ impl Worker {
 
     async fn take(&self, most: usize, with_lost: bool) -> Result<Round, StoreError> {
         let gave_back = self.give_back().await;
-        let after = *self.round.lock().expect("not poisoned");
+        let (after, after_workflows) = {
+            let turns = self.turns.lock().expect("not poisoned");
+            (turns.organization(), turns.workflows())
+        };
         let per_organization = i32::try_from(self.settings.runs_per_organization);
         let limits = TakeLimits {
             most,
             per_organization: per_organization.unwrap_or(i32::MAX),
             lease: LEASE,
             after,
+            after_workflows,
             with_lost: with_lost || gave_back,
         };
         let round = self.engine.queue.take(&limits).await?;
-        if let Some(last) = round.runs.last() {
-            *self.round.lock().expect("not poisoned") = (last.org, last.workflow);
-        }
+        self.turns.lock().expect("not poisoned").took(&round.runs);
         Ok(round)
     }
 
@@ -514,6 +515,8 @@ impl Drop for Held {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     fn round(is_short: bool, is_busy: bool) -> Round {

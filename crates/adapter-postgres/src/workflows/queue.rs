@@ -30,7 +30,7 @@ const ERROR_CHARS: usize = 1_000;
 
 /// Takes what waits.
 const TAKE: &str = "SELECT taken_org, taken_run, taken_fence
-     FROM take_workflow_runs($1, make_interval(secs => $2), $3, $4, $5, false)";
+     FROM take_workflow_runs($1, make_interval(secs => $2), $3, $4, $5::uuid[], $6::uuid[])";
 
 /// Takes first those whose worker lost its lease.
 const TAKE_WITH_LOST: &str = "WITH lost AS MATERIALIZED (
@@ -40,20 +40,22 @@ const TAKE_WITH_LOST: &str = "WITH lost AS MATERIALIZED (
      UNION ALL
      SELECT it.taken_org, it.taken_run, it.taken_fence
      FROM (SELECT $1 - count(*)::integer AS most FROM lost) room,
-         LATERAL take_workflow_runs(room.most, make_interval(secs => $2), $3, $4, $5, false) it";
+         LATERAL take_workflow_runs(room.most, make_interval(secs => $2), $3, $4, $5::uuid[], $6::uuid[]) it";
 
 #[async_trait]
 impl RunQueue for PostgresRuns {
     async fn take(&self, limits: &TakeLimits) -> Result<Round, StoreError> {
         let most = i32::try_from(limits.most).unwrap_or(i32::MAX);
-        let (after_org, after_workflow) = (limits.after.0.as_uuid(), limits.after.1.as_uuid());
+        let of_orgs: Vec<Uuid> = limits.after_workflows.iter().map(|it| it.0.as_uuid()).collect();
+        let after: Vec<Uuid> = limits.after_workflows.iter().map(|it| it.1.as_uuid()).collect();
         let take = if limits.with_lost { TAKE_WITH_LOST } else { TAKE };
-        let parameters: [&(dyn ToSql + Sync); 5] = [
+        let parameters: [&(dyn ToSql + Sync); 6] = [
             &most,
             &limits.lease.as_secs_f64(),
             &limits.per_organization,
-            &after_org,
-            &after_workflow,
+            &limits.after.as_uuid(),
+            &of_orgs,
+            &after,
         ];
         let mut order: HashMap<Uuid, usize> = HashMap::new();
         let mut by_org: BTreeMap<OrgId, Vec<(Uuid, i64)>> = BTreeMap::new();

@@ -8,7 +8,7 @@ use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
 use super::rows;
-use crate::database::store;
+use crate::database::{internal, store};
 
 /// Notes what a trigger did; `false` if there is an event of that slot already.
 pub(super) async fn note(
