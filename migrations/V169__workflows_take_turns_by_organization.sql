@@ -5,6 +5,8 @@
 -- free went to those. And of who has something waiting the first 256 were looked at: if they all were at their limits, those behind
 -- them waited until one was not.
 
+-- It has a name of its own: for servers that are older, a second function of the old name would be one too many to tell which.
+--
 -- Takes runs of all organizations that wait. Organizations take turns in a circle, beginning after the one that the caller's last
 -- round ended with, and so do the workflows in each, beginning after the one that is named for it: a run waits for the rounds
 -- before it, not for the runs. A row without a run says that some may still wait: because a limit was reached, or, if it names an
@@ -17,7 +19,7 @@
 -- Every look is a step in the index of what waits, whatever the statistics say: they are of a moment when the queue was empty,
 -- or full. Only that index has the order that each look asks for, to its last column, and nothing may sort. Who has something
 -- waiting is looked for from the end of the index: at its beginning are the entries of what was taken, until they are swept away.
-CREATE FUNCTION take_workflow_runs(
+CREATE FUNCTION take_waiting_workflow_runs(
     most integer, lease interval, most_of_one integer, after_org uuid, of_orgs uuid[], after_workflows uuid[]
 ) RETURNS TABLE (taken_org uuid, taken_run uuid, taken_fence bigint)
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = plinth, pg_temp
@@ -223,5 +225,5 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON FUNCTION take_workflow_runs(integer, interval, integer, uuid, uuid[], uuid[]) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION take_workflow_runs(integer, interval, integer, uuid, uuid[], uuid[]) TO plinth_app;
+REVOKE ALL ON FUNCTION take_waiting_workflow_runs(integer, interval, integer, uuid, uuid[], uuid[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION take_waiting_workflow_runs(integer, interval, integer, uuid, uuid[], uuid[]) TO plinth_app;

@@ -658,7 +658,7 @@ async fn the_functions_that_look_over_the_wall_are_these() {
         "plinth.take_lost_workflow_runs(integer,interval) → TABLE(taken_org uuid, taken_run uuid, taken_fence bigint)",
         "plinth.take_workflow_runs(integer,interval,integer,uuid,uuid) → TABLE(taken_org uuid, taken_run uuid, taken_fence bigint)",
         "plinth.take_workflow_runs(integer,interval,integer,uuid,uuid,boolean) → TABLE(taken_org uuid, taken_run uuid, taken_fence bigint)",
-        "plinth.take_workflow_runs(integer,interval,integer,uuid,uuid[],uuid[]) → TABLE(taken_org uuid, taken_run uuid, taken_fence bigint)",
+        "plinth.take_waiting_workflow_runs(integer,interval,integer,uuid,uuid[],uuid[]) → TABLE(taken_org uuid, taken_run uuid, taken_fence bigint)",
         "plinth.hold_current_org() → trigger",
         "plinth.sweep_organizations() → trigger",
         "plinth.sweep_workflow_runs() → trigger",

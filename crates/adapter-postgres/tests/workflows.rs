@@ -223,7 +223,7 @@ async fn runs_that_have_ended_are_not_looked_at_when_others_are_taken() {
     it.rows("UPDATE workflow_runs SET state = 'succeeded', ended_at = now()").await;
     // Entries of indexes that were looked at, in this transaction.
     let take = "WITH taken AS MATERIALIZED (
-             SELECT count(*) AS many FROM take_workflow_runs(32, '3 s', 1000, gen_random_uuid(), '{}'::uuid[], '{}'::uuid[])
+             SELECT count(*) AS many FROM take_waiting_workflow_runs(32, '3 s', 1000, gen_random_uuid(), '{}', '{}')
              WHERE taken_run IS NOT NULL
          )
          SELECT max(many) || ' ' || (sum(pg_stat_get_xact_tuples_returned(indexrelid) + 0 * many) < 1000)
@@ -401,9 +401,9 @@ async fn what_hangs_on_runs_goes_with_them_and_no_others_do() {
         it.rows(&format!(
             "WITH runs AS (
                  INSERT INTO workflow_runs (id, org_id, workflow_id, version, state, trigger_kind, due_at, created_at, ended_at)
-                 SELECT gen_random_uuid(), '{}', '{}', 1, 'succeeded', 'manual', now(), now(),
-                     CASE '{name}' WHEN 'swept' THEN now() - interval '2 days' ELSE now() END
-                 FROM generate_series(1, 3) RETURNING org_id, id
+                 SELECT gen_random_uuid(), '{}', '{}', 1, 'succeeded', 'manual', at, at, at
+                 FROM (SELECT now() - interval '2 days' * ('{name}' = 'swept')::integer AS at) it, generate_series(1, 3)
+                 RETURNING org_id, id
              ), tried AS (
                  INSERT INTO workflow_run_attempts (org_id, run_id, position, fence, number, error, started_at)
                  SELECT org_id, id, 2, 1, n, '{name}', now() FROM runs, generate_series(1, 2) n

@@ -246,23 +246,30 @@ impl Actions {
             "left": left,
             "refused": never,
         });
-        match (later, never.first()) {
-            (Some(text), _) => {
+        // Addresses and what servers say of them stay in the response: errors are shown also to those who may not see that.
+        match (later, never.len()) {
+            (Some(later), _) => {
+                response["later"] = later.into();
                 // The next try leaves these out. Of a try that was cut off nobody knows, and whoever has it already gets it
                 // again under the same `Message-ID`.
                 response["accepted"] = taken.into();
                 Err(Fault {
                     request: Some(request),
                     response: Some(response),
-                    ..Fault::temporary(format!("the mail could not be sent now: {text}"))
+                    ..Fault::temporary(format!(
+                        "{left} of the mails could not be sent now; the response says why"
+                    ))
                 })
             }
-            (None, Some(text)) => Err(Fault {
+            (None, 1..) => Err(Fault {
                 request: Some(request),
                 response: Some(response),
-                ..Fault::permanent(format!("a mail was refused: {text}"))
+                ..Fault::permanent(format!(
+                    "{} of the mails were refused; the response says why",
+                    never.len()
+                ))
             }),
-            (None, None) => Ok(Sent { request, response }),
+            (None, 0) => Ok(Sent { request, response }),
         }
     }
 

@@ -33,7 +33,7 @@ impl Decimal {
         let (whole, part) = plain.split_once('.').unwrap_or((plain, ""));
         let mut digits = format!("{whole}{part}");
         let is_number = !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit());
-        if !is_number || digits.len() > MOST_DIGITS || exponent.abs() > FARTHEST {
+        if !is_number || digits.len() > MOST_DIGITS || !(-FARTHEST..=FARTHEST).contains(&exponent) {
             return None;
         }
         let mut scale = i64::try_from(part.len()).ok()? - exponent;
@@ -119,6 +119,14 @@ mod tests {
         let sign = if parts < 0 { "-" } else { "" };
         let (whole, part) = (parts.unsigned_abs() / 10_000, parts.unsigned_abs() % 10_000);
         format!("{sign}{whole}.{part:04}")
+    }
+
+    #[test]
+    fn no_exponent_makes_more_than_it_may() {
+        for exponent in [i64::MIN, i64::MIN + 1, i64::MAX, FARTHEST + 1, -FARTHEST - 1] {
+            assert!(Decimal::parse(&format!("1e{exponent}")).is_none(), "{exponent}");
+        }
+        assert!(Decimal::parse(&format!("1e{FARTHEST}")).is_some());
     }
 
     proptest! {

@@ -342,9 +342,8 @@ impl Engine {
 
     /// Which of an action's mails earlier tries have sent.
     async fn accepted(&self, run: &Taken, position: i32) -> Result<BTreeSet<Uuid>, Stop> {
-        let found = self.store.run(run.org, run.id).await?;
-        let attempts = found.into_iter().flat_map(|it| it.2).filter(|it| it.position == position);
-        Ok(attempts.flat_map(|it| actions::accepted(it.response.as_ref())).collect())
+        let responses = self.queue.responses(run.org, run.id, position).await?;
+        Ok(responses.iter().flat_map(|it| actions::accepted(Some(it))).collect())
     }
 
     /// Asks for the approval that an action wants, or finds what came of it. What was approved is exactly what is done: if

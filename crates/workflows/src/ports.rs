@@ -326,6 +326,14 @@ pub trait RunQueue: Send + Sync + 'static {
         position: i32,
     ) -> Result<Option<Timestamp>, StoreError>;
 
+    /// What tries of the action at that position got back. Nothing else of the run is read.
+    async fn responses(
+        &self,
+        org: OrgId,
+        run: RunId,
+        position: i32,
+    ) -> Result<Vec<Value>, StoreError>;
+
     /// What actions of the run waited for, or wait for, in order.
     async fn approvals(&self, org: OrgId, run: RunId) -> Result<Vec<Approval>, StoreError>;
 

@@ -30,7 +30,7 @@ const ERROR_CHARS: usize = 1_000;
 
 /// Takes what waits.
 const TAKE: &str = "SELECT taken_org, taken_run, taken_fence
-     FROM take_workflow_runs($1, make_interval(secs => $2), $3, $4, $5::uuid[], $6::uuid[])";
+     FROM take_waiting_workflow_runs($1, make_interval(secs => $2), $3, $4, $5, $6)";
 
 /// Takes first those whose worker lost its lease.
 const TAKE_WITH_LOST: &str = "WITH lost AS MATERIALIZED (
@@ -40,7 +40,7 @@ const TAKE_WITH_LOST: &str = "WITH lost AS MATERIALIZED (
      UNION ALL
      SELECT it.taken_org, it.taken_run, it.taken_fence
      FROM (SELECT $1 - count(*)::integer AS most FROM lost) room,
-         LATERAL take_workflow_runs(room.most, make_interval(secs => $2), $3, $4, $5::uuid[], $6::uuid[]) it";
+         LATERAL take_waiting_workflow_runs(room.most, make_interval(secs => $2), $3, $4, $5, $6) it";
 
 #[async_trait]
 impl RunQueue for PostgresRuns {
@@ -139,6 +139,19 @@ impl RunQueue for PostgresRuns {
         };
         let begun = self.database.for_org_after(org, true, insert, &parameters, follow).await?;
         Ok(all.iter().map(|it| begun.contains(&(it.run.as_uuid(), it.fence))).collect())
+    }
+
+    async fn responses(
+        &self,
+        org: OrgId,
+        run: RunId,
+        position: i32,
+    ) -> Result<Vec<Value>, StoreError> {
+        let query = "SELECT response FROM workflow_run_attempts
+             WHERE org_id = $1 AND run_id = $2 AND position = $3 AND response IS NOT NULL";
+        let parameters: [&(dyn ToSql + Sync); 3] = [&org.as_uuid(), &run.as_uuid(), &position];
+        let found = self.database.rows_of_org(org, query, &parameters).await?;
+        found.iter().map(|row| Ok(row.try_get::<_, Json<Value>>(0).map_err(internal)?.0)).collect()
     }
 
     async fn begun(

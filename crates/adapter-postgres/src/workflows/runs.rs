@@ -50,6 +50,7 @@ pub(super) async fn enqueue(
         "INSERT INTO workflow_runs (id, org_id, workflow_id, version, state, trigger_kind, payload, slot, due_at, created_at)
          SELECT $1, org_id, id, published, 'queued', $4, $5, $6, db_now(), $7 FROM workflows
          WHERE org_id = $2 AND id = $3 AND published IS NOT NULL
+             AND ($4 = 'manual' OR enabled AND paused_at IS NULL)
          RETURNING {}",
         rows::RUN
     );
@@ -129,7 +130,7 @@ pub(super) async fn take_calls(
     let insert = "INSERT INTO workflow_calls (org_id, workflow_id, call, at)
          SELECT $1, it.workflow, it.call, db_now() FROM unnest($2::uuid[], $3::text[]) AS it (workflow, call)
          JOIN workflows w ON w.org_id = $1 AND w.id = it.workflow
-         WHERE w.published IS NOT NULL ORDER BY it.workflow, it.call
+         WHERE w.published IS NOT NULL AND w.enabled AND w.paused_at IS NULL ORDER BY it.workflow, it.call
          ON CONFLICT DO NOTHING RETURNING workflow_id, call";
     let insert = tx.prepare_cached(insert).await.map_err(store)?;
     let taken = tx.query(&insert, &[&org, &workflows, &names]).await.map_err(store)?;
@@ -170,7 +171,8 @@ pub(super) async fn enqueue_all(
              SELECT it.*, w.published AS version
              FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::jsonb[], $6::timestamptz[], $7::uuid[], $8::text[], $9::text[])
                  AS it (run, workflow, kind, payload, at, event, source, outcome)
-             JOIN workflows w ON w.org_id = $1 AND w.id = it.workflow WHERE w.published IS NOT NULL
+             JOIN workflows w ON w.org_id = $1 AND w.id = it.workflow
+             WHERE w.published IS NOT NULL AND (it.kind = 'manual' OR w.enabled AND w.paused_at IS NULL)
          ), noted AS (
              INSERT INTO workflow_events (id, org_id, workflow_id, kind, at, source, run_id, outcome)
              SELECT event, $1, workflow, kind, at, source, run, outcome FROM published

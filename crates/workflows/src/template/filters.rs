@@ -14,6 +14,9 @@ use super::{Style, write_value};
 /// How far `tojson` and `indent` move a line at most.
 const WIDEST: usize = 100;
 
+/// The longest path of an attribute.
+const LONGEST_ATTRIBUTE: usize = 200;
+
 /// Every filter.
 pub(super) const FILTERS: [&str; 44] = [
     "abs",
@@ -63,7 +66,7 @@ pub(super) const FILTERS: [&str; 44] = [
 ];
 
 /// Every test.
-pub(super) const TESTS: [&str; 36] = [
+pub(super) const TESTS: [&str; 38] = [
     "!=",
     "<",
     "<=",
@@ -77,6 +80,7 @@ pub(super) const TESTS: [&str; 36] = [
     "eq",
     "equalto",
     "even",
+    "false",
     "float",
     "ge",
     "greaterthan",
@@ -98,14 +102,17 @@ pub(super) const TESTS: [&str; 36] = [
     "sequence",
     "startingwith",
     "string",
+    "true",
     "undefined",
     "upper",
 ];
 
 /// Counts what a filter is about to read.
 pub(super) fn count_filter(meter: &Meter, name: &str, args: &[Value]) -> Result<(), Error> {
+    attributes(name, args)?;
     match name {
-        "attr" | "bool" | "count" | "d" | "default" | "first" | "last" | "length" => {
+        "attr" => args.iter().skip(1).try_for_each(|it| meter.weigh(it)),
+        "bool" | "count" | "d" | "default" | "first" | "last" | "length" => {
             args.iter().try_for_each(|it| meter.glance(it))
         }
         "map" | "reject" | "rejectattr" | "select" | "selectattr" | "trim" => each(meter, args),
@@ -113,11 +120,26 @@ pub(super) fn count_filter(meter: &Meter, name: &str, args: &[Value]) -> Result<
     }
 }
 
+/// Refuses attributes that are longer than names are: a filter takes them apart each time that it compares.
+fn attributes(name: &str, args: &[Value]) -> Result<(), Error> {
+    let named = args.last().filter(|it| it.is_kwargs());
+    let named = named.and_then(|it| it.get_attr("attribute").ok());
+    let by_place = matches!(name, "groupby" | "selectattr" | "rejectattr" | "sum");
+    let given = args.get(1).filter(|_| by_place);
+    let longest = named.iter().chain(given).filter_map(|it| it.as_str()).map(str::len).max();
+    if longest.is_some_and(|it| it > LONGEST_ATTRIBUTE) {
+        return Err(refused(format!(
+            "an attribute has at most {LONGEST_ATTRIBUTE} bytes in `{name}`"
+        )));
+    }
+    Ok(())
+}
+
 /// Counts what a test is about to read.
 pub(super) fn count_test(meter: &Meter, name: &str, args: &[Value]) -> Result<(), Error> {
     match name {
-        "boolean" | "defined" | "float" | "int" | "integer" | "iterable" | "mapping" | "none"
-        | "number" | "sequence" | "string" | "undefined" => {
+        "boolean" | "defined" | "false" | "true" | "float" | "int" | "integer" | "iterable"
+        | "mapping" | "none" | "number" | "sequence" | "string" | "undefined" => {
             args.iter().try_for_each(|it| meter.glance(it))
         }
         _ => args.iter().try_for_each(|it| meter.weigh(it)),
@@ -129,12 +151,9 @@ fn each(meter: &Meter, args: &[Value]) -> Result<(), Error> {
     let Some((value, others)) = args.split_first() else { return Ok(()) };
     meter.weigh(value)?;
     let entries = value.len().unwrap_or_default();
-    let texts = |it: &Value| it.as_str().map_or(0, str::len);
-    let mut size = STEP;
-    for it in others {
-        meter.weigh(it)?;
-        size += texts(it) + STEP * it.len().unwrap_or_default();
-    }
+    let before = meter.left();
+    others.iter().try_for_each(|it| meter.weigh(it))?;
+    let size = STEP + before.saturating_sub(meter.left());
     meter.spend(entries.saturating_mul(size))
 }
 
@@ -184,12 +203,12 @@ fn add_filters(environment: &mut Environment<'static>) {
 }
 
 /// Those whose results may be larger than what they are given, or are many pieces of it. They count before they make
-/// anything, also where `map` calls them.
+/// anything.
 fn add_own(environment: &mut Environment<'static>, style: Style, meter: &Arc<Meter>) {
     let of = || meter.clone();
     let meter = of();
     environment.add_filter("batch", move |value: &Value, count: usize, fill: Option<Value>| {
-        batch(&meter.entries(value)?, count, fill.as_ref())
+        batch(&meter, &meter.entries(value)?, count, fill.as_ref())
     });
     let meter = of();
     environment.add_filter("slice", move |value: &Value, count: usize, fill: Option<Value>| {
@@ -241,6 +260,7 @@ fn add_tests(environment: &mut Environment<'static>) {
     environment.add_test("divisibleby", tests::is_divisibleby);
     environment.add_test("endingwith", tests::is_endingwith);
     environment.add_test("even", tests::is_even);
+    environment.add_test("false", tests::is_false);
     environment.add_test("float", tests::is_float);
     environment.add_test("in", tests::is_in);
     environment.add_test("int", tests::is_integer);
@@ -255,6 +275,7 @@ fn add_tests(environment: &mut Environment<'static>) {
     environment.add_test("sequence", tests::is_sequence);
     environment.add_test("startingwith", tests::is_startingwith);
     environment.add_test("string", tests::is_string);
+    environment.add_test("true", tests::is_true);
     environment.add_test("undefined", tests::is_undefined);
     environment.add_test("upper", tests::is_upper);
     for name in ["==", "eq", "equalto"] {
@@ -277,9 +298,17 @@ fn add_tests(environment: &mut Environment<'static>) {
     }
 }
 
-fn batch(entries: &[Value], count: usize, fill: Option<&Value>) -> Result<Value, Error> {
+fn batch(
+    meter: &Meter,
+    entries: &[Value],
+    count: usize,
+    fill: Option<&Value>,
+) -> Result<Value, Error> {
     if count == 0 || count > LARGEST / STEP {
         return Err(refused("`batch` makes lists of at least one entry, and not of so many"));
+    }
+    if fill.is_some() {
+        meter.spend(count.saturating_mul(STEP))?;
     }
     let batches = entries.chunks(count).map(|it| {
         let mut batch = it.to_vec();

@@ -2,6 +2,7 @@
 //! because nothing there says how large a value may become, or how deep.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use minijinja::machinery::ast::{self, BinOpKind, CallArg, CompareOpKind, Expr, Stmt, UnaryOpKind};
@@ -9,7 +10,7 @@ use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::filters::{count_filter, count_test};
-use super::meter::{LARGEST, Meter, STEP, refused, short};
+use super::meter::{LARGEST, Meter, STEP, Short, refused, short, too_long};
 use super::numbers;
 use super::{Style, escape_line, write_value};
 
@@ -79,6 +80,8 @@ impl Turn {
             ("length", Value::from(length)),
             ("first", Value::from(at == 0)),
             ("last", Value::from(at + 1 == length)),
+            ("depth", Value::from(1)),
+            ("depth0", Value::from(0)),
             ("previtem", item(at.checked_sub(1)).unwrap_or_default()),
             ("nextitem", item(Some(at + 1)).unwrap_or_default()),
         ];
@@ -222,11 +225,18 @@ impl<'m> Machine<'m> {
         match expr {
             Expr::Var(it) => self.lookup(it.id),
             Expr::Const(it) => Ok(it.value.clone()),
-            Expr::GetAttr(it) => self.defined(&it.expr)?.get_attr(it.name),
+            Expr::GetAttr(it) => {
+                let found = self.defined(&it.expr)?.get_attr(it.name)?;
+                self.found(found)
+            }
             Expr::GetItem(it) => {
                 let (of, key) = (self.defined(&it.expr)?, self.defined(&it.subscript_expr)?);
                 self.meter.glance(&of)?;
-                of.get_item(&key)
+                // It is compared with keys that may be like it.
+                if is_many(&key) {
+                    self.meter.weigh(&key)?;
+                }
+                self.found(of.get_item(&key)?)
             }
             Expr::UnaryOp(it) => match it.op {
                 UnaryOpKind::Not => Ok(Value::from(!self.holds(&it.expr)?)),
@@ -257,6 +267,11 @@ impl<'m> Machine<'m> {
                 self.meter.keep("{…}", Value::from_iter(pairs))
             }
         }
+    }
+
+    /// A part of a value: lists that are only read when somebody asks are read once.
+    fn found(&self, value: Value) -> Result<Value, Error> {
+        if value.kind() == ValueKind::Iterable { self.meter.keep(".", value) } else { Ok(value) }
     }
 
     fn lookup(&self, name: &str) -> Result<Value, Error> {
@@ -315,7 +330,9 @@ impl<'m> Machine<'m> {
         self.meter.weigh(left)?;
         self.meter.weigh(right)?;
         short("~", [left, right].iter().filter_map(|it| it.as_str()).map(str::len).sum())?;
-        self.meter.keep("~", Value::from(format!("{left}{right}")))
+        let mut text = Short::default();
+        write!(text, "{left}{right}").map_err(|_| too_long("~"))?;
+        self.meter.keep("~", Value::from(text.0))
     }
 
     fn add(&self, left: &Value, right: &Value) -> Result<Value, Error> {
@@ -365,6 +382,13 @@ impl<'m> Machine<'m> {
 
     fn compared(&self, left: &Value, how: CompareOpKind, right: &Value) -> Result<bool, Error> {
         if matches!(how, CompareOpKind::In | CompareOpKind::NotIn) {
+            // As a test it would say no.
+            if !matches!(
+                right.kind(),
+                ValueKind::String | ValueKind::Seq | ValueKind::Map | ValueKind::Iterable
+            ) {
+                return Err(refused(format!("looks for something in a {}", right.kind())));
+            }
             self.meter.weigh(left)?;
             self.meter.weigh(right)?;
             let is_in = self
@@ -405,13 +429,15 @@ impl<'m> Machine<'m> {
         if !(of.is_none() || of.as_str().is_some() || is_list(&of)) {
             return Err(refused(format!("cannot cut a {}", of.kind())));
         }
-        let entries = self.meter.entries(&of)?;
-        let cut = cut(&entries, bounds)?;
-        if of.as_str().is_some() {
-            let text: String = cut.iter().filter_map(|it| it.as_str()).collect();
+        if let Some(text) = of.as_str() {
+            // Letters, not values: what is cut is long.
+            self.meter.spend(text.len().saturating_mul(4))?;
+            let letters: Vec<char> = text.chars().collect();
+            let text: String = cut(&letters, bounds)?.into_iter().collect();
             return self.meter.keep("[…:…]", text.into());
         }
-        self.meter.keep("[…:…]", cut.into())
+        let entries = self.meter.entries(&of)?;
+        self.meter.keep("[…:…]", cut(&entries, bounds)?.into())
     }
 
     fn args(&mut self, first: Option<Value>, args: &[CallArg<'m>]) -> Result<Vec<Value>, Error> {
@@ -436,18 +462,35 @@ impl<'m> Machine<'m> {
         let is_default = matches!(it.name, "d" | "default");
         let of = if is_default { self.eval(of)? } else { self.defined(of)? };
         let args = self.args(Some(of), &it.args)?;
-        count_filter(self.meter, it.name, &args)?;
-        let made = self.environment.empty_state().apply_filter(it.name, &args)?;
-        // What only picks one of what there is makes nothing.
-        if matches!(it.name, "attr" | "d" | "default" | "first" | "last" | "max" | "min") {
-            return Ok(made);
+        self.apply(it.name, &args)
+    }
+
+    fn apply(&self, name: &str, args: &[Value]) -> Result<Value, Error> {
+        if let ("map", [value, by, rest @ ..]) = (name, args)
+            && let Some(by) = by.as_str()
+        {
+            // One after the other, and each is counted before the next is made.
+            let mut made = Vec::new();
+            for it in self.meter.entries(value)? {
+                let args: Vec<Value> = std::iter::once(it).chain(rest.iter().cloned()).collect();
+                made.push(self.apply(by, &args)?);
+            }
+            return self.meter.keep("map", made.into());
         }
-        self.meter.keep(it.name, made)
+        count_filter(self.meter, name, args)?;
+        let made = self.environment.empty_state().apply_filter(name, args)?;
+        // What only picks one of what there is makes nothing.
+        if matches!(name, "attr" | "d" | "default" | "first" | "last" | "max" | "min") {
+            return self.found(made);
+        }
+        self.meter.keep(name, made)
     }
 
     fn test(&mut self, it: &ast::Test<'m>) -> Result<Value, Error> {
         let of = self.eval(&it.expr)?;
-        if of.is_undefined() && !matches!(it.name, "defined" | "undefined") {
+        // These read a text; the others tell what is not there from what is.
+        let reads = matches!(it.name, "startingwith" | "endingwith" | "lower" | "upper");
+        if of.is_undefined() && reads {
             return Err(ErrorKind::UndefinedError.into());
         }
         let args = self.args(Some(of), &it.args)?;
@@ -521,7 +564,7 @@ fn is_many(value: &Value) -> bool {
 }
 
 /// From a bound to a bound by steps, as in Python.
-fn cut(entries: &[Value], [from, to, step]: [Option<i64>; 3]) -> Result<Vec<Value>, Error> {
+fn cut<T: Clone>(entries: &[T], [from, to, step]: [Option<i64>; 3]) -> Result<Vec<T>, Error> {
     let length = i64::try_from(entries.len()).unwrap_or(i64::MAX);
     let step = step.unwrap_or(1);
     let (least, most) = if step < 0 { (-1, length - 1) } else { (0, length) };

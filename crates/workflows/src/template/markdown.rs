@@ -3,6 +3,7 @@
 //! While Markdown is read, a mark stands where a value will: a word that nobody can know beforehand, and that no sign around
 //! it changes. The value comes in afterwards, where it is text and can be nothing else, whatever it holds.
 
+use std::cell::Cell;
 use std::fmt;
 
 use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, TagEnd, TextMergeStream};
@@ -29,7 +30,7 @@ pub(super) fn page(markdown: &str, mark: &str, values: &[String]) -> Result<Stri
         Event::Html(text) | Event::InlineHtml(text) => Event::Text(text),
         other => other,
     });
-    let filler = Filler { mark, values };
+    let filler = Filler { mark, values, left: Cell::new(LARGEST_PAGE) };
     let (mut is_code, mut dropped) = (false, Vec::new());
     let events = TextMergeStream::new(parser).filter_map(|it| {
         Some(match it {
@@ -82,6 +83,8 @@ pub(super) fn page(markdown: &str, mark: &str, values: &[String]) -> Result<Stri
 struct Filler<'a> {
     mark: &'a str,
     values: &'a [String],
+    /// How many bytes may still be filled in, whether or not somebody sees them: a target is led to many times.
+    left: Cell<usize>,
 }
 
 impl Filler<'_> {
@@ -100,6 +103,7 @@ impl Filler<'_> {
             });
             // Nobody but the rendering writes a mark, and it writes them whole.
             let (value, rest) = found?;
+            self.left.set(self.left.get().checked_sub(value.len())?);
             let value = put(&filled, value)?;
             filled.push_str(&value);
             filled.push_str(rest);
@@ -154,7 +158,9 @@ fn percent_encoded(value: &str) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'@') {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            const HEX: &[u8; 16] = b"0123456789ABCDEF";
+            let digit = |it: u8| char::from(HEX[usize::from(it)]);
+            encoded.extend(['%', digit(byte >> 4), digit(byte & 15)]);
         }
     }
     encoded

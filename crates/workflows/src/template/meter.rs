@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use minijinja::value::ValueKind;
@@ -34,6 +35,11 @@ impl Meter {
         let left = self.0.load(Ordering::Relaxed).checked_sub(work);
         self.0.store(left.unwrap_or_default(), Ordering::Relaxed);
         left.map(|_| ()).ok_or_else(|| refused("takes too long, or holds too much at once"))
+    }
+
+    /// How much more may be done.
+    pub(super) fn left(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
     }
 
     /// Counts a value with all that is in it, as often as it is in it.
@@ -107,10 +113,28 @@ impl Meter {
     }
 }
 
+/// A text that is being written, and is never too long.
+#[derive(Default)]
+pub(super) struct Short(pub(super) String);
+
+impl fmt::Write for Short {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.0.len() + text.len() > LARGEST {
+            return Err(fmt::Error);
+        }
+        self.0.push_str(text);
+        Ok(())
+    }
+}
+
+pub(super) fn too_long(name: &str) -> Error {
+    refused(format!("`{name}` makes a text of more than {LARGEST} bytes"))
+}
+
 /// Says whether what `name` is about to make is short enough.
 pub(super) fn short(name: &str, bytes: usize) -> Result<(), Error> {
     if bytes > LARGEST {
-        return Err(refused(format!("`{name}` makes a text of more than {LARGEST} bytes")));
+        return Err(too_long(name));
     }
     Ok(())
 }

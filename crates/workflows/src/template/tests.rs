@@ -150,6 +150,8 @@ fn hostile() -> impl Strategy<Value = String> {
             (inner.clone(), filter.clone()).prop_map(|(a, it)| format!("({a}|{it})")),
             (inner.clone(), filter.clone(), inner.clone())
                 .prop_map(|(a, it, b)| format!("({a}|{it}({b}))")),
+            (inner.clone(), filter.clone(), inner.clone())
+                .prop_map(|(a, it, b)| format!("({a}|map('{it}', {b}, {b}))")),
             (inner.clone(), filter, inner.clone(), inner.clone())
                 .prop_map(|(a, it, b, c)| format!("({a}|{it}({b}, {c}))")),
             (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}[{b}:])")),
@@ -187,6 +189,11 @@ fn a_template_that_grows_is_refused_with_what_made_it_grow() {
         (r"{{ range(1000000000000) }}", "range"),
         (r"{{ [1, 2]|map('indent', 100000000000000)|list }}", ""),
         (r"{{ ['a', 'b']|map('indent', 100000000000000)|list }}", "indent"),
+        (r"{{ ('x' * 100000)|list|map('batch', 32768, 0)|list }}", "too much"),
+        (r"{{ ([steps.late.who] * 10000)|map('replace', '', steps.late.who)|list }}", "too much"),
+        (r"{{ ([steps.late.who] * 10000)|map('replace', 'y', 'z')|list }}", "too much"),
+        (r"{{ range(10000)|sort(attribute='a,' * 500000) }}", "attribute"),
+        (r"{{ range(10000)|map('replace', 'q', [range(10000)])|list }}", "too much"),
     ] {
         let err = context.render(text, Style::Plain).expect_err(text);
         assert!(err.contains(said), "{text}: {err}");
@@ -268,18 +275,18 @@ fn templates_say_what_they_always_said() {
             "231",
         ),
         ("{% with a = 1, b = a + 1 %}{{ b }}{% endwith %}", "2"),
-        ("{{ 'a' ~ 1 ~ true }} {{ 'ab' * 2 }} {{ [1] + [2] }}", "a1true abab [1,2]"),
+        ("{{ 'a' ~ 1 ~ true }} {{ 'ab' * 2 }} {{ [1] + [2] }}", "a1True abab [1,2]"),
         (
             "{{ 'hello'[1:3] }} {{ [1, 2, 3][::-1] }} {{ [1, 2, 3][-2:] }} {{ 'x'[5:] }}",
             "el [3,2,1] [2,3] ",
         ),
         (
             "{{ 1 < 2 < 3 }} {{ 'a' in 'cat' }} {{ 4 not in [1] }} {{ 'x' == 'x' and not false }}",
-            "true true true true",
+            "True True True True",
         ),
         (
             "{{ steps.late.nothing is defined }} {{ row_count is number }} {{ 3 is odd }} {{ 3 is divisibleby(3) }}",
-            "false true true true",
+            "False True True True",
         ),
         (
             "{{ steps.late.more|default('-') }} {{ results|length }} {{ 'ann lee'|title }}",
@@ -307,6 +314,12 @@ fn templates_say_what_they_always_said() {
             "1 Ann 3",
         ),
         ("{{ results|selectattr('who', 'in', ['Bob'])|map(attribute='who')|list }}", r#"["Bob"]"#),
+        ("{{ (1 == 1) is true }} {{ 0 is false }} {{ steps.late.no is none }}", "True False False"),
+        ("{{ ['b', 'a']|map('upper')|join }} {{ [[1], [2, 3]]|map('length')|list }}", "BA [1,2]"),
+        (
+            "{{ 'añb'[1:] }}{{ 'abc'[::-1] }}{{ 'abcd'[:4:2] }} {{ ('é' * 500000)[:3] }}",
+            "ñbcbaac ééé",
+        ),
     ] {
         assert_eq!(context.render(text, Style::Plain).as_deref(), Ok(expected), "{text}");
         assert!(check(text, Style::Plain, &names()).is_ok(), "{text}");
@@ -317,6 +330,8 @@ fn templates_say_what_they_always_said() {
         "{% if steps.late.no %}{% endif %}",
         "{{ 1 + 'a' }}",
         "{{ 1 // 0 }}",
+        "{{ 'x' in 5 }}",
+        "{{ 'x' not in none }}",
     ] {
         assert!(context.render(text, Style::Plain).is_err(), "{text}");
     }
