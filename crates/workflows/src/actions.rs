@@ -140,14 +140,11 @@ impl Actions {
         context: &Context,
         results: &Results,
     ) -> Result<Value, Fault> {
-        match &action.kind {
-            ActionKind::Write(write) => self.writer()?.show(caller, write, context).await,
-            _ => {
-                let (action, context) = (action.clone(), context.clone());
-                let results = results.clone();
-                aside(move || preview(run, &action, &context, &results)).await
-            }
+        if let ActionKind::Write(write) = &action.kind {
+            return self.writer()?.show(caller, write, context).await;
         }
+        let (action, context, results) = (action.clone(), context.clone(), results.clone());
+        aside(move || preview(run, &action, &context, &results)).await
     }
 
     /// Takes an action. Taken again for the same run, it carries the same idempotency key.

@@ -162,7 +162,7 @@ impl Engine {
                 started_at: begun,
                 ended_at: begun,
             };
-            let Some(left) = self.left(run, since, &definition, SignedDuration::ZERO) else {
+            let Some(left) = left(run, since, &definition, SignedDuration::ZERO) else {
                 return self.end(run, at, timed_out(&definition)).await;
             };
             let asked = timeout(left, self.steps.run(&owner, step, &progress.context)).await;
@@ -234,7 +234,7 @@ impl Engine {
         let waited =
             progress.approvals.iter().fold(SignedDuration::ZERO, |sum, it| sum + it.waited());
         for (at, action) in definition.actions.iter().enumerate().skip(skip) {
-            let Some(left) = self.left(run, progress.since, definition, waited) else {
+            let Some(left) = left(run, progress.since, definition, waited) else {
                 return self.end(run, steps + at, timed_out(definition)).await;
             };
             let begun = self.clock.now();
@@ -472,19 +472,6 @@ impl Engine {
         Ok(Some(condition.judge(&progress.results, &before)))
     }
 
-    /// How long the run may still take, not counting for how long it waited for somebody; `None` if it is over.
-    fn left(
-        &self,
-        run: &Taken,
-        since: Instant,
-        definition: &Definition,
-        waited: SignedDuration,
-    ) -> Option<Duration> {
-        let waited = Duration::try_from(waited).unwrap_or_default();
-        let passed = (run.passed + since.elapsed()).saturating_sub(waited);
-        definition.limits.time.checked_sub(passed).filter(|it| !it.is_zero())
-    }
-
     /// Whether it waits for a newer server.
     fn is_young(&self, run: &Taken) -> bool {
         self.clock.now().duration_since(run.created_at) < WAITS_FOR_NEWER
@@ -542,6 +529,18 @@ impl Progress {
         self.context.add(step, result.clone());
         self.results.insert(step.to_owned(), result.clone());
     }
+}
+
+/// How long the run may still take, not counting for how long it waited for somebody; `None` if it is over.
+fn left(
+    run: &Taken,
+    since: Instant,
+    definition: &Definition,
+    waited: SignedDuration,
+) -> Option<Duration> {
+    let waited = Duration::try_from(waited).unwrap_or_default();
+    let passed = (run.passed + since.elapsed()).saturating_sub(waited);
+    definition.limits.time.checked_sub(passed).filter(|it| !it.is_zero())
 }
 
 fn end_if(is_last: bool, error: Option<&String>) -> Then {

@@ -22,7 +22,7 @@ pub(super) struct Proven {
     clock: Arc<dyn Clock>,
     /// When the last thing that was answered was asked.
     heard_until: Timestamp,
-    proven: Instant,
+    since: Instant,
     /// Whether something came since then.
     has_heard: bool,
 }
@@ -38,9 +38,9 @@ impl Proven {
         clock: Arc<dyn Clock>,
         channels: &[String],
     ) -> Result<Self, Diagnosis> {
-        let (heard_until, proven) = (clock.now(), Instant::now());
+        let (heard_until, since) = (clock.now(), Instant::now());
         ear.listen_to(channels).await?;
-        Ok(Self { ear, clock, heard_until, proven, has_heard: false })
+        Ok(Self { ear, clock, heard_until, since, has_heard: false })
     }
 
     /// Until when all was heard, by this process's clock.
@@ -75,13 +75,13 @@ impl Proven {
     ///
     /// [`Diagnosis`] if the session is of no more use.
     pub(super) async fn prove(&mut self, now: Instant) -> Result<Vec<Notification>, Diagnosis> {
-        if !self.has_heard && now.duration_since(self.proven) < PROVE_EVERY {
+        if !self.has_heard && now.duration_since(self.since) < PROVE_EVERY {
             return Ok(Vec::new());
         }
         let asked = self.clock.now();
         self.ear.prove().await?;
         let heard = self.ear.next().now_or_never().transpose()?.unwrap_or_default();
-        (self.heard_until, self.proven, self.has_heard) = (asked, now, false);
+        (self.heard_until, self.since, self.has_heard) = (asked, now, false);
         Ok(heard)
     }
 }

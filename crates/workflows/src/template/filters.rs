@@ -1,4 +1,4 @@
-//! What templates can do to values: filters and tests of MiniJinja that make nothing larger than what they are given, and
+//! What templates can do to values: filters and tests of `MiniJinja` that make nothing larger than what they are given, and
 //! our own of the others.
 
 use std::borrow::Cow;

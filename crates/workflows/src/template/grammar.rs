@@ -1,4 +1,4 @@
-//! Which templates there are: what MiniJinja reads, less what would let a text grow without saying so.
+//! Which templates there are: what `MiniJinja` reads, less what would let a text grow without saying so.
 
 use std::collections::BTreeSet;
 
@@ -150,7 +150,7 @@ impl<'a> Walk<'a> {
     }
 
     fn name(&mut self, name: &str, path: &[&str]) {
-        if !self.set.iter().any(|it| *it == name) {
+        if !self.set.contains(&name) {
             let mut used = name.to_owned();
             for it in path {
                 used.push('.');

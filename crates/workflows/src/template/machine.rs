@@ -1,4 +1,4 @@
-//! Fills templates in. MiniJinja reads them and has the values, filters and tests; walking along what it read is our own,
+//! Fills templates in. `MiniJinja` reads them and has the values, filters and tests; walking along what it read is our own,
 //! because nothing there says how large a value may become, or how deep.
 
 use std::collections::BTreeMap;

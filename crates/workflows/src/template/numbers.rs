@@ -27,13 +27,11 @@ fn pair(sign: &str, left: &Value, right: &Value) -> Result<Pair, Error> {
     if let (Some(left), Some(right)) = (whole(left), whole(right)) {
         return Ok(Pair::Whole(left, right));
     }
-    match (real(left), real(right)) {
-        (Some(left), Some(right)) => Ok(Pair::Real(left, right)),
-        _ => {
-            let (left, right) = (left.kind(), right.kind());
-            Err(refused(format!("cannot calculate {left} {sign} {right}")))
-        }
+    if let (Some(left), Some(right)) = (real(left), real(right)) {
+        return Ok(Pair::Real(left, right));
     }
+    let (left, right) = (left.kind(), right.kind());
+    Err(refused(format!("cannot calculate {left} {sign} {right}")))
 }
 
 fn kept(sign: &str, whole: Option<i128>) -> Result<Value, Error> {
