@@ -109,7 +109,7 @@ pub(crate) struct StorageSettings {
     /// them].
     #[arg(long, env = "PLINTH_POSTGRES_BIN", value_name = "DIR")]
     pub(crate) postgres_bin: Option<PathBuf>,
-    /// How many connections to its own database Plinth holds at most for requests; workers have half as many besides.
+    /// How many connections to its own database Plinth holds at most for requests; workers have as many besides.
     #[arg(long, env = "PLINTH_DATABASE_CONNECTIONS", default_value = "16", value_parser = at_least_one, value_name = "N")]
     pub(crate) database_connections: usize,
 }

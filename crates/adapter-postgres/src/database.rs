@@ -92,11 +92,11 @@ impl Database {
         self
     }
 
-    /// The same database over connections of their own, half as many again and at least six, which are dialled
+    /// The same database over connections of their own, as many again and at least six, which are dialled
     /// when they are needed. For what has to be written within a lease: requests, however many and slow, take none of these.
     #[must_use]
     pub fn for_workers(&self) -> Self {
-        let size = (self.pool.status().max_size / 2).max(WORKERS_LEAST);
+        let size = self.pool.status().max_size.max(WORKERS_LEAST);
         Self { pool: pool(&self.dialled, size, WORKERS_WAIT_LIMIT), ..self.clone() }
     }
 
