@@ -26,7 +26,7 @@ pub(crate) enum Build {
 
 impl Build {
     /// What a first build takes in bytes. Measured on Debian 12 after `cargo xtask ci`, which builds all of the tests and
-    /// nothing for a second build: 4.8 GiB. The others are parts of that, and builds that go on take more.
+    /// nothing for a second build: 4.8 GiB, and builds that go on take more. The others are a guess: they build a part of it.
     const fn takes(self) -> u64 {
         match self {
             Self::Tests => 7 * GIB,
