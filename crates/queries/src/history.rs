@@ -80,34 +80,37 @@ impl QueryOutcome {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Notes {
     /// What the statement does, in words; `None` for the caller's own SQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explanation: Option<String>,
     /// The tables that were read, as `schema.table`.
     pub tables: Vec<String>,
     /// What was taken for granted.
     pub assumptions: Vec<String>,
     /// How sure the engine is, 0 to 1; `None` for the caller's own SQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
     /// Who wrote the statement: `embedded`, a model's name, or `sql` for the caller.
     pub engine: String,
     /// The answer in words, where there is one beside or instead of rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
     /// The language engine's own time, in milliseconds; `None` for the caller's own SQL.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_ms: Option<f64>,
     /// In which conversation it was asked; `None` for SQL that was sent without one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<ConversationId>,
     /// What was taken over from the answer before, one phrase each; empty for a question of its own.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taken_over: Vec<String>,
     /// What of the organization's own language it leans on.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub used: Vec<Used>,
     /// What narrows the rows down, in words: told where nothing is found.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub narrowed: Option<String>,
     /// What a language model had to do with it; `None` where none was wanted.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelNote>,
     /// The tables of which policies hid something from the caller.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -401,5 +404,24 @@ impl History {
 
     pub(crate) fn store(&self) -> &dyn QueryStore {
         self.store.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Servers that are older read it too: of what they ask for nothing is left out.
+    #[test]
+    fn notes_that_say_nothing_are_short_and_longer_ones_are_read_still() {
+        let notes = Notes { engine: "sql".to_owned(), ..Notes::default() };
+        let kept = serde_json::to_value(&notes).expect("JSON");
+        assert_eq!(kept, json!({ "engine": "sql", "tables": [], "assumptions": [] }));
+        assert_eq!(serde_json::from_value::<Notes>(kept).expect("notes"), notes);
+        let older = json!({
+            "explanation": null, "tables": [], "assumptions": [], "confidence": null, "engine": "sql", "answer": null,
+            "engine_ms": null, "conversation": null, "taken_over": [], "used": [], "narrowed": null, "model": null,
+        });
+        assert_eq!(serde_json::from_value::<Notes>(older).expect("notes"), notes);
     }
 }
