@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use async_trait::async_trait;
@@ -139,24 +140,39 @@ pub(crate) async fn append_all(
 const BATCH: usize = 500;
 
 /// One column of many entries.
-fn column<'a, T>(entries: &'a [AuditEntry], of: impl Fn(&'a AuditEntry) -> T) -> Vec<T> {
-    entries.iter().map(of).collect()
+fn column<'a, T>(entries: &'a [Cow<'_, AuditEntry>], of: impl Fn(&'a AuditEntry) -> T) -> Vec<T> {
+    entries.iter().map(|it| of(it)).collect()
 }
 
 /// Postgres keeps no zero bytes in a text; what is hashed has to be what is kept.
-fn storable(entry: &AuditEntry) -> AuditEntry {
-    let text = |it: &str| it.replace('\0', "\u{fffd}");
-    AuditEntry {
-        credential_id: entry.credential_id.as_deref().map(text),
-        action: text(&entry.action),
-        target_kind: entry.target_kind.as_deref().map(text),
-        target_id: entry.target_id.as_deref().map(text),
-        request_id: text(&entry.request_id),
-        // Its text escapes them: a `json` column keeps `\u0000` as it stands.
-        details: entry.details.clone(),
-        credential_kind: text(&entry.credential_kind),
-        ..entry.clone()
+fn storable(entry: &AuditEntry) -> Cow<'_, AuditEntry> {
+    let AuditEntry {
+        credential_kind,
+        credential_id,
+        action,
+        target_kind,
+        target_id,
+        request_id,
+        ..
+    } = entry;
+    let texts = [Some(credential_kind), Some(action), Some(request_id)];
+    let mut texts =
+        texts.into_iter().chain([credential_id, target_kind, target_id].map(Option::as_ref));
+    // Nearly none has one, and a copy of each is a good part of what writing it costs.
+    if !texts.any(|it| it.is_some_and(|it| it.contains('\0'))) {
+        return Cow::Borrowed(entry);
     }
+    let text = |it: &String| it.replace('\0', "\u{fffd}");
+    Cow::Owned(AuditEntry {
+        credential_kind: text(credential_kind),
+        credential_id: credential_id.as_ref().map(text),
+        action: text(action),
+        target_kind: target_kind.as_ref().map(text),
+        target_id: target_id.as_ref().map(text),
+        request_id: text(request_id),
+        // Its text escapes them: a `json` column keeps `\u0000` as it stands.
+        ..entry.clone()
+    })
 }
 
 #[async_trait]
