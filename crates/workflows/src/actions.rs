@@ -553,6 +553,7 @@ mod tests {
     use plinth_core::{Credential, OrgId, ScopeSet, UserId};
 
     use super::*;
+    use crate::About;
     use crate::definition::{CsvAttachment, Method};
     use crate::result::StepResult;
 
@@ -565,7 +566,7 @@ mod tests {
                 vec![json!("ann@example.com"), json!(8)],
             ],
         });
-        let mut context = Context::new(json!({}), json!({ "name": "Late" }), None);
+        let mut context = Context::new(About::default(), None);
         context.add("late", result.clone());
         (RunId::new(jiff::Timestamp::UNIX_EPOCH), context, [("late".to_owned(), result)].into())
     }

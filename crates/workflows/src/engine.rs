@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use plinth_core::{Clock, Cursor, Permission as _, Principal, StoreError, WorkflowsWrite};
-use serde_json::json;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
@@ -22,7 +21,7 @@ use crate::ports::{Ask, Fault, RunQueue, StepRunner, WorkflowStore};
 use crate::result::StepResult;
 use crate::resumed::Reading;
 use crate::run::{Advance, Attempt, Begin, RunEnd, RunState, RunStep, Taken, Then};
-use crate::template::Context;
+use crate::template::{AboutRun, AboutWorkflow, Context};
 use crate::writes::{Approval, ApprovalState};
 use crate::{RunId, WorkflowId};
 
@@ -498,10 +497,9 @@ impl Engine {
 
 impl Progress {
     fn of(run: &Taken, since: Instant, held: Held) -> Self {
-        let about = json!({
-            "id": run.id, "trigger": run.trigger, "created_at": run.created_at.to_string(),
-        });
-        let workflow = json!({ "id": run.workflow, "name": run.workflow_name });
+        let (trigger, created_at) = (run.trigger.clone(), run.created_at);
+        let about = AboutRun { id: run.id, trigger, created_at };
+        let workflow = AboutWorkflow { id: run.workflow, name: run.workflow_name.clone() };
         let context = Context::triggered(about, workflow, &run.trigger, run.payload.clone());
         let (results, approvals) = (Results::new(), Vec::new());
         let (tried, verdict) = (run.tried, run.verdict);

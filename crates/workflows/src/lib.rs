@@ -65,6 +65,6 @@ pub use service::{
 };
 pub use sql_template::SqlTemplate;
 pub use steps::QuerySteps;
-pub use template::{Context, Names, Style};
+pub use template::{About, AboutRun, AboutWorkflow, Context, Names, Style};
 pub use worker::{LEASE, Worker, WorkerParts, WorkerSettings};
 pub use workflow::{Published, Workflow};

@@ -99,11 +99,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::About;
     use crate::result::StepResult;
 
     fn context() -> Context {
         let mut context =
-            Context::new(json!({}), json!({}), Some(json!({ "id": "x' OR '1'='1", "n": null })));
+            Context::new(About::default(), Some(json!({ "id": "x' OR '1'='1", "n": null })));
         let result = StepResult { columns: vec!["id".to_owned()], rows: vec![vec![json!(7)]] };
         context.add("late", result.into());
         context

@@ -18,6 +18,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::{Arc, OnceLock};
 
+use jiff::Timestamp;
 use minijinja::machinery::ast::{Expr, Stmt};
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Value};
@@ -28,6 +29,7 @@ use self::machine::{Frame, Machine, Written};
 use self::meter::{LARGEST, Meter};
 use crate::ports::Fault;
 use crate::result::{StepResult, text_of};
+use crate::{RunId, WorkflowId};
 
 /// How many rows a table in a text shows.
 const TABLE_ROWS: usize = 100;
@@ -181,11 +183,39 @@ pub(crate) fn check_json(
     }
 }
 
+/// The run and its workflow, as templates have them; where there is none they have an empty object.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// The run.
+    pub run: Option<AboutRun>,
+    /// Its workflow.
+    pub workflow: Option<AboutWorkflow>,
+}
+
+/// What templates have of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct AboutRun {
+    /// Which.
+    pub id: RunId,
+    /// What started it.
+    pub trigger: String,
+    /// When it was queued.
+    pub created_at: Timestamp,
+}
+
+/// What templates have of a workflow.
+#[derive(Clone, Debug, Serialize)]
+pub struct AboutWorkflow {
+    /// Which.
+    pub id: WorkflowId,
+    /// What it is called.
+    pub name: String,
+}
+
 /// What templates of one run can say.
 #[derive(Clone, Debug)]
 pub struct Context {
-    run: Json,
-    workflow: Json,
+    about: About,
     webhook: Option<Json>,
     notify: Option<Json>,
     /// By the steps' names, in their order.
@@ -198,14 +228,21 @@ pub struct Context {
 #[derive(Serialize)]
 struct Known<'a> {
     steps: HashMap<&'a str, Json>,
-    run: &'a Json,
-    workflow: &'a Json,
+    run: Object<'a, AboutRun>,
+    workflow: Object<'a, AboutWorkflow>,
     #[serde(skip_serializing_if = "Option::is_none")]
     webhook: Option<&'a Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
     notify: Option<&'a Json>,
     #[serde(flatten)]
     last: Option<Last>,
+}
+
+/// An object, which is empty where there is nothing.
+#[derive(Serialize)]
+struct Object<'a, T: Serialize> {
+    #[serde(flatten)]
+    fields: Option<&'a T>,
 }
 
 #[derive(Serialize)]
@@ -216,23 +253,24 @@ struct Last {
 }
 
 impl Context {
-    /// What is known before the first step: `run` and `workflow` are objects, `webhook` is what a call brought.
-    pub fn new(run: Json, workflow: Json, webhook: Option<Json>) -> Self {
+    /// What is known before the first step; `webhook` is what a call brought.
+    pub fn new(about: About, webhook: Option<Json>) -> Self {
         let (results, known) = (Vec::new(), Arc::default());
-        Self { run, workflow, webhook, notify: None, results, known }
+        Self { about, webhook, notify: None, results, known }
     }
 
-    /// The same by what started the run: `payload` is what that brought.
+    /// The same by what starts the workflow's runs: `payload` is what that brought.
     pub(crate) fn triggered(
-        run: Json,
-        workflow: Json,
+        run: AboutRun,
+        workflow: AboutWorkflow,
         trigger: &str,
         payload: Option<Json>,
     ) -> Self {
+        let about = About { run: Some(run), workflow: Some(workflow) };
         if trigger == "listen" {
-            Self { notify: payload, ..Self::new(run, workflow, None) }
+            Self { notify: payload, ..Self::new(about, None) }
         } else {
-            Self::new(run, workflow, payload)
+            Self::new(about, payload)
         }
     }
 
@@ -250,8 +288,8 @@ impl Context {
         let steps = self.results.iter().map(|(name, it)| (name.as_str(), step(it)));
         Value::from_serialize(Known {
             steps: steps.collect(),
-            run: &self.run,
-            workflow: &self.workflow,
+            run: Object { fields: self.about.run.as_ref() },
+            workflow: Object { fields: self.about.workflow.as_ref() },
             webhook: self.webhook.as_ref(),
             notify: self.notify.as_ref(),
             last,

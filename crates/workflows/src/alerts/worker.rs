@@ -6,7 +6,6 @@ use jiff::tz::TimeZone;
 use plinth_core::{Clock, Permission as _, StoreError, WorkflowsWrite};
 use plinth_tenancy::Tenancy;
 use plinth_tenancy::outbox::Letter;
-use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -20,7 +19,7 @@ use crate::condition::Results;
 use crate::definition::{Step, StepKind};
 use crate::ports::{Fault, Found, Members, StepRunner};
 use crate::result::{Glance, text_of};
-use crate::template::Context;
+use crate::template::{About, Context};
 use crate::worker::{KEEP_EVERY, LEASE};
 
 /// How often it is looked for alerts that are due. Schedules count minutes, and a change wakes the worker of its process.
@@ -166,7 +165,7 @@ impl AlertWorker {
             row_limit: MOST_ROWS,
             time: None,
         };
-        let context = Context::new(json!({}), json!({}), None);
+        let context = Context::new(About::default(), None);
         let asking = self.parts.steps.run(&owner, &step, &context);
         let Some(asked) = self.while_held(alert, asking).await? else { return Ok(false) };
         if let Err(fault) = &asked

@@ -11,7 +11,7 @@ use crate::condition::{Results, Verdict};
 use crate::definition::{Definition, Trigger};
 use crate::ports::Fault;
 use crate::result::StepResult;
-use crate::template::Context;
+use crate::template::{AboutRun, AboutWorkflow, Context};
 use crate::{RunId, WorkflowError, WorkflowId};
 
 /// What a workflow would do now.
@@ -146,9 +146,6 @@ impl Workflows {
         webhook: Option<Value>,
     ) -> Result<Asked, WorkflowError> {
         Permit::<QueriesRead>::check(caller)?;
-        let about = json!({
-            "id": run, "trigger": "manual", "created_at": self.parts.clock.now().to_string(),
-        });
         let trigger = definition.trigger.kind();
         let payload = match &definition.trigger {
             Trigger::Listen { channel, .. } => webhook.map(|it| {
@@ -157,7 +154,9 @@ impl Workflows {
             }),
             _ => webhook,
         };
-        let workflow = json!({ "id": id, "name": name });
+        let (manual, created_at) = ("manual".to_owned(), self.parts.clock.now());
+        let about = AboutRun { id: run, trigger: manual, created_at };
+        let workflow = AboutWorkflow { id, name: name.to_owned() };
         let context = Context::triggered(about, workflow, trigger, payload);
         let mut asked = Asked { context, results: Results::new(), steps: Vec::new() };
         for step in &definition.steps {

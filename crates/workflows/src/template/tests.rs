@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::filters::{FILTERS, TESTS};
 use super::*;
@@ -10,8 +11,17 @@ fn names() -> Names {
     names
 }
 
+fn about() -> About {
+    let created_at = Timestamp::UNIX_EPOCH;
+    let run =
+        AboutRun { id: RunId::from_uuid(Uuid::nil()), trigger: "manual".to_owned(), created_at };
+    let workflow =
+        AboutWorkflow { id: WorkflowId::from_uuid(Uuid::nil()), name: "Late".to_owned() };
+    About { run: Some(run), workflow: Some(workflow) }
+}
+
 fn context(value: Json) -> Context {
-    let mut context = Context::new(json!({ "id": "run_1" }), json!({ "name": "Late" }), None);
+    let mut context = Context::new(about(), None);
     let result = StepResult { columns: vec!["who".to_owned()], rows: vec![vec![value]] };
     context.add("late", result.into());
     context
@@ -24,6 +34,20 @@ fn a_template_reads_results_by_their_names() {
     assert_eq!(context.render(text, Style::Plain).expect("good"), r#"1 Ann [{"who":"Ann"}] Ann"#);
     let table = context.render("{{ results_table }}", Style::Plain).expect("good");
     assert_eq!(table, "who\nAnn\n");
+}
+
+#[test]
+fn a_template_tells_of_its_run_and_its_workflow() {
+    let text =
+        "{{ run.id }} {{ run.trigger }} {{ run.created_at }} {{ workflow.id }} {{ workflow.name }}";
+    let told = context(json!(1)).render(text, Style::Plain).expect("good");
+    let no = "0".repeat(32);
+    assert_eq!(told, format!("run_{no} manual 1970-01-01T00:00:00Z wf_{no} Late"));
+    let about_nothing = Context::new(About::default(), None);
+    assert_eq!(
+        about_nothing.render("{{ run }}{{ workflow }}", Style::Plain).as_deref(),
+        Ok("{}{}")
+    );
 }
 
 #[test]
@@ -245,7 +269,7 @@ fn many_templates_of_one_json_share_what_one_may_do() {
 
 #[test]
 fn templates_say_what_they_always_said() {
-    let mut context = Context::new(json!({ "id": "run_1" }), json!({ "name": "Late" }), None);
+    let mut context = Context::new(about(), None);
     let columns = vec!["who".to_owned(), "owes".to_owned()];
     let rows = vec![
         vec![json!("Ann"), json!(2)],
