@@ -384,15 +384,9 @@ impl Session {
         let applied = self.applied.as_ref().is_some_and(|it| {
             it.time == time && it.time_zone == time_zone && it.search_path == search_path
         });
-        let timeout_ms = server_limit(time).as_millis().to_string();
-        let lock_ms = (server_limit(time) / 2).as_millis().clamp(1, 10_000).to_string();
-        // Null sets what the role or the database has as its default.
-        let path = (!search_path.is_empty()).then(|| quoted_path(search_path));
-        let values = [Some(timeout_ms.as_str()), Some(&lock_ms), Some(time_zone), path.as_deref()];
         let mut step = Step::Prelude(1);
         if self.direct && !(applied && self.prepared) {
-            let sql = format!("SELECT {}", limits_calls(false));
-            self.write_statement(&sql, &values, false)?;
+            self.write_limits("SELECT ".to_owned(), false, time, time_zone, search_path)?;
             if !self.prepared {
                 for (name, sql) in [BEGIN, ROLLBACK, CLEAN] {
                     write(frontend::parse(name, sql, [], &mut self.outbox))?;
@@ -414,11 +408,29 @@ impl Session {
             }
         }
         if !self.direct {
-            let sql = format!("SELECT {}, {}", settings_calls(true), limits_calls(true));
-            self.write_statement(&sql, &values, false)?;
+            let begin = format!("SELECT {}, ", settings_calls(true));
+            self.write_limits(begin, true, time, time_zone, search_path)?;
             step = Step::Prelude(2);
         }
         Ok(step)
+    }
+
+    /// Puts a statement into the outbox that begins so and then sets the limits of what follows: for this transaction if `local`,
+    /// else for the session.
+    fn write_limits(
+        &mut self,
+        begin: String,
+        local: bool,
+        time: Duration,
+        time_zone: &str,
+        search_path: &[String],
+    ) -> Result<(), RunError> {
+        let timeout_ms = server_limit(time).as_millis().to_string();
+        let lock_ms = (server_limit(time) / 2).as_millis().clamp(1, 10_000).to_string();
+        // Null sets what the role or the database has as its default.
+        let path = (!search_path.is_empty()).then(|| quoted_path(search_path));
+        let values = [Some(timeout_ms.as_str()), Some(&lock_ms), Some(time_zone), path.as_deref()];
+        self.write_statement(&(begin + &limits_calls(local)), &values, false)
     }
 
     /// From here on the session is busy.
