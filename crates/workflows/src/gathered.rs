@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 /// How much is written in one transaction at most.
-const MOST: usize = 200;
+const MOST: usize = 256;
 
 /// From how many on that wait a second transaction begins while the first one's disk writes.
 const MANY: usize = 64;
@@ -24,7 +24,7 @@ const MOST_WRITERS: usize = 2;
 const BUSY: usize = 24;
 
 /// For how many a patient writer waits then.
-const ENOUGH: usize = 96;
+const ENOUGH: usize = 160;
 
 type Written<O> = Pin<Box<dyn Future<Output = Result<Vec<O>, StoreError>> + Send>>;
 type Write<I, O> = Box<dyn Fn(OrgId, Arc<[I]>) -> Written<O> + Send + Sync>;
@@ -285,12 +285,12 @@ mod tests {
         }
         let written = || sizes.lock().expect("not poisoned").clone();
         assert_eq!(written().iter().sum::<usize>(), 31, "it waits");
-        let others = (0..95).map(|it| gathered.write(org(1), 100 + it));
+        let others = (100..).take(ENOUGH - 1).map(|it| gathered.write(org(1), it));
         let (one, others) =
             futures_util::future::join(waits, futures_util::future::join_all(others)).await;
         assert_eq!(one.expect("written"), 62);
         assert!(others.iter().all(Result::is_ok), "{others:?}");
-        assert_eq!(written().last(), Some(&96), "{:?}", written());
+        assert_eq!(written().last(), Some(&ENOUGH), "{:?}", written());
     }
 
     #[tokio::test]

@@ -45,7 +45,7 @@ const TAKE_FIRST: usize = 64;
 
 /// How long the next steps and ends are waited for where many are written. What a transaction costs beside them is as much as
 /// thirty of them.
-const PATIENCE: Duration = Duration::from_millis(8);
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// How long it waits for more room while there is little.
 const GATHER: Duration = Duration::from_millis(10);
