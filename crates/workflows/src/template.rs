@@ -111,8 +111,14 @@ impl Names {
 fn write_value(value: &Value) -> Result<String, Error> {
     Ok(match value.kind() {
         ValueKind::None => String::new(),
-        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => serde_json::to_string(value)
-            .map_err(|err| Error::new(ErrorKind::BadSerialization, err.to_string()))?,
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
+            let mut out = Bounded(Vec::new());
+            serde_json::to_writer(&mut out, value).map_err(|err| match err.is_io() {
+                true => meter::too_long("{{ … }}"),
+                false => Error::new(ErrorKind::BadSerialization, err.to_string()),
+            })?;
+            String::from_utf8(out.0).map_err(|_| meter::refused("a list made no text"))?
+        }
         _ => value.to_string(),
     })
 }

@@ -2,20 +2,26 @@
 //! our own of the others.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Environment, Error, UndefinedBehavior, Value, filters, tests};
 
-use super::meter::{LARGEST, Meter, STEP, refused, short};
+use super::meter::{LARGEST, Meter, STEP, refused, short, written};
 use super::{Style, write_value};
 
 /// How far `tojson` and `indent` move a line at most.
 const WIDEST: usize = 100;
 
-/// The longest path of an attribute.
+/// The longest path of an attribute, in bytes and in names.
 const LONGEST_ATTRIBUTE: usize = 200;
+const MOST_NAMES: usize = 8;
+
+/// How wide `format` makes a value at most, and how many digits it gives a number.
+const WIDEST_FORMAT: usize = 1_000;
+
+/// What a list in a list takes beside its entries.
+const LIST: usize = 4 * STEP;
 
 /// Every filter.
 pub(super) const FILTERS: [&str; 44] = [
@@ -109,8 +115,17 @@ pub(super) const TESTS: [&str; 38] = [
 
 /// Counts what a filter is about to read.
 pub(super) fn count_filter(meter: &Meter, name: &str, args: &[Value]) -> Result<(), Error> {
-    attributes(name, args)?;
+    let names = attributes(name, args)?;
+    let texts = match name {
+        "capitalize" | "indent" | "lines" | "lower" | "replace" | "split" | "title" | "trim"
+        | "upper" => args,
+        "format" => &args[..args.len().min(1)],
+        "join" => args.get(1..).unwrap_or_default(),
+        _ => &[],
+    };
+    only_texts(name, texts)?;
     match name {
+        "dictsort" | "groupby" | "max" | "min" | "sort" | "unique" => in_order(meter, args, names),
         "attr" => args.iter().skip(1).try_for_each(|it| meter.weigh(it)),
         "bool" | "count" | "d" | "default" | "first" | "last" | "length" => {
             args.iter().try_for_each(|it| meter.glance(it))
@@ -120,23 +135,65 @@ pub(super) fn count_filter(meter: &Meter, name: &str, args: &[Value]) -> Result<
     }
 }
 
-/// Refuses attributes that are longer than names are: a filter takes them apart each time that it compares.
-fn attributes(name: &str, args: &[Value]) -> Result<(), Error> {
+/// Refuses lists and maps where a text is read: as a text they may be much larger than they are, and nobody means them.
+fn only_texts(name: &str, args: &[Value]) -> Result<(), Error> {
+    let is_many = |it: &&Value| {
+        matches!(it.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable)
+            && !it.is_kwargs()
+    };
+    match args.iter().find(is_many) {
+        Some(it) => Err(refused(format!("`{name}` takes texts, and no {}", it.kind()))),
+        None => Ok(()),
+    }
+}
+
+/// Counts a value whose entries are put in order: each is compared with some others, by so many names of an attribute, and
+/// with what stands for one that is not there.
+fn in_order(meter: &Meter, args: &[Value], names: usize) -> Result<(), Error> {
+    let Some((value, others)) = args.split_first() else { return Ok(()) };
+    let before = meter.left();
+    meter.weigh(value)?;
+    let weight = before.saturating_sub(meter.left());
+    let entries = value.len().unwrap_or_default();
+    let turns =
+        usize::try_from(entries.checked_ilog2().unwrap_or_default()).unwrap_or_default() + 1;
+    meter.spend((weight / 8).saturating_mul(turns))?;
+    let mut default = 0;
+    for it in others {
+        meter.weigh(it)?;
+        let given =
+            if it.is_kwargs() { it.get_attr("default").unwrap_or_default() } else { it.clone() };
+        let before = meter.left();
+        meter.glance(&given)?;
+        default += before.saturating_sub(meter.left());
+    }
+    let each = names.saturating_mul(STEP).saturating_add(default);
+    meter.spend(entries.saturating_mul(turns).saturating_mul(each))
+}
+
+/// Refuses attributes that are longer than names are: a filter takes them apart each time that it compares. Says of how many
+/// names the longest is.
+fn attributes(name: &str, args: &[Value]) -> Result<usize, Error> {
     let named = args.last().filter(|it| it.is_kwargs());
     let named = named.and_then(|it| it.get_attr("attribute").ok());
     let by_place = matches!(name, "groupby" | "selectattr" | "rejectattr" | "sum");
     let given = args.get(1).filter(|_| by_place);
-    let longest = named.iter().chain(given).filter_map(|it| it.as_str()).map(str::len).max();
-    if longest.is_some_and(|it| it > LONGEST_ATTRIBUTE) {
+    let paths: Vec<&str> = named.iter().chain(given).filter_map(|it| it.as_str()).collect();
+    let names = |it: &&str| it.matches(['.', ',']).count() + 1;
+    let most = paths.iter().map(names).max().unwrap_or(1);
+    if most > MOST_NAMES || paths.iter().any(|it| it.len() > LONGEST_ATTRIBUTE) {
         return Err(refused(format!(
-            "an attribute has at most {LONGEST_ATTRIBUTE} bytes in `{name}`"
+            "an attribute has at most {LONGEST_ATTRIBUTE} bytes and {MOST_NAMES} names in `{name}`"
         )));
     }
-    Ok(())
+    Ok(most)
 }
 
 /// Counts what a test is about to read.
 pub(super) fn count_test(meter: &Meter, name: &str, args: &[Value]) -> Result<(), Error> {
+    if matches!(name, "endingwith" | "lower" | "startingwith" | "upper") {
+        only_texts(name, args)?;
+    }
     match name {
         "boolean" | "defined" | "false" | "true" | "float" | "int" | "integer" | "iterable"
         | "mapping" | "none" | "number" | "sequence" | "string" | "undefined" => {
@@ -194,7 +251,6 @@ fn add_filters(environment: &mut Environment<'static>) {
     environment.add_filter("select", filters::select);
     environment.add_filter("selectattr", filters::selectattr);
     environment.add_filter("sort", filters::sort);
-    environment.add_filter("string", filters::string);
     environment.add_filter("sum", filters::sum);
     environment.add_filter("title", filters::title);
     environment.add_filter("trim", filters::trim);
@@ -215,6 +271,14 @@ fn add_own(environment: &mut Environment<'static>, style: Style, meter: &Arc<Met
         slices(&meter, &meter.entries(value)?, count, fill.as_ref())
     });
     let meter = of();
+    environment.add_filter("string", |value: &Value| -> Result<Value, Error> {
+        // One that stands for itself stays so.
+        if value.as_str().is_some() {
+            Ok(value.clone())
+        } else {
+            written("string", value).map(Value::from)
+        }
+    });
     environment.add_filter("list", move |value: &Value| meter.entries(value).map(Value::from));
     let meter = of();
     environment.add_filter("lines", move |text: Cow<'_, str>| pieces(&meter, text.lines()));
@@ -257,7 +321,7 @@ fn add_own(environment: &mut Environment<'static>, style: Style, meter: &Arc<Met
 fn add_tests(environment: &mut Environment<'static>) {
     environment.add_test("boolean", tests::is_boolean);
     environment.add_test("defined", tests::is_defined);
-    environment.add_test("divisibleby", tests::is_divisibleby);
+    environment.add_test("divisibleby", is_divisible);
     environment.add_test("endingwith", tests::is_endingwith);
     environment.add_test("even", tests::is_even);
     environment.add_test("false", tests::is_false);
@@ -310,6 +374,7 @@ fn batch(
     if fill.is_some() {
         meter.spend(count.saturating_mul(STEP))?;
     }
+    meter.spend(entries.len().div_ceil(count).saturating_mul(LIST))?;
     let batches = entries.chunks(count).map(|it| {
         let mut batch = it.to_vec();
         if let Some(fill) = fill {
@@ -329,7 +394,7 @@ fn slices(
     if count == 0 {
         return Err(refused("`slice` makes at least one list"));
     }
-    meter.spend(count.saturating_mul(STEP))?;
+    meter.spend(count.saturating_mul(LIST))?;
     let (each, longer) = (entries.len() / count, entries.len() % count);
     let mut left = entries;
     let slices = (0..count).map(|at| {
@@ -387,7 +452,7 @@ fn join(meter: &Meter, value: &Value, by: &str) -> Result<String, Error> {
                 short("join", text.len() + it.len())?;
                 text.push_str(it);
             }
-            None => _ = write!(text, "{it}"),
+            None => text.push_str(&written("join", it)?),
         }
         short("join", text.len())?;
     }
@@ -440,12 +505,16 @@ fn format(meter: &Meter, text: &str, values: &[Value]) -> Result<String, Error> 
         values_size += write_value(it)?.len();
         short("format", values_size)?;
     }
+    // What stands in the brackets could be anything, also what looks like the next value.
+    if text.contains("%(") {
+        return Err(refused(
+            "`format` takes values in their order, and none by a name in brackets",
+        ));
+    }
     let mut parts = text.split('%');
     parts.next();
     for it in parts {
-        // A name of a value may stand in brackets before it.
-        let spec = it.strip_prefix('(').and_then(|it| it.split_once(')')).map_or(it, |it| it.1);
-        let spec = spec.trim_start_matches(['#', '0', '-', ' ', '+']);
+        let spec = it.trim_start_matches(['#', '0', '-', ' ', '+']);
         let end = spec.find(|it: char| !it.is_ascii_digit() && it != '.').unwrap_or(spec.len());
         if spec[end..].starts_with('*') {
             return Err(refused("`format` takes widths as numbers only"));
@@ -454,6 +523,9 @@ fn format(meter: &Meter, text: &str, values: &[Value]) -> Result<String, Error> 
         largest = largest.saturating_add(1_200).saturating_add(values_size);
         for number in spec[..end].split('.').filter(|it| !it.is_empty()) {
             let width = number.parse::<usize>().unwrap_or(usize::MAX);
+            if width > WIDEST_FORMAT {
+                return Err(refused(format!("`format` makes values {WIDEST_FORMAT} wide at most")));
+            }
             largest = largest.saturating_add(width);
         }
     }
@@ -490,6 +562,19 @@ fn to_json(value: &Value, indent: Option<Value>, named: &Kwargs) -> Result<Strin
         Err(err) if err.is_io() => short("tojson", usize::MAX).map(|()| String::new()),
         Err(err) => Err(refused(err.to_string())),
     }
+}
+
+/// Whether a number is a multiple of another.
+fn is_divisible(value: &Value, by: &Value) -> Result<bool, Error> {
+    if let (Ok(value), Ok(by)) = (i128::try_from(value.clone()), i128::try_from(by.clone())) {
+        if by == 0 {
+            return Err(refused("nothing is divisible by 0"));
+        }
+        // The least number of all by -1 has no remainder either.
+        return Ok(value.checked_rem(by).is_none_or(|it| it == 0));
+    }
+    let number = |it: &Value| f64::try_from(it.clone());
+    Ok(matches!((number(value), number(by)), (Ok(value), Ok(by)) if value % by == 0.0))
 }
 
 /// Where values stand for themselves already, there is nothing to escape.

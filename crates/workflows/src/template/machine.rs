@@ -172,6 +172,7 @@ impl<'m> Machine<'m> {
         match target {
             Expr::Var(it) => {
                 let frame = self.frames.last_mut().expect("there is one from the beginning");
+                self.meter.spend(frame.set.len())?;
                 match frame.set.iter_mut().find(|known| known.0 == it.id) {
                     Some(known) => known.1 = value,
                     None => frame.set.push((it.id, value)),
@@ -193,7 +194,7 @@ impl<'m> Machine<'m> {
         if value.is_undefined() {
             return Err(ErrorKind::UndefinedError.into());
         }
-        self.meter.weigh(value)?;
+        self.meter.weigh_whole(value)?;
         let text = write_value(value)?;
         self.meter.spend(text.len())?;
         if value.is_safe() {
@@ -233,9 +234,7 @@ impl<'m> Machine<'m> {
                 let (of, key) = (self.defined(&it.expr)?, self.defined(&it.subscript_expr)?);
                 self.meter.glance(&of)?;
                 // It is compared with keys that may be like it.
-                if is_many(&key) {
-                    self.meter.weigh(&key)?;
-                }
+                self.meter.weigh(&key)?;
                 self.found(of.get_item(&key)?)
             }
             Expr::UnaryOp(it) => match it.op {
@@ -255,14 +254,14 @@ impl<'m> Machine<'m> {
             Expr::Test(it) => self.test(it),
             Expr::Call(it) => self.call(it),
             Expr::List(it) => {
-                let items = it.items.iter().map(|it| self.eval(it));
+                let items = it.items.iter().map(|it| self.defined(it));
                 let items = items.collect::<Result<Vec<_>, _>>()?;
                 self.meter.keep("[…]", items.into())
             }
             Expr::Map(it) => {
                 let mut pairs = Vec::new();
                 for (key, value) in it.keys.iter().zip(&it.values) {
-                    pairs.push((self.eval(key)?, self.eval(value)?));
+                    pairs.push((self.defined(key)?, self.defined(value)?));
                 }
                 self.meter.keep("{…}", Value::from_iter(pairs))
             }
@@ -276,6 +275,7 @@ impl<'m> Machine<'m> {
 
     fn lookup(&self, name: &str) -> Result<Value, Error> {
         for frame in self.frames.iter().rev() {
+            self.meter.spend(frame.set.len())?;
             if let Some(it) = frame.set.iter().find(|it| it.0 == name) {
                 return Ok(it.1.clone());
             }
@@ -389,6 +389,9 @@ impl<'m> Machine<'m> {
             ) {
                 return Err(refused(format!("looks for something in a {}", right.kind())));
             }
+            if right.as_str().is_some() && is_many(left) {
+                return Err(refused(format!("looks for a {} in a text", left.kind())));
+            }
             self.meter.weigh(left)?;
             self.meter.weigh(right)?;
             let is_in = self
@@ -444,8 +447,8 @@ impl<'m> Machine<'m> {
         let (mut values, mut named) = (Vec::from_iter(first), Vec::new());
         for it in args {
             match it {
-                CallArg::Pos(it) => values.push(self.eval(it)?),
-                CallArg::Kwarg(name, it) => named.push((*name, self.eval(it)?)),
+                CallArg::Pos(it) => values.push(self.defined(it)?),
+                CallArg::Kwarg(name, it) => named.push((*name, self.defined(it)?)),
                 CallArg::PosSplat(_) | CallArg::KwargSplat(_) => {
                     return Err(refused("arguments are given one by one"));
                 }
