@@ -20,7 +20,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Json, ToSql};
 use uuid::Uuid;
 
-use crate::database::{broken_constraint, internal, store};
+use crate::database::{Deletion, broken_constraint, delete, internal, store};
 use crate::sweep::Old;
 use crate::{Database, audit, events, outbox};
 
@@ -267,14 +267,15 @@ impl AlertStore for PostgresAlerts {
         &self,
         org: OrgId,
         id: AlertId,
+        expected: Option<&[i64]>,
         entry: &AuditEntry,
-    ) -> Result<bool, StoreError> {
-        let delete = "DELETE FROM alerts WHERE org_id = $1 AND id = $2";
+    ) -> Result<bool, AlertError> {
         self.database
             .for_org(org, async |tx| {
-                let removed = tx.execute(delete, &[&org.as_uuid(), &id.as_uuid()]).await;
-                if removed.map_err(store)? == 0 {
-                    return Ok(false);
+                match delete(tx, "alerts", (org, id.as_uuid()), expected).await? {
+                    Deletion::Missing => return Ok(false),
+                    Deletion::Changed => return Err(AlertError::Changed),
+                    Deletion::Done => {}
                 }
                 audit::append(&self.database, tx, entry).await?;
                 Ok(true)

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Json, ToSql};
 
-use crate::database::{Database, internal, store};
+use crate::database::{Database, Deletion, delete, internal, store};
 use crate::policies::read_attributes;
 use crate::{audit, outbox};
 
@@ -216,14 +216,15 @@ impl DashboardStore for PostgresDashboards {
         &self,
         org: OrgId,
         id: DashboardId,
+        expected: Option<&[i64]>,
         entry: &AuditEntry,
-    ) -> Result<bool, StoreError> {
-        let delete = "DELETE FROM dashboards WHERE org_id = $1 AND id = $2";
+    ) -> Result<bool, DashboardError> {
         self.database
             .for_org(org, async |tx| {
-                let removed = tx.execute(delete, &[&org.as_uuid(), &id.as_uuid()]).await;
-                if removed.map_err(store)? == 0 {
-                    return Ok(false);
+                match delete(tx, "dashboards", (org, id.as_uuid()), expected).await? {
+                    Deletion::Missing => return Ok(false),
+                    Deletion::Changed => return Err(DashboardError::Changed),
+                    Deletion::Done => {}
                 }
                 audit::append(&self.database, tx, entry).await?;
                 Ok(true)

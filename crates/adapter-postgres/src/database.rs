@@ -11,6 +11,7 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, Connection, IsolationLevel, Row, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use uuid::Uuid;
 
 use crate::DatabaseUrl;
 use crate::tls::Verify;
@@ -529,4 +530,33 @@ pub(crate) fn internal(err: impl Into<Box<dyn std::error::Error + Send + Sync>>)
 
 pub(crate) fn unavailable(err: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
     StoreError::Unavailable(err.into())
+}
+
+/// What became of a row that was to be deleted.
+pub(crate) enum Deletion {
+    Done,
+    /// There is none.
+    Missing,
+    /// It has another revision than was expected.
+    Changed,
+}
+
+/// Deletes a row of an organization's `table`, if its revision is one of `expected`.
+pub(crate) async fn delete(
+    tx: &Transaction<'_>,
+    table: &'static str,
+    (org, id): (OrgId, Uuid),
+    expected: Option<&[i64]>,
+) -> Result<Deletion, StoreError> {
+    let query = format!("SELECT revision FROM {table} WHERE org_id = $1 AND id = $2 FOR UPDATE");
+    let Some(row) = tx.query_opt(&query, &[&org.as_uuid(), &id]).await.map_err(store)? else {
+        return Ok(Deletion::Missing);
+    };
+    let revision: i64 = row.try_get(0).map_err(internal)?;
+    if expected.is_some_and(|it| !it.contains(&revision)) {
+        return Ok(Deletion::Changed);
+    }
+    let delete = format!("DELETE FROM {table} WHERE org_id = $1 AND id = $2");
+    tx.execute(&delete, &[&org.as_uuid(), &id]).await.map_err(store)?;
+    Ok(Deletion::Done)
 }

@@ -18,7 +18,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 use uuid::Uuid;
 
-use crate::database::{internal, store};
+use crate::database::{Deletion, delete, internal, store};
 use crate::sweep::Old;
 use crate::{Database, audit, outbox};
 
@@ -262,14 +262,15 @@ impl EventStore for PostgresEvents {
         &self,
         org: OrgId,
         id: SubscriptionId,
+        expected: Option<&[i64]>,
         entry: &AuditEntry,
-    ) -> Result<bool, StoreError> {
-        let delete = "DELETE FROM event_subscriptions WHERE org_id = $1 AND id = $2";
+    ) -> Result<bool, EventError> {
         self.database
             .for_org(org, async |tx| {
-                let removed = tx.execute(delete, &[&org.as_uuid(), &id.as_uuid()]).await;
-                if removed.map_err(store)? == 0 {
-                    return Ok(false);
+                match delete(tx, "event_subscriptions", (org, id.as_uuid()), expected).await? {
+                    Deletion::Missing => return Ok(false),
+                    Deletion::Changed => return Err(EventError::Changed),
+                    Deletion::Done => {}
                 }
                 audit::append(&self.database, tx, entry).await?;
                 Ok(true)

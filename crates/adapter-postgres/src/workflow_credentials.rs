@@ -12,7 +12,7 @@ use plinth_workflows::secrets::{
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 
-use crate::database::{broken_constraint, internal, store};
+use crate::database::{Deletion, broken_constraint, delete, internal, store};
 use crate::{Database, audit};
 
 const CREDENTIAL: &str =
@@ -202,14 +202,15 @@ impl CredentialStore for PostgresCredentials {
         &self,
         org: OrgId,
         id: CredentialId,
+        expected: Option<&[i64]>,
         entry: &AuditEntry,
-    ) -> Result<bool, StoreError> {
-        let delete = "DELETE FROM workflow_credentials WHERE org_id = $1 AND id = $2";
+    ) -> Result<bool, CredentialError> {
         self.database
             .for_org(org, async |tx| {
-                let removed = tx.execute(delete, &[&org.as_uuid(), &id.as_uuid()]).await;
-                if removed.map_err(store)? == 0 {
-                    return Ok(false);
+                match delete(tx, "workflow_credentials", (org, id.as_uuid()), expected).await? {
+                    Deletion::Missing => return Ok(false),
+                    Deletion::Changed => return Err(CredentialError::Changed),
+                    Deletion::Done => {}
                 }
                 audit::append(&self.database, tx, entry).await?;
                 Ok(true)

@@ -69,13 +69,18 @@ pub trait DashboardStore: Send + Sync + 'static {
         message: &Message,
     ) -> Result<bool, StoreError>;
 
-    /// Removes a dashboard with the links to it; `false` if there is none.
+    /// Removes a dashboard with the links to it, if its revision is one of `expected`; `false` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`DashboardError::Changed`] if it has another revision.
     async fn remove(
         &self,
         org: OrgId,
         id: DashboardId,
+        expected: Option<&[i64]>,
         entry: &AuditEntry,
-    ) -> Result<bool, StoreError>;
+    ) -> Result<bool, DashboardError>;
 
     /// Keeps a new link.
     ///

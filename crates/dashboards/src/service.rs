@@ -235,16 +235,17 @@ impl Dashboards {
     ///
     /// # Errors
     ///
-    /// [`DashboardError::NotFound`].
+    /// [`DashboardError::NotFound`], and [`DashboardError::Changed`] if it has none of the revisions that are expected.
     pub async fn remove(
         &self,
         permit: &Permit<DashboardsWrite>,
         id: DashboardId,
+        expected: Option<&[i64]>,
     ) -> Result<(), DashboardError> {
         let now = self.parts.clock.now();
         let entry =
             AuditEntry::of(permit.principal(), now, "dashboard.deleted").on("dashboard", id);
-        let removed = self.parts.store.remove(permit.org(), id, &entry).await?;
+        let removed = self.parts.store.remove(permit.org(), id, expected, &entry).await?;
         if removed { Ok(()) } else { Err(DashboardError::NotFound(id)) }
     }
 

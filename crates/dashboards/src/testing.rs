@@ -141,8 +141,10 @@ pub async fn dashboards_are_their_organizations_own(
     let paused = store.find(ann.0, second.id).await.expect("read").expect("it is there");
     assert_eq!((paused.widgets[0].paused_at, paused.revision), (Some(at), second.revision));
 
-    assert!(!store.remove(bob.0, first.id, &entry(bob.0, at)).await.expect("none"));
-    assert!(store.remove(ann.0, first.id, &entry(ann.0, at)).await.expect("removed"));
+    assert!(!store.remove(bob.0, first.id, None, &entry(bob.0, at)).await.expect("none"));
+    let refused = store.remove(ann.0, first.id, Some(&[0, 99]), &entry(ann.0, at)).await;
+    assert!(matches!(refused, Err(DashboardError::Changed)), "{refused:?}");
+    assert!(store.remove(ann.0, first.id, None, &entry(ann.0, at)).await.expect("removed"));
     assert_eq!(store.find(ann.0, first.id).await.expect("read"), None);
 }
 
@@ -187,6 +189,6 @@ pub async fn links_end_with_their_dashboard(
     let gone = Share { dashboard: elsewhere, ..share(&shown, at + SignedDuration::from_secs(9)) };
     let refused = store.insert_share(&gone, 100, &entry(ann.0, at)).await;
     assert!(matches!(refused, Err(DashboardError::NotFound(id)) if id == elsewhere));
-    assert!(store.remove(ann.0, shown.id, &entry(ann.0, at)).await.expect("removed"));
+    assert!(store.remove(ann.0, shown.id, None, &entry(ann.0, at)).await.expect("removed"));
     assert_eq!(store.share(ann.0, first.id).await.expect("read"), None);
 }

@@ -73,13 +73,18 @@ pub trait WorkflowStore: Send + Sync + 'static {
         decide: DecideWorkflow<'_>,
     ) -> Result<Option<Workflow>, WorkflowError>;
 
-    /// Removes a workflow with its versions, runs and events; `false` if there is none.
+    /// Removes a workflow with its versions, runs and events, if its revision is one of `expected`; `false` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::Changed`] if it has another revision.
     async fn remove(
         &self,
         org: OrgId,
         id: WorkflowId,
+        expected: Option<&[i64]>,
         entry: &AuditEntry,
-    ) -> Result<bool, StoreError>;
+    ) -> Result<bool, WorkflowError>;
 
     /// The published versions, newest first.
     async fn versions(&self, org: OrgId, id: WorkflowId) -> Result<Vec<Published>, StoreError>;

@@ -262,8 +262,11 @@ pub async fn workflow_store_contract(
         assert_eq!(it.state == RunState::Cancelled, it.trigger != "manual", "{it:?}");
     }
 
-    assert!(!store.remove(them.0, workflow.id, &self::entry(them.0, at)).await.expect("stored"));
-    assert!(store.remove(us.0, workflow.id, &entry).await.expect("stored"));
+    let theirs = self::entry(them.0, at);
+    assert!(!store.remove(them.0, workflow.id, None, &theirs).await.expect("stored"));
+    let refused = store.remove(us.0, workflow.id, Some(&[0, 99]), &entry).await;
+    assert!(matches!(refused, Err(WorkflowError::Changed)), "{refused:?}");
+    assert!(store.remove(us.0, workflow.id, None, &entry).await.expect("stored"));
     assert!(store.run(us.0, run).await.expect("read").is_none());
 }
 

@@ -16,7 +16,7 @@ use validator::Validate;
 use super::envelope::{Reply, envelope, page_envelope};
 use super::etag::{IfMatch, tagged};
 use super::input::{Paging, Valid};
-use super::problem::Problems;
+use super::problem::{EditProblems, Problems};
 use super::{Caller, Problem, Services};
 
 const LIST: &str = "credentials";
@@ -102,9 +102,9 @@ async fn get_credential(
 /// read is changed. Needs the scope `workflows:write`.
 #[utoipa::path(
     tag = "credentials",
-    params(("id" = String, Path, description = "The credential's id.", example = "cred_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
+    params(("id" = String, Path, description = "The credential's id.", example = "cred_018f3a2b4c5d7e6f8091a2b3c4d5e6f7"), IfMatch),
     request_body = UpdateCredential,
-    responses((status = 200, body = CredentialEnvelope, description = "The credential."), Problems),
+    responses((status = 200, body = CredentialEnvelope, description = "The credential."), Problems, EditProblems),
 )]
 #[patch("/credentials/{id}")]
 async fn update_credential(
@@ -132,16 +132,17 @@ async fn update_credential(
 /// Actions that name it fail from then on. Needs the scope `workflows:write`.
 #[utoipa::path(
     tag = "credentials",
-    params(("id" = String, Path, description = "The credential's id.", example = "cred_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
-    responses((status = 204, description = "It is gone."), Problems),
+    params(("id" = String, Path, description = "The credential's id.", example = "cred_018f3a2b4c5d7e6f8091a2b3c4d5e6f7"), IfMatch),
+    responses((status = 204, description = "It is gone."), Problems, EditProblems),
 )]
 #[delete("/credentials/{id}")]
 async fn delete_credential(
     caller: Caller,
     services: web::Data<Services>,
     id: web::Path<CredentialId>,
+    seen: IfMatch,
 ) -> Result<HttpResponse, Problem> {
-    services.credentials.remove(&caller.permit()?, id.into_inner()).await?;
+    services.credentials.remove(&caller.permit()?, id.into_inner(), seen.revisions()).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

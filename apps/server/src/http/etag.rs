@@ -3,6 +3,10 @@
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload};
 use std::future::{Ready, ready};
+use utoipa::IntoParams;
+use utoipa::openapi::Required;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{Object, Type};
 
 use super::Problem;
 
@@ -31,6 +35,19 @@ impl IfMatch {
         // A weak tag never matches here, and neither does one that is none of ours.
         let revision = |it: &str| it.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
         Self(Some(tags.into_iter().filter_map(revision).collect()))
+    }
+}
+
+impl IntoParams for IfMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let said = "The `ETag` of what you read: if it has changed since, nothing is done (412).";
+        let header = ParameterBuilder::new()
+            .name("If-Match")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(said))
+            .schema(Some(Object::with_type(Type::String)));
+        vec![header.build()]
     }
 }
 

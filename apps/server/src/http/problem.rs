@@ -452,6 +452,15 @@ pub(crate) enum ConfigDatabaseProblems {
     Unreachable(ConfigError),
 }
 
+/// What operations of that family on things that people edit together can also answer.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only its derive is used")]
+pub(crate) enum ConfigEditProblems {
+    /// `precondition_failed`: it was changed since you read it.
+    #[response(status = 412)]
+    Changed(ConfigError),
+}
+
 /// What operations on things that people edit together can also answer.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only its derive is used")]

@@ -21,7 +21,7 @@ use super::etag::{IfMatch, tagged};
 use super::input::{Paging, Valid, nested_object};
 use super::keys::given;
 use super::page::Page;
-use super::problem::Problems;
+use super::problem::{EditProblems, Problems};
 use super::{Caller, Problem, Services};
 
 const LIST: &str = "remotes";
@@ -132,9 +132,9 @@ async fn get_remote(
 /// another one. With `If-Match` only what was read is changed. Needs the scope `projects:write`.
 #[utoipa::path(
     tag = "remotes",
-    params(("id" = String, Path, description = "The remote's id.", example = "rem_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
+    params(("id" = String, Path, description = "The remote's id.", example = "rem_018f3a2b4c5d7e6f8091a2b3c4d5e6f7"), IfMatch),
     request_body = UpdateRemote,
-    responses((status = 200, body = RemoteEnvelope, description = "The remote."), Problems),
+    responses((status = 200, body = RemoteEnvelope, description = "The remote."), Problems, EditProblems),
 )]
 #[patch("/remotes/{id}")]
 async fn update_remote(

@@ -164,7 +164,11 @@ async fn a_muted_alert_tells_nobody_and_what_still_holds_afterwards() {
         Value::Null
     );
     assert_eq!(ann.post(&format!("{path}/evaluate"), json!({})).await.status, 409);
-    assert_eq!(ann.delete(&path).await.status, 204);
+    let stale = send(ann.request("DELETE", &path).header("if-match", "\"0\"")).await;
+    assert_eq!(stale.error(), (412, "precondition_failed"), "{}", stale.text);
+    let shown = ann.get(&path).await;
+    let read = shown.headers["etag"].to_str().unwrap();
+    assert_eq!(send(ann.request("DELETE", &path).header("if-match", read)).await.status, 204);
     assert_eq!(ann.get(&path).await.status, 404);
 }
 

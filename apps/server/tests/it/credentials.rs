@@ -1,7 +1,7 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::app::{Person, TestApp};
+use crate::app::{Person, TestApp, send};
 use crate::workflows::{Receiver, body, detail, make, run, shop};
 
 /// The receiver's scheme, host and port.
@@ -116,7 +116,11 @@ async fn an_incoming_webhook_is_a_secret_and_a_credential_goes_to_its_origin_onl
     let bob = app.owner_of("Other").await;
     assert_eq!(bob.get(&path).await.status, 404);
     assert_eq!(bob.delete(&path).await.status, 404);
-    assert_eq!(ann.delete(&path).await.status, 204);
+    let stale = send(ann.request("DELETE", &path).header("if-match", "\"0\"")).await;
+    assert_eq!(stale.error(), (412, "precondition_failed"), "{}", stale.text);
+    let shown = ann.get(&path).await;
+    let read = shown.headers["etag"].to_str().unwrap();
+    assert_eq!(send(ann.request("DELETE", &path).header("if-match", read)).await.status, 204);
     let gone = run(&app, &ann, &workflow).await;
     assert_eq!(gone["status"], "failed", "{gone}");
     assert_eq!(crm.got().len(), 2);

@@ -190,7 +190,11 @@ async fn a_dashboard_is_changed_by_who_has_read_it() {
     assert_eq!(bob.delete(&path).await.status, 404);
     assert_eq!(bob.get("/v1/dashboards").await.body["data"], json!([]));
     assert_eq!(ann.get("/v1/dashboards").await.body["data"][0]["name"], "New");
-    assert_eq!(ann.delete(&path).await.status, 204);
+    let stale = send(ann.request("DELETE", &path).header("if-match", "\"0\"")).await;
+    assert_eq!(stale.error(), (412, "precondition_failed"), "{}", stale.text);
+    let shown = ann.get(&path).await;
+    let read = shown.headers["etag"].to_str().unwrap();
+    assert_eq!(send(ann.request("DELETE", &path).header("if-match", read)).await.status, 204);
     assert_eq!(ann.get(&path).await.status, 404);
 }
 

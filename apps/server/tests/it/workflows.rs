@@ -229,7 +229,11 @@ async fn what_is_wrong_is_said_all_at_once_and_drafts_do_not_run() {
     assert_eq!(run(&app, &ann, &workflow).await["steps"][0]["name"], "none");
     let versions = ann.get(&format!("{path}/versions")).await;
     assert_eq!(versions.body["data"].as_array().unwrap().len(), 2);
-    assert_eq!(ann.delete(&path).await.status, 204);
+    let stale = send(ann.request("DELETE", &path).header("if-match", "\"0\"")).await;
+    assert_eq!(stale.error(), (412, "precondition_failed"), "{}", stale.text);
+    let shown = ann.get(&path).await;
+    let read = shown.headers["etag"].to_str().unwrap();
+    assert_eq!(send(ann.request("DELETE", &path).header("if-match", read)).await.status, 204);
     assert_eq!(ann.get(&path).await.status, 404);
 }
 

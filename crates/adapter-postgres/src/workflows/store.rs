@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{PostgresWorkflows, approvals, rows, runs};
 use crate::audit;
-use crate::database::{broken_constraint, internal, store};
+use crate::database::{Deletion, broken_constraint, delete, internal, store};
 use crate::sweep::Old;
 
 const INSERT: &str = "INSERT INTO workflows (id, org_id, name, description, owner_id, enabled, paused_at, paused_why, failures,
@@ -194,18 +194,19 @@ impl WorkflowStore for PostgresWorkflows {
         &self,
         org: OrgId,
         id: WorkflowId,
+        expected: Option<&[i64]>,
         entry: &AuditEntry,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool, WorkflowError> {
         // Runs first, in their order, as whoever moves them on has them: else each could wait for the other.
         let lock = "SELECT FROM workflow_runs WHERE org_id = $1 AND workflow_id = $2 AND state IN ('queued', 'running')
              ORDER BY id FOR UPDATE";
-        let delete = "DELETE FROM workflows WHERE org_id = $1 AND id = $2";
         self.database
             .for_org(org, async |tx| {
                 tx.execute(lock, &[&org.as_uuid(), &id.as_uuid()]).await.map_err(store)?;
-                let removed = tx.execute(delete, &[&org.as_uuid(), &id.as_uuid()]).await;
-                if removed.map_err(store)? == 0 {
-                    return Ok(false);
+                match delete(tx, "workflows", (org, id.as_uuid()), expected).await? {
+                    Deletion::Missing => return Ok(false),
+                    Deletion::Changed => return Err(WorkflowError::Changed),
+                    Deletion::Done => {}
                 }
                 audit::append(&self.database, tx, entry).await?;
                 Ok(true)

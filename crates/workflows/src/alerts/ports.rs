@@ -90,9 +90,18 @@ pub trait AlertStore: Send + Sync + 'static {
         decide: DecideAlert<'_>,
     ) -> Result<Option<Alert>, AlertError>;
 
-    /// Removes an alert with what came of it; `false` if there is none.
-    async fn remove(&self, org: OrgId, id: AlertId, entry: &AuditEntry)
-    -> Result<bool, StoreError>;
+    /// Removes an alert with what came of it, if its revision is one of `expected`; `false` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`AlertError::Changed`] if it has another revision.
+    async fn remove(
+        &self,
+        org: OrgId,
+        id: AlertId,
+        expected: Option<&[i64]>,
+        entry: &AuditEntry,
+    ) -> Result<bool, AlertError>;
 
     /// What came of it, newest first; one more than `limit` if there are more.
     async fn evaluations(

@@ -341,15 +341,16 @@ impl Alerts {
     ///
     /// # Errors
     ///
-    /// [`AlertError::NotFound`].
+    /// [`AlertError::NotFound`], and [`AlertError::Changed`] if it has none of the revisions that are expected.
     pub async fn remove(
         &self,
         permit: &Permit<WorkflowsWrite>,
         id: AlertId,
+        expected: Option<&[i64]>,
     ) -> Result<(), AlertError> {
         let now = self.parts.clock.now();
         let entry = AuditEntry::of(permit.principal(), now, "alert.deleted").on("alert", id);
-        let removed = self.parts.store.remove(permit.org(), id, &entry).await?;
+        let removed = self.parts.store.remove(permit.org(), id, expected, &entry).await?;
         if removed { Ok(()) } else { Err(AlertError::NotFound(id)) }
     }
 

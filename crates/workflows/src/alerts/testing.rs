@@ -188,7 +188,9 @@ pub async fn alert_store_contract(
 
     assert_eq!(store.sweep(them.0, SignedDuration::ZERO, 0).await.expect("swept"), 0);
     assert_eq!(store.sweep(us.0, SignedDuration::from_hours(9), 0).await.expect("swept"), 1);
-    assert!(!store.remove(them.0, ours.id, &entry(them.0, at)).await.expect("stored"));
-    assert!(store.remove(us.0, ours.id, &entry(us.0, at)).await.expect("stored"));
+    assert!(!store.remove(them.0, ours.id, None, &entry(them.0, at)).await.expect("stored"));
+    let refused = store.remove(us.0, ours.id, Some(&[0, 99]), &entry(us.0, at)).await;
+    assert!(matches!(refused, Err(AlertError::Changed)), "{refused:?}");
+    assert!(store.remove(us.0, ours.id, None, &entry(us.0, at)).await.expect("stored"));
     assert!(store.find(us.0, ours.id).await.expect("read").is_none());
 }

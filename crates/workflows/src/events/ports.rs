@@ -103,13 +103,18 @@ pub trait EventStore: Send + Sync + 'static {
         decide: DecideSubscription<'_>,
     ) -> Result<Option<Subscription>, EventError>;
 
-    /// Removes a subscription with its deliveries; `false` if there is none.
+    /// Removes a subscription with its deliveries, if its revision is one of `expected`; `false` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError::Changed`] if it has another revision.
     async fn remove(
         &self,
         org: OrgId,
         id: SubscriptionId,
+        expected: Option<&[i64]>,
         entry: &AuditEntry,
-    ) -> Result<bool, StoreError>;
+    ) -> Result<bool, EventError>;
 
     /// What was and is sent, newest first; one more than `limit` if there are more.
     async fn deliveries(

@@ -184,16 +184,17 @@ impl Events {
     ///
     /// # Errors
     ///
-    /// [`EventError::NotFound`].
+    /// [`EventError::NotFound`], and [`EventError::Changed`] if it has none of the revisions that are expected.
     pub async fn remove(
         &self,
         permit: &Permit<AdminAll>,
         id: SubscriptionId,
+        expected: Option<&[i64]>,
     ) -> Result<(), EventError> {
         let now = self.parts.clock.now();
         let entry = AuditEntry::of(permit.principal(), now, "event_subscription.deleted")
             .on("event_subscription", id);
-        let removed = self.parts.store.remove(permit.org(), id, &entry).await?;
+        let removed = self.parts.store.remove(permit.org(), id, expected, &entry).await?;
         if removed { Ok(()) } else { Err(EventError::NotFound(id)) }
     }
 

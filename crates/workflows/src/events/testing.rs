@@ -201,6 +201,8 @@ pub async fn event_store_contract(
         assert_eq!(counted.map(|it| it.tries), (next == hours).then_some(1));
     }
     assert_eq!(store.take(all, lease).await.expect("taken").len(), 2, "both are due at once");
-    assert!(!store.remove(them.0, ours.id, &entry(them.0, at)).await.expect("stored"));
-    assert!(store.remove(us.0, ours.id, &entry(us.0, at)).await.expect("stored"));
+    assert!(!store.remove(them.0, ours.id, None, &entry(them.0, at)).await.expect("stored"));
+    let refused = store.remove(us.0, ours.id, Some(&[0, 99]), &entry(us.0, at)).await;
+    assert!(matches!(refused, Err(EventError::Changed)), "{refused:?}");
+    assert!(store.remove(us.0, ours.id, None, &entry(us.0, at)).await.expect("stored"));
 }

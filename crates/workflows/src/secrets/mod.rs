@@ -92,11 +92,16 @@ pub trait CredentialStore: Send + Sync + 'static {
         decide: DecideCredential<'_>,
     ) -> Result<Option<StoredCredential>, CredentialError>;
 
-    /// Removes a credential; `false` if there is none.
+    /// Removes a credential, if its revision is one of `expected`; `false` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialError::Changed`] if it has another revision.
     async fn remove(
         &self,
         org: OrgId,
         id: CredentialId,
+        expected: Option<&[i64]>,
         entry: &AuditEntry,
-    ) -> Result<bool, StoreError>;
+    ) -> Result<bool, CredentialError>;
 }

@@ -165,11 +165,13 @@ impl StoredCredentials {
     ///
     /// # Errors
     ///
-    /// [`CredentialError::NotFound`], [`CredentialError::NotYours`] if it is another's and published workflows use it.
+    /// [`CredentialError::NotFound`], [`CredentialError::NotYours`] if it is another's and published workflows use it, and
+    /// [`CredentialError::Changed`] if it has none of the revisions that are expected.
     pub async fn remove(
         &self,
         permit: &Permit<WorkflowsWrite>,
         id: CredentialId,
+        expected: Option<&[i64]>,
     ) -> Result<(), CredentialError> {
         let now = self.clock.now();
         let before = self.store.find(permit.org(), id).await?;
@@ -177,7 +179,7 @@ impl StoredCredentials {
         self.hold_to_maker(permit.principal(), &before, false).await?;
         let entry =
             AuditEntry::of(permit.principal(), now, "credential.deleted").on("credential", id);
-        let removed = self.store.remove(permit.org(), id, &entry).await?;
+        let removed = self.store.remove(permit.org(), id, expected, &entry).await?;
         if removed { Ok(()) } else { Err(CredentialError::NotFound(id)) }
     }
 

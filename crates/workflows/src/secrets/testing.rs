@@ -65,7 +65,9 @@ pub async fn credential_store_contract(
         .await;
     assert!(nothing.expect("stored").is_none());
 
-    assert!(!store.remove(them.0, ours.id, &entry(them.0, at)).await.expect("stored"));
-    assert!(store.remove(us.0, ours.id, &entry(us.0, at)).await.expect("stored"));
+    assert!(!store.remove(them.0, ours.id, None, &entry(them.0, at)).await.expect("stored"));
+    let refused = store.remove(us.0, ours.id, Some(&[0, 99]), &entry(us.0, at)).await;
+    assert!(matches!(refused, Err(CredentialError::Changed)), "{refused:?}");
+    assert!(store.remove(us.0, ours.id, None, &entry(us.0, at)).await.expect("stored"));
     assert!(store.named(us.0, "shop").await.expect("read").is_none());
 }

@@ -292,15 +292,16 @@ impl Workflows {
     ///
     /// # Errors
     ///
-    /// [`WorkflowError::NotFound`].
+    /// [`WorkflowError::NotFound`], and [`WorkflowError::Changed`] if it has none of the revisions that are expected.
     pub async fn remove(
         &self,
         permit: &Permit<WorkflowsWrite>,
         id: WorkflowId,
+        expected: Option<&[i64]>,
     ) -> Result<(), WorkflowError> {
         let now = self.parts.clock.now();
         let entry = AuditEntry::of(permit.principal(), now, "workflow.deleted").on("workflow", id);
-        let removed = self.parts.store.remove(permit.org(), id, &entry).await?;
+        let removed = self.parts.store.remove(permit.org(), id, expected, &entry).await?;
         if removed { Ok(()) } else { Err(WorkflowError::NotFound(id)) }
     }
 

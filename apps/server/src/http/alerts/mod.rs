@@ -17,7 +17,7 @@ use super::connections::given;
 use super::envelope::Reply;
 use super::etag::{IfMatch, tagged};
 use super::input::{Paging, Valid};
-use super::problem::Problems;
+use super::problem::{EditProblems, Problems};
 use super::queries::open_repairs;
 use super::{Caller, Problem, Services};
 
@@ -125,9 +125,9 @@ async fn get_alert(
 /// `workflows:write`, and for what it asks or tells `queries:read`.
 #[utoipa::path(
     tag = "alerts",
-    params(("id" = String, Path, description = "The alert's id.", example = "alert_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
+    params(("id" = String, Path, description = "The alert's id.", example = "alert_018f3a2b4c5d7e6f8091a2b3c4d5e6f7"), IfMatch),
     request_body = UpdateAlert,
-    responses((status = 200, body = AlertEnvelope, description = "The alert."), Problems),
+    responses((status = 200, body = AlertEnvelope, description = "The alert."), Problems, EditProblems),
 )]
 #[patch("/alerts/{id}")]
 async fn update_alert(
@@ -161,16 +161,20 @@ async fn update_alert(
 /// With what came of it. Needs the scope `workflows:write`.
 #[utoipa::path(
     tag = "alerts",
-    params(("id" = String, Path, description = "The alert's id.", example = "alert_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
-    responses((status = 204, description = "It is gone."), Problems),
+    params(
+        ("id" = String, Path, description = "The alert's id.", example = "alert_018f3a2b4c5d7e6f8091a2b3c4d5e6f7"),
+        IfMatch,
+    ),
+    responses((status = 204, description = "It is gone."), Problems, EditProblems),
 )]
 #[delete("/alerts/{id}")]
 async fn delete_alert(
     caller: Caller,
     services: web::Data<Services>,
     id: web::Path<AlertId>,
+    seen: IfMatch,
 ) -> Result<HttpResponse, Problem> {
-    services.alerts.remove(&caller.permit()?, id.into_inner()).await?;
+    services.alerts.remove(&caller.permit()?, id.into_inner(), seen.revisions()).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -145,7 +145,7 @@ async fn refresh_dashboard(
 /// Needs the scope `dashboards:write`, and for widgets `queries:read`.
 #[utoipa::path(
     tag = "dashboards",
-    params(("id" = String, Path, description = "The dashboard's id.", example = "dash_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
+    params(("id" = String, Path, description = "The dashboard's id.", example = "dash_018f3a2b4c5d7e6f8091a2b3c4d5e6f7"), IfMatch),
     request_body = UpdateDashboard,
     responses(
         (status = 200, body = DashboardEnvelope, description = "The dashboard."),
@@ -175,16 +175,20 @@ async fn update_dashboard(
 /// With the links to it. Its queries stay. Needs the scope `dashboards:write`.
 #[utoipa::path(
     tag = "dashboards",
-    params(("id" = String, Path, description = "The dashboard's id.", example = "dash_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
-    responses((status = 204, description = "It is gone."), Problems),
+    params(
+        ("id" = String, Path, description = "The dashboard's id.", example = "dash_018f3a2b4c5d7e6f8091a2b3c4d5e6f7"),
+        IfMatch,
+    ),
+    responses((status = 204, description = "It is gone."), Problems, EditProblems),
 )]
 #[delete("/dashboards/{id}")]
 async fn delete_dashboard(
     caller: Caller,
     services: web::Data<Services>,
     id: web::Path<DashboardId>,
+    seen: IfMatch,
 ) -> Result<HttpResponse, Problem> {
-    services.dashboards.remove(&caller.permit()?, id.into_inner()).await?;
+    services.dashboards.remove(&caller.permit()?, id.into_inner(), seen.revisions()).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -21,7 +21,7 @@ use self::body::{
 use self::input::{CreateConfig, PatchConfig};
 use super::etag::{IfMatch, tagged};
 use super::input::Valid;
-use super::problem::{ConfigDatabaseProblems, ConfigProblems};
+use super::problem::{ConfigDatabaseProblems, ConfigEditProblems, ConfigProblems};
 use super::{Caller, Problem, Services};
 
 pub(super) fn routes(config: &mut ServiceConfig<'_>) {
@@ -134,9 +134,9 @@ async fn get_database_config(
 /// `connections:write`.
 #[utoipa::path(
     tag = "database configs",
-    params(("id" = Uuid, Path, description = "The config's id.")),
+    params(("id" = Uuid, Path, description = "The config's id."), IfMatch),
     request_body = PatchConfig,
-    responses((status = 200, body = ConfigAnswer, description = "The config as it is now."), ConfigProblems),
+    responses((status = 200, body = ConfigAnswer, description = "The config as it is now."), ConfigProblems, ConfigEditProblems),
 )]
 #[patch("/api/database-configs/{id}")]
 async fn update_database_config(
@@ -160,8 +160,8 @@ async fn update_database_config(
 /// the scope `connections:write`.
 #[utoipa::path(
     tag = "database configs",
-    params(("id" = Uuid, Path, description = "The config's id.")),
-    responses((status = 200, body = ConfigDeleted, description = "Removed."), ConfigProblems),
+    params(("id" = Uuid, Path, description = "The config's id."), IfMatch),
+    responses((status = 200, body = ConfigDeleted, description = "Removed."), ConfigProblems, ConfigEditProblems),
 )]
 #[delete("/api/database-configs/{id}")]
 async fn delete_database_config(

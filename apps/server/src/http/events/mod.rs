@@ -21,7 +21,7 @@ use self::body::{
 use super::envelope::Reply;
 use super::etag::{IfMatch, tagged};
 use super::input::{Paging, Valid};
-use super::problem::Problems;
+use super::problem::{EditProblems, Problems};
 use super::{Caller, Problem, Services};
 
 const LIST: &str = "event subscriptions";
@@ -182,9 +182,9 @@ async fn get_event_subscription(
 /// `admin`.
 #[utoipa::path(
     tag = "events",
-    params(("id" = String, Path, description = "The subscription's id.", example = "sub_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
+    params(("id" = String, Path, description = "The subscription's id.", example = "sub_018f3a2b4c5d7e6f8091a2b3c4d5e6f7"), IfMatch),
     request_body = UpdateSubscription,
-    responses((status = 200, body = SubscriptionEnvelope, description = "The subscription."), Problems),
+    responses((status = 200, body = SubscriptionEnvelope, description = "The subscription."), Problems, EditProblems),
 )]
 #[patch("/event-subscriptions/{id}")]
 async fn update_event_subscription(
@@ -214,16 +214,17 @@ async fn update_event_subscription(
 /// With its deliveries; what waits is not sent. Needs the scope `admin`.
 #[utoipa::path(
     tag = "events",
-    params(("id" = String, Path, description = "The subscription's id.", example = "sub_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
-    responses((status = 204, description = "It is gone."), Problems),
+    params(("id" = String, Path, description = "The subscription's id.", example = "sub_018f3a2b4c5d7e6f8091a2b3c4d5e6f7"), IfMatch),
+    responses((status = 204, description = "It is gone."), Problems, EditProblems),
 )]
 #[delete("/event-subscriptions/{id}")]
 async fn delete_event_subscription(
     caller: Caller,
     services: web::Data<Services>,
     id: web::Path<SubscriptionId>,
+    seen: IfMatch,
 ) -> Result<HttpResponse, Problem> {
-    services.events.remove(&caller.permit()?, id.into_inner()).await?;
+    services.events.remove(&caller.permit()?, id.into_inner(), seen.revisions()).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

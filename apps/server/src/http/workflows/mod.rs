@@ -20,7 +20,7 @@ use self::body::{
 use super::envelope::Reply;
 use super::etag::{IfMatch, tagged};
 use super::input::{Paging, Valid};
-use super::problem::Problems;
+use super::problem::{EditProblems, Problems};
 use super::queries::open_repairs;
 use super::{Caller, Problem, Services};
 
@@ -133,9 +133,9 @@ async fn get_workflow(
 /// `workflows:write` and, for the definition, `queries:read`.
 #[utoipa::path(
     tag = "workflows",
-    params(("id" = String, Path, description = "The workflow's id.", example = "wf_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
+    params(("id" = String, Path, description = "The workflow's id.", example = "wf_018f3a2b4c5d7e6f8091a2b3c4d5e6f7"), IfMatch),
     request_body = UpdateWorkflow,
-    responses((status = 200, body = WorkflowEnvelope, description = "The workflow."), Problems),
+    responses((status = 200, body = WorkflowEnvelope, description = "The workflow."), Problems, EditProblems),
 )]
 #[patch("/workflows/{id}")]
 async fn update_workflow(
@@ -175,8 +175,8 @@ async fn update_workflow(
 /// `queries:read`.
 #[utoipa::path(
     tag = "workflows",
-    params(("id" = String, Path, description = "The workflow's id.", example = "wf_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
-    responses((status = 200, body = WorkflowEnvelope, description = "The workflow."), Problems),
+    params(("id" = String, Path, description = "The workflow's id.", example = "wf_018f3a2b4c5d7e6f8091a2b3c4d5e6f7"), IfMatch),
+    responses((status = 200, body = WorkflowEnvelope, description = "The workflow."), Problems, EditProblems),
 )]
 #[post("/workflows/{id}/publish")]
 async fn publish_workflow(
@@ -195,8 +195,8 @@ async fn publish_workflow(
 /// Its triggers start it from now on; also ends a pause. Needs the scope `workflows:write`.
 #[utoipa::path(
     tag = "workflows",
-    params(("id" = String, Path, description = "The workflow's id.", example = "wf_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
-    responses((status = 200, body = WorkflowEnvelope, description = "The workflow."), Problems),
+    params(("id" = String, Path, description = "The workflow's id.", example = "wf_018f3a2b4c5d7e6f8091a2b3c4d5e6f7"), IfMatch),
+    responses((status = 200, body = WorkflowEnvelope, description = "The workflow."), Problems, EditProblems),
 )]
 #[post("/workflows/{id}/enable")]
 async fn enable_workflow(
@@ -212,11 +212,12 @@ async fn enable_workflow(
 
 /// Disable a workflow
 ///
-/// Its triggers do not start it any more; runs that wait or are under way go on. Needs the scope `workflows:write`.
+/// Its triggers do not start it any more, and what they queued and nobody has begun is cancelled; what was asked for by hand, or is
+/// under way, goes on. Needs the scope `workflows:write`.
 #[utoipa::path(
     tag = "workflows",
-    params(("id" = String, Path, description = "The workflow's id.", example = "wf_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
-    responses((status = 200, body = WorkflowEnvelope, description = "The workflow."), Problems),
+    params(("id" = String, Path, description = "The workflow's id.", example = "wf_018f3a2b4c5d7e6f8091a2b3c4d5e6f7"), IfMatch),
+    responses((status = 200, body = WorkflowEnvelope, description = "The workflow."), Problems, EditProblems),
 )]
 #[post("/workflows/{id}/disable")]
 async fn disable_workflow(
@@ -274,16 +275,20 @@ async fn written(caller: &Caller, services: &Services, workflow: &Workflow) -> W
 /// With its versions, runs and events. Runs that are under way stop. Needs the scope `workflows:write`.
 #[utoipa::path(
     tag = "workflows",
-    params(("id" = String, Path, description = "The workflow's id.", example = "wf_018f3a2b4c5d7e6f8091a2b3c4d5e6f7")),
-    responses((status = 204, description = "It is gone."), Problems),
+    params(
+        ("id" = String, Path, description = "The workflow's id.", example = "wf_018f3a2b4c5d7e6f8091a2b3c4d5e6f7"),
+        IfMatch,
+    ),
+    responses((status = 204, description = "It is gone."), Problems, EditProblems),
 )]
 #[delete("/workflows/{id}")]
 async fn delete_workflow(
     caller: Caller,
     services: web::Data<Services>,
     id: web::Path<WorkflowId>,
+    seen: IfMatch,
 ) -> Result<HttpResponse, Problem> {
-    services.workflows.remove(&caller.permit()?, id.into_inner()).await?;
+    services.workflows.remove(&caller.permit()?, id.into_inner(), seen.revisions()).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
