@@ -165,7 +165,12 @@ impl Standing {
                 // Before anything was judged, that nothing can be is no news.
                 notice = (self.state != AlertState::Unknown).then_some(Notice::Unknown);
             }
-            AlertState::Error if !self.trouble_told => notice = Some(Notice::Failing),
+            // Who was told that it cannot be judged was not told that it fails, and others hear of that than of this.
+            AlertState::Error
+                if !self.trouble_told || telling.unknown && self.state == AlertState::Unknown =>
+            {
+                notice = Some(Notice::Failing);
+            }
             AlertState::Unknown | AlertState::Error => {}
         }
         if telling.is_muted {
@@ -255,6 +260,9 @@ mod tests {
         let asked = Telling { unknown: true, ..TELLING };
         let outcomes = [UNKNOWN, NOT_MET, UNKNOWN, UNKNOWN, NOT_MET];
         let expected = [None, None, Some(Notice::Unknown), None, Some(Recovered)];
+        assert_eq!(told(|_| asked, &outcomes), expected);
+        let outcomes = [NOT_MET, UNKNOWN, failed, failed, NOT_MET];
+        let expected = [None, Some(Notice::Unknown), Some(Failing), None, Some(Recovered)];
         assert_eq!(told(|_| asked, &outcomes), expected);
     }
 
