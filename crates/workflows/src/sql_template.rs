@@ -78,6 +78,11 @@ impl SqlTemplate {
         !self.expressions.is_empty()
     }
 
+    /// How many values stand in it.
+    pub fn values(&self) -> usize {
+        self.expressions.len()
+    }
+
     /// The values, as Postgres reads them; `None` for null.
     ///
     /// # Errors

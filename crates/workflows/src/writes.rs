@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use plinth_connections::ConnectionError;
 use plinth_connections::writes::{
-    OpenedWrite, Write, WriteConnectionId, WriteConnections, WriteFailure, WriteKey, Written,
+    OpenedWrite, Write, WriteConnections, WriteFailure, WriteKey, Written,
 };
 use plinth_core::{Classify as _, ErrorKind, Principal, UserId};
 use plinth_queries::{JudgedWrite, Queries, QueryError};
@@ -37,7 +37,8 @@ impl DatabaseWriter {
         Self { queries, connections }
     }
 
-    /// Whether the member may use the write connection now.
+    /// Whether the member may use the write connection now; says why the guard refuses the statement, if it does. Where the
+    /// schema cannot be read now, that shows when it is written.
     ///
     /// # Errors
     ///
@@ -45,9 +46,14 @@ impl DatabaseWriter {
     pub(crate) async fn check(
         &self,
         caller: &Principal,
-        id: WriteConnectionId,
-    ) -> Result<(), ConnectionError> {
-        self.connections.open(caller, id).await.map(drop)
+        action: &WriteAction,
+    ) -> Result<Option<String>, ConnectionError> {
+        let opened = self.connections.open(caller, action.connection).await?;
+        let (sql, values) = (action.sql.sql(), action.sql.values());
+        match self.queries.judge_write(caller, &opened, sql, values).await {
+            Err(QueryError::Rejected(why)) => Ok(Some(why.to_string())),
+            _ => Ok(None),
+        }
     }
 
     /// What an action would write: the statement and its values. Nothing is run.

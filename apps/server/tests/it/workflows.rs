@@ -352,3 +352,58 @@ async fn a_step_runs_a_saved_query_with_values_of_earlier_ones() {
         assert_eq!(refused.error(), (422, "validation_error"), "{}", refused.text);
     }
 }
+
+#[actix_web::test]
+async fn what_would_fail_at_each_run_is_refused_when_it_is_saved() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Ann").await;
+    let connection = ann.connect("Shop", &target).await;
+    let saved = ann
+        .post(
+            "/v1/queries/save",
+            json!({ "name": "Late", "connection_id": connection, "sql": "SELECT id FROM orders WHERE id = {{ id }}",
+                    "parameters": [{ "name": "id", "type": "number", "required": true }] }),
+        )
+        .await;
+    assert_eq!(saved.status, 201, "{}", saved.text);
+    let query = saved.body["data"]["id"].clone();
+    let sql = |name: &str, sql: &str| json!({ "name": name, "type": "sql", "connection_id": connection, "sql": sql });
+    let asks = |name: &str, parameters: Value| json!({ "name": name, "type": "saved_query", "query_id": query, "parameters": parameters });
+    let new = |steps: Vec<Value>| json!({ "name": "All", "trigger": { "type": "manual" }, "steps": steps });
+    let refused = ann
+        .post(
+            "/v1/workflows",
+            new(vec![
+                sql("a", "SELEC 1"),
+                sql("b", "DELETE FROM orders"),
+                sql("c", "SELECT * FROM nosuch"),
+                sql("d", "SELECT pg_read_file('/etc/passwd')"),
+                sql("e", "SELECT id FROM orders WHERE id = {{ steps.a.id }}"),
+                asks("f", json!({ "nope": 1 })),
+                asks("g", json!({ "id": "{{ steps.e.id }}" })),
+            ]),
+        )
+        .await;
+    assert_eq!(refused.error(), (422, "validation_error"), "{}", refused.text);
+    let faults = refused.body["error"]["details"]["faults"].as_array().unwrap();
+    let at: Vec<_> = faults.iter().map(|it| it["pointer"].as_str().unwrap()).collect();
+    assert_eq!(
+        at,
+        [
+            "/steps/0/sql",
+            "/steps/1/sql",
+            "/steps/2/sql",
+            "/steps/3/sql",
+            "/steps/5/parameters/nope",
+            "/steps/5/parameters/id"
+        ],
+        "{}",
+        refused.text
+    );
+    let good = ann.post(
+        "/v1/workflows",
+        new(vec![sql("e", "SELECT 1 AS id"), asks("g", json!({ "id": "{{ steps.e.id }}" }))]),
+    );
+    let good = good.await;
+    assert_eq!(good.status, 201, "{}", good.text);
+}

@@ -1,6 +1,7 @@
-//! The judge of what workflows write. It is no way to a database: what it lets through is sent over a write connection, with
+//! The judge of what workflows ask and write. It is no way to a database: what is written is sent over a write connection, with
 //! that one's role, and by nothing that reads.
 
+use plinth_connections::ConnectionId;
 use plinth_connections::writes::OpenedWrite;
 use plinth_core::{Principal, StoreError};
 use plinth_sql_guard::{ApprovedWrite, Rejection, Rule, WriteGuard};
@@ -22,6 +23,31 @@ pub struct JudgedWrite {
 }
 
 impl Queries {
+    /// Judges a statement that a member's workflow would ask, under the policies that bind the member. Nothing is dialled but,
+    /// where the schema is not known yet or has changed, by who reads it.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::Rejected`] with the guard's reason, and as for opening the connection and reading its schema.
+    pub async fn judge_read(
+        &self,
+        caller: &Principal,
+        connection: ConnectionId,
+        sql: &str,
+        parameters: usize,
+    ) -> Result<(), QueryError> {
+        let opened = self.connections.open(caller, connection).await?;
+        let knowledge = self.knowledge(&opened, caller.user).await?;
+        match knowledge.judge_with(sql, parameters) {
+            Err(it) if it.rule == Rule::UnknownTable && self.is_stale(&knowledge) => {
+                let knowledge = self.renew(&opened, caller.user).await?;
+                knowledge.judge_with(sql, parameters)?;
+            }
+            judged => drop(judged?),
+        }
+        Ok(())
+    }
+
     /// Judges a statement that a member's workflow would write, by the write connection's lists and under the policies that
     /// bind the member. Nothing is dialled but, where the schema is not known yet or has changed, by who reads it.
     ///

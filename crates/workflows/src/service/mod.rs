@@ -13,9 +13,9 @@ use plinth_core::{
     Clock, Cursor, Limit, OrgId, Page, Permit, Principal, QueriesRead, Scope, StoreError, UserId,
     WorkflowsRead, WorkflowsWrite,
 };
-use plinth_queries::{Queries, QueryId};
+use plinth_queries::{Parameter, Queries, QueryError, QueryId};
 use plinth_tenancy::{AuditEntry, Tenancy};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 pub use preview::Previewed;
 pub use triggers::{Hook, HookCall, MOST_HOOK_BYTES};
@@ -511,29 +511,52 @@ impl Workflows {
                 }]));
             }
         }
-        for step in &mut definition.steps {
+        let mut faults = Vec::new();
+        for (at, step) in definition.steps.iter_mut().enumerate() {
             match &mut step.kind {
-                StepKind::Question { connection, .. } | StepKind::Sql { connection, .. } => {
-                    if caller.saved_queries_only {
-                        return Err(WorkflowError::Narrow("it runs saved queries only"));
-                    }
+                StepKind::Question { connection, .. } | StepKind::Sql { connection, .. }
+                    if caller.saved_queries_only =>
+                {
+                    return Err(WorkflowError::Narrow("it runs saved queries only"));
+                }
+                StepKind::Question { connection, .. } => {
                     self.parts.connections.open(caller, *connection).await?;
                 }
-                StepKind::Query { query, version, .. } => {
-                    let record = self.parts.queries.get(&permit, *query).await.map_err(Box::new)?;
-                    *version = Some(record.definition.version);
+                StepKind::Sql { connection, sql } => {
+                    self.parts.connections.open(caller, *connection).await?;
+                    let queries = &self.parts.queries;
+                    let judged = queries.judge_read(caller, *connection, sql.sql(), sql.values());
+                    // Where the schema cannot be read now, that shows when it runs.
+                    if let Err(QueryError::Rejected(why)) = judged.await {
+                        let pointer = format!("/steps/{at}/sql");
+                        faults.push(Fault { pointer, message: why.to_string() });
+                    }
+                }
+                StepKind::Query { query, version, parameters } => {
+                    match self.parts.queries.get(&permit, *query).await {
+                        Ok(record) => {
+                            *version = Some(record.definition.version);
+                            fitting(at, &record.definition.parameters, parameters, &mut faults);
+                        }
+                        Err(err @ QueryError::NotFound(_)) => {
+                            let pointer = format!("/steps/{at}/query_id");
+                            faults.push(Fault { pointer, message: err.to_string() });
+                        }
+                        Err(err) => return Err(Box::new(err).into()),
+                    }
                 }
             }
         }
-        for action in &definition.actions {
+        for (at, action) in definition.actions.iter().enumerate() {
             if let ActionKind::Write(write) = &action.kind {
                 let writer = self.parts.actions.writer();
                 let writer =
                     writer.map_err(|_| WorkflowError::Standing("nothing is written here"))?;
-                writer.check(caller, write.connection).await?;
+                if let Some(message) = writer.check(caller, write).await? {
+                    faults.push(Fault { pointer: format!("/actions/{at}/sql"), message });
+                }
             }
         }
-        let mut faults = Vec::new();
         for (at, action) in definition.actions.iter_mut().enumerate() {
             match self.parts.actions.judge_credential(caller.org, action).await? {
                 Ok(receiver) => action.receiver = receiver,
@@ -617,6 +640,23 @@ fn name(text: &str) -> Result<String, WorkflowError> {
         return Err(WorkflowError::Field { field: "name", rule });
     }
     Ok(text.to_owned())
+}
+
+/// Whether a step says what a saved query wants to be told: no value that it does not know, and each that it needs. Of what
+/// kind a value is shows when it is filled in.
+fn fitting(at: usize, wanted: &[Parameter], given: &Map<String, Value>, faults: &mut Vec<Fault>) {
+    let pointer = |name: &str| {
+        format!("/steps/{at}/parameters/{}", name.replace('~', "~0").replace('/', "~1"))
+    };
+    for name in given.keys().filter(|name| wanted.iter().all(|it| it.name != **name)) {
+        let message = "the query has no such parameter".to_owned();
+        faults.push(Fault { pointer: pointer(name), message });
+    }
+    let needed = wanted.iter().filter(|it| it.required && it.default.is_none());
+    for it in needed.filter(|it| !given.contains_key(&it.name)) {
+        let message = "the query needs a value for it".to_owned();
+        faults.push(Fault { pointer: pointer(&it.name), message });
+    }
 }
 
 fn description(text: &str) -> Result<String, WorkflowError> {
