@@ -96,7 +96,7 @@ impl Definition {
     ///
     /// As for [`Definition::parse`].
     pub fn of(published: &Published) -> Result<Self, Vec<Fault>> {
-        let mut definition = Self::parse(&published.definition)?;
+        let mut definition = Self::read(&published.definition, Faults::default())?;
         let meant = published.meant.as_ref();
         for step in &mut definition.steps {
             if let StepKind::Query { query, version, .. } = &mut step.kind {
@@ -115,9 +115,14 @@ impl Definition {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong, in the order in which it stands.
+    /// Everything that is wrong: numbers that may not be what was sent, then the rest in the order in which it stands.
     pub fn parse(value: &Value) -> Result<Self, Vec<Fault>> {
         let mut faults = Faults::default();
+        crate::condition::check_sent(&value["conditions"], "/conditions", &mut faults);
+        Self::read(value, faults)
+    }
+
+    fn read(value: &Value, mut faults: Faults) -> Result<Self, Vec<Fault>> {
         let text = value.to_string();
         if text.len() > LARGEST {
             faults.add("", format!("is larger than {LARGEST} bytes"));
