@@ -123,12 +123,11 @@ impl Definition {
     }
 
     fn read(value: &Value, mut faults: Faults) -> Result<Self, Vec<Fault>> {
-        let text = value.to_string();
-        if text.len() > LARGEST {
+        if value.to_string().len() > LARGEST {
             faults.add("", format!("is larger than {LARGEST} bytes"));
             return Err(faults.0);
         }
-        if text.contains("\\u0000") {
+        if holds_nul(value) {
             faults.add("", "holds a NUL character, which no database keeps");
             return Err(faults.0);
         }
@@ -171,6 +170,16 @@ impl Definition {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let steps = self.steps.iter().map(|it| it.name.as_str());
         steps.chain(self.actions.iter().map(|it| it.name.as_str()))
+    }
+}
+
+/// Whether a NUL stands in a text of it; one that is only spelled out, as an escape in SQL, is none.
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        Value::String(text) => text.contains('\0'),
+        Value::Array(all) => all.iter().any(holds_nul),
+        Value::Object(all) => all.iter().any(|it| it.0.contains('\0') || holds_nul(it.1)),
     }
 }
 

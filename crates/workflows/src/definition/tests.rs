@@ -118,3 +118,12 @@ fn a_number_that_may_have_been_rounded_is_refused_and_read_where_it_is_stored() 
     let text = asking("SELECT 1 AS a", &json!("12345678901234567890.12"));
     assert_eq!(faults(&text), [""; 0]);
 }
+
+#[test]
+fn only_a_real_nul_is_refused() {
+    assert_eq!(faults(&asking(r"SELECT E'\u0000', '{}\u0000'", &json!(1))), [""; 0]);
+    assert_eq!(faults(&asking("SELECT '\0'", &json!(1))), [""]);
+    let mut key = asking("SELECT 1", &json!(1));
+    key["steps"][0]["x\0"] = json!(1);
+    assert_eq!(faults(&key), [""]);
+}
