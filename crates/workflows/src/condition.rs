@@ -22,6 +22,12 @@ const LONGEST_WINDOW: u64 = 200;
 /// With fewer earlier values nothing is known about what is usual.
 const LEAST_LEARNED: usize = 8;
 
+/// The most digits of a number that comes as a text.
+const MOST_DIGITS: usize = 500;
+
+/// The largest number up to which doubles hold every whole one: 2^53.
+const LARGEST_WHOLE: f64 = 9_007_199_254_740_992.0;
+
 /// A condition.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
@@ -505,13 +511,37 @@ fn read_comparison(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<(Comp
     fields.need("is", faults);
     let is = fields.word("is", &COMPARISONS, faults);
     let value = fields.need("value", faults).and_then(|it| {
-        let number = it.as_number().and_then(|_| Decimal::of(it));
+        let number = read_number(it);
         if number.is_none() {
-            faults.add(&fields.at("value"), "has to be a number");
+            faults.add(&fields.at("value"), "has to be a number, or a string of its digits");
         }
         number
     });
     is.zip(value)
+}
+
+/// A number, or a text that is one, to the last digit of what is written.
+fn read_number(value: &Value) -> Option<Decimal> {
+    match value {
+        Value::String(text) if text.len() > MOST_DIGITS => None,
+        Value::String(text) => Decimal::parse(text),
+        it => Decimal::of(it),
+    }
+}
+
+/// Finds numbers that may have been others when they were sent: JSON's readers round what a double does not hold. What was
+/// stored before this was asked is still read.
+pub(crate) fn check_sent(condition: &Value, pointer: &str, faults: &mut Faults) {
+    for (at, it) in condition["of"].as_array().into_iter().flatten().enumerate() {
+        check_sent(it, &format!("{pointer}/of/{at}"), faults);
+    }
+    // Where it is compared with texts, a number is refused as it is.
+    let number =
+        condition["value"].as_number().filter(|it| it.is_f64() && condition["type"] != "text");
+    if number.and_then(serde_json::Number::as_f64).is_some_and(|it| it.abs() > LARGEST_WHOLE) {
+        let rule = "is too large to be sent as this number; send it as a string";
+        faults.add(&format!("{pointer}/value"), rule);
+    }
 }
 
 /// From 1 (a wide awake alarm) to 10, in usual deviations.

@@ -16,6 +16,7 @@ pub mod definition;
 mod engine;
 mod error;
 pub mod events;
+mod exact;
 mod gathered;
 mod held;
 pub mod hook;

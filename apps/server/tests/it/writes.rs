@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use plinth_testdb::TestDatabase;
 use serde_json::{Value, json};
 
-use crate::app::{Person, TestApp};
+use crate::app::{Person, TestApp, send};
 use crate::workflows::{detail, make, run, shop};
 
 /// The role that writes in tests; roles are the server's, and outlive a database.
@@ -391,4 +391,41 @@ async fn what_is_approved_is_done_also_when_a_later_run_found_nothing_to_do() {
         "{done}"
     );
     assert_eq!(order(&client).await.1, "21");
+}
+
+#[actix_web::test]
+async fn what_a_webhook_says_is_written_to_its_last_digit() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let client = with_writer(&target).await;
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let writes = made(&ann, writing(&connection, &json!({}))).await;
+    let sql = "UPDATE orders SET total = {{ webhook.amount }}, email = {{ webhook.note }} WHERE id = {{ webhook.id }}";
+    let mut body = marking(&connection, &writes, &json!({ "sql": sql }));
+    body["trigger"] = json!({ "type": "webhook" });
+    // The step has six characters in it that are no NUL, and a threshold that no double holds.
+    body["steps"][0]["sql"] = json!(r"SELECT 12345678901234567890.12 AS one, 'a\u0000' AS spelled");
+    body["conditions"] =
+        json!({ "type": "value", "column": "one", "is": "=", "value": "12345678901234567890.12" });
+    let workflow = make(&ann, body.clone()).await;
+    let hook = ann.get(&format!("/v1/workflows/{workflow}/webhook")).await;
+    let url = hook.body["data"]["url"].as_str().unwrap().strip_prefix(&app.url).unwrap().to_owned();
+    for (amount, note, written) in [
+        ("12345678901234567890.12", "a", "a"),
+        ("100000000000000.235", r"a\u0000", "a\u{fffd}"),
+        ("0.25", r"\ud83d", "\u{fffd}"),
+    ] {
+        let text = format!(r#"{{"id":1,"amount":{amount},"note":"{note}","far":1e400}}"#);
+        assert_eq!(send(app.request("POST", &url).body(text)).await.status, 202);
+        app.services.worker.drain().await.unwrap();
+        assert_eq!(order(&client).await, (written.to_owned(), amount.to_owned()));
+    }
+
+    body["name"] = json!("Rounds");
+    body["conditions"]["value"] = json!(12_345_678_901_234_567_890.12);
+    let refused = ann.post("/v1/workflows", body).await;
+    assert_eq!(refused.status, 422);
+    let told =
+        refused.text.contains("/conditions/value") && refused.text.contains("send it as a string");
+    assert!(told, "{}", refused.text);
 }

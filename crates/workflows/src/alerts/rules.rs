@@ -4,7 +4,8 @@ use jiff::SignedDuration;
 use plinth_tenancy::Email;
 use serde_json::{Map, Value};
 
-use crate::condition::Condition;
+use super::alert::Alert;
+use crate::condition::{Condition, check_sent};
 use crate::definition::{Fault, Faults, Fields, read_timing};
 use crate::schedule::Timing;
 use crate::template::Names;
@@ -46,7 +47,7 @@ pub struct Notify {
 }
 
 impl AlertRules {
-    /// Reads what an alert says.
+    /// Reads what somebody wants an alert to say.
     ///
     /// # Errors
     ///
@@ -59,6 +60,26 @@ impl AlertRules {
         parameters: &Map<String, Value>,
     ) -> Result<Self, Vec<Fault>> {
         let mut faults = Faults::default();
+        check_sent(condition, "/condition", &mut faults);
+        Self::read_after(faults, (condition, schedule, notify), rearm_seconds, parameters)
+    }
+
+    /// Reads what an alert says that was stored.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::read`].
+    pub(super) fn of(alert: &Alert) -> Result<Self, Vec<Fault>> {
+        let said = (&alert.condition, &alert.schedule, &alert.notify);
+        Self::read_after(Faults::default(), said, alert.rearm_seconds, &alert.parameters)
+    }
+
+    fn read_after(
+        mut faults: Faults,
+        (condition, schedule, notify): (&Value, &Value, &Value),
+        rearm_seconds: Option<i64>,
+        parameters: &Map<String, Value>,
+    ) -> Result<Self, Vec<Fault>> {
         let mut names = Names::default();
         names.add_step(RESULT);
         let condition = Condition::read(condition, "/condition", &names, &mut faults);
@@ -115,6 +136,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_number_that_may_have_been_rounded_is_refused_where_somebody_sends_it() {
+        let read = |value: Value| {
+            let condition =
+                json!({ "type": "value", "column": "total", "is": "=", "value": value });
+            let every = json!({ "every": "hour" });
+            AlertRules::read(&condition, &every, &json!({}), None, &Map::new())
+        };
+        let refused = read(json!(1.234_567_890_123_456_7e19)).expect_err("rounded");
+        assert_eq!(refused[0].pointer, "/condition/value");
+        let stored = json!({ "type": "row_count", "is": ">", "value": 1e19 });
+        let said = (&stored, &json!({ "every": "hour" }), &json!({}));
+        let read_again = AlertRules::read_after(Faults::default(), said, None, &Map::new());
+        assert!(read_again.is_ok(), "what was stored before is evaluated as it was");
+        let exact = read(json!("12345678901234567890.12")).expect("read");
+        let Condition::Value { value, .. } = exact.condition else { panic!("another condition") };
+        assert_eq!(Some(value), crate::Decimal::parse("12345678901234567890.12"));
+    }
 
     #[test]
     fn everything_that_is_wrong_is_said_at_once() {

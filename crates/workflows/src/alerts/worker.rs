@@ -144,13 +144,7 @@ impl AlertWorker {
             return self.pause(alert, "its owner may not make alerts any more").await;
         }
         // A newer server may have written what this one does not understand.
-        let Ok(rules) = AlertRules::read(
-            &alert.condition,
-            &alert.schedule,
-            &alert.notify,
-            alert.rearm_seconds,
-            &alert.parameters,
-        ) else {
+        let Ok(rules) = AlertRules::of(alert) else {
             return self.again(alert, 0).await;
         };
         let started_at = self.parts.clock.now();

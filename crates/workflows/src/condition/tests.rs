@@ -173,6 +173,17 @@ fn decimals_are_compared_as_they_are_written() {
             json!(9_007_199_254_740_992_u64),
         ),
         (threshold("<", json!(-33.333)), json!(0), json!("-33.3333333333333333")),
+        (
+            threshold("=", json!("12345678901234567890.12")),
+            json!(0),
+            json!("12345678901234567890.120"),
+        ),
+        (
+            threshold(">", json!("1234567890.1234567890122")),
+            json!(0),
+            json!("1234567890.1234567890123"),
+        ),
+        (change("absolute", "=", json!("1e-20")), json!(1), json!("1.00000000000000000001")),
     ] {
         let verdict = condition.judge(&results(&[now.clone()]), &from(before.clone()));
         assert_eq!(verdict, Verdict::Met, "{condition:?} from {before} to {now}");
@@ -204,4 +215,45 @@ fn what_is_usual_is_learned_and_some_outliers_do_not_widen_it() {
     assert_eq!(outside.judge(&results(&[json!(2)]), &mostly), Verdict::NotMet);
     assert_eq!(outside.judge(&results(&[json!(40)]), &mostly), Verdict::Met);
     assert_eq!(outside.looks_back(), 30);
+}
+
+#[test]
+fn what_a_value_is_compared_with_is_a_number_or_its_digits() {
+    let refused = |value: &Value| {
+        let condition = json!({ "type": "value", "column": "x", "is": "=", "value": value });
+        let mut names = Names::default();
+        names.add_step("a");
+        let mut faults = Faults::default();
+        let read = Condition::read(&condition, "/conditions", &names, &mut faults);
+        assert_eq!(read.is_none(), !faults.0.is_empty());
+        faults.0.pop()
+    };
+    for good in [json!(3), json!(-0.5), json!(1e19), json!("3"), json!("-12345678901234567890.12")]
+    {
+        assert_eq!(refused(&good), None, "{good}");
+    }
+    for none in
+        [json!(true), json!(""), json!("many"), json!("NaN"), json!([3]), json!("1".repeat(501))]
+    {
+        let fault = refused(&none).expect("refused");
+        assert_eq!(fault.pointer, "/conditions/value");
+        assert_eq!(fault.message, "has to be a number, or a string of its digits");
+    }
+}
+
+#[test]
+fn numbers_that_may_have_been_rounded_are_refused_where_they_stand() {
+    let sent = |value: Value| json!({ "type": "value", "column": "x", "is": "=", "value": value });
+    let mut faults = Faults::default();
+    let good = [json!(9e15), json!(u64::MAX), json!(i64::MIN), json!("12345678901234567890.12")];
+    let text = json!({ "type": "text", "column": "x", "is": "equals", "value": 1e19 });
+    let good: Vec<_> = good.into_iter().map(sent).chain([text]).collect();
+    check_sent(&json!({ "type": "any", "of": good }), "", &mut faults);
+    assert_eq!(faults.0, []);
+    let rounded: Value = serde_json::from_str("12345678901234567890.12").expect("a number");
+    let all = json!({ "type": "all", "of": [sent(json!(1)), sent(rounded), sent(json!(-1e300))] });
+    check_sent(&all, "/conditions", &mut faults);
+    let pointers: Vec<_> = faults.0.iter().map(|it| it.pointer.as_str()).collect();
+    assert_eq!(pointers, ["/conditions/of/1/value", "/conditions/of/2/value"]);
+    assert!(faults.0[0].message.ends_with("send it as a string"));
 }

@@ -96,7 +96,7 @@ impl Definition {
     ///
     /// As for [`Definition::parse`].
     pub fn of(published: &Published) -> Result<Self, Vec<Fault>> {
-        let mut definition = Self::parse(&published.definition)?;
+        let mut definition = Self::read(&published.definition, Faults::default())?;
         let meant = published.meant.as_ref();
         for step in &mut definition.steps {
             if let StepKind::Query { query, version, .. } = &mut step.kind {
@@ -115,15 +115,19 @@ impl Definition {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong, in the order in which it stands.
+    /// Everything that is wrong: numbers that may not be what was sent, then the rest in the order in which it stands.
     pub fn parse(value: &Value) -> Result<Self, Vec<Fault>> {
         let mut faults = Faults::default();
-        let text = value.to_string();
-        if text.len() > LARGEST {
+        crate::condition::check_sent(&value["conditions"], "/conditions", &mut faults);
+        Self::read(value, faults)
+    }
+
+    fn read(value: &Value, mut faults: Faults) -> Result<Self, Vec<Fault>> {
+        if value.to_string().len() > LARGEST {
             faults.add("", format!("is larger than {LARGEST} bytes"));
             return Err(faults.0);
         }
-        if text.contains("\\u0000") {
+        if holds_nul(value) {
             faults.add("", "holds a NUL character, which no database keeps");
             return Err(faults.0);
         }
@@ -166,6 +170,16 @@ impl Definition {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let steps = self.steps.iter().map(|it| it.name.as_str());
         steps.chain(self.actions.iter().map(|it| it.name.as_str()))
+    }
+}
+
+/// Whether a NUL stands in a text of it; one that is only spelled out, as an escape in SQL, is none.
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        Value::String(text) => text.contains('\0'),
+        Value::Array(all) => all.iter().any(holds_nul),
+        Value::Object(all) => all.iter().any(|it| it.0.contains('\0') || holds_nul(it.1)),
     }
 }
 

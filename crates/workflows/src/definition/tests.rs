@@ -93,3 +93,37 @@ fn what_is_missing_is_said() {
     let value = json!({ "trigger": { "type": "schedule" }, "steps": [] });
     assert_eq!(faults(&value), ["/trigger", "/steps"]);
 }
+
+fn asking(sql: &str, value: &Value) -> Value {
+    json!({
+        "trigger": { "type": "manual" },
+        "steps": [{ "name": "a", "type": "sql", "connection_id": CONNECTION, "sql": sql }],
+        "conditions": { "type": "value", "column": "a", "is": "=", "value": value },
+    })
+}
+
+#[test]
+fn a_number_that_may_have_been_rounded_is_refused_and_read_where_it_is_stored() {
+    let rounded = asking("SELECT 1 AS a", &json!(1.234_567_890_123_456_7e19));
+    assert_eq!(faults(&rounded), ["/conditions/value"]);
+    let stored = Published {
+        number: 1,
+        definition: rounded,
+        meant: None,
+        by: plinth_core::UserId::from_uuid(uuid::Uuid::nil()),
+        at: jiff::Timestamp::UNIX_EPOCH,
+        concurrency: 1,
+    };
+    assert!(Definition::of(&stored).is_ok());
+    let text = asking("SELECT 1 AS a", &json!("12345678901234567890.12"));
+    assert_eq!(faults(&text), [""; 0]);
+}
+
+#[test]
+fn only_a_real_nul_is_refused() {
+    assert_eq!(faults(&asking(r"SELECT E'\u0000', '{}\u0000'", &json!(1))), [""; 0]);
+    assert_eq!(faults(&asking("SELECT '\0'", &json!(1))), [""]);
+    let mut key = asking("SELECT 1", &json!(1));
+    key["steps"][0]["x\0"] = json!(1);
+    assert_eq!(faults(&key), [""]);
+}

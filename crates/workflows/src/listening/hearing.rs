@@ -14,6 +14,7 @@ use tokio::time::{Instant, interval, sleep, timeout};
 use super::proof::Proven;
 use super::rate::Rates;
 use super::{Heard, LISTEN_LEASE, ListenParts, Listened, Listener};
+use crate::exact;
 
 /// How often the lease is kept, floods are told, and it is looked who listens.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
@@ -307,8 +308,10 @@ fn channels(listeners: &[Listener]) -> Vec<String> {
 pub(crate) fn payload(it: &Notification) -> Value {
     let text = it.payload.replace('\0', "\u{fffd}");
     // One level deeper than it will stand, so that what is kept can be read again.
-    let parsed = serde_json::from_str::<[Value; 1]>(&format!("[{text}]")).ok().map(|[it]| it);
-    let parsed = parsed.filter(|_| !text.contains("\\u0000"));
+    let parsed = match exact::read(&format!("[{text}]")) {
+        Some(Value::Array(mut one)) if one.len() == 1 => one.pop(),
+        _ => None,
+    };
     json!({
         "channel": it.channel,
         "payload": parsed.unwrap_or_else(|| text.clone().into()),
@@ -321,4 +324,36 @@ pub(crate) fn payload(it: &Notification) -> Value {
 /// What templates read as `notify` where nobody knows what was said.
 pub(crate) fn gap(channel: &str, since: Timestamp) -> Value {
     json!({ "channel": channel, "payload": null, "text": "", "gap": true, "since": since.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(payload_text: &str) -> Value {
+        let notification =
+            Notification { channel: "orders".to_owned(), payload: payload_text.to_owned() };
+        let mut read = payload(&notification);
+        assert_eq!(read["text"], payload_text, "as it came");
+        read["payload"].take()
+    }
+
+    #[test]
+    fn payloads_keep_what_they_say() {
+        for (text, expected) in [
+            (r#"{"id":123456789012345678901}"#, json!({ "id": "123456789012345678901" })),
+            (r#"{"id":7,"note":"a\u0000\ud800"}"#, json!({ "id": 7, "note": "a\u{fffd}\u{fffd}" })),
+            (r#"{"id":7,"far":1e400}"#, json!({ "id": 7, "far": "1e400" })),
+            ("1e400", json!("1e400")),
+            ("", json!("")),
+            ("1],[2", json!("1],[2")),
+            ("1,2", json!("1,2")),
+        ] {
+            assert_eq!(read(text), expected, "{text}");
+        }
+        let (just, deeper) =
+            (format!("{}{}", "[".repeat(126), "]".repeat(126)), "[".repeat(127) + &"]".repeat(127));
+        assert!(read(&just).is_array(), "it can be read again where it stands");
+        assert_eq!(read(&deeper), json!(deeper));
+    }
 }

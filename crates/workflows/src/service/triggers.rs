@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::Workflows;
 use super::calls::{Noted, TooMany};
 use crate::definition::{Overlap, Trigger};
+use crate::exact;
 use crate::hook::REPLAY_WINDOW;
 use crate::ports::{Call, Changed, Enqueued, Queued};
 use crate::run::{NewRun, Run, TriggerEvent};
@@ -259,14 +260,36 @@ impl Workflows {
     }
 }
 
-/// A body as templates read it: JSON as it is, other text as `{"text": …}`.
+/// A body as templates read it: JSON with all that can be kept of it, other text as `{"text": …}`.
 fn payload(body: &[u8]) -> Value {
     let text = String::from_utf8_lossy(body).replace('\0', "\u{fffd}");
     if text.trim().is_empty() {
         return json!({});
     }
-    match serde_json::from_str::<Value>(&text) {
-        Ok(value) if !text.contains("\\u0000") => value,
-        _ => json!({ "text": text }),
+    exact::read(&text).unwrap_or_else(|| json!({ "text": text }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_keep_what_they_say() {
+        for (body, expected) in [
+            (
+                &br#"{"id":1,"amount":12345678901234567890.12}"#[..],
+                json!({ "id": 1, "amount": "12345678901234567890.12" }),
+            ),
+            (br#"{"id":1,"far":1e400}"#, json!({ "id": 1, "far": "1e400" })),
+            (
+                br#"{"id":1,"note":"a\u0000\udc00 \\u0000"}"#,
+                json!({ "id": 1, "note": "a\u{fffd}\u{fffd} \\u0000" }),
+            ),
+            (b"{\"id\":1,\"note\":\"\xff\0\"}", json!({ "id": 1, "note": "\u{fffd}\u{fffd}" })),
+            (b" \n", json!({})),
+            (b"{1e400:1}", json!({ "text": "{1e400:1}" })),
+        ] {
+            assert_eq!(payload(body), expected, "{}", String::from_utf8_lossy(body));
+        }
     }
 }
