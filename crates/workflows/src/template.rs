@@ -12,6 +12,7 @@ mod machine;
 mod markdown;
 mod meter;
 mod numbers;
+mod tables;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
@@ -27,12 +28,10 @@ use serde_json::Value as Json;
 
 use self::machine::{Frame, Machine, Written};
 use self::meter::{LARGEST, Meter};
+pub(crate) use self::tables::plain as plain_table;
 use crate::ports::Fault;
-use crate::result::{StepResult, text_of};
+use crate::result::StepResult;
 use crate::{RunId, WorkflowId};
-
-/// How many rows a table in a text shows.
-const TABLE_ROWS: usize = 100;
 
 /// What a text is for, and so how values are written into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,18 +118,6 @@ fn write_value(value: &Value) -> Result<String, Error> {
 
 fn escape_line(text: &str) -> String {
     text.chars().map(|it| if it.is_control() { ' ' } else { it }).collect()
-}
-
-/// Makes a value of a table stand for itself in Markdown. Line breaks become blanks: a line may begin a list or a heading.
-fn escape_markdown(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for it in text.chars() {
-        if it.is_ascii_punctuation() {
-            escaped.push('\\');
-        }
-        escaped.push(if it.is_control() { ' ' } else { it });
-    }
-    escaped
 }
 
 /// Fills templates in where nothing else waits for it: the largest keep a thread for a second.
@@ -321,7 +308,7 @@ impl Context {
         template: &Stmt<'_>,
         mark: Option<&str>,
     ) -> Result<Written, String> {
-        let names = self.names(tools.style);
+        let names = self.names(tools);
         let mut machine = tools.machine(&names, mark);
         match machine.run(template) {
             Ok(()) => Ok(machine.written),
@@ -330,9 +317,9 @@ impl Context {
         }
     }
 
-    fn names(&self, style: Style) -> Meant<'_> {
+    fn names<'a>(&'a self, tools: &'a Tools) -> Meant<'a> {
         let known = self.known.get_or_init(|| self.known()).clone();
-        Meant { known, last: self.results.last().map(|it| &*it.1), style, table: OnceCell::new() }
+        Meant { known, last: self.results.last().map(|it| &*it.1), tools }
     }
 
     /// Fills the texts in JSON in. A text that is one expression and nothing else becomes the expression's value.
@@ -376,7 +363,7 @@ impl Context {
 
     fn evaluate_by(&self, tools: &Tools, expression: &str) -> Result<Json, String> {
         let read: Expr<'_> = grammar::read_expression(expression).map_err(|err| said(&err))?;
-        let names = self.names(tools.style);
+        let names = self.names(tools);
         let mut machine = tools.machine(&names, None);
         let value = machine.eval(&read).map_err(|err| said(&err))?;
         if value.is_undefined() {
@@ -392,13 +379,15 @@ struct Tools {
     style: Style,
     meter: Arc<Meter>,
     environment: Environment<'static>,
+    /// `results_table`: made when the first text asks for it.
+    table: OnceCell<Value>,
 }
 
 impl Tools {
     fn new(style: Style) -> Self {
         let meter = Arc::new(Meter::new());
         let environment = filters::environment(style, &meter);
-        Self { style, meter, environment }
+        Self { style, meter, environment, table: OnceCell::new() }
     }
 
     fn machine<'m>(&'m self, names: &'m Meant<'_>, mark: Option<&'m str>) -> Machine<'m> {
@@ -419,9 +408,7 @@ impl Tools {
 struct Meant<'a> {
     known: Value,
     last: Option<&'a StepResult>,
-    style: Style,
-    /// Made when it is asked for.
-    table: OnceCell<Value>,
+    tools: &'a Tools,
 }
 
 impl machine::Names for Meant<'_> {
@@ -429,13 +416,17 @@ impl machine::Names for Meant<'_> {
         let Some(last) = self.last.filter(|_| name == "results_table") else {
             return self.known.get_attr(name);
         };
-        let table = || match self.style {
+        if let Some(table) = self.tools.table.get() {
+            return Ok(table.clone());
+        }
+        let table = match self.tools.style {
             // A table that is Markdown already.
-            Style::Markdown => Value::from_safe_string(markdown_table(last)),
-            Style::Slack => Value::from_safe_string(crate::slack::block(&plain_table(last))),
-            Style::Plain | Style::Line => Value::from(plain_table(last)),
+            Style::Markdown => Value::from_safe_string(tables::markdown(last)),
+            Style::Slack => Value::from_safe_string(crate::slack::block(&tables::plain(last))),
+            Style::Plain | Style::Line => Value::from(tables::plain(last)),
         };
-        Ok(self.table.get_or_init(table).clone())
+        self.tools.meter.glance(&table)?;
+        Ok(self.tools.table.get_or_init(|| table).clone())
     }
 }
 
@@ -491,43 +482,6 @@ impl io::Write for Bounded {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-fn markdown_table(result: &StepResult) -> String {
-    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-    let mut table = String::from("\n\n");
-    table += &line(result.columns.iter().map(|it| escape_markdown(it)).collect());
-    table += &line(result.columns.iter().map(|_| "---".to_owned()).collect());
-    for row in result.rows.iter().take(TABLE_ROWS) {
-        table += &line(row.iter().map(|it| escape_markdown(&text_of(it))).collect());
-    }
-    if let Some(more) = result.rows.len().checked_sub(TABLE_ROWS).filter(|it| *it > 0) {
-        table += &format!("\n{more} more rows are not shown.\n");
-    }
-    table.push('\n');
-    table
-}
-
-/// Columns side by side, in letters of one width.
-pub(crate) fn plain_table(result: &StepResult) -> String {
-    let mut lines = vec![result.columns.iter().map(|it| escape_line(it)).collect::<Vec<_>>()];
-    let rows = result.rows.iter().take(TABLE_ROWS);
-    lines.extend(rows.map(|row| row.iter().map(|it| escape_line(&text_of(it))).collect()));
-    let widths: Vec<usize> = (0..result.columns.len())
-        .map(|at| lines.iter().filter_map(|it| it.get(at)).map(|it| it.chars().count()).max())
-        .map(Option::unwrap_or_default)
-        .collect();
-    let mut table = String::new();
-    for line in &lines {
-        let cells: Vec<String> =
-            line.iter().zip(&widths).map(|(it, width)| format!("{it:<width$}")).collect();
-        table += cells.join("  ").trim_end();
-        table.push('\n');
-    }
-    if let Some(more) = result.rows.len().checked_sub(TABLE_ROWS).filter(|it| *it > 0) {
-        table += &format!("({more} more rows are not shown)\n");
-    }
-    table
 }
 
 #[cfg(test)]

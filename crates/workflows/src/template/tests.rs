@@ -268,6 +268,23 @@ fn many_templates_of_one_json_share_what_one_may_do() {
 }
 
 #[test]
+fn a_table_is_made_once_for_all_texts_of_a_json() {
+    let context = context(json!("x".repeat(100)));
+    let tools = Tools::new(Style::Plain);
+    let costs = |texts: &Json| {
+        let before = tools.meter.left();
+        context.render_json_by(&tools, texts).expect("good");
+        before - tools.meter.left()
+    };
+    let first = costs(&json!("{{ results_table and 1 }}"));
+    let table = tools.table.get().and_then(|it| it.as_str()).expect("it is kept").as_ptr();
+    let again = costs(&json!("{{ results_table and 1 }}"));
+    assert!(first >= again + 104, "the table costs its size: {first}, {again}");
+    costs(&json!(["{{ results_table }}", { "a": "{{ results_table }}!" }]));
+    assert_eq!(tools.table.get().and_then(|it| it.as_str()).map(str::as_ptr), Some(table));
+}
+
+#[test]
 fn templates_say_what_they_always_said() {
     let mut context = Context::new(about(), None);
     let columns = vec!["who".to_owned(), "owes".to_owned()];
