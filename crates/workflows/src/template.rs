@@ -468,15 +468,38 @@ fn said(err: &Error) -> String {
     }
 }
 
+/// The largest JSON that leaves, in bytes. A letter of a value is six where JSON escapes it.
+pub(crate) const LARGEST_JSON: usize = 8 * LARGEST;
+
+/// A value as JSON; `None` if that is longer than `most` bytes.
+pub(crate) fn json_within(value: &Json, most: usize) -> Option<Vec<u8>> {
+    struct Within(Vec<u8>, usize);
+    impl io::Write for Within {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            write_within(&mut self.0, bytes, self.1)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut out = Within(Vec::new(), most);
+    serde_json::to_writer(&mut out, value).ok()?;
+    Some(out.0)
+}
+
+fn write_within(to: &mut Vec<u8>, bytes: &[u8], most: usize) -> io::Result<usize> {
+    if to.len() + bytes.len() > most {
+        return Err(io::Error::other("too large"));
+    }
+    to.extend_from_slice(bytes);
+    Ok(bytes.len())
+}
+
 struct Bounded(Vec<u8>);
 
 impl io::Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > LARGEST {
-            return Err(io::Error::other("too large"));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
+        write_within(&mut self.0, bytes, LARGEST)
     }
 
     fn flush(&mut self) -> io::Result<()> {
