@@ -431,3 +431,45 @@ fn a_value_in_markdown_is_no_link_and_leads_nowhere() {
         + &"[r] ".repeat(20_000);
     assert!(context(json!("x".repeat(100_000))).render(&linked, Style::Markdown).is_err());
 }
+
+#[test]
+fn a_page_is_nested_so_deep_and_no_deeper() {
+    let page = |text: &str| context(json!("x")).render(text, Style::Markdown);
+    let list = |deep: usize| -> String {
+        (0..deep).flat_map(|it| ["  ".repeat(it), "- a\n".to_owned()]).collect()
+    };
+    for text in [
+        &format!("{}a{}", ">".repeat(100_000), "\nx".repeat(100_000)),
+        &format!("{}a", "> ".repeat(101)),
+        &format!("{}a", "- ".repeat(101)),
+        &format!("a\r{}a", "* > + 1. 23) ".repeat(21)),
+        &format!("{}a", "1.\t".repeat(51)),
+        "{% for i in range(101) %}>{% endfor %}a",
+        &list(101),
+    ] {
+        let err = page(text).expect_err(text);
+        assert!(err.contains("more than 100 quotations and lists"), "{err}");
+    }
+    for text in [
+        &format!("{}a", ">".repeat(100)),
+        &format!("{}a", "> ".repeat(100)),
+        &format!("{}a", "1. ".repeat(100)),
+        &format!("a\n\n{}", "-".repeat(1_000)),
+        &format!("{}a", "*".repeat(1_000)),
+        &format!("```\n{}a\n```", " ".repeat(1_000)),
+        &format!("| a |\n| - |\n| {} |", "> ".repeat(1_000)),
+        &"1".repeat(1_000),
+        &list(60),
+    ] {
+        assert_eq!(page(text).err(), None, "{text}");
+    }
+    assert_eq!(page(&list(60)).expect("good").matches("<li>").count(), 60);
+}
+
+#[test]
+fn nothing_of_a_page_goes_missing_unsaid() {
+    let linked = "[r]: https://e.com/{{ 'A' * 400000 }}\n\n![".to_owned() + &"[r] ".repeat(30);
+    let page = context(json!("x"))
+        .render(&(linked + "{{ steps.late.who }}](https://e.com/i)"), Style::Markdown);
+    assert!(page.expect_err("there are too many").contains("bytes of values"));
+}
