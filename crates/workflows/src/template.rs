@@ -17,7 +17,8 @@ mod tables;
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::num::NonZero;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use jiff::Timestamp;
 use minijinja::machinery::ast::{Expr, Stmt};
@@ -25,6 +26,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Value};
 use serde::Serialize;
 use serde_json::Value as Json;
+use tokio::sync::Semaphore;
 
 use self::machine::{Frame, Machine, Written};
 use self::meter::{LARGEST, Meter};
@@ -120,6 +122,13 @@ fn escape_line(text: &str) -> String {
     text.chars().map(|it| if it.is_control() { ' ' } else { it }).collect()
 }
 
+/// Whose turn it is to fill templates in: as many at once as there are cores. Who hashes passwords or looks names up has to
+/// find a thread too.
+static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    Arc::new(Semaphore::new(cores))
+});
+
 /// Fills templates in where nothing else waits for it: the largest keep a thread for a second.
 ///
 /// # Errors
@@ -128,8 +137,21 @@ fn escape_line(text: &str) -> String {
 pub(crate) async fn aside<T: Send + 'static>(
     fill: impl FnOnce() -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Fault> {
-    let filled = tokio::task::spawn_blocking(fill).await;
-    filled.unwrap_or_else(|_| Err(Fault::permanent("the template could not be filled in")))
+    aside_by(&TURNS, fill).await
+}
+
+async fn aside_by<T: Send + 'static>(
+    turns: &Arc<Semaphore>,
+    fill: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    // Nobody closes it.
+    let turn = turns.clone().acquire_owned().await;
+    let filled = tokio::task::spawn_blocking(move || {
+        // Until it ends, also where nobody waits for it any more.
+        let _turn = turn;
+        fill()
+    });
+    filled.await.unwrap_or_else(|_| Err(Fault::permanent("the template could not be filled in")))
 }
 
 /// Says whether a text is a template that says known names only.
@@ -443,10 +465,12 @@ fn step(result: &StepResult) -> Json {
     step.into()
 }
 
-/// What stands between the braces of a text that is one expression.
+/// What stands between the braces of a text that is one expression. With a sign at a brace (`{{-`, `+}}`) it is a text that
+/// says what to do with the blanks around it.
 fn whole_expression(text: &str) -> Option<&str> {
     let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
-    (!inner.contains("{{") && !inner.contains("}}") && !inner.starts_with('-')).then_some(inner)
+    let has_sign = inner.starts_with(['-', '+']) || inner.ends_with(['-', '+']);
+    (!inner.contains("{{") && !inner.contains("}}") && !has_sign).then_some(inner)
 }
 
 /// Says whether a text is an expression that says known names only.

@@ -1,3 +1,4 @@
+use futures_util::FutureExt as _;
 use proptest::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
@@ -472,4 +473,47 @@ fn nothing_of_a_page_goes_missing_unsaid() {
     let page = context(json!("x"))
         .render(&(linked + "{{ steps.late.who }}](https://e.com/i)"), Style::Markdown);
     assert!(page.expect_err("there are too many").contains("bytes of values"));
+}
+
+#[tokio::test]
+async fn no_more_are_filled_in_at_once_than_have_a_turn() {
+    let turns = Arc::new(Semaphore::new(1));
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let (end, may_end) = std::sync::mpsc::channel::<()>();
+    let first = tokio::spawn({
+        let turns = turns.clone();
+        async move {
+            let fill = move || {
+                begun.send(()).map_err(|()| Fault::permanent("nobody is there"))?;
+                may_end.recv().map_err(|_| Fault::permanent("nobody is there"))
+            };
+            aside_by(&turns, fill).await
+        }
+    });
+    has_begun.await.expect("it began");
+    first.abort();
+    assert!(first.await.is_err_and(|it| it.is_cancelled()));
+    let mut second = Box::pin(aside_by(&turns, || Ok(7)));
+    assert!((&mut second).now_or_never().is_none());
+    assert_eq!(turns.available_permits(), 0, "nobody waits for it, and it still has its turn");
+    end.send(()).expect("it still is under way");
+    assert_eq!(second.await.ok(), Some(7));
+    assert!(aside(|| Ok(())).await.is_ok());
+}
+
+#[test]
+fn a_sign_at_a_brace_makes_a_text_of_an_expression() {
+    for text in [
+        "{{- row_count }}",
+        "{{ row_count -}}",
+        "{{+ row_count }}",
+        "{{ row_count +}}",
+        " {{- row_count -}} ",
+    ] {
+        let json = json!([text]);
+        check_json(&json, "", &names(), &mut |_, it| panic!("{text}: {it}"));
+        assert_eq!(context(json!("x")).render_json(&json), Ok(json!(["1"])), "{text}");
+    }
+    let plain = context(json!("x")).render_json(&json!(["{{ row_count }}", "{{ -row_count }}"]));
+    assert_eq!(plain, Ok(json!([1, -1])));
 }
