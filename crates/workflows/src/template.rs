@@ -8,6 +8,7 @@
 
 mod filters;
 mod grammar;
+mod known;
 mod machine;
 mod markdown;
 mod meter;
@@ -15,10 +16,10 @@ mod numbers;
 mod tables;
 
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io;
 use std::num::NonZero;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use minijinja::machinery::ast::{Expr, Stmt};
@@ -28,6 +29,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use tokio::sync::Semaphore;
 
+use self::known::{Found, Late, Steps, late};
 use self::machine::{Frame, Machine, Written};
 use self::meter::{LARGEST, Meter};
 pub(crate) use self::tables::plain as plain_table;
@@ -224,48 +226,30 @@ pub struct AboutWorkflow {
 /// What templates of one run can say.
 #[derive(Clone, Debug)]
 pub struct Context {
-    about: About,
-    webhook: Option<Json>,
-    notify: Option<Json>,
-    /// By the steps' names, in their order.
-    results: Vec<(String, Arc<StepResult>)>,
-    /// The same as templates have it. Made when the first asks: it is several times as large, and many a run has none.
-    known: Arc<OnceLock<Value>>,
-}
-
-/// What templates have.
-#[derive(Serialize)]
-struct Known<'a> {
-    steps: HashMap<&'a str, Json>,
-    run: Object<'a, AboutRun>,
-    workflow: Object<'a, AboutWorkflow>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    webhook: Option<&'a Json>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    notify: Option<&'a Json>,
-    #[serde(flatten)]
-    last: Option<Last>,
+    run: Late,
+    workflow: Late,
+    webhook: Option<Late>,
+    notify: Option<Late>,
+    steps: Arc<Steps>,
 }
 
 /// An object, which is empty where there is nothing.
 #[derive(Serialize)]
-struct Object<'a, T: Serialize> {
+struct Object<T: Serialize> {
     #[serde(flatten)]
-    fields: Option<&'a T>,
-}
-
-#[derive(Serialize)]
-struct Last {
-    row_count: u64,
-    results: Json,
-    results_json: String,
+    fields: Option<T>,
 }
 
 impl Context {
     /// What is known before the first step; `webhook` is what a call brought.
     pub fn new(about: About, webhook: Option<Json>) -> Self {
-        let (results, known) = (Vec::new(), Arc::default());
-        Self { about, webhook, notify: None, results, known }
+        Self {
+            run: late(Object { fields: about.run }),
+            workflow: late(Object { fields: about.workflow }),
+            webhook: webhook.map(late),
+            notify: None,
+            steps: Arc::default(),
+        }
     }
 
     /// The same by what starts the workflow's runs: `payload` is what that brought.
@@ -277,7 +261,7 @@ impl Context {
     ) -> Self {
         let about = About { run: Some(run), workflow: Some(workflow) };
         if trigger == "listen" {
-            Self { notify: payload, ..Self::new(about, None) }
+            Self { notify: payload.map(late), ..Self::new(about, None) }
         } else {
             Self::new(about, payload)
         }
@@ -285,24 +269,7 @@ impl Context {
 
     /// The same after a step.
     pub fn add(&mut self, name: &str, result: Arc<StepResult>) {
-        self.results.push((name.to_owned(), result));
-        self.known = Arc::default();
-    }
-
-    fn known(&self) -> Value {
-        let last = self.results.last().map(|(_, result)| {
-            let results = Json::from(result.objects());
-            Last { row_count: result.row_count(), results_json: results.to_string(), results }
-        });
-        let steps = self.results.iter().map(|(name, it)| (name.as_str(), step(it)));
-        Value::from_serialize(Known {
-            steps: steps.collect(),
-            run: Object { fields: self.about.run.as_ref() },
-            workflow: Object { fields: self.about.workflow.as_ref() },
-            webhook: self.webhook.as_ref(),
-            notify: self.notify.as_ref(),
-            last,
-        })
+        Arc::make_mut(&mut self.steps).add(name, result);
     }
 
     /// Fills a template in. Markdown becomes a page of HTML.
@@ -330,18 +297,13 @@ impl Context {
         template: &Stmt<'_>,
         mark: Option<&str>,
     ) -> Result<Written, String> {
-        let names = self.names(tools);
+        let names = Meant { context: self, tools };
         let mut machine = tools.machine(&names, mark);
         match machine.run(template) {
             Ok(()) => Ok(machine.written),
             Err(err) if machine.line > 1 => Err(format!("line {}: {}", machine.line, said(&err))),
             Err(err) => Err(said(&err)),
         }
-    }
-
-    fn names<'a>(&'a self, tools: &'a Tools) -> Meant<'a> {
-        let known = self.known.get_or_init(|| self.known()).clone();
-        Meant { known, last: self.results.last().map(|it| &*it.1), tools }
     }
 
     /// Fills the texts in JSON in. A text that is one expression and nothing else becomes the expression's value.
@@ -385,7 +347,7 @@ impl Context {
 
     fn evaluate_by(&self, tools: &Tools, expression: &str) -> Result<Json, String> {
         let read: Expr<'_> = grammar::read_expression(expression).map_err(|err| said(&err))?;
-        let names = self.names(tools);
+        let names = Meant { context: self, tools };
         let mut machine = tools.machine(&names, None);
         let value = machine.eval(&read).map_err(|err| said(&err))?;
         if value.is_undefined() {
@@ -428,16 +390,35 @@ impl Tools {
 
 /// What names mean in one rendering.
 struct Meant<'a> {
-    known: Value,
-    last: Option<&'a StepResult>,
+    context: &'a Context,
     tools: &'a Tools,
 }
 
 impl machine::Names for Meant<'_> {
     fn get(&self, name: &str) -> Result<Value, Error> {
-        let Some(last) = self.last.filter(|_| name == "results_table") else {
-            return self.known.get_attr(name);
-        };
+        let Context { run, workflow, webhook, notify, steps } = self.context;
+        let value = |it: &Late| Value::clone(it);
+        let last = steps.last();
+        Ok(match name {
+            "run" => value(run),
+            "workflow" => value(workflow),
+            "webhook" => webhook.as_ref().map(value).unwrap_or_default(),
+            "notify" => notify.as_ref().map(value).unwrap_or_default(),
+            "steps" => Value::from_dyn_object(steps.clone()),
+            "row_count" => last.map(|it| it.result.row_count().into()).unwrap_or_default(),
+            "results" => last.map(Found::rows).unwrap_or_default(),
+            "results_json" => last.map(Found::json).unwrap_or_default(),
+            "results_table" => match last {
+                Some(last) => self.table(&last.result)?,
+                None => Value::UNDEFINED,
+            },
+            _ => Value::UNDEFINED,
+        })
+    }
+}
+
+impl Meant<'_> {
+    fn table(&self, last: &StepResult) -> Result<Value, Error> {
         if let Some(table) = self.tools.table.get() {
             return Ok(table.clone());
         }
@@ -450,19 +431,6 @@ impl machine::Names for Meant<'_> {
         self.tools.meter.glance(&table)?;
         Ok(self.tools.table.get_or_init(|| table).clone())
     }
-}
-
-/// What templates have of a step.
-fn step(result: &StepResult) -> Json {
-    let mut step = serde_json::Map::new();
-    step.insert("row_count".to_owned(), result.row_count().into());
-    step.insert("columns".to_owned(), result.columns.clone().into());
-    step.insert("rows".to_owned(), result.objects().into());
-    // A column of such a name is what people mean.
-    if let Some(row) = result.rows.first() {
-        step.extend(result.object(row));
-    }
-    step.into()
 }
 
 /// What stands between the braces of a text that is one expression. With a sign at a brace (`{{-`, `+}}`) it is a text that

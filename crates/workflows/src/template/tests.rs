@@ -517,3 +517,85 @@ fn a_sign_at_a_brace_makes_a_text_of_an_expression() {
     let plain = context(json!("x")).render_json(&json!(["{{ row_count }}", "{{ -row_count }}"]));
     assert_eq!(plain, Ok(json!([1, -1])));
 }
+
+#[test]
+fn what_no_template_names_is_not_made() {
+    let context = context(json!("Ann"));
+    let found = context.steps.last().expect("there is one");
+    let renders = |text: &str, expected: &str| {
+        assert_eq!(context.clone().render(text, Style::Plain).as_deref(), Ok(expected), "{text}");
+        found.made()
+    };
+    assert_eq!(renders("{{ row_count }} {{ workflow.name }} {{ results|length }}", "1 Late 1"), "");
+    assert_eq!(renders("{{ steps.late.who }} {{ steps.late.row_count }}", "Ann 1"), "step ");
+    assert_eq!(renders("{{ results_json }}", r#"[{"who":"Ann"}]"#), "step json ");
+    assert_eq!(renders("{{ steps.late.rows[-1].who }}", "Ann"), "step json rows ");
+    let mut more = context.clone();
+    more.add("more", StepResult::default().into());
+    assert_eq!(
+        more.render("{{ steps.late.who }}{{ results }}", Style::Plain).as_deref(),
+        Ok("Ann[]")
+    );
+    assert_eq!(more.steps.last().expect("there is one").made(), "");
+}
+
+#[test]
+fn rows_are_lists_of_objects_to_every_template() {
+    let mut context = Context::new(about(), Some(json!({ "a": [1] })));
+    let columns = vec!["rows".to_owned(), "b".to_owned()];
+    let rows = vec![vec![json!(1), json!({ "x": null })], vec![json!(2), json!([0.5])]];
+    context.add("z", StepResult { columns, rows }.into());
+    context.add("a", StepResult { columns: vec!["k".to_owned()], rows: Vec::new() }.into());
+    for (text, expected) in [
+        (
+            "{{ steps }}",
+            r#"{"a":{"columns":["k"],"row_count":0,"rows":[]},"z":{"b":{"x":null},"columns":["rows","b"],"row_count":2,"rows":1}}"#,
+        ),
+        ("{{ steps|list }} {{ steps|length }} {{ 'z' in steps }}", r#"["a","z"] 2 True"#),
+        ("{% for name, it in steps|items %}{{ name }}{{ it.row_count }}{% endfor %}", "a0z2"),
+        ("{{ results }} {{ results_json }} {{ results|length }}", "[] [] 0"),
+        (
+            "{% for it in results %}x{% else %}none{% endfor %}{% if not results %}!{% endif %}",
+            "none!",
+        ),
+        (
+            "{{ steps.z == steps.z }} {{ results == [] }} {{ results is sequence }}",
+            "True True True",
+        ),
+        (
+            "{{ steps is mapping }} {{ steps['z']['b'] }} {{ steps.y is defined }}",
+            r#"True {"x":null} False"#,
+        ),
+        ("{{ webhook.a }} {{ webhook }} {{ notify is defined }}", r#"[1] {"a":[1]} False"#),
+    ] {
+        assert_eq!(context.render(text, Style::Plain).as_deref(), Ok(expected), "{text}");
+    }
+    let mut context = self::context(json!({ "it": 2 }));
+    context.add(
+        "two",
+        StepResult {
+            columns: vec!["n".to_owned(), "m".to_owned()],
+            rows: vec![vec![json!(2), json!("x")], vec![json!(1), json!(null)]],
+        }
+        .into(),
+    );
+    for (text, expected) in [
+        ("{{ results }}", r#"[{"m":"x","n":2},{"m":null,"n":1}]"#),
+        (
+            "{{ results[1] }}{{ results[-2].n }}{{ results[5] is defined }}",
+            r#"{"m":null,"n":1}2False"#,
+        ),
+        ("{{ results[1:] }}{{ results|reverse|first }}", r#"[{"m":null,"n":1}]{"m":null,"n":1}"#),
+        ("{{ results|sort(attribute='n')|map(attribute='n')|list }}", "[1,2]"),
+        ("{{ (results + [1])|length }} {{ results|last == results[1] }}", "3 True"),
+        ("{{ steps.late.who.it }} {{ results|tojson }}", r#"2 [{"m":"x","n":2},{"m":null,"n":1}]"#),
+        (
+            "{{ [steps.late] ~ '' }}",
+            r#"[{"columns": ["who"], "row_count": 1, "rows": [{"who": {"it": 2}}], "who": {"it": 2}}]"#,
+        ),
+        ("{{ ([steps] ~ '')[:11] }}", r#"[{"late": {"#),
+        ("{{ results ~ '' }}", r#"[{"m": "x", "n": 2}, {"m": None, "n": 1}]"#),
+    ] {
+        assert_eq!(context.render(text, Style::Plain).as_deref(), Ok(expected), "{text}");
+    }
+}
