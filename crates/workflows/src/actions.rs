@@ -22,7 +22,7 @@ use crate::result::text_of;
 use crate::run::Attempt;
 use crate::secrets::{CredentialKind, Lent, StoredCredentials, lend};
 use crate::slack;
-use crate::template::{Context, Style, aside};
+use crate::template::{Context, LARGEST_JSON, Style, aside, json_within};
 use crate::writes::DatabaseWriter;
 
 /// To how many addresses one action writes at most.
@@ -489,7 +489,11 @@ fn call(
             let filled = context
                 .render_json(json)
                 .map_err(|err| Fault::permanent(format!("json: {err}")))?;
-            (Some(filled.to_string().into_bytes()), Some("application/json"))
+            let written = json_within(&filled, LARGEST_JSON);
+            let body = written.ok_or_else(|| {
+                Fault::permanent(format!("json: becomes larger than {LARGEST_JSON} bytes"))
+            })?;
+            (Some(body), Some("application/json"))
         }
         Some(HttpBody::Text(text)) => {
             let filled = context
@@ -639,5 +643,31 @@ mod tests {
         assert_eq!(header("webhook-id"), Some(format!("{run}_post").as_str()));
         assert_eq!(header("webhook-timestamp"), Some("1772600767"));
         assert!(header("webhook-signature").is_some_and(|it| it.starts_with("v1,")));
+    }
+
+    #[test]
+    fn the_json_of_a_call_has_a_bound() {
+        let result = StepResult {
+            columns: vec!["c".to_owned()],
+            rows: vec![vec![json!("\u{1}".repeat(500_000))]],
+        };
+        let mut context = Context::new(About::default(), None);
+        context.add("s", result.into());
+        let body = |times: usize| {
+            let http = HttpAction {
+                method: Method::Post,
+                url: "https://hooks.example.com/x".to_owned(),
+                headers: Vec::new(),
+                body: Some(HttpBody::Json(json!(vec!["{{ steps.s.c }}"; times]))),
+                time: std::time::Duration::from_secs(1),
+                sign: false,
+                credential: None,
+            };
+            let run = RunId::new(jiff::Timestamp::UNIX_EPOCH);
+            call(run, "post", &http, &context).map(|it| it.body.map_or(0, |it| it.len()))
+        };
+        assert_eq!(body(2).expect("small enough"), 2 * (6 * 500_000 + 2) + 3);
+        let err = body(3).expect_err("it is too large");
+        assert_eq!(err.message, "json: becomes larger than 8388608 bytes");
     }
 }

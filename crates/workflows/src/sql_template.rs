@@ -1,7 +1,7 @@
 use plinth_queries::sql_text::{Piece, first_piece};
 use serde_json::Value;
 
-use crate::template::{Context, Names, check_expression};
+use crate::template::{Context, LARGEST_JSON, Names, check_expression, json_within};
 
 /// A statement in which values of templates stand. Each becomes a bound parameter: whatever it holds, it never is text of
 /// the statement.
@@ -89,12 +89,19 @@ impl SqlTemplate {
     ///
     /// As for [`Context::evaluate`].
     pub fn bind(&self, context: &Context) -> Result<Vec<Option<String>>, String> {
-        let values = context.evaluate(&self.expressions)?.into_iter().map(|it| match it {
-            Value::Null => None,
-            Value::String(text) => Some(text),
-            other => Some(other.to_string()),
-        });
-        Ok(values.collect())
+        let mut left = LARGEST_JSON;
+        let mut text = |it| {
+            let text = match it {
+                Value::Null => return Some(None),
+                Value::String(text) => text,
+                other => String::from_utf8(json_within(&other, left)?).ok()?,
+            };
+            left = left.checked_sub(text.len())?;
+            Some(Some(text))
+        };
+        let values: Option<_> =
+            context.evaluate(&self.expressions)?.into_iter().map(&mut text).collect();
+        values.ok_or_else(|| format!("the values become larger than {LARGEST_JSON} bytes"))
     }
 }
 
@@ -133,6 +140,26 @@ mod tests {
         assert_eq!(bound, [Some("x' OR '1'='1".to_owned()), Some("7".to_owned())]);
         let null = SqlTemplate::parse("SELECT {{ webhook.n }}", &names()).expect("good");
         assert_eq!(null.bind(&context()).expect("there"), [None]);
+    }
+
+    #[test]
+    fn values_have_a_bound_together() {
+        let mut context = Context::new(About::default(), None);
+        let rows = vec![vec![json!("\u{1}".repeat(500_000))]];
+        context.add("late", StepResult { columns: vec!["id".to_owned()], rows }.into());
+        for (text, is_bound) in [
+            ("SELECT {{ [steps.late.id] }}, {{ [[steps.late.id]] }}, {{ steps.late.id }}", true),
+            (
+                "SELECT {{ [steps.late.id] }}, {{ [[steps.late.id]] }}, {{ [steps.late.id, 1] }}",
+                false,
+            ),
+        ] {
+            let bound = SqlTemplate::parse(text, &names()).expect("good").bind(&context);
+            assert_eq!(bound.is_ok(), is_bound, "{text}");
+            if let Err(err) = bound {
+                assert_eq!(err, "the values become larger than 8388608 bytes");
+            }
+        }
     }
 
     #[test]

@@ -11,8 +11,18 @@ use crate::ports::{Fault, Found, StepRunner};
 use crate::result::{StepResult, storable};
 use crate::template::{Context, aside};
 
-/// The largest result of a step, in bytes of its values as JSON: it is kept, and every later step and action reads it.
+/// The largest result of a step, in bytes as the database sends it: it is kept, and every later step and action reads it.
 const LARGEST: usize = 4 * 1024 * 1024;
+
+/// What a result takes in memory at most, in bytes: many small values, or many of long names, are large although they are
+/// sent as little. As many rows and columns of plain values as fit into [`LARGEST`] fit into this.
+const LARGEST_HELD: usize = 8 * LARGEST;
+
+/// What a value takes in memory beside its letters, and a name in an object.
+const NODE: usize = 64;
+
+/// What an object takes beside that, however little is in it: it has room for some more.
+const OBJECT: usize = 10 * NODE;
 
 /// [`StepRunner`] over [`Queries`]: the same way to a customer's database as everybody's.
 #[derive(Clone)]
@@ -131,15 +141,17 @@ impl StepRunner for QuerySteps {
             columns.extend(name);
         }
         let mut json = JsonRows::new(running.columns(), running.types());
-        let (mut rows, mut size) = (Vec::new(), 0);
+        let mut rows = Vec::new();
+        let mut size = Size::of(&columns);
         loop {
             let more = running.next().await.map_err(|err| fault(&err))?;
             if more.is_empty() {
                 break;
             }
             for row in &more {
-                size += row.size_bytes();
-                rows.push(json.values(row).into_iter().map(storable).collect());
+                let values: Vec<Value> = json.values(row).into_iter().map(storable).collect();
+                size.add(row.size_bytes(), &values)?;
+                rows.push(values);
             }
             if rows.len() as u64 > step.row_limit {
                 return Err(Fault::permanent(format!(
@@ -147,16 +159,54 @@ impl StepRunner for QuerySteps {
                     step.row_limit
                 )));
             }
-            if size > LARGEST {
-                return Err(Fault::permanent(format!(
-                    "the result is larger than {LARGEST} bytes; select fewer or shorter columns"
-                )));
-            }
         }
         if running.summary().is_some_and(|it| it.cut_off.is_some()) {
             return Err(Fault::permanent("the result is larger than a statement's may be"));
         }
         Ok(Found { result: StepResult { columns, rows }, query })
+    }
+}
+
+/// How large a result is so far.
+struct Size {
+    names: usize,
+    sent: usize,
+    held: usize,
+}
+
+impl Size {
+    fn of(columns: &[String]) -> Self {
+        Self { names: columns.iter().map(String::len).sum(), sent: 0, held: 0 }
+    }
+
+    /// Counts one more row, which came as so many bytes.
+    fn add(&mut self, sent: usize, row: &[Value]) -> Result<(), Fault> {
+        self.sent += sent;
+        self.held += self.names + row.iter().map(held).sum::<usize>();
+        if self.sent > LARGEST {
+            return Err(Fault::permanent(format!(
+                "the result is larger than {LARGEST} bytes; select fewer or shorter columns"
+            )));
+        }
+        if self.held > LARGEST_HELD {
+            return Err(Fault::permanent(format!(
+                "the result would take more than {LARGEST_HELD} bytes of memory; select fewer rows or columns, \
+                 give columns shorter names, or take only what is needed out of JSON"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// What a value takes in memory, with all that is in it. It is nested no deeper than what is kept may be.
+fn held(value: &Value) -> usize {
+    NODE + match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(all) => all.iter().map(held).sum(),
+        Value::Object(all) => {
+            OBJECT + all.iter().map(|(name, it)| NODE + name.len() + held(it)).sum::<usize>()
+        }
     }
 }
 
@@ -179,4 +229,38 @@ fn fault(err: &QueryError) -> Fault {
     };
     let is_temporary = is_temporary || err.kind().is_ours();
     Fault { is_temporary, had_no_turn, ..Fault::permanent(message) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// How many such rows there can be, and what is said of one more; `None` if there is no end to them.
+    fn rows(columns: usize, name: usize, sent: usize, value: &Value) -> (usize, Option<String>) {
+        let mut size = Size::of(&vec!["n".repeat(name); columns]);
+        let row = vec![value.clone(); columns];
+        for at in 0..10_000 {
+            if let Err(fault) = size.add(columns * sent, &row) {
+                return (at, Some(fault.message));
+            }
+        }
+        (10_000, None)
+    }
+
+    #[test]
+    fn a_result_is_as_large_as_it_is_in_memory() {
+        assert_eq!(rows(40, 12, 10, &json!(123_456)), (10_000, None), "as large as it is sent");
+        let (most, said) = rows(1, 1, 1_000, &json!("x".repeat(996)));
+        assert_eq!(most, LARGEST / 1_000);
+        assert!(said.is_some_and(|it| it.contains("shorter columns")));
+        let (most, said) = rows(90, 60, 4, &Value::Null);
+        assert!(most < 3_100, "{most}");
+        assert!(said.is_some_and(|it| it.contains("shorter names")));
+        let (most, said) = rows(1, 1, 350_000, &json!(vec![json!({ "": 0 }); 50_000]));
+        assert_eq!(most, 0);
+        assert!(said.is_some_and(|it| it.contains("out of JSON")));
+        assert_eq!(held(&json!({ "ab": ["cde", 1, null] })), OBJECT + 6 * NODE + 5);
+    }
 }

@@ -8,15 +8,18 @@
 
 mod filters;
 mod grammar;
+mod known;
 mod machine;
 mod markdown;
 mod meter;
 mod numbers;
+mod tables;
 
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::num::NonZero;
+use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use minijinja::machinery::ast::{Expr, Stmt};
@@ -24,15 +27,15 @@ use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Value};
 use serde::Serialize;
 use serde_json::Value as Json;
+use tokio::sync::Semaphore;
 
+use self::known::{Found, Late, Steps, late};
 use self::machine::{Frame, Machine, Written};
 use self::meter::{LARGEST, Meter};
+pub(crate) use self::tables::plain as plain_table;
 use crate::ports::Fault;
-use crate::result::{StepResult, text_of};
+use crate::result::StepResult;
 use crate::{RunId, WorkflowId};
-
-/// How many rows a table in a text shows.
-const TABLE_ROWS: usize = 100;
 
 /// What a text is for, and so how values are written into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,17 +130,12 @@ fn escape_line(text: &str) -> String {
     text.chars().map(|it| if it.is_control() { ' ' } else { it }).collect()
 }
 
-/// Makes a value of a table stand for itself in Markdown. Line breaks become blanks: a line may begin a list or a heading.
-fn escape_markdown(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for it in text.chars() {
-        if it.is_ascii_punctuation() {
-            escaped.push('\\');
-        }
-        escaped.push(if it.is_control() { ' ' } else { it });
-    }
-    escaped
-}
+/// Whose turn it is to fill templates in: as many at once as there are cores. Who hashes passwords or looks names up has to
+/// find a thread too.
+static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    Arc::new(Semaphore::new(cores))
+});
 
 /// Fills templates in where nothing else waits for it: the largest keep a thread for a second.
 ///
@@ -147,8 +145,21 @@ fn escape_markdown(text: &str) -> String {
 pub(crate) async fn aside<T: Send + 'static>(
     fill: impl FnOnce() -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Fault> {
-    let filled = tokio::task::spawn_blocking(fill).await;
-    filled.unwrap_or_else(|_| Err(Fault::permanent("the template could not be filled in")))
+    aside_by(&TURNS, fill).await
+}
+
+async fn aside_by<T: Send + 'static>(
+    turns: &Arc<Semaphore>,
+    fill: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    // Nobody closes it.
+    let turn = turns.clone().acquire_owned().await;
+    let filled = tokio::task::spawn_blocking(move || {
+        // Until it ends, also where nobody waits for it any more.
+        let _turn = turn;
+        fill()
+    });
+    filled.await.unwrap_or_else(|_| Err(Fault::permanent("the template could not be filled in")))
 }
 
 /// Says whether a text is a template that says known names only.
@@ -221,48 +232,30 @@ pub struct AboutWorkflow {
 /// What templates of one run can say.
 #[derive(Clone, Debug)]
 pub struct Context {
-    about: About,
-    webhook: Option<Json>,
-    notify: Option<Json>,
-    /// By the steps' names, in their order.
-    results: Vec<(String, Arc<StepResult>)>,
-    /// The same as templates have it. Made when the first asks: it is several times as large, and many a run has none.
-    known: Arc<OnceLock<Value>>,
-}
-
-/// What templates have.
-#[derive(Serialize)]
-struct Known<'a> {
-    steps: HashMap<&'a str, Json>,
-    run: Object<'a, AboutRun>,
-    workflow: Object<'a, AboutWorkflow>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    webhook: Option<&'a Json>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    notify: Option<&'a Json>,
-    #[serde(flatten)]
-    last: Option<Last>,
+    run: Late,
+    workflow: Late,
+    webhook: Option<Late>,
+    notify: Option<Late>,
+    steps: Arc<Steps>,
 }
 
 /// An object, which is empty where there is nothing.
 #[derive(Serialize)]
-struct Object<'a, T: Serialize> {
+struct Object<T: Serialize> {
     #[serde(flatten)]
-    fields: Option<&'a T>,
-}
-
-#[derive(Serialize)]
-struct Last {
-    row_count: u64,
-    results: Json,
-    results_json: String,
+    fields: Option<T>,
 }
 
 impl Context {
     /// What is known before the first step; `webhook` is what a call brought.
     pub fn new(about: About, webhook: Option<Json>) -> Self {
-        let (results, known) = (Vec::new(), Arc::default());
-        Self { about, webhook, notify: None, results, known }
+        Self {
+            run: late(Object { fields: about.run }),
+            workflow: late(Object { fields: about.workflow }),
+            webhook: webhook.map(late),
+            notify: None,
+            steps: Arc::default(),
+        }
     }
 
     /// The same by what starts the workflow's runs: `payload` is what that brought.
@@ -274,7 +267,7 @@ impl Context {
     ) -> Self {
         let about = About { run: Some(run), workflow: Some(workflow) };
         if trigger == "listen" {
-            Self { notify: payload, ..Self::new(about, None) }
+            Self { notify: payload.map(late), ..Self::new(about, None) }
         } else {
             Self::new(about, payload)
         }
@@ -282,24 +275,7 @@ impl Context {
 
     /// The same after a step.
     pub fn add(&mut self, name: &str, result: Arc<StepResult>) {
-        self.results.push((name.to_owned(), result));
-        self.known = Arc::default();
-    }
-
-    fn known(&self) -> Value {
-        let last = self.results.last().map(|(_, result)| {
-            let results = Json::from(result.objects());
-            Last { row_count: result.row_count(), results_json: results.to_string(), results }
-        });
-        let steps = self.results.iter().map(|(name, it)| (name.as_str(), step(it)));
-        Value::from_serialize(Known {
-            steps: steps.collect(),
-            run: Object { fields: self.about.run.as_ref() },
-            workflow: Object { fields: self.about.workflow.as_ref() },
-            webhook: self.webhook.as_ref(),
-            notify: self.notify.as_ref(),
-            last,
-        })
+        Arc::make_mut(&mut self.steps).add(name, result);
     }
 
     /// Fills a template in. Markdown becomes a page of HTML.
@@ -327,18 +303,13 @@ impl Context {
         template: &Stmt<'_>,
         mark: Option<&str>,
     ) -> Result<Written, String> {
-        let names = self.names(tools.style);
+        let names = Meant { context: self, tools };
         let mut machine = tools.machine(&names, mark);
         match machine.run(template) {
             Ok(()) => Ok(machine.written),
             Err(err) if machine.line > 1 => Err(format!("line {}: {}", machine.line, said(&err))),
             Err(err) => Err(said(&err)),
         }
-    }
-
-    fn names(&self, style: Style) -> Meant<'_> {
-        let known = self.known.get_or_init(|| self.known()).clone();
-        Meant { known, last: self.results.last().map(|it| &*it.1), style, table: OnceCell::new() }
     }
 
     /// Fills the texts in JSON in. A text that is one expression and nothing else becomes the expression's value.
@@ -382,7 +353,7 @@ impl Context {
 
     fn evaluate_by(&self, tools: &Tools, expression: &str) -> Result<Json, String> {
         let read: Expr<'_> = grammar::read_expression(expression).map_err(|err| said(&err))?;
-        let names = self.names(tools.style);
+        let names = Meant { context: self, tools };
         let mut machine = tools.machine(&names, None);
         let value = machine.eval(&read).map_err(|err| said(&err))?;
         if value.is_undefined() {
@@ -398,13 +369,15 @@ struct Tools {
     style: Style,
     meter: Arc<Meter>,
     environment: Environment<'static>,
+    /// `results_table`: made when the first text asks for it.
+    table: OnceCell<Value>,
 }
 
 impl Tools {
     fn new(style: Style) -> Self {
         let meter = Arc::new(Meter::new());
         let environment = filters::environment(style, &meter);
-        Self { style, meter, environment }
+        Self { style, meter, environment, table: OnceCell::new() }
     }
 
     fn machine<'m>(&'m self, names: &'m Meant<'_>, mark: Option<&'m str>) -> Machine<'m> {
@@ -423,45 +396,55 @@ impl Tools {
 
 /// What names mean in one rendering.
 struct Meant<'a> {
-    known: Value,
-    last: Option<&'a StepResult>,
-    style: Style,
-    /// Made when it is asked for.
-    table: OnceCell<Value>,
+    context: &'a Context,
+    tools: &'a Tools,
 }
 
 impl machine::Names for Meant<'_> {
     fn get(&self, name: &str) -> Result<Value, Error> {
-        let Some(last) = self.last.filter(|_| name == "results_table") else {
-            return self.known.get_attr(name);
-        };
-        let table = || match self.style {
+        let Context { run, workflow, webhook, notify, steps } = self.context;
+        let value = |it: &Late| Value::clone(it);
+        let last = steps.last();
+        Ok(match name {
+            "run" => value(run),
+            "workflow" => value(workflow),
+            "webhook" => webhook.as_ref().map(value).unwrap_or_default(),
+            "notify" => notify.as_ref().map(value).unwrap_or_default(),
+            "steps" => Value::from_dyn_object(steps.clone()),
+            "row_count" => last.map(|it| it.result.row_count().into()).unwrap_or_default(),
+            "results" => last.map(Found::rows).unwrap_or_default(),
+            "results_json" => last.map(Found::json).unwrap_or_default(),
+            "results_table" => match last {
+                Some(last) => self.table(&last.result)?,
+                None => Value::UNDEFINED,
+            },
+            _ => Value::UNDEFINED,
+        })
+    }
+}
+
+impl Meant<'_> {
+    fn table(&self, last: &StepResult) -> Result<Value, Error> {
+        if let Some(table) = self.tools.table.get() {
+            return Ok(table.clone());
+        }
+        let table = match self.tools.style {
             // A table that is Markdown already.
-            Style::Markdown => Value::from_safe_string(markdown_table(last)),
-            Style::Slack => Value::from_safe_string(crate::slack::block(&plain_table(last))),
-            Style::Plain | Style::Line => Value::from(plain_table(last)),
+            Style::Markdown => Value::from_safe_string(tables::markdown(last)),
+            Style::Slack => Value::from_safe_string(crate::slack::block(&tables::plain(last))),
+            Style::Plain | Style::Line => Value::from(tables::plain(last)),
         };
-        Ok(self.table.get_or_init(table).clone())
+        self.tools.meter.glance(&table)?;
+        Ok(self.tools.table.get_or_init(|| table).clone())
     }
 }
 
-/// What templates have of a step.
-fn step(result: &StepResult) -> Json {
-    let mut step = serde_json::Map::new();
-    step.insert("row_count".to_owned(), result.row_count().into());
-    step.insert("columns".to_owned(), result.columns.clone().into());
-    step.insert("rows".to_owned(), result.objects().into());
-    // A column of such a name is what people mean.
-    if let Some(row) = result.rows.first() {
-        step.extend(result.object(row));
-    }
-    step.into()
-}
-
-/// What stands between the braces of a text that is one expression.
+/// What stands between the braces of a text that is one expression. With a sign at a brace (`{{-`, `+}}`) it is a text that
+/// says what to do with the blanks around it.
 fn whole_expression(text: &str) -> Option<&str> {
     let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
-    (!inner.contains("{{") && !inner.contains("}}") && !inner.starts_with('-')).then_some(inner)
+    let has_sign = inner.starts_with(['-', '+']) || inner.ends_with(['-', '+']);
+    (!inner.contains("{{") && !inner.contains("}}") && !has_sign).then_some(inner)
 }
 
 /// Says whether a text is an expression that says known names only.
@@ -483,57 +466,43 @@ fn said(err: &Error) -> String {
     }
 }
 
+/// The largest JSON that leaves, in bytes. A letter of a value is six where JSON escapes it.
+pub(crate) const LARGEST_JSON: usize = 8 * LARGEST;
+
+/// A value as JSON; `None` if that is longer than `most` bytes.
+pub(crate) fn json_within(value: &Json, most: usize) -> Option<Vec<u8>> {
+    struct Within(Vec<u8>, usize);
+    impl io::Write for Within {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            write_within(&mut self.0, bytes, self.1)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut out = Within(Vec::new(), most);
+    serde_json::to_writer(&mut out, value).ok()?;
+    Some(out.0)
+}
+
+fn write_within(to: &mut Vec<u8>, bytes: &[u8], most: usize) -> io::Result<usize> {
+    if to.len() + bytes.len() > most {
+        return Err(io::Error::other("too large"));
+    }
+    to.extend_from_slice(bytes);
+    Ok(bytes.len())
+}
+
 struct Bounded(Vec<u8>);
 
 impl io::Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > LARGEST {
-            return Err(io::Error::other("too large"));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
+        write_within(&mut self.0, bytes, LARGEST)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-fn markdown_table(result: &StepResult) -> String {
-    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-    let mut table = String::from("\n\n");
-    table += &line(result.columns.iter().map(|it| escape_markdown(it)).collect());
-    table += &line(result.columns.iter().map(|_| "---".to_owned()).collect());
-    for row in result.rows.iter().take(TABLE_ROWS) {
-        table += &line(row.iter().map(|it| escape_markdown(&text_of(it))).collect());
-    }
-    if let Some(more) = result.rows.len().checked_sub(TABLE_ROWS).filter(|it| *it > 0) {
-        table += &format!("\n{more} more rows are not shown.\n");
-    }
-    table.push('\n');
-    table
-}
-
-/// Columns side by side, in letters of one width.
-pub(crate) fn plain_table(result: &StepResult) -> String {
-    let mut lines = vec![result.columns.iter().map(|it| escape_line(it)).collect::<Vec<_>>()];
-    let rows = result.rows.iter().take(TABLE_ROWS);
-    lines.extend(rows.map(|row| row.iter().map(|it| escape_line(&text_of(it))).collect()));
-    let widths: Vec<usize> = (0..result.columns.len())
-        .map(|at| lines.iter().filter_map(|it| it.get(at)).map(|it| it.chars().count()).max())
-        .map(Option::unwrap_or_default)
-        .collect();
-    let mut table = String::new();
-    for line in &lines {
-        let cells: Vec<String> =
-            line.iter().zip(&widths).map(|(it, width)| format!("{it:<width$}")).collect();
-        table += cells.join("  ").trim_end();
-        table.push('\n');
-    }
-    if let Some(more) = result.rows.len().checked_sub(TABLE_ROWS).filter(|it| *it > 0) {
-        table += &format!("({more} more rows are not shown)\n");
-    }
-    table
 }
 
 #[cfg(test)]

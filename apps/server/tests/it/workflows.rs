@@ -366,7 +366,7 @@ async fn what_would_fail_at_each_run_is_refused_when_it_is_saved() {
         )
         .await;
     assert_eq!(saved.status, 201, "{}", saved.text);
-    let query = saved.body["data"]["id"].clone();
+    let query = saved.body["data"]["query_id"].clone();
     let sql = |name: &str, sql: &str| json!({ "name": name, "type": "sql", "connection_id": connection, "sql": sql });
     let asks = |name: &str, parameters: Value| json!({ "name": name, "type": "saved_query", "query_id": query, "parameters": parameters });
     let new = |steps: Vec<Value>| json!({ "name": "All", "trigger": { "type": "manual" }, "steps": steps });

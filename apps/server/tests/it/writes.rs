@@ -144,8 +144,18 @@ async fn what_the_guard_refuses_is_not_sent_and_what_is_too_much_is_rolled_back(
         let body = marking(&connection, &writes, &json!({ "sql": sql }));
         let mut body = body;
         body["name"] = format!("Tries {at}").into();
-        let workflow = make(&ann, body).await;
-        let done = run(&app, &ann, &workflow).await;
+        // The guard's word comes when it is saved, the database's when it runs.
+        let saved = ann.post("/v1/workflows", body).await;
+        if saved.status == 422 {
+            let fault = &saved.body["error"]["details"]["faults"][0];
+            let said = fault["message"].as_str().unwrap_or_default();
+            if fault["pointer"] != "/actions/0/sql" || !said.contains(why) {
+                wrong.push(format!("{sql}: {}", saved.text));
+            }
+            continue;
+        }
+        let workflow = saved.body["data"]["id"].as_str().unwrap();
+        let done = run(&app, &ann, workflow).await;
         let error = done["steps"][1]["attempts"][0]["error"].as_str().unwrap_or_default().to_owned();
         if done["status"] != "failed" || !error.contains(why) {
             wrong.push(format!("{sql}: {} {error}", done["status"]));
@@ -162,6 +172,13 @@ async fn what_the_guard_refuses_is_not_sent_and_what_is_too_much_is_rolled_back(
     let done = run(&app, &ann, &workflow).await;
     assert_eq!(done["status"], "succeeded", "{done}");
     assert_eq!(order(&client).await.1, "0");
+    // It is judged at each run too: what it may do can have become less.
+    let less =
+        ann.patch(&format!("/v1/write-connections/{writes}"), json!({ "procedures": [] })).await;
+    assert_eq!(less.status, 200, "{}", less.text);
+    let done = run(&app, &ann, &workflow).await;
+    let error = done["steps"][1]["attempts"][0]["error"].as_str().unwrap_or_default();
+    assert!(done["status"] == "failed" && error.contains("procedures"), "{done}");
 }
 
 #[actix_web::test]

@@ -13,6 +13,9 @@ use super::meter::LARGEST;
 /// The largest page: values and signs are escaped in it.
 const LARGEST_PAGE: usize = 8 * LARGEST;
 
+/// How deep quotations and lists are nested in each other. The parser looks at all of them for each line.
+const DEEPEST: usize = 100;
+
 /// Schemes of links that values stand in.
 const SCHEMES: [&str; 4] = ["http", "https", "mailto", "tel"];
 
@@ -25,12 +28,17 @@ pub(super) fn mark() -> Result<String, String> {
 
 /// A page of Markdown in which marks stand for values: the mark, the value's number, and an `e`. HTML in it stands for itself.
 pub(super) fn page(markdown: &str, mark: &str, values: &[String]) -> Result<String, String> {
+    if markdown.split(['\n', '\r']).any(|it| may_nest(it) > DEEPEST) {
+        return Err(format!(
+            "begins a line with more than {DEEPEST} quotations and lists inside of each other"
+        ));
+    }
     let parser = Parser::new_ext(markdown, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH);
     let parser = parser.map(|it| match it {
         Event::Html(text) | Event::InlineHtml(text) => Event::Text(text),
         other => other,
     });
-    let filler = Filler { mark, values, left: Cell::new(LARGEST_PAGE) };
+    let filler = Filler { mark, values, left: Cell::new(Some(LARGEST_PAGE)) };
     let (mut is_code, mut dropped) = (false, Vec::new());
     let events = TextMergeStream::new(parser).filter_map(|it| {
         Some(match it {
@@ -72,6 +80,11 @@ pub(super) fn page(markdown: &str, mark: &str, values: &[String]) -> Result<Stri
     ));
     pulldown_cmark::html::write_html_fmt(&mut page, events)
         .map_err(|_| format!("becomes larger than {LARGEST_PAGE} bytes"))?;
+    if filler.left.get().is_none() {
+        return Err(format!(
+            "holds more than {LARGEST_PAGE} bytes of values, those of a link counted as often as it is used"
+        ));
+    }
     let mut html = page.0.replace(
         "<table>",
         "<table style=\"border-collapse:collapse\" border=\"1\" cellpadding=\"4\">",
@@ -80,11 +93,54 @@ pub(super) fn page(markdown: &str, mark: &str, values: &[String]) -> Result<Stri
     Ok(html)
 }
 
+/// How deep what begins at a line can be nested: the signs of quotations and lists that it begins with, and two columns of
+/// indentation for each list that it may go on with.
+fn may_nest(line: &str) -> usize {
+    let (mut signs, mut columns) = (0, 0);
+    let mut rest = line.as_bytes();
+    loop {
+        let after = match rest {
+            [b' ', after @ ..] => {
+                columns += 1;
+                rest = after;
+                continue;
+            }
+            [b'\t', after @ ..] => {
+                columns += 4;
+                rest = after;
+                continue;
+            }
+            [b'>', after @ ..] => after,
+            _ => match after_list_sign(rest) {
+                Some(after) => after,
+                None => break,
+            },
+        };
+        signs += 1;
+        // The blank after a sign is its own.
+        rest = after.strip_prefix(b" ").unwrap_or(after);
+    }
+    // What only is far to the right nests nothing that was not nested before.
+    if signs == 0 { 0 } else { signs + columns / 2 }
+}
+
+/// What follows the sign of a list's entry, which stands before a blank or alone.
+fn after_list_sign(line: &[u8]) -> Option<&[u8]> {
+    let digits = line.iter().take_while(|it| it.is_ascii_digit()).count();
+    let after = match &line[digits..] {
+        [b'-' | b'+' | b'*', after @ ..] if digits == 0 => after,
+        [b'.' | b')', after @ ..] if digits > 0 => after,
+        _ => return None,
+    };
+    matches!(after, [] | [b' ' | b'\t', ..]).then_some(after)
+}
+
 struct Filler<'a> {
     mark: &'a str,
     values: &'a [String],
-    /// How many bytes may still be filled in, whether or not somebody sees them: a target is led to many times.
-    left: Cell<usize>,
+    /// How many bytes may still be filled in, whether or not somebody sees them: a target is led to many times. `None` where
+    /// that was not enough, and so something is missing.
+    left: Cell<Option<usize>>,
 }
 
 impl Filler<'_> {
@@ -103,7 +159,8 @@ impl Filler<'_> {
             });
             // Nobody but the rendering writes a mark, and it writes them whole.
             let (value, rest) = found?;
-            self.left.set(self.left.get().checked_sub(value.len())?);
+            self.left.set(self.left.get().and_then(|it| it.checked_sub(value.len())));
+            self.left.get()?;
             let value = put(&filled, value)?;
             filled.push_str(&value);
             filled.push_str(rest);

@@ -1,3 +1,4 @@
+use futures_util::FutureExt as _;
 use proptest::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
@@ -268,6 +269,23 @@ fn many_templates_of_one_json_share_what_one_may_do() {
 }
 
 #[test]
+fn a_table_is_made_once_for_all_texts_of_a_json() {
+    let context = context(json!("x".repeat(100)));
+    let tools = Tools::new(Style::Plain);
+    let costs = |texts: &Json| {
+        let before = tools.meter.left();
+        context.render_json_by(&tools, texts).expect("good");
+        before - tools.meter.left()
+    };
+    let first = costs(&json!("{{ results_table and 1 }}"));
+    let table = tools.table.get().and_then(|it| it.as_str()).expect("it is kept").as_ptr();
+    let again = costs(&json!("{{ results_table and 1 }}"));
+    assert!(first >= again + 104, "the table costs its size: {first}, {again}");
+    costs(&json!(["{{ results_table }}", { "a": "{{ results_table }}!" }]));
+    assert_eq!(tools.table.get().and_then(|it| it.as_str()).map(str::as_ptr), Some(table));
+}
+
+#[test]
 fn templates_say_what_they_always_said() {
     let mut context = Context::new(about(), None);
     let columns = vec!["who".to_owned(), "owes".to_owned()];
@@ -521,5 +539,172 @@ fn lists_of_groups_and_orders_are_made_as_before() {
             Ok(expected),
             "{text}"
         );
+    }
+}
+
+#[test]
+fn a_page_is_nested_so_deep_and_no_deeper() {
+    let page = |text: &str| context(json!("x")).render(text, Style::Markdown);
+    let list = |deep: usize| -> String {
+        (0..deep).flat_map(|it| ["  ".repeat(it), "- a\n".to_owned()]).collect()
+    };
+    for text in [
+        &format!("{}a{}", ">".repeat(100_000), "\nx".repeat(100_000)),
+        &format!("{}a", "> ".repeat(101)),
+        &format!("{}a", "- ".repeat(101)),
+        &format!("a\r{}a", "* > + 1. 23) ".repeat(21)),
+        &format!("{}a", "1.\t".repeat(51)),
+        "{% for i in range(101) %}>{% endfor %}a",
+        &list(101),
+    ] {
+        let err = page(text).expect_err(text);
+        assert!(err.contains("more than 100 quotations and lists"), "{err}");
+    }
+    for text in [
+        &format!("{}a", ">".repeat(100)),
+        &format!("{}a", "> ".repeat(100)),
+        &format!("{}a", "1. ".repeat(100)),
+        &format!("a\n\n{}", "-".repeat(1_000)),
+        &format!("{}a", "*".repeat(1_000)),
+        &format!("```\n{}a\n```", " ".repeat(1_000)),
+        &format!("| a |\n| - |\n| {} |", "> ".repeat(1_000)),
+        &"1".repeat(1_000),
+        &list(60),
+    ] {
+        assert_eq!(page(text).err(), None, "{text}");
+    }
+    assert_eq!(page(&list(60)).expect("good").matches("<li>").count(), 60);
+}
+
+#[test]
+fn nothing_of_a_page_goes_missing_unsaid() {
+    let linked = "[r]: https://e.com/{{ 'A' * 400000 }}\n\n![".to_owned() + &"[r] ".repeat(30);
+    let page = context(json!("x"))
+        .render(&(linked + "{{ steps.late.who }}](https://e.com/i)"), Style::Markdown);
+    assert!(page.expect_err("there are too many").contains("bytes of values"));
+}
+
+#[tokio::test]
+async fn no_more_are_filled_in_at_once_than_have_a_turn() {
+    let turns = Arc::new(Semaphore::new(1));
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let (end, may_end) = std::sync::mpsc::channel::<()>();
+    let first = tokio::spawn({
+        let turns = turns.clone();
+        async move {
+            let fill = move || {
+                begun.send(()).map_err(|()| Fault::permanent("nobody is there"))?;
+                may_end.recv().map_err(|_| Fault::permanent("nobody is there"))
+            };
+            aside_by(&turns, fill).await
+        }
+    });
+    has_begun.await.expect("it began");
+    first.abort();
+    assert!(first.await.is_err_and(|it| it.is_cancelled()));
+    let mut second = Box::pin(aside_by(&turns, || Ok(7)));
+    assert!((&mut second).now_or_never().is_none());
+    assert_eq!(turns.available_permits(), 0, "nobody waits for it, and it still has its turn");
+    end.send(()).expect("it still is under way");
+    assert_eq!(second.await.ok(), Some(7));
+    assert!(aside(|| Ok(())).await.is_ok());
+}
+
+#[test]
+fn a_sign_at_a_brace_makes_a_text_of_an_expression() {
+    for text in [
+        "{{- row_count }}",
+        "{{ row_count -}}",
+        "{{+ row_count }}",
+        "{{ row_count +}}",
+        " {{- row_count -}} ",
+    ] {
+        let json = json!([text]);
+        check_json(&json, "", &names(), &mut |_, it| panic!("{text}: {it}"));
+        assert_eq!(context(json!("x")).render_json(&json), Ok(json!(["1"])), "{text}");
+    }
+    let plain = context(json!("x")).render_json(&json!(["{{ row_count }}", "{{ -row_count }}"]));
+    assert_eq!(plain, Ok(json!([1, -1])));
+}
+
+#[test]
+fn what_no_template_names_is_not_made() {
+    let context = context(json!("Ann"));
+    let found = context.steps.last().expect("there is one");
+    let renders = |text: &str, expected: &str| {
+        assert_eq!(context.clone().render(text, Style::Plain).as_deref(), Ok(expected), "{text}");
+        found.made()
+    };
+    assert_eq!(renders("{{ row_count }} {{ workflow.name }} {{ results|length }}", "1 Late 1"), "");
+    assert_eq!(renders("{{ steps.late.who }} {{ steps.late.row_count }}", "Ann 1"), "step ");
+    assert_eq!(renders("{{ results_json }}", r#"[{"who":"Ann"}]"#), "step json ");
+    assert_eq!(renders("{{ steps.late.rows[-1].who }}", "Ann"), "step json rows ");
+    let mut more = context.clone();
+    more.add("more", StepResult::default().into());
+    assert_eq!(
+        more.render("{{ steps.late.who }}{{ results }}", Style::Plain).as_deref(),
+        Ok("Ann[]")
+    );
+    assert_eq!(more.steps.last().expect("there is one").made(), "");
+}
+
+#[test]
+fn rows_are_lists_of_objects_to_every_template() {
+    let mut context = Context::new(about(), Some(json!({ "a": [1] })));
+    let columns = vec!["rows".to_owned(), "b".to_owned()];
+    let rows = vec![vec![json!(1), json!({ "x": null })], vec![json!(2), json!([0.5])]];
+    context.add("z", StepResult { columns, rows }.into());
+    context.add("a", StepResult { columns: vec!["k".to_owned()], rows: Vec::new() }.into());
+    for (text, expected) in [
+        (
+            "{{ steps }}",
+            r#"{"a":{"columns":["k"],"row_count":0,"rows":[]},"z":{"b":{"x":null},"columns":["rows","b"],"row_count":2,"rows":1}}"#,
+        ),
+        ("{{ steps|list }} {{ steps|length }} {{ 'z' in steps }}", r#"["a","z"] 2 True"#),
+        ("{% for name, it in steps|items %}{{ name }}{{ it.row_count }}{% endfor %}", "a0z2"),
+        ("{{ results }} {{ results_json }} {{ results|length }}", "[] [] 0"),
+        (
+            "{% for it in results %}x{% else %}none{% endfor %}{% if not results %}!{% endif %}",
+            "none!",
+        ),
+        (
+            "{{ steps.z == steps.z }} {{ results == [] }} {{ results is sequence }}",
+            "True True True",
+        ),
+        (
+            "{{ steps is mapping }} {{ steps['z']['b'] }} {{ steps.y is defined }}",
+            r#"True {"x":null} False"#,
+        ),
+        ("{{ webhook.a }} {{ webhook }} {{ notify is defined }}", r#"[1] {"a":[1]} False"#),
+    ] {
+        assert_eq!(context.render(text, Style::Plain).as_deref(), Ok(expected), "{text}");
+    }
+    let mut context = self::context(json!({ "it": 2 }));
+    context.add(
+        "two",
+        StepResult {
+            columns: vec!["n".to_owned(), "m".to_owned()],
+            rows: vec![vec![json!(2), json!("x")], vec![json!(1), json!(null)]],
+        }
+        .into(),
+    );
+    for (text, expected) in [
+        ("{{ results }}", r#"[{"m":"x","n":2},{"m":null,"n":1}]"#),
+        (
+            "{{ results[1] }}{{ results[-2].n }}{{ results[5] is defined }}",
+            r#"{"m":null,"n":1}2False"#,
+        ),
+        ("{{ results[1:] }}{{ results|reverse|first }}", r#"[{"m":null,"n":1}]{"m":null,"n":1}"#),
+        ("{{ results|sort(attribute='n')|map(attribute='n')|list }}", "[1,2]"),
+        ("{{ (results + [1])|length }} {{ results|last == results[1] }}", "3 True"),
+        ("{{ steps.late.who.it }} {{ results|tojson }}", r#"2 [{"m":"x","n":2},{"m":null,"n":1}]"#),
+        (
+            "{{ [steps.late] ~ '' }}",
+            r#"[{"columns": ["who"], "row_count": 1, "rows": [{"who": {"it": 2}}], "who": {"it": 2}}]"#,
+        ),
+        ("{{ ([steps] ~ '')[:11] }}", r#"[{"late": {"#),
+        ("{{ results ~ '' }}", r#"[{"m": "x", "n": 2}, {"m": None, "n": 1}]"#),
+    ] {
+        assert_eq!(context.render(text, Style::Plain).as_deref(), Ok(expected), "{text}");
     }
 }
