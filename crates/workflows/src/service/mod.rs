@@ -331,7 +331,8 @@ impl Workflows {
     ) -> Result<BTreeSet<QueryId>, WorkflowError> {
         let (org, id) = (permit.org(), workflow.id);
         // A newer server may have written what this one does not understand.
-        let queries = |it: &Value| Definition::parse(it).map(|it| it.queries()).unwrap_or_default();
+        let queries =
+            |it: &Value| Definition::stored(it).map(|it| it.queries()).unwrap_or_default();
         let mut all = queries(&workflow.draft);
         if let Some(number) = workflow.published
             && let Some(runs) = self.parts.store.version(org, id, number).await?
