@@ -377,7 +377,12 @@ async fn keeping_leases_and_moving_runs_on_are_never_in_each_others_way() {
                 step: None,
                 attempt: None,
                 verdict: None,
-                then: Then::End(RunEnd { state: RunState::Succeeded, error: None, pause: None }),
+                then: Then::End(RunEnd {
+                    state: RunState::Succeeded,
+                    error: None,
+                    told: None,
+                    pause: None,
+                }),
             };
             let ends: Vec<_> = batch.iter().map(end).collect();
             let moved = it.queue.advance(org, &ends).await.unwrap();

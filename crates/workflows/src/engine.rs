@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::actions::{self, Actions, Occasion, Sent};
 use crate::condition::{Results, Verdict};
 use crate::definition::{Action, ActionKind, Definition};
+use crate::discretion;
 use crate::gathered::Gathered;
 use crate::held::{Held, Holdings};
 use crate::hook::HookKey;
@@ -226,7 +227,8 @@ impl Engine {
     ) -> Result<(), Stop> {
         let steps = definition.steps.len();
         let skip = run.done.len().saturating_sub(steps);
-        let mut error = run.done.iter().find(|it| !it.succeeded).and_then(|it| it.error.clone());
+        let failed = run.done.iter().find(|it| !it.succeeded);
+        let mut error = failed.and_then(|it| Some(format!("{}: {}", it.name, it.error.as_ref()?)));
         if definition.actions.iter().any(|it| it.approval().is_some()) {
             progress.approvals = self.queue.approvals(run.org, run.id).await?;
         }
@@ -277,7 +279,7 @@ impl Engine {
             };
             progress.tried = 0;
             let then = match fault {
-                None => end_if(is_last, error.as_ref()),
+                None => end_if(is_last, definition, error.as_ref()),
                 Some(fault) => {
                     attempt.succeeded = (!fault.is_unknown()).then_some(false);
                     attempt.request.clone_from(&fault.request);
@@ -289,7 +291,7 @@ impl Engine {
                     done.succeeded = false;
                     done.error = Some(fault.message.clone());
                     error.get_or_insert_with(|| format!("{}: {}", action.name, fault.message));
-                    end_if(is_last, error.as_ref())
+                    end_if(is_last, definition, error.as_ref())
                 }
             };
             self.write(run, steps + at, Some(done), Some(attempt), None, then).await?;
@@ -408,7 +410,7 @@ impl Engine {
         }
         done.succeeded = false;
         done.error = Some(fault.message.clone());
-        let end = failed(format!("{}: {}", done.name, fault.message));
+        let end = failed_at(definition, format!("{}: {}", done.name, fault.message));
         self.write(run, stored, Some(done), Some(attempt), None, Then::End(end)).await
     }
 
@@ -541,20 +543,27 @@ fn left(
     definition.limits.time.checked_sub(passed).filter(|it| !it.is_zero())
 }
 
-fn end_if(is_last: bool, error: Option<&String>) -> Then {
+fn end_if(is_last: bool, definition: &Definition, error: Option<&String>) -> Then {
     match (is_last, error) {
         (false, _) => Then::Continue,
         (true, None) => Then::End(succeeded()),
-        (true, Some(error)) => Then::End(failed(error.clone())),
+        (true, Some(error)) => Then::End(failed_at(definition, error.clone())),
     }
 }
 
 fn succeeded() -> RunEnd {
-    RunEnd { state: RunState::Succeeded, error: None, pause: None }
+    RunEnd { state: RunState::Succeeded, error: None, told: None, pause: None }
 }
 
+/// The end of a run for a reason that repeats nothing of what it read.
 pub(crate) fn failed(error: String) -> RunEnd {
-    RunEnd { state: RunState::Failed, error: Some(error), pause: None }
+    let told = Some(error.clone());
+    RunEnd { state: RunState::Failed, error: Some(error), told, pause: None }
+}
+
+/// The end of a run for what a step or action said, after its name.
+fn failed_at(definition: &Definition, error: String) -> RunEnd {
+    RunEnd { told: Some(discretion::of_run(Some(definition), &error)), ..failed(error) }
 }
 
 fn timed_out(definition: &Definition) -> RunEnd {

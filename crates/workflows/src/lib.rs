@@ -13,6 +13,7 @@ pub mod bell;
 pub mod condition;
 mod decimal;
 pub mod definition;
+mod discretion;
 mod engine;
 mod error;
 pub mod events;

@@ -273,6 +273,8 @@ pub struct RunEnd {
     pub state: RunState,
     /// Why it failed.
     pub error: Option<String>,
+    /// The same for those who do not see what it read.
+    pub told: Option<String>,
     /// Whether the workflow must not go on until somebody looks after it.
     pub pause: Option<&'static str>,
 }

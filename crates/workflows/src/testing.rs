@@ -159,7 +159,7 @@ fn advance(run: &Taken, step: Option<RunStep>, then: Then) -> Advance {
 
 fn ended(state: RunState) -> Then {
     let error = (state != RunState::Succeeded).then(|| "it broke".to_owned());
-    Then::End(RunEnd { state, error, pause: None })
+    Then::End(RunEnd { state, told: error.clone(), error, pause: None })
 }
 
 /// What is kept of workflows.

@@ -604,7 +604,8 @@ fn of_ends(
         let mut data = json!({ "workflow_id": workflow, "run_id": run });
         if end.state != RunState::Succeeded {
             data["status"] = end.state.as_str().into();
-            data["error"] = end.error.as_deref().map(storable).into();
+            // Whoever receives it is nobody who may see what was read.
+            data["error"] = end.told.as_deref().map(storable).into();
         }
         (now, data)
     };

@@ -355,7 +355,7 @@ impl Alerts {
     }
 
     /// What came of it, newest first. What was found was read with the owner's rights: others than the owner and admins see
-    /// how it was judged, and not that.
+    /// how it was judged, and neither that nor the database's words where it failed, which may quote it.
     ///
     /// # Errors
     ///
@@ -373,6 +373,7 @@ impl Alerts {
         if !crate::service::sees_results(caller, alert.owner) {
             for it in &mut items {
                 it.glance = None;
+                it.error = it.error.as_deref().map(crate::discretion::of_statement);
             }
         }
         Ok(Page::cut(items, limit, |it| Cursor { created_at: it.ended_at, id: it.id.as_uuid() }))

@@ -5,7 +5,8 @@ mod calls;
 mod preview;
 mod triggers;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use plinth_connections::Connections;
@@ -24,6 +25,7 @@ use self::calls::Calls;
 use crate::actions::{Actions, without_contents};
 use crate::bell::Bell;
 use crate::definition::{ActionKind, Definition, Fault, StepKind, Trigger};
+use crate::discretion;
 use crate::gathered::Gathered;
 use crate::hook::HookKey;
 use crate::ports::{Changed, Enqueued, Members, Queued, StepRunner, WorkflowStore};
@@ -398,7 +400,7 @@ impl Workflows {
         Ok(queued)
     }
 
-    /// The runs of a workflow, newest first.
+    /// The runs of a workflow, newest first. Why one failed is told to others than the owner and admins without what it read.
     ///
     /// # Errors
     ///
@@ -410,8 +412,19 @@ impl Workflows {
         after: Option<Cursor>,
         limit: Limit,
     ) -> Result<Page<Run>, WorkflowError> {
-        self.find(permit.principal(), id).await?;
-        let items = self.parts.store.runs(permit.org(), id, after, limit).await?;
+        let workflow = self.find(permit.principal(), id).await?;
+        let mut items = self.parts.store.runs(permit.org(), id, after, limit).await?;
+        if !sees_results(permit.principal(), workflow.owner) {
+            let mut versions: HashMap<i32, Option<Definition>> = HashMap::new();
+            for run in &mut items {
+                let Some(error) = &mut run.error else { continue };
+                let definition = match versions.entry(run.version) {
+                    Entry::Occupied(it) => it.into_mut(),
+                    Entry::Vacant(it) => it.insert(self.version(&workflow, run.version).await?),
+                };
+                *error = discretion::of_run(definition.as_ref(), error);
+            }
+        }
         Ok(Page::cut(items, limit, |it| Cursor { created_at: it.created_at, id: it.id.as_uuid() }))
     }
 
@@ -437,7 +450,8 @@ impl Workflows {
     /// # Errors
     ///
     /// [`WorkflowError::RunNotFound`]. Results were read with the owner's rights: others than the owner and admins see that
-    /// there are some, and not what is in them; and of every try where it went and what came of it, and not what was sent.
+    /// there are some, and not what is in them; and of every try where it went and what came of it, and not what was sent. Nor
+    /// are they told the database's words of what failed: those may quote what was read.
     pub async fn run_detail(
         &self,
         permit: &Permit<WorkflowsRead>,
@@ -446,16 +460,29 @@ impl Workflows {
     ) -> Result<RunDetail, WorkflowError> {
         let found = self.parts.store.run(permit.org(), id).await?;
         let found = found.filter(|it| it.0.workflow == workflow);
-        let (run, mut steps, mut attempts) = found.ok_or(WorkflowError::RunNotFound(id))?;
+        let (mut run, mut steps, mut attempts) = found.ok_or(WorkflowError::RunNotFound(id))?;
         // Results were read with the owner's rights. Others see that there are some.
         let caller = permit.principal();
         let workflow = self.find(caller, run.workflow).await?;
         let mut approvals = self.parts.store.approvals(permit.org(), id).await?;
         if !sees_results(caller, workflow.owner) {
+            let definition = self.version(&workflow, run.version).await?;
+            let definition = definition.as_ref();
+            let of_place = |position, error: &mut Option<String>| {
+                let Some(error) = error else { return };
+                *error = discretion::of_place(definition, position, error);
+            };
+            if let Some(error) = &mut run.error {
+                *error = discretion::of_run(definition, error);
+            }
             for step in &mut steps {
                 step.result = None;
+                of_place(step.position, &mut step.error);
             }
-            attempts.iter_mut().for_each(without_contents);
+            for attempt in &mut attempts {
+                without_contents(attempt);
+                of_place(attempt.position, &mut attempt.error);
+            }
             let role = if approvals.is_empty() {
                 None
             } else {
@@ -572,6 +599,15 @@ impl Workflows {
     /// What runs of it now.
     async fn published(&self, workflow: &Workflow) -> Result<Option<Definition>, WorkflowError> {
         let Some(number) = workflow.published else { return Ok(None) };
+        self.version(workflow, number).await
+    }
+
+    /// What a published version says; `None` also if this server does not understand it.
+    async fn version(
+        &self,
+        workflow: &Workflow,
+        number: i32,
+    ) -> Result<Option<Definition>, WorkflowError> {
         let found = self.parts.store.version(workflow.org, workflow.id, number).await?;
         Ok(found.and_then(|it| Definition::of(&it).ok()))
     }
