@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio_postgres::NoTls;
 
 use crate::app::{Answer, Person, TestApp, send};
+use crate::workflows::{Receiver, body, detail, make, run};
 
 /// People of two countries. The secrets of French ones are `SECRET…`, so that nothing that shows one goes unseen.
 async fn target() -> TestDatabase {
@@ -555,4 +556,61 @@ async fn attributes_are_set_by_those_above() {
     let own = format!("/v1/team/members/{cats}/attributes");
     let own = send(cat.request("PUT", &own).json(&json!({ "attributes": good }))).await;
     assert_eq!(own.body["error"]["details"]["reason"], "role_escalation_denied", "{}", own.text);
+}
+
+#[actix_web::test]
+async fn a_failure_that_quotes_a_value_is_told_to_whom_results_are_shown() {
+    let scene = Scene::start().await;
+    scene.bind().await;
+    let Scene { app, ann, ben, id, .. } = &scene;
+    let receiver = Receiver::answering(&["204 Fine"]).await;
+    let listens = json!({ "url": receiver.url, "types": ["workflow.run.failed"] });
+    assert_eq!(ann.post("/v1/event-subscriptions", listens).await.status, 201);
+
+    let sql = "SELECT email::int FROM people WHERE id = 7";
+    let step =
+        json!({ "steps": [{ "name": "q", "type": "sql", "connection_id": id, "sql": sql }] });
+    let workflow = make(ann, body("Failing", id, &step)).await;
+    let runs = format!("/v1/workflows/{workflow}/runs");
+    let whole = run(app, ann, &workflow).await;
+    assert_eq!(whole["status"], "failed", "{whole}");
+    for it in [&whole, &whole["steps"][0], &whole["steps"][0]["attempts"][0]] {
+        assert!(it["error"].as_str().unwrap().contains("SECRET7"), "its owner sees it: {whole}");
+    }
+    assert!(ann.get(&runs).await.text.contains("SECRET7"));
+
+    let sentence = "the database could not run the statement; its owner sees why";
+    let told = detail(ben, &workflow, whole["id"].as_str().unwrap()).await;
+    assert!(!told.to_string().contains("SECRET"), "{told}");
+    assert_eq!(told["error"], format!("q: {sentence}"));
+    let step = &told["steps"][0];
+    assert_eq!(
+        (&step["error"], &step["attempts"][0]["error"]),
+        (&json!(sentence), &json!(sentence))
+    );
+    let told = ben.get(&runs).await;
+    assert_eq!(told.body["data"][0]["error"], format!("q: {sentence}"), "{}", told.text);
+    assert!(!told.text.contains("SECRET"), "{}", told.text);
+
+    // What is sent to others' servers never quotes it.
+    app.services.event_worker.drain().await.unwrap();
+    let sent = receiver.got().pop().unwrap();
+    assert!(sent.contains(&format!("q: {sentence}")) && !sent.contains("SECRET"), "{sent}");
+
+    let query = json!({ "name": "Broken", "connection_id": id, "sql": sql });
+    let query = ann.post("/v1/queries/save", query).await;
+    assert_eq!(query.status, 201, "{}", query.text);
+    let alert = json!({
+        "name": "Broken", "query_id": query.body["data"]["query_id"], "schedule": { "every": "5_minutes" },
+        "condition": { "type": "row_count", "is": ">", "value": 1 },
+    });
+    let alert = ann.post("/v1/alerts", alert).await;
+    assert_eq!(alert.status, 201, "{}", alert.text);
+    app.services.alert_worker.drain().await.unwrap();
+    let path = format!("/v1/alerts/{}/evaluations", alert.body["data"]["id"].as_str().unwrap());
+    let whole = ann.get(&path).await;
+    assert!(whole.text.contains("SECRET7"), "its owner sees it: {}", whole.text);
+    let told = ben.get(&path).await;
+    assert_eq!(told.body["data"][0]["error"], sentence, "{}", told.text);
+    assert!(!told.text.contains("SECRET"), "{}", told.text);
 }
