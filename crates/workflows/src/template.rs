@@ -116,9 +116,12 @@ fn write_value(value: &Value) -> Result<String, Error> {
         ValueKind::None => String::new(),
         ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
             let mut out = Bounded(Vec::new());
-            serde_json::to_writer(&mut out, value).map_err(|err| match err.is_io() {
-                true => meter::too_long("{{ … }}"),
-                false => Error::new(ErrorKind::BadSerialization, err.to_string()),
+            serde_json::to_writer(&mut out, value).map_err(|err| {
+                if err.is_io() {
+                    meter::too_long("{{ … }}")
+                } else {
+                    Error::new(ErrorKind::BadSerialization, err.to_string())
+                }
             })?;
             String::from_utf8(out.0).map_err(|_| meter::refused("a list made no text"))?
         }
