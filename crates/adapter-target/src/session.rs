@@ -408,8 +408,7 @@ impl Session {
             }
         }
         if !self.direct {
-            let begin = format!("SELECT {}, ", settings_calls(true));
-            self.write_limits(begin, true, time, time_zone, search_path)?;
+            self.write_limits(of_transaction(), true, time, time_zone, search_path)?;
             step = Step::Prelude(2);
         }
         Ok(step)
@@ -695,6 +694,11 @@ pub(crate) fn server_limit(time: Duration) -> Duration {
     time.saturating_sub(earlier).clamp(Duration::from_millis(1), Duration::from_millis(MAX_MS))
 }
 
+/// How a statement begins that sets for one transaction what is else set at the login, before its limits.
+fn of_transaction() -> String {
+    format!("SELECT {}, ", settings_calls(true))
+}
+
 fn limits_calls(local: bool) -> String {
     format!(
         "pg_catalog.set_config('statement_timeout', $1, {local}), \
@@ -715,12 +719,7 @@ pub(crate) fn write_settings(
     time_zone: &str,
     search_path: &[String],
 ) -> Result<(), RunError> {
-    let timeout_ms = server_limit(time).as_millis().to_string();
-    let lock_ms = (server_limit(time) / 2).as_millis().clamp(1, 10_000).to_string();
-    let path = (!search_path.is_empty()).then(|| quoted_path(search_path));
-    let values = [Some(timeout_ms.as_str()), Some(&lock_ms), Some(time_zone), path.as_deref()];
-    let sql = format!("SELECT {}, {}", settings_calls(true), limits_calls(true));
-    session.write_statement(&sql, &values, false)
+    session.write_limits(of_transaction(), true, time, time_zone, search_path)
 }
 
 /// Schemas' names as the setting wants them.
