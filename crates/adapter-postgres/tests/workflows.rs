@@ -220,7 +220,13 @@ async fn runs_that_have_ended_are_not_looked_at_when_others_are_taken() {
     };
     queue(20_000).await;
     it.rows("ANALYZE workflow_runs").await;
-    it.rows("UPDATE workflow_runs SET state = 'succeeded', ended_at = now()").await;
+    // Committed to the log at once, unlike what tests write otherwise: an index entry counts as dead only when its row's
+    // end is in the log.
+    it.rows(
+        "WITH durable AS MATERIALIZED (SELECT set_config('synchronous_commit', 'on', true))
+         UPDATE workflow_runs SET state = 'succeeded', ended_at = now() FROM durable",
+    )
+    .await;
     // Entries of indexes that were looked at, in this transaction.
     let take = "WITH taken AS MATERIALIZED (
              SELECT count(*) AS many FROM take_waiting_workflow_runs(32, '3 s', 1000, gen_random_uuid(), '{}', '{}')
@@ -228,11 +234,17 @@ async fn runs_that_have_ended_are_not_looked_at_when_others_are_taken() {
          )
          SELECT max(many) || ' ' || (sum(pg_stat_get_xact_tuples_returned(indexrelid) + 0 * many) < 1000)
          FROM pg_index, taken WHERE indrelid = 'workflow_runs'::regclass";
-    queue(5).await;
-    // The first that comes by takes away what the index of those that wait still has of the others.
-    it.rows(take).await;
-    queue(5).await;
-    assert_eq!(it.rows(take).await, ["5 true"]);
+    // The first that comes by takes away what the index of those that wait still has of the others; a later one, if
+    // Postgres itself was reading in this database just then. A plan that looks at them looks at them each time.
+    let mut seen = Vec::new();
+    for _ in 0..20 {
+        queue(5).await;
+        seen.extend(it.rows(take).await);
+        if seen.len() > 1 && seen.last().is_some_and(|it| it == "5 true") {
+            return;
+        }
+    }
+    panic!("each take looked at what has ended: {seen:?}");
 }
 
 /// Also where statistics say that hardly any is under way, as they do of a moment when none was.
