@@ -461,7 +461,11 @@ impl StepRunner for Counting {
     async fn run(&self, _: &Principal, _: &Step, _: &Context) -> Result<Found, Fault> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(2)).await;
-        let result = StepResult { columns: vec!["one".to_owned()], rows: vec![vec![json!(1)]] };
+        let result = StepResult {
+            columns: vec!["one".to_owned()],
+            rows: vec![vec![json!(1)]],
+            ..StepResult::default()
+        };
         Ok(Found { result, query: QueryId::new(SystemClock.now()) })
     }
 }
@@ -613,7 +617,11 @@ impl StepRunner for Crowded {
         if self.0.fetch_add(1, Ordering::Relaxed) == 0 {
             return Err(Fault { had_no_turn: true, ..Fault::temporary("everything is in use") });
         }
-        let result = StepResult { columns: vec!["one".to_owned()], rows: vec![vec![json!(1)]] };
+        let result = StepResult {
+            columns: vec!["one".to_owned()],
+            rows: vec![vec![json!(1)]],
+            ..StepResult::default()
+        };
         Ok(Found { result, query: QueryId::new(SystemClock.now()) })
     }
 }

@@ -569,6 +569,7 @@ mod tests {
                 vec![json!("bob@example.com"), json!(7)],
                 vec![json!("ann@example.com"), json!(8)],
             ],
+            ..StepResult::default()
         });
         let mut context = Context::new(About::default(), None);
         context.add("late", result.clone());
@@ -650,6 +651,7 @@ mod tests {
         let result = StepResult {
             columns: vec!["c".to_owned()],
             rows: vec![vec![json!("\u{1}".repeat(500_000))]],
+            ..StepResult::default()
         };
         let mut context = Context::new(About::default(), None);
         context.add("s", result.into());

@@ -109,6 +109,7 @@ mod tests {
         StepResult {
             columns: vec!["text".to_owned()],
             rows: vec![vec![json!({ "text": ["x".repeat(4 << 20)] })]],
+            ..StepResult::default()
         }
     }
 

@@ -25,6 +25,7 @@ mod ids;
 pub mod listening;
 mod members;
 mod owners;
+mod places;
 mod ports;
 mod result;
 mod resumed;

@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::decimal::Decimal;
+use crate::places::padded;
 
 /// What a step found: all of it, as it is kept.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -10,6 +11,10 @@ pub struct StepResult {
     pub columns: Vec<String>,
     /// The rows: numbers where a double holds them exactly, else texts.
     pub rows: Vec<Vec<Value>>,
+    /// With how many decimal places each column's numbers are written, where they all came with as many; empty if that is so
+    /// of none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decimals: Vec<Option<u16>>,
 }
 
 impl StepResult {
@@ -38,6 +43,11 @@ impl StepResult {
         self.rows.iter().map(|row| Value::Object(self.object(row))).collect()
     }
 
+    /// The values of one row as people read them.
+    pub fn texts<'a>(&'a self, row: &'a [Value]) -> impl Iterator<Item = String> + 'a {
+        texts(&self.decimals, row)
+    }
+
     /// The result as RFC 4180 CSV. A text that a spreadsheet would take for a formula gets an apostrophe before it.
     pub fn csv(&self) -> String {
         let mut out = String::new();
@@ -48,7 +58,7 @@ impl StepResult {
         };
         line(&mut self.columns.iter().cloned());
         for row in &self.rows {
-            line(&mut row.iter().map(text_of));
+            line(&mut self.texts(row));
         }
         out
     }
@@ -75,12 +85,20 @@ pub struct Glance {
     pub first: Option<Vec<Value>>,
     /// How many rows there were.
     pub row_count: u64,
+    /// With how many decimal places each column's numbers are written, as of the result.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decimals: Vec<Option<u16>>,
 }
 
 impl Glance {
     /// The value of a column in the first row; `None` if there is no such column or no row.
     pub fn first(&self, name: &str) -> Option<&Value> {
         self.first.as_ref()?.get(self.columns.iter().position(|it| it == name)?)
+    }
+
+    /// The values of the first row as people read them.
+    pub fn texts(&self) -> impl Iterator<Item = String> + '_ {
+        texts(&self.decimals, self.first.as_deref().unwrap_or_default())
     }
 }
 
@@ -90,6 +108,7 @@ impl From<&StepResult> for Glance {
             columns: it.columns.clone(),
             first: it.rows.first().cloned(),
             row_count: it.row_count(),
+            decimals: it.decimals.clone(),
         }
     }
 }
@@ -128,6 +147,14 @@ fn clean(value: &mut Value, deepest: usize) -> bool {
     }
 }
 
+fn texts<'a>(decimals: &'a [Option<u16>], row: &'a [Value]) -> impl Iterator<Item = String> + 'a {
+    let places = decimals.iter().copied().chain(std::iter::repeat(None));
+    row.iter().zip(places).map(|(value, places)| match (value, places) {
+        (Value::Number(number), Some(places)) => padded(number, places),
+        (value, _) => text_of(value),
+    })
+}
+
 /// A value as people read it: a text as it is, null as nothing.
 pub(crate) fn text_of(value: &Value) -> String {
     match value {
@@ -151,7 +178,11 @@ mod tests {
             let value = storable(serde_json::from_str(&text).expect("it can be held"));
             assert_eq!(value.is_string(), depth > DEEPEST, "{depth}");
             assert!(!value.is_string() || value == text);
-            let result = StepResult { columns: vec!["it".to_owned()], rows: vec![vec![value]] };
+            let result = StepResult {
+                columns: vec!["it".to_owned()],
+                rows: vec![vec![value]],
+                ..StepResult::default()
+            };
             let stored = serde_json::to_vec(&result).expect("it can be written");
             assert_eq!(serde_json::from_slice::<StepResult>(&stored).expect("read again"), result);
             let glance = Glance::from(&result);
@@ -174,9 +205,20 @@ mod tests {
                 vec![json!("=HYPERLINK(\"x\")"), json!(-3)],
                 vec![json!("a, \"b\""), json!(null)],
             ],
+            ..StepResult::default()
         };
         let expected = "name,total\r\n\"'=HYPERLINK(\"\"x\"\")\",-3\r\n\"a, \"\"b\"\"\",\r\n";
         assert_eq!(result.csv(), expected);
+        let priced = StepResult {
+            columns: vec!["item".to_owned(), "price".to_owned()],
+            rows: vec![
+                vec![json!(1), json!(19.9)],
+                vec![json!(2), json!(-20)],
+                vec![json!(3), json!(null)],
+            ],
+            decimals: vec![None, Some(2)],
+        };
+        assert_eq!(priced.csv(), "item,price\r\n1,19.90\r\n2,-20.00\r\n3,\r\n");
         for number in ["-33.3333333333333333", "-9007199254740993", "-1e-7"] {
             assert_eq!(csv_cell(number), number);
         }

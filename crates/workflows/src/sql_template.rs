@@ -117,7 +117,11 @@ mod tests {
     fn context() -> Context {
         let mut context =
             Context::new(About::default(), Some(json!({ "id": "x' OR '1'='1", "n": null })));
-        let result = StepResult { columns: vec!["id".to_owned()], rows: vec![vec![json!(7)]] };
+        let result = StepResult {
+            columns: vec!["id".to_owned()],
+            rows: vec![vec![json!(7)]],
+            ..StepResult::default()
+        };
         context.add("late", result.into());
         context
     }
@@ -146,7 +150,10 @@ mod tests {
     fn values_have_a_bound_together() {
         let mut context = Context::new(About::default(), None);
         let rows = vec![vec![json!("\u{1}".repeat(500_000))]];
-        context.add("late", StepResult { columns: vec!["id".to_owned()], rows }.into());
+        context.add(
+            "late",
+            StepResult { columns: vec!["id".to_owned()], rows, ..StepResult::default() }.into(),
+        );
         for (text, is_bound) in [
             ("SELECT {{ [steps.late.id] }}, {{ [[steps.late.id]] }}, {{ steps.late.id }}", true),
             (

@@ -7,6 +7,7 @@ use plinth_queries::{
 use serde_json::Value;
 
 use crate::definition::{Step, StepKind};
+use crate::places::Places;
 use crate::ports::{Fault, Found, StepRunner};
 use crate::result::{StepResult, storable};
 use crate::template::{Context, aside};
@@ -141,6 +142,7 @@ impl StepRunner for QuerySteps {
             columns.extend(name);
         }
         let mut json = JsonRows::new(running.columns(), running.types());
+        let mut places = Places::of(running.columns());
         let mut rows = Vec::new();
         let mut size = Size::of(&columns);
         loop {
@@ -151,6 +153,7 @@ impl StepRunner for QuerySteps {
             for row in &more {
                 let values: Vec<Value> = json.values(row).into_iter().map(storable).collect();
                 size.add(row.size_bytes(), &values)?;
+                places.add(row);
                 rows.push(values);
             }
             if rows.len() as u64 > step.row_limit {
@@ -163,7 +166,8 @@ impl StepRunner for QuerySteps {
         if running.summary().is_some_and(|it| it.cut_off.is_some()) {
             return Err(Fault::permanent("the result is larger than a statement's may be"));
         }
-        Ok(Found { result: StepResult { columns, rows }, query })
+        let decimals = places.all();
+        Ok(Found { result: StepResult { columns, rows, decimals }, query })
     }
 }
 

@@ -143,6 +143,7 @@ fn done(position: i32, at: Timestamp) -> RunStep {
         result: Some(Arc::new(StepResult {
             columns: vec!["n".to_owned()],
             rows: vec![vec![json!(position)]],
+            ..StepResult::default()
         })),
         query: None,
         error: None,

@@ -28,7 +28,8 @@ async fn a_workflows_mail_arrives_over_smtp_and_one_that_was_refused_for_now_com
     let (app, target) = (mailing(&sink).await, shop().await);
     let ann = app.owner_of("Example").await;
     let connection = ann.connect("shop", &target).await;
-    let more = json!({ "actions": [
+    let priced = "SELECT id, email, total::numeric(8,2) FROM orders ORDER BY id";
+    let more = json!({ "steps": [{ "name": "late", "type": "sql", "connection_id": connection, "sql": priced }], "actions": [
         { "name": "tell", "type": "email", "to_column": { "step": "late", "column": "email" },
           "subject": "{{ row_count }} orders", "body": "# Late\n\n{{ results_table }}" },
         { "name": "file", "type": "email", "to": ["ops@example.com"], "subject": "Orders", "body": "All.",
@@ -53,17 +54,20 @@ async fn a_workflows_mail_arrives_over_smtp_and_one_that_was_refused_for_now_com
         "{}",
         mail.html()
     );
-    assert!(mail.text().contains("di@example.com"), "{}", mail.text());
+    let written =
+        |it: String| it.contains("di@example.com") && it.contains("30.00") && it.contains("12.50");
+    assert!(written(mail.text()) && written(mail.html()), "{} {}", mail.text(), mail.html());
     let file = to("ops@example.com");
     let csv = file.attachment("orders.csv").unwrap();
     let lines: Vec<_> = csv.lines().map(str::trim_end).collect();
-    assert_eq!(lines, ["id,email,total", "1,cy@example.com,12.5", "2,di@example.com,30"]);
+    assert_eq!(lines, ["id,email,total", "1,cy@example.com,12.50", "2,di@example.com,30.00"]);
     let ids: std::collections::BTreeSet<_> =
         mails.iter().map(|it| it.header("Message-ID")).collect();
     assert_eq!(ids.len(), 3, "each mail has an id of its own");
 
     // An alert's letter goes the same way, by the outbox.
-    let query = ann.sql(&connection, "SELECT id FROM orders").await;
+    let query =
+        ann.sql(&connection, "SELECT id, total::numeric(8,2) FROM orders ORDER BY id").await;
     let query = query.body["data"]["query_id"].clone();
     let alert = json!({ "name": "Any", "query_id": query, "condition": { "type": "has_rows" },
         "schedule": { "every": "hour" }, "notify": { "owner": false, "emails": ["ops@example.com"] } });
@@ -72,7 +76,11 @@ async fn a_workflows_mail_arrives_over_smtp_and_one_that_was_refused_for_now_com
     app.services.outbox.drain().await.unwrap();
     let mails = sink.wait_for(4).await;
     assert_eq!(mails[3].header("Subject").as_deref(), Some("Alert: Any"));
-    assert!(mails[3].text().contains("2 rows, the first with id = 1"), "{}", mails[3].text());
+    assert!(
+        mails[3].text().contains("2 rows, the first with id = 1, total = 12.50"),
+        "{}",
+        mails[3].text()
+    );
 }
 
 /// Takes mails as long as it has room, and has none for the others now.

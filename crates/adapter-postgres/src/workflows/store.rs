@@ -424,6 +424,7 @@ impl WorkflowStore for PostgresWorkflows {
                         columns: row.try_get::<_, Json<_>>(2).map_err(internal)?.0,
                         first: first.map(|it| it.0),
                         row_count: u64::try_from(rows).map_err(internal)?,
+                        ..Glance::default()
                     };
                     let (_, earlier) = runs.last_mut().expect("there is one by now");
                     earlier.insert(row.try_get(1).map_err(internal)?, glance);

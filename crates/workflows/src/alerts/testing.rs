@@ -67,6 +67,7 @@ fn conclusion(at: Timestamp) -> Conclusion {
                 columns: vec!["n".to_owned()],
                 first: Some(vec![json!(3)]),
                 row_count: 3,
+                decimals: vec![Some(2)],
             }),
             error: None,
             query: Some(QueryId::new(at)),

@@ -18,7 +18,7 @@ use super::standing::{Notice, Outcome, Standing, Telling};
 use crate::condition::Results;
 use crate::definition::{Step, StepKind};
 use crate::ports::{Fault, Found, Members, StepRunner};
-use crate::result::{Glance, text_of};
+use crate::result::Glance;
 use crate::template::{About, Context};
 use crate::worker::{KEEP_EVERY, LEASE};
 
@@ -358,16 +358,18 @@ fn shown(glance: &Glance) -> String {
         1 => "1 row".to_owned(),
         count => format!("{count} rows"),
     };
-    let Some(first) = &glance.first else { return rows };
+    if glance.first.is_none() {
+        return rows;
+    }
     let short = |text: String| -> String {
         text.chars().map(|it| if it.is_control() { ' ' } else { it }).take(SHOWN_CHARS).collect()
     };
     let values: Vec<String> = glance
         .columns
         .iter()
-        .zip(first)
+        .zip(glance.texts())
         .take(4)
-        .map(|(name, value)| format!("{} = {}", short(name.clone()), short(text_of(value))))
+        .map(|(name, value)| format!("{} = {}", short(name.clone()), short(value)))
         .collect();
     match glance.row_count {
         1 => values.join(", "),

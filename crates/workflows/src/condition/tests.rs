@@ -5,7 +5,7 @@ use super::*;
 
 fn results(values: &[Value]) -> Results {
     let rows = values.iter().map(|it| vec![it.clone()]).collect();
-    let result = StepResult { columns: vec!["x".to_owned()], rows };
+    let result = StepResult { columns: vec!["x".to_owned()], rows, ..StepResult::default() };
     [("a".to_owned(), result.into())].into()
 }
 

@@ -2,7 +2,7 @@
 
 use super::escape_line;
 use super::meter::LARGEST;
-use crate::result::{StepResult, text_of};
+use crate::result::StepResult;
 
 /// How many rows a table in a text shows.
 const ROWS: usize = 100;
@@ -18,7 +18,7 @@ pub(super) fn markdown(result: &StepResult) -> String {
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let mut head = line(result.columns.iter().map(|it| escape_markdown(it)).collect());
     head += &line(result.columns.iter().map(|_| "---".to_owned()).collect());
-    let cells = |row: &Vec<_>| row.iter().map(|it| escape_markdown(&text_of(it))).collect();
+    let cells = |row: &Vec<_>| result.texts(row).map(|it| escape_markdown(&it)).collect();
     let rows = result.rows.iter().take(ROWS).map(|row| line(cells(row)));
     let mut table = String::from("\n\n");
     let shown = append(&mut table, std::iter::once(head).chain(rows));
@@ -33,7 +33,7 @@ pub(super) fn markdown(result: &StepResult) -> String {
 pub(crate) fn plain(result: &StepResult) -> String {
     let mut lines = vec![result.columns.iter().map(|it| cell(it)).collect::<Vec<_>>()];
     let rows = result.rows.iter().take(ROWS);
-    lines.extend(rows.map(|row| row.iter().map(|it| cell(&text_of(it))).collect()));
+    lines.extend(rows.map(|row| result.texts(row).map(|it| cell(&it)).collect()));
     let width = |it: &String| it.chars().count();
     let widths: Vec<usize> = (0..result.columns.len())
         .map(|at| lines.iter().filter_map(|it| it.get(at)).map(width).max().unwrap_or_default())
@@ -101,6 +101,7 @@ mod tests {
         StepResult {
             columns: (0..columns).map(|at| format!("c{at}")).collect(),
             rows: vec![vec![value.clone(); columns]; rows],
+            ..StepResult::default()
         }
     }
 

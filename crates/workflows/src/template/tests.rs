@@ -23,7 +23,11 @@ fn about() -> About {
 
 fn context(value: Json) -> Context {
     let mut context = Context::new(about(), None);
-    let result = StepResult { columns: vec!["who".to_owned()], rows: vec![vec![value]] };
+    let result = StepResult {
+        columns: vec!["who".to_owned()],
+        rows: vec![vec![value]],
+        ..StepResult::default()
+    };
     context.add("late", result.into());
     context
 }
@@ -294,7 +298,7 @@ fn templates_say_what_they_always_said() {
         vec![json!("Bob"), json!(1)],
         vec![json!("Cy"), json!(2.5)],
     ];
-    context.add("late", StepResult { columns, rows }.into());
+    context.add("late", StepResult { columns, rows, ..StepResult::default() }.into());
     for (text, expected) in [
         ("{{ results|map(attribute='who')|join(', ') }}", "Ann, Bob, Cy"),
         ("{{ results|sort(attribute='owes')|map(attribute='who')|first }}", "Bob"),
@@ -653,8 +657,12 @@ fn rows_are_lists_of_objects_to_every_template() {
     let mut context = Context::new(about(), Some(json!({ "a": [1] })));
     let columns = vec!["rows".to_owned(), "b".to_owned()];
     let rows = vec![vec![json!(1), json!({ "x": null })], vec![json!(2), json!([0.5])]];
-    context.add("z", StepResult { columns, rows }.into());
-    context.add("a", StepResult { columns: vec!["k".to_owned()], rows: Vec::new() }.into());
+    context.add("z", StepResult { columns, rows, ..StepResult::default() }.into());
+    context.add(
+        "a",
+        StepResult { columns: vec!["k".to_owned()], rows: Vec::new(), ..StepResult::default() }
+            .into(),
+    );
     for (text, expected) in [
         (
             "{{ steps }}",
@@ -685,6 +693,7 @@ fn rows_are_lists_of_objects_to_every_template() {
         StepResult {
             columns: vec!["n".to_owned(), "m".to_owned()],
             rows: vec![vec![json!(2), json!("x")], vec![json!(1), json!(null)]],
+            ..StepResult::default()
         }
         .into(),
     );
