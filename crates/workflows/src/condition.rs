@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::decimal::Decimal;
 use crate::definition::{Faults, Fields};
+use crate::ports::Fault;
 use crate::result::{Glance, StepResult, text_of};
 use crate::template::Names;
 
@@ -21,6 +22,9 @@ const LONGEST_WINDOW: u64 = 200;
 
 /// With fewer earlier values nothing is known about what is usual.
 const LEAST_LEARNED: usize = 8;
+
+/// How many columns are named to whoever asked for one that is not there.
+const SHOWN: usize = 20;
 
 /// The most digits of a number that comes as a text.
 const MOST_DIGITS: usize = 500;
@@ -354,6 +358,41 @@ impl Condition {
             Self::Change { .. } => 1,
             Self::Anomaly { window, .. } => *window,
             Self::RowCount { .. } | Self::Value { .. } | Self::Text { .. } => 0,
+        }
+    }
+
+    /// Whether what a step found has the columns that are asked of it. A name that is not there is never there: without a word
+    /// it would be unknown each time.
+    ///
+    /// # Errors
+    ///
+    /// What is missing, and what there is.
+    pub fn fits(&self, step: &str, columns: &[String]) -> Result<(), Fault> {
+        let asked = match self {
+            Self::All(of) | Self::Any(of) => {
+                return of.iter().try_for_each(|it| it.fits(step, columns));
+            }
+            Self::RowCount { .. } => None,
+            Self::Value { cells, .. } | Self::Text { cells, .. } => {
+                Some((&cells.step, &cells.column))
+            }
+            Self::Change { measure, .. } | Self::Anomaly { measure, .. } => {
+                measure.column.as_ref().map(|column| (&measure.step, column))
+            }
+        };
+        match asked {
+            Some((of, column)) if of == step && !columns.contains(column) => {
+                let mut known: Vec<_> =
+                    columns.iter().take(SHOWN).map(|it| format!("`{it}`")).collect();
+                if columns.len() > SHOWN {
+                    known.push(format!("{} more", columns.len() - SHOWN));
+                }
+                let known = known.join(", ");
+                Err(Fault::permanent(format!(
+                    "a condition asks for the column `{column}`, but there is {known}"
+                )))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -167,7 +167,7 @@ impl Engine {
             };
             let asked = timeout(left, self.steps.run(&owner, step, &progress.context)).await;
             done.ended_at = self.clock.now();
-            match asked {
+            match asked.map(|it| it.and_then(|found| definition.takes(step, found))) {
                 Err(_) => return self.end(run, at, timed_out(&definition)).await,
                 // Its place is for those who get on: a database that hangs, however many wait for it, keeps nobody else's run.
                 Ok(Err(fault)) if fault.had_no_turn => return self.come_again(run, at).await,

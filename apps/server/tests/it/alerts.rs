@@ -219,3 +219,21 @@ async fn what_is_wrong_with_an_alert_is_said_and_it_stops_with_its_owner() {
         taken.text
     );
 }
+
+#[actix_web::test]
+async fn a_condition_on_a_column_that_is_not_there_is_an_error_that_its_owner_hears_of() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let query = saved(&ann, &connection).await;
+    let mistyped = json!({ "type": "value", "column": "totl", "is": ">", "value": 1 });
+    let alert = make(&ann, &query, json!({ "condition": mistyped })).await;
+    app.services.alert_worker.drain().await.unwrap();
+    let path = format!("/v1/alerts/{alert}");
+    assert_eq!(ann.get(&path).await.body["data"]["state"], "error");
+    let told = told(&app).await;
+    assert!(has(&told, "alert_failing", "owner@example.example.com"), "{told:?}");
+    let evaluations = ann.get(&format!("{path}/evaluations")).await;
+    let said = "a condition asks for the column `totl`, but there is `id`, `total`";
+    assert_eq!(evaluations.body["data"][0]["error"], said, "{}", evaluations.text);
+}

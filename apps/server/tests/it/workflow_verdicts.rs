@@ -100,3 +100,21 @@ async fn what_was_not_judged_when_its_results_were_stored_is_judged_once_later()
     assert_eq!(stands(&again().await), ["succeeded", "met"]);
     assert_eq!(receiver.got().len(), 3);
 }
+
+#[actix_web::test]
+async fn a_condition_on_a_column_that_is_not_there_fails_the_run_and_says_so() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let more =
+        json!({ "conditions": { "type": "value", "column": "totl", "is": ">", "value": 1 } });
+    let workflow = make(&ann, body("Mistyped", &connection, &more)).await;
+    let said =
+        "a condition asks for the column `totl`, but there is `id`, `email`, `total`".to_owned();
+    let preview = ann.post(&format!("/v1/workflows/{workflow}/preview"), json!({})).await;
+    assert!(preview.text.contains(&said), "{}", preview.text);
+    let failed = run(&app, &ann, &workflow).await;
+    assert_eq!(stands(&failed), ["failed", "none"], "{failed}");
+    assert_eq!(failed["error"], format!("late: {said}"), "{failed}");
+    assert_eq!(failed["steps"][0]["attempts"].as_array().map(Vec::len), Some(1), "{failed}");
+}

@@ -251,7 +251,9 @@ impl AlertWorker {
         started_at: Timestamp,
     ) -> Result<Conclusion, StoreError> {
         let now = self.parts.clock.now();
-        let (verdict, glance, query, error) = match asked {
+        let fits =
+            |found: Found| rules.condition.fits(RESULT, &found.result.columns).map(|()| found);
+        let (verdict, glance, query, error) = match asked.and_then(fits) {
             Ok(found) => {
                 let before = match rules.condition.looks_back() {
                     0 => Vec::new(),

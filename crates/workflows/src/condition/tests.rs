@@ -257,3 +257,31 @@ fn numbers_that_may_have_been_rounded_are_refused_where_they_stand() {
     assert_eq!(pointers, ["/conditions/of/1/value", "/conditions/of/2/value"]);
     assert!(faults.0[0].message.ends_with("send it as a string"));
 }
+
+#[test]
+fn a_column_that_is_not_there_is_named_with_those_that_are() {
+    let columns = ["x".to_owned(), "y".to_owned()];
+    for (condition, fits) in [
+        (json!({ "type": "has_rows" }), true),
+        (json!({ "type": "value", "column": "x", "is": ">", "value": 1 }), true),
+        (json!({ "type": "value", "column": "z", "is": ">", "value": 1 }), false),
+        (json!({ "type": "text", "column": "Y", "is": "equals", "value": "1" }), false),
+        (json!({ "type": "change", "is": ">", "value": 1 }), true),
+        (json!({ "type": "change", "column": "z", "is": ">", "value": 1 }), false),
+        (json!({ "type": "anomaly", "column": "z" }), false),
+    ] {
+        let (all, any) = (
+            json!({ "type": "all", "of": [condition] }),
+            json!({ "type": "any", "of": [condition] }),
+        );
+        for it in [&condition, &all, &any] {
+            assert_eq!(read(it).fits("a", &columns).is_ok(), fits, "{it}");
+            assert!(read(it).fits("b", &columns).is_ok(), "another step: {it}");
+        }
+    }
+    let condition = read(&json!({ "type": "value", "column": "z", "is": ">", "value": 1 }));
+    let said = |columns: &[String]| condition.fits("a", columns).expect_err("none").message;
+    assert_eq!(said(&columns), "a condition asks for the column `z`, but there is `x`, `y`");
+    let many: Vec<_> = (0..22).map(|it| format!("c{it}")).collect();
+    assert!(said(&many).ends_with("`c19`, 2 more"), "{}", said(&many));
+}

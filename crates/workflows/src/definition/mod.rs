@@ -26,6 +26,7 @@ pub(crate) use trigger::read_timing;
 pub use trigger::{Overlap, Trigger, USUAL_PER_MINUTE};
 
 use crate::condition::Condition;
+use crate::ports::{self, Found};
 use crate::template::Names;
 use crate::workflow::Published;
 
@@ -75,6 +76,18 @@ impl Definition {
             StepKind::Question { .. } | StepKind::Sql { .. } => None,
         };
         self.steps.iter().filter_map(query).collect()
+    }
+
+    /// What a step found, if it is what the conditions ask for.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Condition::fits`].
+    pub(crate) fn takes(&self, step: &Step, found: Found) -> Result<Found, ports::Fault> {
+        if let Some(condition) = &self.conditions {
+            condition.fits(&step.name, &found.result.columns)?;
+        }
+        Ok(found)
     }
 
     /// What the names in it mean, as far as that was looked up.

@@ -161,6 +161,7 @@ impl Workflows {
         let mut asked = Asked { context, results: Results::new(), steps: Vec::new() };
         for step in &definition.steps {
             let found = self.parts.steps.run(caller, step, &asked.context).await;
+            let found = found.and_then(|found| definition.takes(step, found));
             let found = found.map(|it| Arc::new(it.result));
             let is_over = found.is_err();
             if let Ok(result) = &found {
