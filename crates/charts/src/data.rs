@@ -103,6 +103,16 @@ fn money(text: &str) -> Option<f64> {
     if known { kept.parse().ok() } else { None }
 }
 
+/// How far that clock is ahead of Greenwich, in seconds: what tells the two hours apart that have the same name in the night in
+/// which clocks go back. Zero where nothing is said.
+pub(crate) fn offset(text: &str) -> f64 {
+    let Some(at) = text.get(10..).and_then(|it| it.find(['+', '-'])) else { return 0.0 };
+    let (sign, parts) = text[10 + at..].split_at(1);
+    let parts = parts.split(':').map(|it| it.parse().unwrap_or(0.0));
+    let seconds: f64 = parts.zip([3600.0, 60.0, 1.0]).map(|(part, of)| part * of).sum();
+    if sign == "-" { -seconds } else { seconds }
+}
+
 /// As what it is shown: the clock on the wall where the result was made, whatever its offset.
 pub(crate) fn moment(text: &str) -> Option<f64> {
     let at = if text.len() == 10 {
@@ -171,6 +181,17 @@ mod tests {
         assert_eq!(moment("2026-13-02"), None);
         assert_eq!(wall(day + 3661.0).to_string(), "2026-01-02T01:01:01");
         assert_eq!(moment("0044-03-15 BC"), None);
+        for (text, seconds) in [
+            ("2026-10-25T02:00:00+02:00", 7200.0),
+            ("2026-10-25 02:00:00+01", 3600.0),
+            ("2026-10-25T02:00:00.5-03:30", -12_600.0),
+            ("1880-01-01 00:00:00-00:01:15", -75.0),
+            ("2026-10-25T02:00:00Z", 0.0),
+            ("2026-10-25", 0.0),
+            ("é", 0.0),
+        ] {
+            assert!((offset(text) - seconds).abs() < 1e-9, "{text}");
+        }
     }
 
     #[test]

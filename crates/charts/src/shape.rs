@@ -83,7 +83,12 @@ impl Shaped {
     /// By place: a line that goes back and forth says nothing.
     fn sort(&mut self) {
         let mut order: Vec<usize> = (0..self.places.len()).collect();
-        order.sort_by(|a, b| self.places[*a].total_cmp(&self.places[*b]));
+        // Of two hours with the same name the one before clocks went back is first.
+        let ahead = |it: usize| self.raw[it].as_str().map_or(0.0, crate::data::offset);
+        order.sort_by(|a, b| {
+            let by_place = self.places[*a].total_cmp(&self.places[*b]);
+            by_place.then_with(|| ahead(*b).total_cmp(&ahead(*a)))
+        });
         self.places = order.iter().map(|it| self.places[*it]).collect();
         self.labels = order.iter().map(|it| self.labels[*it].clone()).collect();
         self.raw = order.iter().map(|it| self.raw[*it].clone()).collect();
@@ -204,6 +209,8 @@ fn largest(weights: impl Iterator<Item = f64>, most: usize) -> Vec<usize> {
 enum Key {
     Name(String),
     Place(u64),
+    /// The clock on the wall, and how far it is ahead.
+    Moment(u64, u64),
 }
 
 fn gather(fields: &Fields, data: &Data) -> Shaped {
@@ -293,7 +300,8 @@ fn place(along: Along, fields: &Fields, data: &Data, row: usize) -> Option<(Key,
         Along::Time(precision) => {
             let at = data.moment(row, x)?;
             let label = crate::format::moment(crate::data::wall(at), precision);
-            (Key::Place(at.to_bits()), label, at)
+            let ahead = data.value(row, x).as_str().map_or(0.0, crate::data::offset);
+            (Key::Moment(at.to_bits(), ahead.to_bits()), label, at)
         }
         Along::Numbers => {
             let at = data.number(row, x)?;
@@ -375,6 +383,18 @@ mod tests {
         assert_eq!(shaped.series[0].values, [Some(1.0), None, Some(3.0)]);
         assert_eq!(shaped.series[1].values, [Some(2.0), None, None]);
         assert_eq!(shaped.skipped, 1);
+    }
+
+    #[test]
+    fn the_hour_that_comes_twice_is_two_hours() {
+        let columns = [("at", ColumnKind::Timestamp), ("n", ColumnKind::Number)];
+        let hours = ["03:00:00+01:00", "02:00:00+01:00", "02:00:00+02:00", "01:00:00+02:00"];
+        let row = |it: (usize, &&str)| vec![json!(format!("2026-10-25T{}", it.1)), json!(it.0)];
+        let rows: Vec<_> = hours.iter().enumerate().map(row).collect();
+        for kind in [Kind::Line, Kind::Bar] {
+            let shaped = shaped(kind, &Options::default(), &data(&columns, rows.clone()));
+            assert_eq!(shaped.series[0].values, [Some(3.0), Some(2.0), Some(1.0), Some(0.0)]);
+        }
     }
 
     #[test]
