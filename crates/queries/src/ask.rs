@@ -1,12 +1,12 @@
 //! What somebody sends, what comes back, and how far it may go.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use plinth_connections::ConnectionId;
 use plinth_models::ModelRef;
 
-use crate::{ConversationId, Explained, Notes, QueryError, QueryRecord, Running};
+use crate::{ConversationId, Explained, Notes, QueryError, QueryId, QueryRecord, Running};
 
 /// The longest question, in characters.
 pub const MAX_QUESTION_CHARS: usize = 2_000;
@@ -62,16 +62,30 @@ pub struct Ask {
 
 /// Somebody who is told of a statement that is about to run, as its entry in the history stands then.
 #[derive(Clone)]
-pub struct Told(Arc<dyn Fn(&QueryRecord) + Send + Sync>);
+pub struct Told {
+    tell: Arc<dyn Fn(&QueryRecord) + Send + Sync>,
+    entry: Arc<OnceLock<QueryId>>,
+}
 
 impl Told {
     /// Tells by that.
     pub fn new(tell: impl Fn(&QueryRecord) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(tell))
+        Self { tell: Arc::new(tell), entry: Arc::default() }
+    }
+
+    /// The entry in the history, however it ends and whether or not there was a statement to tell of; `None` as long as there is
+    /// none.
+    pub fn entry(&self) -> Option<QueryId> {
+        self.entry.get().copied()
+    }
+
+    /// Says which entry there is. It is one for each time that somebody asks or runs.
+    pub(crate) fn begin(&self, entry: QueryId) {
+        self.entry.get_or_init(|| entry);
     }
 
     pub(crate) fn tell(&self, record: &QueryRecord) {
-        (self.0)(record);
+        (self.tell)(record);
     }
 }
 

@@ -168,6 +168,14 @@ impl Drop for Entry {
 }
 
 impl Entry {
+    /// Lets somebody know of what comes of it.
+    pub(crate) fn tell_to(&mut self, told: Option<Told>) {
+        if let Some(told) = &told {
+            told.begin(self.record.id);
+        }
+        self.told = told;
+    }
+
     /// Tells whoever wants to know of the statement, before it runs.
     pub(crate) fn tell(&self) {
         if let Some(told) = &self.told {

@@ -150,7 +150,7 @@ impl Queries {
         let opened = self.connections.open(caller, ask.connection).await?;
         let mut talk = self.talk(caller, &ask).await?;
         let mut entry = self.entry(caller, ask.connection, &ask.input);
-        entry.told.clone_from(&ask.told);
+        entry.tell_to(ask.told.clone());
         let purpose = ask.purpose;
         let answered = match &ask.input {
             Input::Question(question) => {
@@ -358,6 +358,47 @@ impl Queries {
         let mut record = found.ok_or(QueryError::NotFound(id))?;
         self.keep_discretion(permit.principal(), &mut record).await?;
         Ok(record)
+    }
+
+    /// One entry of the history, as [`Queries::get`] shows it. Whoever runs saved queries only is also shown their own runs of
+    /// those that they may see: what [`Queries::runs`] lists to them.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::NotFound`] also when it is another organization's, or not for this key or role.
+    pub async fn show(
+        &self,
+        permit: &Permit<QueriesRead>,
+        id: QueryId,
+    ) -> Result<QueryRecord, QueryError> {
+        self.history.flush().await?;
+        let mut record = self.seen(permit.principal(), id).await?;
+        self.keep_discretion(permit.principal(), &mut record).await?;
+        Ok(record)
+    }
+
+    /// An entry that is in the caller's sight: what the filter lets through, and for whom that is saved queries only, a run of
+    /// their own of one that it lets through now. What somebody saved after it ran may say something else by now, and is no such
+    /// run any more.
+    pub(crate) async fn seen(
+        &self,
+        caller: &Principal,
+        id: QueryId,
+    ) -> Result<QueryRecord, QueryError> {
+        let store = self.history.store();
+        if let Some(found) = store.find(caller.org, id, filter(caller)).await? {
+            return Ok(found);
+        }
+        if !caller.saved_queries_only {
+            return Err(QueryError::NotFound(id));
+        }
+        let own = HistoryFilter { saved_only: false, user: Some(caller.user), ..filter(caller) };
+        let own = store.find(caller.org, id, own).await?.filter(|it| it.definition.version == 0);
+        let (run, of) = own
+            .and_then(|it| it.run_of.map(|of| (it, of.query)))
+            .ok_or(QueryError::NotFound(id))?;
+        let saved = store.find(caller.org, of, filter(caller)).await?;
+        saved.map(|_| run).ok_or(QueryError::NotFound(id))
     }
 
     /// What is told to one member may quote what a policy hides from another.

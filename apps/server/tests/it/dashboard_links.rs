@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::app::{Answer, Person, TestApp};
+use crate::app::{Answer, Person, TestApp, send};
 use crate::dashboards::{BY_COUNTRY, by_land, filtered, id, make, query, shared, shop, widget};
 
 /// The token of a new link.
@@ -146,4 +146,44 @@ async fn who_looks_through_links_too_often_is_asked_to_wait() {
     let busy = look(&other, 99).await;
     assert!(matches!(busy, Err(plinth_dashboards::DashboardError::TooOften(1))), "{busy:?}");
     assert!(look(&token, 99).await.is_ok());
+}
+
+#[actix_web::test]
+async fn pages_of_any_origin_read_what_a_link_shows_and_nothing_else() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Ann").await;
+    let connection = ann.connect("Shop", &target).await;
+    let bars = query(&ann, &connection, BY_COUNTRY).await;
+    let widgets = json!([widget("bar", &bars, (0, 0, 6, 4))]);
+    let made = make(&ann, json!({ "name": "Shop", "widgets": widgets })).await;
+    let path = format!("/v1/dashboards/{}", id(&made));
+    let token = link(&ann, &path, json!({ "kind": "embed" })).await;
+    let picture = format!("/widgets/{}/image.svg", id(&made["widgets"][0]));
+    let (narrow, wrong) = (format!("{picture}?width=9"), "/widgets/none/image.svg");
+    for (token, more, status) in [
+        (token.as_str(), "", 200),
+        (&token, "/image.svg", 200),
+        (&token, &picture, 200),
+        (&token, &narrow, 422),
+        (&token, "?filters=none", 422),
+        (&token, wrong, 404),
+        ("none", "", 404),
+        ("none", "/image.svg", 404),
+        ("none", &picture, 404),
+    ] {
+        let path = format!("/v1/shared-dashboards/{token}{more}");
+        let elsewhere = app.request("GET", &path).header("origin", "https://example.com");
+        let answer = send(elsewhere).await;
+        assert_eq!(answer.status, status, "{more}: {}", answer.text);
+        for (name, value) in [("access-control-allow-origin", "*"), ("cache-control", "no-store")] {
+            let told: Vec<_> = answer.headers.get_all(name).iter().collect();
+            assert_eq!(told, [value], "{name} of {status} {more}");
+        }
+        assert!(status == 200 || answer.body["meta"]["request_id"].is_string(), "{}", answer.text);
+    }
+    for more in ["", "/shares", "/image.svg", &picture] {
+        let answer = ann.get(&format!("{path}{more}")).await;
+        assert_eq!(answer.status, 200, "{more}: {}", answer.text);
+        assert!(!answer.headers.contains_key("access-control-allow-origin"), "{more}");
+    }
 }

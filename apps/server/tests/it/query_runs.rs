@@ -345,6 +345,63 @@ async fn events_say_what_is_done_as_it_is_done() {
 }
 
 #[actix_web::test]
+async fn a_stream_ends_with_the_entry_that_was_made_also_where_nothing_came_of_it() {
+    let app = TestApp::start().await;
+    let db = target().await;
+    let ann = app.owner_of("Ann").await;
+    let connection = ann.connect("Orders", &db).await;
+    let stream = async |path: &str, body: Value| {
+        let told = events(ann.request("POST", path).json(&body)).await;
+        let (name, done) = told.last().unwrap().clone();
+        assert_eq!((name.as_str(), &done["state"]), ("done", &json!("failed")), "{told:?}");
+        (told, done["query_id"].clone())
+    };
+    let outcome = async |id: &Value| {
+        let shown = ann.get(&format!("/v1/queries/{}", id.as_str().unwrap())).await;
+        assert_eq!(shown.status, 200, "{}", shown.text);
+        shown.body["data"]["outcome"].clone()
+    };
+    for (sql, became) in [
+        ("SELECT 1 / 0", "failed"),
+        ("SELECT 1 / (id - 2000) FROM orders ORDER BY id", "failed"),
+        ("DROP TABLE orders", "rejected"),
+    ] {
+        let body = json!({ "connection_id": connection, "sql": sql });
+        let (told, id) = stream("/v1/queries", body).await;
+        let statement = &told.iter().find(|it| it.0 == "sql").unwrap().1;
+        assert_eq!((&statement["query_id"], &statement["sql"]), (&id, &json!(sql)));
+        assert!(statement.get("outcome").is_none(), "not known yet: {statement}");
+        assert_eq!(outcome(&id).await, became, "{sql}");
+    }
+
+    // A run has an entry of its own.
+    let saved = json!({
+        "name": "Split", "connection_id": connection, "sql": "SELECT 1 / {{ parts }}::int AS part",
+        "parameters": [{ "name": "parts", "type": "number" }],
+    });
+    let saved = ann.post("/v1/queries/save", saved).await;
+    let saved = saved.body["data"]["query_id"].as_str().unwrap();
+    let run = format!("/v1/queries/{saved}/run");
+    let (_, id) = stream(&run, json!({ "parameters": { "parts": 0 } })).await;
+    assert_ne!(id, saved);
+    assert_eq!(outcome(&id).await, "failed");
+
+    // Of what is not understood there is no statement to tell of.
+    let question = json!({ "connection_id": connection, "question": "flibbertigibbets glorp?" });
+    let (told, id) = stream("/v1/queries", question).await;
+    assert!(!told.iter().any(|it| it.0 == "sql"), "{told:?}");
+    assert_eq!(outcome(&id).await, "not_answerable");
+
+    // Without an entry there is none to name.
+    let nowhere = "conn_018f3a2b4c5d7e6f8091a2b3c4d5e6f7";
+    let nowhere = json!({ "connection_id": nowhere, "sql": "SELECT 1" });
+    for (path, body) in [("/v1/queries", nowhere), (run.as_str(), json!({}))] {
+        let (_, id) = stream(path, body).await;
+        assert_eq!(id, Value::Null, "{path}");
+    }
+}
+
+#[actix_web::test]
 async fn a_stream_says_that_it_is_there_and_hanging_up_cancels() {
     let app = TestApp::start().await;
     let db = target().await;

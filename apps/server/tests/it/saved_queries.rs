@@ -406,6 +406,100 @@ async fn what_is_private_is_its_owners_and_viewers_run_what_is_everybodys() {
     assert_eq!(hidden.error(), (403, "authorization_error"), "{}", hidden.text);
 }
 
+/// The history's id of a run.
+fn run_id(ran: &Answer) -> String {
+    assert_eq!(ran.status, 200, "{}", ran.text);
+    ran.body["data"]["query_id"].as_str().unwrap().to_owned()
+}
+
+#[actix_web::test]
+async fn viewers_show_run_and_export_their_own_runs_as_long_as_they_see_the_query() {
+    let app = TestApp::start().await;
+    let (ann, connection, _db) = shop(&app).await;
+    let (vic, _) = app.member(&ann, "vic@example.com", "viewer").await;
+    let (val, _) = app.member(&ann, "val@example.com", "viewer").await;
+    let bob = app.owner_of("Other").await;
+    let word = json!([{ "name": "word", "type": "text" }]);
+    let saved = save(&ann, &connection, "SELECT {{ word }} AS word", word).await;
+    let path = format!("/v1/queries/{saved}");
+    let his = run_id(&run(&vic, &saved, json!({ "word": "mine" })).await);
+    let hers = run_id(&run(&ann, &saved, json!({ "word": "hers" })).await);
+
+    // The statement is another by now; a run stays with its version and its values.
+    let newer = json!({ "sql": "SELECT {{ word }} AS word, 2 AS version" });
+    assert_eq!(ann.patch(&path, newer).await.status, 200);
+    let shown = vic.get(&format!("/v1/queries/{his}")).await;
+    assert_eq!(shown.status, 200, "{}", shown.text);
+    let listed = vic.get(&format!("{path}/runs")).await;
+    assert_eq!(shown.body["data"], listed.body["data"][0], "as the list of runs shows it");
+    let again = run(&vic, &his, json!({})).await;
+    assert_eq!(again.rows(), &json!([["mine"]]));
+    assert_eq!(again.body["data"]["run_of"], json!({ "query_id": saved, "version": 1 }));
+    assert_eq!(run(&vic, &his, json!({ "word": "new" })).await.rows(), &json!([["new"]]));
+    assert_eq!(run(&vic, &run_id(&again), json!({})).await.rows(), &json!([["mine"]]));
+    let csv = json!({ "format": "csv" });
+    let file = vic.post(&format!("/v1/queries/{his}/export"), csv.clone()).await;
+    assert_eq!((file.status, file.text.as_str()), (200, "word\r\nmine\r\n"));
+    let later = vic.request("POST", &format!("/v1/queries/{his}/run"));
+    let later = send(later.header("prefer", "respond-async").json(&json!({}))).await;
+    assert_eq!(later.status, 202, "{}", later.text);
+    // The history lists what it did before.
+    let history = vic.get("/v1/queries").await;
+    assert!(history.text.contains(&saved) && !history.text.contains(&his), "{}", history.text);
+
+    let refused = async |person: &Person, id: &str, why: &str| {
+        let at = format!("/v1/queries/{id}");
+        let later = person.request("POST", &format!("{at}/run"));
+        for answer in [
+            person.get(&at).await,
+            run(person, id, json!({})).await,
+            run(person, id, json!({ "word": "x" })).await,
+            person.post(&format!("{at}/export"), csv.clone()).await,
+            send(later.header("prefer", "respond-async").json(&json!({}))).await,
+        ] {
+            assert_eq!(answer.error(), (404, "not_found"), "{why}: {}", answer.text);
+        }
+    };
+    refused(&vic, &hers, "another's, with her values").await;
+    refused(&val, &his, "another viewer's").await;
+    refused(&bob, &his, "another organization's").await;
+    let plain = run_id(&ann.sql(&connection, "SELECT 1 AS one").await);
+    let plainly = run_id(&run(&ann, &plain, json!({})).await);
+    refused(&vic, &plainly, "a run of what nobody saved").await;
+
+    // Of what they may not do with the query they may do nothing with its runs either.
+    let changed = vic.patch(&format!("/v1/queries/{his}"), json!({ "name": "Mine" })).await;
+    assert_eq!(changed.error(), (403, "authorization_error"), "{}", changed.text);
+    let deleted = vic.delete(&format!("/v1/queries/{his}")).await;
+    assert_eq!(deleted.error(), (403, "authorization_error"), "{}", deleted.text);
+
+    // What somebody saved out of a run and rewrote is no run of the query any more.
+    let fixed = save(&ann, &connection, "SELECT 'fixed' AS word", json!([])).await;
+    let taken = run_id(&run(&vic, &fixed, json!({})).await);
+    let kept = format!("/v1/queries/{taken}");
+    assert_eq!(vic.get(&kept).await.status, 200);
+    let made = ann.post(&format!("{kept}/save"), json!({ "name": "Kept" })).await;
+    assert!(made.is_success(), "{}", made.text);
+    let rewritten = json!({ "sql": "SELECT 'else' AS word" });
+    assert_eq!(ann.patch(&kept, rewritten).await.status, 200);
+    assert_eq!(run(&vic, &taken, json!({})).await.rows(), &json!([["else"]]), "a saved query");
+    let let_go = ann.patch(&kept, json!({ "saved": false })).await;
+    assert_eq!(let_go.status, 200, "{}", let_go.text);
+    refused(&vic, &taken, "it was rewritten").await;
+
+    let his = run_id(&again);
+    assert_eq!(ann.patch(&path, json!({ "visibility": "private" })).await.status, 200);
+    refused(&vic, &his, "the query is private now").await;
+    assert_eq!(ann.patch(&path, json!({ "visibility": "organization" })).await.status, 200);
+    assert_eq!(run(&vic, &his, json!({})).await.rows(), &json!([["mine"]]));
+    assert_eq!(ann.patch(&path, json!({ "saved": false })).await.status, 200);
+    refused(&vic, &his, "nobody keeps the query any more").await;
+    assert_eq!(ann.patch(&path, json!({ "saved": true })).await.status, 200);
+    assert_eq!(vic.get(&format!("/v1/queries/{his}")).await.status, 200);
+    assert_eq!(ann.delete(&path).await.status, 204);
+    refused(&vic, &his, "the query is gone").await;
+}
+
 #[actix_web::test]
 async fn choices_come_from_another_saved_query() {
     let app = TestApp::start().await;

@@ -127,7 +127,7 @@ impl BackgroundRuns {
                 crate::ask::check(&ask.input)?;
                 (ask.connection, ask.limits)
             }
-            Wanted::Again(id, run) => (queries.get(permit, *id).await?.connection, run.limits),
+            Wanted::Again(id, run) => (queries.show(permit, *id).await?.connection, run.limits),
         };
         let most = MOST_BYTES.min(queries.settings.max_bytes);
         if limits.byte_limit.is_some_and(|it| it > most) {

@@ -96,7 +96,7 @@ impl Queries {
     ///
     /// # Errors
     ///
-    /// [`QueryError::NotFound`] as for [`Queries::get`]; [`QueryError::Input`] if no statement came of it;
+    /// [`QueryError::NotFound`] as for [`Queries::show`]; [`QueryError::Input`] if no statement came of it;
     /// [`QueryError::Field`] for values that do not fit its parameters; else as for [`Queries::ask`].
     pub async fn run_again(
         &self,
@@ -105,7 +105,9 @@ impl Queries {
         run: RunAgain,
     ) -> Result<Running, QueryError> {
         let caller = permit.principal();
-        let (mut before, _) = self.stood_for(caller, id, run.version).await?;
+        self.history.flush().await?;
+        let record = self.seen(caller, id).await?;
+        let (mut before, _) = self.as_stood_for(caller, record, run.version).await?;
         self.keep_discretion(caller, &mut before).await?;
         before.notes.shown_to = None;
         self.run_record(caller, before, run, None).await
@@ -154,7 +156,17 @@ impl Queries {
     ) -> Result<(QueryRecord, u32), QueryError> {
         self.history.flush().await?;
         let found = self.history.store().find(caller.org, query, filter(caller)).await?;
-        let mut record = found.ok_or(QueryError::NotFound(query))?;
+        let record = found.ok_or(QueryError::NotFound(query))?;
+        self.as_stood_for(caller, record, version).await
+    }
+
+    /// The same for one that was found.
+    async fn as_stood_for(
+        &self,
+        caller: &Principal,
+        mut record: QueryRecord,
+        version: Option<u32>,
+    ) -> Result<(QueryRecord, u32), QueryError> {
         let newest = record.definition.version;
         if let Some(kept) = self.earlier(caller, &record, version).await? {
             record.sql = Some(kept.sql);

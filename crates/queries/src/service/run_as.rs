@@ -57,7 +57,7 @@ impl Queries {
         let StatementRun { connection, sql, parameters, question, notes, .. } = run;
         let input = Input::Sql(sql);
         let mut entry = self.entry(caller, connection, &input);
-        entry.told = told;
+        entry.tell_to(told);
         entry.narrowing = noted.narrowing;
         entry.record.question = question;
         entry.record.notes = notes;

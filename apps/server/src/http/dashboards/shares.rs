@@ -1,4 +1,8 @@
-use actix_web::{HttpRequest, HttpResponse, delete, get, post, web};
+use actix_web::body::BoxBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{Error, HttpRequest, HttpResponse, delete, get, post, web};
 use plinth_dashboards::{Ask, DashboardId, ShareId, WidgetId};
 use secrecy::ExposeSecret as _;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -111,7 +115,7 @@ async fn revoke_dashboard_share(
     responses((status = 200, body = SharedEnvelope, description = "What it shows."), Problems),
     security(()),
 )]
-#[get("/shared-dashboards/{token}")]
+#[get("/shared-dashboards/{token}", wrap = "from_fn(for_any_page)")]
 async fn get_shared_dashboard(
     services: web::Data<Services>,
     request: HttpRequest,
@@ -140,7 +144,7 @@ async fn get_shared_dashboard(
     ),
     security(()),
 )]
-#[get("/shared-dashboards/{token}/image.svg")]
+#[get("/shared-dashboards/{token}/image.svg", wrap = "from_fn(for_any_page)")]
 async fn get_shared_dashboard_image(
     services: web::Data<Services>,
     request: HttpRequest,
@@ -169,7 +173,7 @@ async fn get_shared_dashboard_image(
     ),
     security(()),
 )]
-#[get("/shared-dashboards/{token}/widgets/{widget_id}/image.svg")]
+#[get("/shared-dashboards/{token}/widgets/{widget_id}/image.svg", wrap = "from_fn(for_any_page)")]
 async fn get_shared_widget_image(
     services: web::Data<Services>,
     request: HttpRequest,
@@ -182,4 +186,17 @@ async fn get_shared_widget_image(
     let from = client_address(&request, &services.trusted_proxies);
     let shown = services.dashboards.look_shared_at(&token, from, widget, ask).await?;
     Ok(svg(shown.picture(size(&shown, &params), false).to_svg()))
+}
+
+/// Lets pages of any origin read the answer, also one that is an error, and nobody keep it: who may look is decided by the token
+/// in the path, and by nothing that a browser sends along by itself.
+async fn for_any_page(
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let mut response = next.call(request).await?;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
 }

@@ -296,7 +296,9 @@ impl Writer {
 #[derive(Serialize)]
 pub(super) struct Head<'a> {
     query_id: String,
-    pub(super) outcome: OutcomeBody,
+    /// `None` before it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) outcome: Option<OutcomeBody>,
     question: Option<&'a str>,
     pub(super) sql: Option<&'a str>,
     answer: Option<&'a str>,
@@ -325,7 +327,7 @@ impl<'a> Head<'a> {
     ) -> Self {
         Self {
             query_id,
-            outcome: OutcomeBody::Answered,
+            outcome: Some(OutcomeBody::Answered),
             question,
             sql: Some(sql),
             answer: notes.answer.as_deref(),
@@ -349,7 +351,7 @@ impl<'a> Head<'a> {
 
 fn meta_answer(record: &QueryRecord, reply: &Reply) -> HttpResponse {
     let head = Head {
-        outcome: record.outcome.into(),
+        outcome: Some(record.outcome.into()),
         sql: None,
         ..Head::new(record.id.to_string(), record.question.as_deref(), "", &record.notes)
     };
@@ -364,7 +366,7 @@ fn planned_answer(explained: &Explained, with_json: bool, reply: &Reply) -> Http
     let sql = record.sql.as_deref().unwrap_or_default();
     let question = record.question.as_deref();
     let head = Head {
-        outcome: record.outcome.into(),
+        outcome: Some(record.outcome.into()),
         ..Head::new(record.id.to_string(), question, sql, &record.notes)
     };
     let mut data = serde_json::to_value(&head).expect("plain values");

@@ -44,7 +44,7 @@ where
         // Whoever listened has gone.
         let _ = said.send(Statement::of(record));
     });
-    let begun = begin(told);
+    let begun = begin(told.clone());
     let work = async move {
         let events = Events(events);
         let mut begun = Box::pin(begun);
@@ -61,7 +61,7 @@ where
         while let Ok(statement) = statements.try_recv() {
             events.send("sql", &statement.0).await;
         }
-        events.tell(count(answer)).await;
+        events.tell(count(answer), told.entry()).await;
     };
     let open = Open { work: Some(Box::pin(work)), coming };
     HttpResponse::Ok()
@@ -107,13 +107,14 @@ impl Events {
         let _ = self.0.send(format!("event: {name}\ndata: {data}\n\n").into()).await;
     }
 
-    async fn tell(&self, answer: Result<Answer, QueryError>) {
+    /// Tells of an answer; if there is none, of why, with the entry that was made of it.
+    async fn tell(&self, answer: Result<Answer, QueryError>, entry: Option<QueryId>) {
         match answer {
             Ok(Answer::Rows(running)) => self.rows(*running).await,
             Ok(Answer::Meta(record)) => {
                 let question = record.question.as_deref();
                 let mut head = Head::new(record.id.to_string(), question, "", &record.notes);
-                head.outcome = record.outcome.into();
+                head.outcome = Some(record.outcome.into());
                 head.sql = None;
                 self.send("sql", &value(&head)).await;
                 self.done("succeeded", Some(record.id)).await;
@@ -122,7 +123,7 @@ impl Events {
             Ok(Answer::Planned(explained)) => {
                 self.done("succeeded", Some(explained.record.id)).await;
             }
-            Err(err) => self.failed(err, None).await,
+            Err(err) => self.failed(err, entry).await,
         }
     }
 
@@ -190,6 +191,8 @@ impl Statement {
         let sql = record.sql.as_deref().unwrap_or_default();
         let question = record.question.as_deref();
         let mut head = Head::new(record.id.to_string(), question, sql, &record.notes);
+        // That is not known yet.
+        head.outcome = None;
         head.run_of = record.run_of.map(RunOfBody::from);
         Self(value(&head))
     }

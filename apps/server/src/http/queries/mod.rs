@@ -303,7 +303,7 @@ async fn get_query(
     reply: Reply,
 ) -> Result<HttpResponse, Problem> {
     let permit = caller.permit()?;
-    let record = services.queries.get(&permit, id.into_inner()).await?;
+    let record = services.queries.show(&permit, id.into_inner()).await?;
     let revision = record.definition.revision;
     Ok(tagged(reply.ok(QueryBody::from(record)), revision))
 }
