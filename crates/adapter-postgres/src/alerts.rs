@@ -24,6 +24,9 @@ use crate::database::{Deletion, broken_constraint, delete, internal, store};
 use crate::sweep::Old;
 use crate::{Database, audit, events, outbox};
 
+/// At how many evaluations it is looked for those of one owner. Where nobody took the alert over, no more are read than are wanted.
+const LOOKED_AT: i64 = 1_000;
+
 /// How long an error is kept, in characters.
 const ERROR_CHARS: usize = 1_000;
 
@@ -144,6 +147,7 @@ fn evaluation(row: &Row) -> Result<Evaluation, StoreError> {
     let notice: Option<&str> = get(row, "notice")?;
     Ok(Evaluation {
         id: EvaluationId::from_uuid(get(row, "id")?),
+        owner: get::<Option<_>>(row, "owner_id")?.map(UserId::from_uuid),
         state: state(row)?,
         verdict: read.map(|it| named(&verdicts, verdict, it)).transpose()?,
         glance: get::<Option<Json<_>>>(row, "glance")?.map(|it| it.0),
@@ -356,14 +360,20 @@ impl AlertStore for PostgresAlerts {
         &self,
         org: OrgId,
         id: AlertId,
+        owner: UserId,
         most: usize,
     ) -> Result<Vec<Earlier>, StoreError> {
-        let query = "SELECT glance FROM alert_evaluations
-             WHERE org_id = $1 AND alert_id = $2 AND glance IS NOT NULL ORDER BY ended_at DESC, id DESC LIMIT $3";
+        let query = "SELECT glance FROM (
+                 SELECT glance, owner_id, ended_at, id FROM alert_evaluations
+                 WHERE org_id = $1 AND alert_id = $2 AND glance IS NOT NULL ORDER BY ended_at DESC, id DESC LIMIT $5
+             ) it
+             WHERE owner_id = $4 ORDER BY ended_at DESC, id DESC LIMIT $3";
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         self.database
             .for_org(org, async |tx| {
-                let found = tx.query(query, &[&org.as_uuid(), &id.as_uuid(), &most]).await;
+                let parameters: [&(dyn ToSql + Sync); 5] =
+                    [&org.as_uuid(), &id.as_uuid(), &most, &owner.as_uuid(), &LOOKED_AT];
+                let found = tx.query(query, &parameters).await;
                 // One that cannot be read is as good as none: the alert would stand still for it.
                 let earlier = |row: &Row| {
                     let glance: Json<_> = row.try_get(0).ok()?;
@@ -506,15 +516,16 @@ async fn note(
     it: &Evaluation,
 ) -> Result<(), StoreError> {
     let insert = "INSERT INTO alert_evaluations
-             (id, org_id, alert_id, state, verdict, glance, error, query_id, notice, tries, started_at, ended_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+             (id, org_id, alert_id, state, verdict, glance, error, query_id, notice, tries, started_at, ended_at, owner_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     let storable =
         |it: &String| -> String { it.chars().filter(|it| *it != '\0').take(ERROR_CHARS).collect() };
     let (own, org, id) = (it.id.as_uuid(), org.as_uuid(), id.as_uuid());
     let (state, verdict) = (it.state.as_str(), it.verdict.map(verdict));
     let (glance, error) = (it.glance.as_ref().map(Json), it.error.as_ref().map(storable));
     let (query, notice) = (it.query.map(QueryId::as_uuid), it.notice.map(Notice::as_str));
-    let parameters: [&(dyn ToSql + Sync); 12] = [
+    let owner = it.owner.map(UserId::as_uuid);
+    let parameters: [&(dyn ToSql + Sync); 13] = [
         &own,
         &org,
         &id,
@@ -527,6 +538,7 @@ async fn note(
         &it.tries,
         &it.started_at,
         &it.ended_at,
+        &owner,
     ];
     tx.execute(insert, &parameters).await.map_err(store)?;
     Ok(())

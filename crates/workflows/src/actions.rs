@@ -31,6 +31,9 @@ const MOST_ADDRESSES: usize = 200;
 /// How much of a body is kept in the history, in characters.
 const KEPT_CHARS: usize = 2_000;
 
+/// How much of a body's type, in characters.
+const LONGEST_TYPE: usize = 200;
+
 /// What came of an action that was done.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sent {
@@ -276,7 +279,15 @@ impl Actions {
         match self.outward.call(call).await {
             Ok(answer) => {
                 let body = lent.hide(answer.body);
-                Ok((request, OutwardAnswer { body, ..answer }))
+                // What it is, without what a receiver may say beside.
+                let content_type = answer.content_type.map(|it| {
+                    let kind = it.split(';').next().unwrap_or_default().trim();
+                    String::from_utf8_lossy(&lent.hide(kind.as_bytes().to_vec()))
+                        .chars()
+                        .take(LONGEST_TYPE)
+                        .collect()
+                });
+                Ok((request, OutwardAnswer { content_type, body, ..answer }))
             }
             Err(fault) => Err(Fault { request: Some(request), ..fault }),
         }
@@ -401,6 +412,32 @@ impl Letter {
     }
 }
 
+/// To whom a mail goes, each once; nobody where a column is empty.
+fn recipients(email: &EmailAction, results: &Results) -> Result<Vec<Email>, Fault> {
+    let mut to: Vec<Email> = email.to.clone();
+    if let Some((step, column)) = &email.to_column {
+        let result = results.get(step);
+        let at = result.and_then(|it| it.column(column)).ok_or_else(|| {
+            Fault::permanent(format!("the step `{step}` has no column `{column}` with addresses"))
+        })?;
+        for (number, row) in result.into_iter().flat_map(|it| &it.rows).enumerate() {
+            let text = text_of(&row[at]);
+            if text.trim().is_empty() {
+                continue;
+            }
+            to.push(Email::parse(&text).map_err(|_| {
+                Fault::permanent(format!(
+                    "the column `{column}` holds something that is no address, in row {}",
+                    number + 1
+                ))
+            })?);
+        }
+    }
+    let mut seen = BTreeSet::new();
+    to.retain(|it| seen.insert(it.as_str().to_owned()));
+    Ok(to)
+}
+
 fn letter(
     run: RunId,
     name: &str,
@@ -408,34 +445,23 @@ fn letter(
     context: &Context,
     results: &Results,
 ) -> Result<Letter, Fault> {
-    let mut to: Vec<Email> = email.to.clone();
-    if let Some((step, column)) = &email.to_column {
-        let result = results.get(step);
-        let at = result.and_then(|it| it.column(column)).ok_or_else(|| {
-            Fault::permanent(format!("the step `{step}` has no column `{column}` with addresses"))
-        })?;
-        for row in result.into_iter().flat_map(|it| &it.rows) {
-            let text = text_of(&row[at]);
-            if text.trim().is_empty() {
-                continue;
-            }
-            to.push(Email::parse(&text).map_err(|_| {
-                Fault::permanent(format!(
-                    "the column `{column}` holds something that is no address"
-                ))
-            })?);
-        }
-    }
-    let mut seen = BTreeSet::new();
-    to.retain(|it| seen.insert(it.as_str().to_owned()));
+    let to = recipients(email, results)?;
     if to.is_empty() {
-        return Err(Fault::permanent("there is no address to write to"));
+        // Nobody is late, nobody is told: a text about the first row would have no value.
+        return Ok(Letter {
+            to: Vec::new(),
+            subject: Subject::new(""),
+            text: String::new(),
+            html: String::new(),
+            attachments: Vec::new(),
+        });
     }
     if to.len() > MOST_ADDRESSES {
         return Err(Fault::permanent(format!(
             "there are more than {MOST_ADDRESSES} addresses to write to"
         )));
     }
+    let context = &context.together();
     let fill = |what: &str, text, style| {
         context.render(text, style).map_err(|err| Fault::permanent(format!("{what}: {err}")))
     };
@@ -474,6 +500,7 @@ fn call(
     http: &HttpAction,
     context: &Context,
 ) -> Result<OutwardCall, Fault> {
+    let context = &context.together();
     let mut headers = Vec::new();
     for (header, value) in &http.headers {
         let value = context
@@ -644,6 +671,55 @@ mod tests {
         assert_eq!(header("webhook-id"), Some(format!("{run}_post").as_str()));
         assert_eq!(header("webhook-timestamp"), Some("1772600767"));
         assert!(header("webhook-signature").is_some_and(|it| it.starts_with("v1,")));
+    }
+
+    #[test]
+    fn where_no_row_has_an_address_nobody_is_written_to() {
+        let (run, context, _) = scene();
+        let empty = StepResult { columns: vec!["who".to_owned()], ..StepResult::default() };
+        let null = StepResult { rows: vec![vec![json!(null)]], ..empty.clone() };
+        let email = EmailAction {
+            to: Vec::new(),
+            to_column: Some(("late".to_owned(), "who".to_owned())),
+            subject: "{{ steps.late.nothing }}".to_owned(),
+            body: String::new(),
+            attachment: None,
+        };
+        for result in [empty, null] {
+            let results = [("late".to_owned(), std::sync::Arc::new(result))].into();
+            let letter = letter(run, "tell", &email, &context, &results).expect("nothing to do");
+            assert!(letter.to.is_empty());
+        }
+    }
+
+    #[test]
+    fn all_that_an_action_fills_in_has_one_time() {
+        let (run, context, _) = scene();
+        let slow = "{% for i in range(100000) %}{% set a = i * i %}{% endfor %}1".to_owned();
+        let email = EmailAction {
+            to: vec![Email::parse("cy@example.com").expect("good")],
+            to_column: None,
+            subject: slow.clone(),
+            body: String::new(),
+            attachment: None,
+        };
+        let http = HttpAction {
+            method: Method::Post,
+            url: "https://hooks.example.com/x".to_owned(),
+            headers: vec![("x-slow".to_owned(), slow)],
+            body: None,
+            time: std::time::Duration::from_secs(1),
+            sign: false,
+            credential: None,
+        };
+        for (context, is_done) in [(context.together(), true), (context.over(), false)] {
+            let mail = letter(run, "tell", &email, &context, &Results::new()).map(|_| ());
+            let called = call(run, "post", &http, &context).map(|_| ());
+            assert_eq!((mail.is_ok(), called.is_ok()), (is_done, is_done));
+            for said in mail.err().into_iter().chain(called.err()) {
+                assert!(said.message.contains("takes too long"), "{said}");
+            }
+        }
     }
 
     #[test]

@@ -575,11 +575,34 @@ pub(crate) fn check_sent(condition: &Value, pointer: &str, faults: &mut Faults) 
         check_sent(it, &format!("{pointer}/of/{at}"), faults);
     }
     // Where it is compared with texts, a number is refused as it is.
-    let number =
-        condition["value"].as_number().filter(|it| it.is_f64() && condition["type"] != "text");
-    if number.and_then(serde_json::Number::as_f64).is_some_and(|it| it.abs() > LARGEST_WHOLE) {
-        let rule = "is too large to be sent as this number; send it as a string";
-        faults.add(&format!("{pointer}/value"), rule);
+    if condition["type"] != "text" {
+        check_number(&condition["value"], &format!("{pointer}/value"), faults);
+    }
+}
+
+/// The same for every number in JSON that is to be sent on.
+pub(crate) fn check_sent_json(json: &Value, pointer: &str, faults: &mut Faults) {
+    match json {
+        Value::Number(_) => check_number(json, pointer, faults),
+        Value::Array(items) => {
+            for (at, it) in items.iter().enumerate() {
+                check_sent_json(it, &format!("{pointer}/{at}"), faults);
+            }
+        }
+        Value::Object(entries) => {
+            for (name, it) in entries {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                check_sent_json(it, &format!("{pointer}/{name}"), faults);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+fn check_number(value: &Value, pointer: &str, faults: &mut Faults) {
+    let double = value.as_number().filter(|it| it.is_f64()).and_then(serde_json::Number::as_f64);
+    if double.is_some_and(|it| it.abs() > LARGEST_WHOLE) {
+        faults.add(pointer, "is too large to be sent as this number; send it as a string");
     }
 }
 

@@ -60,6 +60,17 @@ impl Decimal {
         self.digits == BigInt::ZERO
     }
 
+    pub(crate) fn plus(&self, other: &Self) -> Self {
+        let scale = self.scale.max(other.scale);
+        Self { digits: self.at(scale) + other.at(scale), scale }
+    }
+
+    /// The double that is nearest to it; `None` for what is too large for one.
+    pub(crate) fn nearest(&self) -> Option<f64> {
+        let text = format!("{}e-{}", self.digits, self.scale);
+        text.parse().ok().filter(|it: &f64| it.is_finite())
+    }
+
     pub(crate) fn minus(&self, other: &Self) -> Self {
         let scale = self.scale.max(other.scale);
         Self { digits: self.at(scale) - other.at(scale), scale }

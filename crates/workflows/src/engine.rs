@@ -467,7 +467,7 @@ impl Engine {
             0 => Vec::new(),
             most => {
                 let before = Cursor { created_at: run.created_at, id: run.id.as_uuid() };
-                self.store.glances(run.org, run.workflow, before, most).await?
+                self.store.glances(run.org, run.workflow, run.owner, before, most).await?
             }
         };
         Ok(Some(condition.judge(&progress.results, &before)))

@@ -1,10 +1,16 @@
-//! Decimal places: a price of `19.90` is written so, although as a number it is 19.9.
+//! What a result's values do not say of themselves: with how many decimal places they were written (a price of `19.90` is 19.9
+//! as a number), and that a text stands for a number which no double holds.
 
 use plinth_queries::{RawRow, ResultColumn};
-use serde_json::Number;
+use serde_json::{Number, Value};
+
+use crate::decimal::Decimal;
 
 /// The oid of `numeric` (`pg_type.dat`), the only type whose values keep zeros at their end.
 const NUMERIC: u32 = 1700;
+
+/// The oid of `bigint`: with `numeric` the types of numbers that a double may not hold.
+const BIGINT: u32 = 20;
 
 /// What is known of a column so far.
 #[derive(Clone, Copy)]
@@ -17,18 +23,27 @@ enum Column {
     Same(u16),
 }
 
-/// Counts the decimal places of a result's columns while its rows come.
-pub(crate) struct Places(Vec<Column>);
+/// Looks at a result's columns while its rows come.
+pub(crate) struct Places {
+    columns: Vec<Column>,
+    /// Whether a column is of numbers, and whether one came as a text.
+    numbers: Vec<(bool, bool)>,
+}
 
 impl Places {
     pub(crate) fn of(columns: &[ResultColumn]) -> Self {
         let column =
             |it: &ResultColumn| if it.type_oid == NUMERIC { Column::Empty } else { Column::Other };
-        Self(columns.iter().map(column).collect())
+        let numbers = |it: &ResultColumn| (matches!(it.type_oid, NUMERIC | BIGINT), false);
+        Self {
+            columns: columns.iter().map(column).collect(),
+            numbers: columns.iter().map(numbers).collect(),
+        }
     }
 
-    pub(crate) fn add(&mut self, row: &RawRow) {
-        for (column, value) in self.0.iter_mut().zip(row.values()) {
+    /// Looks at a row, as it came and as it is kept.
+    pub(crate) fn add(&mut self, row: &RawRow, kept: &[Value]) {
+        for (column, value) in self.columns.iter_mut().zip(row.values()) {
             let Some(value) = value else { continue };
             // `NaN` and the infinities have none.
             if !value.last().is_some_and(u8::is_ascii_digit) {
@@ -41,17 +56,38 @@ impl Places {
                 _ => Column::Other,
             };
         }
+        for ((is_number, is_long), value) in self.numbers.iter_mut().zip(kept) {
+            *is_long |= *is_number && value.is_string();
+        }
     }
 
     /// Of each column how many places all of its values had; nothing at all if no column has any.
-    pub(crate) fn all(self) -> Vec<Option<u16>> {
-        let known = |it: Column| match it {
-            Column::Same(places) => Some(places).filter(|it| *it > 0),
+    pub(crate) fn decimals(&self) -> Vec<Option<u16>> {
+        let known = |it: &Column| match it {
+            Column::Same(places) => Some(*places).filter(|it| *it > 0),
             Column::Other | Column::Empty => None,
         };
-        let all: Vec<_> = self.0.into_iter().map(known).collect();
+        let all: Vec<_> = self.columns.iter().map(known).collect();
         if all.iter().all(Option::is_none) { Vec::new() } else { all }
     }
+
+    /// Where the columns of numbers stand of which some came as texts.
+    pub(crate) fn long_numbers(&self) -> Vec<usize> {
+        let long = self.numbers.iter().enumerate().filter(|it| it.1.1);
+        long.map(|it| it.0).collect()
+    }
+}
+
+/// A number that came as a text, as what is nearest to it: a whole one to its last digit, else a double. `None` where a
+/// double would be another number than people read: beyond 2^53 its neighbours are more than one away.
+pub(crate) fn nearest(text: &str) -> Option<minijinja::Value> {
+    Decimal::parse(text)?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if fraction.bytes().all(|it| it == b'0') {
+        return whole.parse::<i128>().ok().map(minijinja::Value::from);
+    }
+    let double: f64 = text.parse().ok()?;
+    (double.abs() <= 9_007_199_254_740_992.0).then(|| double.into())
 }
 
 /// A number with at least so many places.
@@ -93,9 +129,9 @@ mod tests {
         };
         let mut places = Places::of(&[column("text", 25), column("value", type_oid)]);
         for value in values {
-            places.add(&row(&[Some("x"), *value]));
+            places.add(&row(&[Some("x"), *value]), &[]);
         }
-        places.all()
+        places.decimals()
     }
 
     #[test]
@@ -116,6 +152,40 @@ mod tests {
         }
         let double = 701;
         assert!(places(double, &[Some("1.50"), Some("2.50")]).is_empty());
+    }
+
+    #[test]
+    fn columns_of_numbers_with_texts_are_known() {
+        let oids = [25, BIGINT, NUMERIC, 701, BIGINT];
+        let columns: Vec<_> = oids
+            .map(|type_oid| ResultColumn { name: "x".to_owned(), type_oid, type_modifier: -1 })
+            .into();
+        let mut places = Places::of(&columns);
+        let empty = row(&[None; 5]);
+        for kept in [
+            json!(["1", 1, 1.5, "NaN", null]),
+            json!(["1", "9007199254740993", "33.3333333333333333", 1, 2]),
+        ] {
+            places.add(&empty, kept.as_array().expect("a list"));
+        }
+        assert_eq!(places.long_numbers(), [1, 2]);
+    }
+
+    #[test]
+    fn what_is_nearest_to_a_long_number() {
+        for (text, expected) in [
+            ("9007199254740993", Some("9007199254740993")),
+            ("-9223372036854775808", Some("-9223372036854775808")),
+            ("12345678901234567890.00", Some("12345678901234567890")),
+            ("33.3333333333333333", Some("33.333333333333336")),
+            ("-0.1000000000000000055511151231257827", Some("-0.1")),
+            ("12345678901234567890.12", None),
+            ("NaN", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(text).map(|it| it.to_string()).as_deref(), expected, "{text}");
+        }
+        assert_eq!(nearest(&"9".repeat(40)).map(|it| it.to_string()), None);
     }
 
     #[test]

@@ -175,12 +175,14 @@ pub trait WorkflowStore: Send + Sync + 'static {
         entry: &AuditEntry,
     ) -> Result<Option<(Run, bool)>, StoreError>;
 
-    /// What is kept in mind of runs of the workflow that got through their steps, whatever became of their actions: at most
-    /// `most` of those that were queued before a run at that place, newest first.
+    /// What is kept in mind of runs of the workflow that acted as that person and got through their steps, whatever became of
+    /// their actions: at most `most` of those that were queued before a run at that place, newest first. Beyond the newest
+    /// thousand, whoever they acted as, none is looked for.
     async fn glances(
         &self,
         org: OrgId,
         workflow: WorkflowId,
+        acting: UserId,
         before: Cursor,
         most: usize,
     ) -> Result<Vec<Earlier>, StoreError>;

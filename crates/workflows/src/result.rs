@@ -15,6 +15,9 @@ pub struct StepResult {
     /// of none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decimals: Vec<Option<u16>>,
+    /// Where the columns of numbers stand of which some are texts, because no double holds them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub long_numbers: Vec<usize>,
 }
 
 impl StepResult {
@@ -217,6 +220,7 @@ mod tests {
                 vec![json!(3), json!(null)],
             ],
             decimals: vec![None, Some(2)],
+            ..StepResult::default()
         };
         assert_eq!(priced.csv(), "item,price\r\n1,19.90\r\n2,-20.00\r\n3,\r\n");
         for number in ["-33.3333333333333333", "-9007199254740993", "-1e-7"] {

@@ -35,6 +35,7 @@ pub(crate) fn message(
     context: &Context,
     results: &Results,
 ) -> Result<Value, Fault> {
+    let context = &context.together();
     let fill = |what: &str, text, style| {
         context.render(text, style).map_err(|err| Fault::permanent(format!("{what}: {err}")))
     };

@@ -9,6 +9,8 @@ use crate::template::{Context, LARGEST_JSON, Names, check_expression, json_withi
 pub struct SqlTemplate {
     sql: String,
     expressions: Vec<String>,
+    /// Of each whether an array is asked for where it stands.
+    arrays: Vec<bool>,
 }
 
 /// The most values in one statement.
@@ -22,7 +24,11 @@ impl SqlTemplate {
     /// What is wrong: an expression that is none or says an unknown name, one inside of quotes or a comment, where a
     /// parameter would be plain text.
     pub(crate) fn parse(text: &str, names: &Names) -> Result<Self, String> {
-        let mut template = Self { sql: String::with_capacity(text.len()), expressions: Vec::new() };
+        let mut template = Self {
+            sql: String::with_capacity(text.len()),
+            expressions: Vec::new(),
+            arrays: Vec::new(),
+        };
         let mut left = text;
         while !left.is_empty() {
             let length = match first_piece(left) {
@@ -30,8 +36,9 @@ impl SqlTemplate {
                     let Some(length) = length else { return Err("`{{` is not closed".to_owned()) };
                     let expression = left[2..length - 2].trim();
                     check_expression(expression, names)?;
-                    template.put(expression)?;
                     left = &left[length..];
+                    let is_array = wants_array(&template.sql, left);
+                    template.put(expression, is_array)?;
                     continue;
                 }
                 Piece::Quoted(length) => {
@@ -55,10 +62,12 @@ impl SqlTemplate {
         Ok(template)
     }
 
-    fn put(&mut self, expression: &str) -> Result<(), String> {
-        let known = self.expressions.iter().position(|it| it == expression);
+    fn put(&mut self, expression: &str, is_array: bool) -> Result<(), String> {
+        let mut known = self.expressions.iter().zip(&self.arrays);
+        let known = known.position(|it| it.0 == expression && *it.1 == is_array);
         let at = known.unwrap_or_else(|| {
             self.expressions.push(expression.to_owned());
+            self.arrays.push(is_array);
             self.expressions.len() - 1
         });
         if self.expressions.len() > MOST {
@@ -83,26 +92,89 @@ impl SqlTemplate {
         self.expressions.len()
     }
 
-    /// The values, as Postgres reads them; `None` for null.
+    /// The values, as Postgres reads them; `None` for null. A list is an array where only an array can stand (in `ANY (…)` and
+    /// `ALL (…)`, and before `::type[]`), else JSON.
     ///
     /// # Errors
     ///
     /// As for [`Context::evaluate`].
     pub fn bind(&self, context: &Context) -> Result<Vec<Option<String>>, String> {
         let mut left = LARGEST_JSON;
-        let mut text = |it| {
+        let mut text = |(it, is_array): (Value, &bool)| {
             let text = match it {
                 Value::Null => return Some(None),
                 Value::String(text) => text,
+                Value::Array(items) if *is_array => array(&items, left)?,
                 other => String::from_utf8(json_within(&other, left)?).ok()?,
             };
             left = left.checked_sub(text.len())?;
             Some(Some(text))
         };
-        let values: Option<_> =
-            context.evaluate(&self.expressions)?.into_iter().map(&mut text).collect();
+        let values: Option<_> = context
+            .evaluate(&self.expressions)?
+            .into_iter()
+            .zip(&self.arrays)
+            .map(&mut text)
+            .collect();
         values.ok_or_else(|| format!("the values become larger than {LARGEST_JSON} bytes"))
     }
+}
+
+/// Whether only an array can stand between these.
+fn wants_array(before: &str, after: &str) -> bool {
+    let of = before.trim_end().strip_suffix('(').map(str::trim_end);
+    let word =
+        of.and_then(|it| it.rsplit(|it: char| !it.is_ascii_alphanumeric() && it != '_').next());
+    let is_called = |it: &str| it.eq_ignore_ascii_case("any") || it.eq_ignore_ascii_case("all");
+    let is_compared = word.is_some_and(is_called) && after.trim_start().starts_with(')');
+    let cast = after.trim_start().strip_prefix("::").map(|it| {
+        let is_name = |it: char| it.is_alphanumeric() || matches!(it, '_' | '.' | '"' | ' ');
+        it.trim_start_matches(is_name)
+    });
+    let cast = cast.map(|it| {
+        // The type's own numbers: `numeric(10,2)[]`.
+        let numbers = it.strip_prefix('(').and_then(|it| it.split_once(')'));
+        numbers.map_or(it, |it| it.1)
+    });
+    is_compared || cast.is_some_and(|it| it.trim_start().starts_with('['))
+}
+
+/// A list as Postgres writes an array; `None` if that is longer than `most` bytes.
+fn array(items: &[Value], most: usize) -> Option<String> {
+    let mut text = String::from("{");
+    for (at, it) in items.iter().enumerate() {
+        if at > 0 {
+            text.push(',');
+        }
+        let left = most.checked_sub(text.len())?;
+        match it {
+            Value::Null => text.push_str("NULL"),
+            Value::Bool(_) | Value::Number(_) => text.push_str(&it.to_string()),
+            Value::Array(items) => text.push_str(&array(items, left)?),
+            Value::String(it) => quote(it, left, &mut text)?,
+            Value::Object(_) => {
+                let json = String::from_utf8(json_within(it, left)?).ok()?;
+                quote(&json, left, &mut text)?;
+            }
+        }
+    }
+    text.push('}');
+    (text.len() <= most).then_some(text)
+}
+
+fn quote(value: &str, most: usize, text: &mut String) -> Option<()> {
+    if value.len() > most {
+        return None;
+    }
+    text.push('"');
+    for it in value.chars() {
+        if matches!(it, '"' | '\\') {
+            text.push('\\');
+        }
+        text.push(it);
+    }
+    text.push('"');
+    Some(())
 }
 
 #[cfg(test)]
@@ -144,6 +216,35 @@ mod tests {
         assert_eq!(bound, [Some("x' OR '1'='1".to_owned()), Some("7".to_owned())]);
         let null = SqlTemplate::parse("SELECT {{ webhook.n }}", &names()).expect("good");
         assert_eq!(null.bind(&context()).expect("there"), [None]);
+    }
+
+    #[test]
+    fn a_list_is_an_array_where_only_an_array_can_stand() {
+        let mut context = Context::new(About::default(), None);
+        let list = json!([1, null, "a\"\\,{}", [true, 1.5], { "b": "c" }]);
+        let rows = vec![vec![list]];
+        let result = StepResult { columns: vec!["x".to_owned()], rows, ..StepResult::default() };
+        context.add("late", result.into());
+        let array = r#"{1,NULL,"a\"\\,{}",{true,1.5},"{\"b\":\"c\"}"}"#;
+        let json = r#"[1,null,"a\"\\,{}",[true,1.5],{"b":"c"}]"#;
+        for (text, expected) in [
+            ("SELECT 1 WHERE 2 = ANY({{ steps.late.x }})", array),
+            ("SELECT 1 WHERE 2 <> all ( {{ steps.late.x }} )", array),
+            ("SELECT {{ steps.late.x }}::text[]", array),
+            ("SELECT {{ steps.late.x }} :: numeric(10,2) []", array),
+            ("SELECT {{ steps.late.x }}::\"My type\"[]", array),
+            ("SELECT {{ steps.late.x }}::jsonb", json),
+            ("SELECT many({{ steps.late.x }})", json),
+            ("SELECT 1 WHERE 2 = ANY({{ steps.late.x }} || x)", json),
+            ("SELECT {{ steps.late.x }}", json),
+        ] {
+            let template = SqlTemplate::parse(text, &names()).expect("good");
+            assert_eq!(template.bind(&context), Ok(vec![Some(expected.to_owned())]), "{text}");
+        }
+        let both =
+            "SELECT {{ steps.late.x }}::jsonb, {{ steps.late.x }}::text[], {{ steps.late.x }}";
+        let template = SqlTemplate::parse(both, &names()).expect("good");
+        assert_eq!(template.sql(), "SELECT $1::jsonb, $2::text[], $1");
     }
 
     #[test]

@@ -153,7 +153,7 @@ impl StepRunner for QuerySteps {
             for row in &more {
                 let values: Vec<Value> = json.values(row).into_iter().map(storable).collect();
                 size.add(row.size_bytes(), &values)?;
-                places.add(row);
+                places.add(row, &values);
                 rows.push(values);
             }
             if rows.len() as u64 > step.row_limit {
@@ -166,8 +166,8 @@ impl StepRunner for QuerySteps {
         if running.summary().is_some_and(|it| it.cut_off.is_some()) {
             return Err(Fault::permanent("the result is larger than a statement's may be"));
         }
-        let decimals = places.all();
-        Ok(Found { result: StepResult { columns, rows, decimals }, query })
+        let (decimals, long_numbers) = (places.decimals(), places.long_numbers());
+        Ok(Found { result: StepResult { columns, rows, decimals, long_numbers }, query })
     }
 }
 

@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::num::NonZero;
 use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use minijinja::machinery::ast::{Expr, Stmt};
@@ -29,7 +30,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use tokio::sync::Semaphore;
 
-use self::known::{Found, Late, Steps, late};
+use self::known::{Found, Late, Long, Steps, late};
 use self::machine::{Frame, Machine, Written};
 use self::meter::{LARGEST, Meter};
 pub(crate) use self::tables::plain as plain_table;
@@ -114,6 +115,8 @@ impl Names {
 fn write_value(value: &Value) -> Result<String, Error> {
     Ok(match value.kind() {
         ValueKind::None => String::new(),
+        // As JSON and Postgres write it, and not as Python does.
+        ValueKind::Bool => (if value.is_true() { "true" } else { "false" }).to_owned(),
         ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
             let mut out = Bounded(Vec::new());
             serde_json::to_writer(&mut out, value).map_err(|err| {
@@ -240,6 +243,8 @@ pub struct Context {
     webhook: Option<Late>,
     notify: Option<Late>,
     steps: Arc<Steps>,
+    /// When all that is filled in has to be done; `None` if each has its own time.
+    until: Option<Instant>,
 }
 
 /// An object, which is empty where there is nothing.
@@ -258,6 +263,7 @@ impl Context {
             webhook: webhook.map(late),
             notify: None,
             steps: Arc::default(),
+            until: None,
         }
     }
 
@@ -281,13 +287,24 @@ impl Context {
         Arc::make_mut(&mut self.steps).add(name, result);
     }
 
+    /// The same, but that all which is filled in from now on has together the time that one template has: an action has many.
+    pub(crate) fn together(&self) -> Self {
+        Self { until: self.until.or_else(|| Some(Meter::deadline())), ..self.clone() }
+    }
+
+    /// The same, with its time over.
+    #[cfg(test)]
+    pub(crate) fn over(&self) -> Self {
+        Self { until: Some(Instant::now()), ..self.clone() }
+    }
+
     /// Fills a template in. Markdown becomes a page of HTML.
     ///
     /// # Errors
     ///
     /// In words for who wrote the template: a name that is not there, a text that becomes too large or takes too long.
     pub fn render(&self, text: &str, style: Style) -> Result<String, String> {
-        self.render_by(&Tools::new(style), text)
+        self.render_by(&Tools::new(style, self.until), text)
     }
 
     fn render_by(&self, tools: &Tools, text: &str) -> Result<String, String> {
@@ -321,7 +338,7 @@ impl Context {
     ///
     /// As for [`Context::render`].
     pub fn render_json(&self, json: &Json) -> Result<Json, String> {
-        self.render_json_by(&Tools::new(Style::Plain), json)
+        self.render_json_by(&Tools::new(Style::Plain, self.until), json)
     }
 
     fn render_json_by(&self, tools: &Tools, json: &Json) -> Result<Json, String> {
@@ -350,7 +367,7 @@ impl Context {
     ///
     /// As for [`Context::render`].
     pub fn evaluate(&self, expressions: &[String]) -> Result<Vec<Json>, String> {
-        let tools = Tools::new(Style::Plain);
+        let tools = Tools::new(Style::Plain, self.until);
         expressions.iter().map(|it| self.evaluate_by(&tools, it)).collect()
     }
 
@@ -358,11 +375,15 @@ impl Context {
         let read: Expr<'_> = grammar::read_expression(expression).map_err(|err| said(&err))?;
         let names = Meant { context: self, tools };
         let mut machine = tools.machine(&names, None);
-        let value = machine.eval(&read).map_err(|err| said(&err))?;
+        let value = machine.passed_on(&read).map_err(|err| said(&err))?;
         if value.is_undefined() {
             return Err(format!("there is no value for `{}`", expression.trim()));
         }
         tools.meter.weigh_as_json(&value).map_err(|err| said(&err))?;
+        // JSON has no numbers that are longer.
+        if value.is_integer() && value.as_i64().is_none() && u64::try_from(value.clone()).is_err() {
+            return Ok(value.to_string().into());
+        }
         serde_json::to_value(&value).map_err(|err| err.to_string())
     }
 }
@@ -377,8 +398,8 @@ struct Tools {
 }
 
 impl Tools {
-    fn new(style: Style) -> Self {
-        let meter = Arc::new(Meter::new());
+    fn new(style: Style, until: Option<Instant>) -> Self {
+        let meter = Arc::new(Meter::new(until.unwrap_or_else(Meter::deadline)));
         let environment = filters::environment(style, &meter);
         Self { style, meter, environment, table: OnceCell::new() }
     }
@@ -393,6 +414,7 @@ impl Tools {
             frames: vec![Frame::default()],
             written: Written::default(),
             line: 1,
+            long: Long::Near,
         }
     }
 }
@@ -404,16 +426,16 @@ struct Meant<'a> {
 }
 
 impl machine::Names for Meant<'_> {
-    fn get(&self, name: &str) -> Result<Value, Error> {
-        let Context { run, workflow, webhook, notify, steps } = self.context;
+    fn get(&self, name: &str, long: Long) -> Result<Value, Error> {
+        let Context { run, workflow, webhook, notify, steps, .. } = self.context;
         let value = |it: &Late| Value::clone(it);
-        let last = steps.last();
+        let last = steps.last(long);
         Ok(match name {
             "run" => value(run),
             "workflow" => value(workflow),
             "webhook" => webhook.as_ref().map(value).unwrap_or_default(),
             "notify" => notify.as_ref().map(value).unwrap_or_default(),
-            "steps" => Value::from_dyn_object(steps.clone()),
+            "steps" => steps.value(long),
             "row_count" => last.map(|it| it.result.row_count().into()).unwrap_or_default(),
             "results" => last.map(Found::rows).unwrap_or_default(),
             "results_json" => last.map(Found::json).unwrap_or_default(),
@@ -459,7 +481,10 @@ pub(crate) fn check_expression(expression: &str, names: &Names) -> Result<(), St
 /// The engine's error as a sentence, without the engine's own names.
 fn said(err: &Error) -> String {
     let text = match err.kind() {
-        ErrorKind::UndefinedError => "says a name that has no value".to_owned(),
+        ErrorKind::UndefinedError => err.detail().map_or_else(
+            || "says a name that has no value".to_owned(),
+            |name| format!("there is no value for `{name}`"),
+        ),
         ErrorKind::WriteFailure => format!("becomes larger than {LARGEST} bytes"),
         kind => err.detail().map_or_else(|| kind.to_string(), str::to_owned),
     };

@@ -400,7 +400,7 @@ pub async fn run_queue_contract(
     assert_eq!((third.stored, third.tried, third.verdict), (1, 1, Some(Verdict::Met)));
     let place = |created_at: Timestamp, id: RunId| Cursor { created_at, id: id.as_uuid() };
     let later = at + SignedDuration::from_secs(1);
-    let before = store.glances(us.0, ours, place(later, RunId::new(later)), 5).await;
+    let before = store.glances(us.0, ours, us.1, place(later, RunId::new(later)), 5).await;
     assert_eq!(before.expect("read").len(), 1, "it was judged, whatever is still to come of it");
     let end = advance(&third, Some(done(1, at)), ended(RunState::Succeeded));
     assert_eq!(queue.advance(us.0, &[end.clone()]).await.expect("stored"), [true]);
@@ -411,14 +411,17 @@ pub async fn run_queue_contract(
 
     // What the newest run before found; not what a later one did.
     let next = enqueue(store, us.0, ours, later).await;
-    let before = store.glances(us.0, ours, place(later, next), 5).await.expect("read");
+    let before = store.glances(us.0, ours, us.1, place(later, next), 5).await.expect("read");
     assert_eq!(before.len(), 1);
-    assert!(store.glances(us.0, ours, place(at, run), 5).await.expect("read").is_empty());
+    assert!(store.glances(us.0, ours, us.1, place(at, run), 5).await.expect("read").is_empty());
+    let others = store.glances(us.0, ours, them.1, place(later, next), 5).await.expect("read");
+    assert!(others.is_empty(), "nobody looks back at what was found as another");
     assert_eq!(
         (before[0]["step_1"].first("n"), before[0]["step_1"].row_count),
         (Some(&json!(1)), 1)
     );
-    assert!(store.glances(them.0, ours, place(later, next), 5).await.expect("read").is_empty());
+    let others = store.glances(them.0, ours, us.1, place(later, next), 5).await.expect("read");
+    assert!(others.is_empty());
 
     // Who cancels takes it from whoever has it.
     let taken = queue.take(&limits(5)).await.expect("taken").runs.remove(0);

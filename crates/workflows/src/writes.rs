@@ -296,8 +296,6 @@ pub struct ListedApproval {
     pub workflow: WorkflowId,
     /// Its name.
     pub workflow_name: String,
-    /// Its owner.
-    pub owner: UserId,
     /// Of which run.
     pub run: RunId,
     /// The approval.

@@ -237,3 +237,37 @@ async fn a_condition_on_a_column_that_is_not_there_is_an_error_that_its_owner_he
     let said = "a condition asks for the column `totl`, but there is `id`, `total`";
     assert_eq!(evaluations.body["data"][0]["error"], said, "{}", evaluations.text);
 }
+
+#[actix_web::test]
+async fn whoever_heard_of_trouble_hears_that_it_is_over() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let query = saved(&ann, &connection).await;
+    let over = json!({ "type": "value", "column": "total", "is": ">", "value": 25 });
+    let notify = json!({ "owner": false, "emails": ["ops@example.com"], "unknown": true });
+    let alert = make(&ann, &query, json!({ "condition": over, "notify": notify })).await;
+    let (path, owner) = (format!("/v1/alerts/{alert}"), "owner@example.example.com");
+    app.services.alert_worker.drain().await.unwrap();
+    assert_eq!(ann.get(&path).await.body["data"]["state"], "triggered");
+
+    // The query fails, and works again when the episode is over: the address hears of the end, the owner that it works.
+    change(&target, "ALTER TABLE orders RENAME TO gone").await;
+    assert_eq!(later(&app, &ann, &path).await["state"], "error");
+    change(&target, "ALTER TABLE gone RENAME TO orders; UPDATE orders SET total = 21").await;
+    assert_eq!(later(&app, &ann, &path).await["state"], "ok");
+    let letters = told(&app).await;
+    for (kind, to) in [("alert_failing", owner), ("alert_recovered", owner)] {
+        assert!(has(&letters, kind, to), "{kind}: {letters:?}");
+    }
+    assert!(has(&letters, "alert_resolved", "ops@example.com"), "{letters:?}");
+    assert!(!has(&letters, "alert_recovered", "ops@example.com"), "{letters:?}");
+
+    // Who was told that it cannot be judged is told that it can.
+    change(&target, "UPDATE orders SET total = 1").await;
+    assert_eq!(later(&app, &ann, &path).await["state"], "unknown");
+    assert!(has(&told(&app).await, "alert_unknown", "ops@example.com"));
+    change(&target, "UPDATE orders SET total = 21").await;
+    assert_eq!(later(&app, &ann, &path).await["state"], "ok");
+    assert!(has(&told(&app).await, "alert_recovered", "ops@example.com"));
+}

@@ -55,6 +55,7 @@ mod repairs;
 mod roles;
 mod saved_queries;
 mod schemas;
+mod taken_over;
 mod team;
 mod workflow_mail;
 mod workflow_rights;

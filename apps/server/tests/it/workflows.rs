@@ -84,7 +84,7 @@ impl Receiver {
 
     /// Comes back when so many requests came.
     pub(crate) async fn has_got(&self, count: usize) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while self.got().len() < count {
             assert!(Instant::now() < deadline, "nothing came");
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -446,3 +446,32 @@ async fn what_a_webhook_says_is_written_to_its_last_digit() {
         refused.text.contains("/conditions/value") && refused.text.contains("send it as a string");
     assert!(told, "{}", refused.text);
 }
+
+#[actix_web::test]
+async fn what_waits_is_shown_to_who_asked_for_it_and_not_to_who_took_the_workflow_over() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    with_writer(&target).await;
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let writes = made(&ann, writing(&connection, &json!({}))).await;
+    let approval = json!({ "approval": { "role": "admin", "expires_in_seconds": 3600 } });
+    let workflow = make(&ann, marking(&connection, &writes, &approval)).await;
+    let hers = run(&app, &ann, &workflow).await["id"].clone();
+    let (eve, _) = app.member(&ann, "eve@example.com", "editor").await;
+    let published = eve.post(&format!("/v1/workflows/{workflow}/publish"), json!({})).await;
+    assert_eq!(published.status, 200, "{}", published.text);
+    app.clock.advance(SignedDuration::from_secs(1));
+    let own = run(&app, &eve, &workflow).await["id"].clone();
+
+    let listed = eve.get("/v1/workflows/approvals").await.body["data"].clone();
+    assert_eq!([&listed[0]["run_id"], &listed[1]["run_id"]], [&own, &hers], "{listed}");
+    assert_eq!(listed[0]["shown"]["values"], json!(["cy@example.com", "1"]), "{listed}");
+    assert_eq!(listed[1]["shown"], Value::Null, "{listed}");
+    let shown = async |person: &Person, run: &Value| {
+        let seen = detail(person, &workflow, run.as_str().unwrap()).await;
+        seen["approvals"][0]["shown"].clone()
+    };
+    assert_eq!(shown(&eve, &own).await["values"], json!(["cy@example.com", "1"]));
+    assert_eq!(shown(&eve, &hers).await, Value::Null);
+    assert_eq!(shown(&ann, &hers).await["values"], json!(["cy@example.com", "1"]));
+}

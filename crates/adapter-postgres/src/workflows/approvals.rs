@@ -48,7 +48,7 @@ pub(super) async fn list(
     };
     let query = format!(
         "SELECT * FROM (
-             SELECT a.*, {STATE} AS state, r.workflow_id, w.name AS workflow_name, w.owner_id
+             SELECT a.*, {STATE} AS state, r.workflow_id, w.name AS workflow_name
              FROM workflow_approvals a
              JOIN workflow_runs r ON r.org_id = a.org_id AND r.id = a.run_id
              JOIN workflows w ON w.org_id = r.org_id AND w.id = r.workflow_id
@@ -73,7 +73,6 @@ pub(super) async fn list(
         Ok(ListedApproval {
             workflow: WorkflowId::from_uuid(row.try_get("workflow_id").map_err(internal)?),
             workflow_name: row.try_get("workflow_name").map_err(internal)?,
-            owner: UserId::from_uuid(row.try_get("owner_id").map_err(internal)?),
             run: RunId::from_uuid(row.try_get("run_id").map_err(internal)?),
             approval: read(row)?,
             may_approve: false,

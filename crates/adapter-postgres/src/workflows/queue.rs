@@ -542,12 +542,15 @@ async fn tell(
              next_slot = CASE WHEN w.failures + 1 >= $3 OR $4::text IS NOT NULL THEN NULL ELSE w.next_slot END
          FROM workflows before
          WHERE w.org_id = $1 AND w.id = $2 AND before.org_id = w.org_id AND before.id = w.id
-         RETURNING {OWNER}, w.failures, w.paused_why, before.paused_at IS NULL AND w.paused_at IS NOT NULL"
+         RETURNING {OWNER}, w.failures, w.paused_why, before.paused_at IS NULL AND w.paused_at IS NOT NULL,
+             EXISTS (SELECT FROM workflow_runs r
+                 JOIN workflow_versions v ON v.org_id = r.org_id AND v.workflow_id = r.workflow_id AND v.number = r.version
+                 WHERE r.org_id = $1 AND r.id = $6 AND v.published_by = w.owner_id)"
     );
     for (workflow, run, end) in badly {
         let update = tx.prepare_cached(&update).await.map_err(store)?;
-        let parameters: [&(dyn ToSql + Sync); 5] =
-            [&org.as_uuid(), &workflow.as_uuid(), &MOST_FAILURES, &end.pause, &now];
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&org.as_uuid(), &workflow.as_uuid(), &MOST_FAILURES, &end.pause, &now, &run.as_uuid()];
         let Some(row) = tx.query_opt(&update, &parameters).await.map_err(store)? else { continue };
         let name: String = row.try_get(0).map_err(internal)?;
         let email: Option<String> = row.try_get(1).map_err(internal)?;
@@ -564,7 +567,10 @@ async fn tell(
             let letter = Letter::WorkflowPaused { workflow: name, reason, at: now };
             letters.push(Message::mail(org, now, &to, &letter));
         } else if failures == 1 {
-            let error = end.error.as_deref().map(storable).unwrap_or_default();
+            // Who took the workflow over is nobody who may see what was read as another; managers are.
+            let is_theirs = email.is_none() || row.try_get(5).map_err(internal)?;
+            let error = if is_theirs { &end.error } else { &end.told };
+            let error = error.as_deref().map(storable).unwrap_or_default();
             let letter =
                 Letter::WorkflowFailed { workflow: name, run: run.to_string(), error, at: now };
             letters.push(Message::mail(org, now, &to(email), &letter));

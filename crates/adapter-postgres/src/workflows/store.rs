@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use deadpool_postgres::Transaction;
 use jiff::{SignedDuration, Timestamp};
-use plinth_core::{Cursor, Limit, OrgId, StoreError};
+use plinth_core::{Cursor, Limit, OrgId, StoreError, UserId};
 use plinth_tenancy::AuditEntry;
 use plinth_workflows::condition::Earlier;
 use plinth_workflows::schedule::Skipped;
@@ -57,6 +57,10 @@ const OLD_EVENTS: Old<'_> = Old {
 
 /// With a run go the results of its steps, up to 4 MiB each.
 const RUNS_AT_ONCE: u64 = 100;
+
+/// At how many runs it is looked for those that acted as one person. Where nobody took the workflow over, no more are read than
+/// are wanted.
+const LOOKED_AT: i64 = 1_000;
 
 /// Runs the statement, which inserts or updates.
 async fn write(tx: &Transaction<'_>, sql: &str, it: &Workflow) -> Result<(), WorkflowError> {
@@ -396,22 +400,36 @@ impl WorkflowStore for PostgresWorkflows {
         &self,
         org: OrgId,
         workflow: WorkflowId,
+        acting: UserId,
         before: Cursor,
         most: usize,
     ) -> Result<Vec<Earlier>, StoreError> {
         // A run that judged its conditions got through its steps, whatever became of its actions or is still to come of them.
+        // A run acts as who published its version, which is looked up run by run until there are enough.
         let query = "SELECT s.run_id, s.name, s.result->'columns', s.result->'rows'->0, jsonb_array_length(s.result->'rows')
-             FROM (SELECT id, created_at FROM workflow_runs
-                   WHERE org_id = $1 AND workflow_id = $2 AND (created_at, id) < ($3, $4)
-                     AND (verdict IS NOT NULL OR state = 'succeeded')
+             FROM (SELECT id, created_at FROM (
+                     SELECT id, created_at, version FROM workflow_runs
+                     WHERE org_id = $1 AND workflow_id = $2 AND (created_at, id) < ($3, $4)
+                       AND (verdict IS NOT NULL OR state = 'succeeded')
+                     ORDER BY created_at DESC, id DESC LIMIT $7
+                   ) it
+                   WHERE (SELECT v.published_by FROM workflow_versions v
+                          WHERE v.org_id = $1 AND v.workflow_id = $2 AND v.number = it.version) = $6
                    ORDER BY created_at DESC, id DESC LIMIT $5) r
              JOIN workflow_run_steps s ON s.org_id = $1 AND s.run_id = r.id
              WHERE s.result IS NOT NULL ORDER BY r.created_at DESC, r.id DESC";
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         self.database
             .for_org(org, async |tx| {
-                let parameters: [&(dyn ToSql + Sync); 5] =
-                    [&org.as_uuid(), &workflow.as_uuid(), &before.created_at, &before.id, &most];
+                let parameters: [&(dyn ToSql + Sync); 7] = [
+                    &org.as_uuid(),
+                    &workflow.as_uuid(),
+                    &before.created_at,
+                    &before.id,
+                    &most,
+                    &acting.as_uuid(),
+                    &LOOKED_AT,
+                ];
                 let mut runs: Vec<(Uuid, Earlier)> = Vec::new();
                 for row in tx.query(query, &parameters).await.map_err(store)? {
                     let run: Uuid = row.try_get(0).map_err(internal)?;

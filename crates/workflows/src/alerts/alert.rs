@@ -87,6 +87,8 @@ impl Alert {
 pub struct Evaluation {
     /// Its id.
     pub id: EvaluationId,
+    /// As whom it asked: the alert's owner at that time; `None` if that was not kept.
+    pub owner: Option<UserId>,
     /// The state that it led to.
     pub state: AlertState,
     /// What came of the condition; `None` if the query failed.

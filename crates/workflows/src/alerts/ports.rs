@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use plinth_core::{Cursor, Limit, OrgId, StoreError};
+use plinth_core::{Cursor, Limit, OrgId, StoreError, UserId};
 use plinth_tenancy::outbox::Letter;
 use plinth_tenancy::{AuditEntry, Email};
 
@@ -130,11 +130,13 @@ pub trait AlertStore: Send + Sync + 'static {
         lease: Duration,
     ) -> Result<bool, StoreError>;
 
-    /// What is kept in mind of the newest evaluations whose query did not fail, newest first.
+    /// What is kept in mind of the newest evaluations that asked as that person and whose query did not fail, newest first.
+    /// Beyond the newest thousand, whoever they asked as, none is looked for.
     async fn glances(
         &self,
         org: OrgId,
         id: AlertId,
+        owner: UserId,
         most: usize,
     ) -> Result<Vec<Earlier>, StoreError>;
 

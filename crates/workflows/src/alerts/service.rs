@@ -354,8 +354,9 @@ impl Alerts {
         if removed { Ok(()) } else { Err(AlertError::NotFound(id)) }
     }
 
-    /// What came of it, newest first. What was found was read with the owner's rights: others than the owner and admins see
-    /// how it was judged, and neither that nor the database's words where it failed, which may quote it.
+    /// What came of it, newest first. What was found was read with the rights of who owned it at that time, and stays theirs
+    /// when somebody else takes it over: others than they and admins see how it was judged, and neither that nor the
+    /// database's words where it failed, which may quote it.
     ///
     /// # Errors
     ///
@@ -368,10 +369,10 @@ impl Alerts {
         limit: Limit,
     ) -> Result<Page<Evaluation>, AlertError> {
         let caller = permit.principal();
-        let alert = self.find(caller, id).await?;
+        self.find(caller, id).await?;
         let mut items = self.parts.store.evaluations(permit.org(), id, after, limit).await?;
-        if !crate::service::sees_results(caller, alert.owner) {
-            for it in &mut items {
+        for it in &mut items {
+            if !crate::service::sees_results(caller, it.owner) {
                 it.glance = None;
                 it.error = it.error.as_deref().map(crate::discretion::of_statement);
             }

@@ -45,7 +45,7 @@ fn alert((org, owner): (OrgId, UserId), name: &str, at: Timestamp) -> Alert {
     }
 }
 
-fn conclusion(at: Timestamp) -> Conclusion {
+fn conclusion(owner: UserId, at: Timestamp) -> Conclusion {
     let episode = Some(Episode { since: at, told_at: Some(at) });
     let standing =
         Standing { state: AlertState::Triggered, since: at, episode, trouble_told: false };
@@ -61,6 +61,7 @@ fn conclusion(at: Timestamp) -> Conclusion {
         standing,
         evaluation: Some(Evaluation {
             id: EvaluationId::new(at),
+            owner: Some(owner),
             state: AlertState::Triggered,
             verdict: Some(Verdict::Met),
             glance: Some(Glance {
@@ -133,7 +134,7 @@ pub async fn alert_store_contract(
     let second = store.take(5, 5, lease).await.expect("taken").remove(0);
     assert_eq!(second.id, ours.id);
     assert!(!store.keep(us.0, ours.id, first, lease).await.expect("kept"));
-    assert!(!store.conclude(us.0, ours.id, first, &conclusion(at)).await.expect("written"));
+    assert!(!store.conclude(us.0, ours.id, first, &conclusion(us.1, at)).await.expect("written"));
     assert!(letters().await.is_empty());
 
     // What failed for now is due again, and counted.
@@ -146,7 +147,7 @@ pub async fn alert_store_contract(
     assert_eq!(third.tried, 1);
 
     // What came of it is written with what is told.
-    let conclusion = conclusion(at);
+    let conclusion = conclusion(us.1, at);
     assert!(!store.conclude(them.0, ours.id, third.fence, &conclusion).await.expect("written"));
     assert!(store.conclude(us.0, ours.id, third.fence, &conclusion).await.expect("written"));
     let mut told = letters().await;
@@ -159,8 +160,10 @@ pub async fn alert_store_contract(
     assert_eq!(Some(&kept[0]), conclusion.evaluation.as_ref());
     let others = store.evaluations(them.0, ours.id, None, Limit::default()).await.expect("read");
     assert!(others.is_empty());
-    let glances = store.glances(us.0, ours.id, 3).await.expect("read");
+    let glances = store.glances(us.0, ours.id, us.1, 3).await.expect("read");
     assert_eq!(glances[0]["query"].first("n"), Some(&json!(3)));
+    let others = store.glances(us.0, ours.id, them.1, 3).await.expect("read");
+    assert!(others.is_empty(), "nobody looks back at what another found");
 
     // A change takes it from whoever has it.
     pass(SignedDuration::from_hours(2));

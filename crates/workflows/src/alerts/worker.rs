@@ -14,7 +14,7 @@ use super::EvaluationId;
 use super::alert::{Alert, Evaluation};
 use super::ports::{AlertStore, Conclusion, Told, Whom};
 use super::rules::{AlertRules, RESULT};
-use super::standing::{Notice, Outcome, Standing, Telling};
+use super::standing::{AlertState, Notice, Outcome, Standing, Telling};
 use crate::condition::Results;
 use crate::definition::{Step, StepKind};
 use crate::ports::{Fault, Found, Members, StepRunner};
@@ -257,7 +257,10 @@ impl AlertWorker {
             Ok(found) => {
                 let before = match rules.condition.looks_back() {
                     0 => Vec::new(),
-                    most => self.parts.store.glances(alert.org, alert.id, most).await?,
+                    most => {
+                        // Only at what was found as who owns it now: else conditions would tell them what others found.
+                        self.parts.store.glances(alert.org, alert.id, alert.owner, most).await?
+                    }
                 };
                 let glance = Glance::from(&found.result);
                 let results = Results::from([(RESULT.to_owned(), Arc::new(found.result))]);
@@ -275,10 +278,23 @@ impl AlertWorker {
         };
         let (standing, notice) = alert.standing.next(outcome, &telling, now);
         let found = glance.as_ref().map(shown).unwrap_or_default();
-        let told = notice.map_or_else(Vec::new, |notice| {
+        let mut told = notice.map_or_else(Vec::new, |notice| {
             let letter = letter(alert, &standing, notice, found, error.as_deref(), now);
             whom(notice, rules).map(|to| Told { to, letter: letter.clone() }).collect()
         });
+        // What is told anyway says that it works again, but not to an owner who gets nothing else, nor is it for others who were
+        // told that it cannot be judged.
+        let works_again = alert.standing.trouble_told && !standing.trouble_told;
+        if works_again && !telling.is_muted {
+            let was_unknown = telling.unknown && alert.standing.state == AlertState::Unknown;
+            let others = rules.notify.emails.iter().filter(|_| was_unknown);
+            for to in std::iter::once(Whom::Owner).chain(others.cloned().map(Whom::Address)) {
+                if told.iter().all(|it| it.to != to) {
+                    let letter = Letter::AlertRecovered { alert: alert.name.clone(), at: now };
+                    told.push(Told { to, letter });
+                }
+            }
+        }
         // What is due is so by the database's clock, and this machine's may be behind it: the slot that was due is over.
         let over = alert.due_at.map_or(now, |due| due.max(now));
         // Where the zone cannot be read now it is UTC, for one slot: the next evaluation plans anew.
@@ -291,6 +307,7 @@ impl AlertWorker {
             episode_before: alert.standing.episode,
             evaluation: Some(Evaluation {
                 id: EvaluationId::new(now),
+                owner: Some(alert.owner),
                 state: standing.state,
                 verdict,
                 glance,

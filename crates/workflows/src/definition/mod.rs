@@ -132,6 +132,10 @@ impl Definition {
     pub fn parse(value: &Value) -> Result<Self, Vec<Fault>> {
         let mut faults = Faults::default();
         crate::condition::check_sent(&value["conditions"], "/conditions", &mut faults);
+        for (at, action) in value["actions"].as_array().into_iter().flatten().enumerate() {
+            let pointer = format!("/actions/{at}/json");
+            crate::condition::check_sent_json(&action["json"], &pointer, &mut faults);
+        }
         Self::read(value, faults)
     }
 

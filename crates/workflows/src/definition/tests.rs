@@ -115,6 +115,10 @@ fn a_number_that_may_have_been_rounded_is_refused_and_read_where_it_is_stored() 
         concurrency: 1,
     };
     assert!(Definition::of(&stored).is_ok());
+    let mut sent = asking("SELECT 1 AS a", &json!(1));
+    sent["actions"] = json!([{ "name": "post", "type": "http", "url": "https://example.com/",
+        "json": { "a/b": [1, { "c": 1.234_567_890_123_456_7e19 }], "d": 9_007_199_254_740_993_u64 } }]);
+    assert_eq!(faults(&sent), ["/actions/0/json/a~1b/1/c"]);
     let text = asking("SELECT 1 AS a", &json!("12345678901234567890.12"));
     assert_eq!(faults(&text), [""; 0]);
 }

@@ -11,7 +11,7 @@ use crate::{RunId, WorkflowError, WorkflowId};
 
 impl Workflows {
     /// What actions of all workflows wait for, or waited for, newest first. What would be done is left out for who neither
-    /// may decide nor sees results.
+    /// may decide nor sees what was read as whoever asked for it.
     ///
     /// # Errors
     ///
@@ -31,7 +31,7 @@ impl Workflows {
         let role = self.parts.members.role(caller.org, caller.user).await?;
         for it in &mut page.items {
             let decides = decides(caller, &it.approval, role.as_ref());
-            if !decides && !sees_results(caller, it.owner) {
+            if !decides && !sees_results(caller, it.approval.requested_by) {
                 it.approval.shown = Value::Null;
             }
             it.may_approve = decides

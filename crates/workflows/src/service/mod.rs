@@ -400,7 +400,8 @@ impl Workflows {
         Ok(queued)
     }
 
-    /// The runs of a workflow, newest first. Why one failed is told to others than the owner and admins without what it read.
+    /// The runs of a workflow, newest first. Why one failed is told to others than whom it acted as and admins without what it
+    /// read.
     ///
     /// # Errors
     ///
@@ -414,15 +415,17 @@ impl Workflows {
     ) -> Result<Page<Run>, WorkflowError> {
         let workflow = self.find(permit.principal(), id).await?;
         let mut items = self.parts.store.runs(permit.org(), id, after, limit).await?;
-        if !sees_results(permit.principal(), workflow.owner) {
-            let mut versions: HashMap<i32, Option<Definition>> = HashMap::new();
+        if !sees_results(permit.principal(), None) {
+            let mut versions: HashMap<i32, Acted> = HashMap::new();
             for run in &mut items {
                 let Some(error) = &mut run.error else { continue };
-                let definition = match versions.entry(run.version) {
+                let acted = match versions.entry(run.version) {
                     Entry::Occupied(it) => it.into_mut(),
-                    Entry::Vacant(it) => it.insert(self.version(&workflow, run.version).await?),
+                    Entry::Vacant(it) => it.insert(self.acted(&workflow, run.version).await?),
                 };
-                *error = discretion::of_run(definition.as_ref(), error);
+                if !sees_results(permit.principal(), acted.by) {
+                    *error = discretion::of_run(acted.definition.as_ref(), error);
+                }
             }
         }
         Ok(Page::cut(items, limit, |it| Cursor { created_at: it.created_at, id: it.id.as_uuid() }))
@@ -449,9 +452,10 @@ impl Workflows {
     ///
     /// # Errors
     ///
-    /// [`WorkflowError::RunNotFound`]. Results were read with the owner's rights: others than the owner and admins see that
-    /// there are some, and not what is in them; and of every try where it went and what came of it, and not what was sent. Nor
-    /// are they told the database's words of what failed: those may quote what was read.
+    /// [`WorkflowError::RunNotFound`]. Results were read with the rights of whoever published the run's version, and stay
+    /// theirs when somebody else takes the workflow over: others than they and admins see that there are some, and not what is
+    /// in them; and of every try where it went and what came of it, and not what was sent. Nor are they told the database's
+    /// words of what failed: those may quote what was read.
     pub async fn run_detail(
         &self,
         permit: &Permit<WorkflowsRead>,
@@ -461,13 +465,18 @@ impl Workflows {
         let found = self.parts.store.run(permit.org(), id).await?;
         let found = found.filter(|it| it.0.workflow == workflow);
         let (mut run, mut steps, mut attempts) = found.ok_or(WorkflowError::RunNotFound(id))?;
-        // Results were read with the owner's rights. Others see that there are some.
         let caller = permit.principal();
         let workflow = self.find(caller, run.workflow).await?;
         let mut approvals = self.parts.store.approvals(permit.org(), id).await?;
-        if !sees_results(caller, workflow.owner) {
-            let definition = self.version(&workflow, run.version).await?;
-            let definition = definition.as_ref();
+        // Who sees everything needs not be told apart from whom it acted as.
+        let acted = if sees_results(caller, None) {
+            None
+        } else {
+            let acted = self.acted(&workflow, run.version).await?;
+            Some(acted).filter(|it| !sees_results(caller, it.by))
+        };
+        if let Some(acted) = acted {
+            let definition = acted.definition.as_ref();
             let of_place = |position, error: &mut Option<String>| {
                 let Some(error) = error else { return };
                 *error = discretion::of_place(definition, position, error);
@@ -490,7 +499,9 @@ impl Workflows {
             };
             // Whoever is to decide has to see about what.
             for it in &mut approvals {
-                if !role.as_ref().is_some_and(|role| WantedApproval::is_for(&it.role, role)) {
+                if !sees_results(caller, it.requested_by)
+                    && !role.as_ref().is_some_and(|role| WantedApproval::is_for(&it.role, role))
+                {
                     it.shown = Value::Null;
                 }
             }
@@ -602,6 +613,13 @@ impl Workflows {
         self.version(workflow, number).await
     }
 
+    /// As whom runs of a published version act, and what it says.
+    async fn acted(&self, workflow: &Workflow, number: i32) -> Result<Acted, WorkflowError> {
+        let found = self.parts.store.version(workflow.org, workflow.id, number).await?;
+        let definition = found.as_ref().and_then(|it| Definition::of(it).ok());
+        Ok(Acted { by: found.map(|it| it.by), definition })
+    }
+
     /// What a published version says; `None` also if this server does not understand it.
     async fn version(
         &self,
@@ -639,12 +657,21 @@ impl Workflows {
     }
 }
 
-/// Whether what was read with that owner's rights is shown to the caller.
-pub(crate) fn sees_results(caller: &Principal, owner: UserId) -> bool {
+/// A version as those see it who read what came of its runs.
+struct Acted {
+    /// As whom its runs act; `None` if there is no such version.
+    by: Option<UserId>,
+    /// What it says; `None` also if this server does not understand it.
+    definition: Option<Definition>,
+}
+
+/// Whether what was read with that person's rights is shown to the caller. Where nobody knows whose they were, it is for those
+/// who see everything.
+pub(crate) fn sees_results(caller: &Principal, acted: Option<UserId>) -> bool {
     Permit::<QueriesRead>::check(caller).is_ok()
         && !caller.saved_queries_only
         && !caller.test_only
-        && (owner == caller.user || caller.scopes.contains(Scope::Admin))
+        && (acted == Some(caller.user) || caller.scopes.contains(Scope::Admin))
 }
 
 /// Makes the definition the version that runs, as the caller.

@@ -63,7 +63,10 @@ impl Workflows {
                     0 => Vec::new(),
                     most => {
                         let before = Cursor { created_at: now, id: run.as_uuid() };
-                        self.parts.store.glances(caller.org, id, before, most).await?
+                        // Only at what was read as the caller: else conditions would tell what others found.
+                        let runs =
+                            self.parts.store.glances(caller.org, id, caller.user, before, most);
+                        runs.await?
                     }
                 };
                 Some(condition.judge(&asked.results, &before))

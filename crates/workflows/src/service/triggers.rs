@@ -1,8 +1,11 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::future::join_all;
 use plinth_core::{Classify as _, ErrorKind, OrgId, Permit, WorkflowsWrite};
 use plinth_tenancy::AuditEntry;
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::Workflows;
 use super::calls::{Noted, TooMany};
@@ -26,6 +29,9 @@ const AT_ONCE: usize = 4;
 
 /// How many versions are remembered that are left to newer servers.
 const MOST_UNREAD: usize = 1_000;
+
+/// The longest id of a call that is remembered as it is, in bytes.
+const LONGEST_ID: usize = 200;
 
 /// A workflow's webhook, and its secrets.
 #[derive(Debug)]
@@ -152,10 +158,7 @@ impl Workflows {
             }
             return Err(err);
         }
-        let once = call.id.as_ref().map(|it| Call {
-            id: it.chars().filter(|it| *it != '\0').take(200).collect(),
-            kept: REPLAY_WINDOW * 2,
-        });
+        let once = call.id.as_ref().map(|it| Call { id: kept_id(it), kept: REPLAY_WINDOW * 2 });
         let run = RunId::new(now);
         let queued = TriggerEvent { run: Some(run), ..event.clone() };
         let payload = Some(payload(&call.body));
@@ -269,6 +272,14 @@ fn payload(body: &[u8]) -> Value {
     exact::read(&text).unwrap_or_else(|| json!({ "text": text }))
 }
 
+/// A caller's id as it is remembered: a long one, or one that no database keeps, by its hash, so that no two are taken for one.
+fn kept_id(id: &str) -> String {
+    if id.len() <= LONGEST_ID && !id.contains('\0') {
+        return id.to_owned();
+    }
+    format!("sha256:{}", STANDARD.encode(Sha256::digest(id)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,5 +302,15 @@ mod tests {
         ] {
             assert_eq!(payload(body), expected, "{}", String::from_utf8_lossy(body));
         }
+    }
+
+    #[test]
+    fn no_two_ids_are_taken_for_one() {
+        assert_eq!(kept_id("msg_1"), "msg_1");
+        let long = "x".repeat(LONGEST_ID);
+        assert_eq!(kept_id(&long), long);
+        let of = |last: &str| kept_id(&format!("{long}{last}"));
+        assert!(of("a") != of("b") && of("a").len() < LONGEST_ID, "{}", of("a"));
+        assert_ne!(kept_id("a\0b"), kept_id("ab"));
     }
 }

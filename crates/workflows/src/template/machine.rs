@@ -10,9 +10,11 @@ use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::filters::{count_filter, count_test};
-use super::meter::{LARGEST, Meter, STEP, Short, refused, short, too_long};
+use super::known::Long;
+use super::meter::{LARGEST, Meter, STEP, Short, refused, short, too_long, written};
 use super::numbers;
 use super::{Style, escape_line, write_value};
+use crate::decimal::Decimal;
 
 /// How many numbers `range` makes at most.
 const LONGEST_RANGE: usize = 100_000;
@@ -37,7 +39,7 @@ impl Written {
 /// What a template's names mean.
 pub(super) trait Names {
     /// What it means; undefined if nothing.
-    fn get(&self, name: &str) -> Result<Value, Error>;
+    fn get(&self, name: &str, long: Long) -> Result<Value, Error>;
 }
 
 /// One rendering.
@@ -53,6 +55,8 @@ pub(super) struct Machine<'m> {
     pub(super) written: Written,
     /// At which line it is.
     pub(super) line: usize,
+    /// How numbers are given now that no double holds.
+    pub(super) long: Long,
 }
 
 #[derive(Default)]
@@ -107,7 +111,10 @@ impl<'m> Machine<'m> {
             }
             Stmt::EmitExpr(it) => {
                 self.line = usize::from(it.span().start_line);
-                let value = self.eval(&it.expr)?;
+                let value = self.passed_on(&it.expr)?;
+                if value.is_undefined() {
+                    return Err(undefined(&it.expr));
+                }
                 self.write(&value)
             }
             Stmt::IfCond(it) => {
@@ -203,7 +210,8 @@ impl<'m> Machine<'m> {
             return Ok(());
         }
         if let Some(mark) = self.mark {
-            self.written.grow(text.len())?;
+            // The mark too: it is what is read as Markdown.
+            self.written.grow(text.len() + mark.len())?;
             self.meter.spend(mark.len())?;
             self.written.text.push_str(mark);
             self.written.text.push_str(&format!("{}e", self.written.values.len()));
@@ -247,7 +255,8 @@ impl<'m> Machine<'m> {
                 if self.holds(&it.test_expr)? {
                     return self.eval(&it.true_expr);
                 }
-                it.false_expr.as_ref().map_or(Ok(Value::UNDEFINED), |it| self.eval(it))
+                // Nothing, as in Jinja, and not a name without a value.
+                it.false_expr.as_ref().map_or_else(|| Ok("".into()), |it| self.eval(it))
             }
             Expr::Slice(it) => self.slice(it),
             Expr::Filter(it) => self.filter(it),
@@ -283,13 +292,25 @@ impl<'m> Machine<'m> {
                 return Ok(turn.value());
             }
         }
-        self.names.get(name)
+        self.names.get(name, self.long)
+    }
+
+    /// The value of an expression that is passed on as it is, if it only says where that stands: a number that no double
+    /// holds to its last digit.
+    pub(super) fn passed_on(&mut self, expr: &Expr<'m>) -> Result<Value, Error> {
+        if !is_path(expr) {
+            return self.eval(expr);
+        }
+        let before = std::mem::replace(&mut self.long, Long::Exact);
+        let value = self.eval(expr);
+        self.long = before;
+        value
     }
 
     /// The value of an expression that has to have one.
     fn defined(&mut self, expr: &Expr<'m>) -> Result<Value, Error> {
         let value = self.eval(expr)?;
-        if value.is_undefined() { Err(ErrorKind::UndefinedError.into()) } else { Ok(value) }
+        if value.is_undefined() { Err(undefined(expr)) } else { Ok(value) }
     }
 
     fn holds(&mut self, expr: &Expr<'m>) -> Result<bool, Error> {
@@ -331,7 +352,9 @@ impl<'m> Machine<'m> {
         self.meter.weigh(right)?;
         short("~", [left, right].iter().filter_map(|it| it.as_str()).map(str::len).sum())?;
         let mut text = Short::default();
-        write!(text, "{left}{right}").map_err(|_| too_long("~"))?;
+        for it in [left, right] {
+            text.write_str(&written("~", it)?).map_err(|_| too_long("~"))?;
+        }
         self.meter.keep("~", Value::from(text.0))
     }
 
@@ -356,6 +379,11 @@ impl<'m> Machine<'m> {
             let times =
                 times.ok_or_else(|| refused("texts and lists are multiplied by numbers"))?;
             if let Some(text) = it.as_str() {
+                if Decimal::parse(text.trim()).is_some() {
+                    return Err(refused(
+                        "a text of digits is no number; `| float` or `| int` makes one of it",
+                    ));
+                }
                 short("*", text.len().saturating_mul(times))?;
                 return self.meter.keep("*", Value::from(text.repeat(times)));
             }
@@ -399,6 +427,9 @@ impl<'m> Machine<'m> {
                 .empty_state()
                 .perform_test("in", &[left.clone(), right.clone()])?;
             return Ok(is_in == matches!(how, CompareOpKind::In));
+        }
+        if !matches!(how, CompareOpKind::Eq | CompareOpKind::Ne) {
+            comparable(left, right)?;
         }
         match (left.as_str(), right.as_str()) {
             (Some(left), Some(right)) => self.meter.spend(left.len().min(right.len()))?,
@@ -462,8 +493,18 @@ impl<'m> Machine<'m> {
 
     fn filter(&mut self, it: &ast::Filter<'m>) -> Result<Value, Error> {
         let of = it.expr.as_ref().ok_or_else(|| refused("holds a filter of nothing"))?;
-        let is_default = matches!(it.name, "d" | "default");
-        let of = if is_default { self.eval(of)? } else { self.defined(of)? };
+        let of = match it.name {
+            "d" | "default" => self.eval(of)?,
+            // What becomes JSON is passed on.
+            "tojson" if is_path(of) => {
+                let value = self.passed_on(of)?;
+                if value.is_undefined() {
+                    return Err(undefined(of));
+                }
+                value
+            }
+            _ => self.defined(of)?,
+        };
         let args = self.args(Some(of), &it.args)?;
         self.apply(it.name, &args)
     }
@@ -498,6 +539,13 @@ impl<'m> Machine<'m> {
         }
         let args = self.args(Some(of), &it.args)?;
         count_test(self.meter, it.name, &args)?;
+        if let (
+            "<" | "lt" | "lessthan" | "<=" | "le" | ">" | "gt" | "greaterthan" | ">=" | "ge",
+            [left, right],
+        ) = (it.name, &args[..])
+        {
+            comparable(left, right)?;
+        }
         self.environment.empty_state().perform_test(it.name, &args).map(Value::from)
     }
 
@@ -546,11 +594,57 @@ impl<'m> Machine<'m> {
         let numbers = std::iter::successors(Some(from), next)
             .take_while(|it| if step > 0 { *it < to } else { *it > to })
             .take(LONGEST_RANGE + 1);
-        let numbers: Vec<Value> = numbers.map(Value::from).collect();
-        if numbers.len() > LONGEST_RANGE {
+        let count = numbers.clone().count();
+        if count > LONGEST_RANGE {
             return Err(refused(format!("`range` makes {LONGEST_RANGE} numbers at most")));
         }
-        self.meter.keep("range", numbers.into())
+        // Before they are there: each takes more than its digits.
+        self.meter.spend(count * STEP)?;
+        let mut made = Vec::with_capacity(count);
+        made.extend(numbers.map(Value::from));
+        self.meter.keep("range", made.into())
+    }
+}
+
+/// Refuses to put a text and a number in order: every text would be after every number, also one of digits.
+fn comparable(left: &Value, right: &Value) -> Result<(), Error> {
+    let is_pair = |a: &Value, b: &Value| a.as_str().is_some() && b.is_number();
+    if is_pair(left, right) || is_pair(right, left) {
+        return Err(refused(
+            "a text and a number have no order; `| float` or `| int` makes a number of a text",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether an expression only says where a value stands.
+fn is_path(expr: &Expr<'_>) -> bool {
+    match expr {
+        Expr::Var(_) => true,
+        Expr::GetAttr(it) => is_path(&it.expr),
+        Expr::GetItem(it) => {
+            is_path(&it.expr) && matches!(it.subscript_expr, Expr::Const(_) | Expr::Var(_))
+        }
+        _ => false,
+    }
+}
+
+/// That an expression has no value, with its name if it has one.
+fn undefined(expr: &Expr<'_>) -> Error {
+    fn name(expr: &Expr<'_>) -> Option<String> {
+        Some(match expr {
+            Expr::Var(it) => it.id.to_owned(),
+            Expr::GetAttr(it) => format!("{}.{}", name(&it.expr)?, it.name),
+            Expr::GetItem(it) => match &it.subscript_expr {
+                Expr::Const(key) => format!("{}[{}]", name(&it.expr)?, key.value),
+                _ => return None,
+            },
+            _ => return None,
+        })
+    }
+    match name(expr) {
+        Some(name) => Error::new(ErrorKind::UndefinedError, name),
+        None => ErrorKind::UndefinedError.into(),
     }
 }
 

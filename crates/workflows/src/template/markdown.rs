@@ -16,6 +16,9 @@ const LARGEST_PAGE: usize = 8 * LARGEST;
 /// How deep quotations and lists are nested in each other. The parser looks at all of them for each line.
 const DEEPEST: usize = 100;
 
+/// The longest target of a link that values stand in, in bytes with their marks: what browsers and servers take.
+const LONGEST_TARGET: usize = 8 * 1024;
+
 /// Schemes of links that values stand in.
 const SCHEMES: [&str; 4] = ["http", "https", "mailto", "tel"];
 
@@ -144,12 +147,8 @@ struct Filler<'a> {
 }
 
 impl Filler<'_> {
-    /// Puts values where their marks stand: `put` is given what stands before.
-    fn fill(
-        &self,
-        text: &str,
-        mut put: impl FnMut(&str, &str) -> Option<String>,
-    ) -> Option<String> {
+    /// Puts values where their marks stand.
+    fn fill(&self, text: &str, put: impl Fn(&str) -> String) -> Option<String> {
         let mut filled = String::with_capacity(text.len());
         let mut pieces = text.split(self.mark);
         filled.push_str(pieces.next().unwrap_or_default());
@@ -159,20 +158,23 @@ impl Filler<'_> {
             });
             // Nobody but the rendering writes a mark, and it writes them whole.
             let (value, rest) = found?;
-            self.left.set(self.left.get().and_then(|it| it.checked_sub(value.len())));
-            self.left.get()?;
-            let value = put(&filled, value)?;
-            filled.push_str(&value);
+            self.spend(value.len())?;
+            filled.push_str(&put(value));
             filled.push_str(rest);
         }
         Some(filled)
+    }
+
+    fn spend(&self, bytes: usize) -> Option<usize> {
+        self.left.set(self.left.get().and_then(|it| it.checked_sub(bytes)));
+        self.left.get()
     }
 
     fn with<'t>(&self, text: CowStr<'t>, put: impl Fn(&str) -> String) -> CowStr<'t> {
         if !text.contains(self.mark) {
             return text;
         }
-        self.fill(&text, |_, value| Some(put(value))).unwrap_or_default().into()
+        self.fill(&text, put).unwrap_or_default().into()
     }
 
     /// A text: a break in a value is a blank.
@@ -190,7 +192,16 @@ impl Filler<'_> {
 
     /// Where a link leads; `None` if a value would decide to whom.
     fn target(&self, target: &str) -> Option<String> {
-        self.fill(target, |before, value| leads_somewhere(before).then(|| percent_encoded(value)))
+        let Some((before, _)) = target.split_once(self.mark) else {
+            return Some(target.to_owned());
+        };
+        // What stands before the first value says it, or a value would.
+        if target.len() > LONGEST_TARGET || !leads_somewhere(before) {
+            // It is not written, and may be looked at many times.
+            self.spend(target.len())?;
+            return None;
+        }
+        self.fill(target, percent_encoded)
     }
 }
 

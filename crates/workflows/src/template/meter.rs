@@ -35,8 +35,13 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub(super) fn new() -> Self {
-        Self { left: AtomicUsize::new(WORK), until: Instant::now() + LONGEST }
+    pub(super) fn new(until: Instant) -> Self {
+        Self { left: AtomicUsize::new(WORK), until }
+    }
+
+    /// When what begins now has to be done.
+    pub(super) fn deadline() -> Instant {
+        Instant::now() + LONGEST
     }
 
     /// # Errors
@@ -166,10 +171,15 @@ impl fmt::Write for Short {
     }
 }
 
-/// A value as a text, if that is short enough.
+/// A value as a text of a filter or an operator, if that is short enough: null as nothing, truth as JSON writes it.
 pub(super) fn written(name: &str, value: &Value) -> Result<String, Error> {
     let mut text = Short::default();
-    write!(text, "{value}").map_err(|_| too_long(name))?;
+    let write = match value.kind() {
+        ValueKind::None => Ok(()),
+        ValueKind::Bool => text.write_str(if value.is_true() { "true" } else { "false" }),
+        _ => write!(text, "{value}"),
+    };
+    write.map_err(|_| too_long(name))?;
     Ok(text.0)
 }
 

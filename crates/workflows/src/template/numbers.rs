@@ -1,9 +1,11 @@
-//! Arithmetic of templates: whole numbers stay whole as long as they fit, others are doubles.
+//! Arithmetic of templates: whole numbers stay whole as long as they fit, others are doubles. Sums, differences and products of
+//! what people write are theirs: three times 19.90 is 59.7, and not 59.699999999999996.
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, Value};
 
 use super::meter::refused;
+use crate::decimal::Decimal;
 
 enum Pair {
     Whole(i128, i128),
@@ -39,6 +41,28 @@ fn kept(sign: &str, whole: Option<i128>) -> Result<Value, Error> {
     Ok(i64::try_from(whole).map_or_else(|_| whole.into(), Value::from))
 }
 
+/// Between which sizes a double is reckoned with as the decimal that it is written as. Others come from measurements and not
+/// from prices, and have more digits than are worth it.
+const WRITTEN: std::ops::Range<f64> = 1e-9..1e15;
+
+/// What comes of two doubles by their decimals, if both are of a size that is written, else by themselves.
+fn written(
+    [left, right]: [f64; 2],
+    by_decimals: impl Fn(&Decimal, &Decimal) -> Decimal,
+    by_doubles: f64,
+) -> Result<Value, Error> {
+    let decimal = |it: f64| {
+        let is_written = it == 0.0 || WRITTEN.contains(&it.abs());
+        is_written.then(|| Decimal::parse(&it.to_string())).flatten()
+    };
+    let made = decimal(left).zip(decimal(right)).and_then(|it| by_decimals(&it.0, &it.1).nearest());
+    finite(made.unwrap_or(by_doubles))
+}
+
+fn finite(it: f64) -> Result<Value, Error> {
+    if it.is_finite() { Ok(it.into()) } else { Err(refused("calculates what is no number")) }
+}
+
 pub(super) fn negated(value: &Value) -> Result<Value, Error> {
     subtract(&Value::from(0), value)
 }
@@ -46,41 +70,41 @@ pub(super) fn negated(value: &Value) -> Result<Value, Error> {
 pub(super) fn add(left: &Value, right: &Value) -> Result<Value, Error> {
     match pair("+", left, right)? {
         Pair::Whole(left, right) => kept("+", left.checked_add(right)),
-        Pair::Real(left, right) => Ok((left + right).into()),
+        Pair::Real(left, right) => written([left, right], Decimal::plus, left + right),
     }
 }
 
 pub(super) fn subtract(left: &Value, right: &Value) -> Result<Value, Error> {
     match pair("-", left, right)? {
         Pair::Whole(left, right) => kept("-", left.checked_sub(right)),
-        Pair::Real(left, right) => Ok((left - right).into()),
+        Pair::Real(left, right) => written([left, right], Decimal::minus, left - right),
     }
 }
 
 pub(super) fn multiply(left: &Value, right: &Value) -> Result<Value, Error> {
     match pair("*", left, right)? {
         Pair::Whole(left, right) => kept("*", left.checked_mul(right)),
-        Pair::Real(left, right) => Ok((left * right).into()),
+        Pair::Real(left, right) => written([left, right], Decimal::times, left * right),
     }
 }
 
 pub(super) fn divide(left: &Value, right: &Value) -> Result<Value, Error> {
     pair("/", left, right)?;
     let (left, right) = (real(left).unwrap_or_default(), real(right).unwrap_or_default());
-    Ok((left / right).into())
+    finite(left / right)
 }
 
 pub(super) fn divide_whole(left: &Value, right: &Value) -> Result<Value, Error> {
     match pair("//", left, right)? {
         Pair::Whole(left, right) => kept("//", left.checked_div_euclid(right)),
-        Pair::Real(left, right) => Ok(left.div_euclid(right).into()),
+        Pair::Real(left, right) => finite(left.div_euclid(right)),
     }
 }
 
 pub(super) fn remainder(left: &Value, right: &Value) -> Result<Value, Error> {
     match pair("%", left, right)? {
         Pair::Whole(left, right) => kept("%", left.checked_rem_euclid(right)),
-        Pair::Real(left, right) => Ok((left % right).into()),
+        Pair::Real(left, right) => finite(left % right),
     }
 }
 
@@ -89,6 +113,6 @@ pub(super) fn power(left: &Value, right: &Value) -> Result<Value, Error> {
         Pair::Whole(left, right) => {
             kept("**", u32::try_from(right).ok().and_then(|it| left.checked_pow(it)))
         }
-        Pair::Real(left, right) => Ok(left.powf(right).into()),
+        Pair::Real(left, right) => finite(left.powf(right)),
     }
 }

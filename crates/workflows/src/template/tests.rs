@@ -1,3 +1,5 @@
+mod numbers;
+
 use futures_util::FutureExt as _;
 use proptest::prelude::*;
 use serde_json::json;
@@ -275,7 +277,7 @@ fn many_templates_of_one_json_share_what_one_may_do() {
 #[test]
 fn a_table_is_made_once_for_all_texts_of_a_json() {
     let context = context(json!("x".repeat(100)));
-    let tools = Tools::new(Style::Plain);
+    let tools = Tools::new(Style::Plain, None);
     let costs = |texts: &Json| {
         let before = tools.meter.left();
         context.render_json_by(&tools, texts).expect("good");
@@ -321,18 +323,18 @@ fn templates_say_what_they_always_said() {
             "231",
         ),
         ("{% with a = 1, b = a + 1 %}{{ b }}{% endwith %}", "2"),
-        ("{{ 'a' ~ 1 ~ true }} {{ 'ab' * 2 }} {{ [1] + [2] }}", "a1True abab [1,2]"),
+        ("{{ 'a' ~ 1 ~ true }} {{ 'ab' * 2 }} {{ [1] + [2] }}", "a1true abab [1,2]"),
         (
             "{{ 'hello'[1:3] }} {{ [1, 2, 3][::-1] }} {{ [1, 2, 3][-2:] }} {{ 'x'[5:] }}",
             "el [3,2,1] [2,3] ",
         ),
         (
             "{{ 1 < 2 < 3 }} {{ 'a' in 'cat' }} {{ 4 not in [1] }} {{ 'x' == 'x' and not false }}",
-            "True True True True",
+            "true true true true",
         ),
         (
             "{{ steps.late.nothing is defined }} {{ row_count is number }} {{ 3 is odd }} {{ 3 is divisibleby(3) }}",
-            "False True True True",
+            "false true true true",
         ),
         (
             "{{ steps.late.more|default('-') }} {{ results|length }} {{ 'ann lee'|title }}",
@@ -360,7 +362,7 @@ fn templates_say_what_they_always_said() {
             "1 Ann 3",
         ),
         ("{{ results|selectattr('who', 'in', ['Bob'])|map(attribute='who')|list }}", r#"["Bob"]"#),
-        ("{{ (1 == 1) is true }} {{ 0 is false }} {{ steps.late.no is none }}", "True False False"),
+        ("{{ (1 == 1) is true }} {{ 0 is false }} {{ steps.late.no is none }}", "true false false"),
         ("{{ ['b', 'a']|map('upper')|join }} {{ [[1], [2, 3]]|map('length')|list }}", "BA [1,2]"),
         (
             "{{ 'añb'[1:] }}{{ 'abc'[::-1] }}{{ 'abcd'[:4:2] }} {{ ('é' * 500000)[:3] }}",
@@ -387,7 +389,7 @@ fn templates_say_what_they_always_said() {
 
 #[test]
 fn there_is_each_filter_and_test_that_is_listed() {
-    let meter = Arc::new(Meter::new());
+    let meter = Arc::new(Meter::new(Meter::deadline()));
     let environment = filters::environment(Style::Plain, &meter);
     let state = environment.empty_state();
     let one = [Value::from(1)];
@@ -480,11 +482,11 @@ fn looking_names_up_is_counted() {
 #[test]
 fn numbers_are_divisible_or_not_and_nothing_is_by_zero() {
     for (text, expected) in [
-        ("{{ 9 is divisibleby(3) }}", Some("True")),
-        ("{{ 10 is divisibleby(3) }}", Some("False")),
-        ("{{ 7.5 is divisibleby(2.5) }}", Some("True")),
-        ("{{ 'a' is divisibleby(3) }}", Some("False")),
-        ("{{ (-170141183460469231731687303715884105727 - 1) is divisibleby(-1) }}", Some("True")),
+        ("{{ 9 is divisibleby(3) }}", Some("true")),
+        ("{{ 10 is divisibleby(3) }}", Some("false")),
+        ("{{ 7.5 is divisibleby(2.5) }}", Some("true")),
+        ("{{ 'a' is divisibleby(3) }}", Some("false")),
+        ("{{ (-170141183460469231731687303715884105727 - 1) is divisibleby(-1) }}", Some("true")),
         ("{{ 1 is divisibleby(0) }}", None),
     ] {
         assert_eq!(
@@ -634,7 +636,7 @@ fn a_sign_at_a_brace_makes_a_text_of_an_expression() {
 #[test]
 fn what_no_template_names_is_not_made() {
     let context = context(json!("Ann"));
-    let found = context.steps.last().expect("there is one");
+    let found = context.steps.last(Long::Near).expect("there is one");
     let renders = |text: &str, expected: &str| {
         assert_eq!(context.clone().render(text, Style::Plain).as_deref(), Ok(expected), "{text}");
         found.made()
@@ -649,7 +651,7 @@ fn what_no_template_names_is_not_made() {
         more.render("{{ steps.late.who }}{{ results }}", Style::Plain).as_deref(),
         Ok("Ann[]")
     );
-    assert_eq!(more.steps.last().expect("there is one").made(), "");
+    assert_eq!(more.steps.last(Long::Near).expect("there is one").made(), "");
 }
 
 #[test]
@@ -668,7 +670,7 @@ fn rows_are_lists_of_objects_to_every_template() {
             "{{ steps }}",
             r#"{"a":{"columns":["k"],"row_count":0,"rows":[]},"z":{"b":{"x":null},"columns":["rows","b"],"row_count":2,"rows":1}}"#,
         ),
-        ("{{ steps|list }} {{ steps|length }} {{ 'z' in steps }}", r#"["a","z"] 2 True"#),
+        ("{{ steps|list }} {{ steps|length }} {{ 'z' in steps }}", r#"["a","z"] 2 true"#),
         ("{% for name, it in steps|items %}{{ name }}{{ it.row_count }}{% endfor %}", "a0z2"),
         ("{{ results }} {{ results_json }} {{ results|length }}", "[] [] 0"),
         (
@@ -677,13 +679,13 @@ fn rows_are_lists_of_objects_to_every_template() {
         ),
         (
             "{{ steps.z == steps.z }} {{ results == [] }} {{ results is sequence }}",
-            "True True True",
+            "true true true",
         ),
         (
             "{{ steps is mapping }} {{ steps['z']['b'] }} {{ steps.y is defined }}",
-            r#"True {"x":null} False"#,
+            r#"true {"x":null} false"#,
         ),
-        ("{{ webhook.a }} {{ webhook }} {{ notify is defined }}", r#"[1] {"a":[1]} False"#),
+        ("{{ webhook.a }} {{ webhook }} {{ notify is defined }}", r#"[1] {"a":[1]} false"#),
     ] {
         assert_eq!(context.render(text, Style::Plain).as_deref(), Ok(expected), "{text}");
     }
@@ -701,11 +703,11 @@ fn rows_are_lists_of_objects_to_every_template() {
         ("{{ results }}", r#"[{"m":"x","n":2},{"m":null,"n":1}]"#),
         (
             "{{ results[1] }}{{ results[-2].n }}{{ results[5] is defined }}",
-            r#"{"m":null,"n":1}2False"#,
+            r#"{"m":null,"n":1}2false"#,
         ),
         ("{{ results[1:] }}{{ results|reverse|first }}", r#"[{"m":null,"n":1}]{"m":null,"n":1}"#),
         ("{{ results|sort(attribute='n')|map(attribute='n')|list }}", "[1,2]"),
-        ("{{ (results + [1])|length }} {{ results|last == results[1] }}", "3 True"),
+        ("{{ (results + [1])|length }} {{ results|last == results[1] }}", "3 true"),
         ("{{ steps.late.who.it }} {{ results|tojson }}", r#"2 [{"m":"x","n":2},{"m":null,"n":1}]"#),
         (
             "{{ [steps.late] ~ '' }}",
@@ -716,4 +718,18 @@ fn rows_are_lists_of_objects_to_every_template() {
     ] {
         assert_eq!(context.render(text, Style::Plain).as_deref(), Ok(expected), "{text}");
     }
+}
+
+#[test]
+fn a_targets_beginning_is_judged_once_and_a_long_one_is_no_link() {
+    let (host, many) = ("a".repeat(4_000), "{% for i in range(100) %}{{ '' }}{% endfor %}");
+    let context = context(json!("x"));
+    let page = |text: &str| context.render(text, Style::Markdown).expect("filled");
+    assert!(page(&format!("[a](http://{host}/{many}{{{{ steps.late.who }}}})")).contains("<a "));
+    let long = format!("[a](http://{}/{many})", host.repeat(2));
+    assert!(!page(&long).contains("<a "));
+    // As often as it is used.
+    let used = "[a] ".repeat(20_000);
+    let often = format!("{used}\n\n[a]: http://{}/{{{{ steps.late.who }}}}", "a".repeat(500_000));
+    assert!(!page(&often).contains("<a "));
 }

@@ -122,7 +122,7 @@ pub(super) struct EvaluationBody {
     /// `met`, `not_met` or `unknown`; null if the query failed.
     #[schema(value_type = Option<String>, required = true)]
     condition: Option<Verdict>,
-    /// How many rows there were; null if the query failed, and for others than the owner and admins.
+    /// How many rows there were; null if the query failed, and for others than who owned the alert then and admins.
     #[schema(required = true)]
     row_count: Option<u64>,
     /// The first row by its columns' names; null also where there was none.

@@ -244,7 +244,7 @@ async fn unmute_alert(
 /// List an alert's evaluations
 ///
 /// Newest first, each with what came of it and what was told. They are kept for 30 days, the newest 10,000 of each alert.
-/// What was found is for the alert's owner and admins: it was read with the owner's rights. Needs the scope
+/// What was found is for who owned the alert then, and for admins: it was read with their rights. Needs the scope
 /// `workflows:read`.
 #[utoipa::path(
     tag = "alerts",

@@ -252,7 +252,7 @@ struct StepBody {
     /// `succeeded`, `failed`, or `running` while a try of it is not over.
     #[schema(example = "succeeded")]
     status: &'static str,
-    /// Columns and rows, for the owner and admins. `decimals`, where it is there, has the decimal places that all values of a
+    /// Columns and rows, for whoever published the version that ran and for admins. `decimals`, where it is there, has the decimal places that all values of a
     /// column have, as they are written in mails: `19.90` is 19.9 as a number.
     #[schema(value_type = Option<Object>, required = true)]
     result: Option<StepResult>,

@@ -70,8 +70,8 @@ async fn list_workflow_runs(
 
 /// Read a run
 ///
-/// With its steps, their results, and every try. Results are for the workflow's owner and admins: they were read with the
-/// owner's rights. Needs the scope `workflows:read`.
+/// With its steps, their results, and every try. Results are for whoever published the version that ran, and for
+/// admins: they were read with their rights. Needs the scope `workflows:read`.
 #[utoipa::path(
     tag = "workflows",
     params(
