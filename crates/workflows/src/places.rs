@@ -4,8 +4,6 @@
 use plinth_queries::{RawRow, ResultColumn};
 use serde_json::{Number, Value};
 
-use crate::decimal::Decimal;
-
 /// The oid of `numeric` (`pg_type.dat`), the only type whose values keep zeros at their end.
 const NUMERIC: u32 = 1700;
 
@@ -76,18 +74,6 @@ impl Places {
         let long = self.numbers.iter().enumerate().filter(|it| it.1.1);
         long.map(|it| it.0).collect()
     }
-}
-
-/// A number that came as a text, as what is nearest to it: a whole one to its last digit, else a double. `None` where a
-/// double would be another number than people read: beyond 2^53 its neighbours are more than one away.
-pub(crate) fn nearest(text: &str) -> Option<minijinja::Value> {
-    Decimal::parse(text)?;
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if fraction.bytes().all(|it| it == b'0') {
-        return whole.parse::<i128>().ok().map(minijinja::Value::from);
-    }
-    let double: f64 = text.parse().ok()?;
-    (double.abs() <= 9_007_199_254_740_992.0).then(|| double.into())
 }
 
 /// A number with at least so many places.
@@ -169,23 +155,6 @@ mod tests {
             places.add(&empty, kept.as_array().expect("a list"));
         }
         assert_eq!(places.long_numbers(), [1, 2]);
-    }
-
-    #[test]
-    fn what_is_nearest_to_a_long_number() {
-        for (text, expected) in [
-            ("9007199254740993", Some("9007199254740993")),
-            ("-9223372036854775808", Some("-9223372036854775808")),
-            ("12345678901234567890.00", Some("12345678901234567890")),
-            ("33.3333333333333333", Some("33.333333333333336")),
-            ("-0.1000000000000000055511151231257827", Some("-0.1")),
-            ("12345678901234567890.12", None),
-            ("NaN", None),
-            ("", None),
-        ] {
-            assert_eq!(nearest(text).map(|it| it.to_string()).as_deref(), expected, "{text}");
-        }
-        assert_eq!(nearest(&"9".repeat(40)).map(|it| it.to_string()), None);
     }
 
     #[test]

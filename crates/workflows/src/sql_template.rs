@@ -127,16 +127,38 @@ fn wants_array(before: &str, after: &str) -> bool {
         of.and_then(|it| it.rsplit(|it: char| !it.is_ascii_alphanumeric() && it != '_').next());
     let is_called = |it: &str| it.eq_ignore_ascii_case("any") || it.eq_ignore_ascii_case("all");
     let is_compared = word.is_some_and(is_called) && after.trim_start().starts_with(')');
-    let cast = after.trim_start().strip_prefix("::").map(|it| {
-        let is_name = |it: char| it.is_alphanumeric() || matches!(it, '_' | '.' | '"' | ' ');
-        it.trim_start_matches(is_name)
-    });
-    let cast = cast.map(|it| {
+    is_compared || after.trim_start().strip_prefix("::").is_some_and(names_an_array)
+}
+
+/// Whether a text begins with the name of a type of arrays. What follows the name of another type may hold brackets too.
+fn names_an_array(text: &str) -> bool {
+    /// The words that types have after their first.
+    const MORE: [&str; 6] = ["precision", "varying", "with", "without", "time", "zone"];
+    let is_name = |it: char| it.is_alphanumeric() || matches!(it, '_' | '.');
+    let (mut rest, mut is_first) = (text.trim_start(), true);
+    loop {
+        let end = match rest.strip_prefix('"').and_then(|it| it.find('"')) {
+            Some(end) if is_first => end + 2,
+            _ => rest.find(|it| !is_name(it)).unwrap_or(rest.len()),
+        };
+        let (word, after) = rest.split_at(end);
+        if after.starts_with('.') || word.ends_with('.') {
+            // A schema; what it holds comes next.
+            rest = after.strip_prefix('.').unwrap_or(after);
+            continue;
+        }
+        if !is_first && !MORE.iter().any(|it| word.eq_ignore_ascii_case(it)) {
+            return false;
+        }
         // The type's own numbers: `numeric(10,2)[]`.
-        let numbers = it.strip_prefix('(').and_then(|it| it.split_once(')'));
-        numbers.map_or(it, |it| it.1)
-    });
-    is_compared || cast.is_some_and(|it| it.trim_start().starts_with('['))
+        let after = after.trim_start();
+        let numbers = after.strip_prefix('(').and_then(|it| it.split_once(')'));
+        rest = numbers.map_or(after, |it| it.1.trim_start());
+        if word.is_empty() || rest.starts_with('[') {
+            return !word.is_empty();
+        }
+        is_first = false;
+    }
 }
 
 /// A list as Postgres writes an array; `None` if that is longer than `most` bytes.
@@ -233,7 +255,14 @@ mod tests {
             ("SELECT {{ steps.late.x }}::text[]", array),
             ("SELECT {{ steps.late.x }} :: numeric(10,2) []", array),
             ("SELECT {{ steps.late.x }}::\"My type\"[]", array),
+            ("SELECT {{ steps.late.x }}::timestamp(3) with time zone[]", array),
+            ("SELECT {{ steps.late.x }}::app.\"My type\"[3]", array),
+            ("SELECT {{ steps.late.x }}::\"app\".kind[]", array),
             ("SELECT {{ steps.late.x }}::jsonb", json),
+            ("SELECT 1 FROM t WHERE j = {{ steps.late.x }}::jsonb AND tags[1] = 2", json),
+            ("SELECT {{ steps.late.x }}::jsonb x", json),
+            ("SELECT {{ steps.late.x }}::", json),
+            ("SELECT {{ steps.late.x }}::[", json),
             ("SELECT many({{ steps.late.x }})", json),
             ("SELECT 1 WHERE 2 = ANY({{ steps.late.x }} || x)", json),
             ("SELECT {{ steps.late.x }}", json),
@@ -289,6 +318,11 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn every_name_of_a_type_comes_to_its_end(text in "[ a-z.\"\\[\\](),é0]{0,30}", other: String) {
+            let _ = (names_an_array(&text), names_an_array(&other));
+        }
+
         #[test]
         fn a_statement_without_values_stays_as_it_is(text in "[ a-zE'\"$/*\\-\n\\\\é0{}]{0,40}") {
             if let Ok(template) = SqlTemplate::parse(&text, &names())

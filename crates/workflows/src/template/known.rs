@@ -8,7 +8,7 @@ use minijinja::Value;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 use serde::{Serialize, Serializer};
 
-use crate::places::nearest;
+use super::numbers::nearest;
 use crate::result::StepResult;
 
 /// A value that is made when somebody asks for it.

@@ -379,6 +379,8 @@ impl<'m> Machine<'m> {
             let times =
                 times.ok_or_else(|| refused("texts and lists are multiplied by numbers"))?;
             if let Some(text) = it.as_str() {
+                // It is read, also where nothing is made of it.
+                self.meter.spend(text.len())?;
                 if Decimal::parse(text.trim()).is_some() {
                     return Err(refused(
                         "a text of digits is no number; `| float` or `| int` makes one of it",

@@ -41,6 +41,18 @@ fn kept(sign: &str, whole: Option<i128>) -> Result<Value, Error> {
     Ok(i64::try_from(whole).map_or_else(|_| whole.into(), Value::from))
 }
 
+/// A number that came as a text, as what is nearest to it: a whole one to its last digit, else a double. `None` where a
+/// double would be another number than people read: beyond 2^53 its neighbours are more than one away.
+pub(super) fn nearest(text: &str) -> Option<Value> {
+    Decimal::parse(text)?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if fraction.bytes().all(|it| it == b'0') {
+        return whole.parse::<i128>().ok().map(Value::from);
+    }
+    let double: f64 = text.parse().ok()?;
+    (double.abs() <= 9_007_199_254_740_992.0).then(|| double.into())
+}
+
 /// Between which sizes a double is reckoned with as the decimal that it is written as. Others come from measurements and not
 /// from prices, and have more digits than are worth it.
 const WRITTEN: std::ops::Range<f64> = 1e-9..1e15;

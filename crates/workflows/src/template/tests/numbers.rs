@@ -1,5 +1,6 @@
 //! Numbers of results in templates, and what is nothing or not one.
 
+use super::super::numbers::nearest;
 use super::*;
 
 /// Rows of averages and large ids, as `bigint` and `numeric` bring them.
@@ -119,4 +120,21 @@ fn what_is_nothing_is_written_as_nothing() {
     }
     let said = context.render("{{ steps.late.no }}", Style::Plain).expect_err("no value");
     assert_eq!(said, "there is no value for `steps.late.no`");
+}
+
+#[test]
+fn what_is_nearest_to_a_long_number() {
+    for (text, expected) in [
+        ("9007199254740993", Some("9007199254740993")),
+        ("-9223372036854775808", Some("-9223372036854775808")),
+        ("12345678901234567890.00", Some("12345678901234567890")),
+        ("33.3333333333333333", Some("33.333333333333336")),
+        ("-0.1000000000000000055511151231257827", Some("-0.1")),
+        ("12345678901234567890.12", None),
+        ("NaN", None),
+        ("", None),
+    ] {
+        assert_eq!(nearest(text).map(|it| it.to_string()).as_deref(), expected, "{text}");
+    }
+    assert_eq!(nearest(&"9".repeat(40)).map(|it| it.to_string()), None);
 }
