@@ -407,3 +407,26 @@ async fn what_would_fail_at_each_run_is_refused_when_it_is_saved() {
     let good = good.await;
     assert_eq!(good.status, 201, "{}", good.text);
 }
+
+#[actix_web::test]
+async fn lists_and_averages_of_one_step_are_values_of_the_next() {
+    let (app, target) = (TestApp::start().await, shop().await);
+    let ann = app.owner_of("Example").await;
+    let connection = ann.connect("shop", &target).await;
+    let step = |name: &str, sql: &str| json!({ "name": name, "type": "sql", "connection_id": connection, "sql": sql });
+    let more = json!({ "steps": [
+        step("all", "SELECT array_agg(id ORDER BY id) AS ids, avg(total / 3) AS mean, 9007199254740993 AS big FROM orders"),
+        step("again", "SELECT array_agg(id ORDER BY id) AS ids, {{ steps.all.ids }}::int[] AS same, {{ steps.all.mean }}::numeric AS mean
+                       FROM orders WHERE id = ANY({{ steps.all.ids }})"),
+    ], "actions": [{ "name": "tell", "type": "email", "to": ["ops@example.com"], "body": "x",
+        "subject": "{% if steps.all.mean < 8 %}small{% endif %} {{ steps.all.mean | round(2) }} {{ steps.all.big + 1 }}" }] });
+    let workflow = make(&ann, body("Lists", &connection, &more)).await;
+    let done = run(&app, &ann, &workflow).await;
+    assert_eq!(done["status"], "succeeded", "{done}");
+    let row = |at: usize| &done["steps"][at]["result"]["rows"][0];
+    assert_eq!((&row(1)[0], &row(1)[1]), (&json!([1, 2]), &json!([1, 2])), "{done}");
+    assert_eq!(row(1)[2], row(0)[1], "to its last digit: {done}");
+    assert!(row(0)[1].is_string(), "no double holds it: {done}");
+    let mails = app.mailer.sent_to("ops@example.com");
+    assert_eq!(mails.last().unwrap().subject.as_str(), "small 7.08 9007199254740994");
+}
